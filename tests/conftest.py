@@ -1,0 +1,24 @@
+"""Which tests run when: slow tests and measurements of speed only where they are asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch: one thread, as in a sweep, so that parallel tests do not fight for
+# cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SPEED = Path(__file__).parent / "speed"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow_asked = "slow" in str(config.getoption("markexpr"))
+    speed_asked = config.getoption("benchmark_only") or config.getoption("benchmark_enable")
+    for item in items:
+        if item.get_closest_marker("slow") and not slow_asked:
+            item.add_marker(pytest.mark.skip(reason="slow: ask with -m slow"))
+        if SPEED in item.path.parents and not speed_asked:
+            item.add_marker(pytest.mark.skip(reason="speed: ask with --benchmark-only"))
