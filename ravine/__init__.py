@@ -1,0 +1,6 @@
+"""What problems, optimizers and benchmarks share: a registry of names, and one way to refuse input."""
+
+from ravine.refusal import Refused, nearest, require
+from ravine.registry import Registry
+
+__all__ = ["Refused", "Registry", "nearest", "require"]

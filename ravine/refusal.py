@@ -1,0 +1,50 @@
+"""Bad input is refused in one line: what was given, what is allowed, and the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+
+class Refused(ValueError):
+    """Input that Ravine does not accept; the message is one line, made for the person who typed it."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """The end of a refusal: the closest allowed name, and all of them.
+
+    >>> nearest("momentun", ["adam", "momentum"])
+    'did you mean momentum? (allowed: adam, momentum)'
+    """
+    allowed = sorted(allowed)
+    by_lower = {each.lower(): each for each in allowed}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    hint = f"did you mean {by_lower[close[0]]}? " if close else ""
+    return f"{hint}(allowed: {', '.join(allowed) or 'none'})"
+
+
+def require(
+    owner: str, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False,
+    open_high: bool = False, whole: bool = False,
+) -> None:  # fmt: skip
+    """Refuse `value` unless it is a number from `low` to `high` (bounds excluded where open).
+
+    >>> require("quadratic", "condition", 0.5, low=1)
+    Traceback (most recent call last):
+    ravine.refusal.Refused: quadratic.condition is 0.5, but must be a number, at least 1
+    """
+    number = isinstance(value, int) if whole else isinstance(value, (int, float))
+    if number and not isinstance(value, bool) and math.isfinite(value):
+        above = value > low if open_low else value >= low
+        below = value < high if open_high else value <= high
+        if above and below:
+            return
+    wanted = ["a whole number" if whole else "a number"]
+    if low > -math.inf:
+        wanted.append(f"{'above' if open_low else 'at least'} {low:g}")
+    if high < math.inf:
+        wanted.append(f"{'below' if open_high else 'at most'} {high:g}")
+    what = f"{owner}.{name}" if owner else name
+    raise Refused(f"{what} is {value!r}, but must be {', '.join(wanted)}")
