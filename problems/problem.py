@@ -1,0 +1,233 @@
+"""What a problem is: a loss with dials, a stated truth, and a signature that proves its pathology."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+
+Tree = dict[str, Any]  # tensors by name, nested
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How large one cell of a problem is by default: its trials, its instances, its precision."""
+
+    trials: int = 25
+    tuning_seeds: int = 5
+    seeds: int = 10
+    dtype: Literal["float32", "float64"] = "float64"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a problem states about itself; the tests hold it to every word.
+
+    dial, scale, ladder: the field that says how bad it is, how to interpolate in it ("list" where there is
+        nothing between its values), and three coarse rungs from harmless to extreme.
+    target: a run is solved where its relative gap is at most this (unless the problem says otherwise in
+        `solved`); budget: what a run may spend, in gradient-equivalents.
+    reference: name and values of an optimizer that solves every rung.
+    signature, threshold: what `Problem.signature` measures, in words, and the least value that proves the
+        pathology; control: the fields that take the pathology away, where the signature must stay below.
+    truth: what is known about the minimum, the critical points and the rates, in a sentence or two.
+    source: where it is described.
+    theory: by optimizer's name, the breaking point that a theorem predicts: (problem, budget) -> dial.
+    exceptions: promises that this problem does not keep, each with its reason, by the promise's name:
+        "random_search" (solves the last rung), "reference" (does not solve a rung), "start_gradient"
+        (zero at the start), "smooth" (no gradient check), "ranked" (all local methods fare alike).
+    floor_is_minimum: False where `floor` is a stated level and the minimum is unknown.
+    """
+
+    dial: str
+    scale: Literal["log", "linear", "list"]
+    ladder: tuple[float, ...]
+    target: float
+    budget: float
+    reference: tuple[str, Mapping[str, float]]
+    control: Mapping[str, Any]
+    signature: str
+    threshold: float
+    truth: str
+    source: str
+    theory: Mapping[str, Callable[[Any, float], float]] = field(default_factory=dict)
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+    floor_is_minimum: bool = True
+    cell: Cell = Cell()
+
+
+class Problem:
+    """A family of losses. Subclasses are frozen dataclasses whose fields are the dials.
+
+    Shapes: leading dimensions are runs. `x` is `(*runs, dim)`, a loss `(*runs)`. `data` is what `instance`
+    drew, stacked by whoever runs many: each tensor then has leading dimensions that broadcast against
+    `*runs`, so write `x[..., 0]` and `einsum("...i,...ij->...j", …)` and nothing else is needed.
+    """
+
+    card: ClassVar[Card]
+
+    # What must be given.
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        """What one seed draws, without leading dimensions: at least "start", of shape (dim,).
+
+        Called with float64 as the default dtype and on the CPU; all randomness comes from `generator`, in
+        an amount that does not depend on the dial where that is possible (rungs are then paired).
+        """
+        raise NotImplementedError
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """The exact loss: (*runs, dim) -> (*runs)."""
+        raise NotImplementedError
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        """The minimum, written and not computed from the loss; broadcasts against (*runs)."""
+        raise NotImplementedError
+
+    def signature(self, data: Tree) -> float:
+        """The number that proves the pathology, measured on one instance (`data` without leading dimensions)."""
+        raise NotImplementedError
+
+    # What has a default: closed forms, tested against autograd.
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss (*runs) and gradient (*runs, dim) in one pass."""
+        return _value_and_gradient(lambda point: self.loss(point, data), x)
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        """Hessian-vector product H v, (*runs, dim)."""
+        if type(self).hessian is not Problem.hessian:
+            return torch.einsum("...ij,...j->...i", self.hessian(x, data), vector)
+        return _hvp(lambda point: self.loss(point, data), x, vector)
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Hessian (*runs, dim, dim)."""
+        return _hessian(lambda point: self.loss(point, data), x)
+
+    # What is optional.
+
+    def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree] | None:
+        """One instance's endless stream of randomness, an item a step; None where the loss is exact."""
+        return None
+
+    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
+        """What the optimizer sees of the loss at this draw; its mean over draws is `loss`."""
+        return self.loss(x, data)
+
+    def sampled_value_and_gradient(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`value_and_gradient` of the sampled loss."""
+        if draw is None or type(self).sampled_loss is Problem.sampled_loss:
+            return self.value_and_gradient(x, data)
+        return _value_and_gradient(lambda point: self.sampled_loss(point, data, draw), x)
+
+    def sampled_hvp(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
+    ) -> torch.Tensor:
+        """`hvp` of the sampled loss."""
+        if draw is None or type(self).sampled_loss is Problem.sampled_loss:
+            return self.hvp(x, data, vector)
+        return _hvp(lambda point: self.sampled_loss(point, data, draw), x, vector)
+
+    def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
+        """`hessian` of the sampled loss."""
+        if draw is None or type(self).sampled_loss is Problem.sampled_loss:
+            return self.hessian(x, data)
+        return _hessian(lambda point: self.sampled_loss(point, data, draw), x)
+
+    def seen(
+        self, gradient: torch.Tensor, draw: Tree, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What the optimizer sees of the gradient: bias, sign, quantisation, delay.
+
+        `memory` leads with *runs; it is None at first, and what was returned at the step before.
+        """
+        return gradient, memory
+
+    def project(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """The point that a step really leads to: on the sphere, in the interval."""
+        return x
+
+    def solved(
+        self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
+    ) -> torch.Tensor:
+        """Which runs are where they should be, as bool (*runs), given the relative gap (*runs).
+
+        `gradient` is the exact one where the optimizer has asked for it at x, and None elsewhere.
+        """
+        return gap <= self.card.target
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        """Euclidean distance to the *set* of solutions (*runs), or None where that is unknown."""
+        return None
+
+    def minimizers(self, data: Tree) -> torch.Tensor | None:
+        """Some global minimizers of one instance (count, dim), or None where they are unknown."""
+        return None
+
+    # What follows.
+
+    @property
+    def dial(self) -> float:
+        """The value of the dial."""
+        return float(getattr(self, self.card.dial))
+
+    @property
+    def has_whole_dial(self) -> bool:
+        """Whether the dial is declared a whole number."""
+        declared = {each.name: each.type for each in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return declared[self.card.dial] in (int, "int")
+
+    @property
+    def budget(self) -> float:
+        """What a run may spend by default, in gradient-equivalents."""
+        return self.card.budget
+
+    def at_dial(self, value: float) -> Self:
+        """The same problem at another rung; a dial that is declared a whole number stays one."""
+        rung = round(value) if self.has_whole_dial else value
+        return dataclasses.replace(self, **{self.card.dial: rung})  # type: ignore[type-var]
+
+    def control(self) -> Self:
+        """The same problem without its pathology."""
+        return dataclasses.replace(self, **self.card.control)  # type: ignore[type-var]
+
+
+def _value_and_gradient(loss: Callable, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        value = loss(point)
+        (gradient,) = torch.autograd.grad(value.sum(), point)
+    return value.detach(), gradient
+
+
+def _hvp(loss: Callable, x: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(point).sum(), point, create_graph=True)
+        if not gradient.requires_grad:  # a linear loss
+            return torch.zeros_like(vector)
+        (product,) = torch.autograd.grad(gradient, point, vector, materialize_grads=True)
+    return product
+
+
+def _hessian(loss: Callable, x: torch.Tensor) -> torch.Tensor:
+    dim = x.shape[-1]
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(point).sum(), point, create_graph=True)
+        if not gradient.requires_grad:
+            return x.new_zeros(*x.shape, dim)
+        basis = torch.eye(dim, dtype=x.dtype, device=x.device).view(dim, *(1,) * (x.dim() - 1), dim)
+        (rows,) = torch.autograd.grad(
+            gradient,
+            point,
+            basis.expand(dim, *x.shape),
+            is_grads_batched=True,
+            materialize_grads=True,
+        )
+    return rows.movedim(0, -2)
