@@ -1,0 +1,48 @@
+"""Adam: a step whose length is the learning rate, whatever the gradient's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+
+@register("adam")
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Each coordinate's mean gradient over its root mean square: s = −lr · m̂ / (√v̂ + eps).
+
+    m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g², m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). Blind
+    to the gradient's scale down to eps, but not to rotations. Kingma & Ba 2015, arXiv:1412.6980.
+    The defaults and the place of eps are torch.optim.Adam's.
+    """
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
+    bounds = {
+        "lr": {"low": 0.0},
+        "beta1": {"low": 0.0, "high": 1.0, "open_high": True},
+        "beta2": {"low": 0.0, "high": 1.0, "open_high": True},
+        "eps": {"low": 0.0},
+    }
+
+    def init(self, x: torch.Tensor) -> State:
+        """m = v = 0; t = 0, a number, for it is the same for all runs."""
+        return torch.zeros_like(x), torch.zeros_like(x), 0
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −lr · m̂ / (√v̂ + eps)."""
+        mean, square, t = state
+        gradient, t = oracle.gradient, t + 1
+        mean = self.beta1 * mean + (1 - self.beta1) * gradient
+        square = self.beta2 * square + (1 - self.beta2) * gradient**2
+        root = (square / (1 - self.beta2**t)).sqrt()
+        step = -self.lr / (1 - self.beta1**t) * mean / (root + self.eps)
+        return step, (mean, square, t)

@@ -1,0 +1,46 @@
+"""Controls: methods that a problem worth its name defeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+
+@register("idle")
+@dataclass(frozen=True)
+class Idle(Optimizer):
+    """Asks nothing and stays at the start: s = 0. What it solves was solved before."""
+
+    role = "control"
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = 0."""
+        return torch.zeros_like(oracle.x), state
+
+
+@register("random_search")
+@dataclass(frozen=True)
+class RandomSearch(Optimizer):
+    """Tries a step s ~ radius · N(0, I), and takes it where it lowers the loss.
+
+    An evolution strategy with one parent, one child and a constant radius: Rechenberg 1973. It
+    compares with the value it saw on arrival, so under noise one lucky draw may hold it for long.
+    """
+
+    radius: float = 0.1
+
+    space = {"radius": log_uniform(1e-5, 1e1, unit="length")}
+    bounds = {"radius": {"low": 0.0}}
+    role = "control"
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s if f(x + s) < f(x), else 0."""
+        value = state[0] if state else oracle.value
+        step = self.radius * oracle.normal()
+        trial = oracle.at(oracle.x + step).value
+        better = trial < value
+        return torch.where(better, step, 0.0), (torch.where(better, trial, value),)

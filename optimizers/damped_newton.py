@@ -1,0 +1,59 @@
+"""Newton's method with Levenberg and Marquardt's damping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+
+@register("damped_newton")
+@dataclass(frozen=True)
+class DampedNewton(Optimizer):
+    """Newton's step where its model holds, a short one downhill where not: (H + μI) s = −g.
+
+    The step is taken where it lowers the loss; μ then changes by a factor max(⅓, 1 − (2ρ − 1)³),
+    where ρ is the gain over the gain that the model foretold. Else the run stays, and μ grows by 2,
+    then by 4, 8, … until a step is taken. Where H + μI is not positive definite the model has no
+    minimum: the step has failed without a look at the loss. A foretold gain below the loss's
+    rounding is believed, and μ kept.
+
+    `damping` is μ at the start, a curvature. Levenberg 1944, Marquardt 1963; the rule for μ is
+    Nielsen's (1999), as in Madsen, Nielsen & Tingleff 2004, "Methods for non-linear least squares
+    problems".
+    """
+
+    damping: float = 0.1
+
+    space = {"damping": log_uniform(1e-4, 1e1, unit="gradient/length")}
+    bounds = {"damping": {"low": 0.0, "open_low": True}}
+    uses_hessian = True
+
+    def init(self, x: torch.Tensor) -> State:
+        """μ and the factor by which it grows next."""
+        each = torch.ones_like(x[..., :1])
+        return self.damping * each, 2 * each
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −(H + μI)⁻¹ g, or 0 where that fails."""
+        damping, growth = state
+        gradient, value = oracle.gradient, oracle.value
+        damped = oracle.hessian + torch.diag_embed(damping.expand_as(gradient))
+        lower, info = torch.linalg.cholesky_ex(damped)
+        definite = (info == 0).unsqueeze(-1)
+        solution = torch.cholesky_solve(gradient.unsqueeze(-1), lower).squeeze(-1)
+        step = torch.where(definite, -solution, 0.0)
+
+        foretold = 0.5 * (step * (damping * step - gradient)).sum(-1, keepdim=True)
+        visible = foretold > torch.finfo(value.dtype).eps * value.abs()
+        ratio = (value - oracle.at(oracle.x + step, who=visible).value) / foretold
+        taken = definite & (~visible | (ratio > 0))
+
+        calmer = damping * (1 - (2 * ratio - 1) ** 3).clamp(min=1 / 3)
+        damping = torch.where(taken, torch.where(visible, calmer, damping), damping * growth)
+        growth = torch.where(taken, 2.0, 2 * growth)
+        tiny = torch.finfo(damping.dtype).tiny  # from 0 it could never grow again
+        return torch.where(taken, step, 0.0), (damping.clamp(min=tiny), growth)

@@ -1,0 +1,72 @@
+"""Heavy ball and Nesterov's momentum, in torch's form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, complement, log_uniform
+from optimizers.registry import register
+
+SPACE = {
+    "lr": log_uniform(1e-5, 1e1, unit="length/gradient", discount="momentum"),
+    "momentum": complement(1e-3, 1.0),
+}
+BOUNDS = {"lr": {"low": 0.0}, "momentum": {"low": 0.0, "high": 1.0, "open_high": True}}
+
+
+@register("momentum")
+@dataclass(frozen=True)
+class Momentum(Optimizer):
+    """A heavy ball: gradients add up where they agree, and cancel where they do not.
+
+    v ← momentum · v + g, s = −lr · v, from v = 0: at a constant rate this is x_{t+1} = x_t − lr · g
+    + momentum · (x_t − x_{t−1}), Polyak 1964. The defaults are torch.optim.SGD's but for the
+    momentum, which is 0 there.
+    """
+
+    lr: float = 1e-3
+    momentum: float = 0.9
+
+    space = SPACE
+    bounds = BOUNDS
+
+    def init(self, x: torch.Tensor) -> State:
+        """v = 0."""
+        return (torch.zeros_like(x),)
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −lr · v."""
+        (velocity,) = state
+        velocity = self.momentum * velocity + oracle.gradient
+        return -self.lr * velocity, (velocity,)
+
+
+@register("nesterov")
+@dataclass(frozen=True)
+class Nesterov(Optimizer):
+    """Momentum that looks ahead: its gradient is that of the point to which the velocity leads.
+
+    v ← momentum · v + g, s = −lr · (g + momentum · v). Nesterov 1983 steps from x_t and takes the
+    gradient at y_t = x_t + momentum · (x_t − x_{t−1}); here, as in torch.optim.SGD, the point that
+    is stored and scored *is* y_t, and a bound on f(x_t) does not speak of it. The defaults are
+    momentum's.
+    """
+
+    lr: float = 1e-3
+    momentum: float = 0.9
+
+    space = SPACE
+    bounds = BOUNDS
+
+    def init(self, x: torch.Tensor) -> State:
+        """v = 0."""
+        return (torch.zeros_like(x),)
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −lr · (g + momentum · v)."""
+        (velocity,) = state
+        gradient = oracle.gradient
+        velocity = self.momentum * velocity + gradient
+        return -self.lr * (gradient + self.momentum * velocity), (velocity,)

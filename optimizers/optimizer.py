@@ -1,0 +1,158 @@
+"""What an optimizer is: hyperparameters, the ranges in which they are searched, and two pure functions."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import torch
+
+from ravine import Refused, require
+
+State = tuple  # of tensors that lead with *runs, and of what all runs share, such as the number of steps
+Unit = Literal["none", "length", "gradient", "length/gradient", "gradient/length"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a hyperparameter is searched.
+
+    low, high: the ends, in `unit`s of the problem: "length" is D/√dim, "gradient" G, "length/gradient" D/G
+        and "gradient/length" G/D, where D is the distance from the start to the solutions and G the norm of
+        the gradient at the start (medians over the tuning seeds). So the search does not change when the
+        loss or the space is rescaled.
+    scale: "log", "linear", or "complement": log-uniform in 1 − value (momentum: .9, .99, .999 are as far
+        apart as .1, .01, .001).
+    discount: the momentum by whose complement the value is multiplied: what is searched is the effective
+        learning rate lr/(1 − momentum).
+    """
+
+    low: float
+    high: float
+    scale: Literal["log", "linear", "complement"] = "log"
+    unit: Unit = "none"
+    discount: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.scale == "log" and self.low <= 0):
+            raise Refused(
+                f"a {self.scale} range goes from low to a higher value, and not [{self.low}, {self.high}]"
+            )
+
+
+def log_uniform(low: float, high: float, unit: Unit = "none", discount: str | None = None) -> Range:
+    """Every decade from low to high is as likely as any other."""
+    return Range(low, high, "log", unit, discount)
+
+
+def linear(low: float, high: float, unit: Unit = "none") -> Range:
+    """Every value from low to high is as likely as any other."""
+    return Range(low, high, "linear", unit)
+
+
+def complement(low: float, high: float) -> Range:
+    """A value below 1 whose distance from 1 is log-uniform: low and high are ends of 1 − value."""
+    return Range(low, high, "complement")
+
+
+class Point(Protocol):
+    """A point of all runs at once: what it answers, each answer counted when it is first asked for."""
+
+    @property
+    def x(self) -> torch.Tensor:
+        """Where, (*runs, dim)."""
+        ...
+
+    @property
+    def value(self) -> torch.Tensor:
+        """The loss, (*runs, 1)."""
+        ...
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """(*runs, dim)."""
+        ...
+
+    def hvp(self, vector: torch.Tensor) -> torch.Tensor:
+        """The Hessian times a vector, (*runs, dim)."""
+        ...
+
+    @property
+    def hessian(self) -> torch.Tensor:
+        """(*runs, dim, dim)."""
+        ...
+
+
+class Oracle(Point, Protocol):
+    """What an optimizer may ask at a step: the current point, and others.
+
+    Nothing that it answers is infinite or NaN: a run where that happened is over, and is shown zeros.
+    `alive` are the runs that have not ended (*runs); what an optimizer does with the others is of no
+    consequence.
+    """
+
+    @property
+    def alive(self) -> torch.Tensor:
+        """Which runs go on, bool (*runs)."""
+        ...
+
+    def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> Point:
+        """Another point, at the same draw of the noise; only runs of the mask `who` (*runs, 1) are charged."""
+        ...
+
+    def single(
+        self, instance: int, trial: int, x: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Value () and gradient (dim,) of one run alone at x (dim,), charged to it."""
+        ...
+
+    def normal(self) -> torch.Tensor:
+        """Standard normal numbers that broadcast against x: the optimizer's own stream, shared by all trials."""
+        ...
+
+
+class Optimizer:
+    """A method. Subclasses are frozen dataclasses whose fields are hyperparameters, declared `lr: float = 0.01`.
+
+    `x` is (*runs, dim). In `update`, a hyperparameter named in `space` may be a tensor that broadcasts
+    against x, one value a run, so write `-self.lr * oracle.gradient` and it is right for one run and for
+    many. Whatever is per run keeps a trailing dimension of 1. To shift a matrix write
+    `diag_embed(self.damping * ones_like(oracle.x))`, never `damping * eye`.
+    """
+
+    space: Mapping[str, Range] = {}
+    bounds: ClassVar[Mapping[str, dict[str, Any]]] = {"lr": {"low": 0.0}}
+    role: ClassVar[Literal["ranked", "control", "oracle"]] = "ranked"
+    uses_hessian: ClassVar[bool] = False
+
+    def init(self, x: torch.Tensor) -> State:
+        """The state before the first step at x."""
+        return ()
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """The step that leads from oracle.x to the next point, and the state after it."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        for name, limits in self.bounds.items():
+            if name in self.hyperparameters:
+                require(type(self).__name__, name, self.hyperparameters[name], **limits)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Every hyperparameter's value by name, a wrapper's and its inner optimizer's side by side."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def replace(self, **values: Any) -> Self:
+        """The same method with other hyperparameters, checked against `bounds`."""
+        return dataclasses.replace(self, **values)  # type: ignore[type-var]
+
+    def batched(self, values: Mapping[str, torch.Tensor]) -> Self:
+        """The same method with a tensor, one value a trial, for each hyperparameter named."""
+        other = copy.copy(self)
+        for name, value in values.items():
+            object.__setattr__(other, name, value)
+        return other

@@ -1,0 +1,43 @@
+"""RMSProp: the gradient over its recent size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+
+@register("rmsprop")
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Each coordinate's gradient over its root mean square: s = −lr · g / (√v + eps).
+
+    v ← alpha · v + (1 − alpha) g², from v = 0 and without a correction for that: the first step is
+    lr/√(1 − alpha) long in each coordinate, ten times lr. Hinton 2012, lecture 6e. The defaults and
+    the place of eps are torch.optim.RMSprop's.
+    """
+
+    lr: float = 1e-2
+    alpha: float = 0.99
+    eps: float = 1e-8
+
+    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
+    bounds = {
+        "lr": {"low": 0.0},
+        "alpha": {"low": 0.0, "high": 1.0, "open_high": True},
+        "eps": {"low": 0.0},
+    }
+
+    def init(self, x: torch.Tensor) -> State:
+        """v = 0."""
+        return (torch.zeros_like(x),)
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −lr · g / (√v + eps)."""
+        (square,) = state
+        gradient = oracle.gradient
+        square = self.alpha * square + (1 - self.alpha) * gradient**2
+        return -self.lr * gradient / (square.sqrt() + self.eps), (square,)

@@ -1,0 +1,28 @@
+"""Gradient descent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+
+@register("sgd")
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Downhill along the gradient that is seen: s = −lr · g.
+
+    On a quadratic it converges where lr < 2/λmax, and at best keeps a share (κ − 1)/(κ + 1) of the
+    error per step. Cauchy 1847; with noise Robbins & Monro 1951. The default is torch.optim.SGD's.
+    """
+
+    lr: float = 1e-3
+
+    space = {"lr": log_uniform(1e-5, 1e1, unit="length/gradient")}
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −lr · g."""
+        return -self.lr * oracle.gradient, state

@@ -1,0 +1,123 @@
+"""What every registered optimizer promises."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from optimizers import OPTIMIZERS
+from optimizers.learning_rate_unit import measured_unit
+from ravine import Refused
+
+every = pytest.mark.parametrize("name", list(OPTIMIZERS))
+
+
+def three_values(optimizer, name):
+    """The default and a value on each side of it."""
+    value = optimizer.hyperparameters[name]
+    if optimizer.space[name].scale == "complement":
+        return [1 - 2 * (1 - value), value, 1 - (1 - value) / 2]
+    return [value / 2, value, 1.5 * value]
+
+
+@every
+def test_a_batch_is_its_runs_one_by_one(walk, draw, valley, name):
+    optimizer, data = OPTIMIZERS[name], draw()
+    values = {each: three_values(optimizer, each) for each in optimizer.space}
+    tensors = {
+        each: torch.tensor(given, dtype=torch.float64).unsqueeze(-1)
+        for each, given in values.items()
+    }
+    together = walk(optimizer.batched(tensors), valley, data, trials=3, steps=20)
+    for trial in range(3):
+        alone = optimizer.replace(**{each: given[trial] for each, given in values.items()})
+        for instance in range(3):
+            own = {each: given[instance : instance + 1] for each, given in data.items()}
+            single = walk(alone, valley, own, steps=20)
+            # BLAS sums in another order in a batch, and the Hessians' condition enlarges that.
+            torch.testing.assert_close(
+                together.points[:, instance, trial], single.points[:, 0, 0], rtol=1e-8, atol=1e-10
+            )
+            torch.testing.assert_close(
+                together.prices[:, instance, trial], single.prices[:, 0, 0], check_dtype=False
+            )
+
+
+@every
+def test_stays_where_nothing_leads_away(walk, draw, name):
+    data = draw()
+    points = walk(OPTIMIZERS[name], lambda x, data: (0 * x).sum(-1), data, steps=10).points
+    assert torch.equal(points, points[:1].expand_as(points))
+
+
+@every
+@pytest.mark.parametrize("dim", [1, 3])
+def test_survives_a_linear_loss(walk, draw, name, dim):
+    data = draw(dim=dim)
+    points = walk(OPTIMIZERS[name], lambda x, data: x.sum(-1), data, steps=10).points
+    assert points.isfinite().all()
+
+
+@every
+@pytest.mark.parametrize("direction", [(1.0, 1.0, 1.0), (0.3, -1.7, 0.9)])
+def test_survives_a_singular_hessian(walk, draw, name, direction):
+    normal = torch.tensor(direction, dtype=torch.float64)
+    data = draw()
+
+    def trough(x, data):
+        return 0.5 * (x * normal).sum(-1) ** 2
+
+    points = walk(OPTIMIZERS[name], trough, data, steps=20).points
+    assert points.isfinite().all()
+    assert (trough(points[-1], data) <= trough(points[0], data)).all()
+
+
+@every
+def test_the_step_is_a_function_of_its_arguments(walk, draw, valley, name):
+    data = draw()
+    first, second = (walk(OPTIMIZERS[name], valley, data, steps=20) for _ in range(2))
+    assert torch.equal(first.points, second.points)
+
+
+@every
+def test_every_number_has_its_bounds_and_is_held_to_them(name):
+    optimizer = OPTIMIZERS[name]
+    bounds = {**getattr(optimizer, "inner", optimizer).bounds, **optimizer.bounds}
+    numbers = [
+        each for each, value in optimizer.hyperparameters.items() if isinstance(value, float)
+    ]
+    for each in numbers:
+        limits = bounds[each]
+        outside = [math.nan, math.inf, -math.inf, "fast", None, True]
+        outside += [limits["low"] - 1] + ([limits["low"]] if limits.get("open_low") else [])
+        outside += [limits["high"]] if limits.get("open_high") else []
+        for value in outside:
+            with pytest.raises(Refused) as refusal:
+                optimizer.replace(**{each: value})
+            assert each in str(refusal.value)
+            assert "\n" not in str(refusal.value)
+
+
+@every
+def test_the_unit_of_the_learning_rate_is_the_measured_one(name):
+    optimizer = OPTIMIZERS[name]
+    if "lr" in optimizer.space:
+        assert measured_unit(optimizer) == optimizer.space["lr"].unit
+
+
+@every
+def test_searches_at_most_two_of_its_hyperparameters(name):
+    optimizer = OPTIMIZERS[name]
+    assert len(optimizer.space) <= 2
+    assert set(optimizer.space) <= set(optimizer.hyperparameters)
+    discounts = {each.discount for each in optimizer.space.values()} - {None}
+    assert discounts <= set(optimizer.hyperparameters)
+
+
+@every
+def test_says_whether_it_asks_for_hessians(walk, draw, valley, name):
+    optimizer, data = OPTIMIZERS[name], draw()
+    price = walk(optimizer, valley, data, steps=1).prices
+    assert optimizer.uses_hessian == bool((price > 2 * 3).all())
