@@ -1,0 +1,31 @@
+"""The benchmark: sweeps of optimizers over problems, as a command and for notebooks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# `python -m` and notebooks look into the working directory first, where the user may keep folders called
+# problems/ and optimizers/: ours are imported while this one path is ahead of it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ravine.later import later
+
+later("torch")
+import optimizers  # noqa: E402, F401
+import problems  # noqa: E402, F401
+
+del sys.path[0]
+
+if TYPE_CHECKING:
+    from benchmarks.sweeps import Sweep, sweep
+
+__all__ = ["Sweep", "sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # pandas is imported only where tables are made
+        from benchmarks import sweeps
+
+        return getattr(sweeps, name)
+    raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")

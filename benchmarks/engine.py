@@ -1,0 +1,271 @@
+"""The loop: all instances × trials of one problem and one optimizer as one tensor program."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from benchmarks.oracle import KINDS, LOSS, Count, Oracle, cost
+from benchmarks.traces import Recorder, Trace
+from optimizers import Optimizer
+from problems import Problem, Tree
+
+HOLD = 10  # steps running inside the target, or above the ceiling, that end a run
+CEILING = 1e6  # a gap above this is divergence
+WINDOW = 20  # a noisy run is judged by its mean gap over at least so many steps, or
+SHARE = 0.1  # this share of them
+ROUNDING = 1e-6  # of a budget: thirds of a gradient do not add up exactly
+SOLVED, MISSED, DIVERGED = "solved", "missed", "diverged"
+
+
+def generator(*purpose: object) -> torch.Generator:
+    """A stream of random numbers that belongs to a purpose, the same in every process."""
+    digest = hashlib.sha256("|".join(map(str, purpose)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype):
+    """Tensors made inside have this dtype unless they say otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def draw_instance(problem: Problem, seed: str) -> Tree:
+    """What a seed draws, in float64 on the CPU."""
+    with default_dtype(torch.float64):
+        return problem.instance(generator(seed, "instance"))
+
+
+def stack(trees: Sequence[Tree], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tree:
+    """Instances one above the other: each tensor gets the leading dimensions (instances, 1)."""
+    stacked: Tree = {}
+    for name, leaf in trees[0].items():
+        if isinstance(leaf, dict):
+            stacked[name] = stack([tree[name] for tree in trees], dtype, device)
+        else:
+            leaves = torch.stack([torch.as_tensor(tree[name]) for tree in trees]).unsqueeze(1)
+            stacked[name] = leaves.to(device, dtype if leaves.is_floating_point() else None)
+    return stacked
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What some seeds draw from one problem."""
+
+    problem: Problem
+    seeds: tuple[str, ...]
+    dtype: torch.dtype = torch.float64
+    device: str = "cpu"
+    trees: tuple[Tree, ...] = field(init=False, repr=False)
+    data: Tree = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        trees = tuple(draw_instance(self.problem, seed) for seed in self.seeds)
+        object.__setattr__(self, "trees", trees)
+        object.__setattr__(self, "data", stack(trees, self.dtype, self.device))
+
+    def draws(self):
+        """The noise of each step, stacked; None for ever where there is none."""
+        streams = [
+            self.problem.draws(tree, generator(seed, "draws"))
+            for tree, seed in zip(self.trees, self.seeds, strict=True)
+        ]
+        while True:
+            items = [next(stream) for stream in streams if stream is not None]
+            yield stack(items, self.dtype, self.device) if items else None
+
+    def normals(self):
+        """A function that gives standard normal numbers of shape (instances, 1, dim), others at each call."""
+        generators = [generator(seed, "optimizer") for seed in self.seeds]
+        dim = self.data["start"].shape[-1]
+
+        def draw() -> torch.Tensor:
+            rows = [torch.randn(dim, generator=each, dtype=torch.float64) for each in generators]
+            return torch.stack(rows).unsqueeze(1).to(self.device, self.dtype)
+
+        return draw
+
+
+@dataclass
+class Outcome:
+    """How every run ended: each array is (instances, trials)."""
+
+    status: list[list[str]]
+    numbers: dict[str, torch.Tensor]
+    trace: Trace | None
+
+
+class _Ends:
+    """Keeps what is true of each run at the step at which it ends."""
+
+    def __init__(self, runs: tuple[int, int], device: torch.device):
+        self.alive = torch.ones(runs, dtype=torch.bool, device=device)
+        self.any_alive = True
+        self.all_alive = True
+        self.kept: dict[str, torch.Tensor] = {}
+
+    def end(self, who: torch.Tensor, **values: Count) -> None:
+        """These runs end, with these values."""
+        who = who & self.alive
+        if not who.any():
+            return
+        for name, value in values.items():
+            if name not in self.kept:
+                self.kept[name] = torch.full(
+                    who.shape, float("nan"), dtype=torch.float64, device=who.device
+                )
+            self.kept[name] = torch.where(
+                who, torch.as_tensor(value).to(self.kept[name]), self.kept[name]
+            )
+        self.alive = self.alive & ~who
+        self.any_alive = bool(self.alive.any())
+        self.all_alive = False
+
+
+def run(
+    optimizer: Optimizer, instances: Instances, trials: int, budget: float, record: bool = True
+) -> Outcome:
+    """Run `trials` settings of an optimizer on every instance until solved, diverged or out of budget.
+
+    `optimizer` has a tensor (trials, 1) for each hyperparameter that differs between trials. A run's step
+    is taken only where its cost fits into the budget. What is measured here is never charged.
+    """
+    problem, data = instances.problem, instances.data
+    start = data["start"]
+    runs, dim = (start.shape[0], trials), start.shape[-1]
+    x = start.expand(*runs, dim).clone()
+    floor = problem.floor(data)
+    scale = problem.loss(start, data) - floor
+    draws = instances.draws()
+    oracle = Oracle(problem, data, runs, instances.normals(), x.device)
+    ends = _Ends(runs, x.device)
+    recorder = Recorder(problem, data, x, budget) if record else None
+    state = optimizer.init(x)
+
+    before = x
+    spent: Count = 0.0
+    total: dict[str, Count] = dict.fromkeys(KINDS, 0.0)
+    best = torch.full(runs, float("inf"), dtype=x.dtype, device=x.device)
+    entry_cost = torch.full(runs, float("inf"), dtype=torch.float64, device=x.device)
+    entry_step = entry_cost.clone()
+    above = torch.zeros(runs, dtype=torch.int64, device=x.device)
+    summed: list[torch.Tensor] = []  # of the true gap, for noisy runs
+    inside_before = False
+    step_index = 0
+
+    while ends.any_alive:
+        oracle.move(x, next(draws), ends.alive)
+        step, state = optimizer.update(oracle, state)
+        value = oracle.true_value()
+        gap = (value - floor) / scale
+        now = {"steps": step_index, "cost": spent, **total}
+
+        broken = oracle.broken | ~torch.isfinite(gap)
+        if broken.any():
+            ends.end(broken, diverged_at=step_index, solved=0.0, **now)
+            x = torch.where((broken & torch.isfinite(before).all(-1)).unsqueeze(-1), before, x)
+            gap = torch.where(broken, float("inf"), gap)
+            step = torch.where(broken.unsqueeze(-1), 0.0, step)
+            oracle.broken = torch.zeros_like(broken)
+        best = torch.where(ends.alive, torch.minimum(best, gap), best)
+
+        high = gap > CEILING
+        if high.any():
+            above = torch.where(high, above + 1, 0)
+            ends.end(above >= HOLD, diverged_at=step_index, solved=0.0, **now)
+
+        judged = gap
+        if oracle.noisy:
+            summed.append(gap + (summed[-1] if summed else 0.0))
+            judged = _trailing_mean(summed)
+        inside = problem.solved(x, judged, oracle.true_gradient(), data)
+        if inside_before or inside.any():
+            inside_before = True
+            entry_cost = torch.where(
+                inside,
+                torch.minimum(entry_cost, torch.as_tensor(spent).to(entry_cost)),
+                float("inf"),
+            )
+            entry_step = torch.where(inside, entry_step.clamp(max=step_index), float("inf"))
+            if not oracle.noisy:
+                ends.end(entry_step <= step_index + 1 - HOLD, solved=1.0, **now)
+
+        price = cost(oracle.counts, dim)
+        price = price.clamp(min=LOSS) if isinstance(price, torch.Tensor) else max(price, LOSS)
+        over = torch.as_tensor(spent + price > budget * (1 + ROUNDING), device=x.device)
+        if over.any():
+            ends.end(over, solved=inside.to(torch.float64), **now)
+
+        moved = problem.project(x + step, data)
+        if not ends.all_alive:
+            moved = torch.where(ends.alive.unsqueeze(-1), moved, x)
+        if recorder is not None:
+            recorder.observe(step_index, spent, oracle, value, gap, moved, ends.alive)
+        spent = spent + price
+        total = {kind: total[kind] + oracle.counts[kind] for kind in KINDS}
+        before, x = x, moved
+        step_index += 1
+
+    return _outcome(problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder)
+
+
+def _trailing_mean(summed: list[torch.Tensor]) -> torch.Tensor:
+    """Mean over the last max(20, a tenth) of the steps, or infinite where there are not so many yet."""
+    steps = len(summed)
+    window = max(WINDOW, round(SHARE * steps))
+    if steps < window:
+        return torch.full_like(summed[-1], float("inf"))
+    earlier = summed[-window - 1] if steps > window else 0.0
+    return (summed[-1] - earlier) / window
+
+
+def _outcome(
+    problem: Problem, data: Tree, x: torch.Tensor, floor: torch.Tensor, scale: torch.Tensor,
+    best: torch.Tensor, entry_cost: torch.Tensor, entry_step: torch.Tensor, ends: _Ends,
+    recorder: Recorder | None,
+) -> Outcome:  # fmt: skip
+    """Measure the last points, and put together what is known of each run."""
+    first_gradient = problem.value_and_gradient(data["start"], data)[1]
+    loss, gradient = problem.value_and_gradient(x, data)
+    gap = (loss - floor) / scale
+    kept = ends.kept
+    diverged = ~torch.isnan(kept.get("diverged_at", torch.full_like(kept["steps"], float("nan"))))
+    solved = kept["solved"] == 1.0
+    if type(problem).solved is not Problem.solved:
+        # A problem with a test of its own may need a gradient, which some optimizers never ask for.
+        at_rest = problem.solved(x, gap, gradient, data) & ~diverged & ~solved
+        entry_cost = torch.where(at_rest, kept["cost"], entry_cost)
+        entry_step = torch.where(at_rest, kept["steps"], entry_step)
+        solved = solved | at_rest
+    status = [
+        [DIVERGED if lost else SOLVED if won else MISSED for lost, won in zip(*row, strict=True)]
+        for row in zip(diverged.tolist(), solved.tolist(), strict=True)
+    ]
+    unknown = float("nan")
+    numbers = {
+        "gap_initial": torch.ones_like(gap),
+        "gap_final": gap,
+        "gap_best": torch.minimum(best, gap),
+        "loss_final": loss,
+        "grad_sq_initial": first_gradient.square().sum(-1).expand_as(gap),
+        "grad_sq_final": gradient.square().sum(-1),
+        "steps": kept["steps"],
+        "cost": kept["cost"],
+        "steps_to_target": torch.where(solved, entry_step, unknown),
+        "cost_to_target": torch.where(solved, entry_cost, unknown),
+        **{kind: kept[kind] for kind in KINDS},
+        "diverged_at": kept.get("diverged_at", torch.full_like(gap, unknown)),
+    }
+    trace = None
+    if recorder is not None:
+        trace = recorder.finish(x, loss, gap, gradient, kept["steps"], kept["cost"])
+    return Outcome(status, {name: each.double().cpu() for name, each in numbers.items()}, trace)

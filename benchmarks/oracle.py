@@ -1,0 +1,249 @@
+"""What an optimizer may ask at a point, what it is answered, and what each answer costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from problems import Problem, Tree
+
+# Gradient-equivalents: a loss with its gradient is 1, and a Hessian is `dim` Hessian-vector products.
+LOSS, GRADIENT, HVP = 1 / 3, 1.0, 2.0
+KINDS = ("losses", "gradients", "hvps", "hessians")
+
+Count = float | torch.Tensor  # a number while all runs have asked the same, else one number a run
+
+
+def cost(counts: dict[str, Count], dim: int) -> Count:
+    """Gradient-equivalents of these counts."""
+    return (
+        LOSS * counts["losses"]
+        + GRADIENT * counts["gradients"]
+        + HVP * counts["hvps"]
+        + HVP * dim * counts["hessians"]
+    )
+
+
+class At:
+    """A point of all runs, answering lazily; see `optimizers.optimizer.Point`.
+
+    A value is charged as a loss, and given back where the gradient is asked for too: both in one pass are
+    one gradient, in whatever order they are asked. What was asked at the same point before is not paid
+    again.
+    """
+
+    def __init__(self, oracle: Oracle, x: torch.Tensor, who: torch.Tensor | None, trial: bool):
+        self.x = x
+        self._oracle = oracle
+        self._who: Count = 1.0 if who is None else who[..., 0].to(x.dtype)
+        self._trial = trial
+        self.asked: dict[str, Count] = dict.fromkeys(("value", "gradient", "hessian"), 0.0)
+        for point, same in oracle.remembered(x):
+            for answer, runs in point.asked.items():
+                self.asked[answer] = _either(self.asked[answer], same * runs)
+        self.exact: dict[str, torch.Tensor] = {}  # answers, a value without its trailing 1
+
+    @property
+    def value(self) -> torch.Tensor:
+        """The loss (*runs, 1); at a trial point where it is not finite, the largest number there is."""
+        if "value" not in self.exact:
+            self._oracle.charge("losses", self._new("value"))
+            self.exact["value"] = self._clean(self._oracle.loss_of(self.x), self._trial)
+        return self.exact["value"].unsqueeze(-1)
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """The gradient (*runs, dim)."""
+        if "gradient" not in self.exact:
+            paid = self.asked["value"]
+            new = self._new("gradient")
+            self._oracle.charge("gradients", new)
+            self._oracle.charge("losses", -new * paid)
+            self._new("value")
+            value, gradient = self._oracle.value_and_gradient_of(self.x, self._trial)
+            self.exact["gradient"] = self._clean(gradient)
+            self.exact["value"] = self._clean(value, self._trial)
+        return self.exact["gradient"]
+
+    @property
+    def hessian(self) -> torch.Tensor:
+        """The Hessian (*runs, dim, dim)."""
+        if "hessian" not in self.exact:
+            self._oracle.charge("hessians", self._new("hessian"))
+            self.exact["hessian"] = self._clean(self._oracle.hessian_of(self.x))
+        return self.exact["hessian"]
+
+    def hvp(self, vector: torch.Tensor) -> torch.Tensor:
+        """The Hessian times a vector (*runs, dim)."""
+        self._oracle.charge("hvps", self._who)
+        return self._clean(self._oracle.hvp_of(self.x, vector))
+
+    def _new(self, answer: str) -> Count:
+        """The runs of the mask that have not had this answer here before; from now on they have."""
+        before = self.asked[answer]
+        self.asked[answer] = _either(before, self._who)
+        return self._who * (1.0 - before)
+
+    def _clean(self, answer: torch.Tensor, trial_value: bool = False) -> torch.Tensor:
+        """The answer with zeros for runs where it is not finite; these runs are broken, trial values aside."""
+        runs = self._oracle.runs
+        flat = answer.reshape(*runs, -1) if answer.dim() > len(runs) else answer.unsqueeze(-1)
+        finite = torch.isfinite((flat * 0).sum(-1))
+        if finite.all():
+            return answer
+        if trial_value:
+            return torch.where(finite, answer, torch.finfo(answer.dtype).max)
+        self._oracle.broken |= ~finite
+        return torch.where(finite.reshape(*runs, *[1] * (answer.dim() - len(runs))), answer, 0.0)
+
+
+def part_of(tree: Tree, instances: slice) -> Tree:
+    """Some instances of stacked data."""
+    return {
+        name: part_of(leaf, instances) if isinstance(leaf, dict) else leaf[instances]
+        for name, leaf in tree.items()
+    }
+
+
+def _either(first: Count, second: Count) -> Count:
+    """Logical or of zeros and ones."""
+    return first + second - first * second
+
+
+class Oracle:
+    """The current point of all runs, the questions an optimizer may ask there, and their count.
+
+    `counts` are those of the step; `broken` are the runs that met a number that is not finite, `alive`
+    those that have not ended (*runs): what the others do is of no consequence.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        data: Tree,
+        runs: tuple[int, int],
+        normals: Callable[[], torch.Tensor],
+        device: torch.device,
+    ):
+        self._problem = problem
+        self._data = data
+        self.runs = runs
+        self.normal = normals
+        self._draw: Tree | None = None
+        self._memory: torch.Tensor | None = None
+        self._points: list[At] = []
+        self.broken = torch.zeros(runs, dtype=torch.bool, device=device)
+        self.alive = ~self.broken
+        self.noisy = False
+
+    def move(self, x: torch.Tensor, draw: Tree | None, alive: torch.Tensor | None = None) -> None:
+        """Begin a step at x. Where there is no noise, answers at this and the last step's points stay paid."""
+        self.noisy = draw is not None
+        self.alive = self.alive if alive is None else alive
+        self._draw = draw
+        self.counts: dict[str, Count] = dict.fromkeys(KINDS, 0.0)
+        if self.noisy:
+            self._points = []
+        self.here = At(self, x, None, trial=False)
+        self._points = [self.here]
+
+    @property
+    def x(self) -> torch.Tensor:
+        """Where the runs are (*runs, dim)."""
+        return self.here.x
+
+    @property
+    def value(self) -> torch.Tensor:
+        """The loss seen here (*runs, 1)."""
+        return self.here.value
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """The gradient seen here (*runs, dim)."""
+        return self.here.gradient
+
+    @property
+    def hessian(self) -> torch.Tensor:
+        """The Hessian seen here (*runs, dim, dim)."""
+        return self.here.hessian
+
+    def hvp(self, vector: torch.Tensor) -> torch.Tensor:
+        """The Hessian seen here times a vector (*runs, dim)."""
+        return self.here.hvp(vector)
+
+    def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> At:
+        """Another point (where a step there would really lead) at the same draw, charged to `who` (*runs, 1)."""
+        point = At(self, self._problem.project(x, self._data), who, trial=True)
+        self._points.append(point)
+        return point
+
+    def single(
+        self, instance: int, trial: int, x: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Value () and gradient (dim,) of one run alone at x, charged to it: what a closure asks for."""
+        charged = torch.zeros(self.runs, dtype=x.dtype, device=x.device)
+        charged[instance, trial] = 1.0
+        self.charge("gradients", charged)
+        run = slice(instance, instance + 1)
+        data = part_of(self._data, run)
+        draw = None if self._draw is None else part_of(self._draw, run)
+        value, gradient = self._problem.sampled_value_and_gradient(x.view(1, 1, -1), data, draw)
+        if draw is not None:
+            memory = self._memory
+            if memory is not None:
+                memory = memory[run, trial : trial + 1]
+            gradient, _ = self._problem.seen(gradient, draw, memory)
+        if not torch.isfinite(value + (gradient * 0).sum()):
+            self.broken[instance, trial] = True
+            return torch.zeros_like(value[0, 0]), torch.zeros_like(x)
+        return value[0, 0], gradient[0, 0]
+
+    def true_value(self) -> torch.Tensor:
+        """The exact loss at the current point (*runs), never charged: not seen by the optimizer."""
+        if self.noisy or "value" not in self.here.exact:
+            return self._problem.loss(self.x, self._data)
+        return self.here.exact["value"]
+
+    def true_gradient(self) -> torch.Tensor | None:
+        """The exact gradient at the current point where it has been asked for (*runs, dim)."""
+        return None if self.noisy else self.here.exact.get("gradient")
+
+    # For the points.
+
+    def charge(self, kind: str, runs: Count) -> None:
+        """Add to a count of the step."""
+        self.counts[kind] = self.counts[kind] + runs
+
+    def remembered(self, x: torch.Tensor) -> list[tuple[At, torch.Tensor]]:
+        """The points asked before that are the same as x in some runs, and in which (*runs)."""
+        same = []
+        for point in self._points:
+            if (
+                point.x[..., 0] == x[..., 0]
+            ).any():  # a cheap look first: this is done at every step
+                runs = (point.x == x).all(-1)
+                if runs.any():
+                    same.append((point, runs.to(x.dtype)))
+        return same
+
+    def loss_of(self, x: torch.Tensor) -> torch.Tensor:
+        if self._draw is None:
+            return self._problem.loss(x, self._data)
+        return self._problem.sampled_loss(x, self._data, self._draw)
+
+    def value_and_gradient_of(
+        self, x: torch.Tensor, trial: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        value, gradient = self._problem.sampled_value_and_gradient(x, self._data, self._draw)
+        if self._draw is not None:
+            gradient, memory = self._problem.seen(gradient, self._draw, self._memory)
+            if not trial:
+                self._memory = memory
+        return value, gradient
+
+    def hvp_of(self, x: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        return self._problem.sampled_hvp(x, self._data, self._draw, vector)
+
+    def hessian_of(self, x: torch.Tensor) -> torch.Tensor:
+        return self._problem.sampled_hessian(x, self._data, self._draw)

@@ -1,0 +1,177 @@
+"""How runs end, what they are charged, and that no run feels another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from benchmarks.engine import Instances, generator, run
+from benchmarks.traces import scheduled
+from optimizers import Optimizer
+from optimizers.controls import Idle, RandomSearch
+from optimizers.damped_newton import DampedNewton
+from optimizers.momentum import Momentum
+from optimizers.newton import Newton
+from optimizers.sgd import SGD
+from tests.benchmarks.problems_for_tests import Bowl, Hole, NoisyBowl
+
+
+@dataclass(frozen=True)
+class Scripted(Optimizer):
+    """Moves each trial toward the minimizer by given shares of the way, step after step."""
+
+    shares: tuple[tuple[float, ...], ...] = ()
+
+    def init(self, x):
+        return (0, x)
+
+    def update(self, oracle, state):
+        index, start = state
+        share = oracle.x.new_tensor(
+            [row[min(index, len(row) - 1)] for row in self.shares]
+        ).unsqueeze(-1)
+        towards = -oracle.gradient  # of a bowl with steepness 1: the whole way
+        return share * towards, (index + 1, start)
+
+
+def outcome(optimizer, problem=None, trials=1, budget=100.0, seeds=("a", "b"), **values):
+    """Status and numbers of a batch."""
+    tensors = {
+        name: torch.tensor(each, dtype=torch.float64).unsqueeze(-1) for name, each in values.items()
+    }
+    instances = Instances(problem or Bowl(), seeds)
+    found = run(optimizer.batched(tensors), instances, trials, budget)
+    return found.status, found.numbers, found.trace
+
+
+def test_a_run_is_solved_after_ten_steps_inside_the_target_and_costs_what_the_entry_cost():
+    status, numbers, _ = outcome(SGD(lr=0.5))
+    assert status == [["solved"], ["solved"]]
+    entry = next(k for k in range(100) if 0.25**k <= 1e-4)
+    assert (numbers["cost_to_target"] == entry).all()
+    assert (numbers["steps"] == entry + 9).all()
+    assert (numbers["gap_final"] <= 1e-4).all()
+
+
+def test_a_run_that_leaves_the_target_again_is_not_solved_then():
+    in_and_out = (1.0, -1e3, 0.0)
+    status, numbers, _ = outcome(Scripted(shares=(in_and_out,)), budget=30)
+    assert status == [["solved"]] * 2  # from exactly 0 nothing leads away: the gradient is 0
+    leaves = (0.999, -1e3, 0.0)
+    status, numbers, _ = outcome(Scripted(shares=(leaves,)), budget=30)
+    assert status == [["missed"]] * 2
+    assert numbers["cost_to_target"].isnan().all()
+    assert (numbers["gap_best"] < 1e-4).all() and (numbers["gap_final"] > 0.5).all()
+
+
+def test_newton_with_four_steps_is_solved_at_the_end_of_its_budget():
+    status, numbers, _ = outcome(Newton(lr=0.995), budget=4 * 7)
+    assert status == [["solved"]] * 2
+    assert (numbers["steps"] == 4).all() and (numbers["cost_to_target"] == 7).all()
+
+
+def test_a_step_over_the_budget_is_neither_taken_nor_charged():
+    for budget, steps in ((7.0, 1), (13.9, 1), (14.0, 2)):
+        _, numbers, _ = outcome(Newton(lr=1e-3), budget=budget)
+        assert (numbers["steps"] == steps).all() and (numbers["cost"] == 7 * steps).all()
+
+
+def test_asking_nothing_costs_a_third_a_step():
+    status, numbers, _ = outcome(Idle(), budget=10)
+    assert status == [["missed"]] * 2
+    assert (numbers["steps"] == 30).all() and (numbers["gap_final"] == 1).all()
+
+
+def test_divergence_is_a_gap_above_a_million_for_ten_steps():
+    status, numbers, _ = outcome(SGD(lr=4.0))
+    first = next(k for k in range(100) if 9.0**k > 1e6)
+    assert status == [["diverged"]] * 2
+    assert (numbers["diverged_at"] == first + 9).all()
+
+
+def test_a_run_that_meets_nan_is_diverged_at_its_last_finite_point_and_no_other_run_feels_it():
+    calm = ("a", "b", "c")
+    together = outcome(SGD(), Hole(radius=0.01), 3, seeds=calm, lr=[0.05, 0.9, 0.05])
+    alone = outcome(SGD(), Bowl(), 3, seeds=calm, lr=[0.05, 0.01, 0.05])
+    assert [row[1] for row in together[0]] == ["diverged"] * 3
+    for name in ("gap_final", "loss_final", "cost", "steps"):
+        assert torch.equal(together[1][name][:, [0, 2]], alone[1][name][:, [0, 2]])
+    assert torch.isfinite(together[1]["loss_final"]).all()
+    assert (together[1]["diverged_at"][:, 1] == 3).all()  # 0.1³ of the way is inside, 0.1² is not
+
+
+def test_a_batch_is_the_stack_of_its_runs_where_trials_dim_and_instances_are_equal():
+    rates = [0.01, 0.1, 0.3]
+    seeds = ("a", "b", "c")
+    for optimizer in (SGD(), Momentum(), DampedNewton(), RandomSearch()):
+        name = next(iter(optimizer.space))
+        _, batch, _ = outcome(optimizer, Bowl(steepness=0.7), 3, 40.0, seeds, **{name: rates})
+        for i, seed in enumerate(seeds):
+            for j, rate in enumerate(rates):
+                _, single, _ = outcome(
+                    optimizer, Bowl(steepness=0.7), 1, 40.0, (seed,), **{name: [rate]}
+                )
+                for column in ("gap_final", "steps", "cost"):
+                    assert torch.allclose(batch[column][i, j], single[column][0, 0], rtol=1e-9)
+
+
+def test_noise_belongs_to_seed_and_step_and_is_shared_by_trials_and_optimizers():
+    _, numbers, _ = outcome(SGD(), NoisyBowl(), 2, lr=[0.1, 0.1])
+    assert torch.equal(numbers["loss_final"][:, 0], numbers["loss_final"][:, 1])
+    assert numbers["loss_final"][0, 0] != numbers["loss_final"][1, 0]
+    _, again, _ = outcome(Momentum(momentum=0.0), NoisyBowl(), 1, lr=[0.1])
+    assert torch.equal(numbers["loss_final"][:, :1], again["loss_final"])
+
+
+def test_a_noisy_run_is_judged_by_the_mean_of_the_true_gap_at_its_end():
+    status, numbers, _ = outcome(SGD(), NoisyBowl(noise=1e-3), 2, 60.0, lr=[0.5, 0.001])
+    assert status == [["solved", "missed"]] * 2
+    assert (numbers["steps"] == 60).all()  # noise may throw it out again: no early end
+    # Once in, always in: the window of 20 that ends at the entry has a mean below the target.
+    entry = int(numbers["steps_to_target"][0, 0])
+    mean = sum(0.25**k for k in range(entry - 19, entry + 1)) / 20
+    assert mean <= 1e-4 * 1.01
+    status, _, _ = outcome(SGD(), NoisyBowl(noise=1.0), 1, 60.0, lr=[0.5])
+    assert status == [["missed"]] * 2
+
+
+def test_another_seed_differs_and_the_same_repeats_bitwise():
+    first = outcome(Momentum(), lr=[0.01], seeds=("a", "b"))[1]["loss_final"]
+    again = outcome(Momentum(), lr=[0.01], seeds=("b", "a"))[1]["loss_final"]
+    assert torch.equal(first, again.flip(0))
+    assert first[0] != first[1]
+    assert torch.equal(
+        torch.randn(4, generator=generator("x", 1)), torch.randn(4, generator=generator("x", 1))
+    )
+    assert not torch.equal(
+        torch.randn(4, generator=generator("x", 1)), torch.randn(4, generator=generator("x", 2))
+    )
+
+
+def test_the_record_predicts_what_a_gradient_step_does_to_a_quadratic():
+    _, numbers, trace = outcome(SGD(lr=0.1), budget=50)
+    row = trace.run(0, 0)
+    steps = row["step"]
+    assert steps[0] == 0 and steps[-1] == numbers["steps"][0, 0]
+    inner = slice(0, len(steps) - 1)
+    assert row["predicted"][inner] == pytest.approx(row["change"][inner], rel=1e-5)
+    # the book's ½ε²gᵀHg − εgᵀg
+    book = 0.5 * 0.1**2 * row["g_h_g"] - 0.1 * row["grad_sq"]
+    assert row["predicted"][inner] == pytest.approx(book[inner], rel=1e-5)
+    assert row["gap"][-1] == pytest.approx(float(numbers["gap_final"][0, 0]), rel=1e-6)
+
+
+def test_the_record_is_never_charged_and_changes_nothing():
+    instances = Instances(Bowl(), ("a", "b"))
+    recorded = run(Momentum(), instances, 1, 50.0)
+    bare = run(Momentum(), instances, 1, 50.0, record=False)
+    for name, column in bare.numbers.items():
+        assert torch.equal(column.nan_to_num(), recorded.numbers[name].nan_to_num()), name
+
+
+def test_the_schedule_has_about_twenty_steps_a_decade():
+    for low in (100, 1000, 10_000):
+        assert 19 <= sum(scheduled(step) for step in range(low, 10 * low)) <= 21
+    assert all(scheduled(step) for step in range(11))
