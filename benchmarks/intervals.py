@@ -1,0 +1,63 @@
+"""How sure we are of a median and of a share: exact order statistics, and Wilson."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+
+def order_statistics(n: int, level: float = 0.95) -> tuple[int, float]:
+    """The k whose k-th and k-th last of n values hold the median between them, and how surely.
+
+    P(X₍ₖ₎ ≤ median ≤ X₍ₙ₊₁₋ₖ₎) = 1 − 2 P(Bin(n, ½) < k), whatever the continuous distribution
+    (David & Nagaraja, Order Statistics, 2003, section 7.1). The largest k that attains `level`, or
+    1 where none does: below six values not even the extremes are 95 % sure.
+
+    >>> order_statistics(10)
+    (2, 0.978515625)
+    >>> order_statistics(5)
+    (1, 0.9375)
+    """
+
+    def attained(k: int) -> float:
+        return 1 - 2 * sum(math.comb(n, i) for i in range(k)) / 2**n
+
+    k = 1
+    while k < (n + 1) // 2 and attained(k + 1) >= level:
+        k += 1
+    return k, attained(k)
+
+
+def median_interval(values: Any, level: float = 0.95) -> tuple[Any, Any]:
+    """Exact interval of the median along the last axis: (*batch, n) -> low and high, both (*batch).
+
+    A censored value is +inf: it sorts last, and an end that falls on one is +inf, which says that
+    the median may lie beyond what was measured. NaN where there is no value.
+    """
+    values = np.sort(np.asarray(values, dtype=float), axis=-1)
+    n = values.shape[-1]
+    if n == 0:
+        nothing = np.full(values.shape[:-1], np.nan)[()]
+        return nothing, nothing
+    k, _ = order_statistics(n, level)
+    return values[..., k - 1], values[..., n - k]
+
+
+def wilson(solved: Any, runs: Any, level: float = 0.95) -> tuple[Any, Any]:
+    """Wilson's score interval of a share, `solved` of `runs`; the arguments broadcast.
+
+    The shares p with |p̂ − p| ≤ z √(p (1 − p) / n): never outside [0, 1], and not a mere point where
+    none or all are solved (Wilson 1927; Brown, Cai & DasGupta 2001). (0, 1) if there are no runs.
+    """
+    solved, runs = np.asarray(solved, dtype=float), np.asarray(runs, dtype=float)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    n = np.maximum(runs, 1)
+    share = solved / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low = np.where((runs == 0) | (solved == 0), 0.0, centre - half)
+    high = np.where((runs == 0) | (solved == runs), 1.0, centre + half)
+    return low[()], high[()]

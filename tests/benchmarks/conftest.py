@@ -1,0 +1,43 @@
+"""The command in an empty folder and in this process: what it returns, prints, and leaves behind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hydra.core.config_store import ConfigStore
+
+from benchmarks import loading
+from benchmarks.command import main
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch) -> Path:
+    """An empty folder to work in, and registries that forget afterwards what was loaded."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(loading, "_files", {})
+    for kind, registry in loading.REGISTRIES.items():
+        monkeypatch.setattr(registry, "_entries", dict(registry))
+        ConfigStore.instance().repo.pop(kind, None)
+    return tmp_path
+
+
+@pytest.fixture
+def ravine(files, capsys) -> Callable[..., Answer]:
+    """`ravine("+problem=cliff", …)`, or the same in one string."""
+
+    def ravine(*words: str) -> Answer:
+        code = main(words[0].split() if len(words) == 1 else words)
+        return Answer(code, *capsys.readouterr())
+
+    return ravine
