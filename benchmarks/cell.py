@@ -1,0 +1,222 @@
+"""One cell: every trial of an optimizer on every instance of a problem at one rung.
+
+Trial 0 is the optimizer's defaults; two thirds of the others are scrambled Sobol points of its search
+space, the same at every rung; the rest are drawn in a shrunken box around the best of them, which the
+tuning seeds alone decide.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.choices import SMALLEST, best, keys
+from benchmarks.contenders import Contender
+from benchmarks.engine import DIVERGED, SOLVED, Instances, Outcome, run
+from benchmarks.oracle import part_of
+from benchmarks.protocol import Settled, stream
+from benchmarks.search import Box, measure_units
+from benchmarks.traces import SPECTRUM_UP_TO
+from optimizers import Optimizer
+from problems import Problem
+
+SOBOL_SHARE = 2 / 3
+MEMORY = 2**31  # bytes that a batch may take
+COPIES = 8  # of its largest tensor
+
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """Runs and traces column by column; the traces are those of the reporting runs of the chosen trials."""
+
+    runs: Columns
+    traces: Columns
+
+
+@dataclass
+class _Batch:
+    """Some trials of a cell and how they ended; arrays are (instances, trials)."""
+
+    numbers: list[int]
+    points: torch.Tensor  # (trials, searched), NaN for the defaults
+    values: dict[str, torch.Tensor]  # (trials, 1)
+    outcomes: list[Outcome]
+
+    def __add__(self, other: _Batch) -> _Batch:
+        return _Batch(
+            self.numbers + other.numbers,
+            torch.cat([self.points, other.points]),
+            {name: torch.cat([each, other.values[name]]) for name, each in self.values.items()},
+            self.outcomes + other.outcomes,
+        )
+
+    @property
+    def status(self) -> np.ndarray:
+        return np.concatenate(
+            [np.array(each.status, dtype=object) for each in self.outcomes], axis=1
+        )
+
+    def number(self, name: str) -> np.ndarray:
+        return np.concatenate([each.numbers[name].numpy() for each in self.outcomes], axis=1)
+
+    def best(self, instances: slice, eligible: Callable[[int], bool]) -> int:
+        """The position of the best eligible trial on these instances."""
+        status = self.status[instances].T
+        cost = np.where(status == SOLVED, self.number("cost_to_target")[instances].T, np.inf)
+        gap = np.where(status == DIVERGED, np.inf, self.number("gap_final")[instances].T)
+        allowed = np.array([eligible(number) for number in self.numbers])
+        return int(best(allowed, *keys(cost, np.log10(np.maximum(gap, SMALLEST)))))
+
+
+def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellResult:
+    """Run all trials on all instances, and choose the trials that are traced."""
+    began = time.perf_counter()
+    seeds = settled.seed_numbers
+    instances = Instances(problem, tuple(map(stream, seeds)), settled.torch_dtype, settled.device)
+    tuning, reporting = slice(0, settled.tuning_seeds), slice(settled.tuning_seeds, None)
+    box = Box(contender, measure_units(instances, tuning))
+
+    searched = settled.trials - 1 if box.dim else 0
+    first = math.ceil(SOBOL_SHARE * searched)
+    batch = _run(box, box.sobol(first), 1, instances, settled, defaults=True)
+    if searched > first:
+        around = batch.points[batch.best(tuning, lambda number: number > 0)]
+        refined = box.refined(searched - first, around)
+        batch = batch + _run(box, refined, 1 + first, instances, settled, defaults=False)
+
+    chosen = {
+        batch.best(tuning, eligible)
+        for eligible in (
+            lambda number: number == 0,  # default
+            lambda number: number > 0 or not searched,  # tuned
+            lambda number: 0 < number <= first or not searched,  # one setting for the whole ladder
+        )
+        if any(map(eligible, batch.numbers))
+    }
+    traces = _traces(problem, batch, sorted(chosen), instances, reporting, settled)
+    runs = _runs(problem, box, batch, first, settled, time.perf_counter() - began)
+    return CellResult(runs, traces)
+
+
+def _run(
+    box: Box,
+    points: torch.Tensor,
+    number: int,
+    instances: Instances,
+    settled: Settled,
+    defaults: bool,
+) -> _Batch:
+    """Run the trials at these points of the box, numbered from `number`, after the defaults if asked."""
+    optimizer = box.contender.optimizer
+    values = box.values(points)
+    numbers = list(range(number, number + len(points)))
+    if defaults and all(value is not None for value in optimizer.hyperparameters.values()):
+        numbers = [0, *numbers]
+        points = torch.cat([torch.full((1, box.dim), torch.nan, dtype=torch.float64), points])
+        values = {
+            name: torch.cat([each.new_tensor([[optimizer.hyperparameters[name]]]), each])
+            for name, each in values.items()
+        }
+    outcomes = []
+    size = _chunk(optimizer, instances)
+    for chunk in torch.arange(len(numbers)).split(size):
+        some = {
+            name: each[chunk].to(settled.device, settled.torch_dtype)
+            for name, each in values.items()
+        }
+        outcomes.append(run(optimizer.batched(some), instances, len(chunk), settled.budget))
+    return _Batch(numbers, points, values, outcomes)
+
+
+def _chunk(optimizer: Optimizer, instances: Instances) -> int:
+    """How many trials are run at a time: a function of the configuration alone."""
+    start = instances.data["start"]
+    numbers = start.numel() * (start.shape[-1] if optimizer.uses_hessian else 1)
+    return max(1, MEMORY // (COPIES * start.element_size() * numbers))
+
+
+def _runs(
+    problem: Problem, box: Box, batch: _Batch, sobol: int, settled: Settled, seconds: float
+) -> Columns:
+    optimizer = box.contender.optimizer
+    shape = batch.status.shape
+    seeds = settled.seed_numbers
+
+    def by_trial(values: Any) -> np.ndarray:
+        return np.broadcast_to(np.asarray(values)[None, :], shape).T.ravel()
+
+    def by_seed(values: Any) -> np.ndarray:
+        return np.broadcast_to(np.asarray(values)[:, None], shape).T.ravel()
+
+    columns: Columns = {
+        "trial": by_trial(batch.numbers),
+        "search": by_trial(
+            ["default" if n == 0 else "sobol" if n <= sobol else "refined" for n in batch.numbers]
+        ),
+        "seed": by_seed(seeds),
+        "role": by_seed(["tuning"] * settled.tuning_seeds + ["reporting"] * settled.seeds),
+        "status": batch.status.T.ravel().astype(str),
+    }
+    for name in batch.outcomes[0].numbers:
+        columns[name] = batch.number(name).T.ravel()
+    columns["seconds"] = np.full(columns["trial"].shape, seconds)
+    columns["edge"] = by_trial([box.on_edge(point) for point in batch.points])
+    values = {name: each[:, 0].numpy() for name, each in batch.values.items()}
+    if "lr" in optimizer.hyperparameters and "lr" in optimizer.space:
+        pinned = torch.full(
+            (len(batch.numbers), 1), optimizer.hyperparameters["lr"], dtype=torch.float64
+        )
+        rate = batch.values.get("lr", pinned)
+        columns["u"] = by_trial((rate / box.unit("lr", batch.values))[:, 0].numpy())
+    for name, value in optimizer.hyperparameters.items():
+        if not isinstance(value, Optimizer):
+            columns[f"hp.{name}"] = by_trial(values.get(name, [_plain(value)] * shape[1]))
+    for field in dataclasses.fields(problem):  # type: ignore[arg-type]
+        columns[f"problem.{field.name}"] = by_trial(
+            [_plain(getattr(problem, field.name))] * shape[1]
+        )
+    return columns
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _traces(
+    problem: Problem,
+    batch: _Batch,
+    chosen: list[int],
+    instances: Instances,
+    reporting: slice,
+    settled: Settled,
+) -> Columns:
+    """A row a recorded step of the reporting runs of the chosen trials, one run below the other."""
+    rows = range(settled.tuning_seeds, len(settled.seed_numbers))
+    data = part_of(instances.data, reporting)
+    parts: list[Columns] = []
+    first = 0
+    for outcome in batch.outcomes:
+        trace = outcome.trace
+        assert trace is not None
+        trials = trace.end.shape[1]
+        here = [at - first for at in chosen if first <= at < first + trials]
+        if here and trace.end.shape[-1] <= SPECTRUM_UP_TO:
+            trace.add_spectra(problem, data, list(rows), here)
+        for at in here:
+            for row in rows:
+                part = trace.run(row, at)
+                length = len(part["step"])
+                part["trial"] = np.full(length, batch.numbers[first + at])
+                part["seed"] = np.full(length, settled.seed_numbers[row])
+                parts.append(part)
+        first += trials
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

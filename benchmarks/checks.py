@@ -1,0 +1,72 @@
+"""What is asked of a problem before a sweep: a loss of the right shape, of one run alone, finite at the start."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.engine import Instances
+from benchmarks.protocol import stream
+from problems import Problem
+from ravine import Refused
+
+ROUNDING = {
+    torch.float64: 1e-9,
+    torch.float32: 1e-3,
+}  # a batch may add up in another order than one run
+
+
+def check_problem(name: str, problem: Problem, dtype: torch.dtype = torch.float64) -> None:
+    """Refuse a problem that cannot be swept, with the reason."""
+    seeds = tuple(stream(k) for k in range(3))
+    try:
+        instances = Instances(problem, seeds, dtype)
+    except KeyError as error:
+        raise Refused(
+            f"problem {name}: every instance must draw the same names, and {error} is missing"
+        ) from error
+    data = instances.data
+    if "start" not in data:
+        raise Refused(
+            f"problem {name}: instance() must draw a 'start', and draws {', '.join(data) or 'nothing'}"
+        )
+    start = data["start"]
+    if start.dim() != 3:
+        raise Refused(
+            f"problem {name}: 'start' has shape {tuple(start.shape[2:])}, but must be (dim,)"
+        )
+    # Three instances × three trials: shapes that could hide a mix-up of the two.
+    x = start + 0.01 * torch.arange(3, dtype=dtype).view(1, 3, 1)
+    try:
+        loss = problem.loss(x, data)
+    except (RuntimeError, IndexError) as error:
+        raise Refused(
+            f"problem {name}: the loss of x {tuple(x.shape)} fails: {_line(error)}"
+        ) from error
+    if tuple(loss.shape) != (3, 3):
+        raise Refused(
+            f"problem {name}: the loss of x {tuple(x.shape)} has shape {tuple(loss.shape)}, but must be (3, 3)"
+        )
+    alone = torch.cat([problem.loss(x[:, k : k + 1], data) for k in range(3)], dim=1)
+    if not torch.allclose(loss, alone, rtol=ROUNDING[dtype], atol=0.0, equal_nan=True):
+        raise Refused(
+            f"problem {name}: the loss mixes runs: a run alone has another loss than in a batch"
+        )
+    value, gradient = problem.value_and_gradient(start, data)
+    if not torch.isfinite(value).all():
+        raise Refused(
+            f"problem {name}: the loss at the start is {value.flatten().tolist()}, but must be finite"
+        )
+    if not torch.isfinite(gradient).all():
+        raise Refused(f"problem {name}: the gradient at the start is not finite")
+    floor = problem.floor(data)
+    if not (value > floor).all():
+        raise Refused(
+            f"problem {name}: the loss at the start must be above the floor {floor.flatten().tolist()}"
+        )
+    gap = torch.ones_like(value)
+    if problem.solved(start, gap, gradient, data).any():
+        raise Refused(f"problem {name}: it is solved at the start already")
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

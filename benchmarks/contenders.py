@@ -1,0 +1,136 @@
+"""An optimizer as it enters a sweep: its name, its values, and the ranges in which it is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from optimizers import OPTIMIZERS, Optimizer, Range
+from optimizers.adopted import Adopted
+from ravine import Refused, nearest
+
+SEARCHED_AT_MOST = 2
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`optimizer` has the values of the default trial; `space` holds what is searched."""
+
+    name: str
+    optimizer: Optimizer
+    space: Mapping[str, Range]
+
+
+def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None = None) -> Contender:
+    """A registered name or class is searched, an object is taken as it is: one setting.
+
+    settings: hyperparameters by name: a number pins it, a pair (low, high) is the range in which it is
+    searched. Both are absolute and not in units of the problem. Raises Refused for what the optimizer does
+    not have or accept, and for more than two searched hyperparameters.
+    """
+    name, optimizer, space = _named(what)
+    pins: dict[str, Any] = {}
+    for field, given in (settings or {}).items():
+        if field not in optimizer.hyperparameters:
+            raise Refused(
+                f"unknown hyperparameter {name}.{field}: {nearest(field, optimizer.hyperparameters)}"
+            )
+        if (
+            isinstance(given, Sequence)
+            and not isinstance(given, str)
+            and _searchable(optimizer, field)
+        ):
+            space[field] = _range(name, field, given, optimizer.space.get(field))
+            for end in given:
+                optimizer.replace(**{field: float(end)})  # refuses what is out of its bounds
+        else:
+            pins[field] = typed(name, field, given, optimizer.hyperparameters[field])
+            space.pop(field, None)
+    if len(space) > SEARCHED_AT_MOST:
+        raise Refused(
+            f"{name}: {', '.join(space)} would be searched, but at most {SEARCHED_AT_MOST} are: "
+            f"pin one with a number, as in optimizers.{name}.{next(iter(space))}=0.1"
+        )
+    optimizer = optimizer.replace(**pins) if pins else optimizer
+    for field, value in optimizer.hyperparameters.items():
+        if value is None and field not in space:
+            raise Refused(
+                f"{name}.{field} has no default: give it a value, as in optimizers.{name}.{field}=0.1"
+            )
+    return Contender(name, optimizer, space)
+
+
+def name_of(what: str | type | Optimizer) -> str:
+    """How it is called in tables: a registered name, a class's name, or the object as it is written."""
+    return _named(what)[0]
+
+
+def _named(what: str | type | Optimizer) -> tuple[str, Optimizer, dict[str, Range]]:
+    if isinstance(what, Optimizer):
+        return repr(what), what, {}
+    if isinstance(what, str):
+        name, optimizer = what, OPTIMIZERS.find(what)
+    elif isinstance(what, type) and issubclass(what, torch.optim.Optimizer):
+        name, optimizer = what.__name__, Adopted(what)
+    elif isinstance(what, type) and issubclass(what, Optimizer):
+        registered = [name for name, prototype in OPTIMIZERS.items() if type(prototype) is what]
+        name = registered[0] if registered else what.__name__
+        try:
+            optimizer = what()
+        except TypeError as error:
+            raise Refused(
+                f"{what.__name__} needs arguments: give an object, as in {what.__name__}(…) ({error})"
+            ) from error
+    else:
+        raise Refused(
+            f"{what!r} is no optimizer: give a registered name, a class, or an object of such a class"
+        )
+    return name, optimizer, dict(optimizer.space)
+
+
+def _searchable(optimizer: Optimizer, field: str) -> bool:
+    default = optimizer.hyperparameters[field]
+    return default is None or isinstance(default, float)
+
+
+def _range(name: str, field: str, given: Sequence[Any], declared: Range | None) -> Range:
+    numbers = [
+        each for each in given if isinstance(each, (int, float)) and not isinstance(each, bool)
+    ]
+    if len(given) != 2 or len(numbers) != 2:
+        raise Refused(
+            f"{name}.{field} is {list(given)!r}, but must be a number, or a pair [low, high]"
+        )
+    low, high = map(float, numbers)
+    if not low < high:
+        raise Refused(f"{name}.{field} is {list(given)!r}, but low must be below high")
+    if declared is not None and declared.scale == "complement" and high < 1:
+        return Range(1 - high, 1 - low, "complement")
+    return Range(low, high, "log" if low > 0 else "linear")
+
+
+def typed(name: str, field: str, given: Any, default: Any) -> Any:
+    """`given`, if it is of the default's type; whole numbers pass for floats, lists for tuples.
+
+    Raises Refused for anything else.
+    """
+    value: Any = given
+    several = isinstance(given, (list, tuple))
+    whole = isinstance(given, int) and not isinstance(given, bool)
+    for kind, fits, wanted, convert in (
+        (bool, isinstance(given, bool), "true or false", bool),
+        (int, whole, "a whole number", int),
+        (float, whole or isinstance(given, float), "a number", float),
+        (str, isinstance(given, str), "a word", str),
+        (tuple, several and len(given) == len(default), "a list of numbers", tuple),
+    ):
+        if isinstance(default, kind):
+            if fits:
+                return convert(value)
+            raise Refused(
+                f"{name}.{field} is {given!r}, but must be {wanted} (default: {default!r})"
+            )
+    return given
