@@ -1,0 +1,173 @@
+"""The store of cells: written whole or not at all, shared by all sweeps, keyed by what decides the numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from benchmarks import cell as engine_room
+from benchmarks.contenders import Contender
+from benchmarks.protocol import RELEASE, Settled
+from optimizers import Optimizer
+from problems import Problem
+
+OURS = {"benchmarks", "optimizers", "problems", "ravine"}
+SCHEMA = 1
+
+
+def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) -> str:
+    """A hash of the resolved configuration, of all source that the cell runs, and of torch's version."""
+    state = {
+        "schema": SCHEMA,
+        "release": RELEASE,
+        "problem": [problem, described(at)],
+        "optimizer": [contender.name, described(contender.optimizer)],
+        "space": {name: dataclasses.asdict(each) for name, each in contender.space.items()},
+        "protocol": dataclasses.asdict(settled),
+        "sources": _sources(at, *_nested(contender.optimizer), engine_room),
+        "torch": torch.__version__,
+    }
+    return hashlib.sha256(json.dumps(state, sort_keys=True, default=repr).encode()).hexdigest()[:24]
+
+
+def described(thing: Any) -> Any:
+    """A dataclass as plain data, the classes of nested ones included."""
+    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+        fields = {
+            each.name: described(getattr(thing, each.name)) for each in dataclasses.fields(thing)
+        }
+        return {"class": f"{type(thing).__module__}.{type(thing).__qualname__}", **fields}
+    return thing
+
+
+def _nested(optimizer: Optimizer) -> Iterator[Any]:
+    """An optimizer and what it wraps: optimizers, or the class that was adopted."""
+    yield optimizer
+    for each in dataclasses.fields(optimizer):  # type: ignore[arg-type]
+        value = getattr(optimizer, each.name)
+        if isinstance(value, Optimizer):
+            yield from _nested(value)
+        elif isinstance(value, type):
+            yield value
+
+
+def _sources(*roots: Any) -> str:
+    """A digest of the modules of these objects and of all modules that they use, third parties aside.
+
+    An edit in a helper file of one's own must not leave stale numbers: a module counts where it is ours or
+    lies outside of the places in which packages are installed.
+    """
+    pending = [module_of(root) for root in roots]
+    seen: dict[str, str] = {}
+    while pending:
+        module = pending.pop()
+        if module is None or module.__name__ in seen:
+            continue
+        file = getattr(module, "__file__", None)
+        if file is None:  # a notebook: its classes stand for it
+            sources = [inspect.getsource(type(root)) for root in roots if module_of(root) is module]
+            seen[module.__name__] = "".join(sources)
+            continue
+        seen[module.__name__] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        used = (module_of(value) for value in vars(module).values())
+        pending.extend(each for each in used if each is not None and is_followed(each))
+    return hashlib.sha256(json.dumps(sorted(seen.items())).encode()).hexdigest()
+
+
+def module_of(thing: Any) -> ModuleType | None:
+    if isinstance(thing, ModuleType):
+        return thing
+    name = getattr(thing, "__module__", None)
+    return sys.modules.get(name) if isinstance(name, str) else None
+
+
+def is_followed(module: ModuleType) -> bool:
+    if module.__name__.split(".")[0] in OURS:
+        return True
+    file = getattr(module, "__file__", None)
+    installed = [
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    ]
+    return file is not None and not any(file.startswith(each) for each in installed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A cell as it is kept: what it is, its runs and traces column by column, and the traceback of an error."""
+
+    info: Mapping[str, Any]
+    runs: Mapping[str, np.ndarray]
+    traces: Mapping[str, np.ndarray]
+    traceback: str = ""
+
+
+class Memory(dict[str, Stored]):
+    """Cells of this process alone, by key: what a notebook uses."""
+
+    def has(self, key: str) -> bool:
+        """Whether a cell is there."""
+        return key in self
+
+    def write(self, key: str, cell: Stored) -> None:
+        """Keep a cell."""
+        self[key] = cell
+
+    def read(self, key: str) -> Stored:
+        """A cell that is there."""
+        return self[key]
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """Cells in a folder, one folder each: cell.json, runs.parquet, traces.parquet."""
+
+    folder: Path
+
+    def has(self, key: str) -> bool:
+        """Whether a cell is there; one that ended in an error is not, so that it is tried again."""
+        path = self.folder / key / "cell.json"
+        return path.is_file() and not json.loads(path.read_text())["error"]
+
+    def write(self, key: str, cell: Stored) -> None:
+        """Put a cell in its place: into a folder of another name first, which is then renamed."""
+        path = self.folder / key
+        self.folder.mkdir(parents=True, exist_ok=True)
+        half = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.folder))
+        for name, columns in (("runs", cell.runs), ("traces", cell.traces)):
+            pq.write_table(pa.table(dict(columns)), half / f"{name}.parquet", compression="zstd")
+        if cell.traceback:
+            (half / "traceback.txt").write_text(cell.traceback)
+        (half / "cell.json").write_text(json.dumps(cell.info, indent=1))
+        for file in half.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        if path.exists():  # it ended in an error, or another worker was as fast
+            shutil.rmtree(path)
+        half.rename(path)
+
+    def read(self, key: str) -> Stored:
+        """A cell that is there."""
+        path = self.folder / key
+
+        def columns(file: str) -> dict[str, np.ndarray]:
+            table = pq.read_table(path / file)
+            return {name: table[name].to_numpy() for name in table.column_names}
+
+        info = json.loads((path / "cell.json").read_text())
+        return Stored(info, columns("runs.parquet"), columns("traces.parquet"))

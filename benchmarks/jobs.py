@@ -1,0 +1,184 @@
+"""A job: one problem × one optimizer, rung by rung, each cell run or found in the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas
+
+from benchmarks.breaking_points import next_rung
+from benchmarks.cell import run_cell
+from benchmarks.cells import SCHEMA, Memory, Store, Stored, cell_key, described
+from benchmarks.choices import choose
+from benchmarks.contenders import Contender
+from benchmarks.engine import SOLVED
+from benchmarks.protocol import FRONTIER, RELEASE, Protocol
+from problems import Problem
+from ravine import Refused
+
+BISECTIONS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """A problem under its name, and a contender."""
+
+    name: str
+    problem: Problem
+    contender: Contender
+
+    def identity(self, protocol: Protocol) -> str:
+        """The same for all rungs of a job, and different for any two jobs."""
+        fields = described(self.problem) | {self.problem.card.dial: None}
+        contender = [self.contender.name, described(self.contender.optimizer)]
+        space = {name: dataclasses.asdict(each) for name, each in self.contender.space.items()}
+        settled = dataclasses.asdict(protocol.settled(self.problem))
+        state = json.dumps(
+            [self.name, fields, contender, space, settled], default=repr, sort_keys=True
+        )
+        return hashlib.sha256(state.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class CellDone:
+    """What is said of a cell when it ends."""
+
+    problem: str
+    dial: float
+    optimizer: str
+    key: str
+    runs: int
+    seconds: float
+    share: float  # of the reporting runs that the tuned trial solved
+    cached: bool
+    error: str
+
+
+def rungs(problem: Problem, count: int | str) -> list[float]:
+    """The rungs that are run in any case: the problem's own, its ladder, or as many between its ends."""
+    ladder = list(problem.card.ladder)
+    if count == 1:
+        return [problem.dial]
+    if count in ("auto", len(ladder)):
+        return ladder
+    assert isinstance(count, int)
+    if problem.card.scale == "list":
+        if count > len(ladder):
+            raise Refused(
+                f"rungs is {count}, but this dial has {len(ladder)} values and nothing between: {ladder}"
+            )
+        return [ladder[round(k)] for k in np.linspace(0, len(ladder) - 1, count)]
+    ends = (min(ladder), max(ladder))
+    spaced = np.geomspace if problem.card.scale == "log" else np.linspace
+    values = spaced(*ends, count)
+    return list(dict.fromkeys(problem.at_dial(float(each)).dial for each in values))
+
+
+def run_job(
+    job: Job, protocol: Protocol, store: Store | Memory, report: Callable[[CellDone], None]
+) -> Iterator[str]:
+    """Run the cells of a job one after the other and yield their keys; with rungs="auto", bisect at the end."""
+    problem = job.problem
+    shares: dict[float, float] = {}
+    pending = rungs(problem, protocol.rungs)
+    bisections = BISECTIONS if protocol.rungs == "auto" else 0
+    while pending:
+        at = problem.at_dial(pending.pop(0))
+        done = _run(job, at, protocol, store)
+        report(done)
+        yield done.key
+        if done.error:
+            return  # the other rungs would fail alike
+        shares[at.dial] = done.share
+        if not pending and bisections:
+            bisections -= 1
+            whole = problem.has_whole_dial
+            dials = sorted(shares)
+            between = next_rung(
+                dials,
+                [shares[each] for each in dials],
+                problem.card.scale,
+                whole,
+                falling=_falls(problem),
+            )
+            pending = [] if between is None else [between]
+
+
+def _falls(problem: Problem) -> bool:
+    """Whether the problem gets harder as its dial falls."""
+    return problem.card.ladder[0] > problem.card.ladder[-1]
+
+
+def _theory(job: Job, budget: float) -> dict[str, float]:
+    """The breaking points that a theorem predicts, by the share of the budget."""
+    predicts = job.problem.card.theory.get(job.contender.name)
+    return (
+        {}
+        if predicts is None
+        else {f"{share:.3g}": predicts(job.problem, share * budget) for share in FRONTIER}
+    )
+
+
+def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> CellDone:
+    settled = protocol.settled(at)
+    key = cell_key(job.name, at, job.contender, settled)
+    began = time.perf_counter()
+    cached = store.has(key)
+    if not cached:
+        info: dict[str, Any] = {
+            "schema": SCHEMA,
+            "release": RELEASE,
+            "job": job.identity(protocol),
+            "problem": job.name,
+            "dial": at.dial,
+            "optimizer": job.contender.name,
+            "role": job.contender.optimizer.role,
+            "dial_name": at.card.dial,
+            "scale": at.card.scale,
+            "falling": _falls(at),
+            "floor_is_minimum": at.card.floor_is_minimum,
+            "theory": _theory(job, settled.budget),
+            "protocol": dataclasses.asdict(settled),
+            "error": "",
+        }
+        try:
+            result = run_cell(at, job.contender, settled)
+            store.write(key, Stored(info, result.runs, result.traces))
+        except (
+            Exception
+        ) as error:  # an optimizer that raises is a row, and not the end of the sweep
+            last = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
+            runs = {
+                "status": np.array(["error"]),
+                "seconds": np.array([time.perf_counter() - began]),
+            }
+            store.write(key, Stored(info | {"error": last}, runs, {}, traceback.format_exc()))
+    cell = store.read(key)
+    error = cell.info["error"]
+    return CellDone(
+        problem=job.name,
+        dial=at.dial,
+        optimizer=job.contender.name,
+        key=key,
+        runs=len(cell.runs["status"]),
+        seconds=time.perf_counter() - began,
+        share=math.nan if error else _solved_share(cell.runs),
+        cached=cached,
+        error=error,
+    )
+
+
+def _solved_share(columns: Mapping[str, np.ndarray]) -> float:
+    """How many of its reporting runs the tuned trial solved."""
+    runs = pandas.DataFrame(dict(columns))
+    tuned = runs[(runs["trial"] == choose(runs)["tuned"]) & (runs["role"] == "reporting")]
+    return float((tuned["status"] == SOLVED).mean())

@@ -1,0 +1,146 @@
+"""Sweeps in Python: the same cells, protocol and tables as the command's, without Hydra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from benchmarks.cells import Memory, Store
+from benchmarks.checks import check_problem
+from benchmarks.contenders import contender, name_of
+from benchmarks.jobs import CellDone, Job, run_job
+from benchmarks.protocol import Protocol
+from benchmarks.tables import Tables, read
+from optimizers import OPTIMIZERS, Optimizer
+from problems import PROBLEMS, Problem
+from ravine import Refused, nearest
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+AnyProblem = str | type[Problem] | Problem
+AnyOptimizer = str | type[Optimizer] | type[torch.optim.Optimizer] | Optimizer
+
+
+def default_optimizers() -> list[str]:
+    """The registered optimizers, controls and oracles aside."""
+    return [name for name, optimizer in OPTIMIZERS.items() if optimizer.role == "ranked"]
+
+
+def sweep(
+    problem: AnyProblem | Sequence[AnyProblem],
+    optimizers: AnyOptimizer | Sequence[AnyOptimizer] | None = None,
+    *,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    out: str | Path | None = None,
+    report: Callable[[CellDone], None] = lambda done: None,
+    **protocol: Any,
+) -> Sweep:
+    """Run optimizers on a problem and return the tables.
+
+    problem: a registered name, a class, or an object such as `Quadratic(condition=1e4)`; or several.
+    optimizers: names and classes (their hyperparameters are searched), or objects (one setting, taken as it
+        is); all ranked ones where nothing is given. Classes from torch.optim are adopted as they are.
+    settings: by optimizer's name, hyperparameters to pin (a number) or to search (a pair).
+    protocol: trials, tuning_seeds, seeds, budget, dtype, device, rungs; see `Protocol`.
+    out: a folder for the tables; nothing is written without it. report: called as each cell ends.
+
+    >>> from benchmarks import sweep
+    >>> found = sweep("quadratic", ["sgd", "newton"], trials=2, seeds=2, tuning_seeds=2)
+    >>> found.summary.query("choice == 'tuned'")["optimizer"].tolist()
+    ['sgd', 'newton']
+    """
+    size = Protocol(**protocol)
+    several = _several(default_optimizers() if optimizers is None else optimizers)
+    names = [name_of(each) for each in several]
+    for name in settings or {}:
+        if name not in names:
+            raise Refused(
+                f"settings are given for {name!r}, which is not in the sweep: {nearest(name, names)}"
+            )
+    contenders = [
+        contender(each, (settings or {}).get(name))
+        for each, name in zip(several, names, strict=True)
+    ]
+    jobs = [Job(*_named(p), c) for p, c in product(_several(problem), contenders)]
+    if len({(job.identity(size), job.problem.dial) for job in jobs}) < len(jobs):
+        raise Refused("the same problem or optimizer is given twice")
+    for job in jobs:
+        check_problem(job.name, job.problem, size.settled(job.problem).torch_dtype)
+    folder = Path(out) if out is not None else None
+    store = Store(folder / "cells") if folder else Memory()
+    problems = {key: job.problem for job in jobs for key in run_job(job, size, store, report)}
+    tables = read(store, problems, problems)
+    if folder:
+        tables.write(folder)
+    return Sweep(tables)
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """What a sweep found, as pandas frames and figures."""
+
+    tables: Tables
+
+    @property
+    def runs(self) -> pandas.DataFrame:
+        """One row a run."""
+        return self.tables.runs
+
+    @property
+    def summary(self) -> pandas.DataFrame:
+        """One row a problem × rung × optimizer × choice."""
+        return self.tables.summary
+
+    @property
+    def traces(self) -> pandas.DataFrame:
+        """One row a recorded step of the reporting runs of the chosen trials."""
+        return self.tables.traces
+
+    @property
+    def breaking_points(self) -> pandas.DataFrame:
+        """Where each optimizer stops solving: needs more than one rung."""
+        return self.tables.breaking_points
+
+    def figure(
+        self, kind: Literal["convergence", "sensitivity", "trajectories"] = "convergence"
+    ) -> Figure:
+        """Gap by cost, solved share by learning rate, or paths over the contour of a plane."""
+        from benchmarks import figures
+
+        return figures.draw(kind, self.tables)
+
+    def __repr__(self) -> str:
+        from benchmarks.terminal import views
+
+        return "\n\n".join(view.text() for view in views(self.tables))
+
+    def _repr_html_(self) -> str:
+        from benchmarks.terminal import views
+
+        return "".join(view.html() for view in views(self.tables))
+
+
+def _several(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+
+
+def _named(given: AnyProblem) -> tuple[str, Problem]:
+    if isinstance(given, str):
+        return given, PROBLEMS.find(given)
+    if isinstance(given, type) and issubclass(given, Problem):
+        given = given()
+    if not isinstance(given, Problem):
+        raise Refused(
+            f"{given!r} is no problem: give a registered name, a class, or an object of such a class"
+        )
+    for name, prototype in PROBLEMS.items():
+        if type(prototype) is type(given):
+            return name, given
+    return type(given).__name__, given

@@ -1,0 +1,204 @@
+"""From cells to pandas tables: runs, their summary, traces; as files, and as text for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas
+
+from benchmarks.breaking_points import breaking_points, one_setting
+from benchmarks.cells import Memory, Store, Stored
+from benchmarks.choices import choose, costs
+from benchmarks.intervals import median_interval, wilson
+from benchmarks.protocol import FRONTIER
+
+if TYPE_CHECKING:
+    from problems import Problem
+
+RUNS = (
+    "problem", "dial", "optimizer", "trial", "seed", "role", "status", "gap_initial", "gap_final",
+    "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final", "steps", "cost", "steps_to_target",
+    "cost_to_target", "losses", "gradients", "hvps", "hessians", "diverged_at", "seconds",
+)  # fmt: skip
+SETTINGS = ("hp.", "problem.")
+CELL = ("problem", "dial", "optimizer", "cell")
+INTEGERS = (
+    "trial",
+    "seed",
+    "steps",
+    "steps_to_target",
+    "losses",
+    "gradients",
+    "hvps",
+    "hessians",
+    "diverged_at",
+)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The results of a sweep as pandas frames, made from its cells.
+
+    problems: by cell, the problem that was swept, whatever its dial was there; figures evaluate its loss.
+    """
+
+    cells: Mapping[str, Stored]
+    problems: Mapping[str, Problem] = field(default_factory=dict)
+
+    @cached_property
+    def runs(self) -> pandas.DataFrame:
+        """One row a run."""
+        frames = [
+            pandas.DataFrame(dict(cell.runs)).assign(
+                problem=cell.info["problem"], dial=cell.info["dial"], optimizer=cell.info["optimizer"],
+                error=cell.info["error"], cell=key,
+            )
+            for key, cell in self.cells.items()
+        ]  # fmt: skip
+        runs = pandas.concat(frames, ignore_index=True).reindex(
+            columns=list(dict.fromkeys([*RUNS, *(name for frame in frames for name in frame)]))
+        )
+        whole = dict.fromkeys(INTEGERS, "Int64")
+        return runs.astype(whole)
+
+    @cached_property
+    def traces(self) -> pandas.DataFrame:
+        """One row a recorded step of the reporting runs of the chosen trials."""
+        frames = [
+            pandas.DataFrame(dict(cell.traces)).assign(
+                **{name: cell.info[name] for name in CELL if name != "cell"}, cell=key
+            )
+            for key, cell in self.cells.items()
+            if cell.traces
+        ]
+        first = [*CELL, "trial", "seed", "step", "cost"]
+        if not frames:
+            return pandas.DataFrame(columns=first)
+        traces = pandas.concat(frames, ignore_index=True)
+        return traces[[*first, *(name for name in traces if name not in first)]]
+
+    @cached_property
+    def summary(self) -> pandas.DataFrame:
+        """One row a cell × choice: what the chosen trial did on the reporting instances."""
+        rows: list[dict[str, Any]] = []
+        for _, ladder in self._ladders(self.runs):
+            sound = ladder[ladder["status"] != "error"]
+            robust = {}
+            if len(sound):
+                info = self._info(sound)
+                robust["one_setting"] = one_setting(
+                    sound, info["scale"], falling=info["falling"], sobol=_sobol(sound)
+                )
+            for _, runs in ladder.groupby("cell", sort=False):
+                if (runs["status"] == "error").any():
+                    rows.append(
+                        {**_of(runs, CELL), "status": "error", "error": runs["error"].iloc[0]}
+                    )
+                else:
+                    rows.extend(_summarized(runs, choose(runs) | robust))
+        return pandas.DataFrame(rows)
+
+    @cached_property
+    def breaking_points(self) -> pandas.DataFrame:
+        """Where each optimizer stops solving each problem; empty where nothing was run at two rungs."""
+        found = []
+        for _, ladder in self._ladders(self.runs[self.runs["status"] != "error"]):
+            if ladder["dial"].nunique() > 1:
+                info = self._info(ladder)
+                name = info["problem"]
+                points = breaking_points(
+                    ladder,
+                    {name: info["scale"]},
+                    {name: info["protocol"]["budget"]},
+                    falling=[name] if info["falling"] else [],
+                    sobol=_sobol(ladder),
+                    fractions=FRONTIER,
+                )
+                predicted = [info["theory"].get(f"{share:.3g}") for share in points["budget"]]
+                found.append(points.assign(theory=predicted, job=info["job"]))
+        return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame()
+
+    def _ladders(self, runs: pandas.DataFrame) -> Iterable[tuple[Any, pandas.DataFrame]]:
+        """The runs of each job: one optimizer on one problem, at all its rungs."""
+        jobs = {key: cell.info["job"] for key, cell in self.cells.items()}
+        return runs.groupby(runs["cell"].map(jobs), sort=False)
+
+    def _info(self, runs: pandas.DataFrame) -> Mapping[str, Any]:
+        return self.cells[str(runs["cell"].iloc[0])].info
+
+    def write(self, folder: Path) -> list[str]:
+        """Write all that there is, and return the names of the files."""
+        files = {"summary.csv": self.summary, "runs.csv": self.runs}
+        if len(self.breaking_points):
+            files["breaking_points.csv"] = self.breaking_points
+        for name, frame in files.items():
+            frame.to_csv(folder / name, index=False)
+        self.traces.to_parquet(folder / "traces.parquet", index=False)
+        return [*files, "traces.parquet"]
+
+
+def read(
+    store: Store | Memory, keys: Iterable[str], problems: Mapping[str, Problem] | None = None
+) -> Tables:
+    """The tables of these cells."""
+    return Tables({key: store.read(key) for key in keys}, problems or {})
+
+
+def _summarized(runs: pandas.DataFrame, choices: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """A row for each choice among the trials of one cell."""
+    reporting = runs[runs["role"] == "reporting"]
+    sobol = reporting[reporting["search"] == "sobol"].groupby("trial")["status"]
+    solving = sobol.apply(lambda status: (status == "solved").mean() >= 0.5).astype(bool)
+    low, high = wilson(solving.sum(), len(solving))
+    for choice, trial in choices.items():
+        chosen = reporting[reporting["trial"] == trial]
+        solved, diverged = (
+            int((chosen["status"] == each).sum()) for each in ("solved", "diverged")
+        )
+        cost = costs(chosen)
+        cost_low, cost_high = median_interval(cost)
+        half = len(chosen) / 2
+        yield {
+            **_of(chosen, CELL),
+            "choice": choice,
+            "trial": trial,
+            "runs": len(chosen),
+            "solved": solved,
+            "diverged": diverged,
+            "cost_to_target": float(np.median(cost)),
+            "cost_to_target_low": cost_low,
+            "cost_to_target_high": cost_high,
+            "gap_final": chosen["gap_final"]
+            .where(chosen["status"] != "diverged", math.inf)
+            .median(),
+            "solving_volume": solving.mean() if len(solving) else None,
+            "solving_volume_low": low if len(solving) else None,
+            "solving_volume_high": high if len(solving) else None,
+            "edge": bool(chosen["edge"].iloc[0]),
+            "seconds": chosen["seconds"].iloc[0],
+            "status": "solved" if solved >= half else "diverged" if diverged >= half else "missed",
+            **{
+                name: chosen[name].iloc[0]
+                for name in map(str, chosen)
+                if name == "u" or name.startswith(SETTINGS)
+            },
+        }
+
+
+def _sobol(runs: pandas.DataFrame) -> int:
+    """The last of the trials that are the same setting at every rung."""
+    return (
+        int(runs.loc[runs["search"] == "sobol", "trial"].max())
+        if "sobol" in set(runs["search"])
+        else 0
+    )
+
+
+def _of(runs: pandas.DataFrame, names: Iterable[str]) -> dict[str, Any]:
+    return {name: runs[name].iloc[0] for name in names}

@@ -1,0 +1,206 @@
+"""The tables as they are read: who solves it, at what cost, where each breaks; best first, ties said so."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas
+
+from benchmarks.choices import costs
+from benchmarks.intervals import order_statistics
+from benchmarks.tables import Tables
+
+TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
+
+
+@dataclass(frozen=True)
+class View:
+    """One problem as it is shown: what was run, a table, and remarks below it."""
+
+    title: str
+    table: pandas.DataFrame
+    remarks: list[str]
+
+    def text(self) -> str:
+        """For a terminal."""
+        names, *columns = ([str(label), *self.table[label].astype(str)] for label in self.table)
+        aligned = [_aligned(names, str.ljust), *(_aligned(column, str.rjust) for column in columns)]
+        rows = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
+        return "\n".join([self.title, "", *rows, *(["", *self.remarks] if self.remarks else [])])
+
+    def html(self) -> str:
+        """For a notebook."""
+        remarks = "".join(f"<p>{html.escape(each)}</p>" for each in self.remarks)
+        return f"<p><b>{html.escape(self.title)}</b></p>{self.table.to_html(index=False)}{remarks}"
+
+
+def _aligned(cells: list[str], justify: Any) -> list[str]:
+    width = max(map(len, cells))
+    return [justify(cell, width) for cell in cells]
+
+
+def views(tables: Tables) -> Iterator[View]:
+    """One view a problem, and one more for each variant of it; errors last."""
+    sound = tables.runs[tables.runs["status"] != "error"]
+    for _, runs in sound.groupby(
+        [*_variant_fields(sound, tables), "problem"], sort=False, dropna=False
+    ):
+        info = tables.cells[str(runs["cell"].iloc[0])].info
+        several = runs["dial"].nunique() > 1
+        yield _ladder(runs, info, tables) if several else _one_rung(runs, info, tables)
+    failed = tables.summary[tables.summary["status"] == "error"]
+    if len(failed):
+        shown = failed[["problem", "dial", "optimizer", "error"]]
+        yield View("These cells ended in an error", shown, [])
+
+
+def _variant_fields(runs: pandas.DataFrame, tables: Tables) -> list[str]:
+    """The fields of problems in which runs differ, the dials aside."""
+    dials = {f"problem.{cell.info['dial_name']}" for cell in tables.cells.values()}
+    return [name for name in map(str, runs) if name.startswith("problem.") and name not in dials]
+
+
+def _title(runs: pandas.DataFrame, info: Mapping[str, Any]) -> str:
+    dials = sorted(runs["dial"].unique())
+    span = f"{dials[0]:g}" if len(dials) == 1 else f"{dials[0]:g} to {dials[-1]:g}"
+    dial = f"problem.{info['dial_name']}"
+    fields = [name for name in map(str, runs) if name.startswith("problem.") and name != dial]
+    said = [
+        f"{name.removeprefix('problem.')} {_plain(runs[name].iloc[0])}"
+        for name in fields
+        if runs[name].notna().all()
+    ]
+    size = info["protocol"]
+    return " · ".join([
+        str(info["problem"]),
+        ", ".join([f"{info['dial_name']} {span}", *said]),
+        f"{runs['optimizer'].nunique()} optimizers × {size['trials']} trials"
+        f" × ({size['tuning_seeds']} tuning + {size['seeds']} reporting) instances",
+        f"budget {size['budget']:g} gradients",
+    ])  # fmt: skip
+
+
+def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> View:
+    """Solved, cost and robustness of each optimizer, best first."""
+    summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
+    rows = []
+    for cell, choices in summary.groupby("cell", sort=False):
+        by_choice = choices.set_index("choice")
+        tuned: Any = by_choice.loc["tuned"]
+        of_tuned = runs[
+            (runs["cell"] == cell)
+            & (runs["trial"] == tuned["trial"])
+            & (runs["role"] == "reporting")
+        ]
+        searched = runs[
+            (runs["cell"] == cell) & (runs["search"] == "sobol") & (runs["role"] == "reporting")
+        ]
+        rows.append({
+            "optimizer": tuned["optimizer"],
+            "default": by_choice["solved"].get("default"),
+            "tuned": int(tuned["solved"]),
+            "cost": costs(of_tuned.sort_values("seed")),
+            "gap": tuned["gap_final"],
+            "solving_volume": tuned["solving_volume"],
+            "diverged": (searched["status"] == "diverged").mean() if len(searched) else math.nan,
+        })  # fmt: skip
+    rows.sort(key=lambda row: (-row["tuned"], np.median(row["cost"]), row["gap"]))
+    ranks = _ranks([row["cost"] for row in rows])
+    count, level = info["protocol"]["seeds"], order_statistics(info["protocol"]["seeds"])[1]
+    table = pandas.DataFrame([{
+        "": f"{rank} {row['optimizer']}",
+        "solved by default": "–" if row["default"] is None else f"{row['default']:g} of {count}",
+        "tuned": f"{row['tuned']} of {count}",
+        f"gradients to target [{level:.0%}]": _cost(row["cost"]),
+        "final gap": f"{row['gap']:.1e}" if math.isfinite(row["gap"]) else "–",
+        "trials that solve": _percent(row["solving_volume"]),
+        "runs that diverge": _percent(row["diverged"]),
+    } for rank, row in zip(ranks, rows, strict=True)])  # fmt: skip
+    remarks = []
+    if any(rank.endswith("=") for rank in ranks):
+        remarks.append(
+            f"= is not told apart from the first of its rank (sign test on paired runs, {TIE:.0%})."
+        )
+    return View(_title(runs, info), table, remarks)
+
+
+def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> View:
+    """Where each optimizer breaks, the last first."""
+    points = tables.breaking_points
+    points = points[
+        points["job"].isin({tables.cells[key].info["job"] for key in runs["cell"].unique()})
+    ]
+    rows = []
+    for _, of_job in points.groupby("job", sort=False):
+        tuned = of_job[of_job["choice"] == "tuned"].sort_values("budget", ascending=False)
+        robust = of_job[(of_job["choice"] == "one_setting") & (of_job["budget"] == 1)]
+        full = tuned.iloc[0]
+        sign = -1 if info["falling"] else 1
+        rows.append((
+            (-{">": 1, "": 0, "<": -1}[full["censored"]], -sign * full["breaking_point"]),
+            {
+                "": full["optimizer"],
+                f"breaks at {info['dial_name']}": full["text"],
+                "one setting": robust["text"].iloc[0] if len(robust) else "–",
+                **{
+                    f"at 1/{1 / share:.0f} budget": text.split(" [")[0]
+                    for share, text in zip(tuned["budget"].iloc[1:], tuned["text"].iloc[1:], strict=True)
+                },
+                "exponent": "–" if math.isnan(full["dose_exponent"]) else f"{full['dose_exponent']:.2f}",
+                "theory": "–" if pandas.isna(full["theory"]) else f"{full['theory']:.2g}",
+            },
+        ))  # fmt: skip
+    rows.sort(key=lambda row: row[0])
+    table = pandas.DataFrame([row for _, row in rows])
+    shown = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
+    odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
+    remarks = [f"{name}: more of the dial does not mean less solved here." for name in odd]
+    return View(_title(runs, info), table, remarks)
+
+
+def _ranks(paid: list[np.ndarray]) -> list[str]:
+    """1, 2=, 2=, 4: each is compared with the first of the rank before it, on the same instances."""
+    ranks: list[str] = []
+    leader = 0
+    for k, costs_of_k in enumerate(paid):
+        if k and _sign_test(paid[leader], costs_of_k) > TIE:
+            ranks[leader] = ranks[leader].rstrip("=") + "="
+            ranks.append(ranks[leader])
+        else:
+            leader = k
+            ranks.append(str(k + 1))
+    return ranks
+
+
+def _sign_test(first: np.ndarray, second: np.ndarray) -> float:
+    """Two-sided p of equal chances, over the pairs that differ."""
+    wins, losses = int((first < second).sum()), int((first > second).sum())
+    n = wins + losses
+    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+def _cost(paid: np.ndarray) -> str:
+    paid = np.sort(paid)
+    k, _ = order_statistics(len(paid))
+    middle, low, high = np.median(paid), paid[k - 1], paid[len(paid) - k]
+    if math.isinf(low):
+        return "–"
+    return f"{_number(middle)} [{_number(low)}, {_number(high)}]"
+
+
+def _number(value: float) -> str:
+    return "–" if math.isinf(value) else f"{value:.0f}" if value >= 10 else f"{value:.3g}"
+
+
+def _percent(share: Any) -> str:
+    return "–" if pandas.isna(share) else f"{100 * share:.0f} %"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,147 @@
+"""Cells are kept whole, found again, and made anew when what decides their numbers has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.cells import Memory, Store, Stored, cell_key
+from benchmarks.contenders import contender
+from benchmarks.jobs import Job, run_job
+from benchmarks.protocol import Protocol
+from benchmarks.tables import read
+from optimizers.sgd import SGD
+from tests.benchmarks.problems_for_tests import Bowl
+
+SIZE = Protocol(trials=3, tuning_seeds=2, seeds=2, budget=20)
+
+
+def key(problem=None, what="sgd", settings=None, protocol=SIZE, name="bowl"):
+    problem = problem or Bowl()
+    return cell_key(name, problem, contender(what, settings), protocol.settled(problem))
+
+
+def test_the_key_follows_everything_that_decides_the_numbers():
+    others = [
+        key(problem=Bowl(steepness=2.0)),
+        key(what="momentum"),
+        key(settings={"lr": 0.5}),
+        key(settings={"lr": (0.1, 0.5)}),
+        key(protocol=dataclasses.replace(SIZE, trials=4)),
+        key(protocol=dataclasses.replace(SIZE, budget=21)),
+        key(protocol=dataclasses.replace(SIZE, dtype="float32")),
+    ]
+    assert len({key(), *others}) == 1 + len(others)
+    assert key() == key()
+    assert key() == key(
+        protocol=dataclasses.replace(SIZE, rungs=3)
+    )  # where else it is run does not matter
+
+
+def module_from(path):
+    """Import a file under its own name."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_an_edit_in_a_helper_file_of_ones_own_changes_the_key(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    helper, mine = tmp_path / "ravine_test_helper.py", tmp_path / "ravine_test_mine.py"
+    helper.write_text("SCALE = 1.0\ndef scaled(g):\n    return SCALE * g\n")
+    mine.write_text(
+        "from dataclasses import dataclass\nfrom optimizers.sgd import SGD\nfrom ravine_test_helper import scaled\n"
+        "@dataclass(frozen=True)\nclass Mine(SGD):\n    pass\n"
+    )
+    first = key(what=module_from(mine).Mine)
+    assert first == key(what=module_from(mine).Mine)
+    helper.write_text("SCALE = 2.0\ndef scaled(g):\n    return SCALE * g\n")
+    assert first != key(what=module_from(mine).Mine)
+    for name in ("ravine_test_helper", "ravine_test_mine"):
+        del sys.modules[name]
+
+
+def test_a_cell_is_run_once_and_read_back_as_it_was_written(tmp_path):
+    done = []
+    memory, store = Memory(), Store(tmp_path)
+    job = Job("bowl", Bowl(), contender("sgd"))
+    for place in (memory, store, store):
+        keys = list(run_job(job, SIZE, place, done.append))
+    assert [each.cached for each in done] == [False, False, True]
+    kept, again = memory.read(keys[0]), store.read(keys[0])
+    assert set(kept.runs) == set(again.runs)
+    for name, column in kept.runs.items():
+        if name not in ("seconds", "cell"):
+            np.testing.assert_array_equal(column, again.runs[name], err_msg=name)
+
+
+def test_a_half_written_cell_is_no_cell(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    monkeypatch.setattr("benchmarks.cells.json.dumps", lambda *given, **named: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        store.write("key", Stored({"error": ""}, {"a": np.zeros(1)}, {}))
+    monkeypatch.undo()
+    assert not store.has("key") and not (tmp_path / "key").exists()
+    store.write("key", Stored({"error": ""}, {"a": np.zeros(1)}, {}))
+    assert store.has("key")
+
+
+@dataclasses.dataclass(frozen=True)
+class Raises(SGD):
+    """An optimizer with a bug."""
+
+    def update(self, oracle, state):
+        raise RuntimeError("something\nis wrong with it")
+
+
+def test_an_optimizer_that_raises_is_a_row_and_is_tried_again(tmp_path):
+    store, done = Store(tmp_path), []
+    job = Job("bowl", Bowl(), contender(Raises))
+    for _ in range(2):
+        keys = list(run_job(job, SIZE, store, done.append))
+    assert [each.error for each in done] == ["is wrong with it"] * 2
+    assert not any(each.cached for each in done)
+    tables = read(store, keys)
+    assert tables.runs["status"].tolist() == ["error"]
+    assert tables.summary["status"].tolist() == ["error"]
+    assert "RuntimeError" in (tmp_path / keys[0] / "traceback.txt").read_text()
+
+
+def test_a_cell_repeats_bitwise_in_any_order():
+    problems = [Bowl(), Bowl(steepness=5.0)]
+    jobs = [
+        Job("bowl", problem, contender(name))
+        for problem in problems
+        for name in ("adam", "random_search")
+    ]
+    forward, backward = Memory(), Memory()
+    for jobs_in_order, memory in ((jobs, forward), (jobs[::-1], backward)):
+        for job in jobs_in_order:
+            list(run_job(job, SIZE, memory, lambda done: None))
+            torch.randn(3)  # the global stream has no part in it
+    assert set(forward) == set(backward) and len(forward) == 4
+    for cell, kept in forward.items():
+        for name, column in kept.runs.items():
+            if name != "seconds":
+                np.testing.assert_array_equal(column, backward[cell].runs[name])
+
+
+def test_what_is_stored_is_plain(tmp_path):
+    keys = list(
+        run_job(Job("bowl", Bowl(), contender("adam")), SIZE, Store(tmp_path), lambda done: None)
+    )
+    info = json.loads((tmp_path / keys[0] / "cell.json").read_text())
+    assert info["problem"] == "bowl" and info["optimizer"] == "adam" and info["dial"] == 1.0
+    assert {file.name for file in (tmp_path / keys[0]).iterdir()} == {
+        "cell.json",
+        "runs.parquet",
+        "traces.parquet",
+    }
