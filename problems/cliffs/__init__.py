@@ -1,0 +1,1 @@
+"""8.2.4 Cliffs and exploding gradients"""

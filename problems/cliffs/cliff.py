@@ -1,0 +1,161 @@
+"""The cliff that a recurrent unit makes, and that throws gradient descent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from problems.problem import Card, Problem, Tree
+from problems.registry import register
+from ravine import require
+
+WANTED = 0.7  # what σ(x_T) should be
+STATE = 0.5  # x_0, where the unit begins
+
+
+@register("cliff")
+@dataclass(frozen=True)
+class Cliff(Problem):
+    """A recurrent unit run for many steps, whose loss has a cliff; several units at once.
+
+    f(w, b) = (σ(x_T) − 0.7)², x_t = w σ(x_{t−1}) + b, x_0 = ½; the mean of this over `units`
+    independent ones, x = (w₁, b₁, w₂, b₂, …).
+
+    For w > 1/σ'(½) = 4.255 the line b = ½ − w σ(½) makes x_0 an unstable fixed point, which x_t
+    leaves upwards on one side and downwards on the other: there the loss falls from one plateau to
+    another, and the gradient reaches the order of (w σ'(½))^T: 7e3, 2e7 and 3e10 at w = 5, 6 and 7 for
+    T = 50. Where w > 1/(0.7 · 0.3) = 4.762 the solutions lie inside the cliff, so that whoever
+    descends to them meets it. One step along such a gradient may end on a plateau from which there
+    is no way back. In two dimensions it often lands well by luck; of many units, one that does not
+    is enough.
+
+    Starts lie 0.05 to 0.4 above the cliff, w from 5 to 7; that of a unit does not depend on how many
+    there are.
+
+    units: how many; dim is twice that.
+    steps: T. With few the slope is gentle: nothing explodes.
+
+    Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, section 2.3 and figure 6; Deep Learning,
+    section 8.2.4 and figure 8.3.
+    """
+
+    units: int = 6
+    steps: int = 50
+
+    card = Card(
+        dial="units",
+        scale="log",
+        ladder=(1, 6, 32),
+        target=1e-4,
+        budget=1000,
+        reference=("clipped_sgd", {"lr": 30.0, "threshold": 0.05}),
+        control={"steps": 5},
+        signature="largest over median gradient of a unit where its bias crosses the cliff, "
+        "at the start's weight",
+        threshold=1e3,
+        truth="The minimum is 0, on the curve where x_T = ln(7/3); one of its points is w = 0, "
+        "b = ln(7/3). Off it lie plateaus at 0.09 and 0.49.",
+        source="Pascanu, Mikolov & Bengio 2013, section 2.3; "
+        "Goodfellow, Bengio & Courville 2016, figure 8.3",
+    )
+
+    def __post_init__(self) -> None:
+        require("cliff", "units", self.units, low=1, whole=True)
+        require("cliff", "steps", self.steps, low=1, whole=True)
+
+    def cliff_line(self, w: torch.Tensor) -> torch.Tensor:
+        """The b at which the unit's first state is a fixed point, unstable where w > 4.255."""
+        return STATE - w / (1 + math.exp(-STATE))
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        w, above = torch.rand(self.units, 2, generator=generator).unbind(-1)
+        w = 5 + 2 * w
+        b = self.cliff_line(w) + 0.05 + 0.35 * above
+        return {"start": torch.stack([w, b], -1).flatten()}
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        w, b = x.unflatten(-1, (self.units, 2)).unbind(-1)
+        state = torch.full_like(w, STATE)
+        for _ in range(self.steps):
+            state = w * state.sigmoid() + b
+        return (state.sigmoid() - WANTED).square().mean(-1)
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        value, gradient = self._each_unit(*x.unflatten(-1, (self.units, 2)).movedim(-1, 0))
+        return value.mean(-1), gradient.flatten(-2) / self.units
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        vectors = vector.unflatten(-1, (self.units, 2))
+        return torch.einsum("...ij,...j->...i", self._blocks(x), vectors).flatten(-2)
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        hessian = x.new_zeros(*x.shape[:-1], self.units, 2, self.units, 2)
+        hessian.diagonal(dim1=-4, dim2=-2).copy_(self._blocks(x).movedim(-3, -1))
+        return hessian.flatten(-4, -3).flatten(-2)
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return torch.zeros(())
+
+    def minimizers(self, data: Tree) -> torch.Tensor:
+        """Without recurrence x_T is b."""
+        return torch.tensor([0.0, math.log(WANTED / (1 - WANTED))]).repeat(1, self.units)
+
+    def signature(self, data: Tree) -> float:
+        w = data["start"].unflatten(-1, (self.units, 2))[:, 0]
+        near = torch.logspace(-12, 0, 97)  # the higher the cliff, the narrower its face
+        peak, plain = (
+            self._each_unit(w.expand(len(b), -1), self.cliff_line(w) + b[:, None])[1]
+            .norm(dim=-1)
+            for b in (torch.cat([-near, near]), torch.linspace(-0.5, 0.5, 201))
+        )  # fmt: skip
+        return (peak.amax(0) / plain.median(0).values).min().item()
+
+    def _each_unit(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.
+
+        ∂x_t = (σ(x_{t−1}), 1) + w σ'(x_{t−1}) ∂x_{t−1}, carried along with x_t, in place: what autograd
+        keeps for the way back does not fit into the cache.
+        """
+        w, b = w.contiguous(), b.contiguous()
+        state, factor = torch.full_like(w, STATE), torch.zeros_like(w)
+        direct = w.new_ones(2, *w.shape)
+        sigmoid = direct[0]
+        first = torch.zeros_like(direct)
+        torch.sigmoid(state, out=sigmoid)
+        for _ in range(self.steps):
+            torch.addcmul(direct, factor, first, out=first)
+            torch.addcmul(b, w, sigmoid, out=state)
+            torch.sigmoid(state, out=sigmoid)
+            torch.addcmul(sigmoid, sigmoid, sigmoid, value=-1, out=factor).mul_(w)
+        error = sigmoid - WANTED
+        return error.square(), (2 * error * sigmoid * (1 - sigmoid) * first).movedim(0, -1)
+
+    def _blocks(self, x: torch.Tensor) -> torch.Tensor:
+        """The Hessian's diagonal blocks (*runs, units, 2, 2); all else is zero.
+
+        With u = ∂x_t/∂w and v = ∂x_t/∂b the next second derivatives are w σ' times these ones, plus
+        u (wσ'' u + 2σ'), v (wσ'' u + σ') and v (wσ'' v).
+        """
+        w, b = (each.contiguous() for each in x.unflatten(-1, (self.units, 2)).unbind(-1))
+        sigmoid = torch.full_like(w, STATE).sigmoid()
+        first = w.new_zeros(2, *w.shape)
+        second = w.new_zeros(3, *w.shape)  # ∂²x_t: ww, wb, bb
+        for _ in range(self.steps):
+            slope = torch.addcmul(sigmoid, sigmoid, sigmoid, value=-1)
+            factor = w * slope
+            bent = torch.addcmul(factor, factor, sigmoid, value=-2) * first
+            second *= factor
+            second[0].addcmul_(first[0], bent[0] + 2 * slope)
+            second[1].addcmul_(first[1], bent[0] + slope)
+            second[2].addcmul_(first[1], bent[1])
+            first *= factor
+            first[0] += sigmoid
+            first[1] += 1
+            sigmoid = torch.addcmul(b, w, sigmoid).sigmoid()
+        error, slope = sigmoid - WANTED, sigmoid * (1 - sigmoid)
+        along = slope.square() + error * slope * (1 - 2 * sigmoid)
+        squares = torch.stack([first[0] * first[0], first[0] * first[1], first[1] * first[1]])
+        ww, wb, bb = 2 / self.units * (along * squares + error * slope * second)
+        return torch.stack([ww, wb, wb, bb], -1).unflatten(-1, (2, 2))

@@ -1,0 +1,203 @@
+"""A quadratic bowl, and how far gradient descent and heavy ball get on one."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, get_args
+
+import torch
+
+from problems.geometry import random_rotation
+from problems.problem import Card, Problem, Tree
+from problems.registry import register
+from ravine import Refused, nearest, require
+
+Spectrum = Literal["loguniform", "linear", "two_cluster", "power_law", "outliers"]
+
+
+def gap_left(
+    curvatures: torch.Tensor, lr: torch.Tensor, momentum: torch.Tensor, steps: int
+) -> torch.Tensor:
+    """The share of the gap that heavy ball leaves, on average over whitened starts.
+
+    On a mode of curvature λ the error obeys e[t+1] = (1 + β − lr·λ) e[t] − β e[t−1], e[−1] = e[0]:
+    a power of a 2 × 2 matrix. A whitened start gives every mode the same expected share of the gap,
+    so what is left is the mean of (e[t]/e[0])² over the modes. β = 0 is gradient descent, which
+    leaves (1 − lr·λ)^2t.
+
+    `curvatures` is (dim,); `lr` and `momentum` are (*settings), and so is the answer.
+    """
+    slope = 1 + momentum[..., None] - lr[..., None] * curvatures
+    lag = -momentum[..., None].expand_as(slope)
+    one, zero = torch.ones_like(slope), torch.zeros_like(slope)
+    step = torch.stack([torch.stack([slope, lag], -1), torch.stack([one, zero], -1)], -2)
+    error = torch.linalg.matrix_power(step, steps)[..., 0, :].sum(-1)
+    return error.square().mean(-1)
+
+
+def gap_left_by_descent(curvatures: torch.Tensor, steps: int) -> float:
+    """The same for gradient descent at the best constant rate, 2/(L + μ)."""
+    lr = 2 / (curvatures.max() + curvatures.min())
+    return gap_left(curvatures, lr, torch.zeros_like(lr), steps).item()
+
+
+def gap_left_by_momentum(curvatures: torch.Tensor, steps: int) -> float:
+    """The same for heavy ball at the best of Polyak's constants.
+
+    For curvatures in [m, L] they are lr = 4/(√L + √m)² and β = ((√L − √m)/(√L + √m))². In the long
+    run m = μ is best; within few steps a larger m gains more on all the other modes than it loses
+    on the slowest. So this is the best of 64 values of m from μ to L. Polyak 1964.
+    """
+    largest, smallest = curvatures.max().sqrt(), curvatures.min().sqrt()
+    assumed = smallest * (largest / smallest) ** torch.linspace(0, 1, 64, dtype=curvatures.dtype)
+    lr = 4 / (largest + assumed) ** 2
+    momentum = ((largest - assumed) / (largest + assumed)) ** 2
+    return gap_left(curvatures, lr, momentum, steps).min().item()
+
+
+def _condition_where(
+    left: Callable[[torch.Tensor, int], float],
+) -> Callable[[Quadratic, float], float]:
+    """The smallest condition, to 2 %, at which that many steps leave more than the target.
+
+    Were all modes as slow as the slowest, descent would leave ((κ − 1)/(κ + 1))^2B ≈ e^(−4B/κ), and
+    break at κ = 4B/ln(1/target): 434 for B = 1000 and 1e-4. Where most modes are faster, it is
+    more: 676 for the log-uniform spectrum. Heavy ball's slowest modes keep e^(−4B/√κ) times the
+    square of a factor that grows like B/√κ: 76,000.
+    """
+
+    def breaking_point(problem: Quadratic, budget: float) -> float:
+        def fails(exponent: float) -> bool:
+            curvatures = replace(problem, condition=10**exponent).curvatures()
+            return left(curvatures, int(budget)) > problem.card.target
+
+        exponents = [each / 100 for each in range(1201)]
+        first = bisect.bisect_left(exponents, True, key=fails)
+        return 10 ** exponents[first] if first < len(exponents) else math.inf
+
+    return breaking_point
+
+
+def breaking_point_of_newton(problem: Any, budget: float) -> float:
+    """Never, on a quadratic, where there is the budget for one step: a gradient and a Hessian."""
+    return math.inf if budget >= 1 + 2 * problem.dim else 1.0
+
+
+@register("quadratic")
+@dataclass(frozen=True)
+class Quadratic(Problem):
+    """A rotated bowl with a chosen condition number κ.
+
+    f(x) = ½ (x − m)ᵀ H (x − m), H = Q diag(λ) Qᵀ, λ from 1/κ to 1.
+
+    A step that suits the steepest direction is κ times too short for the flattest: a step of
+    gradient descent leaves at best (κ − 1)/(κ + 1) of the error, one of heavy ball
+    (√κ − 1)/(√κ + 1), one of Newton nothing. The start is m + H^-½ z with Gaussian z, so that every
+    mode counts alike in the gap; from a start that ignores the curvature, flat directions hold no
+    loss, and beyond some κ nothing gets harder.
+
+    dim: x is (dim,).
+    condition: κ, at most 1e12. Beyond it float64 rounds the small eigenvalues of H to noise;
+        float32 does from about 1e6.
+    spectrum: "loguniform"; "linear"; "two_cluster", half the modes at each end; "power_law",
+        λ_i = i^-a; "outliers", ten large modes above a bulk of small ones, as in the Hessians of
+        networks (Sagun, Bottou & LeCun 2016, arXiv:1611.07476).
+    rotated: False leaves the modes along the axes, where a diagonal preconditioner is all it takes.
+
+    Deep Learning, section 8.2.1; Polyak 1964; Nesterov 2004, chapter 2.
+    """
+
+    dim: int = 100
+    condition: float = 1e3
+    spectrum: Spectrum = "loguniform"
+    rotated: bool = True
+
+    card = Card(
+        dial="condition",
+        scale="log",
+        ladder=(1.0, 1e3, 1e5),
+        target=1e-4,
+        budget=1000,
+        reference=("newton", {}),
+        control={"condition": 1.0},
+        signature="largest over smallest curvature at the start",
+        threshold=10.0,
+        truth="One minimum, 0 at m, and no other critical point; the Hessian is H everywhere.",
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.1; Polyak 1964",
+        theory={
+            "sgd": _condition_where(gap_left_by_descent),
+            "momentum": _condition_where(gap_left_by_momentum),
+            "newton": breaking_point_of_newton,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        require("quadratic", "dim", self.dim, low=1, whole=True)
+        require("quadratic", "condition", self.condition, low=1, high=1e12)
+        if self.spectrum not in get_args(Spectrum):
+            allowed = nearest(str(self.spectrum), get_args(Spectrum))
+            raise Refused(f"quadratic.spectrum is {self.spectrum!r}: {allowed}")
+        if self.dim == 1 and self.condition != 1:
+            raise Refused(
+                f"quadratic.condition is {self.condition!r}, but must be 1 where dim is 1: "
+                "one direction has one curvature"
+            )
+
+    def curvatures(self) -> torch.Tensor:
+        """The eigenvalues of H, the smallest exactly 1/condition and the largest 1: (dim,)."""
+        low, half, few = 1 / self.condition, self.dim // 2, min(10, self.dim // 2)
+        spread = partial(torch.linspace, dtype=torch.float64)
+        match self.spectrum:
+            case "linear":
+                return spread(low, 1, self.dim)
+            case "two_cluster":
+                return torch.cat([low * spread(1, 1, half), spread(1, 1, self.dim - half)])
+            case "power_law":
+                return low ** (spread(self.dim, 1, self.dim).log() / math.log(max(self.dim, 2)))
+            case "outliers":
+                bulk = low * min(10, self.condition) ** spread(0, 1, self.dim - few)
+                return torch.cat([bulk, 1 - min(0.5, 1 - low) * spread(1, 0, few + 1)[1:]])
+            case _:
+                return low ** spread(1, 0, self.dim)
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        minimizer = torch.randn(self.dim, generator=generator)
+        whitened = torch.randn(self.dim, generator=generator)
+        basis = random_rotation(self.dim, generator) if self.rotated else torch.eye(self.dim)
+        curvatures = self.curvatures()
+        return {
+            "start": minimizer + basis @ (whitened / curvatures.sqrt()),
+            "minimizer": minimizer,
+            "hessian": (basis * curvatures) @ basis.T,
+        }
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return self.value_and_gradient(x, data)[0]
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        error = x - data["minimizer"]
+        gradient = torch.einsum("...i,...ij->...j", error, data["hessian"])
+        return 0.5 * (error * gradient).sum(-1), gradient
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("...i,...ij->...j", vector, data["hessian"])
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return data["hessian"].expand(*x.shape, self.dim)
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return torch.zeros(())
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return (x - data["minimizer"]).norm(dim=-1)
+
+    def minimizers(self, data: Tree) -> torch.Tensor:
+        return data["minimizer"][None]
+
+    def signature(self, data: Tree) -> float:
+        curvatures = torch.linalg.eigvalsh(self.hessian(data["start"], data))
+        return (curvatures[-1] / curvatures[0]).item()

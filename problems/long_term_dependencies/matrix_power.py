@@ -1,0 +1,199 @@
+"""The same matrix applied at every step of a long chain."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+
+from problems.geometry import random_rotation
+from problems.ill_conditioning.quadratic import (
+    breaking_point_of_newton,
+    gap_left_by_descent,
+    gap_left_by_momentum,
+)
+from problems.problem import Card, Problem, Tree
+from problems.registry import register
+from ravine import Refused, nearest, require
+
+Kind = Literal["symmetric", "non_normal", "orthogonal"]
+
+
+def _length_where(
+    left: Callable[[torch.Tensor, int], float],
+) -> Callable[[MatrixPower, float], float]:
+    """Half a step past the longest chain at which that many updates reach the target."""
+
+    def breaking_point(problem: MatrixPower, budget: float) -> float:
+        def fails(steps: int) -> bool:
+            curvatures = replace(problem, steps=steps).gains().square()
+            return left(curvatures, int(budget)) > problem.card.target
+
+        if problem.kind == "orthogonal" or problem.low == problem.high:
+            return math.inf
+        chains = range(1, problem.longest() + 1)
+        solved = bisect.bisect_left(chains, True, key=fails)
+        return solved + 0.5 if solved < len(chains) else math.inf
+
+    return breaking_point
+
+
+@register("matrix_power")
+@dataclass(frozen=True)
+class MatrixPower(Problem):
+    """A linear recurrent network: find the input from which t equal steps lead to the wanted state.
+
+    f(x) = ½ |Wᵗ Uᵀ (x − m)|², U a random rotation through which the input is read.
+
+    With W = V diag(λ) V⁻¹ the gradient is multiplied by diag(λ)ᵗ on its way back: what is above 1
+    explodes and what is below vanishes, exponentially in t. One step stretches a vector by `low` to
+    `high`, so t steps spread the gains by (high/low)^t and the curvatures by (high/low)^2t. The
+    start is m + U W⁻ᵗ z with Gaussian z: every mode counts alike in the gap, the vanished ones too.
+    A method that pays for the condition number breaks at a t that grows with the logarithm of the
+    budget.
+
+    dim: x and the state are (dim,).
+    steps: t.
+    kind: "symmetric": W is diagonal, log-uniform from low to high; "non_normal": W = aI + bN, N the
+        shift, a = (low + high)/2, b = (high − low)/2, whose eigenvalues are all a and say nothing
+        about its gains, which spread alike; "orthogonal": a rotation, the control: gains of 1.
+    low, high: the least and the largest gain of one step.
+
+    W is kept in its own basis, because rounding U W Uᵀ would change a non-normal one: at dim 100 it
+    moves the eigenvalues of 0.9 I + 0.5 N by 0.35.
+
+    Deep Learning, sections 8.2.5 and 10.7; Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063.
+    """
+
+    dim: int = 20
+    steps: int = 20
+    kind: Kind = "symmetric"
+    low: float = 0.9
+    high: float = 1.1
+
+    card = Card(
+        dial="steps",
+        scale="linear",
+        ladder=(1, 20, 50),
+        target=1e-4,
+        budget=1000,
+        reference=("newton", {}),
+        control={"kind": "orthogonal"},
+        signature="largest over smallest factor by which the steps multiply a gradient",
+        threshold=10.0,
+        truth="One minimum, 0 at m, and no other critical point; the Hessian is U (Wᵗ)ᵀWᵗ Uᵀ.",
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.5; Pascanu, Mikolov & Bengio 2013",
+        theory={
+            "sgd": _length_where(gap_left_by_descent),
+            "momentum": _length_where(gap_left_by_momentum),
+            "newton": breaking_point_of_newton,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        require("matrix_power", "dim", self.dim, low=1, whole=True)
+        require("matrix_power", "steps", self.steps, low=1, whole=True)
+        require("matrix_power", "low", self.low, low=0, open_low=True)
+        require("matrix_power", "high", self.high, low=self.low)
+        if self.kind not in get_args(Kind):
+            allowed = nearest(str(self.kind), get_args(Kind))
+            raise Refused(f"matrix_power.kind is {self.kind!r}: {allowed}")
+        if self.kind == "orthogonal":
+            return
+        if self.dim == 1 and self.low != self.high:
+            raise Refused(
+                f"matrix_power.high is {self.high!r}, but must be low ({self.low!r}) where dim is 1"
+            )
+        if self.steps > self.longest():
+            raise Refused(
+                f"matrix_power.steps is {self.steps}, but must be at most {self.longest()} "
+                f"with gains from {self.low:g} to {self.high:g}: float64 loses the smallest beyond"
+            )
+
+    def longest(self) -> int:
+        """The largest t that leaves (high/low)^2t below 1e12, and the curvatures within 1e±100."""
+        spread = 2 * math.log10(self.high / self.low)
+        size = 2 * max(abs(math.log10(self.low)), abs(math.log10(self.high)))
+        return int(min(12 / max(spread, 1e-9), 100 / max(size, 1e-9)))
+
+    def weights(self) -> torch.Tensor:
+        """W in its own basis, for the kinds that are not random there: (dim, dim)."""
+        if self.kind == "symmetric":
+            share = torch.linspace(0, 1, self.dim, dtype=torch.float64)
+            return torch.diag(self.low ** (1 - share) * self.high**share)
+        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        diagonal = torch.full((self.dim,), middle, dtype=torch.float64)
+        return torch.diag(diagonal) + torch.diag(torch.full_like(diagonal[1:], half), 1)
+
+    def gains(self) -> torch.Tensor:
+        """The singular values of Wᵗ, the same for every instance, the largest first: (dim,)."""
+        if self.kind == "orthogonal":
+            return torch.ones(self.dim, dtype=torch.float64)
+        return torch.linalg.svdvals(torch.linalg.matrix_power(self.weights(), self.steps))
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        minimizer = torch.randn(self.dim, generator=generator)
+        residual = torch.randn(self.dim, generator=generator)
+        inputs = random_rotation(self.dim, generator)
+        weights = inputs if self.kind == "orthogonal" else self.weights()
+        # A triangular W has no negative entry: its powers lose no digits of the vanishing gains.
+        power = torch.linalg.matrix_power(weights, self.steps)
+        if self.kind == "orthogonal":
+            error = power.T @ residual
+        else:
+            error = torch.linalg.solve_triangular(power, residual[:, None], upper=True)[:, 0]
+        power = power @ inputs.T
+        return {
+            "start": minimizer + inputs @ error,
+            "minimizer": minimizer,
+            "inputs": inputs,
+            "weights": weights,
+            "power": power,
+            "hessian": power.T @ power,
+        }
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        residual = torch.einsum("...j,...ij->...i", x - data["minimizer"], data["power"])
+        return 0.5 * residual.square().sum(-1)
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        residual = torch.einsum("...j,...ij->...i", x - data["minimizer"], data["power"])
+        gradient = torch.einsum("...i,...ij->...j", residual, data["power"])
+        return 0.5 * residual.square().sum(-1), gradient
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("...i,...ij->...j", vector, data["hessian"])
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return data["hessian"].expand(*x.shape, self.dim)
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return torch.zeros(())
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return (x - data["minimizer"]).norm(dim=-1)
+
+    def minimizers(self, data: Tree) -> torch.Tensor:
+        return data["minimizer"][None]
+
+    def signature(self, data: Tree) -> float:
+        gains = torch.linalg.svdvals(torch.linalg.matrix_power(data["weights"], self.steps))
+        return (gains[0] / gains[-1]).item()
+
+    def growth(self, data: Tree, steps: int) -> torch.Tensor:
+        """ln of the factor by which the start's gradient grows, s = 0 … steps: (steps + 1,).
+
+        The gradient with respect to the last state is r = Wᵗ Uᵀ (x − m); s steps earlier it is
+        (Wᵀ)ˢ r, brought back to length 1 at each step, so that nothing overflows.
+        """
+        vector = data["power"] @ (data["start"] - data["minimizer"])
+        vector, logs = vector / vector.norm(), [vector.new_zeros(())]
+        for _ in range(steps):
+            vector = data["weights"].T @ vector
+            logs.append(logs[-1] + vector.norm().log())
+            vector = vector / vector.norm()
+        return torch.stack(logs)
