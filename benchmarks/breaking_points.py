@@ -50,7 +50,6 @@ COLUMNS = [
 def breaking_points(
     runs: pandas.DataFrame,
     scale_of: Mapping[str, str],
-    budget_of: Mapping[str, float],
     *,
     falling: Container[str] = (),
     sobol: int = 16,
@@ -61,7 +60,6 @@ def breaking_points(
 
     scale_of: by problem, "log", "linear" or "list" (nothing lies between its rungs: the breaking
         point is the last one that half still solve).
-    budget_of: by problem, what a run could spend.
     falling: the problems that get harder as their dial falls.
     sobol: trials 1 to this number are the same settings at every rung.
     fractions: of the budget; at each, a run is solved if it paid no more than that to the target,
@@ -84,7 +82,7 @@ def breaking_points(
         results = Results.of(group, axis, sobol)
         draws = Draws.of(results, replicates)
         for fraction in fractions:
-            counted = results if fraction == 1 else results.within(fraction * budget_of[problem])
+            counted = results if fraction == 1 else results.within(fraction)
             for choice, chosen in draws.choices(counted).items():
                 row = {"problem": problem, "optimizer": optimizer, "choice": choice}
                 rows.append({**row, "budget": fraction, **_row(counted, draws, chosen)})
@@ -292,6 +290,7 @@ class Results:
     exists: what was run, (rungs, trials).
     cost, tuning_cost: to the target on reporting and tuning seeds, +inf where not solved.
     tuning_gap: log10 of the final gap, +inf where diverged.
+    budgets: of each rung, (rungs, 1, 1).
     """
 
     axis: Axis
@@ -303,6 +302,7 @@ class Results:
     cost: np.ndarray
     tuning_cost: np.ndarray
     tuning_gap: np.ndarray
+    budgets: np.ndarray
 
     @classmethod
     def of(cls, runs: pandas.DataFrame, axis: Axis, sobol: int) -> Results:
@@ -329,12 +329,15 @@ class Results:
         if (missing & exists[..., None]).any() or not exists[:, shared].all():
             raise ValueError("breaking points need every trial to have run on every seed")
         parents = shared[best(exists[:, shared], *keys(tuning_cost[:, shared], gap[:, shared]))]
-        return cls(axis, trials, shared, refined, parents, exists, cost, tuning_cost, gap)
+        by_rung = runs.groupby("dial")["budget"].first().loc[list(axis.dials)]
+        budgets = by_rung.to_numpy(dtype=float)[:, None, None]
+        return cls(axis, trials, shared, refined, parents, exists, cost, tuning_cost, gap, budgets)
 
-    def within(self, budget: float) -> Results:
-        """The same runs, of which those that cost more than `budget` are not solved."""
+    def within(self, fraction: float) -> Results:
+        """The same runs, of which those that cost more than this of their budget are not solved."""
+        most = fraction * self.budgets
         cost, tuning_cost = (
-            np.where(each <= budget, each, np.inf) for each in (self.cost, self.tuning_cost)
+            np.where(each <= most, each, np.inf) for each in (self.cost, self.tuning_cost)
         )
         return dataclasses.replace(self, cost=cost, tuning_cost=tuning_cost)
 

@@ -28,6 +28,7 @@ from optimizers import Optimizer
 from problems import Problem
 
 OURS = {"benchmarks", "optimizers", "problems", "ravine"}
+INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
 SCHEMA = 1
 
 
@@ -101,10 +102,7 @@ def is_followed(module: ModuleType) -> bool:
     if module.__name__.split(".")[0] in OURS:
         return True
     file = getattr(module, "__file__", None)
-    installed = [
-        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
-    ]
-    return file is not None and not any(file.startswith(each) for each in installed)
+    return file is not None and not file.startswith(INSTALLED)
 
 
 @dataclasses.dataclass(frozen=True)

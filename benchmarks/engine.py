@@ -187,7 +187,7 @@ def run(
         if oracle.noisy:
             summed.append(gap + (summed[-1] if summed else 0.0))
             judged = _trailing_mean(summed)
-        inside = problem.solved(x, judged, oracle.true_gradient(), data)
+        inside = problem.solved(x, judged, _of_living(oracle, ends), data)
         if inside_before or inside.any():
             inside_before = True
             entry_cost = torch.where(
@@ -216,6 +216,14 @@ def run(
         step_index += 1
 
     return _outcome(problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder)
+
+
+def _of_living(oracle: Oracle, ends: _Ends) -> torch.Tensor | None:
+    """The exact gradient where it has been asked for; infinite for runs that have ended."""
+    gradient = oracle.true_gradient()
+    if gradient is None or ends.all_alive:
+        return gradient
+    return torch.where(ends.alive.unsqueeze(-1), gradient, float("inf"))
 
 
 def _trailing_mean(summed: list[torch.Tensor]) -> torch.Tensor:

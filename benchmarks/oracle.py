@@ -29,8 +29,8 @@ class At:
     """A point of all runs, answering lazily; see `optimizers.optimizer.Point`.
 
     A value is charged as a loss, and given back where the gradient is asked for too: both in one pass are
-    one gradient, in whatever order they are asked. What was asked at the same point before is not paid
-    again.
+    one gradient, in whatever order they are asked. Who looks at a trial point and then goes there, or stays,
+    has paid for what was asked at either; who merely stands still pays again.
     """
 
     def __init__(self, oracle: Oracle, x: torch.Tensor, who: torch.Tensor | None, trial: bool):
@@ -78,6 +78,11 @@ class At:
         """The Hessian times a vector (*runs, dim)."""
         self._oracle.charge("hvps", self._who)
         return self._clean(self._oracle.hvp_of(self.x, vector))
+
+    @property
+    def who(self) -> Count:
+        """The runs that are charged here."""
+        return self._who
 
     def _new(self, answer: str) -> Count:
         """The runs of the mask that have not had this answer here before; from now on they have."""
@@ -138,7 +143,7 @@ class Oracle:
         self.noisy = False
 
     def move(self, x: torch.Tensor, draw: Tree | None, alive: torch.Tensor | None = None) -> None:
-        """Begin a step at x. Where there is no noise, answers at this and the last step's points stay paid."""
+        """Begin a step at x. Without noise, what was paid at the last step's points stays paid."""
         self.noisy = draw is not None
         self.alive = self.alive if alive is None else alive
         self._draw = draw
@@ -217,15 +222,14 @@ class Oracle:
 
     def remembered(self, x: torch.Tensor) -> list[tuple[At, torch.Tensor]]:
         """The points asked before that are the same as x in some runs, and in which (*runs)."""
-        same = []
-        for point in self._points:
-            if (
-                point.x[..., 0] == x[..., 0]
-            ).any():  # a cheap look first: this is done at every step
-                runs = (point.x == x).all(-1)
-                if runs.any():
-                    same.append((point, runs.to(x.dtype)))
-        return same
+        here, *trials = self._points or (None,)
+        if here is None or not trials:  # no run has looked anywhere else
+            return []
+        looked: Count = 0.0
+        for point in trials:
+            looked = _either(looked, point.who)
+        same = ((point, (point.x == x).all(-1)) for point in self._points)
+        return [(point, looked * runs.to(x.dtype)) for point, runs in same if runs.any()]
 
     def loss_of(self, x: torch.Tensor) -> torch.Tensor:
         if self._draw is None:

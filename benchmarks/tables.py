@@ -57,7 +57,7 @@ class Tables:
         frames = [
             pandas.DataFrame(dict(cell.runs)).assign(
                 problem=cell.info["problem"], dial=cell.info["dial"], optimizer=cell.info["optimizer"],
-                error=cell.info["error"], cell=key,
+                budget=cell.info["protocol"]["budget"], error=cell.info["error"], cell=key,
             )
             for key, cell in self.cells.items()
         ]  # fmt: skip
@@ -115,7 +115,6 @@ class Tables:
                 points = breaking_points(
                     ladder,
                     {name: info["scale"]},
-                    {name: info["protocol"]["budget"]},
                     falling=[name] if info["falling"] else [],
                     sobol=_sobol(ladder),
                     fractions=FRONTIER,

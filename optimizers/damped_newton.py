@@ -18,8 +18,8 @@ class DampedNewton(Optimizer):
     The step is taken where it lowers the loss; μ then changes by a factor max(⅓, 1 − (2ρ − 1)³),
     where ρ is the gain over the gain that the model foretold. Else the run stays, and μ grows by 2,
     then by 4, 8, … until a step is taken. Where H + μI is not positive definite the model has no
-    minimum: the step has failed without a look at the loss. A foretold gain below the loss's
-    rounding is believed, and μ kept.
+    minimum, and μ grows likewise, without a look at the loss, until it has one. A foretold gain
+    below the loss's rounding is believed, and μ kept.
 
     `damping` is μ at the start, a curvature. Levenberg 1944, Marquardt 1963; the rule for μ is
     Nielsen's (1999), as in Madsen, Nielsen & Tingleff 2004, "Methods for non-linear least squares
@@ -40,17 +40,21 @@ class DampedNewton(Optimizer):
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """s = −(H + μI)⁻¹ g, or 0 where that fails."""
         damping, growth = state
-        gradient, value = oracle.gradient, oracle.value
-        damped = oracle.hessian + torch.diag_embed(damping.expand_as(gradient))
-        lower, info = torch.linalg.cholesky_ex(damped)
-        definite = (info == 0).unsqueeze(-1)
-        solution = torch.cholesky_solve(gradient.unsqueeze(-1), lower).squeeze(-1)
-        step = torch.where(definite, -solution, 0.0)
+        gradient, value, hessian = oracle.gradient, oracle.value, oracle.hessian
+        while True:
+            damped = hessian + torch.diag_embed(damping.expand_as(gradient))
+            lower, info = torch.linalg.cholesky_ex(damped)
+            negative = (info != 0).unsqueeze(-1)
+            if not negative.any():
+                break
+            damping = torch.where(negative, damping * growth, damping)
+            growth = torch.where(negative, 2 * growth, growth)
+        step = -torch.cholesky_solve(gradient.unsqueeze(-1), lower).squeeze(-1)
 
         foretold = 0.5 * (step * (damping * step - gradient)).sum(-1, keepdim=True)
         visible = foretold > torch.finfo(value.dtype).eps * value.abs()
         ratio = (value - oracle.at(oracle.x + step, who=visible).value) / foretold
-        taken = definite & (~visible | (ratio > 0))
+        taken = ~visible | (ratio > 0)
 
         calmer = damping * (1 - (2 * ratio - 1) ** 3).clamp(min=1 / 3)
         damping = torch.where(taken, torch.where(visible, calmer, damping), damping * growth)

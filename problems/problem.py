@@ -157,7 +157,8 @@ class Problem:
     ) -> torch.Tensor:
         """Which runs are where they should be, as bool (*runs), given the relative gap (*runs).
 
-        `gradient` is the exact one where the optimizer has asked for it at x, and None elsewhere.
+        `gradient` is the exact one where the optimizer has asked for it at x, and None elsewhere; it is
+        infinite for runs that have ended.
         """
         return gap <= self.card.target
 

@@ -29,12 +29,11 @@ def steepest(problem, weight):
     middle, half = problem.cliff_line(w).item(), 0.3
     while half > 1e-14:
         b = torch.linspace(middle - half, middle + half, 801)
-        norms = slopes(problem, w, b)
-        middle, half = b[norms.argmax()].item(), half / 20
-    return middle, norms.max().item()
+        middle, half = b[slopes(problem, w, b).argmax()].item(), half / 20
+    return middle, slopes(problem, w, torch.tensor(middle)).item()
 
 
-def descend(problem, x, steps, lr, threshold=math.inf):
+def descend(problem, x, steps, lr, threshold: float | torch.Tensor = math.inf):
     """Gradient descent whose gradient is clipped by norm; the last point and the longest step."""
     longest = torch.zeros(x.shape[:-1])
     for _ in range(steps):

@@ -1,0 +1,555 @@
+"""Figures of a sweep: gap by cost, success by learning rate, and paths over a plane; made without pyplot."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
+
+from benchmarks.choices import choose
+from benchmarks.engine import DIVERGED, MISSED, SOLVED, Instances
+from benchmarks.protocol import FIRST_REPORTING_SEED, Settled, stream
+from benchmarks.tables import Tables
+from problems import PROBLEMS, Problem
+from ravine import Refused, nearest
+
+WIDTH = 8.0  # inches, of 100 pixels
+# Okabe & Ito's colours, told apart by the colour-blind too; brown stands for their yellow, which is too pale
+# for a line on white. The ninth optimizer has the first colour again, in another style.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#6B4226")
+STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+LOOK: dict[Any, Any] = {
+    "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0, "xtick.labelsize": 8.0, "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.5, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
+    "figure.dpi": 100.0, "savefig.dpi": 100.0,
+}  # fmt: skip
+BEYOND = 1e60  # stands for the gap of a run that diverged: it leaves at the top
+
+
+class Picture(Figure):
+    """A figure that notebooks show, whether or not pyplot is in use there."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an optimizer is drawn, the same in every panel and figure of a sweep: by its place there."""
+
+    place: int
+
+    @property
+    def colour(self) -> str:
+        return COLOURS[self.place % len(COLOURS)]
+
+    @property
+    def line(self) -> Any:
+        return STYLES[self.place // len(COLOURS) % len(STYLES)]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One optimizer in a panel: its runs, its tuned trial, and the traces of that trial."""
+
+    optimizer: str
+    style: Style
+    runs: pandas.DataFrame
+    traces: pandas.DataFrame
+    tuned: int
+
+    @property
+    def reporting(self) -> pandas.DataFrame:
+        """The reporting runs of all trials."""
+        return self.runs[self.runs["role"] == "reporting"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One problem at one rung."""
+
+    problem: Problem
+    title: str
+    size: Settled
+    entries: list[Entry]
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether gaps are above zero; those to a level that is not the minimum need not be."""
+        return self.problem.card.floor_is_minimum
+
+    @property
+    def target(self) -> float | None:
+        """The gap at which a run is solved; None where the problem has a test of its own."""
+        return self.problem.card.target if type(self.problem).solved is Problem.solved else None
+
+
+def draw(kind: str, tables: Tables) -> Figure:
+    """A figure of this kind: "convergence", "sensitivity" or "trajectories"."""
+    if kind not in KINDS:
+        raise Refused(f"unknown figure {kind!r}: {nearest(str(kind), KINDS)}")
+    panels = _panels(tables)
+    if not panels:
+        raise Refused("there is nothing to draw: every cell ended in an error")
+    with mpl.rc_context(LOOK):
+        return KINDS[kind](panels)
+
+
+def _panels(tables: Tables) -> list[Panel]:
+    """The panels of a sweep, by problem and then by dial, in the sweep's order."""
+    names = list(dict.fromkeys(cell.info["optimizer"] for cell in tables.cells.values()))
+    styles = {name: Style(place) for place, name in enumerate(names)}
+    found: dict[tuple[str, str], Panel] = {}
+    for key, cell in tables.cells.items():
+        info = cell.info
+        if info["error"]:
+            continue
+        problem = tables.problems[key].at_dial(info["dial"])
+        panel = found.setdefault(
+            (info["problem"], repr(problem)),
+            Panel(problem, _title(info["problem"], problem), Settled(**info["protocol"]), []),
+        )
+        runs, traces = (frame[frame["cell"] == key] for frame in (tables.runs, tables.traces))
+        tuned = choose(runs)["tuned"]
+        traces = traces[traces["trial"] == tuned]
+        panel.entries.append(
+            Entry(info["optimizer"], styles[info["optimizer"]], runs, traces, tuned)
+        )
+    order = list(dict.fromkeys(name for name, _ in found))
+    return [
+        found[at]
+        for at in sorted(found, key=lambda at: (order.index(at[0]), found[at].problem.dial))
+    ]
+
+
+def _title(name: str, problem: Problem) -> str:
+    """The problem's name, its dial, and what else is not as usual."""
+    fields = {each.name: each.default for each in dataclasses.fields(problem)}  # type: ignore[arg-type]
+    dial = problem.card.dial
+    usual = {name: default for name, default in fields.items() if name != dial}
+    said = [dial, *(each for each, default in usual.items() if getattr(problem, each) != default)]
+    return ", ".join([name, *(f"{each} {_plain(getattr(problem, each))}" for each in said)])
+
+
+def _broken(title: str, width: int) -> str:
+    """In lines, and no field apart from its value."""
+    return textwrap.fill(
+        title.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", "), width
+    )
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shown(panels: Sequence[Panel], limit: int) -> tuple[list[Panel], str]:
+    """As many panels as can be read, from the first to the last, and a remark if there are others.
+
+    Those with the most optimizers go first: where dials are bisected, all meet at the ladder's rungs alone.
+    """
+    if len(panels) <= limit:
+        return list(panels), ""
+    fullest = sorted(range(len(panels)), key=lambda at: -len(panels[at].entries))
+    most = [at for at in fullest if len(panels[at].entries) == len(panels[fullest[0]].entries)]
+    if len(most) > limit:
+        fullest = [most[round(at)] for at in np.linspace(0, len(most) - 1, limit)]
+    remark = f" Shown are {limit} of {len(panels)} panels."
+    return [panels[at] for at in sorted(fullest[:limit])], remark
+
+
+def _grid(panels: Sequence[Panel], columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with axes for each panel, `height` inches high, under its title."""
+    rows = math.ceil(len(panels) / columns)
+    figure = Picture(figsize=(WIDTH, 1.4 + height * rows), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    for axes, panel in zip(grid, panels, strict=False):
+        axes.set_title(_broken(panel.title, 100 // columns), loc="left")
+    return figure, grid[: len(panels)]
+
+
+def _styles(panels: Sequence[Panel]) -> dict[str, Style]:
+    """What the legend names, in the sweep's order."""
+    used = {entry.optimizer: entry.style for panel in panels for entry in panel.entries}
+    return dict(sorted(used.items(), key=lambda item: item[1].place))
+
+
+def _legend(figure: FigureBase, handles: Sequence[Line2D]) -> None:
+    """Below all panels, in as many columns as fit."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=max(1, min(5, 130 // (longest + 7)))
+    )
+
+
+def _lines(panels: Sequence[Panel]) -> list[Line2D]:
+    return [
+        Line2D([], [], color=style.colour, linestyle=style.line, label=_short(name))
+        for name, style in _styles(panels).items()
+    ]
+
+
+def _short(name: str) -> str:
+    return textwrap.shorten(name, 70, placeholder=" …")
+
+
+def _caption(figure: FigureBase, text: str) -> None:
+    figure.suptitle(
+        "\n".join(textwrap.fill(line, 120) for line in text.splitlines()), fontsize=9, color="0.3"
+    )
+
+
+def _dotted(panels: Sequence[Panel]) -> str:
+    return " Dotted: the target." if any(panel.target is not None for panel in panels) else ""
+
+
+# Gap by cost.
+
+
+def _convergence(panels: Sequence[Panel]) -> Figure:
+    panels, remark = _shown(panels, 6)
+    columns = len(panels) if len(panels) <= 3 else 2 if len(panels) == 4 else 3
+    figure, grid = _grid(panels, columns, height=3.6 if columns == 1 else 2.5)
+    for at, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
+        _converge(axes, panel)
+        axes.set_xlabel("cost in gradient-equivalents" if at + columns >= len(panels) else "")
+        axes.set_ylabel("relative gap" if at % columns == 0 else "")
+    _caption(
+        figure,
+        "Tuned settings on the reporting instances: median, and band of the middle half."
+        f"{_dotted(panels)}{remark}",
+    )
+    _legend(figure, _lines(panels))
+    return figure
+
+
+def _converge(axes: Axes, panel: Panel) -> None:
+    middles = []
+    faint = 0.15 if len(panel.entries) <= 5 else 0.06
+    for entry in panel.entries:
+        cost, low, middle, high = _quartiles(entry)
+        middles.append(middle)
+        axes.fill_between(
+            cost, low, high, step="post", color=entry.style.colour, alpha=faint, linewidth=0
+        )
+        axes.plot(
+            cost, middle, drawstyle="steps-post", color=entry.style.colour, linestyle=entry.style.line,
+            marker="o", markersize=3.5, markevery=[-1], label=entry.optimizer,
+        )  # fmt: skip
+    _scale_gaps(axes, panel, np.concatenate(middles))
+    if panel.target is not None:
+        axes.axhline(panel.target, color="0.3", linestyle=":", linewidth=1, label="target")
+    budget = panel.size.budget
+    axes.set_xlim(0, 1.02 * budget)
+    if budget > 100:
+        axes.set_xscale("symlog", linthresh=10, linscale=0.5)
+        decades = [10.0**power for power in range(1, math.ceil(math.log10(budget / 2)))]
+        axes.set_xticks([0, *decades, budget], [f"{tick:g}" for tick in (0, *decades, budget)])
+
+
+def _quartiles(entry: Entry) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Cost, and the quartiles of the gap that the runs have there; the median of an even count is a mean."""
+    status = entry.reporting[entry.reporting["trial"] == entry.tuned].set_index("seed")["status"]
+    grid = np.unique(entry.traces["cost"])
+    gaps = []
+    for seed, trace in entry.traces.groupby("seed"):
+        cost, gap = (trace[name].to_numpy(dtype=float) for name in ("cost", "gap"))
+        if status[seed] == DIVERGED:
+            gap[-1] = BEYOND
+        gap = np.minimum(gap, BEYOND)  # infinite ones would make the quartiles NaN
+        gaps.append(gap[np.searchsorted(cost, grid, side="right") - 1])
+    low, middle, high = np.quantile(gaps, [0.25, 0.5, 0.75], axis=0)
+    return grid, low, middle, high
+
+
+def _scale_gaps(axes: Axes, panel: Panel, gaps: np.ndarray) -> None:
+    """From below the target to above the start; what lies beyond leaves the panel."""
+    if panel.logarithmic:
+        target = panel.problem.card.target
+        axes.set_yscale("log")
+        axes.set_ylim(
+            np.clip(gaps.min() / 3, target / 100, target / 3),
+            3 * max(1, gaps[gaps < 1e3].max(initial=1)),
+        )
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+# Success by learning rate.
+
+
+def _sensitivity(panels: Sequence[Panel]) -> Figure:
+    rated = {
+        id(panel): [
+            entry for entry in panel.entries if "u" in entry.runs and entry.runs["u"].notna().any()
+        ]
+        for panel in panels
+    }
+    names = list(_styles(panels))
+    with_rate = {entry.optimizer for entries in rated.values() for entry in entries}
+    if not with_rate:
+        raise Refused(f"none of these optimizers has a learning rate: {', '.join(names)}")
+    high = math.ceil(max(map(len, rated.values())) / 5)
+    panels, remark = _shown([panel for panel in panels if rated[id(panel)]], max(1, 6 // high))
+    rows = [math.ceil(len(rated[id(panel)]) / 5) for panel in panels]
+    figure = Picture(figsize=(WIDTH, 1.3 + 2.6 * sum(rows)), layout="constrained")
+    parts = figure.subfigures(len(panels), 1, height_ratios=rows, squeeze=False).flat
+    for part, panel, count in zip(parts, panels, rows, strict=True):
+        part.suptitle(panel.title, x=0.01, ha="left", fontsize=9)
+        _rate(part, panel, rated[id(panel)], count)
+    without = [name for name in names if name not in with_rate]
+    left_out = f" Left out, without a learning rate: {', '.join(without)}." if without else ""
+    _caption(
+        figure,
+        "Each point is a trial on the reporting instances; one on the upper or lower edge lies beyond it. "
+        f"Learning rates are in the problem's unit.{left_out}{remark}",
+    )
+    _legend(figure, [
+        Line2D([], [], linestyle="", color="0.3", label=label, **_MARKS[mark]) for mark, label in
+        (("sobol", "searched"), ("refined", "refined"), ("default", "defaults"), ("tuned", "tuned"))
+    ])  # fmt: skip
+    return figure
+
+
+_MARKS: dict[str, dict[str, Any]] = {
+    "sobol": {"marker": "o", "markersize": 4.5},
+    "refined": {"marker": "o", "markersize": 4.5, "markerfacecolor": "white"},
+    "default": {"marker": "s", "markersize": 4.5},
+    "tuned": {"marker": "o", "markersize": 9, "markerfacecolor": "none"},
+}
+
+
+def _rate(part: FigureBase, panel: Panel, entries: Sequence[Entry], rows: int) -> None:
+    """For each optimizer the solved share, and below it the median final gap."""
+    columns = math.ceil(len(entries) / rows)
+    grid = part.subplots(
+        2 * rows, columns, sharex=True, sharey="row", height_ratios=[1, 2] * rows, squeeze=False
+    )
+    trials = [_trials(entry) for entry in entries]
+    gaps = np.concatenate([each["gap"] for each in trials])
+    for at, (entry, each) in enumerate(zip(entries, trials, strict=True)):
+        row, column = divmod(at, columns)
+        share, gap = grid[2 * row : 2 * row + 2, column]
+        share.set_title(textwrap.fill(entry.optimizer, 110 // columns))
+        share.set_ylim(-0.1, 1.1)
+        share.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+        share.set_xscale("log")
+        share.xaxis.set_major_locator(LogLocator(numticks=4))
+        share.xaxis.set_minor_locator(NullLocator())
+        _scale_gaps(gap, panel, gaps)
+        low, high = gap.get_ylim()
+        for mark, some in [*each.groupby("search"), ("tuned", each.loc[[entry.tuned]])]:
+            for axes, values in ((share, some["share"]), (gap, some["gap"].clip(low, high))):
+                look = {"color": entry.style.colour, **_MARKS[str(mark)]}
+                axes.plot(some["u"], values, linestyle="", clip_on=False, zorder=3, **look)
+        if panel.target is not None:
+            gap.axhline(panel.target, color="0.3", linestyle=":", linewidth=1)
+        if column == 0:
+            share.set_ylabel("solved")
+            gap.set_ylabel("final gap")
+        if at + columns >= len(entries):
+            gap.set_xlabel("learning rate u")
+            gap.tick_params(labelbottom=True)
+    for axes in grid.flat:
+        if not axes.lines:
+            axes.remove()
+
+
+def _trials(entry: Entry) -> pandas.DataFrame:
+    """By trial: where it lies, its kind, and the share solved and the median gap of its reporting runs."""
+    runs = entry.reporting
+    gap = runs["gap_final"].where(runs["status"] != DIVERGED, math.inf)
+    by_trial = runs.assign(gap=gap, share=runs["status"] == SOLVED).groupby("trial")
+    return by_trial.agg(
+        u=("u", "first"), search=("search", "first"), share=("share", "mean"), gap=("gap", "median")
+    )
+
+
+# Paths over a plane.
+
+GRID = 201  # points a side
+
+
+def _trajectories(panels: Sequence[Panel]) -> Figure:
+    flat = [
+        panel for panel in panels if {"x.0", "x.1"} <= _kept(panel) and "x.2" not in _kept(panel)
+    ]
+    if not flat:
+        given = "; ".join(dict.fromkeys(panel.title for panel in panels))
+        raise Refused(
+            f"paths are drawn for problems of two dimensions, and not for {given}: {_planes()}"
+        )
+    others = len(panels) - len(flat)
+    left_out = f" Panels of other dimensions left out: {others}." if others else ""
+    flat, remark = _shown(flat, 4)
+    columns = min(len(flat), 2)
+    figure, grid = _grid(flat, columns, height=4.7 if columns == 1 else 3.5)
+    for axes, panel in zip(grid, flat, strict=True):
+        _plane(axes, panel)
+    _caption(
+        figure,
+        "Tuned settings on the first reporting instance: recorded steps, over contours of the relative gap."
+        f"{_dotted(flat)}{left_out}{remark}\n■ start   ★ solved   ● missed   ✖ diverged",
+    )
+    _legend(figure, _lines(flat))
+    return figure
+
+
+_ENDS: dict[str, dict[str, Any]] = {
+    "start": {"marker": "s", "markersize": 7},
+    SOLVED: {"marker": "*", "markersize": 11},
+    MISSED: {"marker": "o", "markersize": 6},
+    DIVERGED: {"marker": "X", "markersize": 7},
+}
+
+
+def _kept(panel: Panel) -> set[str]:
+    """The columns of its traces that hold anything."""
+    return {
+        str(name)
+        for entry in panel.entries
+        for name in entry.traces
+        if entry.traces[name].notna().any()
+    }
+
+
+def _planes() -> str:
+    """How registered problems get two dimensions, found by setting their whole numbers to 1 or 2."""
+    found = []
+    for name, prototype in PROBLEMS.items():
+        fields = dataclasses.fields(prototype)  # type: ignore[arg-type]
+        whole = [each.name for each in fields if type(getattr(prototype, each.name)) is int]
+        for values in ({}, *({field: value} for field in whole for value in (1, 2))):
+            try:
+                flat = Instances(dataclasses.replace(prototype, **values), (stream(0),))  # type: ignore[type-var]
+            except (ValueError, RuntimeError):  # not a value of that field
+                continue
+            if flat.data["start"].shape[-1] == 2:
+                with_values = "".join(f" with {field}={value}" for field, value in values.items())
+                found.append(name + with_values)
+                break
+    return f"try {', '.join(found)}"
+
+
+def _plane(axes: Axes, panel: Panel) -> None:
+    """The paths of one panel, and the landscape below them."""
+    seed = min(seed for seed in panel.size.seed_numbers if seed >= FIRST_REPORTING_SEED)
+    paths = [_path(entry, seed) for entry in panel.entries]
+    instance = Instances(panel.problem, (stream(seed),), panel.size.torch_dtype)
+    _contours(axes, panel, instance, *_window(paths))
+    axes.set_xlabel("x₀")
+    axes.set_ylabel("x₁")
+    halo = [Stroke(linewidth=3, foreground="white"), Normal()]
+    for entry, (points, status) in zip(panel.entries, paths, strict=True):
+        style = {"color": entry.style.colour, "linestyle": entry.style.line}
+        axes.plot(
+            *points.T, marker=".", markersize=4, path_effects=halo, label=entry.optimizer, **style
+        )
+        end = {"color": entry.style.colour, "markeredgecolor": "white", **_ENDS[status]}
+        axes.plot(*points[-1:].T, zorder=4, **end)
+    start = {"color": "black", "markeredgecolor": "white", **_ENDS["start"]}
+    axes.plot(*paths[0][0][:1].T, zorder=5, **start)
+
+
+def _path(entry: Entry, seed: int) -> tuple[np.ndarray, str]:
+    """Where the tuned run of an instance was (points, 2), and how it ended."""
+    runs = entry.reporting
+    status = runs.loc[(runs["trial"] == entry.tuned) & (runs["seed"] == seed), "status"].iloc[0]
+    points = entry.traces.loc[entry.traces["seed"] == seed, ["x.0", "x.1"]].to_numpy(dtype=float)
+    return points[np.isfinite(points).all(axis=1)], str(status)
+
+
+def _window(paths: Sequence[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Lower left and upper right corner of what is shown.
+
+    It holds the paths that solve (or else those that miss) but for those that go more than three times as
+    far from the start as half of them do: one that was thrown far would leave the others no room. No side
+    is less than a quarter of the other, so that the landscape stays recognizable. Where nothing moves but
+    to infinity, it is as wide as the start is large.
+    """
+    start = paths[0][0][0]
+    solving, missing = (
+        [points for points, status in paths if status == ends] for ends in (SOLVED, MISSED)
+    )
+    shown = solving or missing or [start[None]]
+    reach = np.array([np.abs(points - start).max() for points in shown])
+    near = np.concatenate(
+        [points for points, far in zip(shown, reach, strict=True) if far <= 3 * np.median(reach)]
+    )
+    low, high = near.min(axis=0), near.max(axis=0)
+    middle, side = (low + high) / 2, 1.24 * (high - low)
+    half = np.maximum(side, side.max() / 4 or 2 * np.abs(start).max() or 1.0) / 2
+    return middle - half, middle + half
+
+
+def _contours(
+    axes: Axes, panel: Panel, instance: Instances, low: np.ndarray, high: np.ndarray
+) -> None:
+    """Levels of the relative gap, evaluated in one call."""
+    problem, data = panel.problem, instance.data
+    sides = [np.linspace(low[axis], high[axis], GRID) for axis in (0, 1)]
+    across, up = np.meshgrid(*sides)
+    points = torch.tensor(
+        np.stack([across, up], axis=-1).reshape(1, -1, 2), dtype=panel.size.torch_dtype
+    )
+    floor = problem.floor(data)
+    gap = (problem.loss(points, data) - floor) / (problem.loss(data["start"], data) - floor)
+    height = gap.detach().double().numpy().reshape(GRID, GRID)
+    finite = height[np.isfinite(height)]
+    if panel.logarithmic:
+        bottom, top = np.quantile(finite, [0.002, 0.998])
+        levels = _log_levels(bottom, top, problem.card.target)
+        norm: Normalize = LogNorm(levels[0], levels[-1])
+    else:
+        levels = MaxNLocator(12).tick_values(finite.min(), finite.max())
+        norm = Normalize(levels[0], levels[-1])
+    shade = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#b4b4b4"])
+    drawn = axes.contourf(*sides, height, levels=levels, norm=norm, cmap=shade, extend="both")
+    axes.contour(*sides, height, levels=levels, colors="white", linewidths=0.5, alpha=0.6)
+    if panel.target is not None and finite.min() < panel.target < finite.max():
+        axes.contour(
+            *sides, height, levels=[panel.target], colors="0.2", linewidths=1, linestyles=":"
+        )
+    bar = axes.figure.colorbar(drawn, ax=axes, label="relative gap", pad=0.02)
+    if panel.logarithmic:
+        bar.set_ticks(
+            [level for level in levels if abs(math.log10(level) - round(math.log10(level))) < 1e-9]
+        )
+        bar.formatter = LogFormatterSciNotation()
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+
+
+def _log_levels(bottom: float, top: float, target: float) -> np.ndarray:
+    """About a dozen levels, whole decades among them, up to a million times the start's gap if need be."""
+    bottom = max(bottom, target / 10)
+    top = min(max(top, 10 * bottom), max(1e6, 10 * bottom))
+    decades = math.log10(top / bottom)
+    parts = 4 if decades <= 3 else 2 if decades <= 6 else 1  # of a decade
+    first, last = math.floor(parts * math.log10(bottom)), math.ceil(parts * math.log10(top))
+    return 10 ** (np.arange(first, last + 1) / parts)
+
+
+KINDS: Mapping[str, Callable[[Sequence[Panel]], Figure]] = {
+    "convergence": _convergence,
+    "sensitivity": _sensitivity,
+    "trajectories": _trajectories,
+}

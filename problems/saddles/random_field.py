@@ -1,0 +1,186 @@
+"""A smooth random landscape, whose critical points are nearly all saddles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from problems.problem import Card, Problem, Tree
+from problems.registry import register
+from ravine import Refused, require
+
+LEVEL = -4.0  # of f/dim: nobody gets there
+REST = 1e-6  # of the gradient at the start: who has less is at rest
+CRITICAL = 1e-9  # a gradient that is zero but for rounding
+
+
+@register("random_field")
+@dataclass(frozen=True)
+class RandomField(Problem):
+    """A Gaussian random field: it has minima, but exponentially more saddles.
+
+    f(x) = √N √(2/K) Σ cos(w_k·x + b_k), N = dim, K = waves, w_k ~ N(0, I/N), b_k uniform.
+
+    For many waves f is Gaussian with covariance N exp(−|x − y|²/2N). At any point the gradient is
+    N(0, I), independent of f and of the Hessian, and the Hessian is GOE − (f/N) I: a semicircle from
+    −2 to 2, shifted by the energy. So of the directions at a critical point of energy ε = f/N the
+    share F(ε/2) goes down, F(u) = ½ + (u√(1 − u²) + asin u)/π: near ε = 0, where most of them are,
+    it is half, and only below ε = −2 are minima what one expects. One critical point in e^N, to
+    leading order, is a minimum. Newton's method ends at any of them; descent leaves the saddles and
+    ends in a minimum.
+
+    Solved means at rest in a minimum, whichever: |g| below 1e-6 of that at the start, and the Hessian
+    positive definite. In float32 rounding leaves about as much of the gradient: use float64. The start
+    is a correlation length, √N, from the origin.
+
+    dim: N.
+    waves: K, at least 50 N: the fourth free cumulant of the Hessian is 1.5 N/K, of a semicircle 0.
+    bowl: adds (bowl/2)|x|². Above 1, for large N, one critical point is left, a minimum
+        (Fyodorov 2004, arXiv:cond-mat/0401287).
+
+    Bray & Dean 2007, arXiv:cond-mat/0611023; Dauphin et al. 2014, arXiv:1406.2572; Deep Learning,
+    section 8.2.3.
+    """
+
+    dim: int = 20
+    waves: int = 2000
+    bowl: float = 0.0
+
+    card = Card(
+        dial="dim",
+        scale="log",
+        ladder=(2, 10, 40),
+        target=1e-4,
+        budget=4100,
+        reference=("momentum", {"lr": 0.2, "momentum": 0.9}),
+        control={"bowl": 5.0},
+        signature="share of the critical points found from random starts that are not minima",
+        threshold=0.5,
+        truth="The minimum is unknown. The floor is a level, f = −4 dim: of minima below it one "
+        "expects e^(−5 dim) within three correlation lengths of a point. At a critical point of "
+        "energy f/dim = ε the share F(ε/2) of the directions goes down. Of the critical points "
+        "1 in 4 is a minimum at dim 2, 1 in 6e6 at dim 20.",
+        source="Bray & Dean 2007; Goodfellow, Bengio & Courville 2016, section 8.2.3",
+        floor_is_minimum=False,
+    )
+
+    def __post_init__(self) -> None:
+        require("random_field", "dim", self.dim, low=2, whole=True)
+        require("random_field", "waves", self.waves, low=1, whole=True)
+        require("random_field", "bowl", self.bowl, low=0)
+        if self.waves < 50 * self.dim:
+            raise Refused(
+                f"random_field.waves is {self.waves}, but must be at least {50 * self.dim}, "
+                "50 for each dimension: fewer make no Gaussian field"
+            )
+
+    @property
+    def budget(self) -> float:
+        """That of 100 steps of Newton's method, up to dim 20; 4100 beyond."""
+        return min(self.card.budget, 100 * (1 + 2 * self.dim))
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        start = torch.randn(self.dim, generator=generator)
+        data = {
+            "waves": torch.randn(self.waves, self.dim, generator=generator) / math.sqrt(self.dim),
+            "phases": 2 * math.pi * torch.rand(self.waves, generator=generator),
+        }
+        slope = self.value_and_gradient(start, data)[1].norm()
+        return {"start": start, "slope": slope, **data}
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return self._amplitude * self._angles(x, data).cos().sum(-1) + self._bowl(x)
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        angles = self._angles(x, data)
+        falling = torch.einsum("...k,...kn->...n", angles.sin(), data["waves"])
+        value = self._amplitude * angles.cos_().sum(-1)
+        return value + self._bowl(x), self.bowl * x - self._amplitude * falling
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        along = torch.einsum("...n,...kn->...k", vector, data["waves"])
+        weighted = along * self._angles(x, data).cos()
+        falling = torch.einsum("...k,...kn->...n", weighted, data["waves"])
+        return self.bowl * vector - self._amplitude * falling
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        cosines, waves = self._angles(x, data).cos_(), data["waves"]
+        if x.dim() == 1:
+            hessian = (cosines[:, None] * waves).T @ waves
+        else:  # cosines times products of waves: the other order takes dim times the memory
+            hessian = x.new_empty(*x.shape, self.dim)
+            for i in range(self.dim):
+                products = waves[..., i:] * waves[..., i, None]
+                row = torch.einsum("...k,...kn->...n", cosines, products)
+                hessian[..., i, i:] = hessian[..., i:, i] = row
+        hessian *= -self._amplitude
+        hessian.diagonal(dim1=-2, dim2=-1).add_(self.bowl)
+        return hessian
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        """Not the minimum but a level that nobody reaches."""
+        return torch.tensor(LEVEL * self.dim)
+
+    def solved(
+        self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
+    ) -> torch.Tensor:
+        """Which runs are at rest in a minimum; only the Hessians of resting ones are computed."""
+        solved = torch.zeros_like(gap, dtype=torch.bool)
+        if gradient is None:
+            return solved
+        at_rest = gradient.norm(dim=-1) < REST * data["slope"]
+        waves = data["waves"].expand(*gap.shape, -1, -1)
+        phases = data["phases"].expand(*gap.shape, -1)
+        for run in map(tuple, at_rest.nonzero().tolist()):
+            hessian = self.hessian(x[run], {"waves": waves[run], "phases": phases[run]})
+            solved[run] = torch.linalg.cholesky_ex(hessian).info == 0
+        return solved
+
+    def signature(self, data: Tree) -> float:
+        *_, indices = self.critical_points(data, 24, torch.Generator().manual_seed(0))
+        return (indices > 0).double().mean().item()
+
+    def predicted_index(self, energies: torch.Tensor) -> torch.Tensor:
+        """F(ε/2), the share of directions that go down at critical points of energy f/dim = ε."""
+        u = (energies / 2).clamp(-1, 1)
+        return 0.5 + (u * (1 - u.square()).sqrt() + u.asin()) / math.pi
+
+    def critical_points(
+        self, data: Tree, count: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Critical points of one instance: (found, dim), energies f/dim and shares of directions down.
+
+        Levenberg and Marquardt's method for ½|g|², s = −(H² + μI)⁻¹ H g, from `count` random starts.
+        It also ends where |g| has a minimum above 0, so that fewer are found. They are a biased
+        sample: of how the index goes with the energy it says what there is, of how often each
+        comes it does not.
+        """
+        x = 3 * torch.randn(count, self.dim, generator=generator)
+        gradient = self.value_and_gradient(x, data)[1]
+        damping = torch.ones(count, 1)
+        for _ in range(40):
+            if (gradient.norm(dim=-1) < CRITICAL).all():
+                break
+            curvatures, basis = torch.linalg.eigh(self.hessian(x, data))
+            along = torch.einsum("...ij,...i->...j", basis, gradient)
+            along = along * curvatures / (curvatures.square() + damping)
+            tried = x - torch.einsum("...ij,...j->...i", basis, along)
+            there = self.value_and_gradient(tried, data)[1]
+            better = there.norm(dim=-1, keepdim=True) < gradient.norm(dim=-1, keepdim=True)
+            x, gradient = torch.where(better, tried, x), torch.where(better, there, gradient)
+            damping = torch.where(better, damping / 5, damping * 3)
+        x = x[gradient.norm(dim=-1) < CRITICAL]
+        curvatures = torch.linalg.eigvalsh(self.hessian(x, data))
+        return x, self.loss(x, data) / self.dim, (curvatures < 0).double().mean(-1)
+
+    @property
+    def _amplitude(self) -> float:
+        return math.sqrt(2 * self.dim / self.waves)
+
+    def _angles(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return torch.einsum("...n,...kn->...k", x, data["waves"]) + data["phases"]
+
+    def _bowl(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bowl / 2 * x.square().sum(-1)
