@@ -92,6 +92,7 @@ def _sources(*roots: Any) -> str:
 
 
 def module_of(thing: Any) -> ModuleType | None:
+    """The module of a class, a function or an object; a module is its own."""
     if isinstance(thing, ModuleType):
         return thing
     name = getattr(thing, "__module__", None)
@@ -99,6 +100,7 @@ def module_of(thing: Any) -> ModuleType | None:
 
 
 def is_followed(module: ModuleType) -> bool:
+    """Whether a module is ours or the user's, and not an installed package's."""
     if module.__name__.split(".")[0] in OURS:
         return True
     file = getattr(module, "__file__", None)

@@ -19,7 +19,9 @@ class _Later(ModuleType):
         return getattr(module, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return importlib.import_module, (self.__name__,)  # a class of the user's own may refer to it
+        return importlib.import_module, (
+            self.__name__,
+        )  # a class of the user's own may refer to it
 
 
 def later(name: str) -> None:

@@ -1,0 +1,159 @@
+"""The command `ravine`, which is `python -m benchmarks`: what it accepts, and how it answers.
+
+Bad input is one line on stderr and exit code 2. Everything that is slow to import is imported only once it is
+clear that a sweep is wanted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks import listing, loading
+from ravine import Refused, nearest
+
+# A wheel has the YAML files in this folder, a checkout beside it.
+CONF = next(
+    folder
+    for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf")
+    if (folder / "config.yaml").is_file()
+)
+REFUSED, FAILED, INTERRUPTED = 2, 3, 130
+FLAGS = ("--help", "--version", "--cfg")
+SUBCOMMANDS = ("show",)
+
+
+@dataclass
+class Config:
+    """The options of a sweep and their defaults; null is what the problem's card states."""
+
+    problem: Any = None
+    optimizer: Any = None
+    rungs: Any = 1
+    trials: int | None = None
+    tuning_seeds: int | None = None
+    seeds: int | None = None
+    budget: float | None = None
+    dtype: str | None = None
+    device: str = "cpu"
+    threads: int = 1
+    out: str | None = None
+    cells: str = "results/cells"
+    optimizers: dict[str, Any] = field(default_factory=dict)
+    adopted: list[str] = field(
+        default_factory=list
+    )  # what was loaded by file or path, for worker processes
+
+
+DESCRIPTIONS = {
+    "problem=": "NAME, file.py:Class, package.module.Class, several with commas, or 'glob(*)'",
+    "problem.FIELD=": "a field of the problem; several values with commas",
+    "optimizer=": "NAME, file.py:Class, … as for problem; all that are ranked where nothing is given",
+    "optimizer.FIELD=": "a hyperparameter of each: a number pins it, a pair '[low,high]' is where it is searched",
+    "optimizers.NAME.FIELD=": "the same for one of them",
+    "rungs=": "1: the problem's own dial value; 3: its ladder; auto: until each breaking point is found",
+    "trials=": "settings tried per optimizer, the defaults among them",
+    "tuning_seeds=": "instances on which settings are chosen",
+    "seeds=": "other instances, on which they are reported",
+    "budget=": "gradient-equivalents that a run may spend",
+    "dtype=": "float64 or float32",
+    "device=": "cpu or cuda",
+    "threads=": "torch's threads in each process",
+    "out=": "folder of the sweep (results/<time>); may grow by problems and optimizers",
+    "cells=": "folder of what was ever computed, shared by all sweeps (results/cells)",
+    "preset=": "several options at once, from a file: ",
+    "hydra/launcher=joblib": "all cores; hydra.launcher.n_jobs=4: four of them",
+    "--cfg job": "show what would be run",
+}
+
+
+def usage() -> str:
+    """The help text."""
+    presets = ", ".join(sorted(each.stem for each in (CONF / "preset").glob("*.yaml")))
+    return listing.usage({**DESCRIPTIONS, "preset=": DESCRIPTIONS["preset="] + presets})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 2 for bad input, 3 where a cell failed, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except Refused as refusal:
+        _say(str(refusal))
+        return REFUSED
+    except KeyboardInterrupt:
+        _say("interrupted: what is finished is kept, and the same command does the rest")
+        return INTERRUPTED
+    except BrokenExecutor as error:
+        _say(
+            f"a worker process died: what is finished is kept, and the same command does the rest ({error})"
+        )
+        return FAILED
+
+
+def _say(text: str) -> None:
+    print(f"ravine: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _run(words: list[str]) -> int:
+    if "--version" in words:
+        print(f"ravine {_version()}")
+        return 0
+    loading.load_plugins()
+    if not words:
+        print(usage(), file=sys.stderr)
+        return REFUSED
+    if "--help" in words or "-h" in words:
+        print(usage())
+        return 0
+    if "=" not in words[0] and not words[0].startswith("-"):
+        return _subcommand(*words)
+    words, only_shown = _without_flags(words)
+
+    from benchmarks.plan import planned  # and with it Hydra and pandas
+
+    with planned(words) as plan:
+        if only_shown:
+            print(plan.text(), end="")
+            return 0
+        return plan.run()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ravine")
+    except metadata.PackageNotFoundError:
+        return "from a checkout that is not installed"
+
+
+def _subcommand(name: str, *words: str) -> int:
+    if name not in SUBCOMMANDS:
+        hint = "an option is written name=value, as in +problem=cliff"
+        raise Refused(f"unknown subcommand {name!r}: {nearest(name, SUBCOMMANDS)}; {hint}")
+    if not words:
+        print(usage())
+    for word in words:
+        print(listing.card(word))
+    return 0
+
+
+def _without_flags(words: list[str]) -> tuple[list[str], bool]:
+    """The options, and whether they are only to be shown."""
+    rest = [word for word in words if word not in ("-m", "--multirun")]  # which every command is
+    only_shown = "--cfg" in rest
+    if only_shown:
+        at = rest.index("--cfg")
+        if rest[at + 1 : at + 2] != ["job"]:
+            raise Refused("--cfg is followed by what is to be shown: --cfg job")
+        del rest[at : at + 2]
+    for word in rest:
+        if word.startswith("-"):
+            raise Refused(f"unknown flag {word}: {nearest(word, FLAGS)}")
+        if "=" not in word:
+            raise Refused(f"{word!r} is no option: an option is written name=value")
+    return rest, only_shown

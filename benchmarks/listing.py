@@ -1,0 +1,158 @@
+"""What the command says about itself and about what is registered: usage, lists, cards."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.loading import class_of
+from optimizers import OPTIMIZERS, Optimizer
+from problems import PROBLEMS, Problem
+from ravine import Refused, nearest
+
+WIDTH = 110
+
+
+def program() -> str:
+    """How this process was called, to be typed again."""
+    script = Path(sys.argv[0])
+    if script.name == "__main__.py":
+        return "python -m benchmarks"
+    return f"python {shlex.quote(sys.argv[0])}" if script.suffix == ".py" else "ravine"
+
+
+def command_line(words: Iterable[str]) -> str:
+    """A command that can be pasted into a shell."""
+    return " ".join([program(), *map(shlex.quote, words)])
+
+
+def usage(options: Mapping[str, str]) -> str:
+    """Everything that can be named: problems by subsection, optimizers, options with their descriptions."""
+    examples = [
+        ("+problem=cliff", "all optimizers on one problem"),
+        ("+problem=cliff,quadratic optimizer=adam,sgd", "some on two"),
+        ("+problem=cliff optimizer=my_opt.py:MyOpt,adam", "yours too: any torch.optim.Optimizer"),
+        ("+problem=quadratic problem.condition=1e2,1e4", "two settings of a problem"),
+        ("+problem=quadratic rungs=auto hydra/launcher=joblib", "where each breaks, on all cores"),
+        ("+problem=cliff 'optimizers.sgd.lr=[1e-5,1]'", "a number pins, a pair is searched"),
+        ("show cliff", "what a problem or an optimizer is"),
+    ]
+    lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]
+    lines += _table((f"{program()} {words}", text) for words, text in examples)
+    for title, problems in _by_subsection().items():
+        lines += [
+            "",
+            title,
+            *_table((name, _summary(problem)) for name, problem in problems.items()),
+        ]
+    lines += [
+        "",
+        "Optimizers",
+        *_table((name, _summary(each)) for name, each in sorted(OPTIMIZERS.items())),
+    ]
+    lines += ["", "Options", *_table(options.items())]
+    return "\n".join(lines)
+
+
+def card(name: str) -> str:
+    """What is registered under a name, problem or optimizer. Raises Refused for a name that is not."""
+    if name in PROBLEMS:
+        return _problem_card(name, PROBLEMS[name])
+    if name in OPTIMIZERS:
+        return _optimizer_card(name, OPTIMIZERS[name])
+    raise Refused(
+        f"unknown problem or optimizer {name!r}: {nearest(name, [*PROBLEMS, *OPTIMIZERS])}"
+    )
+
+
+def _problem_card(name: str, problem: Problem) -> str:
+    card = problem.card
+    facts = {
+        "dial": f"{card.dial}, {card.scale}; ladder {', '.join(f'{each:g}' for each in card.ladder)}",
+        "target": f"relative gap {card.target:g}"
+        + ("" if card.floor_is_minimum else " above a level"),
+        "budget": f"{problem.budget:g} gradient-equivalents",
+        "cell": f"{card.cell.trials} trials × ({card.cell.tuning_seeds} tuning + {card.cell.seeds} reporting)"
+        f" instances, {card.cell.dtype}",
+        "truth": card.truth,
+        "reference": _call(*card.reference),
+        "control": ", ".join(f"{field}={value}" for field, value in card.control.items()),
+        "signature": f"{card.signature}; at least {card.threshold:g}",
+        **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
+        "source": card.source,
+    }
+    fields = [
+        (f"problem.{field.name}", _value(getattr(problem, field.name)))
+        for field in _fields(problem)
+    ]
+    title = f"{name} · {_subsection(problem)}"
+    return "\n".join(
+        [title, "", _docstring(problem), "", *_table(fields), "", *_table(facts.items())]
+    )
+
+
+def _optimizer_card(name: str, optimizer: Optimizer) -> str:
+    rows = []
+    for field, value in optimizer.hyperparameters.items():
+        searched = optimizer.space.get(field)
+        text = _value(value)
+        if searched is not None:
+            unit = "" if searched.unit == "none" else f" {searched.unit}"
+            text += f"   searched: {searched.scale} [{searched.low:g}, {searched.high:g}]{unit}"
+        rows.append((f"optimizers.{name}.{field}", text))
+    role = "" if optimizer.role == "ranked" else f" · {optimizer.role}, not ranked"
+    return "\n".join([f"{name} · optimizer{role}", "", _docstring(optimizer), "", *_table(rows)])
+
+
+def _by_subsection() -> dict[str, dict[str, Problem]]:
+    titles: dict[str, dict[str, Problem]] = {}
+    for name, problem in sorted(PROBLEMS.items()):
+        titles.setdefault(_subsection(problem), {})[name] = problem
+    return dict(sorted(titles.items()))
+
+
+def _subsection(problem: Problem) -> str:
+    """The title of the folder that the problem's file is in."""
+    module = type(problem).__module__
+    package = sys.modules.get(module.rpartition(".")[0])
+    return (
+        (package.__doc__ or "").strip() if module.startswith("problems.") and package else "Yours"
+    )
+
+
+def _summary(prototype: Any) -> str:
+    return _docstring(prototype).partition("\n")[0]
+
+
+def _docstring(prototype: Any) -> str:
+    return inspect.getdoc(class_of(prototype)) or ""
+
+
+def _fields(prototype: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(prototype)
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _call(name: str, values: Mapping[str, Any]) -> str:
+    return f"{name}({', '.join(f'{field}={_value(value)}' for field, value in values.items())})"
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Two columns, the second one wrapped."""
+    rows = list(rows)
+    width = max((len(left) for left, _ in rows), default=0) + 2
+    lines = []
+    for left, right in rows:
+        wrapped = textwrap.wrap(right, max(40, WIDTH - 2 - width)) or [""]
+        lines.append(f"  {left:<{width}}{wrapped[0]}".rstrip())
+        lines += [" " * (width + 2) + line for line in wrapped[1:]]
+    return lines

@@ -1,0 +1,332 @@
+"""From words to jobs and their launch: Hydra appears here and nowhere else.
+
+Hydra composes the configuration of each job and launches it. It is driven from here and not by `@hydra.main`,
+whose sweeper makes folders before it knows that all jobs are sound and ends with the first that fails (one of
+our own would have to live in a package called `hydra_plugins`). So nothing is written before every problem,
+optimizer and option of every job has been built and checked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmarks import listing, loading
+from benchmarks.command import CONF, FAILED, Config
+from benchmarks.sweep_folder import SweepFolder
+from benchmarks.sweeps import default_optimizers
+from benchmarks.tables import Tables
+from benchmarks.task import Setup, Task
+from benchmarks.terminal import views
+from optimizers import OPTIMIZERS
+from problems import PROBLEMS
+from ravine import Refused, nearest
+
+VARYING = re.compile(r"problem|optimizer|(problem|optimizers?)\..*")
+OF_HYDRA = re.compile(r"hydra/launcher|hydra\.launcher\..*")
+KINDS = {"int": "a whole number", "float": "a number", "str": "a word"}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job: what it overrides, the configuration that this gives, and what that says."""
+
+    overrides: list[str]
+    config: dict[str, Any]
+    setup: Setup
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a sweep, all checked, and what was said about launching them."""
+
+    words: Sequence[str]
+    jobs: Sequence[Planned]
+    of_hydra: Sequence[str]
+    loader: ConfigLoader
+
+    def text(self) -> str:
+        """The configuration of each job, as YAML, without what is not given."""
+        shown = ({**each.config, "optimizer": each.setup.settings} for each in self.jobs)
+        return "---\n".join(
+            OmegaConf.to_yaml({name: value for name, value in each.items() if name != "optimizers"})
+            for each in shown
+        )
+
+    def run(self) -> int:
+        """Run the sweep, write and print its tables, and return the exit code."""
+        first, began = self.jobs[0], time.perf_counter()
+        now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
+        folder.check(first.setup.protocol)
+        task = Task(folder, self._cells())
+        launcher = self._launcher(task, folder.path)
+        folder.begin(self.words, self._resolved())
+        returned: Sequence[JobReturn] = ()
+        try:
+            task.progress.start()
+            returned = launcher.launch([each.overrides for each in self.jobs], initial_job_idx=0)
+        finally:
+            task.progress.close()
+            found = folder.finish(time.perf_counter() - began)
+            if found is not None:
+                self._print(*found, folder.path)
+        for each in returned:
+            if each.status is JobStatus.FAILED:
+                raise each._return_value
+        self._hint()
+        return FAILED if found and (found[0].runs["status"] == "error").any() else 0
+
+    def _cells(self) -> int | None:
+        """How many cells there will be, where that is known beforehand."""
+        if self.jobs[0].setup.protocol.rungs == "auto":
+            return None
+        return sum(len(each.setup.rungs) for each in self.jobs)
+
+    def _launcher(self, task: Task, folder: Path) -> Launcher:
+        with _explaining():
+            config = self.loader.load_configuration(
+                "config", [*self.of_hydra, f"hydra.sweep.dir={_quoted(folder)}"], RunMode.MULTIRUN
+            )
+            return Plugins.instance().instantiate_launcher(
+                hydra_context=HydraContext(self.loader, Callbacks()),
+                task_function=task,
+                config=config,
+            )
+
+    def _resolved(self) -> dict[str, Any]:
+        """What the jobs share, and what each of them is."""
+        first = self.jobs[0]
+        jobs = [
+            {"problem": each.config["problem"], "optimizer": each.setup.settings}
+            for each in self.jobs
+        ]
+        return {
+            "protocol": dataclasses.asdict(first.setup.protocol),
+            "threads": first.setup.threads,
+            "jobs": jobs,
+        }
+
+    def _print(self, tables: Tables, files: Sequence[str], folder: Path) -> None:
+        for view in views(tables):
+            print(view.text(), end="\n\n")
+        for key, cell in tables.cells.items():
+            if cell.info["error"]:
+                print(f"{self.jobs[0].setup.store.folder / key}/traceback.txt")
+        print(f"{folder}/  {'  '.join(files)}")
+
+    def _hint(self) -> None:
+        """Say how to go on from one rung to the ladder."""
+        given = [word.lstrip("+").partition("=")[0] for word in self.words]
+        if self.jobs[0].setup.protocol.rungs == 1 and not any(
+            name.startswith("problem.") for name in given
+        ):
+            words = [
+                word
+                for word, name in zip(self.words, given, strict=True)
+                if name not in ("rungs", "out")
+            ]
+            print(f"Where does each break?  {listing.command_line([*words, 'rungs=auto'])}")
+
+
+@contextmanager
+def planned(words: Sequence[str]) -> Iterator[Plan]:
+    """The plan of a command, while Hydra is set up for it. Raises Refused for bad input."""
+    with initialize_config_dir(str(CONF), job_name="ravine", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        overrides = [_parsed(word, loader) for word in words]
+        for first, second in itertools.combinations(overrides, 2):
+            if first.key_or_group == second.key_or_group:
+                raise Refused(
+                    f"{first.key_or_group} is given twice: {first.input_line}, {second.input_line}"
+                )
+        names, adopted = _load(overrides)
+        _tell_hydra()
+        of_hydra = [_of_hydra(each) for each in overrides if each.is_hydra_override()]
+        axes = {
+            each.key_or_group: _axis(each, loader, names)
+            for each in overrides
+            if not each.is_hydra_override()
+        }
+        if "problem" not in axes:
+            raise Refused(f"no problem is given: add +problem=NAME {nearest('', PROBLEMS)}")
+        axes["optimizer"] = axes.pop(
+            "optimizer", [f"+optimizer={name}" for name in default_optimizers()]
+        )
+        axes["adopted"] = [f"adopted=[{','.join(map(_quoted, adopted))}]"]
+        jobs = [
+            _composed(list(overrides), loader) for overrides in itertools.product(*axes.values())
+        ]
+        yield Plan(words, _checked(jobs), of_hydra, loader)
+
+
+def _parsed(word: str, loader: ConfigLoader) -> Override:
+    try:
+        (override,) = OverridesParser.create(config_loader=loader).parse_overrides([word])
+    except OverrideParseException as error:
+        allowed = "name=value, name=value,value, 'name=[low,high]'"
+        raise Refused(
+            f"{word!r} cannot be read (allowed: {allowed}; quotes around odd characters)"
+        ) from error
+    if override.is_delete() or override.package is not None:
+        raise Refused(f"{word!r} is no option: an option is written name=value")
+    return override
+
+
+def _load(overrides: Sequence[Override]) -> tuple[dict[str, str], list[str]]:
+    """Load the classes given by file or path: the name that each word stands for, and `kind=where` of each."""
+    names, adopted = {}, []
+    for override in overrides:
+        kind = override.key_or_group
+        for word in _names(override) if kind in loading.REGISTRIES else ():
+            if loading.is_specification(word):
+                names[word], where = loading.load(word, kind)
+                adopted.append(f"{kind}={where}")
+    return names, adopted
+
+
+def _names(override: Override) -> list[str]:
+    """What is given for problem or optimizer, one by one."""
+    if override.is_choice_sweep():
+        given = list(override.sweep_iterator())
+    elif override.is_sweep_override() or isinstance(override.value(), (list, dict)):
+        kind = override.key_or_group
+        raise Refused(
+            f"{override.input_line}: several names are written {kind}=a,b or '{kind}=glob(*)'"
+        )
+    else:
+        given = [] if override.value() in (None, "") else [override.value()]
+    return [each.text if isinstance(each, QuotedString) else str(each) for each in given]
+
+
+def _tell_hydra() -> None:
+    """Options, problems and optimizers as nodes of Hydra's configuration: data, and of registered names only.
+
+    A hyperparameter is null until it is given, for what is given is no longer searched as it was.
+    """
+    store = ConfigStore.instance().store
+    for name, problem in PROBLEMS.items():
+        fields = {each.name: getattr(problem, each.name) for each in dataclasses.fields(problem)}  # type: ignore[arg-type]
+        store(group="problem", name=name, node={"name": name, **fields})
+    table = {
+        name: dict.fromkeys(optimizer.hyperparameters) for name, optimizer in OPTIMIZERS.items()
+    }
+    for name, unset in table.items():
+        store(group="optimizer", name=name, node={"name": name, **unset})
+    store(name="ravine", node=OmegaConf.structured(Config(optimizers=table)))
+
+
+def _axis(override: Override, loader: ConfigLoader, names: Mapping[str, str]) -> list[str]:
+    """The values of one option over the sweep, each as a job gets it."""
+    key, line = override.key_or_group, override.input_line
+    if override.is_sweep_override() and not VARYING.fullmatch(key):
+        allowed = "problem, optimizer, and their fields"
+        raise Refused(f"{line}: {key} is the same in all of a sweep (allowed to vary: {allowed})")
+    options = loader.get_group_options(key) if "." not in key else []
+    if key in loading.REGISTRIES:
+        values = [names.get(each, each) for each in _names(override)]
+        for value in values:
+            if value not in options:
+                raise Refused(f"unknown {key} {value!r}: {nearest(value, options)}")
+    elif override.is_interval_sweep():
+        raise Refused(f"{line}: a range to be searched is written '{key}=[low,high]'")
+    elif override.is_sweep_override():
+        values = list(override.sweep_string_iterator())
+    else:
+        values = [override.get_value_element_as_str()]
+    if not values:
+        raise Refused(f"{line} names nothing: {nearest(str(line).partition('=')[2], options)}")
+    # A group has no default, so Hydra wants a plus; with one, any other option would be a new one to it.
+    return [f"{'+' if options else ''}{key}={value}" for value in values]
+
+
+def _of_hydra(override: Override) -> str:
+    if override.is_sweep_override() or not OF_HYDRA.fullmatch(override.key_or_group):
+        allowed = "hydra/launcher, hydra.launcher.*"
+        raise Refused(
+            f"{override.input_line}: of Hydra's own options few can be given (allowed: {allowed})"
+        )
+    return str(override.input_line)
+
+
+def _composed(overrides: list[str], loader: ConfigLoader) -> Planned:
+    with _explaining():
+        config = loader.load_configuration("config", overrides, RunMode.RUN)
+    del config.hydra
+    data: Any = OmegaConf.to_container(config)
+    return Planned(overrides, data, Setup.of(data))
+
+
+def _checked(jobs: Sequence[Planned]) -> list[Planned]:
+    """Each job once, and each problem checked once."""
+    different = {}
+    for each in jobs:
+        setup = each.setup
+        dial = setup.job.problem.dial if setup.protocol.rungs == 1 else None
+        different.setdefault((setup.job.identity(setup.protocol), dial), each)
+    for problem in {repr(each.setup.job.problem): each for each in different.values()}.values():
+        problem.setup.check()
+    return list(different.values())
+
+
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Refuse in our words what Hydra refuses: it advises to add with a plus whatever it does not know."""
+    try:
+        yield
+    except MissingConfigException as error:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        raise Refused(f"unknown {group} {name!r}: {nearest(name, error.options or ())}") from error
+    except CompactHydraException as error:
+        raise _refusal(error, error.__cause__) from error
+
+
+def _refusal(error: CompactHydraException, cause: BaseException | None) -> Refused:
+    if not isinstance(cause, OmegaConfBaseException) or cause.full_key is None:
+        return Refused(str(error))
+    owner, _, key = str(cause.full_key).rpartition(".")
+    parent = cause.parent_node
+    if isinstance(cause, (AttributeError, KeyError)) and isinstance(parent, DictConfig):
+        allowed = [
+            str(each) for each in parent if each not in ("name", "hydra", "adopted", "_target_")
+        ]
+        if owner in loading.REGISTRIES:
+            owner = parent["name"]
+        return Refused(
+            f"unknown option {owner}{'.' if owner else ''}{key}: {nearest(key, allowed)}"
+        )
+    option, _, value = str(error).rpartition("override ")[2].partition("=")
+    kinds = [
+        KINDS[each]
+        for each in str(Config.__annotations__.get(option)).split(" | ")
+        if each in KINDS
+    ]
+    return Refused(f"{option} is {value}, but must be {' or '.join(kinds) or 'what --help says'}")
+
+
+def _quoted(text: object) -> str:
+    """A word as Hydra's grammar takes it, whatever is in it."""
+    return QuotedString(str(text), Quote.single).with_quotes()

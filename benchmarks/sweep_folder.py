@@ -1,0 +1,189 @@
+"""The folder of a sweep: who may write into it, and which cells are in it, whatever kills the process.
+
+The numbers lie in the store of cells. Here lies the list of those that belong to this sweep: a marker file
+per cell from the moment when it ends, written by whichever process ran it, and `manifest.json` at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cells import Store, Stored
+from benchmarks.protocol import Protocol
+from benchmarks.tables import Tables
+from ravine import Refused
+
+SCHEMA = 1
+MARKERS = ".cells"
+PACKAGES = ("ravine", "torch", "numpy", "pandas", "pyarrow", "scipy", "hydra-core", "omegaconf")
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """A folder that one protocol fills; it may grow by problems and optimizers."""
+
+    path: Path
+    store: Store
+
+    def check(self, protocol: Protocol) -> None:
+        """Refuse a place that cannot be written, is something else's, or holds a sweep of another protocol."""
+        _check_writable("out", self.path)
+        _check_writable("cells", self.store.folder)
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        there = self._manifest().get("config", {}).get("protocol")
+        if there is None:
+            raise Refused(
+                f"out={self.path} holds files of something else: give a new folder, or one of a sweep"
+            )
+        asked = dataclasses.asdict(protocol)
+        differing = [
+            f"{name}={_spelled(there.get(name))} and not {_spelled(asked[name])}"
+            for name in asked
+            if there.get(name) != asked[name]
+        ]
+        if differing:
+            raise Refused(
+                f"out={self.path} holds a sweep with {', '.join(differing)}: give another folder"
+            )
+
+    def begin(self, argv: Sequence[str], config: Mapping[str, Any]) -> None:
+        """Make the folder, and say what it is for before there is anything else in it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Refused(f"out={self.path} cannot be made: {error.strerror}") from error
+        old = self._manifest()
+        jobs = old.get("config", {}).get("jobs", [])
+        jobs += [each for each in config["jobs"] if each not in jobs]
+        self._write_manifest(
+            {
+                "schema": SCHEMA,
+                "argv": list(argv),
+                "config": {**config, "jobs": jobs},
+                **_provenance(),
+                "threads": config["threads"],
+                "seconds": old.get("seconds", 0.0),
+                "cells": [*old.get("cells", []), *self._marked()],
+            }
+        )
+        shutil.rmtree(self.path / MARKERS, ignore_errors=True)
+        (self.path / MARKERS).mkdir()
+
+    def mark(self, key: str) -> None:
+        """A cell of this sweep has ended."""
+        (self.path / MARKERS / key).touch()
+
+    def count(self) -> int:
+        """How many cells have ended since the beginning, in all processes."""
+        return len(self._marked())
+
+    def finish(self, seconds: float) -> tuple[Tables, list[str]] | None:
+        """Write the tables of all cells there are, and return them and their files; None without any cell."""
+        manifest, marked = self._manifest(), self._marked()
+        cells = self._current([*manifest["cells"], *marked])
+        found = None
+        if cells:
+            tables = Tables(cells)
+            found = tables, tables.write(self.path)
+            self._write_manifest(
+                {**manifest, "seconds": manifest["seconds"] + seconds, "cells": [*cells]}
+            )
+        shutil.rmtree(self.path / MARKERS, ignore_errors=True)
+        if not cells:
+            (self.path / "manifest.json").unlink()
+            self.path.rmdir()
+        return found
+
+    def _current(self, keys: Iterable[str]) -> dict[str, Stored]:
+        """The last cell of each job and rung, for an optimizer may have been edited since the one before.
+
+        Their order does not depend on when each was run.
+        """
+        current = {}
+        for key in keys:
+            if (self.store.folder / key).is_dir():
+                cell = self.store.read(key)
+                current[cell.info["job"], cell.info["dial"]] = key, cell
+        order = ("problem", "optimizer", "dial", "job")
+        return dict(
+            sorted(current.values(), key=lambda item: tuple(item[1].info[name] for name in order))
+        )
+
+    def _marked(self) -> list[str]:
+        folder = self.path / MARKERS
+        return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+
+    def _manifest(self) -> dict[str, Any]:
+        file = self.path / "manifest.json"
+        if not file.is_file():
+            return {}
+        try:
+            return json.loads(file.read_text())
+        except ValueError as error:
+            raise Refused(f"{file} cannot be read: {error}") from error
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        half = self.path / ".manifest.json"
+        half.write_text(json.dumps(manifest, indent=1, default=str))
+        half.replace(self.path / "manifest.json")
+
+
+def _check_writable(option: str, path: Path) -> None:
+    """Refuse a path that is no folder, or where none can be made."""
+    existing = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not existing.is_dir():
+        raise Refused(f"{option}={path}: {existing} is a file, but must be a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise Refused(f"{option}={path}: {existing} is not writable")
+
+
+def _provenance() -> dict[str, Any]:
+    """Which code ran, with which packages, on which machine."""
+    return {
+        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))},
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "cpu": _cpu(),
+    }
+
+
+def _git(*words: str) -> str | None:
+    """What git says of this checkout; None where it was installed from elsewhere."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        return subprocess.run(
+            ["git", "-C", root, *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # ravine itself, from a checkout
+        return None
+
+
+def _cpu() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _spelled(value: Any) -> str:
+    return "null" if value is None else str(value)

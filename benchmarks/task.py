@@ -1,0 +1,150 @@
+"""What a process does for one job: build what its configuration says, run the cells, mark each that ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import loading
+from benchmarks.cells import Store, is_followed, module_of
+from benchmarks.checks import check_problem
+from benchmarks.contenders import Contender, contender, typed
+from benchmarks.jobs import CellDone, Job, run_job, rungs
+from benchmarks.progress import Progress
+from benchmarks.protocol import Protocol
+from benchmarks.sweep_folder import SweepFolder
+from problems import PROBLEMS, Problem
+from ravine import Refused, require
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the configuration of one job says, built."""
+
+    job: Job
+    protocol: Protocol
+    settings: Mapping[str, Any]  # the optimizer's registered name, and what is given for it
+    store: Store
+    threads: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Setup:
+        """Raises Refused for values that the problem, the optimizer or the protocol does not accept."""
+        require("", "threads", config["threads"], whole=True, low=1)
+        protocol = Protocol(
+            **{each.name: config[each.name] for each in dataclasses.fields(Protocol)}
+        )
+        settings = _settings(config)
+        job = Job(config["problem"]["name"], _problem(**config["problem"]), _contender(**settings))
+        return cls(job, protocol, settings, Store(Path(config["cells"])), config["threads"])
+
+    @property
+    def rungs(self) -> list[Problem]:
+        """The problem at each rung that is certain to be run."""
+        return [
+            self.job.problem.at_dial(dial) for dial in rungs(self.job.problem, self.protocol.rungs)
+        ]
+
+    def check(self) -> None:
+        """Refuse a loss that could not be swept, at any rung."""
+        for problem in self.rungs:
+            check_problem(self.job.name, problem, self.protocol.settled(problem).torch_dtype)
+
+
+def _problem(name: str, **given: Any) -> Problem:
+    prototype = PROBLEMS.find(name)
+    values = {
+        field: typed(name, field, value, getattr(prototype, field))
+        for field, value in given.items()
+    }
+    try:
+        return dataclasses.replace(prototype, **values)  # type: ignore[type-var]
+    except Refused:
+        raise
+    except (TypeError, ValueError) as error:  # in a problem that someone else has written
+        raise Refused(f"problem {name} does not accept {values}: {error}") from error
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given for the optimizer of a job, by `optimizers.NAME.field` or by `optimizer.field`."""
+    name = config["optimizer"]["name"]
+    table = config["optimizers"].get(name, {})
+    if not isinstance(table, Mapping):
+        raise Refused(
+            f"optimizers.{name} is {table!r}, but must have a hyperparameter's name behind it"
+        )
+    given = {
+        "name": name,
+        **table,
+        **{k: v for k, v in config["optimizer"].items() if v is not None},
+    }
+    return {field: value for field, value in given.items() if value is not None}
+
+
+def _contender(name: str, **settings: Any) -> Contender:
+    """What was set about a contender is part of its name, so that no two are confused."""
+    said = ", ".join(f"{field}={_short(value)}" for field, value in settings.items())
+    found = contender(name, settings)
+    return dataclasses.replace(found, name=f"{name}({said})") if said else found
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Task:
+    """A sweep's job as a function of its configuration; it may be pickled to other processes."""
+
+    def __init__(self, folder: SweepFolder, cells: int | None):
+        self.folder = folder
+        self.progress = Progress(cells, folder.count)
+
+    def __call__(self, config: Mapping[str, Any]) -> None:
+        """Run the cells of one job."""
+        for each in config["adopted"]:
+            kind, _, where = each.partition("=")
+            loading.load(where, kind)
+        setup = Setup.of(config)
+        torch.set_num_threads(setup.threads)
+        for _ in run_job(setup.job, setup.protocol, setup.store, self.report):
+            pass
+
+    def report(self, done: CellDone) -> None:
+        """Mark a cell as finished, and say so."""
+        self.folder.mark(done.key)
+        self.progress.cell(done)
+
+    def __getstate__(self) -> dict[str, Any]:
+        main = sys.modules["__main__"]
+        used = {module_of(value) for value in vars(main).values()}
+        return {
+            **vars(self),
+            "pid": os.getpid(),
+            "entries": loading.portable_entries(),
+            "script": getattr(main, "__file__", None),
+            "used": sorted(
+                each.__name__ for each in used if each not in (None, main) and is_followed(each)
+            ),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Know in a worker what the running script has registered, and what the keys of its cells depend on."""
+        if state.pop("pid") != os.getpid():  # Ctrl-C ends the parent, which ends its workers
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        loading.load_plugins()
+        for kind, name, prototype in state.pop("entries"):
+            loading.REGISTRIES[kind].register(name, prototype)
+        main = sys.modules["__main__"]
+        main.__file__ = state.pop("script")
+        for k, module in enumerate(state.pop("used")):
+            setattr(main, f"used_{k}", importlib.import_module(module))
+        vars(self).update(state)

@@ -1,0 +1,471 @@
+"""The command from its words to its tables, in this process and in others."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas
+import pytest
+import torch
+import yaml
+
+from benchmarks import listing, progress, task
+from benchmarks.command import DESCRIPTIONS, Config
+from benchmarks.jobs import CellDone
+from benchmarks.sweeps import default_optimizers
+from optimizers import OPTIMIZERS
+from problems import PROBLEMS
+
+ROOT = Path(__file__).parents[2]
+SIZE = "trials=2 tuning_seeds=1 seeds=2 budget=10"
+SMALL = f"problem.dim=2 {SIZE}"
+MINE = """
+import time
+import torch
+class Mine(torch.optim.SGD):
+    rate = 1.0
+class Sleeps(torch.optim.SGD):
+    def step(self, closure=None):
+        if self.param_groups[0]["params"][0].numel() == 2:
+            open("asleep", "w").close()
+            time.sleep(60)
+class Raises(torch.optim.SGD):
+    def step(self, closure=None):
+        if self.param_groups[0]["params"][0].numel() == 3:
+            raise RuntimeError("not in three dimensions")
+        return super().step(closure)
+"""
+BOWL = """
+from dataclasses import dataclass, replace
+import torch
+from problems import PROBLEMS, Problem, register
+import its_neighbour
+@register("bowl")
+@dataclass(frozen=True)
+class Bowl(Problem):
+    steepness: float = 10.0
+    dim: int = 2
+    card = replace(PROBLEMS["quadratic"].card, dial="steepness", theory={})
+    def instance(self, generator):
+        return {"start": torch.randn(self.dim, generator=generator)}
+    def loss(self, x, data):
+        return 0.5 * self.steepness * x.square().sum(-1)
+    def floor(self, data):
+        return torch.zeros(())
+"""
+SCRIPT = f"""
+from benchmarks.command import main
+{BOWL}
+if __name__ == "__main__":
+    raise SystemExit(main())
+"""
+
+
+def summary(folder):
+    return pandas.read_csv(folder / "summary.csv")
+
+
+def manifest(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def jobs(ravine, given):
+    """Problem, its fields and optimizer of each job that a command would run."""
+    code, out, err = ravine(f"--cfg job {given}")
+    assert (code, err) == (0, "")
+    return list(yaml.safe_load_all(out))
+
+
+def start(*words, folder):
+    """The command in a process of its own, which leads a group, as one started by a shell does.
+
+    What is started in the background ignores Ctrl-C, and so would whatever it starts itself.
+    """
+    return subprocess.Popen(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until_one_cell_is_done_and_one_is_asleep(files):
+    deadline = time.monotonic() + 90
+    while not (list(files.glob("swept/.cells/*")) and (files / "asleep").exists()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# What it says about itself.
+
+
+def test_help_comes_without_what_is_slow_to_import():
+    """With torch and pandas it would take more than 2 s on a laptop."""
+    code = """
+import sys
+from benchmarks.command import main
+main(["--help"])
+print({"torch._C", "pandas", "hydra"} & {*sys.modules})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("set()\n")
+
+
+def test_help_lists_everything(ravine):
+    code, out, err = ravine("--help")
+    assert (code, err) == (0, "")
+    for name, prototype in {**PROBLEMS, **OPTIMIZERS}.items():
+        first_words = (type(prototype).__doc__ or "").split()[:4]
+        assert f"  {name}  " in out
+        assert " ".join(first_words) in out
+    assert out.index("8.2.1 Ill-conditioning") < out.index("  quadratic  ")
+
+
+def test_every_option_is_described():
+    described = {name.removesuffix("=") for name in DESCRIPTIONS}
+    assert {each.name for each in dataclasses.fields(Config)} - {
+        "optimizers",
+        "adopted",
+    } <= described
+
+
+def test_a_bare_command_is_answered_with_help(ravine):
+    _, usage, _ = ravine("--help")
+    assert ravine() == (2, "", usage)
+
+
+def test_version(ravine):
+    code, out, _ = ravine("--version")
+    assert (code, out.split()[0]) == (0, "ravine")
+
+
+@pytest.mark.parametrize("name", [*PROBLEMS])
+def test_a_problem_is_shown(name, ravine):
+    code, out, _ = ravine(f"show {name}")
+    card = PROBLEMS[name].card
+    assert code == 0
+    assert (type(PROBLEMS[name]).__doc__ or "").splitlines()[0] in out
+    assert card.truth.split()[0] in out
+    assert f"problem.{card.dial} " in out
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS])
+def test_an_optimizer_is_shown(name, ravine):
+    code, out, _ = ravine(f"show {name}")
+    assert code == 0
+    for field in OPTIMIZERS[name].hyperparameters:
+        assert f"optimizers.{name}.{field} " in out
+    assert out.count("searched: ") == len(OPTIMIZERS[name].space)
+
+
+def test_what_a_shell_would_eat_is_quoted(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/ravine"])
+    assert listing.command_line(["+problem=quadratic", "optimizers.sgd.lr=[1e-5,1]"]) == (
+        "ravine +problem=quadratic 'optimizers.sgd.lr=[1e-5,1]'"
+    )
+    monkeypatch.setattr(sys, "argv", ["/home/me/benchmarks/__main__.py"])
+    assert listing.command_line(["show"]) == "python -m benchmarks show"
+
+
+# Which jobs it makes of its words.
+
+
+def test_all_ranked_optimizers_unless_some_are_named(ravine):
+    names = [job["optimizer"]["name"] for job in jobs(ravine, "problem=quadratic")]
+    assert names == default_optimizers()
+    assert "idle" not in names
+
+
+def test_a_plus_is_neither_needed_nor_in_the_way(ravine):
+    assert jobs(ravine, "problem=quadratic optimizer=sgd trials=3") == jobs(
+        ravine, "+problem=quadratic +optimizer=sgd ++trials=3 --multirun"
+    )
+
+
+def test_several_of_everything(ravine):
+    swept = "problem.condition=1e2,1e4 optimizers.newton.lr=0.5,1"
+    found = jobs(ravine, f"+problem=quadratic optimizer=glob(*newton,exclude=saddle*) {swept}")
+    assert {(job["problem"]["condition"], *job["optimizer"].values()) for job in found} == {
+        (condition, *optimizer)
+        for condition in (1e2, 1e4)
+        for optimizer in [("damped_newton",), ("newton", 0.5), ("newton", 1)]
+    }
+
+
+def test_a_job_is_run_once(ravine):
+    assert (
+        len(
+            jobs(ravine, "+problem=quadratic,quadratic optimizer=sgd,sgd problem.condition=1e2,100")
+        )
+        == 1
+    )
+
+
+def test_hyperparameters_of_one_optimizer_and_of_all(ravine):
+    (sgd, adam) = jobs(
+        ravine,
+        "+problem=quadratic optimizer=sgd,adam optimizer.lr=[1e-5,1] optimizers.adam.beta1=0.5",
+    )
+    assert sgd["optimizer"] == {"name": "sgd", "lr": [1e-5, 1]}
+    assert adam["optimizer"] == {"name": "adam", "lr": [1e-5, 1], "beta1": 0.5}
+
+
+def test_a_preset_and_what_overrides_it(ravine):
+    (job,) = jobs(ravine, "+problem=quadratic optimizer=sgd preset=quick seeds=7")
+    assert (job["trials"], job["seeds"]) == (9, 7)
+
+
+# What it leaves.
+
+
+def test_a_sweep(ravine, files):
+    given = f"+problem=quadratic optimizer=sgd,newton 'optimizers.sgd.lr=[1e-5,1]' {SIZE}"
+    code, out, err = ravine(*shlex.split(given), "out=swept")
+    assert code == 0
+    assert out.startswith("quadratic · ")
+    written, hint = out.splitlines()[-2:]
+    assert written.split() == ["swept/", "summary.csv", "runs.csv", "traces.parquet"]
+    assert hint.endswith(f" {given} rungs=auto")
+    assert err.splitlines()[1].startswith("2/2 quadratic at 1000 · newton: 6 runs in ")
+    assert {each.name for each in files.iterdir()} == {"swept", "results"}
+    assert {each.name for each in (files / "results").iterdir()} == {"cells"}
+    assert {each.name for each in (files / "swept").iterdir()} == {
+        "manifest.json", "runs.csv", "summary.csv", "traces.parquet",
+    }  # fmt: skip
+    assert set(summary(files / "swept").optimizer) == {"newton", "sgd(lr=[1e-05, 1])"}
+
+
+def test_a_manifest(ravine, files):
+    ravine(f"+problem=quadratic optimizer=sgd optimizers.sgd.lr=0.1 {SMALL} out=swept")
+    found = manifest(files / "swept")
+    assert found["schema"] == 1
+    assert found["argv"][-1] == "out=swept"
+    assert found["config"]["protocol"]["budget"] == 10
+    assert found["config"]["jobs"] == [
+        {
+            "problem": {
+                "name": "quadratic",
+                "dim": 2,
+                "condition": 1000.0,
+                "spectrum": "loguniform",
+                "rotated": True,
+            },
+            "optimizer": {"name": "sgd", "lr": 0.1},
+        }
+    ]
+    assert found["cells"] == [each.name for each in (files / "results" / "cells").iterdir()]
+    assert found["packages"]["torch"] == torch.__version__
+    assert {"commit", "dirty"} == found["git"].keys()
+    assert found["cpu"]
+    assert found["threads"] == 1
+    assert found["seconds"] > 0
+
+
+def test_without_out_each_sweep_has_a_folder_and_cells_are_shared(ravine, files):
+    for _ in range(2):
+        assert ravine(f"+problem=quadratic optimizer=sgd {SMALL}").code == 0
+    first, second, cells = sorted((files / "results").iterdir())
+    assert cells.name == "cells"
+    assert (first / "runs.csv").read_text() == (second / "runs.csv").read_text()
+
+
+def test_one_torch_thread_a_job(ravine, monkeypatch):
+    asked = []
+    monkeypatch.setattr(task.torch, "set_num_threads", asked.append)
+    ravine(f"+problem=quadratic optimizer=sgd {SMALL}")
+    assert asked == [1]
+
+
+def test_a_folder_grows_and_does_only_what_is_missing(ravine, files):
+    ravine(f"+problem=quadratic optimizer=sgd {SMALL} out=grown")
+    code, _, err = ravine(f"+problem=quadratic optimizer=newton,sgd {SMALL} out=grown")
+    assert code == 0
+    assert [line.rpartition(": ")[2] for line in err.splitlines()][1] == "had been run before"
+    ravine(f"+problem=quadratic optimizer=momentum {SMALL} out=grown")
+    assert [*summary(files / "grown").optimizer.unique()] == ["momentum", "newton", "sgd"]
+    assert len(manifest(files / "grown")["config"]["jobs"]) == 3
+
+
+def test_another_protocol_in_the_same_folder_is_refused(ravine, files):
+    ravine(f"+problem=quadratic optimizer=sgd {SMALL} out=grown")
+    before = manifest(files / "grown")
+    other = "problem.dim=2 trials=3 tuning_seeds=1 seeds=2"
+    code, out, err = ravine(f"+problem=quadratic optimizer=sgd {other} out=grown")
+    assert (code, out) == (2, "")
+    assert err == (
+        "ravine: out=grown holds a sweep with trials=2 and not 3, budget=10.0 and not null: give another folder\n"
+    )
+    assert manifest(files / "grown") == before
+
+
+def test_an_edited_optimizer_takes_the_place_of_what_it_was(ravine, files):
+    for rate in ("1.0", "2.0"):
+        (files / "mine.py").write_text(MINE.replace("1.0", rate))
+        os.utime(files / "mine.py", ns=(0, int(float(rate))))
+        assert ravine(f"+problem=quadratic optimizer=mine.py:Mine,sgd {SMALL} out=swept").code == 0
+    assert len(manifest(files / "swept")["cells"]) == 2
+    assert len(list((files / "results" / "cells").iterdir())) == 3
+
+
+def test_a_cell_that_raises_is_a_row(ravine, files):
+    (files / "mine.py").write_text(MINE)
+    given = f"+problem=quadratic optimizer=mine.py:Raises,sgd problem.dim=3 {SIZE} out=swept"
+    code, out, err = ravine(given)
+    assert code == 3
+    found = summary(files / "swept")
+    (failed,) = found[found["optimizer"] == "Raises"].to_dict("records")
+    assert failed["status"] == "error"
+    assert "not in three dimensions" in failed["error"]
+    (traceback,) = [line for line in out.splitlines() if line.endswith("traceback.txt")]
+    assert "RuntimeError: not in three dimensions" in Path(traceback).read_text()
+    assert "2/2 quadratic at 1000 · sgd: 6 runs" in err
+
+
+# Where it is stopped.
+
+
+def test_an_interrupted_sweep_keeps_what_is_finished(ravine, files, monkeypatch):
+    given = f"+problem=quadratic optimizer=sgd,momentum,newton {SMALL}"
+    calm = ravine(f"{given} out=calm cells=other")
+    run_job, count = task.run_job, 0
+
+    def interrupted(*arguments):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        return run_job(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "run_job", interrupted)
+        code, _, err = ravine(f"{given} out=swept")
+    assert code == 130
+    assert (
+        err.splitlines()[-1]
+        == "ravine: interrupted: what is finished is kept, and the same command does the rest"
+    )
+    assert set(summary(files / "swept").optimizer) == {"sgd", "momentum"}
+    assert ravine(f"{given} out=swept").out.replace("swept", "calm") == calm.out
+    assert_same_tables(files / "swept", files / "calm")
+
+
+def assert_same_tables(one, other):
+    for name in ("runs.csv", "summary.csv"):
+        found, expected = (
+            pandas.read_csv(folder / name).drop(columns="seconds") for folder in (one, other)
+        )
+        pandas.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_nothing_is_left_where_nothing_was_finished(ravine, files, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task, "run_job", interrupted)
+    assert ravine(f"+problem=quadratic optimizer=sgd {SMALL} out=swept").code == 130
+    assert not (files / "swept").exists()
+
+
+def test_a_killed_sweep_is_collected_by_the_next_command(ravine, files):
+    (files / "mine.py").write_text(MINE)
+    given = f"+problem=quadratic {SMALL} out=swept".split()
+    killed = start("-m", "benchmarks", *given, "optimizer=sgd,mine.py:Sleeps", folder=files)
+    wait_until_one_cell_is_done_and_one_is_asleep(files)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert not (files / "swept" / "summary.csv").exists()
+    assert ravine(*given, "optimizer=newton").code == 0
+    assert set(summary(files / "swept").optimizer) == {"sgd", "newton"}
+    assert not (files / "swept" / ".cells").exists()
+
+
+def test_ctrl_c_among_worker_processes(files):
+    """And in a folder whose own packages are called as ours are."""
+    (files / "mine.py").write_text(MINE)
+    for name in ("problems", "optimizers"):
+        (files / name).mkdir()
+        (files / name / "__init__.py").write_text("raise ImportError('not this one')")
+    given = f"+problem=quadratic optimizer=sgd,mine.py:Sleeps {SMALL} out=swept hydra/launcher=joblib".split()
+    stopped = start("-m", "benchmarks", *given, folder=files)
+    wait_until_one_cell_is_done_and_one_is_asleep(files)
+    os.killpg(stopped.pid, signal.SIGINT)
+    out, err = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, err
+    assert "Traceback" not in err
+    assert out.startswith("quadratic · ")
+    assert set(summary(files / "swept").optimizer) == {"sgd"}
+
+
+# Other processes.
+
+
+def test_a_script_of_ones_own_and_worker_processes(files):
+    """What the script registered is known there, and its cells have the same keys in both."""
+    (files / "script.py").write_text(SCRIPT)
+    (files / "its_neighbour.py").touch()
+    (files / "mine.py").write_text(MINE)
+    given = f"+problem=bowl optimizer=mine.py:Mine,sgd {SMALL} out=swept".split()
+    for extra in (["hydra/launcher=joblib"], []):
+        done = start("script.py", *given, *extra, folder=files)
+        _, err = done.communicate(timeout=120)
+        assert done.returncode == 0, err
+    assert err.count("had been run before") == 2
+    assert set(summary(files / "swept").optimizer) == {"Mine", "sgd"}
+
+
+# How far it is.
+
+
+def cell(**changed):
+    done = CellDone("p", 1.0, "o", "k", runs=6, seconds=1.0, share=1.0, cached=False, error="")
+    return dataclasses.replace(done, **changed)
+
+
+def test_progress_in_a_log(capsys):
+    shown = progress.Progress(2, iter([1, 2]).__next__)
+    shown.start()
+    shown.cell(cell())
+    shown.cell(cell(error="ValueError: no"))
+    shown.close()
+    assert (
+        capsys.readouterr().err
+        == "1/2 p at 1 · o: 6 runs in 1.0 s\n2/2 p at 1 · o: ValueError: no\n"
+    )
+
+
+def test_progress_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = progress.Progress(4, iter([1, 2]).__next__)
+    shown.start()
+    shown.began -= 10
+    shown.cell(cell())
+    shown.cell(cell(cached=True))
+    shown.close()
+    lines = terminal.getvalue().split(progress.CLEAR)
+    assert lines == [
+        "0/4 cells",
+        "1/4 cells · 6 runs · about 31 s left · p at 1 · o",
+        "2/4 cells · 12 runs · about 21 s left · p at 1 · o",
+        "",
+    ]
