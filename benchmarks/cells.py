@@ -132,6 +132,10 @@ class Memory(dict[str, Stored]):
         """A cell that is there."""
         return self[key]
 
+    def traceback(self, key: str) -> str:
+        """The file that has the traceback of a cell: none."""
+        return ""
+
 
 @dataclasses.dataclass(frozen=True)
 class Store:
@@ -171,3 +175,7 @@ class Store:
 
         info = json.loads((path / "cell.json").read_text())
         return Stored(info, columns("runs.parquet"), columns("traces.parquet"))
+
+    def traceback(self, key: str) -> str:
+        """The file that has the traceback of a cell that ended in an error."""
+        return str(self.folder / key / "traceback.txt")

@@ -60,7 +60,12 @@ def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None =
             raise Refused(
                 f"{name}.{field} has no default: give it a value, as in optimizers.{name}.{field}=0.1"
             )
-    return Contender(name, optimizer, space)
+    said = ", ".join(f"{field}={_short(value)}" for field, value in (settings or {}).items())
+    return Contender(f"{name}({said})" if said else name, optimizer, space)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def name_of(what: str | type | Optimizer) -> str:

@@ -201,9 +201,10 @@ def run(
 
         price = cost(oracle.counts, dim)
         price = price.clamp(min=LOSS) if isinstance(price, torch.Tensor) else max(price, LOSS)
-        over = torch.as_tensor(spent + price > budget * (1 + ROUNDING), device=x.device)
-        if over.any():
-            ends.end(over, solved=inside.to(torch.float64), **now)
+        over = spent + price > budget * (1 + ROUNDING)
+        if over if isinstance(over, bool) else over.any():
+            who = torch.as_tensor(over, device=x.device)
+            ends.end(who, solved=inside.to(torch.float64), **now)
 
         moved = problem.project(x + step, data)
         if not ends.all_alive:

@@ -149,19 +149,19 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
             "theory": _theory(job, settled.budget),
             "protocol": dataclasses.asdict(settled),
             "error": "",
+            "traceback": "",
         }
         try:
             result = run_cell(at, job.contender, settled)
             store.write(key, Stored(info, result.runs, result.traces))
-        except (
-            Exception
-        ) as error:  # an optimizer that raises is a row, and not the end of the sweep
-            last = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
+        except Exception as error:  # a row, and not the end of the sweep
+            last = " ".join(traceback.format_exception_only(error)[-1].split())
             runs = {
                 "status": np.array(["error"]),
                 "seconds": np.array([time.perf_counter() - began]),
             }
-            store.write(key, Stored(info | {"error": last}, runs, {}, traceback.format_exc()))
+            where = {"error": last, "traceback": store.traceback(key)}
+            store.write(key, Stored(info | where, runs, {}, traceback.format_exc()))
     cell = store.read(key)
     error = cell.info["error"]
     return CellDone(

@@ -33,15 +33,23 @@ class At:
     has paid for what was asked at either; who merely stands still pays again.
     """
 
-    def __init__(self, oracle: Oracle, x: torch.Tensor, who: torch.Tensor | None, trial: bool):
+    def __init__(
+        self,
+        oracle: Oracle,
+        x: torch.Tensor,
+        who: torch.Tensor | None = None,
+        trial: bool = False,
+        same: At | None = None,
+    ):
         self.x = x
+        self._same = {} if same is None else same.exact  # nothing there need be computed again
         self._oracle = oracle
-        self._who: Count = 1.0 if who is None else who[..., 0].to(x.dtype)
+        self.who: Count = 1.0 if who is None else who[..., 0].to(x.dtype)
         self._trial = trial
         self.asked: dict[str, Count] = dict.fromkeys(("value", "gradient", "hessian"), 0.0)
-        for point, same in oracle.remembered(x):
+        for point, there in oracle.remembered(x):
             for answer, runs in point.asked.items():
-                self.asked[answer] = _either(self.asked[answer], same * runs)
+                self.asked[answer] = _either(self.asked[answer], there * runs)
         self.exact: dict[str, torch.Tensor] = {}  # answers, a value without its trailing 1
 
     @property
@@ -49,7 +57,10 @@ class At:
         """The loss (*runs, 1); at a trial point where it is not finite, the largest number there is."""
         if "value" not in self.exact:
             self._oracle.charge("losses", self._new("value"))
-            self.exact["value"] = self._clean(self._oracle.loss_of(self.x), self._trial)
+            if "value" in self._same:
+                self.exact["value"] = self._same["value"]
+            else:
+                self.exact["value"] = self._clean(self._oracle.loss_of(self.x), self._trial)
         return self.exact["value"].unsqueeze(-1)
 
     @property
@@ -61,9 +72,13 @@ class At:
             self._oracle.charge("gradients", new)
             self._oracle.charge("losses", -new * paid)
             self._new("value")
-            value, gradient = self._oracle.value_and_gradient_of(self.x, self._trial)
-            self.exact["gradient"] = self._clean(gradient)
-            self.exact["value"] = self._clean(value, self._trial)
+            if "gradient" in self._same:
+                self.exact |= {name: self._same[name] for name in ("value", "gradient")}
+            else:
+                value, gradient = self._oracle.value_and_gradient_of(self.x, self._trial)
+                if not torch.isfinite(value + (gradient * 0).sum(-1)).all():
+                    value, gradient = self._clean(value, self._trial), self._clean(gradient)
+                self.exact |= {"value": value, "gradient": gradient}
         return self.exact["gradient"]
 
     @property
@@ -71,24 +86,22 @@ class At:
         """The Hessian (*runs, dim, dim)."""
         if "hessian" not in self.exact:
             self._oracle.charge("hessians", self._new("hessian"))
-            self.exact["hessian"] = self._clean(self._oracle.hessian_of(self.x))
+            if "hessian" in self._same:
+                self.exact["hessian"] = self._same["hessian"]
+            else:
+                self.exact["hessian"] = self._clean(self._oracle.hessian_of(self.x))
         return self.exact["hessian"]
 
     def hvp(self, vector: torch.Tensor) -> torch.Tensor:
         """The Hessian times a vector (*runs, dim)."""
-        self._oracle.charge("hvps", self._who)
+        self._oracle.charge("hvps", self.who)
         return self._clean(self._oracle.hvp_of(self.x, vector))
-
-    @property
-    def who(self) -> Count:
-        """The runs that are charged here."""
-        return self._who
 
     def _new(self, answer: str) -> Count:
         """The runs of the mask that have not had this answer here before; from now on they have."""
         before = self.asked[answer]
-        self.asked[answer] = _either(before, self._who)
-        return self._who * (1.0 - before)
+        self.asked[answer] = _either(before, self.who)
+        return self.who * (1.0 - before)
 
     def _clean(self, answer: torch.Tensor, trial_value: bool = False) -> torch.Tensor:
         """The answer with zeros for runs where it is not finite; these runs are broken, trial values aside."""
@@ -150,7 +163,7 @@ class Oracle:
         self.counts: dict[str, Count] = dict.fromkeys(KINDS, 0.0)
         if self.noisy:
             self._points = []
-        self.here = At(self, x, None, trial=False)
+        self.here = At(self, x, same=self._stayed(x))
         self._points = [self.here]
 
     @property
@@ -220,13 +233,18 @@ class Oracle:
         """Add to a count of the step."""
         self.counts[kind] = self.counts[kind] + runs
 
+    def _stayed(self, x: torch.Tensor) -> At | None:
+        """The last step's point, where no run has left it although some have looked elsewhere."""
+        if len(self._points) < 2 or ((self.here.x != x).any(-1) & self.alive).any():
+            return None
+        return self.here
+
     def remembered(self, x: torch.Tensor) -> list[tuple[At, torch.Tensor]]:
         """The points asked before that are the same as x in some runs, and in which (*runs)."""
-        here, *trials = self._points or (None,)
-        if here is None or not trials:  # no run has looked anywhere else
+        if len(self._points) < 2:  # no run has looked anywhere else
             return []
         looked: Count = 0.0
-        for point in trials:
+        for point in self._points[1:]:
             looked = _either(looked, point.who)
         same = ((point, (point.x == x).all(-1)) for point in self._points)
         return [(point, looked * runs.to(x.dtype)) for point, runs in same if runs.any()]

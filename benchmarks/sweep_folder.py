@@ -25,7 +25,7 @@ from ravine import Refused
 
 SCHEMA = 1
 MARKERS = ".cells"
-PACKAGES = ("ravine", "torch", "numpy", "pandas", "pyarrow", "scipy", "hydra-core", "omegaconf")
+PACKAGES = ("ravine", "torch", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf")
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from benchmarks.cells import Memory, Store
+from benchmarks.cells import Memory, Store, described
 from benchmarks.checks import check_problem
 from benchmarks.contenders import contender, name_of
 from benchmarks.jobs import CellDone, Job, run_job
 from benchmarks.protocol import Protocol
+from benchmarks.sweep_folder import SweepFolder
 from benchmarks.tables import Tables, read
 from optimizers import OPTIMIZERS, Optimizer
 from problems import PROBLEMS, Problem
@@ -49,7 +51,8 @@ def sweep(
         is); all ranked ones where nothing is given. Classes from torch.optim are adopted as they are.
     settings: by optimizer's name, hyperparameters to pin (a number) or to search (a pair).
     protocol: trials, tuning_seeds, seeds, budget, dtype, device, rungs; see `Protocol`.
-    out: a folder for the tables; nothing is written without it. report: called as each cell ends.
+    out: a folder for the tables and their cells, which may grow by problems and optimizers; nothing is
+        written without it. report: called as each cell ends.
 
     >>> from benchmarks import sweep
     >>> found = sweep("quadratic", ["sgd", "newton"], trials=2, seeds=2, tuning_seeds=2)
@@ -73,13 +76,34 @@ def sweep(
         raise Refused("the same problem or optimizer is given twice")
     for job in jobs:
         check_problem(job.name, job.problem, size.settled(job.problem).torch_dtype)
-    folder = Path(out) if out is not None else None
-    store = Store(folder / "cells") if folder else Memory()
-    problems = {key: job.problem for job in jobs for key in run_job(job, size, store, report)}
-    tables = read(store, problems, problems)
-    if folder:
-        tables.write(folder)
-    return Sweep(tables)
+    if out is None:
+        memory = Memory()
+        problems = {key: job.problem for job in jobs for key in run_job(job, size, memory, report)}
+        return Sweep(read(memory, problems, problems))
+    return Sweep(_written(SweepFolder(Path(out), Store(Path(out) / "cells")), jobs, size, report))
+
+
+def _written(
+    folder: SweepFolder, jobs: Sequence[Job], size: Protocol, report: Callable[[CellDone], None]
+) -> Tables:
+    """Run the jobs, and write the tables of whatever has ended, also after an interrupt."""
+
+    def mark(done: CellDone) -> None:
+        folder.mark(done.key)
+        report(done)
+
+    said = [{"problem": described(job.problem), "optimizer": job.contender.name} for job in jobs]
+    folder.check(size)
+    folder.begin([], {"protocol": asdict(size), "threads": torch.get_num_threads(), "jobs": said})
+    began, problems, found = time.perf_counter(), {}, None
+    try:
+        for job in jobs:
+            for key in run_job(job, size, folder.store, mark):
+                problems[key] = job.problem
+    finally:
+        found = folder.finish(time.perf_counter() - began)
+    assert found is not None  # every job has a cell, even where it ended in an error
+    return replace(found[0], problems=problems)
 
 
 @dataclass(frozen=True, repr=False)

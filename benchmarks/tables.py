@@ -57,7 +57,8 @@ class Tables:
         frames = [
             pandas.DataFrame(dict(cell.runs)).assign(
                 problem=cell.info["problem"], dial=cell.info["dial"], optimizer=cell.info["optimizer"],
-                budget=cell.info["protocol"]["budget"], error=cell.info["error"], cell=key,
+                budget=cell.info["protocol"]["budget"], error=cell.info["error"],
+                traceback=cell.info["traceback"], cell=key,
             )
             for key, cell in self.cells.items()
         ]  # fmt: skip
@@ -98,7 +99,7 @@ class Tables:
             for _, runs in ladder.groupby("cell", sort=False):
                 if (runs["status"] == "error").any():
                     rows.append(
-                        {**_of(runs, CELL), "status": "error", "error": runs["error"].iloc[0]}
+                        {**_of(runs, CELL), "status": "error", **_of(runs, ("error", "traceback"))}
                     )
                 else:
                     rows.extend(_summarized(runs, choose(runs) | robust))

@@ -17,7 +17,7 @@ import torch
 from benchmarks import loading
 from benchmarks.cells import Store, is_followed, module_of
 from benchmarks.checks import check_problem
-from benchmarks.contenders import Contender, contender, typed
+from benchmarks.contenders import contender, typed
 from benchmarks.jobs import CellDone, Job, run_job, rungs
 from benchmarks.progress import Progress
 from benchmarks.protocol import Protocol
@@ -44,7 +44,9 @@ class Setup:
             **{each.name: config[each.name] for each in dataclasses.fields(Protocol)}
         )
         settings = _settings(config)
-        job = Job(config["problem"]["name"], _problem(**config["problem"]), _contender(**settings))
+        given = {field: value for field, value in settings.items() if field != "name"}
+        found = contender(settings["name"], given)
+        job = Job(config["problem"]["name"], _problem(**config["problem"]), found)
         return cls(job, protocol, settings, Store(Path(config["cells"])), config["threads"])
 
     @property
@@ -88,17 +90,6 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         **{k: v for k, v in config["optimizer"].items() if v is not None},
     }
     return {field: value for field, value in given.items() if value is not None}
-
-
-def _contender(name: str, **settings: Any) -> Contender:
-    """What was set about a contender is part of its name, so that no two are confused."""
-    said = ", ".join(f"{field}={_short(value)}" for field, value in settings.items())
-    found = contender(name, settings)
-    return dataclasses.replace(found, name=f"{name}({said})") if said else found
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class Task:

@@ -79,7 +79,7 @@ def _title(runs: pandas.DataFrame, info: Mapping[str, Any]) -> str:
     return " · ".join([
         str(info["problem"]),
         ", ".join([f"{info['dial_name']} {span}", *said]),
-        f"{runs['optimizer'].nunique()} optimizers × {size['trials']} trials"
+        f"{_count(runs['optimizer'].nunique(), 'optimizer')} × {_count(size['trials'], 'trial')}"
         f" × ({size['tuning_seeds']} tuning + {size['seeds']} reporting) instances",
         f"budget {size['budget']:g} gradients",
     ])  # fmt: skip
@@ -200,6 +200,10 @@ def _number(value: float) -> str:
 
 def _percent(share: Any) -> str:
     return "–" if pandas.isna(share) else f"{100 * share:.0f} %"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _plain(value: Any) -> str:

@@ -105,7 +105,7 @@ class Recorder:
             gradient = self._problem.value_and_gradient(x, self._data)[1]
         step = moved - x
         pair = torch.stack([gradient, step])
-        h_g, h_s = self._problem.hvp(x.expand_as(pair), self._data, pair)
+        h_g, h_s = self._problem.hvp(x, self._data, pair)
         row = self._point(x, value, gap, gradient, h_g)
         row["g_s"] = (gradient * step).sum(-1)
         row["s_h_s"] = (step * h_s).sum(-1)

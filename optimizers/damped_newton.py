@@ -9,6 +9,8 @@ import torch
 from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
 from optimizers.registry import register
 
+GROWTHS = 30  # by 2, 4, 8, …: beyond any curvature
+
 
 @register("damped_newton")
 @dataclass(frozen=True)
@@ -41,15 +43,15 @@ class DampedNewton(Optimizer):
         """s = −(H + μI)⁻¹ g, or 0 where that fails."""
         damping, growth = state
         gradient, value, hessian = oracle.gradient, oracle.value, oracle.hessian
-        while True:
-            damped = hessian + torch.diag_embed(damping.expand_as(gradient))
-            lower, info = torch.linalg.cholesky_ex(damped)
-            negative = (info != 0).unsqueeze(-1)
+        lower, negative = self._factor(hessian, damping)
+        for _ in range(GROWTHS):
             if not negative.any():
                 break
             damping = torch.where(negative, damping * growth, damping)
             growth = torch.where(negative, 2 * growth, growth)
+            lower, negative = self._factor(hessian, damping)
         step = -torch.cholesky_solve(gradient.unsqueeze(-1), lower).squeeze(-1)
+        step = torch.where(negative, 0.0, step)
 
         foretold = 0.5 * (step * (damping * step - gradient)).sum(-1, keepdim=True)
         visible = foretold > torch.finfo(value.dtype).eps * value.abs()
@@ -61,3 +63,11 @@ class DampedNewton(Optimizer):
         growth = torch.where(taken, 2.0, 2 * growth)
         tiny = torch.finfo(damping.dtype).tiny  # from 0 it could never grow again
         return torch.where(taken, step, 0.0), (damping.clamp(min=tiny), growth)
+
+    def _factor(
+        self, hessian: torch.Tensor, damping: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cholesky's factor of H + μI, and where there is none (*runs, 1)."""
+        shift = torch.diag_embed(damping.expand(hessian.shape[:-1]))
+        lower, info = torch.linalg.cholesky_ex(hessian + shift)
+        return lower, (info != 0).unsqueeze(-1)

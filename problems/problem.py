@@ -98,7 +98,7 @@ class Problem:
         return _value_and_gradient(lambda point: self.loss(point, data), x)
 
     def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
-        """Hessian-vector product H v, (*runs, dim)."""
+        """Hessian-vector products H v, (*runs, dim); `vector` may have one more leading dimension."""
         if type(self).hessian is not Problem.hessian:
             return torch.einsum("...ij,...j->...i", self.hessian(x, data), vector)
         return _hvp(lambda point: self.loss(point, data), x, vector)
@@ -212,7 +212,10 @@ def _hvp(loss: Callable, x: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
         (gradient,) = torch.autograd.grad(loss(point).sum(), point, create_graph=True)
         if not gradient.requires_grad:  # a linear loss
             return torch.zeros_like(vector)
-        (product,) = torch.autograd.grad(gradient, point, vector, materialize_grads=True)
+        several = vector.dim() > x.dim()
+        (product,) = torch.autograd.grad(
+            gradient, point, vector, is_grads_batched=several, materialize_grads=True
+        )
     return product
 
 

@@ -279,6 +279,9 @@ def test_closed_forms_are_the_derivatives_of_the_loss(problem):
 
     stream = problem.draws(data, generator(0))
     for x in some_points(problem, data):
+        pair = torch.stack([vector, x])
+        products = torch.stack([problem.hvp(x, data, each) for each in pair])
+        assert_close(problem.hvp(x, data, pair), products, rounding)
         check(
             lambda point: problem.loss(point, data),
             x,
