@@ -107,10 +107,11 @@ def test_an_optimizer_that_raises_is_a_row_and_is_tried_again(tmp_path):
     job = Job("bowl", Bowl(), contender(Raises))
     for _ in range(2):
         keys = list(run_job(job, SIZE, store, done.append))
-    assert [each.error for each in done] == ["is wrong with it"] * 2
+    assert [each.error for each in done] == ["RuntimeError: something is wrong with it"] * 2
     assert not any(each.cached for each in done)
     tables = read(store, keys)
     assert tables.runs["status"].tolist() == ["error"]
+    assert tables.runs["traceback"].tolist() == [str(tmp_path / keys[0] / "traceback.txt")]
     assert tables.summary["status"].tolist() == ["error"]
     assert "RuntimeError" in (tmp_path / keys[0] / "traceback.txt").read_text()
 
