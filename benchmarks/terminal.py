@@ -152,7 +152,7 @@ def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> 
                     for share, text in zip(tuned["budget"].iloc[1:], tuned["text"].iloc[1:], strict=True)
                 },
                 "exponent": "–" if math.isnan(full["dose_exponent"]) else f"{full['dose_exponent']:.2f}",
-                "theory": "–" if pandas.isna(full["theory"]) else f"{full['theory']:.2g}",
+                "theory": _foretold(full["theory"]),
             },
         ))  # fmt: skip
     rows.sort(key=lambda row: row[0])
@@ -196,6 +196,10 @@ def _cost(paid: np.ndarray) -> str:
 
 def _number(value: float) -> str:
     return "–" if math.isinf(value) else f"{value:.0f}" if value >= 10 else f"{value:.3g}"
+
+
+def _foretold(dial: Any) -> str:
+    return "–" if pandas.isna(dial) else "never" if math.isinf(dial) else f"{dial:.2g}"
 
 
 def _percent(share: Any) -> str:

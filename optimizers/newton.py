@@ -23,7 +23,7 @@ class Newton(Optimizer):
 
     lr: float = 1.0
 
-    space = {"lr": log_uniform(1e-3, 2.0)}
+    space = {"lr": log_uniform(0.1, 2.0)}  # the whole step is the method: few are tried far from it
     uses_hessian = True
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:

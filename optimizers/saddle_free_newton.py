@@ -22,7 +22,7 @@ class SaddleFreeNewton(Optimizer):
     damping: float = 0.1
 
     space = {
-        "lr": log_uniform(1e-3, 2.0),
+        "lr": log_uniform(0.1, 2.0),
         "damping": log_uniform(1e-4, 1.0, unit="gradient/length"),
     }
     bounds = {"lr": {"low": 0.0}, "damping": {"low": 0.0, "open_low": True}}
