@@ -6,6 +6,7 @@ clear that a sweep is wanted.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
@@ -82,7 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 2 for bad input, 3 where a cell failed, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever reads the output, as in `| head`, has had enough
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return 0
     except Refused as refusal:
         _say(str(refusal))
         return REFUSED

@@ -136,6 +136,20 @@ def test_help_lists_everything(ravine):
     assert out.index("8.2.1 Ill-conditioning") < out.index("  quadratic  ")
 
 
+def test_a_reader_who_has_had_enough_is_no_error():
+    """As in `--help | head -1`."""
+    command = f"{shlex.quote(sys.executable)} -m benchmarks --help"
+    for bare in (command, command.removesuffix(" --help")):
+        done = subprocess.run(
+            ["bash", "-c", f"{bare} 2>&1 | true; exit ${{PIPESTATUS[0]}}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stderr == ""
+        assert done.returncode in (0, 2)
+
+
 def test_every_option_is_described():
     described = {name.removesuffix("=") for name in DESCRIPTIONS}
     assert {each.name for each in dataclasses.fields(Config)} - {
