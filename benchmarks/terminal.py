@@ -113,7 +113,7 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
     ranks = _ranks([row["cost"] for row in rows])
     count, level = info["protocol"]["seeds"], order_statistics(info["protocol"]["seeds"])[1]
     table = pandas.DataFrame([{
-        "": f"{rank} {row['optimizer']}",
+        "": f"{rank} {row['optimizer']}".strip(),
         "solved by default": "–" if row["default"] is None else f"{row['default']:g} of {count}",
         "tuned": f"{row['tuned']} of {count}",
         f"gradients to target [{level:.0%}]": _cost(row["cost"]),
@@ -126,6 +126,8 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
         remarks.append(
             f"= is not told apart from the first of its rank (sign test on paired runs, {TIE:.0%})."
         )
+    if not any(ranks):
+        remarks.append(f"No ranks: {count} instances are too few to tell optimizers apart.")
     return View(_title(runs, info), table, remarks)
 
 
@@ -164,7 +166,12 @@ def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> 
 
 
 def _ranks(paid: list[np.ndarray]) -> list[str]:
-    """1, 2=, 2=, 4: each is compared with the first of the rank before it, on the same instances."""
+    """1, 2=, 2=, 4: each is compared with the first of the rank before it, on the same instances.
+
+    Nothing where there are so few that even all of them would not tell.
+    """
+    if 2 * 0.5 ** len(paid[0]) > TIE:
+        return [""] * len(paid)
     ranks: list[str] = []
     leader = 0
     for k, costs_of_k in enumerate(paid):

@@ -1,0 +1,41 @@
+"""Tables as they are read: best first, ties said so, and nothing said that cannot be known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks import sweep
+from benchmarks.terminal import _ranks, _sign_test, views
+from tests.benchmarks.problems_for_tests import Bowl
+
+
+def test_ranks_say_what_is_not_told_apart():
+    fast, slow, never = np.full(10, 10.0), np.full(10, 20.0), np.full(10, math.inf)
+    assert _ranks([fast, slow, never]) == ["1", "2", "3"]
+    mixed = np.where(np.arange(10) < 4, 5.0, 15.0)  # faster on 4 of 10: chance
+    assert _ranks([fast, mixed, never]) == ["1=", "1=", "3"]
+    assert _ranks([never, never]) == ["1=", "1="]
+
+
+def test_too_few_instances_have_no_ranks():
+    assert _ranks([np.full(5, 1.0), np.full(5, math.inf)]) == ["", ""]
+    assert _ranks([np.full(6, 1.0), np.full(6, math.inf)]) == ["1", "2"]
+
+
+def test_the_sign_test_is_the_binomial_one():
+    first = np.array([1.0, 1, 1, 1, 1, 1, 1, 1, 3, 2])
+    second = np.full(10, 2.0)  # eight wins, one loss, one tie
+    assert _sign_test(first, second) == pytest.approx(2 * (1 + 9) / 2**9)
+
+
+def test_the_best_comes_first_and_the_remarks_say_what_the_marks_mean():
+    found = sweep(Bowl(), ["sgd", "newton", "idle"], trials=5, tuning_seeds=2, seeds=6, budget=100)
+    (view,) = views(found.tables)
+    assert [name.split()[1] for name in view.table[""]][-1] == "idle"
+    assert view.table["tuned"].iloc[0] == "6 of 6"
+    few = sweep(Bowl(), ["sgd", "idle"], trials=2, tuning_seeds=1, seeds=3, budget=20)
+    (view,) = views(few.tables)
+    assert "too few" in view.text() and not any(name[0].isdigit() for name in view.table[""])
