@@ -47,6 +47,12 @@ class Setup:
         given = {field: value for field, value in settings.items() if field != "name"}
         found = contender(settings["name"], given)
         job = Job(config["problem"]["name"], _problem(**config["problem"]), found)
+        dial = job.problem.card.dial
+        if protocol.rungs != 1 and job.problem.dial != PROBLEMS.find(job.name).dial:
+            raise Refused(
+                f"{job.name}.{dial} is {job.problem.dial:g}, but rungs={protocol.rungs} sets it: "
+                f"give one of the two"
+            )
         return cls(job, protocol, settings, Store(Path(config["cells"])), config["threads"])
 
     @property

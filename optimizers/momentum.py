@@ -9,12 +9,6 @@ import torch
 from optimizers.optimizer import Optimizer, Oracle, State, complement, log_uniform
 from optimizers.registry import register
 
-SPACE = {
-    "lr": log_uniform(1e-5, 1e1, unit="length/gradient", discount="momentum"),
-    "momentum": complement(1e-3, 1.0),
-}
-BOUNDS = {"lr": {"low": 0.0}, "momentum": {"low": 0.0, "high": 1.0, "open_high": True}}
-
 
 @register("momentum")
 @dataclass(frozen=True)
@@ -29,8 +23,11 @@ class Momentum(Optimizer):
     lr: float = 1e-3
     momentum: float = 0.9
 
-    space = SPACE
-    bounds = BOUNDS
+    space = {
+        "lr": log_uniform(1e-5, 1e1, unit="length/gradient", discount="momentum"),
+        "momentum": complement(1e-3, 1.0),
+    }
+    bounds = {"lr": {"low": 0.0}, "momentum": {"low": 0.0, "high": 1.0, "open_high": True}}
 
     def init(self, x: torch.Tensor) -> State:
         """v = 0."""
@@ -45,7 +42,7 @@ class Momentum(Optimizer):
 
 @register("nesterov")
 @dataclass(frozen=True)
-class Nesterov(Optimizer):
+class Nesterov(Momentum):
     """Momentum that looks ahead: its gradient is that of the point to which the velocity leads.
 
     v ← momentum · v + g, s = −lr · (g + momentum · v). Nesterov 1983 steps from x_t and takes the
@@ -53,16 +50,6 @@ class Nesterov(Optimizer):
     is stored and scored *is* y_t, and a bound on f(x_t) does not speak of it. The defaults are
     momentum's.
     """
-
-    lr: float = 1e-3
-    momentum: float = 0.9
-
-    space = SPACE
-    bounds = BOUNDS
-
-    def init(self, x: torch.Tensor) -> State:
-        """v = 0."""
-        return (torch.zeros_like(x),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """s = −lr · (g + momentum · v)."""

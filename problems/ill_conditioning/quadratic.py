@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 import torch
 
 from problems.geometry import random_rotation
-from problems.problem import Card, Problem, Tree
+from problems.problem import Card, Tree
+from problems.quadratic_form import QuadraticForm
 from problems.registry import register
 from ravine import Refused, nearest, require
 
@@ -89,7 +90,7 @@ def breaking_point_of_newton(problem: Any, budget: float) -> float:
 
 @register("quadratic")
 @dataclass(frozen=True)
-class Quadratic(Problem):
+class Quadratic(QuadraticForm):
     """A rotated bowl with a chosen condition number κ.
 
     f(x) = ½ (x − m)ᵀ H (x − m), H = Q diag(λ) Qᵀ, λ from 1/κ to 1.
@@ -182,21 +183,6 @@ class Quadratic(Problem):
         error = x - data["minimizer"]
         gradient = torch.einsum("...i,...ij->...j", error, data["hessian"])
         return 0.5 * (error * gradient).sum(-1), gradient
-
-    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
-        return torch.einsum("...i,...ij->...j", vector, data["hessian"])
-
-    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return data["hessian"].expand(*x.shape, self.dim)
-
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
 
     def signature(self, data: Tree) -> float:
         curvatures = torch.linalg.eigvalsh(self.hessian(data["start"], data))

@@ -16,7 +16,8 @@ from problems.ill_conditioning.quadratic import (
     gap_left_by_descent,
     gap_left_by_momentum,
 )
-from problems.problem import Card, Problem, Tree
+from problems.problem import Card, Tree
+from problems.quadratic_form import QuadraticForm
 from problems.registry import register
 from ravine import Refused, nearest, require
 
@@ -44,7 +45,7 @@ def _length_where(
 
 @register("matrix_power")
 @dataclass(frozen=True)
-class MatrixPower(Problem):
+class MatrixPower(QuadraticForm):
     """A linear recurrent network: find the input from which t equal steps lead to the wanted state.
 
     f(x) = ½ |Wᵗ Uᵀ (x − m)|², U a random rotation through which the input is read.
@@ -164,21 +165,6 @@ class MatrixPower(Problem):
         residual = torch.einsum("...j,...ij->...i", x - data["minimizer"], data["power"])
         gradient = torch.einsum("...i,...ij->...j", residual, data["power"])
         return 0.5 * residual.square().sum(-1), gradient
-
-    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
-        return torch.einsum("...i,...ij->...j", vector, data["hessian"])
-
-    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return data["hessian"].expand(*x.shape, self.dim)
-
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
 
     def signature(self, data: Tree) -> float:
         gains = torch.linalg.svdvals(torch.linalg.matrix_power(data["weights"], self.steps))

@@ -230,3 +230,10 @@ class Mine(Problem):
     assert err.startswith("ravine: problem Mine: ")
     assert reason in err
     assert contents(files) == {files / "mine.py"}
+
+
+def test_a_dial_and_rungs_that_set_it(files, ravine):
+    code, out, err = ravine("+problem=quadratic problem.condition=50 rungs=3 optimizer=sgd")
+    said = "quadratic.condition is 50, but rungs=3 sets it: give one of the two"
+    assert (code, out, err) == (2, "", f"ravine: {said}\n")
+    assert contents(files) == set()
