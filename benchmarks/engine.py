@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +12,7 @@ from benchmarks.oracle import KINDS, LOSS, Count, Oracle, cost
 from benchmarks.traces import Recorder, Trace
 from optimizers import Optimizer
 from problems import Problem, Tree
+from problems.precision import default_dtype
 
 HOLD = 10  # steps running inside the target, or above the ceiling, that end a run
 CEILING = 1e6  # a gap above this is divergence
@@ -26,17 +26,6 @@ def generator(*purpose: object) -> torch.Generator:
     """A stream of random numbers that belongs to a purpose, the same in every process."""
     digest = hashlib.sha256("|".join(map(str, purpose)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype):
-    """Tensors made inside have this dtype unless they say otherwise."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def draw_instance(problem: Problem, seed: str) -> Tree:
@@ -80,7 +69,8 @@ class Instances:
             for tree, seed in zip(self.trees, self.seeds, strict=True)
         ]
         while True:
-            items = [next(stream) for stream in streams if stream is not None]
+            with default_dtype(torch.float64):
+                items = [next(stream) for stream in streams if stream is not None]
             yield stack(items, self.dtype, self.device) if items else None
 
     def normals(self):
@@ -249,7 +239,7 @@ def _outcome(
     kept = ends.kept
     diverged = ~torch.isnan(kept.get("diverged_at", torch.full_like(kept["steps"], float("nan"))))
     solved = kept["solved"] == 1.0
-    if type(problem).solved is not Problem.solved:
+    if problem.has_own("solved"):
         # A problem with a test of its own may need a gradient, which some optimizers never ask for.
         at_rest = problem.solved(x, gap, gradient, data) & ~diverged & ~solved
         entry_cost = torch.where(at_rest, kept["cost"], entry_cost)
@@ -273,6 +263,7 @@ def _outcome(
         "cost_to_target": torch.where(solved, entry_cost, unknown),
         **{kind: kept[kind] for kind in KINDS},
         "diverged_at": kept.get("diverged_at", torch.full_like(gap, unknown)),
+        **{f"end.{name}": each for name, each in problem.at_end(x, kept["steps"], data).items()},
     }
     trace = None
     if recorder is not None:

@@ -98,7 +98,7 @@ class Panel:
     @property
     def target(self) -> float | None:
         """The gap at which a run is solved; None where the problem has a test of its own."""
-        return self.problem.card.target if type(self.problem).solved is Problem.solved else None
+        return None if self.problem.has_own("solved") else self.problem.card.target
 
 
 def draw(kind: str, tables: Tables) -> Figure:
@@ -141,11 +141,17 @@ def _panels(tables: Tables) -> list[Panel]:
 
 def _title(name: str, problem: Problem) -> str:
     """The problem's name, its dial, and what else is not as usual."""
-    fields = {each.name: each.default for each in dataclasses.fields(problem)}  # type: ignore[arg-type]
-    dial = problem.card.dial
-    usual = {name: default for name, default in fields.items() if name != dial}
-    said = [dial, *(each for each, default in usual.items() if getattr(problem, each) != default)]
-    return ", ".join([name, *(f"{each} {_plain(getattr(problem, each))}" for each in said)])
+    usual = PROBLEMS[name].settings if name in PROBLEMS else {}
+    settings = problem.settings
+    dial = problem.dial_column
+    unusual = [each for each in settings if each != dial and settings[each] != usual.get(each)]
+    said = [
+        dial,
+        *(each for each in unusual if name in PROBLEMS or not each.startswith("problem.")),
+    ]
+    return ", ".join(
+        [name, *(f"{each.removeprefix('problem.')} {_plain(settings[each])}" for each in said)]
+    )
 
 
 def _broken(title: str, width: int) -> str:
@@ -512,11 +518,21 @@ def _contours(
     )
     floor = problem.floor(data)
     gap = (problem.loss(points, data) - floor) / (problem.loss(data["start"], data) - floor)
-    height = gap.detach().double().numpy().reshape(GRID, GRID)
+    contours(axes, sides, gap.numpy().reshape(GRID, GRID), panel.logarithmic, panel.target)
+
+
+def contours(
+    axes: Axes,
+    sides: Sequence[np.ndarray],
+    height: np.ndarray,
+    logarithmic: bool,
+    target: float | None,
+) -> None:
+    """Levels of the relative gap `height` over a plane; that of the target is dotted."""
     finite = height[np.isfinite(height)]
-    if panel.logarithmic:
+    if logarithmic:
         bottom, top = np.quantile(finite, [0.002, 0.998])
-        levels = _log_levels(bottom, top, problem.card.target)
+        levels = _log_levels(bottom, top, target or 1e-4)
         norm: Normalize = LogNorm(levels[0], levels[-1])
     else:
         levels = MaxNLocator(12).tick_values(finite.min(), finite.max())
@@ -524,18 +540,16 @@ def _contours(
     shade = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#b4b4b4"])
     drawn = axes.contourf(*sides, height, levels=levels, norm=norm, cmap=shade, extend="both")
     axes.contour(*sides, height, levels=levels, colors="white", linewidths=0.5, alpha=0.6)
-    if panel.target is not None and finite.min() < panel.target < finite.max():
-        axes.contour(
-            *sides, height, levels=[panel.target], colors="0.2", linewidths=1, linestyles=":"
-        )
+    if target is not None and finite.min() < target < finite.max():
+        axes.contour(*sides, height, levels=[target], colors="0.2", linewidths=1, linestyles=":")
     bar = axes.figure.colorbar(drawn, ax=axes, label="relative gap", pad=0.02)
-    if panel.logarithmic:
+    if logarithmic:
         bar.set_ticks(
             [level for level in levels if abs(math.log10(level) - round(math.log10(level))) < 1e-9]
         )
         bar.formatter = LogFormatterSciNotation()
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(low[1], high[1])
+    axes.set_xlim(sides[0][0], sides[0][-1])
+    axes.set_ylim(sides[1][0], sides[1][-1])
 
 
 def _log_levels(bottom: float, top: float, target: float) -> np.ndarray:

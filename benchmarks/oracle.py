@@ -211,7 +211,7 @@ class Oracle:
             memory = self._memory
             if memory is not None:
                 memory = memory[run, trial : trial + 1]
-            gradient, _ = self._problem.seen(gradient, draw, memory)
+            gradient, _ = self._problem.seen(gradient, data, draw, memory)
         if not torch.isfinite(value + (gradient * 0).sum()):
             self.broken[instance, trial] = True
             return torch.zeros_like(value[0, 0]), torch.zeros_like(x)
@@ -259,7 +259,7 @@ class Oracle:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         value, gradient = self._problem.sampled_value_and_gradient(x, self._data, self._draw)
         if self._draw is not None:
-            gradient, memory = self._problem.seen(gradient, self._draw, self._memory)
+            gradient, memory = self._problem.seen(gradient, self._data, self._draw, self._memory)
             if not trial:
                 self._memory = memory
         return value, gradient

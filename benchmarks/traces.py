@@ -53,8 +53,8 @@ class Trace:
         at = (torch.tensor(rows)[:, None], torch.tensor(trials)[None, :])
         shape = next(iter(self.columns.values())).shape
         for name in CURVATURE:
-            self.columns[name] = torch.full(shape, torch.nan)
-            self.last[name] = torch.full(shape[1:], torch.nan)
+            self.columns[name] = torch.full(shape, torch.nan, dtype=torch.float32)
+            self.last[name] = torch.full(shape[1:], torch.nan, dtype=torch.float32)
         for name, found in spectrum(problem, self.end[at], data).items():
             self.last[name][at] = found
         for row, x in [(0, self.start), *([self.tenth] if self.tenth else [])]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
+
+from problems.claims import Claim, claims_of
+from problems.portrait import Curves, Plane
+from problems.precision import default_dtype
 
 Tree = dict[str, Any]  # tensors by name, nested
 
@@ -59,6 +63,16 @@ class Card:
     cell: Cell = Cell()
 
 
+@dataclass(frozen=True)
+class CriticalPoint:
+    """A stated critical point: where, the loss there, and how many curvatures are negative and zero."""
+
+    x: torch.Tensor
+    value: float
+    index: int
+    nullity: int = 0
+
+
 class Problem:
     """A family of losses. Subclasses are frozen dataclasses whose fields are the dials.
 
@@ -67,7 +81,7 @@ class Problem:
     `*runs`, so write `x[..., 0]` and `einsum("...i,...ij->...j", …)` and nothing else is needed.
     """
 
-    card: ClassVar[Card]
+    card: Card
 
     # What must be given.
 
@@ -140,7 +154,7 @@ class Problem:
         return _hessian(lambda point: self.sampled_loss(point, data, draw), x)
 
     def seen(
-        self, gradient: torch.Tensor, draw: Tree, memory: torch.Tensor | None
+        self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What the optimizer sees of the gradient: bias, sign, quantisation, delay.
 
@@ -170,7 +184,44 @@ class Problem:
         """Some global minimizers of one instance (count, dim), or None where they are unknown."""
         return None
 
+    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
+        """Stated critical points of one instance, the certified part of the truth; not always all there are."""
+        return ()
+
+    def predicted_share(self) -> float | None:
+        """The share of runs that any local method solves, where the truth says so, for problems without ranks."""
+        return None
+
+    def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
+        """Result columns of this problem's own: numbers (*runs) about the points where runs ended.
+
+        `steps` (*runs) is how many each of them took.
+        """
+        return {}
+
+    def portrait(self) -> Curves | Plane:
+        """What a picture of the pathology shows: the curvatures at the start, unless a problem knows better."""
+        data = self.example()
+        curvatures = torch.linalg.eigvalsh(self.hessian(data["start"], data))
+        return Curves(
+            caption="Curvatures at the start.",
+            x_label="rank",
+            y_label="eigenvalue of the Hessian",
+            dots={"": (torch.arange(1, len(curvatures) + 1), curvatures)},
+            y_scale="log" if curvatures[0] > 0 else "linear",
+        )
+
     # What follows.
+
+    def example(self, seed: int = 0) -> Tree:
+        """An instance in float64, for claims and pictures; those of a sweep are other ones."""
+        with default_dtype(torch.float64):
+            return self.instance(torch.Generator().manual_seed(seed))
+
+    @property
+    def claims(self) -> dict[str, Claim]:
+        """The claims about this problem, by the name of the method that measures them."""
+        return claims_of(type(self))
 
     @property
     def dial(self) -> float:
@@ -184,9 +235,29 @@ class Problem:
         return declared[self.card.dial] in (int, "int")
 
     @property
+    def shapes(self) -> tuple[tuple[int, ...], ...] | None:
+        """The parameter tensors whose concatenation x is, in order; None where x is just a vector."""
+        return None
+
+    @property
     def budget(self) -> float:
         """What a run may spend by default, in gradient-equivalents."""
         return self.card.budget
+
+    @property
+    def dial_column(self) -> str:
+        """The result column that has the dial."""
+        return f"problem.{self.card.dial}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The result columns that say which problem it is: its fields, and what modifies it."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {f"problem.{each.name}": getattr(self, each.name) for each in fields}
+
+    def has_own(self, method: str) -> bool:
+        """Whether a method is not the default one of `Problem`."""
+        return getattr(type(self), method) is not getattr(Problem, method)
 
     def at_dial(self, value: float) -> Self:
         """The same problem at another rung; a dial that is declared a whole number stays one."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from problems.precision import default_dtype
+
 
 @pytest.fixture(autouse=True)
 def float64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+    with default_dtype(torch.float64):
+        yield

@@ -313,7 +313,7 @@ def answers(problem, x, data, noise, vector):
         "project": problem.project(x, data),
         "gap": gap,
         "solved": problem.solved(x, gap, gradient, data).double(),
-        "seen": problem.seen(gradient, noise, None)[0],
+        "seen": problem.seen(gradient, data, noise, None)[0],
     }
     if noise is not None:
         said["sampled_loss"] = problem.sampled_loss(x, data, noise)

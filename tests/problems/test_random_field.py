@@ -119,7 +119,7 @@ def test_predicted_index():
 def test_the_index_of_critical_points_is_that_of_their_energy():
     """Bray & Dean 2007: F(ε/2) directions go down at energy ε."""
     problem = RandomField()
-    found = [problem.critical_points(data, 120, generator(1)) for data in drawn(problem, 3)]
+    found = [problem.find_critical_points(data, 120, generator(1)) for data in drawn(problem, 3)]
     points, energies, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
     assert len(points) > 150
     assert torch.corrcoef(torch.stack([energies, indices]))[0, 1] > 0.9
@@ -132,7 +132,7 @@ def test_the_index_of_critical_points_is_that_of_their_energy():
 @pytest.mark.slow
 def test_the_index_of_many_critical_points_is_that_of_their_energy():
     problem = RandomField()
-    found = [problem.critical_points(data, 250, generator(2)) for data in drawn(problem, 10)]
+    found = [problem.find_critical_points(data, 250, generator(2)) for data in drawn(problem, 10)]
     _, energies, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
     assert len(energies) > 1200
     assert torch.corrcoef(torch.stack([energies, indices]))[0, 1] > 0.93
@@ -144,7 +144,7 @@ def test_the_index_of_many_critical_points_is_that_of_their_energy():
 def test_critical_points_are_critical():
     problem = RandomField(dim=10)
     (data,) = drawn(problem, 1)
-    points, energies, indices = problem.critical_points(data, 40, generator())
+    points, energies, indices = problem.find_critical_points(data, 40, generator())
     assert 15 < len(points) < 40
     gradients = problem.value_and_gradient(points, data)[1]
     assert gradients.norm(dim=-1).max() < 1e-9
@@ -158,7 +158,7 @@ def test_a_bowl_leaves_one_critical_point():
     """Fyodorov 2004: above 1 the number of critical points no longer grows exponentially."""
     problem = RandomField(dim=10, bowl=2.0)
     for data in drawn(problem, 3):
-        points, _, indices = problem.critical_points(data, 20, generator())
+        points, _, indices = problem.find_critical_points(data, 20, generator())
         assert len(points) > 10
         assert torch.pdist(points).max() < 1e-6
         assert not indices.any()
@@ -215,7 +215,7 @@ def test_solved_is_rest_in_a_minimum():
     rows = []
     for tree in trees:
         minimum = momentum(problem, tree, tree["start"], 500)
-        saddle = problem.critical_points(tree, 20, generator())[0][0]
+        saddle = problem.find_critical_points(tree, 20, generator())[0][0]
         rows.append(torch.stack([minimum, saddle, minimum + 0.01, tree["start"]]))
     x, data = torch.stack(rows), stack(trees)
     assert solved(problem, x, data).tolist() == [[True, False, False, False]] * 2

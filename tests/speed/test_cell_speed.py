@@ -13,10 +13,11 @@ from typing import ClassVar
 import pytest
 import torch
 
-from benchmarks.engine import Instances, default_dtype, draw_instance, run
+from benchmarks.engine import Instances, draw_instance, run
 from benchmarks.protocol import stream
 from optimizers.adam import Adam
 from optimizers.momentum import Momentum
+from problems.precision import default_dtype
 from problems import Card
 from problems.cliffs.cliff import Cliff
 from problems.ill_conditioning.quadratic import Quadratic
