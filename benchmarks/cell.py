@@ -7,7 +7,6 @@ tuning seeds alone decide.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -180,10 +179,8 @@ def _runs(
     for name, value in optimizer.hyperparameters.items():
         if not isinstance(value, Optimizer):
             columns[f"hp.{name}"] = by_trial(values.get(name, [_plain(value)] * shape[1]))
-    for field in dataclasses.fields(problem):  # type: ignore[arg-type]
-        columns[f"problem.{field.name}"] = by_trial(
-            [_plain(getattr(problem, field.name))] * shape[1]
-        )
+    for name, value in problem.settings.items():
+        columns[name] = by_trial([_plain(value)] * shape[1])
     return columns
 
 

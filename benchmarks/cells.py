@@ -41,7 +41,7 @@ def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) 
         "optimizer": [contender.name, described(contender.optimizer)],
         "space": {name: dataclasses.asdict(each) for name, each in contender.space.items()},
         "protocol": dataclasses.asdict(settled),
-        "sources": _sources(at, *_nested(contender.optimizer), engine_room),
+        "sources": _sources(*_nested(at), *_nested(contender.optimizer), engine_room),
         "torch": torch.__version__,
     }
     return hashlib.sha256(json.dumps(state, sort_keys=True, default=repr).encode()).hexdigest()[:24]
@@ -57,15 +57,15 @@ def described(thing: Any) -> Any:
     return thing
 
 
-def _nested(optimizer: Optimizer) -> Iterator[Any]:
-    """An optimizer and what it wraps: optimizers, or the class that was adopted."""
-    yield optimizer
-    for each in dataclasses.fields(optimizer):  # type: ignore[arg-type]
-        value = getattr(optimizer, each.name)
-        if isinstance(value, Optimizer):
-            yield from _nested(value)
-        elif isinstance(value, type):
+def _nested(thing: Problem | Optimizer) -> Iterator[Any]:
+    """A problem or an optimizer and what it wraps: others, or the class that was adopted."""
+    yield thing
+    for each in dataclasses.fields(thing):  # type: ignore[arg-type]
+        value = getattr(thing, each.name)
+        if isinstance(value, type):
             yield value
+        elif dataclasses.is_dataclass(value):
+            yield from _nested(value)  # type: ignore[arg-type]
 
 
 def _sources(*roots: Any) -> str:

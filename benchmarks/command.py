@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import listing, loading
+from problems import PROBLEMS
+from problems.modifiers import NOISES, TRANSFORMS
 from ravine import Refused, nearest
 
 # A wheel has the YAML files in this folder, a checkout beside it.
@@ -24,9 +26,9 @@ CONF = next(
     for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf")
     if (folder / "config.yaml").is_file()
 )
-REFUSED, FAILED, INTERRUPTED = 2, 3, 130
+BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
 FLAGS = ("--help", "--version", "--cfg")
-SUBCOMMANDS = ("show",)
+SUBCOMMANDS = ("show", "check")
 
 
 @dataclass
@@ -35,6 +37,9 @@ class Config:
 
     problem: Any = None
     optimizer: Any = None
+    transform: Any = None
+    noise: Any = None
+    dial: str | None = None
     rungs: Any = 1
     trials: int | None = None
     tuning_seeds: int | None = None
@@ -57,6 +62,10 @@ DESCRIPTIONS = {
     "optimizer=": "NAME, file.py:Class, … as for problem; all that are ranked where nothing is given",
     "optimizer.FIELD=": "a hyperparameter of each: a number pins it, a pair '[low,high]' is where it is searched",
     "optimizers.NAME.FIELD=": "the same for one of them",
+    "transform=": "the problem in other coordinates, or several, as in 'transform=[rotate,shift]': ",
+    "noise=": "what the optimizer sees of the gradients: ",
+    "noise.strength=": "how much of it, in units of the gradient at the start; 0 is none",
+    "dial=": "what the rungs walk along: the strength of the noise where there is one, or the problem's dial",
     "rungs=": "1: the problem's own dial value; 3: its ladder; auto: until each breaking point is found",
     "trials=": "settings tried per optimizer, the defaults among them",
     "tuning_seeds=": "instances on which settings are chosen",
@@ -75,12 +84,20 @@ DESCRIPTIONS = {
 
 def usage() -> str:
     """The help text."""
-    presets = ", ".join(sorted(each.stem for each in (CONF / "preset").glob("*.yaml")))
-    return listing.usage({**DESCRIPTIONS, "preset=": DESCRIPTIONS["preset="] + presets})
+    named = {
+        "preset=": sorted(each.stem for each in (CONF / "preset").glob("*.yaml")),
+        "transform=": TRANSFORMS,
+        "noise=": ["none", *NOISES],
+    }
+    lists = {option: DESCRIPTIONS[option] + ", ".join(names) for option, names in named.items()}
+    return listing.usage({**DESCRIPTIONS, **lists})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 2 for bad input, 3 where a cell failed, 130 for Ctrl-C."""
+    """Run a command and return its exit code.
+
+    1 where `check` finds something broken, 2 for bad input, 3 where a cell failed, 130 for Ctrl-C.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _run(words)
@@ -143,11 +160,36 @@ def _subcommand(name: str, *words: str) -> int:
     if name not in SUBCOMMANDS:
         hint = "an option is written name=value, as in +problem=cliff"
         raise Refused(f"unknown subcommand {name!r}: {nearest(name, SUBCOMMANDS)}; {hint}")
+    if name == "check":
+        return _check(words)
     if not words:
-        print(usage())
+        print(listing.atlas())
     for word in words:
-        print(listing.card(word))
+        print(listing.card(_loaded(word)))
     return 0
+
+
+def _check(words: Sequence[str]) -> int:
+    names = [word for word in words if word != "--slow"]
+    if not names:
+        raise Refused(f"check what? check NAME, or check file.py:Class {nearest('', PROBLEMS)}")
+    for word in names:
+        if word.startswith("-"):
+            raise Refused(f"unknown flag {word}: {nearest(word, ['--slow'])}")
+    problems = {name: PROBLEMS.find(name) for name in map(_loaded, names)}
+
+    from benchmarks.examination import check
+
+    found = [
+        check(name, problem, "--slow" in words, lambda line: print(line, flush=True))
+        for name, problem in problems.items()
+    ]
+    return 0 if all(found) else BROKEN
+
+
+def _loaded(word: str) -> str:
+    """The registered name that a word stands for."""
+    return loading.load(word, "problem")[0] if loading.is_specification(word) else word
 
 
 def _without_flags(words: list[str]) -> tuple[list[str], bool]:

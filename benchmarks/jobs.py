@@ -38,7 +38,7 @@ class Job:
 
     def identity(self, protocol: Protocol) -> str:
         """The same for all rungs of a job, and different for any two jobs."""
-        fields = described(self.problem) | {self.problem.card.dial: None}
+        fields = self.problem.settings | {self.problem.dial_column: None}
         contender = [self.contender.name, described(self.contender.optimizer)]
         space = {name: dataclasses.asdict(each) for name, each in self.contender.space.items()}
         settled = dataclasses.asdict(protocol.settled(self.problem))
@@ -143,9 +143,12 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
             "optimizer": job.contender.name,
             "role": job.contender.optimizer.role,
             "dial_name": at.card.dial,
+            "dial_column": at.dial_column,
             "scale": at.card.scale,
             "falling": _falls(at),
             "floor_is_minimum": at.card.floor_is_minimum,
+            "unranked": at.card.exceptions.get("ranked", ""),
+            "predicted_share": at.predicted_share(),
             "theory": _theory(job, settled.budget),
             "protocol": dataclasses.asdict(settled),
             "error": "",

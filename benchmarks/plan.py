@@ -43,9 +43,10 @@ from benchmarks.task import Setup, Task
 from benchmarks.terminal import views
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
+from problems.modifiers import NOISES
 from ravine import Refused, nearest
 
-VARYING = re.compile(r"problem|optimizer|(problem|optimizers?)\..*")
+VARYING = re.compile(r"problem|optimizer|transform|noise|(problem|optimizers?|noise)\..*")
 OF_HYDRA = re.compile(r"hydra/launcher|hydra\.launcher\..*")
 KINDS = {"int": "a whole number", "float": "a number", "str": "a word"}
 
@@ -121,7 +122,10 @@ class Plan:
         """What the jobs share, and what each of them is."""
         first = self.jobs[0]
         jobs = [
-            {"problem": each.config["problem"], "optimizer": each.setup.settings}
+            {
+                **{name: each.config[name] for name in ("problem", "transform", "noise")},
+                "optimizer": each.setup.settings,
+            }
             for each in self.jobs
         ]
         return {
@@ -176,6 +180,9 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
         axes["optimizer"] = axes.pop(
             "optimizer", [f"+optimizer={name}" for name in default_optimizers()]
         )
+        if "noise.strength" in axes and "noise" not in axes:
+            allowed = nearest("", ["none", *NOISES])
+            raise Refused(f"noise.strength is given, but no noise: {allowed}")
         axes["adopted"] = [f"adopted=[{','.join(map(_quoted, adopted))}]"]
         jobs = [
             _composed(list(overrides), loader) for overrides in itertools.product(*axes.values())
@@ -231,6 +238,8 @@ def _tell_hydra() -> None:
     for name, problem in PROBLEMS.items():
         fields = {each.name: getattr(problem, each.name) for each in dataclasses.fields(problem)}  # type: ignore[arg-type]
         store(group="problem", name=name, node={"name": name, **fields})
+    for name in ("none", *NOISES):
+        store(group="noise", name=name, node={"name": name, "strength": None})
     table = {
         name: dict.fromkeys(optimizer.hyperparameters) for name, optimizer in OPTIMIZERS.items()
     }
@@ -243,10 +252,10 @@ def _axis(override: Override, loader: ConfigLoader, names: Mapping[str, str]) ->
     """The values of one option over the sweep, each as a job gets it."""
     key, line = override.key_or_group, override.input_line
     if override.is_sweep_override() and not VARYING.fullmatch(key):
-        allowed = "problem, optimizer, and their fields"
+        allowed = "problem, optimizer, their fields, transform, noise, noise.strength"
         raise Refused(f"{line}: {key} is the same in all of a sweep (allowed to vary: {allowed})")
     options = loader.get_group_options(key) if "." not in key else []
-    if key in loading.REGISTRIES:
+    if options:
         values = [names.get(each, each) for each in _names(override)]
         for value in values:
             if value not in options:

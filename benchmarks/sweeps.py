@@ -20,6 +20,7 @@ from benchmarks.sweep_folder import SweepFolder
 from benchmarks.tables import Tables, read
 from optimizers import OPTIMIZERS, Optimizer
 from problems import PROBLEMS, Problem
+from problems.modifiers import Wrapper
 from ravine import Refused, nearest
 
 if TYPE_CHECKING:
@@ -164,7 +165,10 @@ def _named(given: AnyProblem) -> tuple[str, Problem]:
         raise Refused(
             f"{given!r} is no problem: give a registered name, a class, or an object of such a class"
         )
+    innermost = given
+    while isinstance(innermost, Wrapper):
+        innermost = innermost.inner
     for name, prototype in PROBLEMS.items():
-        if type(prototype) is type(given):
+        if type(prototype) is type(innermost):
             return name, given
-    return type(given).__name__, given
+    return type(innermost).__name__, given

@@ -26,7 +26,9 @@ RUNS = (
     "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final", "steps", "cost", "steps_to_target",
     "cost_to_target", "losses", "gradients", "hvps", "hessians", "diverged_at", "seconds",
 )  # fmt: skip
-SETTINGS = ("hp.", "problem.")
+OF_PROBLEMS = ("problem.", "transform", "noise")
+SETTINGS = ("hp.", *OF_PROBLEMS)
+AT_END = "end."  # a problem's own columns
 CELL = ("problem", "dial", "optimizer", "cell")
 INTEGERS = (
     "trial",
@@ -102,7 +104,7 @@ class Tables:
                         {**_of(runs, CELL), "status": "error", **_of(runs, ("error", "traceback"))}
                     )
                 else:
-                    rows.extend(_summarized(runs, choose(runs) | robust))
+                    rows.extend(_summarized(runs, choose(runs) | robust, self._info(runs)))
         return pandas.DataFrame(rows)
 
     @cached_property
@@ -121,7 +123,8 @@ class Tables:
                     fractions=FRONTIER,
                 )
                 predicted = [info["theory"].get(f"{share:.3g}") for share in points["budget"]]
-                found.append(points.assign(theory=predicted, job=info["job"]))
+                settings = {name: ladder[name].iloc[0] for name in _of_problem(ladder, info)}
+                found.append(points.assign(theory=predicted, job=info["job"], **settings))
         return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame()
 
     def _ladders(self, runs: pandas.DataFrame) -> Iterable[tuple[Any, pandas.DataFrame]]:
@@ -150,7 +153,9 @@ def read(
     return Tables({key: store.read(key) for key in keys}, problems or {})
 
 
-def _summarized(runs: pandas.DataFrame, choices: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _summarized(
+    runs: pandas.DataFrame, choices: Mapping[str, int], info: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     """A row for each choice among the trials of one cell."""
     reporting = runs[runs["role"] == "reporting"]
     sobol = reporting[reporting["search"] == "sobol"].groupby("trial")["status"]
@@ -181,6 +186,7 @@ def _summarized(runs: pandas.DataFrame, choices: Mapping[str, int]) -> Iterator[
             "solving_volume_low": low if len(solving) else None,
             "solving_volume_high": high if len(solving) else None,
             "edge": bool(chosen["edge"].iloc[0]),
+            "predicted_share": info["predicted_share"],
             "seconds": chosen["seconds"].iloc[0],
             "status": "solved" if solved >= half else "diverged" if diverged >= half else "missed",
             **{
@@ -188,7 +194,14 @@ def _summarized(runs: pandas.DataFrame, choices: Mapping[str, int]) -> Iterator[
                 for name in map(str, chosen)
                 if name == "u" or name.startswith(SETTINGS)
             },
+            **{name: chosen[name].median() for name in map(str, chosen) if name.startswith(AT_END)},
         }
+
+
+def _of_problem(runs: pandas.DataFrame, info: Mapping[str, Any]) -> list[str]:
+    """The columns that say which problem it is, the dial aside."""
+    names = [name for name in map(str, runs) if name.startswith(OF_PROBLEMS)]
+    return [name for name in names if name != info["dial_column"]]
 
 
 def _sobol(runs: pandas.DataFrame) -> int:

@@ -23,7 +23,8 @@ from benchmarks.progress import Progress
 from benchmarks.protocol import Protocol
 from benchmarks.sweep_folder import SweepFolder
 from problems import PROBLEMS, Problem
-from ravine import Refused, require
+from problems.modifiers import noisy, transformed
+from ravine import Refused, nearest, require
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,17 @@ class Setup:
         settings = _settings(config)
         given = {field: value for field, value in settings.items() if field != "name"}
         found = contender(settings["name"], given)
-        job = Job(config["problem"]["name"], _problem(**config["problem"]), found)
-        dial = job.problem.card.dial
-        if protocol.rungs != 1 and job.problem.dial != PROBLEMS.find(job.name).dial:
+        name = config["problem"]["name"]
+        problem = _modified(_problem(**config["problem"]), config, config["noise"])
+        usual = _modified(
+            PROBLEMS.find(name), config, config["noise"] and {**config["noise"], "strength": None}
+        )
+        if protocol.rungs != 1 and problem.dial != usual.dial:
+            dial = problem.dial_column.replace("problem", name)
             raise Refused(
-                f"{job.name}.{dial} is {job.problem.dial:g}, but rungs={protocol.rungs} sets it: "
-                f"give one of the two"
+                f"{dial} is {problem.dial:g}, but rungs={protocol.rungs} sets it: give one of the two"
             )
+        job = Job(name, problem, found)
         return cls(job, protocol, settings, Store(Path(config["cells"])), config["threads"])
 
     @property
@@ -80,6 +85,32 @@ def _problem(name: str, **given: Any) -> Problem:
         raise
     except (TypeError, ValueError) as error:  # in a problem that someone else has written
         raise Refused(f"problem {name} does not accept {values}: {error}") from error
+
+
+def _modified(
+    problem: Problem, config: Mapping[str, Any], noise: Mapping[str, Any] | None
+) -> Problem:
+    """The problem after the transforms and behind the noise that the configuration names."""
+    given = config["transform"]
+    if isinstance(given, Mapping):
+        raise Refused(
+            f"transform is {dict(given)!r}, but must be a name, or a list as in [rotate,shift]"
+        )
+    names = [] if given is None else [given] if isinstance(given, str) else given
+    problem = transformed(problem, [str(each) for each in names if each != "none"])
+    dials = {problem.card.dial: "problem"}
+    if noise is not None and noise["name"] != "none":
+        strength = noise["strength"]
+        if strength is not None:
+            strength = typed("noise", "strength", strength, 0.0)
+        problem = noisy(problem, noise["name"], strength)
+        dials["noise.strength"] = "noise"
+    dial = config["dial"]
+    if dial is None:
+        return problem
+    if dial not in dials:
+        raise Refused(f"unknown dial {dial!r}: {nearest(str(dial), dials)}")
+    return dataclasses.replace(problem, walks=dials[dial]) if len(dials) > 1 else problem  # type: ignore[type-var]
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pandas
 
 from benchmarks.choices import costs
 from benchmarks.intervals import order_statistics
-from benchmarks.tables import Tables
+from benchmarks.tables import AT_END, OF_PROBLEMS, Tables
 
 TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
 
@@ -61,15 +61,15 @@ def views(tables: Tables) -> Iterator[View]:
 
 def _variant_fields(runs: pandas.DataFrame, tables: Tables) -> list[str]:
     """The fields of problems in which runs differ, the dials aside."""
-    dials = {f"problem.{cell.info['dial_name']}" for cell in tables.cells.values()}
-    return [name for name in map(str, runs) if name.startswith("problem.") and name not in dials]
+    dials = {cell.info["dial_column"] for cell in tables.cells.values()}
+    return [name for name in map(str, runs) if name.startswith(OF_PROBLEMS) and name not in dials]
 
 
 def _title(runs: pandas.DataFrame, info: Mapping[str, Any]) -> str:
     dials = sorted(runs["dial"].unique())
     span = f"{dials[0]:g}" if len(dials) == 1 else f"{dials[0]:g} to {dials[-1]:g}"
-    dial = f"problem.{info['dial_name']}"
-    fields = [name for name in map(str, runs) if name.startswith("problem.") and name != dial]
+    dial = info["dial_column"]
+    fields = [name for name in map(str, runs) if name.startswith(OF_PROBLEMS) and name != dial]
     said = [
         f"{name.removeprefix('problem.')} {_plain(runs[name].iloc[0])}"
         for name in fields
@@ -108,9 +108,11 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
             "gap": tuned["gap_final"],
             "solving_volume": tuned["solving_volume"],
             "diverged": (searched["status"] == "diverged").mean() if len(searched) else math.nan,
+            "at_end": {name.removeprefix(AT_END).replace("_", " "): tuned[name]
+                       for name in map(str, of_tuned) if name.startswith(AT_END) and of_tuned[name].notna().any()},
         })  # fmt: skip
     rows.sort(key=lambda row: (-row["tuned"], np.median(row["cost"]), row["gap"]))
-    ranks = _ranks([row["cost"] for row in rows])
+    ranks = [""] * len(rows) if info["unranked"] else _ranks([row["cost"] for row in rows])
     count, level = info["protocol"]["seeds"], order_statistics(info["protocol"]["seeds"])[1]
     table = pandas.DataFrame([{
         "": f"{rank} {row['optimizer']}".strip(),
@@ -120,15 +122,23 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
         "final gap": f"{row['gap']:.1e}" if math.isfinite(row["gap"]) else "–",
         "trials that solve": _percent(row["solving_volume"]),
         "runs that diverge": _percent(row["diverged"]),
+        **{name: f"{value:.3g}" for name, value in row["at_end"].items()},
     } for rank, row in zip(ranks, rows, strict=True)])  # fmt: skip
     remarks = []
     if any(rank.endswith("=") for rank in ranks):
         remarks.append(
             f"= is not told apart from the first of its rank (sign test on paired runs, {TIE:.0%})."
         )
-    if not any(ranks):
+    if info["unranked"]:
+        remarks.append(f"Not ranked: {info['unranked']}")
+    elif not any(ranks):
         remarks.append(f"No ranks: {count} instances are too few to tell optimizers apart.")
-    return View(_title(runs, info), table, remarks)
+    if info["predicted_share"] is not None:
+        share = info["predicted_share"]
+        remarks.append(
+            f"Predicted for all: {_percent(share)} solved, {share * count:.3g} of {count}."
+        )
+    return View(_title(runs, info), table.fillna("–"), remarks)
 
 
 def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> View:

@@ -13,10 +13,12 @@ import optimizers.adam
 from benchmarks.command import Config
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
+from problems.modifiers import NOISES, TRANSFORMS
 
 OPTIONS = {each.name for each in dataclasses.fields(Config)} - {"adopted"}
 HYPERPARAMETER = "must be a number, or a pair [low, high]"
-SAME = "is the same in all of a sweep (allowed to vary: problem, optimizer, and their fields)"
+VARYING = "problem, optimizer, their fields, transform, noise, noise.strength"
+SAME = f"is the same in all of a sweep (allowed to vary: {VARYING})"
 LAUNCHING = "of Hydra's own options few can be given (allowed: hydra/launcher, hydra.launcher.*)"
 UNREADABLE = "cannot be read (allowed: name=value, name=value,value, 'name=[low,high]'; quotes around odd characters)"
 OPTIMIZER = "is no class derived from torch.optim.Optimizer or optimizers.Optimizer"
@@ -123,16 +125,39 @@ OUT = {
     "cells=file": "cells=file: file is a file, but must be a folder",
 }
 WORD = {
-    "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: show); an option is written name=value, as in +problem=cliff",
-    "show sdg": "unknown problem or optimizer 'sdg': did you mean sgd? (allowed: {both})",
+    "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, show); an option is written name=value, as in +problem=cliff",
+    "show sdg": "unknown problem, optimizer, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
+    "show nobody.py:Mine": "no file nobody.py for nobody.py:Mine: did you mean mine.py? (allowed: fails.py, mine.py, other.py)",
+    "check": "check what? check NAME, or check file.py:Class (allowed: {problems})",
+    "check clif": "unknown problem 'clif': did you mean cliff? (allowed: {problems})",
+    "check cliff --fast": "unknown flag --fast: did you mean --slow? (allowed: --slow)",
     "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --version)",
+}  # fmt: skip
+MODIFIER = {
+    "noise=gausian": "unknown noise 'gausian': did you mean gaussian? (allowed: {noises})",
+    "noise.strength=1": "noise.strength is given, but no noise: (allowed: {noises})",
+    "noise=gaussian noise.strenght=1": "unknown option noise.strenght: did you mean strength? (allowed: strength)",
+    "noise=gaussian noise.strength=much": "noise.strength is 'much', but must be a number (default: 0.0)",
+    "noise=gaussian noise.strength=-1": "noise.strength is -1.0, but must be a number, at least 0",
+    "noise=delayed noise.strength=0.5": "noise.strength is 0.5, but must be a whole number of steps",
+    "noise=sign_compressed noise.strength=2": "noise.strength is 2.0, but must be a number, at least 0, at most 1",
+    "noise=gaussian noise.strength=2 rungs=3": "noise.strength is 2, but rungs=3 sets it: give one of the two",
+    "noise=[gaussian,delayed]": "noise=[gaussian,delayed]: several names are written noise=a,b or 'noise=glob(*)'",
+    "transform=rotat": "unknown transform 'rotat': did you mean rotate? (allowed: {transforms})",
+    "transform=[rotate,shft]": "unknown transform 'shft': did you mean shift? (allowed: {transforms})",
+    "transform={rotate:1}": "transform is {'rotate': 1}, but must be a name, or a list as in [rotate,shift]",
+    "dial=strength": "unknown dial 'strength': (allowed: condition)",
+    "noise=gaussian dial=strength": "unknown dial 'strength': did you mean noise.strength? (allowed: condition, noise.strength)",
 }  # fmt: skip
 SMALL = "+problem=quadratic problem.dim=2 "
 CASES = {
     **PROBLEM,
     **WORD,
     **{SMALL + given: answer for given, answer in OF_OPTIMIZER.items()},
-    **{SMALL + "optimizer=sgd " + given: answer for given, answer in {**OPTION, **OUT}.items()},
+    **{
+        SMALL + "optimizer=sgd " + given: answer
+        for given, answer in {**OPTION, **MODIFIER, **OUT}.items()
+    },
 }
 
 
@@ -166,7 +191,8 @@ def contents(folder):
 def test_the_answer_is_one_line(given, answer, folder, ravine):
     before = contents(folder)
     names = {
-        "problems": PROBLEMS, "optimizers": OPTIMIZERS, "options": OPTIONS, "both": [*PROBLEMS, *OPTIMIZERS],
+        "problems": PROBLEMS, "optimizers": OPTIMIZERS, "options": OPTIONS, "noises": [*NOISES, "none"], "transforms": TRANSFORMS,
+        "all": [*PROBLEMS, *OPTIMIZERS, *NOISES, *TRANSFORMS],
         "devices": ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"],
     }  # fmt: skip
     expected = answer

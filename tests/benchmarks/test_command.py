@@ -279,6 +279,8 @@ def test_a_manifest(ravine, files):
                 "spectrum": "loguniform",
                 "rotated": True,
             },
+            "transform": None,
+            "noise": None,
             "optimizer": {"name": "sgd", "lr": 0.1},
         }
     ]

@@ -1,0 +1,350 @@
+"""The same problem seen through noise: the optimizer is misled, the truth stays what it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import torch
+
+from problems.modifiers.wrapper import Wrapper
+from problems.problem import Card, Problem, Tree
+from ravine import Refused, Registry, require
+
+TARGET = 1e-2  # the least relative gap that is asked for where gradients are inexact
+VISIBLE = 1e-3  # of the gradient at the start: an error above this is noise
+
+
+class Noise:
+    """What is wrong with a gradient. Subclasses are frozen dataclasses.
+
+    strength: how much; 0 is none at all. It is in units of the problem: lengths are those of the gradient at
+        the start, so that 1 is noise as long as the signal there.
+    ladder, scale: three rungs of strength, and how to interpolate between them.
+    """
+
+    strength: float
+    ladder: tuple[float, float, float] = (0.01, 0.3, 10.0)
+    scale: Literal["log", "linear"] = "log"
+    highest: float = math.inf
+    remembers: bool = False  # whether `seen` has a memory
+
+    def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        """What is added to the gradient at each step (dim,), in units of its root mean square at the start."""
+        while True:
+            yield torch.zeros(dim)
+
+    def seen(
+        self, gradient: torch.Tensor, unit: torch.Tensor, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What is left of a gradient (*runs, dim), and what to remember; `unit` (*runs, 1) as above."""
+        return gradient, memory
+
+
+NOISES: Registry[Noise] = Registry("noise", package="problems.modifiers")
+
+
+@NOISES.register("gaussian")
+@dataclass(frozen=True)
+class Gaussian(Noise):
+    """Independent normal numbers are added at each step: what a large minibatch does."""
+
+    strength: float = 0.3
+
+    def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        while True:
+            yield self.strength * torch.randn(dim, generator=generator)
+
+
+@NOISES.register("heavy_tailed")
+@dataclass(frozen=True)
+class HeavyTailed(Noise):
+    """Symmetric stable numbers (α = 1.5) are added: of mean 0 and infinite variance, now and then huge.
+
+    Simsekli, Sagun & Gürbüzbalaban 2019, arXiv:1901.06053; drawn as Chambers, Mallows & Stuck 1976 do.
+    """
+
+    strength: float = 0.3
+
+    def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        tail = 1.5
+        while True:
+            angle = math.pi * (torch.rand(dim, generator=generator) - 0.5)
+            waiting = -(1 - torch.rand(dim, generator=generator)).log()
+            stable = (tail * angle).sin() / angle.cos() ** (1 / tail)
+            stable = stable * (((1 - tail) * angle).cos() / waiting) ** ((1 - tail) / tail)
+            yield self.strength * stable
+
+
+@NOISES.register("correlated")
+@dataclass(frozen=True)
+class Correlated(Noise):
+    """Normal numbers with a correlation of 0.9 from step to step are added: what unshuffled data do.
+
+    The mean of many steps has the variance of 19 times fewer independent ones, (1 + ρ)/(1 − ρ).
+    """
+
+    strength: float = 0.3
+
+    def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        kept = 0.9
+        error = torch.randn(dim, generator=generator)
+        while True:
+            yield self.strength * error
+            fresh = torch.randn(dim, generator=generator)
+            error = kept * error + math.sqrt(1 - kept**2) * fresh
+
+
+@NOISES.register("biased")
+@dataclass(frozen=True)
+class Biased(Noise):
+    """The same vector, drawn by the seed, is added at each step: averaging does not help.
+
+    Where the Hessian is H, descent ends at x* − H⁻¹ b, at ½ bᵀH⁻¹b above the minimum.
+    """
+
+    strength: float = 0.1
+    ladder = (1e-3, 0.03, 1.0)
+
+    def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        direction = torch.randn(dim, generator=generator)
+        bias = self.strength * math.sqrt(dim) * direction / direction.norm()
+        while True:
+            yield bias
+
+
+@NOISES.register("delayed")
+@dataclass(frozen=True)
+class Delayed(Noise):
+    """The gradient is that of `strength` steps ago: what workers do that do not wait for each other.
+
+    Gradient descent on a curvature λ is stable for lr λ < 2 sin(π/(4 strength + 2)).
+    """
+
+    strength: float = 4.0
+    ladder = (1.0, 8.0, 64.0)
+    remembers = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.strength, float) and not self.strength.is_integer():
+            raise Refused(
+                f"noise.strength is {self.strength!r}, but must be a whole number of steps"
+            )
+
+    def seen(
+        self, gradient: torch.Tensor, unit: torch.Tensor, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        steps = round(self.strength)
+        if memory is None:  # before the first gradient has come, all that there is
+            memory = gradient.unsqueeze(-2).expand(*gradient.shape[:-1], steps, gradient.shape[-1])
+        queue = torch.cat([memory, gradient.unsqueeze(-2)], -2)
+        return queue[..., 0, :], queue[..., 1:, :]
+
+
+@NOISES.register("quantised")
+@dataclass(frozen=True)
+class Quantised(Noise):
+    """Each component is rounded to a multiple of `strength`: what is smaller than half of it is not seen."""
+
+    strength: float = 0.3
+
+    def seen(
+        self, gradient: torch.Tensor, unit: torch.Tensor, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        step = self.strength * unit
+        return step * (gradient / step).round(), memory
+
+
+@NOISES.register("sign_compressed")
+@dataclass(frozen=True)
+class SignCompressed(Noise):
+    """The share `strength` of the gradient is replaced by its signs times their mean size |g|₁/dim.
+
+    Bernstein et al. 2018, arXiv:1802.04434; Karimireddy et al. 2019, arXiv:1901.09847.
+    """
+
+    strength: float = 1.0
+    ladder = (0.0, 0.5, 1.0)
+    scale = "linear"
+    highest = 1.0
+
+    def seen(
+        self, gradient: torch.Tensor, unit: torch.Tensor, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        signs = gradient.abs().mean(-1, keepdim=True) * gradient.sign()
+        return (1 - self.strength) * gradient + self.strength * signs, memory
+
+
+@dataclass(frozen=True)
+class Noisy(Wrapper):
+    """A problem whose gradients the optimizer sees through noise; it is scored on the exact loss.
+
+    walks: what the ladder walks along, the strength of the noise or the dial of `inner`.
+
+    What is asked for is a relative gap of 0.01, or of more where `inner` asks for more: at a constant
+    learning rate noise leaves a gap that no budget closes.
+    """
+
+    noise: Noise
+    walks: Literal["noise", "problem"] = "noise"
+
+    def __post_init__(self) -> None:
+        noise = self.noise
+        require("noise", "strength", noise.strength, low=0, high=noise.highest)
+        if noise.remembers and self.inner.has_own("seen"):
+            raise Refused(
+                f"noise={self.name} cannot be added to a problem with corrupted gradients of its own"
+            )
+
+    @property
+    def name(self) -> str:
+        """The registered name of the noise."""
+        return next(name for name, each in NOISES.items() if type(each) is type(self.noise))
+
+    @property
+    def card(self) -> Card:  # type: ignore[override]
+        inner, noise = self.inner.card, self.noise
+        stated = replace(inner, target=max(inner.target, TARGET), theory={})
+        if self.walks == "problem":
+            return stated
+        return replace(
+            stated,
+            dial="noise.strength",
+            scale=noise.scale,
+            ladder=noise.ladder,
+            signature="error of the gradients seen over 64 steps at the start, relative to the gradient there",
+            threshold=VISIBLE,
+        )
+
+    @property
+    def dial(self) -> float:
+        return self.noise.strength if self.walks == "noise" else self.inner.dial
+
+    @property
+    def dial_column(self) -> str:
+        return "noise.strength" if self.walks == "noise" else self.inner.dial_column
+
+    @property
+    def has_whole_dial(self) -> bool:
+        return self.noise.remembers if self.walks == "noise" else self.inner.has_whole_dial
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.inner.settings | {"noise": self.name, "noise.strength": self.noise.strength}
+
+    def at_dial(self, value: float) -> Self:
+        if self.walks == "problem":
+            return super().at_dial(value)
+        rung = round(value) if self.noise.remembers else value
+        return replace(self, noise=replace(self.noise, strength=float(rung)))  # type: ignore[type-var]
+
+    def control(self) -> Self:
+        """The problem without noise."""
+        return replace(self, noise=replace(self.noise, strength=0.0))  # type: ignore[type-var]
+
+    def has_own(self, method: str) -> bool:
+        return method in ("seen", "draws") or super().has_own(method)
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        data = super().instance(generator)
+        start = data["start"]
+        value, gradient = self.inner.value_and_gradient(start, data["inner"])
+        slope = gradient.norm() / math.sqrt(len(start))
+        if slope == 0:  # a plateau: the mean slope down to the floor stands in
+            slope = (value - self.inner.floor(data["inner"])) / start.norm()
+        return {**data, "unit": slope}
+
+    def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree] | None:
+        inner = self.inner.draws(data["inner"], generator)
+        if self.noise.strength == 0:
+            return None if inner is None else ({"inner": draw} for draw in inner)
+        return self._draws(data, generator, inner)
+
+    def _draws(
+        self, data: Tree, generator: torch.Generator, inner: Iterator[Tree] | None
+    ) -> Iterator[Tree]:
+        for error in self.noise.errors(len(data["start"]), generator):
+            draw: Tree = {"noise": {"error": data["unit"] * error, "unit": data["unit"][None]}}
+            yield draw if inner is None else {**draw, "inner": next(inner)}
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.inner.value_and_gradient(x, data["inner"])
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        return self.inner.hvp(x, data["inner"], vector)
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return self.inner.hessian(x, data["inner"])
+
+    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
+        """Errors e make a tilted plane, e·(x − start), so that values and gradients agree."""
+        own, inner = data["inner"], draw.get("inner")
+        known = inner is None
+        loss = self.inner.loss(x, own) if known else self.inner.sampled_loss(x, own, inner)
+        return loss + _tilt(x, data, draw)
+
+    def sampled_value_and_gradient(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        value, gradient = self.inner.sampled_value_and_gradient(x, data["inner"], _inner(draw))
+        if draw is None or "noise" not in draw:
+            return value, gradient
+        return value + _tilt(x, data, draw), gradient + draw["noise"]["error"]
+
+    def sampled_hvp(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
+    ) -> torch.Tensor:
+        return self.inner.sampled_hvp(x, data["inner"], _inner(draw), vector)
+
+    def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
+        return self.inner.sampled_hessian(x, data["inner"], _inner(draw))
+
+    def seen(
+        self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        inner = _inner(draw)
+        if inner is not None:
+            gradient, memory = self.inner.seen(gradient, data["inner"], inner, memory)
+        if "noise" not in draw:
+            return gradient, memory
+        return self.noise.seen(gradient, draw["noise"]["unit"], memory)
+
+    def solved(
+        self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
+    ) -> torch.Tensor:
+        if self.inner.has_own("solved"):
+            return self.inner.solved(x, gap, gradient, data["inner"])
+        return gap <= self.card.target
+
+    def signature(self, data: Tree) -> float:
+        if self.walks == "problem":
+            return super().signature(data)
+        start = data["start"]
+        exact = self.inner.value_and_gradient(start, data["inner"])[1]
+        stream, memory, squares = self.draws(data, torch.Generator().manual_seed(0)), None, []
+        if stream is None or self.noise.strength == 0:
+            return 0.0
+        for _ in range(64):  # as if the gradient had changed its sign once: a delay shows
+            draw = next(stream)
+            sign = 1.0 if len(squares) % 2 else -1.0
+            noisy = sign * exact + draw["noise"]["error"]
+            noisy, memory = self.seen(noisy, data, draw, memory)
+            squares.append((noisy - sign * exact).square().mean())
+        return float(torch.stack(squares).mean().sqrt() / data["unit"])
+
+
+def noisy(problem: Problem, name: str, strength: float | None = None) -> Noisy:
+    """A problem seen through a registered noise, of its default strength where none is given."""
+    noise = NOISES.find(name)
+    return Noisy(problem, noise if strength is None else replace(noise, strength=strength))  # type: ignore[type-var]
+
+
+def _inner(draw: Tree | None) -> Tree | None:
+    return None if draw is None else draw.get("inner")
+
+
+def _tilt(x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor | float:
+    noise = draw.get("noise")
+    return 0.0 if noise is None else (noise["error"] * (x - data["start"])).sum(-1)

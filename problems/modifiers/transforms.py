@@ -1,0 +1,221 @@
+"""The same landscape in other coordinates: its truth goes with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from problems.geometry import random_rotation
+from problems.modifiers.wrapper import Wrapper
+from problems.problem import Card, Problem, Tree
+from ravine import Refused, Registry
+
+ROTATED_UP_TO = 2000  # dimensions: a rotation is a dense matrix
+
+
+class Transform:
+    """An invertible map y = A x − s from the optimizer's coordinates x to the problem's y.
+
+    Subclasses are frozen dataclasses. `data` is what `draw` drew, stacked as a problem's data are; vectors
+    have shape (*runs, dim).
+    """
+
+    orthogonal: bool = True  # A⁻¹ = Aᵀ: lengths and curvatures stay what they are
+
+    def draw(self, dim: int, generator: torch.Generator) -> Tree:
+        """What one seed draws."""
+        raise NotImplementedError
+
+    def linear(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        """A v."""
+        return vector
+
+    def inverse(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        """A⁻¹ v."""
+        return vector
+
+    def transposed(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Aᵀ v."""
+        return self.inverse(vector, data) if self.orthogonal else self.linear(vector, data)
+
+    def inverse_transposed(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        """A⁻ᵀ v."""
+        return self.linear(vector, data) if self.orthogonal else self.inverse(vector, data)
+
+    def offset(self, data: Tree) -> torch.Tensor | float:
+        """s."""
+        return 0.0
+
+
+TRANSFORMS: Registry[Transform] = Registry("transform", package="problems.modifiers")
+
+
+@TRANSFORMS.register("rotate")
+@dataclass(frozen=True)
+class Rotate(Transform):
+    """Turns the landscape by a random rotation: what is special about the axes is lost."""
+
+    def draw(self, dim: int, generator: torch.Generator) -> Tree:
+        if dim > ROTATED_UP_TO:
+            raise Refused(
+                f"transform=rotate needs a matrix of {dim} × {dim} numbers here, and takes at most "
+                f"{ROTATED_UP_TO} dimensions"
+            )
+        return {"rotation": random_rotation(dim, generator)}
+
+    def linear(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        return torch.einsum("...ij,...j->...i", data["rotation"], vector)
+
+    def inverse(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        return torch.einsum("...i,...ij->...j", vector, data["rotation"])
+
+
+@TRANSFORMS.register("shift")
+@dataclass(frozen=True)
+class Shift(Transform):
+    """Moves the landscape by a Gaussian vector of unit variance: what is special about the origin is lost."""
+
+    def draw(self, dim: int, generator: torch.Generator) -> Tree:
+        return {"offset": torch.randn(dim, generator=generator)}
+
+    def offset(self, data: Tree) -> torch.Tensor:
+        return data["offset"]
+
+
+@TRANSFORMS.register("scale")
+@dataclass(frozen=True)
+class Scale(Transform):
+    """Stretches the axes by factors from 1/10 to 10, in random order: as badly chosen units would."""
+
+    orthogonal = False
+
+    def draw(self, dim: int, generator: torch.Generator) -> Tree:
+        order = torch.randperm(dim, generator=generator)
+        return {"factors": torch.logspace(-1, 1, dim)[order]}
+
+    def linear(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        return data["factors"] * vector
+
+    def inverse(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        return vector / data["factors"]
+
+
+@TRANSFORMS.register("permute")
+@dataclass(frozen=True)
+class Permute(Transform):
+    """Puts the axes into random order: what is special about the first ones is lost."""
+
+    def draw(self, dim: int, generator: torch.Generator) -> Tree:
+        order = torch.randperm(dim, generator=generator)
+        return {"order": order, "back": order.argsort()}
+
+    def linear(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        return _taken(vector, data["order"])
+
+    def inverse(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        return _taken(vector, data["back"])
+
+
+@dataclass(frozen=True)
+class Transformed(Wrapper):
+    """f(A x − s): a problem seen in the coordinates of a transform.
+
+    Minimum, critical points with their index, solution set and signature are carried along. The distance to
+    the solutions is too, unless the transform changes lengths: then it is unknown.
+    """
+
+    transform: Transform
+
+    @property
+    def card(self) -> Card:  # type: ignore[override]
+        """What `inner` states; of its theory, what does not depend on the units of the axes."""
+        stated = self.inner.card
+        theory = {
+            name: lambda problem, budget, predicts=predicts: predicts(problem.inner, budget)
+            for name, predicts in stated.theory.items()
+            if self.transform.orthogonal
+        }
+        return replace(stated, theory=theory)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        inner = self.inner.settings
+        name = type(self.transform).__name__.lower()
+        before = inner.get("transform")
+        return inner | {"transform": name if before is None else f"{before}+{name}"}
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        inner = self.inner.instance(generator)
+        transform = self.transform.draw(len(inner["start"]), generator)
+        data = {"inner": inner, "transform": transform}
+        return {"start": self.outside(inner["start"], data), **data}
+
+    def inside(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        transform = data["transform"]
+        return self.transform.linear(x, transform) - self.transform.offset(transform)
+
+    def outside(self, y: torch.Tensor, data: Tree) -> torch.Tensor:
+        transform = data["transform"]
+        return self.transform.inverse(y + self.transform.offset(transform), transform)
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.sampled_value_and_gradient(x, data, None)
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        return self.sampled_hvp(x, data, None, vector)
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return self.sampled_hessian(x, data, None)
+
+    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
+        return self.inner.sampled_loss(self.inside(x, data), data["inner"], draw)
+
+    def sampled_value_and_gradient(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.inside(x, data)
+        value, gradient = self.inner.sampled_value_and_gradient(y, data["inner"], draw)
+        return value, self.transform.transposed(gradient, data["transform"])
+
+    def sampled_hvp(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
+    ) -> torch.Tensor:
+        along = self.transform.linear(vector, data["transform"])
+        product = self.inner.sampled_hvp(self.inside(x, data), data["inner"], draw, along)
+        return self.transform.transposed(product, data["transform"])
+
+    def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
+        hessian = self.inner.sampled_hessian(self.inside(x, data), data["inner"], draw)
+        rows = self.transform.transposed(hessian.movedim(-2, 0), data["transform"])  # H A
+        return self.transform.transposed(rows.transpose(0, -1), data["transform"]).movedim(0, -1)
+
+    def seen(
+        self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What is corrupted are the gradients in the problem's own coordinates."""
+        transform = data["transform"]
+        inner = self.transform.inverse_transposed(gradient, transform)
+        inner, memory = self.inner.seen(inner, data["inner"], draw, memory)
+        return self.transform.transposed(inner, transform), memory
+
+    def solved(
+        self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
+    ) -> torch.Tensor:
+        if gradient is not None:
+            gradient = self.transform.inverse_transposed(gradient, data["transform"])
+        return self.inner.solved(self.inside(x, data), gap, gradient, data["inner"])
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        return super().distance(x, data) if self.transform.orthogonal else None
+
+
+def transformed(problem: Problem, names: list[str]) -> Problem:
+    """A problem after these transforms of its landscape, the first one first."""
+    for name in names:
+        problem = Transformed(problem, TRANSFORMS.find(name))
+    return problem
+
+
+def _taken(vector: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    return vector.gather(-1, order.expand(vector.shape))
