@@ -175,17 +175,19 @@ def run(
 
         judged = gap
         if oracle.noisy:
-            summed.append(gap + (summed[-1] if summed else 0.0))
+            # Above the ceiling a gap is divergence, and in a sum it would swallow all that comes after.
+            summed.append(gap.double().clamp(max=CEILING) + (summed[-1] if summed else 0.0))
             judged = _trailing_mean(summed)
         inside = problem.solved(x, judged, _of_living(oracle, ends), data)
         if inside_before or inside.any():
             inside_before = True
-            entry_cost = torch.where(
-                inside,
-                torch.minimum(entry_cost, torch.as_tensor(spent).to(entry_cost)),
-                float("inf"),
-            )
-            entry_step = torch.where(inside, entry_step.clamp(max=step_index), float("inf"))
+            outside = ends.alive & ~inside  # a run that has ended keeps its entry
+            entering = ends.alive & inside
+            now_spent = torch.as_tensor(spent).to(entry_cost)
+            entry_cost = torch.where(entering, torch.minimum(entry_cost, now_spent), entry_cost)
+            entry_cost = entry_cost.masked_fill(outside, float("inf"))
+            entry_step = torch.where(entering, entry_step.clamp(max=step_index), entry_step)
+            entry_step = entry_step.masked_fill(outside, float("inf"))
             if not oracle.noisy:
                 ends.end(entry_step <= step_index + 1 - HOLD, solved=1.0, **now)
 

@@ -56,6 +56,45 @@ def test_a_run_is_solved_after_ten_steps_inside_the_target_and_costs_what_the_en
     assert (numbers["gap_final"] <= 1e-4).all()
 
 
+class Resting(Bowl):
+    """A bowl that is solved where the gradient is small, whatever the gap is."""
+
+    def solved(self, x, gap, gradient, data):
+        if gradient is None:
+            return torch.zeros_like(gap, dtype=torch.bool)
+        return gradient.norm(dim=-1) < 1e-2
+
+
+def test_a_run_that_has_ended_keeps_the_cost_of_its_entry():
+    """Where a problem judges by the gradient, too, which is infinite for runs that have ended."""
+    status, numbers, _ = outcome(SGD(), Resting(), trials=2, lr=[0.9, 0.3])
+    assert status == [["solved"] * 2] * 2
+    assert numbers["cost_to_target"].isfinite().all()
+    assert (numbers["cost_to_target"] == numbers["steps"] - 9).all()
+    assert (numbers["cost_to_target"][:, 0] < numbers["cost_to_target"][:, 1]).all()
+
+
+def test_one_huge_gap_does_not_hide_those_that_follow():
+    """It is the mean of the last steps that counts: a sum must not lose them beside 1e24."""
+    status, numbers, _ = outcome(Jumping(), NoisyBowl(noise=1e-9), budget=100)
+    assert status == [["missed"]] * 2
+    assert ((numbers["gap_final"] - 1).abs() < 0.01).all()
+
+
+@dataclass(frozen=True)
+class Jumping(Optimizer):
+    """Jumps far away once, and back to the start."""
+
+    def init(self, x):
+        return (0,)
+
+    def update(self, oracle, state):
+        (index,) = state
+        away = torch.full_like(oracle.x, 2.0**40)
+        step = away if index == 2 else -away if index == 3 else torch.zeros_like(away)
+        return step, (index + 1,)
+
+
 def test_a_run_that_leaves_the_target_again_is_not_solved_then():
     in_and_out = (1.0, -1e3, 0.0)
     status, numbers, _ = outcome(Scripted(shares=(in_and_out,)), budget=30)

@@ -1,0 +1,1 @@
+"""8.2.7 Poor correspondence between local and global structure"""

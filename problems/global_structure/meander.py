@@ -1,0 +1,242 @@
+"""A valley that winds: the minimum is near, and the way there is long."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import torch
+
+from problems.claims import Claim, about
+from problems.descent import descent
+from problems.portrait import Plane
+from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.registry import register
+from ravine import require
+
+SLOPE = 0.01  # of the valley's floor, along it
+STEP = 1.8  # rate of the descents that claims speak of
+
+
+def breaking_point_of_descent(problem: Any, budget: float) -> float:
+    """The length that gradient descent covers: a rate above 2 leaves a wall of curvature 1."""
+    return 2 * SLOPE * budget
+
+
+@register("meander")
+@dataclass(frozen=True)
+class Meander(Problem):
+    """A valley of constant slope wound into a spiral: as steep as ever, and a long way round.
+
+    f(x) = s (√(1 + r² + τ²r⁴/4) − 1) + ½ u²/(1 + τ²r²), s = 0.01, r = |x − m|,
+    u the second coordinate of x − m turned back by the angle τ√(1 + r²) + constant.
+
+    The plane is twisted, each circle turned in itself by an angle that grows with its radius, and
+    the straight valley u = 0 becomes a spiral of two arms. Away from m the valley's floor falls by
+    s for each unit of its length, however long it is, and its walls have curvature 1: a long valley
+    is not steeper, flatter or worse conditioned than a short one. But downhill is along the floor,
+    and the runtime is the length of the trajectory. The straight way to m, across the walls, is
+    √(length/2) times shorter.
+
+    Around each circle f changes only with u², and is level where u or its turn is 0; there it
+    grows with r. So m is the only critical point.
+
+    length: of the floor, from the start to m. Up to 500 the walls hold: their pull inwards, at most ½,
+        is more than that of the bowl, s r.
+    twist: τ; the arms are π/τ apart. 0 is the straight valley of the same length and slope.
+
+    Deep Learning, section 8.2.7: much of the runtime of training is due to the length of the
+    trajectory needed to arrive at the solution.
+    """
+
+    length: float = 30.0
+    twist: float = 1.0
+
+    card = Card(
+        dial="length",
+        scale="log",
+        ladder=(1.0, 30.0, 100.0),
+        target=0.01,
+        budget=1000,
+        reference=("momentum", {"lr": 0.5, "momentum": 0.95}),
+        control={"twist": 0.0},
+        signature="length of the valley over the distance of its ends",
+        threshold=2.0,
+        truth="One critical point, the minimum 0 at m, whose curvatures are s and 1 + s. Gradient "
+        "descent takes length/(lr s) steps, straight valley or not.",
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.7",
+        theory={"sgd": breaking_point_of_descent},
+    )
+
+    def __post_init__(self) -> None:
+        require("meander", "length", self.length, low=0, high=500, open_low=True)
+        require("meander", "twist", self.twist, low=0, high=1)
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        minimizer = torch.randn(2, generator=generator)
+        phase = 2 * math.pi * torch.rand((), generator=generator)
+        radius = torch.tensor(self.radius())
+        return {
+            "start": minimizer + self.on_floor(radius, phase),
+            "minimizer": minimizer,
+            "phase": phase,
+        }
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        y = x - data["minimizer"]
+        square = y.square().sum(-1)
+        angle = self._angle(square, data["phase"])
+        across = y[..., 1] * angle.cos() - y[..., 0] * angle.sin()
+        return SLOPE * (self._stretched(square) - 1) + 0.5 * across.square() * self._width(square)
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        y = x - data["minimizer"]
+        square = y.square().sum(-1)
+        angle = self._angle(square, data["phase"])
+        cosine, sine = angle.cos(), angle.sin()
+        along = y[..., 0] * cosine + y[..., 1] * sine
+        across = y[..., 1] * cosine - y[..., 0] * sine
+        height, width = self._stretched(square), self._width(square)
+        tilted = across * width
+        value = SLOPE * (height - 1) + 0.5 * across * tilted
+        # Of f as a function of |y|², of the angle, and of y at a fixed angle.
+        turn = self.twist / (1 + square).sqrt()
+        outward = SLOPE * (1 + self.twist**2 * square / 2) / height
+        outward = outward - tilted * along * turn - (self.twist * tilted).square()
+        sideways = torch.stack([-sine, cosine], -1)
+        return value, outward.unsqueeze(-1) * y + tilted.unsqueeze(-1) * sideways
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return torch.zeros(())
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return (x - data["minimizer"]).norm(dim=-1)
+
+    def minimizers(self, data: Tree) -> torch.Tensor:
+        return data["minimizer"][None]
+
+    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
+        return (CriticalPoint(data["minimizer"], 0.0, index=0),)
+
+    def signature(self, data: Tree) -> float:
+        return self.length / self.distance(data["start"], data).item()
+
+    def length_to(self, radius: float) -> float:
+        """Length of the floor from m to this radius: ∫ √(1 + τ²r⁴/(1 + r²)) dr, by Simpson's rule."""
+        r = torch.linspace(0, radius, 2001, dtype=torch.float64)
+        pace = (1 + self.twist**2 * r**4 / (1 + r**2)).sqrt()
+        thirds = pace[0] + 4 * pace[1::2].sum() + 2 * pace[2:-1:2].sum() + pace[-1]
+        return (thirds * radius / 6000).item()
+
+    def radius(self) -> float:
+        """The radius at which the floor is `length` long, by Newton's method from without."""
+        radius = self.length
+        for _ in range(20):
+            pace = math.sqrt(1 + self.twist**2 * radius**4 / (1 + radius**2))
+            radius -= (self.length_to(radius) - self.length) / pace
+        return radius
+
+    def on_floor(self, radius: torch.Tensor, phase: torch.Tensor) -> torch.Tensor:
+        """The point of the floor at this radius, from m: (*radii, 2)."""
+        angle = self._angle(radius.square(), phase)
+        return radius.unsqueeze(-1) * torch.stack([angle.cos(), angle.sin()], -1)
+
+    def _angle(self, square: torch.Tensor, phase: torch.Tensor) -> torch.Tensor:
+        return self.twist * (1 + square).sqrt() + phase
+
+    def _stretched(self, square: torch.Tensor) -> torch.Tensor:
+        """√(1 + r² + τ²r⁴/4), which far out grows as fast as the length."""
+        return (1 + square + (self.twist * square).square() / 4).sqrt()
+
+    def _width(self, square: torch.Tensor) -> torch.Tensor:
+        """1/(1 + τ²r²): what the twist makes steeper, as much flatter."""
+        return 1 / (1 + self.twist**2 * square)
+
+    @Claim(
+        "length of descent's path, over the length of the floor, 15",
+        stated=1.0,
+        within=about(1.0, rel=0.02),
+        source="derived",
+    )
+    def path_length(self) -> float:
+        """It runs a little inside the floor, where gravity and the wall balance: sin 2v = 2 s r."""
+        problem = replace(self, length=15.0)
+        data = problem.example()
+        path = islice(descent(problem, data, data["start"], STEP), round(20 / (STEP * SLOPE)))
+        return torch.stack(list(path)).diff(dim=0).norm(dim=-1).sum().item() / 15
+
+    @Claim(
+        "steps of descent to the target, over 0.99 length/(lr s), at length 15",
+        stated=1.0,
+        within=about(1.0, rel=0.05),
+        source="derived",
+    )
+    def steps_per_length(self) -> float:
+        """The gap is s times the length left, but near m, where the floor is level."""
+        (steps,) = self._steps_to_target(15.0)
+        return steps * STEP * SLOPE / ((1 - self.card.target) * 15)
+
+    @Claim(
+        "steps of descent in the spiral, over those in the straight valley of the same length",
+        stated=1.0,
+        within=about(1.0, rel=0.05),
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.7",
+        slow=True,
+    )
+    def spiral_over_straight(self) -> float:
+        (spiral,) = self._steps_to_target(self.length)
+        (straight,) = replace(self, twist=0.0)._steps_to_target(self.length)
+        return spiral / straight
+
+    @Claim(
+        "steps grow with this power of the length, from 10 to 100",
+        stated=1.0,
+        within=about(1.0, abs=0.05),
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.7",
+        slow=True,
+    )
+    def power_of_length(self) -> float:
+        shorter, longer = self._steps_to_target(10.0, 100.0)
+        return math.log10(longer / shorter)
+
+    @Claim(
+        "largest curvature on the floor, over the smallest largest one, wherever one stands",
+        stated="at most 4/3",
+        within=(1.0, 4 / 3 + 2 * SLOPE),
+        source="derived",
+    )
+    def steepness(self) -> float:
+        """(1 + r²/(1 + r²) r²)/(1 + r²) is 1 at 0 and far out, and ¾ at r = 1; gravity adds up to s."""
+        data = self.example()
+        radii = torch.linspace(0, self.radius(), 200)
+        points = data["minimizer"] + self.on_floor(radii, data["phase"])
+        largest = torch.linalg.eigvalsh(self.hessian(points, data))[:, -1]
+        return (largest.max() / largest.min()).item()
+
+    def _steps_to_target(self, *lengths: float) -> list[int]:
+        """How many steps descent takes to the target from where the floor is so long."""
+        data = self.example()
+        radii = [replace(self, length=length).radius() for length in lengths]
+        start = data["minimizer"] + self.on_floor(torch.tensor(radii), data["phase"])
+        enough = round(1.1 * max(lengths) / (STEP * SLOPE))
+        points = torch.stack(list(islice(descent(self, data, start, STEP), enough)))
+        heights = self.loss(points, data)
+        return [round(each) for each in (heights > self.card.target * heights[0]).sum(0).tolist()]
+
+    def portrait(self) -> Plane:
+        data = self.example()
+        reach = 1.1 * self.radius()
+        low, high = (data["minimizer"] - reach).tolist(), (data["minimizer"] + reach).tolist()
+        return Plane(
+            caption="The minimum in the middle is near, and the way down leads round it: descent "
+            "is half way when momentum has arrived.",
+            window=((low[0], high[0]), (low[1], high[1])),
+            paths=(
+                ("sgd", {"lr": 1.0}),
+                ("momentum", {"lr": 0.5, "momentum": 0.95}),
+                ("adam", {"lr": 0.1}),
+            ),
+            steps=1500,
+        )

@@ -1,0 +1,334 @@
+"""A small convolutional network on handwritten digits, whose gradient norm rises while it learns."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from problems.claims import Claim
+from problems.portrait import Curves
+from problems.problem import Card, Cell, Problem, Tree
+from problems.registry import register
+from ravine import require
+
+IMAGES, TRAINING, PROBE, CLASSES = 1797, 1400, 128, 10
+QUICK = {"lr": 0.1, "momentum": 0.9, "batch": 64, "steps": 300}  # a training of a second
+AT_ONCE = 32  # minibatches whose gradients are compared
+
+
+@functools.lru_cache(maxsize=1)
+def _digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """The images (1797, 64), with values from 0 to 1, and what they show."""
+    from sklearn.datasets import load_digits
+
+    digits: Any = load_digits()
+    return torch.tensor(digits.data / 16, dtype=torch.float64), torch.tensor(digits.target)
+
+
+def _single(tree: Tree) -> Tree:
+    """The same in float32: gradients of networks need no more."""
+    return {
+        name: _single(leaf)
+        if isinstance(leaf, dict)
+        else (leaf.float() if leaf.is_floating_point() else leaf)
+        for name, leaf in tree.items()
+    }
+
+
+def _stacked(trees: list[Tree]) -> Tree:
+    return {
+        name: _stacked([tree[name] for tree in trees])
+        if isinstance(leaf, dict)
+        else torch.stack([tree[name] for tree in trees])
+        for name, leaf in trees[0].items()
+    }
+
+
+@functools.lru_cache(maxsize=8)
+def _learning(problem: DigitsCnn, lr: float, epochs: int, seeds: int) -> dict[str, torch.Tensor]:
+    """Plain SGD on some seeds at once, epoch by epoch, each (epochs, seeds).
+
+    minibatch, square: the mean norm and squared norm of the gradients that it saw in the epoch; full:
+    the norm over all training images at its end; accuracy: on unseen images, then.
+    """
+    data = _single(_stacked([problem.example(seed) for seed in range(seeds)]))
+    whole = {"images": data["images"], "labels": data["labels"]}
+    trees = [{name: leaf[seed] for name, leaf in whole.items()} for seed in range(seeds)]
+    streams = [
+        problem.draws(tree, torch.Generator().manual_seed(seed)) for seed, tree in enumerate(trees)
+    ]
+    x, rows = data["start"], []
+    for _ in range(epochs):
+        norms = []
+        for _ in range(TRAINING // problem.batch):
+            draw = _stacked([next(stream) for stream in streams])
+            gradient = problem.sampled_value_and_gradient(x, data, draw)[1]
+            norms.append(gradient.norm(dim=-1))
+            x = x - lr * gradient
+        seen = torch.stack(norms)
+        full = problem.sampled_value_and_gradient(x, data, whole)[1].norm(dim=-1)
+        rows.append([seen.mean(0), seen.square().mean(0), full, problem.accuracy(x, data)])
+    columns = (torch.stack(column).double() for column in zip(*rows, strict=True))
+    return dict(zip(("minibatch", "square", "full", "accuracy"), columns, strict=True))
+
+
+@register("digits_cnn")
+@dataclass(frozen=True)
+class DigitsCnn(Problem):
+    """A network with two convolutions, trained with minibatches on digits some of whose labels are wrong.
+
+    conv 3×3 – ReLU – max-pool 2 – conv 3×3 – ReLU – linear, cross entropy; x holds the weights and
+    biases of the three layers. A digit is an image of 8 × 8. Each label is replaced, with
+    probability `noise`, by one drawn from all ten.
+
+    The norm of a minibatch's gradient rises while the network learns, which has been taken as a sign
+    that it is not near a critical point. It is the noise that rises: the gradient of all training images
+    falls, and its square is soon a thirtieth of the minibatches'. Wrong labels are what an image that the network
+    has learned still pulls with; on clean ones the norm decays after a few epochs.
+
+    The loss is that of a fixed probe, the first 128 of 1400 training images, wrong labels included;
+    minibatches run through all of them. The other 397 images, with true labels, are for the column
+    `accuracy`.
+
+    noise: the share of labels that are drawn anew.
+    batch: how many images a minibatch has.
+    channels: of the first convolution; the second has twice as many. The stated figures are those of 16.
+
+    Deep Learning, section 8.2.1 and figure 8.1. Digits: Alpaydin & Kaynak 1998, as in scikit-learn.
+    """
+
+    noise: float = 0.3
+    batch: int = 8
+    channels: int = 8
+
+    card = Card(
+        dial="noise",
+        scale="linear",
+        ladder=(0.0, 0.3, 0.5),
+        target=0.7,
+        budget=200,
+        reference=("sgd", {"lr": 0.2}),
+        control={"noise": 0.0},
+        signature="mean norm of a minibatch's gradient after a quick training, over that at the start",
+        threshold=1.0,
+        truth="The minimum is unknown. The floor is a level, the entropy of a label given its image: "
+        "the least mean loss on images never seen.",
+        source="Goodfellow, Bengio & Courville 2016, figure 8.1",
+        exceptions={
+            "ranked": "what it shows is the noise of gradients, and the budget ends with the first epoch",
+            "smooth": "ReLU and max-pooling have kinks",
+        },
+        floor_is_minimum=False,
+        cell=Cell(trials=5, tuning_seeds=2, seeds=3, dtype="float32"),
+    )
+
+    def __post_init__(self) -> None:
+        require("digits_cnn", "noise", self.noise, low=0, high=0.9)
+        require("digits_cnn", "batch", self.batch, low=1, high=TRAINING, whole=True)
+        require("digits_cnn", "channels", self.channels, low=1, whole=True)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        few, many = self.channels, 2 * self.channels
+        return (few, 1, 3, 3), (few,), (many, few, 3, 3), (many,), (CLASSES, 16 * many), (CLASSES,)
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        """Another split, and weights and biases uniform up to one over the root of the inputs, torch's default."""
+        order = torch.randperm(IMAGES, generator=generator)
+        images, labels = (each[order] for each in _digits())
+        images = images.to(torch.get_default_dtype())
+        anew = torch.rand(TRAINING, generator=generator) < self.noise
+        others = torch.randint(CLASSES, (TRAINING,), generator=generator)
+        start = []
+        for weights, biases in zip(self.shapes[::2], self.shapes[1::2], strict=True):
+            bound = 1 / math.sqrt(math.prod(weights[1:]))
+            for shape in (weights, biases):
+                start.append(bound * (2 * torch.rand(math.prod(shape), generator=generator) - 1))
+        return {
+            "start": torch.cat(start),
+            "images": images[:TRAINING],
+            "labels": torch.where(anew, others, labels[:TRAINING]),
+            "unseen": {"images": images[TRAINING:], "labels": labels[TRAINING:]},
+        }
+
+    def logits(self, x: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """The outputs (*runs, count, 10) for images (…, count, 64): runs are groups of one convolution."""
+        runs = torch.broadcast_shapes(x.shape[:-1], images.shape[:-2])
+        count, each = images.shape[-2], math.prod(runs)
+        parts = x.expand(*runs, -1).split([math.prod(shape) for shape in self.shapes], -1)
+        first, shift, second, lift, last, rise = (
+            part.reshape(each * shape[0], *shape[1:])
+            for part, shape in zip(parts, self.shapes, strict=True)
+        )
+        functional = torch.nn.functional
+        planes = images.expand(*runs, count, 64).reshape(each, count, 8, 8).transpose(0, 1)
+        planes = functional.conv2d(planes, first, shift, padding=1, groups=each)
+        planes = functional.max_pool2d(planes, 2).relu()
+        planes = functional.conv2d(planes, second, lift, padding=1, groups=each).relu()
+        features = planes.reshape(count, each, -1).transpose(0, 1)
+        weights = last.reshape(each, CLASSES, -1).mT
+        return (features @ weights + rise.reshape(each, 1, CLASSES)).reshape(*runs, count, CLASSES)
+
+    def cross_entropy(self, x: torch.Tensor, draw: Tree) -> torch.Tensor:
+        """−ln softmax at the labels, on the mean over the images."""
+        logits = self.logits(x, draw["images"]).log_softmax(-1)
+        labels = draw["labels"].expand(logits.shape[:-1])
+        return -logits.gather(-1, labels[..., None])[..., 0].mean(-1)
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        probe = {"images": data["images"][..., :PROBE, :], "labels": data["labels"][..., :PROBE]}
+        return self.cross_entropy(x, probe)
+
+    def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
+        """Minibatches, epoch by epoch in another order; what is left of one is not used."""
+        while True:
+            order = torch.randperm(TRAINING, generator=generator)
+            for chosen in order[: TRAINING - TRAINING % self.batch].split(self.batch):
+                yield {"images": data["images"][chosen], "labels": data["labels"][chosen]}
+
+    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
+        return self.cross_entropy(x, draw)
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        """Not the minimum: the entropy of a label that is right with probability 1 − 0.9 noise."""
+        shares = torch.tensor([1 - 0.9 * self.noise, *9 * [self.noise / 10]])
+        return torch.special.entr(shares).sum().to(data["start"].dtype)
+
+    def accuracy(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """The share of the unseen images that are recognized: (*runs)."""
+        found = self.logits(x, data["unseen"]["images"]).argmax(-1)
+        return (found == data["unseen"]["labels"]).to(x.dtype).mean(-1)
+
+    def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
+        return {"accuracy": self.accuracy(x, data)}
+
+    def signature(self, data: Tree) -> float:
+        """By heavy ball with larger minibatches, which interpolates clean digits within a second."""
+        data = _single(data)
+        *_, (_, end) = self._quick_training(data)
+        before, after = (self._norms(x, data)[0] for x in (data["start"], end))
+        return after / before
+
+    def _quick_training(self, data: Tree) -> Iterator[tuple[int, torch.Tensor]]:
+        x, velocity = data["start"], torch.zeros_like(data["start"])
+        draws = replace(self, batch=QUICK["batch"]).draws(data, torch.Generator().manual_seed(0))
+        for step in range(QUICK["steps"]):
+            yield step, x
+            gradient = self.sampled_value_and_gradient(x, data, next(draws))[1]
+            velocity = QUICK["momentum"] * velocity + gradient
+            x = x - QUICK["lr"] * velocity
+        yield QUICK["steps"], x
+
+    def _norms(self, x: torch.Tensor, data: Tree) -> tuple[float, float]:
+        """The mean norm of some minibatches' gradients, and the norm of all training images'."""
+        stream = self.draws(data, torch.Generator().manual_seed(1))
+        draw = _stacked([next(stream) for _ in range(AT_ONCE)])
+        each = self.sampled_value_and_gradient(x.expand(AT_ONCE, -1), data, draw)[1]
+        full = self.sampled_value_and_gradient(x, data, data)[1]
+        return each.norm(dim=-1).mean().item(), full.norm().item()
+
+    def _figure(self) -> dict[str, torch.Tensor]:
+        """Three seeds of 40 epochs of the network of 16 channels: lr 0.05, batch 8, 30 % of the labels."""
+        return _learning(replace(self, noise=0.3, batch=8, channels=16), 0.05, 40, 3)
+
+    @Claim(
+        "the mean norm of a minibatch's gradient in epoch 40 over that in the first, mean of three seeds",
+        stated="2.3 to 4.1",
+        within=(2.3, 4.1),
+        source="Goodfellow, Bengio & Courville 2016, figure 8.1",
+        slow=True,
+    )
+    def minibatch_growth(self) -> float:
+        norms = self._figure()["minibatch"]
+        return (norms[-1] / norms[0]).mean().item()
+
+    @Claim(
+        "the accuracy on unseen images in the best epoch of the same runs, the least of three seeds",
+        stated="above 0.93",
+        within=(0.93, 1.0),
+        source="Goodfellow, Bengio & Courville 2016, figure 8.1: training goes well all the same",
+        slow=True,
+    )
+    def accuracy_of_figure(self) -> float:
+        """In the best, as in the book's figure: later ones learn the wrong labels by heart."""
+        return self._figure()["accuracy"].max(0).values.min().item()
+
+    @Claim(
+        "the full gradient's norm at the ends of epochs 6 to 30, over that at the end of the first",
+        stated="below 1",
+        within=(0.0, 0.9),
+        source="measured: it falls while the minibatches' rises",
+        slow=True,
+    )
+    def full_growth(self) -> float:
+        """Root mean squares over three seeds: one epoch's end is as much above or below as the figure."""
+        full = self._figure()["full"].square()
+        return (full[5:30].mean() / full[0].mean()).sqrt().item()
+
+    @Claim(
+        "the full gradient's share of the mean squared norm of a minibatch's, in epochs 6 to 30",
+        stated="below 0.05",
+        within=(0.0, 0.05),
+        source="measured: the rise is noise",
+        slow=True,
+    )
+    def full_share(self) -> float:
+        found = self._figure()
+        return (found["full"][5:30].square().mean() / found["square"][5:30].mean()).item()
+
+    @Claim(
+        "on clean digits, the mean norm of a minibatch's gradient in epoch 20 over that in the first",
+        stated="below 0.5",
+        within=(0.0, 0.5),
+        source="measured: without wrong labels the figure is not reproduced",
+        slow=True,
+    )
+    def minibatch_growth_on_clean_digits(self) -> float:
+        norms = _learning(replace(self, noise=0.0, batch=8, channels=16), 0.05, 20, 1)["minibatch"]
+        return (norms[-1] / norms[0]).item()
+
+    @Claim(
+        "the growth of the first figure with 40 % of the labels, batch 4 and lr 0.01, in 45 epochs, one seed",
+        stated="2.3 to 4.1",
+        within=(2.3, 4.1),
+        source="Goodfellow, Bengio & Courville 2016, figure 8.1",
+        slow=True,
+    )
+    def minibatch_growth_with_more_noise(self) -> float:
+        norms = _learning(replace(self, noise=0.4, batch=4, channels=16), 0.01, 45, 1)["minibatch"]
+        return (norms[-1] / norms[0]).item()
+
+    def portrait(self) -> Curves:
+        lines = {}
+        for noise, labels in (
+            (self.noise, f"{self.noise:.0%} of labels drawn anew"),
+            (0.0, "clean"),
+        ):
+            problem = replace(self, noise=noise)
+            data = _single(problem.example())
+            steps, norms = zip(
+                *(
+                    (step, problem._norms(x, data))
+                    for step, x in itertools.islice(problem._quick_training(data), 0, 181, 45)
+                ),
+                strict=True,
+            )
+            at = torch.tensor(steps)
+            for name, column in zip(
+                ("minibatch", "all images"), zip(*norms, strict=True), strict=True
+            ):
+                lines[f"{name}, {labels}"] = (at, torch.tensor(column))
+        return Curves(
+            caption="With wrong labels the norm of a minibatch's gradient rises while the network learns; that of "
+            "all images falls, and on clean digits both do.",
+            x_label="step",
+            y_label="norm of the gradient",
+            lines=lines,
+            y_scale="log",
+        )

@@ -1,0 +1,360 @@
+"""A valley that narrows on the way down, until noise and curvature hold descent where the gradient is strong."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from problems.claims import Claim, about
+from problems.portrait import Curves
+from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.registry import register
+from ravine import require
+
+WIDTH = 0.02  # of the start around the valley's floor, where the walls' curvature is 1
+RESOLVED = (
+    20.0  # the narrowing up to which float64 tells the curvature along from 0 beside that across
+)
+
+
+def _breaking_point_of_descent(problem: NarrowingValley, budget: float) -> float:
+    """The narrowing from which on gradient descent's best constant rate misses the target in the mean field.
+
+    The mean over the last tenth of `budget` steps, for 48 rates from 1e-3 to 2, to 0.05. A rate η
+    leaves (1 − η/X)^2t of the height along the valley and is held where e^(k x) = 2/η: to get far
+    enough it must not be below ln(1/target) X/2B, and at that rate it gets as far as ln(2/η)/k. So
+    the breaking point grows like the logarithm of the budget.
+    """
+    steps = max(int(budget), 1)
+    last = max(20, steps // 10)
+    lr = torch.logspace(-3, math.log10(2), 48, dtype=torch.float64)
+    narrowing = 0.05 * torch.arange(400, dtype=torch.float64)[:, None]
+    total = torch.zeros(len(narrowing), len(lr), dtype=torch.float64)
+    places = problem.mean_field(narrowing / problem.length, lr)
+    for x, stiffness, square in itertools.islice(places, max(steps - last, 0), steps):
+        total += (problem.length - x).square() / (2 * problem.length)
+        total += stiffness * problem.walls * square / 2
+    solved = (total / last <= problem.card.target * problem.length / 2).any(-1)
+    return narrowing[solved].max().item() if solved.any() else 0.0
+
+
+@register("narrowing_valley")
+@dataclass(frozen=True)
+class NarrowingValley(Problem):
+    """A valley whose walls close in exponentially on the way to the minimum, under noise.
+
+    f(x, y) = (x − X)²/2X + ½ e^(k x) |y|², from x = 0; the gradient that is seen has σ N(0, I) added
+    in y, and the origin is shifted by the seed.
+
+    The valley falls with slope 1 − x/X. Noise keeps y off the floor, so that the walls push back with
+    ½ k e^(k x) |y|²; at a constant rate η this is nothing until their curvature comes near 2/η, and
+    then as much as it takes. There, at x = ln(2/η)/k, descent stays for ever, with a strong gradient
+    g. On the way gᵀg hardly changes while gᵀHg grows a hundredfold, until ½η² gᵀHg = η gᵀg: the
+    book's test of ill-conditioning. Half the rate gets only ln 2/k farther, so what cures this is a
+    rate that decays exponentially, or curvature. Newton's step must be damped: the valley's bend
+    makes the Hessian indefinite wherever k² e^(k x) |y|² > 2/X.
+
+    narrowing: k X, the logarithm of how much stiffer the walls are at the minimum.
+    walls: how many directions y has; dim is one more.
+    length: X.
+    noise: σ.
+
+    Deep Learning, section 8.2.1. Descent held where the curvature is 2/η: Cohen et al. 2021,
+    arXiv:2103.00065; Damian, Nichani & Lee 2022, arXiv:2209.15594.
+    """
+
+    narrowing: float = 6.0
+    walls: int = 4
+    length: float = 50.0
+    noise: float = 0.3
+
+    card = Card(
+        dial="narrowing",
+        scale="linear",
+        ladder=(0.0, 6.0, 50.0),
+        target=0.05,
+        budget=1000,
+        reference=("saddle_free_newton", {"lr": 0.5, "damping": 0.1}),
+        control={"narrowing": 0.0},
+        signature="growth of gᵀHg while gᵀg keeps at least half of what it was, along noisy descent",
+        threshold=10.0,
+        truth="One critical point, the minimum 0 at x = X, y = 0, where the curvature along is 1/X "
+        "and that across e^narrowing. A constant rate η gets no farther than ln(2/η)/k.",
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.1; Cohen et al. 2021",
+        theory={"sgd": _breaking_point_of_descent},
+    )
+
+    def __post_init__(self) -> None:
+        require("narrowing_valley", "narrowing", self.narrowing, low=0, high=100)
+        require("narrowing_valley", "walls", self.walls, low=1, whole=True)
+        require("narrowing_valley", "length", self.length, low=0, open_low=True)
+        require("narrowing_valley", "noise", self.noise, low=0)
+
+    @property
+    def rate(self) -> float:
+        """k, by which the logarithm of the walls' curvature grows along the valley."""
+        return self.narrowing / self.length
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        origin, beside = torch.randn(2, 1 + self.walls, generator=generator)
+        beside[0], along = 0, torch.zeros_like(origin)
+        along[0] = self.length
+        return {"start": origin + WIDTH * beside, "minimizer": origin + along}
+
+    def stiffness(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """The walls' curvature, (*runs): 1 at the start, e^narrowing at the minimum."""
+        return (self.narrowing + self.rate * (x - data["minimizer"])[..., 0]).exp()
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        error = x - data["minimizer"]
+        across = error[..., 1:].square().sum(-1)
+        return error[..., 0].square() / (2 * self.length) + self.stiffness(x, data) * across / 2
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        error, stiffness = x - data["minimizer"], self.stiffness(x, data)
+        along, across = error[..., 0], error[..., 1:]
+        wall = stiffness * across.square().sum(-1) / 2
+        slope = along / self.length
+        gradient = torch.cat(
+            [(slope + self.rate * wall)[..., None], stiffness[..., None] * across], -1
+        )
+        return slope * along / 2 + wall, gradient
+
+    def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
+        """The push on each coordinate, none of it along the valley."""
+        while True:
+            push = torch.randn(1 + self.walls, generator=generator)
+            push[0] = 0
+            yield {"push": self.noise * push}
+
+    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
+        return self.loss(x, data) + (draw["push"] * (x - data["minimizer"])).sum(-1)
+
+    def sampled_value_and_gradient(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        value, gradient = self.value_and_gradient(x, data)
+        if draw is None:
+            return value, gradient
+        return value + (draw["push"] * (x - data["minimizer"])).sum(-1), gradient + draw["push"]
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return torch.zeros(())
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return (x - data["minimizer"]).norm(dim=-1)
+
+    def minimizers(self, data: Tree) -> torch.Tensor:
+        return data["minimizer"][None]
+
+    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
+        """The minimum, where its curvatures can be told from 0."""
+        if self.narrowing > RESOLVED:
+            return ()
+        return (CriticalPoint(data["minimizer"], 0.0, index=0),)
+
+    def signature(self, data: Tree) -> float:
+        """At the rate 0.05: means over 16 runs and 20 steps, against those of the first 20."""
+        points = itertools.islice(self.noisy_descent(data, 0.05), 0, 1000, 4)
+        squares = self.squares(torch.stack(list(points)), data).mean(1)
+        gradients, curved = squares.unflatten(0, (-1, 5)).mean(1).unbind(-1)
+        strong = gradients >= gradients[0] / 2
+        return (curved[strong].max() / curved[0]).item()
+
+    # What is known of descent here.
+
+    def noisy_descent(
+        self, data: Tree, lr: float | torch.Tensor, runs: int = 16, seed: int = 0
+    ) -> Iterator[torch.Tensor]:
+        """The points (…, runs, dim) of gradient descent on what is seen; `lr` is a number or (…, 1, 1)."""
+        generator = torch.Generator().manual_seed(seed)
+        lr = torch.as_tensor(lr)
+        x = data["start"].expand(*lr.shape[:-2], runs, -1)
+        while True:
+            yield x
+            push = self.noise * torch.randn(runs, 1 + self.walls, generator=generator)
+            push[:, 0] = 0
+            x = x - lr * (self.value_and_gradient(x, data)[1] + push)
+
+    def squares(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """gᵀg and gᵀHg of the exact loss, (*runs, 2)."""
+        gradient = self.value_and_gradient(x, data)[1]
+        curved = gradient * self.hvp(x, data, gradient)
+        return torch.stack([gradient.square().sum(-1), curved.sum(-1)], -1)
+
+    def mean_field(
+        self, rate: torch.Tensor, lr: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """How far x has come, h = e^(k x) there and the mean square s of each y, were x the same in all runs.
+
+        s ← (1 − η h)² s + η² σ² and x ← x + η (1 − x/X − ½ k h m s), for k = `rate` and η = `lr`.
+        """
+        x = torch.zeros_like(rate * lr)
+        square = torch.full_like(x, WIDTH**2)
+        while True:
+            stiffness = (rate * x).exp()
+            yield x, stiffness, square
+            pushed = rate / 2 * stiffness * self.walls * square
+            square = (1 - lr * stiffness).square() * square + (lr * self.noise) ** 2
+            x = x + lr * (1 - x / self.length - pushed)
+
+    def _steep(self) -> NarrowingValley:
+        """The valley of the figures stated: k = 1 and 20 walls."""
+        return replace(self, narrowing=self.length, walls=20)
+
+    def _growth(self) -> list[float]:
+        """By how much gᵀg and gᵀHg grow while the walls' curvature goes from 1 to 25, at η = 0.01."""
+        problem = self._steep()
+        data = problem.example()
+        points = list(itertools.islice(problem.noisy_descent(data, 0.01, 64), 345))
+        early, late = (
+            problem.squares(torch.stack(part), data).mean((0, 1))
+            for part in (points[:10], points[-20:])
+        )
+        return (late / early).tolist()
+
+    def _parked(self, lr: float) -> tuple[NarrowingValley, Tree, torch.Tensor]:
+        """The valley, its data and the points (400, 16, dim) where descent at this rate has come to stay."""
+        problem = self._steep()
+        data = problem.example()
+        settled = int(8 / lr)  # it takes ln(2/η) of x, at a speed of η
+        points = itertools.islice(problem.noisy_descent(data, lr), settled, settled + 400)
+        return problem, data, torch.stack(list(points))
+
+    @Claim(
+        "gᵀg changes by this factor while the walls' curvature grows 25-fold",
+        stated=1.13,
+        within=(0.5, 1.3),
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.1: it does not shrink significantly",
+    )
+    def gradient_growth(self) -> float:
+        """From 1 to (1 − x/X)² + 25 m η σ²/(2 − 25η) = 0.876 + 0.257."""
+        return self._growth()[0]
+
+    @Claim(
+        "gᵀHg grows by this factor on the same way",
+        stated=400.0,
+        within=(100.0, 1000.0),
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.1: by more than an order of magnitude",
+    )
+    def curvature_growth(self) -> float:
+        return self._growth()[1]
+
+    @Claim(
+        "the walls' curvature where descent is parked, over (2 − k m η σ²/2(1 − x/X))/η, at η = 0.01",
+        stated=1.0,
+        within=about(1.0, rel=0.05),
+        source="derived; the edge of stability of Cohen et al. 2021",
+    )
+    def parked_curvature(self) -> float:
+        """Balance along: 1 − x/X = ½ k h m s, with the mean square s = η σ²/(h (2 − η h)) of each y.
+
+        The mean field is 1 % off where η h is so near 2 and the tails of |y|² are heavy; so is the figure.
+        """
+        problem, data, x = self._parked(0.01)
+        along = 1 + (x - data["minimizer"])[..., 0].mean().item() / problem.length
+        back = problem.rate * problem.walls * 0.01 * problem.noise**2 / (2 * (1 - along))
+        return problem.stiffness(x, data).mean().item() / ((2 - back) / 0.01)
+
+    @Claim(
+        "half the rate is parked farther by this much, times k",
+        stated=math.log(2),
+        within=about(math.log(2), abs=0.05),  # the parked curvatures' 5 %
+        source="derived: ln(2/η)/k",
+    )
+    def gain_by_half_the_rate(self) -> float:
+        whole, half = (
+            (problem.rate * x[..., 0]).mean().item()
+            for problem, _, x in (self._parked(0.01), self._parked(0.005))
+        )
+        return half - whole
+
+    @Claim(
+        "the book's ratio ½η gᵀHg/gᵀg where descent is parked",
+        stated="1.00 to 1.16",
+        within=(1.0, 1.16),
+        source="Goodfellow, Bengio & Courville 2016, section 8.2.1: at 1 a step no longer descends",
+    )
+    def book_ratio(self) -> float:
+        problem, data, x = self._parked(0.01)
+        gradients, curved = problem.squares(x[::10], data).mean((0, 1)).tolist()
+        return 0.01 / 2 * curved / gradients
+
+    @Claim(
+        "the loss where descent is parked, at η = 0.01, of 25 at the start",
+        stated=20.885,
+        within=about(20.885, rel=0.01),
+        source="derived",
+    )
+    def parked_loss(self) -> float:
+        """½ X (1 − x/X)² + (1 − x/X)/k at x = ln(2/η)/k = 5.29: the walls hold as much as the balance asks."""
+        problem, data, x = self._parked(0.01)
+        return problem.loss(x, data).mean().item()
+
+    @Claim(
+        "without narrowing descent ends at the noise's floor, over m η σ²/2(2 − η)",
+        stated=1.0,
+        within=about(1.0, rel=0.05),  # five standard errors: 2000 independent χ² of 20 each
+        source="derived: the stationary variance of each y",
+        slow=True,
+    )
+    def floor_of_control(self) -> float:
+        problem = replace(self._steep(), narrowing=0.0)
+        data = problem.example()
+        points = itertools.islice(problem.noisy_descent(data, 0.01), 30000, 45000, 20)
+        floor = problem.walls * 0.01 * problem.noise**2 / (2 * (2 - 0.01))
+        return problem.loss(torch.stack(list(points)), data).mean().item() / floor
+
+    @Claim(
+        "the narrowing at which the best constant rate misses the target, over that of the mean field",
+        stated=1.0,
+        within=about(1.0, rel=0.05),
+        source="derived: the mean field of noisy gradient descent",
+        slow=True,
+    )
+    def breaking_point_of_descent(self) -> float:
+        data, steps = self.example(), int(self.budget)
+        lr = torch.logspace(-1.5, -0.5, 16)[:, None, None]
+
+        def solves(narrowing: float) -> bool:
+            rung = replace(self, narrowing=narrowing)
+            points = itertools.islice(rung.noisy_descent(data, lr, 4), steps * 9 // 10, steps, 5)
+            loss = rung.loss(torch.stack(list(points)), data).mean((0, -1))
+            return bool((loss <= self.card.target * self.length / 2).any())
+
+        low, high = 2.0, 6.0
+        for _ in range(6):
+            middle = (low + high) / 2
+            low, high = (middle, high) if solves(middle) else (low, middle)
+        return (low + high) / 2 / _breaking_point_of_descent(self, self.budget)
+
+    def portrait(self) -> Curves:
+        problem, lr = self._steep(), torch.tensor(0.01)
+        data = problem.example()
+        points = itertools.islice(problem.noisy_descent(data, lr), 0, 900, 25)
+        squares = problem.squares(torch.stack(list(points)), data).mean(1)
+        steps, every = torch.arange(0.0, 900, 25), torch.arange(900.0)
+        rate = torch.tensor(problem.rate)
+        places = itertools.islice(problem.mean_field(rate, lr), 900)
+        x, stiffness, square = (torch.stack(each) for each in zip(*places, strict=True))
+        wall = stiffness * problem.walls * square / 2
+        slope = rate * wall - (1 - x / problem.length)
+        gradients = slope.square() + 2 * stiffness * wall
+        curved = (
+            (1 / problem.length + rate.square() * wall) * slope.square()
+            + 4 * rate * slope * stiffness * wall
+            + 2 * stiffness.square() * wall
+        )
+        return Curves(
+            caption="gᵀHg grows a hundredfold while gᵀg stays, until ½η² gᵀHg = η gᵀg: there descent "
+            "is parked, at four fifths of the loss.",
+            x_label="step of gradient descent",
+            y_label="of the exact gradient and Hessian",
+            lines={"gᵀg, mean field": (every, gradients), "gᵀHg, mean field": (every, curved)},
+            dots={"gᵀg": (steps, squares[:, 0]), "gᵀHg": (steps, squares[:, 1])},
+            y_scale="log",
+        )

@@ -1,0 +1,1 @@
+"""8.2.8 Theoretical limits of optimization"""

@@ -1,0 +1,271 @@
+"""Three units to train without error: as hard as splitting sets, so no method is always fast."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+
+from problems.claims import Claim, about
+from problems.descent import descent
+from problems.portrait import Curves
+from problems.problem import Card, Problem, Tree
+from problems.registry import register
+from ravine import require
+
+SIZE = 3  # of the sets
+
+
+@register("blum_rivest")
+@dataclass(frozen=True)
+class BlumRivest(Problem):
+    """Two hidden units and an AND, to be trained on examples that encode a set-splitting problem.
+
+    f(a, a₀, b, b₀) = mean cross-entropy of p(x) = σ(a·x + a₀) σ(b·x + b₀) on these examples: the
+    origin is positive, each of the n unit vectors is negative, and for each of m triples of elements the
+    sum of their unit vectors is positive.
+
+    Steps in place of sigmoids classify all of them right if and only if the elements can be coloured
+    with two colours so that no triple has one only: an element's colour says which of the two planes cuts
+    its unit vector off. Whether that is possible is NP-complete. Here it is: a colouring is
+    planted, which −1 for the elements of one colour and n for the others, with the threshold −½,
+    turns into weights without error. Scaled up, they bring f as near to its infimum 0 as one likes.
+    Descent has to find one, and mostly ends where a single plane, the sum of the coordinates, gets
+    all examples right but the origin.
+
+    Solved means no error with steps in place of sigmoids.
+
+    elements: n; dim is 2 (n + 1).
+    ratio: m/n, triples per element; 0 leaves none, and one plane is enough. Descent fares the worse
+        the more there are, though beyond ln 2/ln(4/3) = 2.41 of them hardly another colouring than
+        the planted one is left to be confused with.
+
+    Blum & Rivest 1992, "Training a 3-node neural network is NP-complete"; Deep Learning, section
+    8.2.8.
+    """
+
+    elements: int = 10
+    ratio: float = 2.0
+
+    card = Card(
+        dial="elements",
+        scale="log",
+        ladder=(4, 10, 20),
+        target=0.01,
+        budget=1000,
+        reference=("momentum", {"lr": 1.0, "momentum": 0.9}),
+        control={"ratio": 0.0},
+        signature="bits that a colouring takes: log₂ of the colourings over those that split all triples",
+        threshold=3.0,
+        truth="The floor 0 is an infimum, approached along the planted weights, which make no error. "
+        "All but the origin is right with a single plane.",
+        source="Blum & Rivest 1992",
+        exceptions={
+            "reference": "Finding a colouring is NP-complete; of instances with 20 elements "
+            "descent solves next to none.",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        require("blum_rivest", "elements", self.elements, low=3, high=24, whole=True)
+        require("blum_rivest", "ratio", self.ratio, low=0)
+
+    @property
+    def triples(self) -> int:
+        """m."""
+        return round(self.ratio * self.elements)
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        n = self.elements
+        order = torch.randperm(n, generator=generator)
+        first = int(torch.randint(1, n, (), generator=generator))
+        colors = torch.zeros(n, dtype=torch.bool)
+        colors[order[:first]] = True
+        sets: list[torch.Tensor] = []
+        while len(sets) < self.triples:
+            triple = torch.randperm(n, generator=generator)[:SIZE]
+            if 0 < colors[triple].sum() < SIZE:
+                sets.append(torch.eye(n)[triple].sum(0))
+        inputs = torch.cat([torch.zeros(1, n), torch.eye(n), *(each[None] for each in sets)])
+        positive = torch.ones(len(inputs), dtype=torch.bool)
+        positive[1 : n + 1] = False
+        start = torch.randn(2 * (n + 1), generator=generator) / math.sqrt(n)
+        return {"start": start, "inputs": inputs, "positive": positive, "colors": colors}
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        fields = self._fields(x, data)
+        log_p = torch.nn.functional.logsigmoid(fields).sum(-1)
+        return -(log_p + torch.where(data["positive"], 0.0, _log_odds_against(fields))).mean(-1)
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        fields, positive = self._fields(x, data), data["positive"]
+        against = _log_odds_against(fields)
+        log_p = torch.nn.functional.logsigmoid(fields).sum(-1)
+        value = -(log_p + torch.where(positive, 0.0, against)).mean(-1)
+        # 1 − σ of each field, for the negatives over the odds against.
+        pull = torch.nn.functional.logsigmoid(-fields)
+        pull = (pull - torch.where(positive, 0.0, against).unsqueeze(-1)).exp()
+        pull = torch.where(positive, -1.0, 1.0).unsqueeze(-1) * pull / positive.shape[-1]
+        weights = torch.einsum("...nh,...nd->...hd", pull, data["inputs"])
+        return value, torch.cat([pull.sum(-2).unsqueeze(-1), weights], -1).flatten(-2)
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        """What the loss falls to along the planted weights, but never reaches."""
+        return torch.zeros(())
+
+    def solved(
+        self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
+    ) -> torch.Tensor:
+        """Whether there is no error with steps in place of sigmoids."""
+        return self.errors(x, data) == 0
+
+    def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
+        return {"errors": self.errors(x, data)}
+
+    def signature(self, data: Tree) -> float:
+        triples = data["inputs"][self.elements + 1 :].bool()
+        return self.elements - 1 - math.log2(len(colorings(triples, self.elements)))
+
+    def errors(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """How many examples are on the wrong side, with steps in place of sigmoids: (*runs)."""
+        said = (self._fields(x, data) > 0).all(-1)
+        return (said != data["positive"]).sum(-1)
+
+    def planted(self, data: Tree) -> torch.Tensor:
+        """The weights of one instance's planted colouring: no error, all fields at least ½ off zero."""
+        colors, n = data["colors"], self.elements
+        planes = torch.where(torch.stack([colors, ~colors]), -1.0, float(n))
+        return torch.cat([torch.full((2, 1), 0.5), planes], -1).flatten()
+
+    def one_plane(self) -> torch.Tensor:
+        """Weights that get all examples right but the origin: two elements are more than 1½, one is less."""
+        return torch.cat([torch.tensor([-1.5]), torch.ones(self.elements)]).repeat(2)
+
+    def _fields(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """a·x + a₀ and b·x + b₀ of each example: (*runs, examples, 2)."""
+        weights = x.unflatten(-1, (2, self.elements + 1))
+        fields = torch.einsum("...nd,...hd->...nh", data["inputs"], weights[..., 1:])
+        return fields + weights[..., 0].unsqueeze(-2)
+
+    @Claim(
+        "errors of the planted weights, the most on 60 instances of 3 to 20 elements",
+        stated=0.0,
+        within=(0.0, 0.0),
+        source="Blum & Rivest 1992",
+    )
+    def planted_errors(self) -> float:
+        counts = []
+        for elements in (3, 4, 10, 12, 20):
+            problem = replace(self, elements=elements)
+            for seed in range(12):
+                data = problem.example(seed)
+                counts.append(problem.errors(problem.planted(data), data).item())
+        return max(counts)
+
+    @Claim(
+        "loss at 100 times the planted weights",
+        stated="below e⁻⁴⁹",
+        within=(0.0, math.exp(-49)),
+        source="derived",
+    )
+    def infimum(self) -> float:
+        """All fields are 50 or more off zero there, and at most two of them count for an example."""
+        data = self.example()
+        return self.loss(100 * self.planted(data), data).item()
+
+    @Claim(
+        "share of 5 instances with 12 elements whose examples a single plane separates",
+        stated=0.0,
+        within=(0.0, 0.0),
+        source="Blum & Rivest 1992",
+    )
+    def separable(self) -> float:
+        """By linear programming. In short: each weight is below the threshold, which is below 0; so is
+        then the sum of three."""
+        from scipy.optimize import linprog
+
+        problem, feasible = replace(self, elements=12), 0
+        for seed in range(5):
+            data = problem.example(seed)
+            rows = torch.cat([data["inputs"], torch.ones(len(data["inputs"]), 1)], -1)
+            rows = torch.where(data["positive"][:, None], -rows, rows)
+            found = linprog(
+                [0.0] * rows.shape[1], rows.tolist(), [-1.0] * len(rows), bounds=(None, None)
+            )
+            feasible += found.status == 0
+        return feasible / 5
+
+    @Claim(
+        "colourings of the Fano plane's seven points that split all its seven lines",
+        stated=0.0,
+        within=(0.0, 0.0),
+        source="by trying all",
+    )
+    def fano(self) -> float:
+        """So on its examples three units make an error at least; a single plane makes one."""
+        lines = torch.zeros(7, 7, dtype=torch.bool)
+        for k in range(7):
+            lines[k, [k, (k + 1) % 7, (k + 3) % 7]] = True
+        return float(len(colorings(lines, 7)))
+
+    @Claim(
+        "colourings that 200 random sets of 12 triples leave of 12 elements, over those expected",
+        stated=1.0,
+        within=about(1.0, abs=0.06),
+        source="derived",
+    )
+    def colourings_left(self) -> float:
+        """With k elements of one colour a triple is split unless it lies in the k or in the others.
+
+        The standard error is 2 %, and the tolerance three of them.
+        """
+        n = count = 12
+        generator = torch.Generator().manual_seed(0)
+        left = 0
+        for _ in range(200):
+            chosen = torch.stack([torch.randperm(n, generator=generator) for _ in range(count)])
+            left += len(colorings(chosen < SIZE, n))
+        expected = 0.0
+        for k in range(n + 1):
+            inside = math.comb(k, SIZE) + math.comb(n - k, SIZE)
+            expected += math.comb(n, k) / 2 * (1 - inside / math.comb(n, SIZE)) ** count
+        return left / 200 / expected
+
+    def portrait(self) -> Curves:
+        dots = {}
+        for ratio in (0.5, 2.0):
+            counts, shares = (4, 6, 8, 12, 20), []
+            for elements in counts:
+                problem = replace(self, elements=elements, ratio=ratio)
+                trees = [problem.example(seed) for seed in range(20)]
+                data = {name: torch.stack([tree[name] for tree in trees]) for name in trees[0]}
+                *_, x = islice(descent(problem, data, data["start"], 0.5, momentum=0.9), 150)
+                shares.append((problem.errors(x, data) == 0).double().mean().item())
+            dots[f"{ratio:g} triples per element"] = (torch.tensor(counts), torch.tensor(shares))
+        return Curves(
+            caption="The share of instances that descent solves falls with their size, though "
+            "all of them can be solved.",
+            x_label="elements",
+            y_label="share solved",
+            dots=dots,
+        )
+
+
+def colorings(sets: torch.Tensor, elements: int) -> torch.Tensor:
+    """All colourings that leave no set of one colour, as bits; the last element always has colour 0.
+
+    `sets` is (m, elements), bool. 2^(elements − 1) are tried.
+    """
+    found = torch.arange(2 ** (elements - 1))
+    for mask in (sets.long() << torch.arange(elements)).sum(-1):
+        held = found & mask
+        found = found[(held != 0) & (held != mask)]
+    return found
+
+
+def _log_odds_against(fields: torch.Tensor) -> torch.Tensor:
+    """ln((1 − p)/p) = ln(e^−a + e^−b + e^(−a−b)), exact where p is near 1: fields (…, 2) -> (…)."""
+    a, b = fields.unbind(-1)
+    return torch.logaddexp(torch.logaddexp(-a, -b), -a - b)

@@ -1,0 +1,161 @@
+"""What Nesterov's two resisting quadratics have in common: a chain that hands news on by one link a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from problems.geometry import random_rotation
+from problems.problem import CriticalPoint, Problem, Tree
+
+
+class Chain(Problem):
+    """f = (w/2) [z₁² + Σ (zᵢ − zᵢ₊₁)² + a zₙ²] + (m/2) |z|² − w z₁, z the way from the start.
+
+    At the start only the first coordinate has a slope, and each gradient reaches one coordinate
+    farther. Any method whose steps are sums of the gradients seen has after t of them
+    zᵢ = 0 for all i > t, and so at least the loss of the best such point. That one solves the
+    chain cut after t links; with q the smaller root of w q² − (2w + m) q + w = 0 its first
+    coordinate is q (1 − q^2t)/(1 − q^(2t+2)), and its loss −w/2 times that.
+
+    Subclasses say what w, m and a are and where the solution is, and have a field `rotated`, which
+    hides the axes from methods that treat each coordinate alone.
+    """
+
+    rotated: bool
+
+    @property
+    def stiffness(self) -> float:
+        """w."""
+        raise NotImplementedError
+
+    @property
+    def convexity(self) -> float:
+        """m."""
+        raise NotImplementedError
+
+    @property
+    def anchor(self) -> float:
+        """a."""
+        return 1.0
+
+    def solution(self) -> torch.Tensor:
+        """z at the minimum: (dim,)."""
+        raise NotImplementedError
+
+    def lowest(self) -> float:
+        """The minimum."""
+        raise NotImplementedError
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        solution = self.solution()
+        start = torch.randn(len(solution), generator=generator)
+        if not self.rotated:
+            return {"start": start, "minimizer": start + solution}
+        basis = random_rotation(len(solution), generator)
+        return {"start": start, "minimizer": start + basis @ solution, "basis": basis}
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return self._value(self._along(x - data["start"], data))
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        z = self._along(x - data["start"], data)
+        gradient = self._times_hessian(z)
+        gradient[..., 0] -= self.stiffness
+        return self._value(z), self._back(gradient, data)
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        return self._back(self._times_hessian(self._along(vector, data)), data)
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return torch.tensor(self.lowest())
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return (x - data["minimizer"]).norm(dim=-1)
+
+    def minimizers(self, data: Tree) -> torch.Tensor:
+        return data["minimizer"][None]
+
+    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
+        return (CriticalPoint(data["minimizer"], self.lowest(), index=0),)
+
+    @property
+    def decay(self) -> float:
+        """q, by which the solution of an endless chain falls from one coordinate to the next."""
+        half = self.convexity / (2 * self.stiffness)
+        return 1 + half - math.sqrt(half * (2 + half))
+
+    def first(self, links: torch.Tensor) -> torch.Tensor:
+        """z₁ of the solution of a chain that is cut after so many links."""
+        links, q = links.double(), self.decay
+        if q == 1:
+            return links / (links + 1)
+        return q * (1 - q ** (2 * links)) / (1 - q ** (2 * links + 2))
+
+    def least_gap(self, steps: torch.Tensor) -> torch.Tensor:
+        """The gap that any sum of so many gradients leaves at least."""
+        gap = -self.stiffness / 2 * self.first(steps) - self.lowest()
+        return gap.clamp(min=0)
+
+    def gap(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """How far above the minimum."""
+        return self.loss(x, data) - self.floor(data)
+
+    def conjugate_gradients(self, data: Tree) -> Iterator[torch.Tensor]:
+        """The points x₀, x₁, … of conjugate gradients, each the best sum of the gradients seen."""
+        x = data["start"]
+        residual = -self.value_and_gradient(x, data)[1]
+        direction, square = residual, residual @ residual
+        while True:
+            yield x
+            product = self.hvp(x, data, direction)
+            length = square / (direction @ product)
+            x, residual = x + length * direction, residual - length * product
+            before, square = square, residual @ residual
+            direction = residual + square / before * direction
+
+    def accelerated(self, data: Tree, momentum: Iterator[float]) -> Iterator[torch.Tensor]:
+        """The points x₀, x₁, … of Nesterov's method, x ← y − g(y), y ← x + β (x − the x before)."""
+        x = ahead = data["start"]
+        for beta in momentum:
+            yield x
+            before, x = x, ahead - self.value_and_gradient(ahead, data)[1]
+            ahead = x + beta * (x - before)
+
+    def gap_left_by_descent(self, steps: int) -> float:
+        """The share of the gap that gradient descent leaves at the best of 41 rates up to 2/λmax."""
+        unit = torch.eye(len(self.solution()), dtype=torch.float64)
+        curvatures, basis = torch.linalg.eigh(self._times_hessian(unit))
+        shares = basis[0].square() / curvatures
+        rates = torch.linspace(1, 2, 41, dtype=torch.float64)[:, None] / curvatures[-1]
+        left = shares * (1 - rates * curvatures) ** (2 * steps)
+        return (left.sum(-1).min() / shares.sum()).item()
+
+    def _value(self, z: torch.Tensor) -> torch.Tensor:
+        bent = _links(z).square().sum(-1) + (self.anchor - 1) * z[..., -1].square()
+        pull = self.stiffness * (bent / 2 - z[..., 0])
+        return pull + self.convexity / 2 * z.square().sum(-1)
+
+    def _times_hessian(self, z: torch.Tensor) -> torch.Tensor:
+        """H z, as differences of differences: news from afar is exactly zero until it arrives."""
+        product = self.convexity * z - self.stiffness * _links(z).diff(dim=-1)
+        product[..., -1] += self.stiffness * (self.anchor - 1) * z[..., -1]
+        return product
+
+    def _along(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
+        """A vector's coordinates along the chain."""
+        if not self.rotated:
+            return vector
+        return torch.einsum("...i,...ij->...j", vector, data["basis"])
+
+    def _back(self, along: torch.Tensor, data: Tree) -> torch.Tensor:
+        if not self.rotated:
+            return along
+        return torch.einsum("...j,...ij->...i", along, data["basis"])
+
+
+def _links(z: torch.Tensor) -> torch.Tensor:
+    """What each link is stretched by, the two to the walls included: (*runs, dim + 1)."""
+    return torch.nn.functional.pad(z, (1, 1)).diff(dim=-1)

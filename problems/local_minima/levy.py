@@ -1,0 +1,98 @@
+"""A bowl with ripples that grow outwards: the traps that stop a run are the outer ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from problems.claims import Claim, about
+from problems.local_minima.multimodal import Multimodal
+from problems.problem import Card
+from problems.registry import register
+from ravine import require
+
+
+@register("levy")
+@dataclass(frozen=True)
+class Levy(Multimodal):
+    """A bowl with ripples that grow outwards, so that the outer traps are the ones that stop a run.
+
+    f = Σ vᵢ² + r [sin² πv₁ + 10 Σ_{i<n} vᵢ² sin²(πvᵢ + 1) + vₙ² sin² 2πvₙ], v = Qᵀ (x − m)/4.
+
+    This is Levy and Montalvo's function of w = 1 + v, with its ripples scaled by r. They are as high as
+    the bowl times 10 r, but their slope grows like v² and the bowl's like v: far enough out any r > 0
+    makes traps. In the box [−10, 10]^n, where runs start, −2.75 < v < 2.25: the first
+    appear at r = 0.0353 and v = −2.10, and the next ones farther in.
+
+    dim: n, at least 2.
+    ripple: r; the classical value is 1, and 0 leaves the bowl.
+
+    Levy & Montalvo 1985 (SIAM J. Scientific and Statistical Computing 6); Deep Learning, section 8.2.2.
+    """
+
+    dim: int = 5
+    ripple: float = 0.1
+
+    box = (-10.0, 10.0)
+    card = Card(
+        dial="ripple",
+        scale="log",
+        ladder=(0.01, 0.1, 1.0),
+        target=1e-4,
+        budget=1000,
+        reference=("momentum", {"lr": 0.1, "momentum": 0.9}),
+        control={"ripple": 0.0},
+        signature="minima among the starts on a line through m along the axis of z₁",
+        threshold=2.0,
+        truth="The minimum is 0, at m, where all zᵢ = 1. Up to r = 0.0353 there is no other critical point in "
+        "the box.",
+        source="Levy & Montalvo 1985; Goodfellow, Bengio & Courville 2016, section 8.2.2",
+        exceptions={"reference": "at r = 1 traps are everywhere, and the start decides"},
+    )
+
+    def __post_init__(self) -> None:
+        require("levy", "dim", self.dim, low=2, whole=True)
+        require("levy", "ripple", self.ripple, low=0)
+
+    @property
+    def optimum(self) -> float:
+        return 1.0
+
+    def landscape(self, z: torch.Tensor) -> torch.Tensor:
+        v = (z - 1) / 4
+        first, others, last = v[..., 0], v[..., :-1], v[..., -1]
+        ripples = (
+            (math.pi * first).sin().square()
+            + 10 * (others * (math.pi * others + 1).sin()).square().sum(-1)
+            + (last * (2 * math.pi * last).sin()).square()
+        )
+        return v.square().sum(-1) + self.ripple * ripples
+
+    @Claim(
+        "The first trap in the box appears at this ripple",
+        stated=0.03529,
+        within=about(0.03529, rel=1e-3),
+        source="computed: v + r ∂ripples/∂v/2 on a grid of 5 million points",
+    )
+    def first_traps(self) -> float:
+        """The sum is separable: the lowest of the thresholds of its three kinds of terms."""
+        ray = torch.cat([torch.linspace(-11, 0, 11001)[:-1], torch.linspace(0, 9, 9001)[1:]])
+        axes = torch.eye(self.dim)[[0, 1, -1]]
+        return min(self.first_trap(ray[:, None] * axis) for axis in axes)
+
+    @Claim(
+        "At r = 1 the box holds so many minima, in five dimensions",
+        stated=8640,
+        within=(8640, 8640),
+        source="computed: 5, 6 and 8 along the axes of v₁, of v₂ to v₄, and of v₅",
+    )
+    def minima_in_the_box(self) -> float:
+        """The product of the numbers along the axes, for f is a sum over them."""
+        problem = replace(self, ripple=1.0, dim=5)
+        line, count = problem.line()[:, 0], 1
+        for axis in torch.eye(5):
+            lower = problem.landscape(1 + (line[:, None] - 1) * axis).diff() < 0
+            count *= (lower[:-1] & ~lower[1:]).sum().item()
+        return count

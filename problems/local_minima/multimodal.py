@@ -1,0 +1,125 @@
+"""What the multimodal test functions have in common: one global minimum, moved and turned by the seed."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import torch
+
+from problems.descent import descent
+from problems.geometry import random_rotation
+from problems.portrait import Curves
+from problems.problem import Problem, Tree
+
+
+class Multimodal(Problem):
+    """f(x) = g(z), z = o + Qᵀ (x − m): a landscape g with its minimum at o, which the seed puts at m.
+
+    Starts are uniform in `box`, the domain on which the function is usually minimized, turned and
+    moved with it. Q is a random rotation: the ripples run along no axis of x.
+    """
+
+    dim: int
+    box: tuple[float, float]
+
+    def landscape(self, z: torch.Tensor) -> torch.Tensor:
+        """g: (*runs, dim) -> (*runs)."""
+        raise NotImplementedError
+
+    @property
+    def optimum(self) -> float:
+        """Every coordinate of o."""
+        return 0.0
+
+    def first(self, uniform: torch.Tensor) -> torch.Tensor:
+        """Where a run starts, in the coordinates z, given numbers from 0 to 1."""
+        low, high = self.box
+        return low + (high - low) * uniform
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        low, high = self.box
+        uniform = torch.rand(self.dim, generator=generator)
+        minimizer = (high - low) / 2 * torch.randn(self.dim, generator=generator)
+        data = {"minimizer": minimizer, "basis": random_rotation(self.dim, generator)}
+        return {"start": self.place(self.first(uniform), data), **data}
+
+    def coordinates(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """z at these points."""
+        error = x - data["minimizer"]
+        return self.optimum + torch.einsum("...i,...ij->...j", error, data["basis"])
+
+    def place(self, z: torch.Tensor, data: Tree) -> torch.Tensor:
+        """The points with these coordinates."""
+        error = torch.einsum("...j,...ij->...i", z - self.optimum, data["basis"])
+        return data["minimizer"] + error
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return self.landscape(self.coordinates(x, data))
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return torch.zeros(())
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return (x - data["minimizer"]).norm(dim=-1)
+
+    def minimizers(self, data: Tree) -> torch.Tensor:
+        return data["minimizer"][None]
+
+    def signature(self, data: Tree) -> float:
+        """How many minima the line through m along the axis of z₁ has among the starts."""
+        lower = self.loss(self.place(self.line(), data), data).diff() < 0
+        return (lower[:-1] & ~lower[1:]).sum().item()
+
+    def line(self) -> torch.Tensor:
+        """Points among the starts, on the line through m along the axis of z₁: (4001, dim)."""
+        along = self.first(torch.linspace(0, 1, 4001, dtype=torch.float64))
+        return torch.cat([along[:, None], along.new_full((4001, self.dim - 1), self.optimum)], -1)
+
+    def portrait(self) -> Curves:
+        data = self.example()
+        lines = {}
+        for rung in self.card.ladder:
+            problem = self.at_dial(rung)
+            z = problem.line()
+            lines[f"{self.card.dial} {rung:g}"] = (
+                z[:, 0],
+                problem.loss(problem.place(z, data), data),
+            )
+        return Curves(
+            caption="The loss along a line through the minimizer: each rung is a rougher way to one place.",
+            x_label="z₁, where all other coordinates are the minimizer's",
+            y_label="loss",
+            lines=lines,
+        )
+
+    def share_solved(self, count: int, lr: float, steps: int) -> float:
+        """The share of random starts that gradient descent solves."""
+        data = self.example()
+        uniform = torch.rand(count, self.dim, generator=torch.Generator().manual_seed(1))
+        start = self.place(self.first(uniform), data)
+        *_, end = islice(descent(self, data, start, lr), steps + 1)
+        gap = self.loss(end, data) - self.floor(data)
+        return (
+            (gap <= self.card.target * (self.loss(start, data) - self.floor(data)))
+            .double()
+            .mean()
+            .item()
+        )
+
+    def first_trap(self, ray: torch.Tensor) -> float:
+        """The dial from which on the loss does not always rise along this ray from m, by bisection.
+
+        `ray` (count, dim) is in coordinates z − o.
+        """
+        data = self.example()
+        x = self.place(self.optimum + ray, data)
+
+        def has_trap(exponent: float) -> bool:
+            gradient = self.at_dial(10**exponent).value_and_gradient(x, data)[1]
+            return bool(((gradient * (x - data["minimizer"])).sum(-1) < 0).any())
+
+        low, high = -4.0, 1.0
+        for _ in range(30):
+            middle = (low + high) / 2
+            low, high = (low, middle) if has_trap(middle) else (middle, high)
+        return 10**low

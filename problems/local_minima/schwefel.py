@@ -1,0 +1,162 @@
+"""A wide landscape whose second-best minimum is at its other end, so that a good start says little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from problems.claims import Claim, about
+from problems.local_minima.multimodal import Multimodal
+from problems.portrait import Curves
+from problems.problem import Card, Cell, CriticalPoint, Tree
+from problems.registry import register
+from ravine import require
+
+# Where tan u = −u/2, z = ±u² is a turning point, of height DEPTH ∓ u³/√(4 + u²): those at u = 20.5175 and 17.3932.
+OPTIMUM, DEPTH = 420.968746359982027, 418.982887272433706
+WALL, WALL_DEPTH = 302.524935611911384, -300.544552657995810
+EDGE = 500.0
+
+
+@register("schwefel")
+@dataclass(frozen=True)
+class Schwefel(Multimodal):
+    """A wide landscape whose second-best minimum is at the other end: a good start says little.
+
+    f = Σ φ(zᵢ), φ(z) = 418.98 − z sin √|z| + max(0, |z| − 500)², z = o + Qᵀ (x − m).
+
+    The last term keeps φ, which falls and falls beyond, on the usual domain [−500, 500]. On it φ has
+    seven minima and an eighth at its edge; they get deeper outwards, both ways: the best at 420.97, the
+    second-best at −302.52. No slope leads from the one to the other, and the average height over long
+    distances is the same everywhere. A start is contracted towards the optimum: with spread s it is
+    uniform in o + s (box − o). The best basin begins at the wall z = 302.52, and holds each coordinate of the start
+    with probability (79.03 + 118.44/s)/1000, at most 1. Small steps then solve the share of runs that is
+    this number to the power of dim.
+
+    dim: x is (dim,).
+    spread: s, the share of the domain in which runs start; 1 is the usual function. Up to 0.1286 all starts are
+        in the best basin.
+
+    Schwefel 1981, "Numerical optimization of computer models"; Deep Learning, section 8.2.2.
+    """
+
+    dim: int = 2
+    spread: float = 0.35
+
+    box = (-EDGE, EDGE)
+    card = Card(
+        dial="spread",
+        scale="log",
+        ladder=(0.125, 0.35, 1.0),
+        target=1e-4,
+        budget=1000,
+        reference=("momentum", {"lr": 0.5, "momentum": 0.5}),
+        control={"spread": 0.125},
+        signature="minima among the starts on a line through m along the axis of z₁",
+        threshold=2.0,
+        truth="The minimum is 0, at m, where all zᵢ = 420.9687; the second-best has one coordinate at "
+        "−302.5249 and is 118.44 high. Small steps solve ((79.03 + 118.44/s)/1000)^dim of the runs.",
+        source="Schwefel 1981; Goodfellow, Bengio & Courville 2016, section 8.2.2",
+        exceptions={
+            "reference": "the start decides: most lie in the basin of another minimum",
+            "ranked": "local methods end in the basin where they start, or in another by chance",
+        },
+        cell=Cell(trials=9, seeds=50),
+    )
+
+    def __post_init__(self) -> None:
+        require("schwefel", "dim", self.dim, low=1, whole=True)
+        require("schwefel", "spread", self.spread, low=0, high=1, open_low=True)
+
+    @property
+    def optimum(self) -> float:
+        return OPTIMUM
+
+    def first(self, uniform: torch.Tensor) -> torch.Tensor:
+        return OPTIMUM + self.spread * (super().first(uniform) - OPTIMUM)
+
+    def landscape(self, z: torch.Tensor) -> torch.Tensor:
+        size = z.abs()
+        outside = (size - EDGE).clamp(min=0)
+        return (DEPTH - z * size.sqrt().sin() + outside.square()).sum(-1)
+
+    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
+        """The best minimum, the second-best, the wall beside the best and the corner between all walls."""
+        corner = torch.full((self.dim,), OPTIMUM)
+        one = torch.eye(self.dim)[0] > 0
+        second, wall = torch.where(one, -WALL, corner), torch.where(one, WALL, corner)
+        return (
+            CriticalPoint(data["minimizer"], 0.0, 0),
+            CriticalPoint(self.place(second, data), DEPTH + WALL_DEPTH, 0),
+            CriticalPoint(self.place(wall, data), DEPTH - WALL_DEPTH, 1),
+            CriticalPoint(
+                self.place(torch.full_like(corner, WALL), data),
+                self.dim * (DEPTH - WALL_DEPTH),
+                self.dim,
+            ),
+        )
+
+    def predicted_share(self) -> float:
+        """The share of the starts beyond the wall."""
+        each = (EDGE - OPTIMUM + (OPTIMUM - WALL) / self.spread) / (2 * EDGE)
+        return min(1.0, each) ** self.dim
+
+    def portrait(self) -> Curves:
+        spreads = torch.logspace(-1, 0, 9)
+        problems = [self.at_dial(spread) for spread in spreads.tolist()]
+        shares = [problem.share_solved(count=1000, lr=0.5, steps=300) for problem in problems]
+        predicted = [problem.predicted_share() for problem in problems]
+        return Curves(
+            caption="The share of random starts from which descent finds the best minimum is that of its "
+            "basin, and once starts are spread over the domain hardly one does.",
+            x_label="share of the domain in which runs start",
+            y_label="share of starts",
+            lines={"volume of the basin": (spreads, torch.tensor(predicted))},
+            dots={"gradient descent": (spreads, torch.tensor(shares))},
+            x_scale="log",
+        )
+
+    @Claim(
+        "Descent ends at this coordinate",
+        stated=420.9687,
+        within=about(420.9687, abs=5e-5),
+        source="Schwefel 1981, four digits",
+    )
+    def where_the_minimum_is(self) -> float:
+        """From 400, on −z sin √|z| in plain numbers: without the offset and the tables above."""
+        z = torch.tensor(400.0)
+        for _ in range(200):
+            point = z.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(-point * point.sqrt().sin(), point)
+            z = z - slope
+        return z.item()
+
+    @Claim(
+        "There −z sin √z is",
+        stated=-418.9829,
+        within=about(-418.9829, abs=5e-5),
+        source="Schwefel 1981, four digits",
+    )
+    def how_low_it_is(self) -> float:
+        z = torch.tensor(self.where_the_minimum_is())
+        return (-z * z.sqrt().sin()).item()
+
+    @Claim(
+        "The line through the minimizer has so many minima in the domain",
+        stated=7,
+        within=(7, 7),
+        source="tan u = −u/2 has seven roots with u² < 500, and φ(−z) − 418.98 = −(φ(z) − 418.98)",
+    )
+    def minima_on_a_line(self) -> float:
+        """Four of the roots are minima, the three others are minima on the negative side."""
+        return replace(self, spread=1.0).signature(self.example())
+
+    @Claim(
+        "From starts all over the domain gradient descent finds the minimum this often, in two dimensions",
+        stated=0.0390,
+        within=about(0.0390, abs=0.0092),
+        source="((79.03 + 118.44)/1000)²; three standard errors of 4000 starts",
+    )
+    def share_of_descent(self) -> float:
+        return replace(self, spread=1.0, dim=2).share_solved(count=4000, lr=0.5, steps=300)

@@ -1,0 +1,1 @@
+"""8.2.3 Plateaus, saddle points and other flat regions"""

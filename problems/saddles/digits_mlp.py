@@ -1,0 +1,324 @@
+"""A small network that reads digits and starts beside a saddle, whose index goes with the loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+
+import torch
+
+from problems.claims import Claim
+from problems.descent import descent
+from problems.portrait import Curves
+from problems.problem import Card, Cell, CriticalPoint, Problem, Tree
+from problems.registry import register
+from problems.saddles.levenberg_marquardt import critical_points
+from ravine import require
+
+EXAMPLES = 500
+PIXELS = 16  # principal components of the 64
+CLASSES = 10
+DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # of which Newton's methods try all at each step
+RATES = (0.1, 0.3, 1.0, 3.0, 6.0)  # of heavy ball, beside them
+NEARLY = 1e-3  # a gradient that has nearly vanished
+
+
+@cache
+def _digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """The 1797 digits of 8 × 8 pixels: their first principal components and a one, and their classes.
+
+    (1797, 17) and (1797, 10), in float64. Pixels are from 0 to 1 and centred.
+    """
+    from sklearn.datasets import load_digits
+
+    images, classes = load_digits(return_X_y=True)
+    pixels = torch.as_tensor(images, dtype=torch.float64) / 16
+    pixels = pixels - pixels.mean(0)
+    _, _, directions = torch.linalg.svd(pixels, full_matrices=False)
+    largest = directions.abs().argmax(1, keepdim=True)
+    directions = directions * directions.gather(1, largest).sign()  # else the sign is LAPACK's
+    inputs = pixels @ directions[:PIXELS].T
+    wanted = torch.nn.functional.one_hot(torch.as_tensor(classes).long(), CLASSES)
+    return torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1), wanted.to(torch.float64)
+
+
+@register("digits_mlp")
+@dataclass(frozen=True)
+class DigitsMlp(Problem):
+    """A small network on digits that starts beside a saddle, as all networks with small weights do.
+
+    f(U, V) = mean cross-entropy of softmax(V (tanh(U (x, 1)), 1)) over 500 digits, x their first 16
+    principal components, U (hidden, 17), V (10, hidden + 1): 145 weights.
+
+    Where all weights are 0 but the output's biases, which are the logarithms of the classes' frequencies,
+    there is a saddle: 9 · hidden curvatures are negative. The start is at a distance proportional to
+    `start` from where all are 0: the smaller, the longer the first plateau. Further saddles follow;
+    the fewer of their directions go down, the lower they lie.
+
+    Each seed draws its 500 digits out of 1797. In float32 Newton's method meets Hessians so nearly
+    singular that LAPACK fails on them: use float64.
+
+    hidden: the number of tanh units.
+    start: standard deviation of the weights at the start.
+
+    Dauphin et al. 2014, arXiv:1406.2572, section 6; Deep Learning, section 8.2.3.
+    """
+
+    hidden: int = 5
+    start: float = 1e-2
+
+    card = Card(
+        dial="start",
+        scale="log",
+        ladder=(1.0, 1e-2, 1e-5),
+        target=0.03,
+        budget=600,
+        reference=("momentum", {"lr": 1.0, "momentum": 0.9}),
+        control={"start": 1.0},
+        signature="the loss at the start over its gradient squared",
+        threshold=50.0,
+        truth="The infimum is 0, approached at infinity wherever the network has all digits right, as "
+        "it learns to; the target is a level, 0.03 of the start's loss, that long runs pass. Without "
+        "weights it is a saddle with 9 · hidden negative curvatures, at the entropy of the classes.",
+        source="Dauphin et al. 2014, section 6",
+        cell=Cell(trials=5, tuning_seeds=2, seeds=3, dtype="float64"),
+    )
+
+    def __post_init__(self) -> None:
+        require("digits_mlp", "hidden", self.hidden, low=1, whole=True)
+        require("digits_mlp", "start", self.start, low=0, open_low=True)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return (self.hidden, PIXELS + 1), (CLASSES, self.hidden + 1)
+
+    @property
+    def dim(self) -> int:
+        """The number of weights."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        inputs, wanted = _digits()
+        chosen = torch.randperm(len(inputs), generator=generator)[:EXAMPLES]
+        return {
+            "start": self.start * torch.randn(self.dim, generator=generator),
+            "inputs": inputs[chosen],
+            "wanted": wanted[chosen],
+        }
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        *_, logits = self._forward(x, data)
+        return -(logits.log_softmax(-1) * data["wanted"]).sum((-2, -1)) / EXAMPLES
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        outer, hidden, logits = self._forward(x, data)
+        logs = logits.log_softmax(-1)
+        value = -(logs * data["wanted"]).sum((-2, -1)) / EXAMPLES
+        residual = (logs.exp() - data["wanted"]) / EXAMPLES
+        back = torch.einsum("...ek,...kb->...eb", residual, outer)[..., :-1]
+        back = back * (1 - hidden[..., :-1].square())
+        first = torch.einsum("...ei,...ea->...ia", back, data["inputs"])
+        second = torch.einsum("...ek,...eb->...kb", residual, hidden)
+        return value, torch.cat([first.flatten(-2), second.flatten(-2)], -1)
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Three blocks, each a sum over examples e; with C = (diag p − ppᵀ)/500 the curvature in the
+        logits, r the residual, h the hidden units, t = 1 − h² and q = Vᵀr:
+
+        ∂²/∂V_kb ∂V_lc = C_kl h_b h_c, ∂²/∂U_ia ∂V_kb = ((CV)_ki h_b + r_k δ_bi) t_i x_a,
+        ∂²/∂U_ia ∂U_jc = ((VᵀCV)_ij t_i t_j − 2 δ_ij q_i h_i t_i) x_a x_c.
+        """
+        outer, hidden, logits = self._forward(x, data)
+        inputs, lead = data["inputs"], x.shape[:-1]
+        chance, weights = logits.softmax(-1), outer[..., :-1]
+        residual = (chance - data["wanted"]) / EXAMPLES
+        slope = 1 - hidden[..., :-1].square()
+        bend = (torch.diag_embed(chance) - chance[..., :, None] * chance[..., None, :]) / EXAMPLES
+        reach = torch.einsum("...ekl,...li->...eki", bend, weights)
+        inner = torch.einsum("...eki,...kj->...eij", reach, weights)
+        inner = inner * slope[..., :, None] * slope[..., None, :]
+        pull = torch.einsum("...ek,...ki->...ei", residual, weights)
+        inner = inner - torch.diag_embed(2 * pull * hidden[..., :-1] * slope)
+        cross = reach[..., None] * hidden[..., None, None, :]  # (…, e, k, i, b)
+        kinds = torch.eye(self.hidden, self.hidden + 1, dtype=x.dtype, device=x.device)
+        cross = (cross + residual[..., None, None] * kinds) * slope[..., None, :, None]
+
+        def products(units: torch.Tensor) -> torch.Tensor:
+            return (units[..., :, None] * units[..., None, :]).flatten(-2)
+
+        first = torch.einsum("...ep,...eq->...pq", inner.flatten(-2), products(inputs))
+        first = first.unflatten(-2, (self.hidden, -1)).unflatten(-1, (PIXELS + 1, -1))
+        first = first.transpose(-3, -2).reshape(*lead, *(self.hidden * (PIXELS + 1),) * 2)
+        second = torch.einsum("...ep,...eq->...pq", bend.flatten(-2), products(hidden))
+        second = second.unflatten(-2, (CLASSES, -1)).unflatten(-1, (self.hidden + 1, -1))
+        second = second.transpose(-3, -2).reshape(*lead, *(CLASSES * (self.hidden + 1),) * 2)
+        mixed = torch.einsum("...ekib,...ea->...iakb", cross, inputs)
+        mixed = mixed.flatten(-2).flatten(-3, -2)
+        return torch.cat([torch.cat([first, mixed], -1), torch.cat([mixed.mT, second], -1)], -2)
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        """The gradient's derivative along the vector, forwards: a Hessian of many runs is dear."""
+        point = x + torch.zeros_like(vector)
+        return torch.func.jvp(
+            lambda each: self.value_and_gradient(each, data)[1], (point,), (vector,)
+        )[1]
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        """The infimum: cross-entropy is positive."""
+        return torch.zeros(())
+
+    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
+        """The saddle without weights, at the entropy of the classes.
+
+        There r = p − y and the inputs make G = Σ r (x, 1)ᵀ/500, of rank 9 (residuals add up to 0).
+        Each unit's weights u and v have the Hessian of vᵀGu: 9 curvatures up, 9 down. The biases have
+        that of the logits, of rank 9. All other curvatures are 0.
+        """
+        shares = data["wanted"].mean(0)
+        outer = torch.zeros(CLASSES, self.hidden + 1, dtype=shares.dtype)
+        outer[:, -1] = shares.log()
+        rank = CLASSES - 1
+        return (
+            CriticalPoint(
+                x=torch.cat([outer.new_zeros(self.hidden * (PIXELS + 1)), outer.flatten()]),
+                value=-(shares * shares.log()).sum().item(),
+                index=rank * self.hidden,
+                nullity=self.dim - (2 * self.hidden + 1) * rank,
+            ),
+        )
+
+    def signature(self, data: Tree) -> float:
+        value, gradient = self.value_and_gradient(data["start"], data)
+        return (value / gradient.square().sum()).item()
+
+    def newton(self, data: Tree, steps: int, absolute: bool) -> torch.Tensor:
+        """The losses at the start and after each step of damped Newton: (steps + 1,).
+
+        x ← x − Q (Λ + μ)⁻¹ Qᵀ g with H = QΛQᵀ and |Λ| for Λ if `absolute`; of five μ the one that
+        leaves the lowest loss, if it is lower than before.
+        """
+        x, losses = data["start"], [self.loss(data["start"], data)]
+        dampings = torch.tensor(DAMPINGS)[:, None]
+        for _ in range(steps):
+            gradient = self.value_and_gradient(x, data)[1]
+            curvatures, basis = torch.linalg.eigh(self.hessian(x, data))
+            curvatures = curvatures.abs() if absolute else curvatures
+            tried = x - (gradient @ basis / (curvatures + dampings)) @ basis.T
+            values = self.loss(tried, data)
+            best = values.argmin()
+            x = tried[best] if values[best] < losses[-1] else x
+            losses.append(torch.minimum(values[best], losses[-1]))
+        return torch.stack(losses)
+
+    def heavy_ball(self, data: Tree, steps: int) -> torch.Tensor:
+        """The losses of heavy ball, momentum 0.9, at each of five rates: (steps + 1, rates)."""
+        rates = torch.tensor(RATES)[:, None]
+        x = data["start"].expand(len(RATES), -1)
+        points = islice(descent(self, data, x, rates, 0.9), steps + 1)
+        return torch.stack([self.loss(point, data) for point in points])
+
+    # Claims.
+
+    @Claim(
+        "after 30 steps from 4 starts saddle-free Newton's loss is this share of damped Newton's: "
+        "geometric mean",
+        stated="below 1",
+        within=(0.0, 1.0),
+        source="Dauphin et al. 2014, figure 3",
+        slow=True,
+    )
+    def saddle_free_over_damped_newton(self) -> float:
+        instances = [self.example(seed) for seed in range(4)]
+        ratios = [self.newton(d, 30, True)[-1] / self.newton(d, 30, False)[-1] for d in instances]
+        return torch.stack(ratios).log().mean().exp().item()
+
+    @Claim(
+        "after 30 steps from 4 starts damped Newton's loss is this share of heavy ball's at the best "
+        "of five rates: geometric mean",
+        stated="below 1",
+        within=(0.0, 1.0),
+        source="Dauphin et al. 2014, figure 3",
+        slow=True,
+    )
+    def damped_newton_over_momentum(self) -> float:
+        """The order holds on average, not from every start."""
+        instances = [self.example(seed) for seed in range(4)]
+        ratios = [
+            self.newton(data, 30, False)[-1] / self.heavy_ball(data, 30)[-1].min()
+            for data in instances
+        ]
+        return torch.stack(ratios).log().mean().exp().item()
+
+    def nearly_critical(self, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses and shares of negative curvatures where |g| is below 0.001, but for the first saddle.
+
+        Levenberg and Marquardt's method takes 60 steps from `count` points on paths of heavy ball (lr
+        0.1, momentum 0.9, up to 150 steps from weights N(0, 0.02²)), moved by N(0, 0.05²). It goes to
+        the saddle without weights, where |g| falls to rounding, or stays at |g| from 1e-4 on in
+        valleys where units saturate. Those points are not critical, only nearly so. Of curvatures
+        those below −1e-6 count.
+        """
+        data, generator = self.example(seed), torch.Generator().manual_seed(seed + 1)
+        x = 0.02 * torch.randn(count, self.dim, generator=generator)
+        path = torch.stack([*islice(descent(self, data, x, 0.1, 0.9), 151)])
+        steps = torch.randint(0, 151, (count,), generator=generator)
+        near = path[steps, torch.arange(count)]
+        near = near + 0.05 * torch.randn(count, self.dim, generator=generator)
+        points, curvatures = critical_points(self, data, near, 60, NEARLY)
+        losses = self.loss(points, data)
+        other = losses < self.critical_points(data)[0].value - 1e-6
+        return losses[other], (curvatures[other] < -1e-6).double().mean(-1)
+
+    @Claim(
+        "where the gradient nearly vanishes, the share of negative curvatures is correlated with the "
+        "loss",
+        stated="above 0.7",
+        within=(0.7, 1.0),
+        source="Dauphin et al. 2014, figure 1",
+        slow=True,
+    )
+    def correlation_of_index_and_loss(self) -> float:
+        losses, indices = zip(*(self.nearly_critical(seed, 40) for seed in range(2)), strict=True)
+        return torch.corrcoef(torch.stack([torch.cat(losses), torch.cat(indices)]))[0, 1].item()
+
+    @Claim(
+        "the mean loss of 500 digits at which saddle-free Newton is after 80 steps: all are right, and "
+        "larger weights would do better",
+        stated="below ln 2 / 500",
+        within=(0.0, math.log(2) / EXAMPLES),
+        source="derived: a wrong digit alone costs ln 2",
+        slow=True,
+    )
+    def all_digits_can_be_right(self) -> float:
+        """The best of 4 starts; that the infimum is 0 follows for those digits."""
+        return min(self.newton(self.example(seed), 80, True)[-1].item() for seed in range(4))
+
+    def portrait(self) -> Curves:
+        data, steps = self.example(), 30
+        heavy_ball = self.heavy_ball(data, steps)
+        axis = torch.arange(steps + 1)
+        return Curves(
+            caption="A network leaves the saddle beside which it starts: at once along negative "
+            "curvature, late along the gradient.",
+            x_label="steps",
+            y_label="cross-entropy",
+            dots={
+                "saddle-free Newton": (axis, self.newton(data, steps, True)),
+                "damped Newton": (axis, self.newton(data, steps, False)),
+                "heavy ball, best rate": (axis, heavy_ball[:, heavy_ball[-1].argmin()]),
+            },
+            y_scale="log",
+        )
+
+    def _forward(
+        self, x: torch.Tensor, data: Tree
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """V, the hidden units and a one (*runs, examples, hidden + 1), the logits (…, examples, 10)."""
+        (units, width), size = self.shapes[0], self.hidden * (PIXELS + 1)
+        inner = x[..., :size].unflatten(-1, (units, width))
+        outer = x[..., size:].unflatten(-1, (CLASSES, units + 1))
+        active = torch.einsum("...ea,...ia->...ei", data["inputs"], inner).tanh()
+        hidden = torch.cat([active, torch.ones_like(active[..., :1])], -1)
+        return outer, hidden, torch.einsum("...eb,...kb->...ek", hidden, outer)

@@ -1,0 +1,247 @@
+"""A linear autoencoder, in which every wrong choice of components is a saddle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations, islice
+
+import torch
+
+from problems.claims import Claim, about
+from problems.descent import descent
+from problems.geometry import random_rotation
+from problems.portrait import Curves
+from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.registry import register
+from ravine import Refused, require
+
+SPREAD = 1.5  # from one variance to the next, but for the gap
+SCALE = 0.1  # of the weights at the start
+
+
+@register("linear_autoencoder")
+@dataclass(frozen=True)
+class LinearAutoencoder(Problem):
+    """A narrow linear network: every wrong choice of what to keep is a saddle, and the best one is flat.
+
+    f(A, B) = ½ tr (I − AB) S (I − AB)ᵀ, A (inputs, code), B (code, inputs), S = Q diag(λ) Qᵀ.
+
+    At a critical point AB projects on some set I of r ≤ code of the inputs' principal components, and
+    f is ½ Σ λⱼ over those left out. Only the `code` largest make a minimum, the global one; all
+    else are saddles that can be left along a negative curvature. At A = Bᵀ = (qᵢ), i in I, the pairs
+    of i in I and j outside with λⱼ > λᵢ are directions down, and so is one for each of the
+    (code − r)(inputs − r) ways to use an idle unit. The smaller the gap between the last variance
+    kept and the first one dropped, the flatter are the lowest saddle and the minimum: who starts
+    near the origin often passes close to that saddle, and leaves it at a rate proportional to the
+    gap. The target lies far below a tenth of that saddle's height, so that to rest there is no success.
+
+    Starts have independent weights N(0, 0.1²): near the saddle where no unit is used.
+
+    inputs, code: the widths; x is (2 · inputs · code,).
+    gap: λ_code/λ_code+1 − 1, where λ_code+1 = 1; all other neighbours have the ratio 1.5.
+
+    Baldi & Hornik 1989, "Neural networks and principal component analysis: learning from examples
+    without local minima"; Deep Learning, section 8.2.3.
+    """
+
+    inputs: int = 5
+    code: int = 2
+    gap: float = 0.005
+
+    card = Card(
+        dial="gap",
+        scale="log",
+        ladder=(1.0, 0.03, 0.003),
+        target=1e-6,
+        budget=2000,
+        reference=("damped_newton", {"damping": 0.1}),
+        control={"gap": 9.0},
+        signature="largest curvature over the size of the negative one at the lowest saddle",
+        threshold=20.0,
+        truth="The minimum is half the sum of the variances beyond the largest `code`, where AB "
+        "projects on those; every other critical point is a saddle with a negative curvature. "
+        "Indices and nullities are written for the balanced points, A = Bᵀ.",
+        source="Baldi & Hornik 1989",
+    )
+
+    def __post_init__(self) -> None:
+        require("linear_autoencoder", "inputs", self.inputs, low=2, whole=True)
+        require("linear_autoencoder", "code", self.code, low=1, whole=True)
+        require("linear_autoencoder", "gap", self.gap, low=0, open_low=True)
+        if self.code >= self.inputs:
+            raise Refused(
+                f"linear_autoencoder.code is {self.code}, but must be below inputs ({self.inputs}): "
+                "else nothing is squeezed"
+            )
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return (self.inputs, self.code), (self.code, self.inputs)
+
+    def variances(self) -> torch.Tensor:
+        """λ, the largest first: (inputs,)."""
+        rank = torch.arange(self.inputs, dtype=torch.float64)
+        kept = (1 + self.gap) * SPREAD ** (self.code - 1 - rank)
+        return torch.where(rank < self.code, kept, SPREAD ** (self.code - rank))
+
+    def instance(self, generator: torch.Generator) -> Tree:
+        components = random_rotation(self.inputs, generator)
+        start = SCALE * torch.randn(2 * self.inputs * self.code, generator=generator)
+        covariance = (components * self.variances()) @ components.T
+        return {"start": start, "components": components, "covariance": covariance}
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        error = self._error(*self._layers(x))
+        through = torch.einsum("...ij,...jk->...ik", error, data["covariance"])
+        return 0.5 * (through * error).sum((-2, -1))
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        decoder, encoder = self._layers(x)
+        error = self._error(decoder, encoder)
+        through = torch.einsum("...ij,...jk->...ik", error, data["covariance"])
+        outer = torch.einsum("...ik,...pk->...ip", through, encoder)
+        inner = torch.einsum("...ip,...ik->...pk", decoder, through)
+        value = 0.5 * (through * error).sum((-2, -1))
+        return value, -torch.cat([outer.flatten(-2), inner.flatten(-2)], -1)
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return 0.5 * self.variances()[self.code :].sum()
+
+    def minimizers(self, data: Tree) -> torch.Tensor:
+        """A = Q C, B = C⁻¹ Qᵀ, Q the first components: for C = I, and for one that is not balanced."""
+        first = data["components"][:, : self.code]
+        return torch.stack(
+            [torch.cat([(c * first).flatten(), (first.T / c).flatten()]) for c in (1.0, 2.0)]
+        )
+
+    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
+        """One for each set of components, at A = Bᵀ: all there are up to A → AC, B → C⁻¹B."""
+        variances, points = self.variances(), []
+        for kept in self._sets():
+            rank, components = len(kept), data["components"].new_zeros(self.inputs, self.code)
+            components[:, :rank] = data["components"][:, list(kept)]
+            dropped = [j for j in range(self.inputs) if j not in kept]
+            better = sum(variances[j] > variances[i] for i in kept for j in dropped)
+            points.append(
+                CriticalPoint(
+                    x=torch.cat([components.flatten(), components.T.flatten()]),
+                    value=0.5 * variances[dropped].sum().item(),
+                    index=int(better) + (self.code - rank) * (self.inputs - rank),
+                    nullity=self.code**2 - (self.code - rank) ** 2,
+                )
+            )
+        return tuple(points)
+
+    def lowest_saddle(self, data: Tree) -> CriticalPoint:
+        """Where the last component is given up for the first one that should be dropped."""
+        wrong = (*range(self.code - 1), self.code)
+        return self.critical_points(data)[list(self._sets()).index(wrong)]
+
+    def signature(self, data: Tree) -> float:
+        curvatures = torch.linalg.eigvalsh(self.hessian(self.lowest_saddle(data).x, data))
+        return (curvatures[-1] / -curvatures[0]).item()
+
+    # Claims.
+
+    @Claim(
+        "critical points whose negative and zero curvatures are other ones than the formulas say, of "
+        "all sets of components in three sizes",
+        stated=0.0,
+        within=(0.0, 0.0),
+        source="Baldi & Hornik 1989; the formulas are derived here",
+    )
+    def wrong_indices(self) -> float:
+        """Around A = Bᵀ = (qᵢ), the weights a of unit i towards and b from a component j left out have
+        the Hessian ((λᵢ, −λⱼ), (−λⱼ, λⱼ)), of determinant λⱼ(λᵢ − λⱼ); those of an idle unit
+        ((0, −λⱼ), (−λⱼ, 0)) for each j left out, and 0 towards what is kept. Curvatures are at least
+        0.002 where they are not 0."""
+        wrong = 0
+        for inputs, code, gap in [(4, 2, 1 / 3), (5, 2, self.gap), (6, 3, 0.5)]:
+            problem = replace(self, inputs=inputs, code=code, gap=gap)
+            data = problem.example()
+            for point in problem.critical_points(data):
+                curvatures = torch.linalg.eigvalsh(problem.hessian(point.x, data))
+                negative = (curvatures < -1e-9).sum().item()
+                zero = (curvatures.abs() <= 1e-9).sum().item()
+                wrong += (negative, zero) != (point.index, point.nullity)
+        return float(wrong)
+
+    @Claim(
+        "the number of directions down at a critical point is correlated with the loss there",
+        stated="above 0.9",
+        within=(0.9, 1.0),
+        source="Baldi & Hornik 1989",
+    )
+    def correlation_of_index_and_loss(self) -> float:
+        points = self.critical_points(self.example())
+        pairs = torch.tensor([(float(each.index), each.value) for each in points])
+        return torch.corrcoef(pairs.T)[0, 1].item()
+
+    @Claim(
+        "the negative curvature of the lowest saddle, over the gap, for small gaps",
+        stated=0.5,
+        within=about(0.5, rel=0.01),
+        source="derived",
+    )
+    def flatness_of_the_lowest_saddle(self) -> float:
+        """The determinant −λ(1 + gap)gap over the trace (2 + gap)λ, λ = 1, to leading order."""
+        smallest = self.at_dial(self.card.ladder[-1])
+        data = smallest.example()
+        curvatures = torch.linalg.eigvalsh(smallest.hessian(smallest.lowest_saddle(data).x, data))
+        return (-curvatures[0]).item() / smallest.gap
+
+    @Claim(
+        "of 1000 descents, so many end anywhere but in a global minimum",
+        stated=0.0,
+        within=(0.0, 0.0),
+        source="Baldi & Hornik 1989",
+        slow=True,
+    )
+    def bad_minima(self) -> float:
+        """At a gap of 1, where 600 steps are enough to leave every saddle."""
+        problem = replace(self, gap=1.0)
+        data = problem.example()
+        generator = torch.Generator().manual_seed(1)
+        x = SCALE * torch.randn(1000, len(data["start"]), generator=generator)
+        end = next(islice(descent(problem, data, x, 0.1, 0.9), 600, None))
+        height = problem.loss(x, data) - problem.floor(data)
+        above = (problem.loss(end, data) - problem.floor(data)) / height
+        return float((above > self.card.target).sum())
+
+    def portrait(self) -> Curves:
+        points = self.critical_points(self.example())
+        first = (*range(self.code),)
+        dots = {}
+        for used in range(self.code, -1, -1):
+            those = [
+                (point.value, point.index)
+                for kept, point in zip(self._sets(), points, strict=True)
+                if len(kept) == used and kept != first
+            ]
+            name = f"{used} components kept"
+            dots[name] = tuple(
+                torch.tensor(each, dtype=torch.float64) for each in zip(*those, strict=True)
+            )
+        minimum = points[0]
+        dots["the minimum"] = (torch.tensor([minimum.value]), torch.tensor([minimum.index]))
+        return Curves(
+            caption="All critical points of a linear autoencoder: the higher the loss, the more "
+            "directions lead down, and beside the minimum there are only saddles.",
+            x_label="loss",
+            y_label="directions down",
+            dots=dots,
+        )
+
+    def _sets(self) -> tuple[tuple[int, ...], ...]:
+        sizes = range(self.code, -1, -1)
+        return tuple(kept for size in sizes for kept in combinations(range(self.inputs), size))
+
+    def _layers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        decoder, encoder = x.chunk(2, -1)
+        decoder = decoder.unflatten(-1, (self.inputs, self.code))
+        return decoder, encoder.unflatten(-1, (self.code, self.inputs))
+
+    def _error(self, decoder: torch.Tensor, encoder: torch.Tensor) -> torch.Tensor:
+        """I − AB."""
+        product = torch.einsum("...ip,...pj->...ij", decoder, encoder)
+        return torch.eye(self.inputs, dtype=product.dtype, device=product.device) - product

@@ -1,0 +1,99 @@
+"""The documents that are made from the registry say what the registry says now."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+
+from benchmarks import atlas, certificates
+from problems import PROBLEMS
+
+DOCS = Path(__file__).parents[2] / "docs"
+AGAIN = "python -m benchmarks.atlas writes it anew"
+
+
+def test_the_pages_are_those_of_the_registry():
+    """Measured signatures are not compared here, but by the contracts: their last digit is the machine's."""
+    pages = atlas.pages()
+    found = {file.relative_to(DOCS) for file in (DOCS / "atlas").glob("*.md")}
+    assert found | {Path("atlas.md")} == set(pages)
+    for path, text in pages.items():
+        assert without_measured(text) == without_measured((DOCS / path).read_text()), AGAIN
+
+
+def without_measured(text):
+    return [line.partition(": **")[0] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_picture_was_drawn_from_the_problem_as_it_is(name):
+    assert atlas.drawn_from(DOCS / atlas.picture_file(name)) == atlas.digest(name), AGAIN
+
+
+def test_there_are_no_other_pictures():
+    found = {file.stem for file in (DOCS / "atlas").glob("*.png")}
+    assert found == set(PROBLEMS)
+
+
+def test_every_claim_has_a_certificate():
+    """With what is stated now; what was measured is measured again by the tests of the claims."""
+    stated = certificates.stated()
+    table = pandas.read_csv(certificates.FILE, dtype={"stated": str}, keep_default_na=False)
+    again = "python -m benchmarks.certificates measures anew"
+    pandas.testing.assert_frame_equal(
+        table[list(stated)].astype(str), stated.astype(str), obj=again
+    )
+    assert table["measured"].notna().all()
+
+
+def test_verdicts_follow_from_the_numbers():
+    table = pandas.read_csv(certificates.FILE, dtype={"stated": str}, keep_default_na=False)
+    measured = table["measured"].astype(float)
+    within = (table["low"] <= measured) & (measured <= table["high"])
+    assert (within == table["holds"]).all()
+    assert certificates.text(table) == certificates.FILE.with_suffix(".md").read_text()
+
+
+def test_no_row_is_dropped_because_it_fails():
+    table = certificates.stated().assign(measured=0.0, seconds=0.0, holds=False)
+    rows = [line for line in certificates.text(table).splitlines() if "**fails**" in line]
+    assert len(rows) == len(table)
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    return json.loads((DOCS / "section_8_2.ipynb").read_text())
+
+
+def test_the_notebook_has_a_figure_for_each_subsection(notebook):
+    titles = [
+        "".join(cell["source"]).splitlines()[0]
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "markdown"
+    ]
+    for number in range(1, 9):
+        assert any(title.startswith(f"## 8.2.{number} ") for title in titles)
+    shown = [cell for cell in notebook["cells"] if "picture(" in "".join(cell.get("source", ""))]
+    assert len(shown) >= 8
+    for cell in shown:
+        assert any("image/png" in output.get("data", {}) for output in cell["outputs"])
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(notebook):
+    nbformat = pytest.importorskip("nbformat", reason="the extra docs is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="the extra docs is not installed")
+    book = nbformat.read(DOCS / "section_8_2.ipynb", as_version=4)
+    for cell in book.cells:
+        cell.pop("outputs", None) if cell.cell_type == "code" else None
+        if cell.cell_type == "code":
+            cell.outputs = []
+    nbclient.NotebookClient(
+        book, timeout=300, resources={"metadata": {"path": DOCS.parent}}
+    ).execute()
+    for cell in book.cells:
+        if cell.cell_type == "code" and "picture(" in cell.source:
+            assert any("image/png" in output.get("data", {}) for output in cell.outputs)

@@ -1,0 +1,57 @@
+"""Every registered problem keeps every contract, and bears out every claim: registering is being tested."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from benchmarks.contracts import CONTRACTS
+from problems import PROBLEMS
+
+NAMES = list(PROBLEMS)
+KEPT = [
+    pytest.param(contract, problem.at_dial(rung), id=f"{name}-{rung:g}-{contract.name}")
+    for name, problem in PROBLEMS.items()
+    for contract in CONTRACTS
+    for rung in (problem.card.ladder if contract.at_each_rung else [problem.dial])
+]
+CLAIMS = [
+    pytest.param(
+        problem, claim, name, id=f"{each}-{name}", marks=[pytest.mark.slow] if claim.slow else []
+    )
+    for each, problem in PROBLEMS.items()
+    for name, claim in problem.claims.items()
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_name(name):
+    """One grep finds all there is of a problem: its class, its module, its tests."""
+    kind = type(PROBLEMS[name])
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[0-9]+", kind.__name__)
+    assert name == "_".join(words).lower()
+    assert kind.__module__.endswith(f".{name}")
+
+
+@pytest.mark.parametrize(("contract", "problem"), KEPT)
+def test_contract(contract, problem):
+    contract.holds(problem)
+
+
+@pytest.mark.parametrize(("problem", "claim", "name"), CLAIMS)
+def test_claim(problem, claim, name):
+    measured = getattr(problem, name)()
+    said = f"{claim.statement}: {measured:g}, accepted {claim.within}"
+    assert claim.holds(measured) != bool(claim.fails), said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_claims_are_stated_in_full(name):
+    for claim in PROBLEMS[name].claims.values():
+        assert claim.statement.strip()
+        assert claim.source.strip()
+        low, high = claim.within
+        assert low <= high
+        if not isinstance(claim.stated, str):
+            assert low <= claim.stated <= high

@@ -1,0 +1,110 @@
+"""What is known about the network on digits beside its claims."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from problems.ill_conditioning.digits_cnn import PROBE, TRAINING, DigitsCnn
+from ravine import Refused
+
+
+def drawn(problem, seed=0):
+    return problem.instance(torch.Generator().manual_seed(seed))
+
+
+def network(problem):
+    """The same in torch's modules."""
+    few, many = problem.channels, 2 * problem.channels
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, few, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(few, many, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(16 * many, 10),
+    )
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_network_is_that_of_torchs_modules(channels):
+    problem = DigitsCnn(channels=channels)
+    data, modules = drawn(problem), network(problem)
+    assert tuple(tuple(each.shape) for each in modules.parameters()) == problem.shapes
+    torch.nn.utils.vector_to_parameters(data["start"], modules.parameters())
+    images, labels = data["images"][:PROBE], data["labels"][:PROBE]
+    logits = modules(images.view(-1, 1, 8, 8))
+    torch.testing.assert_close(problem.logits(data["start"], images), logits)
+    expected = torch.nn.functional.cross_entropy(logits, labels)
+    torch.testing.assert_close(problem.loss(data["start"], data), expected)
+
+
+def test_start_has_the_bounds_of_torchs_default():
+    problem = DigitsCnn()
+    start = drawn(problem)["start"]
+    sizes = [math.prod(shape) for shape in problem.shapes]
+    for part, module in zip(start.split(sizes), network(problem).parameters(), strict=True):
+        bound = float(module.detach().abs().max())
+        assert part.abs().max() == pytest.approx(bound, rel=0.5)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 0.5])
+def test_labels_are_wrong_as_often_as_stated(noise):
+    """A tenth of those drawn anew are right by chance; rungs draw the same otherwise."""
+    data, clean = drawn(DigitsCnn(noise=noise)), drawn(DigitsCnn(noise=0.0))
+    wrong = (data["labels"] != clean["labels"]).double().mean().item()
+    # Four standard errors of 1400.
+    assert wrong == pytest.approx(0.9 * noise, abs=4 * 0.5 / math.sqrt(TRAINING))
+    assert torch.equal(data["start"], clean["start"])
+    assert torch.equal(data["unseen"]["labels"], clean["unseen"]["labels"])
+    assert len(data["labels"]) + len(data["unseen"]["labels"]) == 1797
+
+
+def test_floor_is_the_entropy_of_a_label():
+    data = drawn(DigitsCnn())
+    assert DigitsCnn(noise=0.0).floor(data) == 0
+    expected = -0.73 * math.log(0.73) - 9 * 0.03 * math.log(0.03)
+    assert DigitsCnn(noise=0.3).floor(data) == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_epoch_shows_every_image_once():
+    problem = DigitsCnn()
+    data = drawn(problem)
+    stream = problem.draws(data, torch.Generator().manual_seed(0))
+    epoch = torch.cat([draw["images"] for draw in itertools.islice(stream, TRAINING // 8)])
+    assert torch.equal(torch.unique(epoch, dim=0), torch.unique(data["images"], dim=0))
+    assert len(next(stream)["labels"]) == 8
+
+
+def test_the_mean_over_an_epoch_is_the_loss_on_all_images():
+    problem = DigitsCnn(batch=200, channels=2)
+    data = drawn(problem)
+    stream = problem.draws(data, torch.Generator().manual_seed(0))
+    losses = [problem.sampled_loss(data["start"], data, next(stream)) for _ in range(7)]
+    whole = problem.cross_entropy(data["start"], data)
+    torch.testing.assert_close(torch.stack(losses).mean(), whole)
+
+
+def test_accuracy_counts_unseen_images():
+    problem = DigitsCnn(channels=2)
+    data = drawn(problem)
+    found = problem.logits(data["start"], data["unseen"]["images"]).argmax(-1)
+    data["unseen"]["labels"] = torch.where(torch.arange(397) < 100, found, (found + 1) % 10)
+    columns = problem.at_end(data["start"], torch.zeros(()), data)
+    assert columns["accuracy"] == pytest.approx(100 / 397)
+
+
+def test_refuses_what_is_no_network():
+    for fields in (
+        {"noise": -0.1},
+        {"noise": 0.95},
+        {"batch": 0},
+        {"batch": 1401},
+        {"channels": 0},
+    ):
+        with pytest.raises(Refused, match=f"digits_cnn.{next(iter(fields))} is"):
+            DigitsCnn(**fields)

@@ -1,0 +1,154 @@
+"""The lines and their slopes, and what Adam and gradient descent make of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from problems.inexact_gradients.reddi import Reddi, adam_points
+from ravine import Refused
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def slopes(problem, steps, seed=1):
+    stream = itertools.islice(problem.draws({}, generator(seed)), steps)
+    return torch.stack([problem.slopes(draw) for draw in stream])
+
+
+# The slopes.
+
+
+@pytest.mark.parametrize(
+    ("fields", "mean"),
+    [
+        ({"variant": "periodic", "large": 3.0}, 1 / 3),
+        ({"variant": "periodic", "large": 5.5}, 3.5 / 3),
+        ({"variant": "online", "large": 4.0}, 1 / 4),
+        ({"variant": "online", "large": 101.0}, 1 / 101),
+        ({"variant": "stochastic", "large": 20.0, "margin": 0.5}, 0.5),
+        ({"variant": "stochastic", "large": 101.0, "margin": 0.02}, 0.02),
+    ],
+)
+def test_the_loss_is_the_mean_of_what_is_seen(fields, mean):
+    problem = Reddi(dim=3, **fields)
+    assert problem.slope == pytest.approx(mean)
+    steps = 12 * 101
+    found = slopes(problem, steps)
+    assert set(found.flatten().tolist()) == {-1.0, fields["large"]}
+    if fields["variant"] != "stochastic":
+        torch.testing.assert_close(found.mean(0), torch.full((3,), mean))
+        assert torch.equal(found[problem.period :], found[: -problem.period])
+    else:
+        measured = slopes(Reddi(dim=500, **fields), steps)
+        error = measured.std() / math.sqrt(measured.numel())
+        assert abs(measured.mean() - mean) < 4 * error
+
+
+def test_the_papers_slopes_are_ten_times_these():
+    """1010 with probability 0.01, else −10: a mean of 0.2."""
+    problem = Reddi(large=101.0, margin=0.02)
+    assert problem.share == pytest.approx(0.01)
+    assert 10 * problem.slope == pytest.approx(0.2)
+
+
+def test_rungs_share_their_random_numbers():
+    """A line that is steep at C = 1000 is so at C = 100 too."""
+    rare, often = (slopes(Reddi(large=large), 2000) > 0 for large in (1000.0, 100.0))
+    assert rare.any()
+    assert (often | ~rare).all()
+
+
+def test_single_precision_has_the_same_slopes():
+    for problem in (Reddi(), Reddi(variant="online", large=7.0), Reddi(variant="periodic")):
+        draws = list(itertools.islice(problem.draws({}, generator()), 500))
+        double = torch.stack([problem.slopes(draw) for draw in draws])
+        single = torch.stack([problem.slopes({"level": draw["level"].float()}) for draw in draws])
+        assert single.dtype == torch.float32
+        assert torch.equal(single.double(), double)
+
+
+def test_the_minimum_is_at_the_border():
+    problem = Reddi(dim=2)
+    data = problem.instance(generator())
+    ends = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    lowest, highest = problem.loss(ends, data)
+    assert lowest == problem.floor(data)
+    assert highest == -problem.floor(data)
+    assert problem.distance(ends[0], data) == 0
+    torch.testing.assert_close(problem.project(3 * ends, data), ends)
+
+
+def test_the_first_line_begins_with_its_steep_step():
+    assert list(Reddi(variant="periodic", large=3.0)._slopes(6)) == [3, -1, -1, 3, -1, -1]
+    assert list(Reddi(variant="online", large=4.0)._slopes(5)) == [4, -1, -1, -1, 4]
+
+
+# The methods.
+
+
+def test_adam_of_the_paper_by_hand():
+    """β₁ = ½, β₂ = ¾, slopes 2 and −1: m = 1, 0 and v = 1, 1; then m = −½, v = 1."""
+    points = list(adam_points([2.0, -1.0, -1.0], 0.5, 0.5, 0.75))
+    assert points == pytest.approx([0.0, -0.5, -0.5, -0.5 + 0.25 / math.sqrt(3)])
+    assert list(adam_points([1.0], 10.0, 0.0, 0.5)) == [0.0, -1.0]  # projected
+
+
+def test_adam_with_a_long_memory_is_right_where_the_slopes_have_a_short_period():
+    """β₂ = 0.999 and every third step steep: the divisor hardly moves."""
+    problem = Reddi(variant="periodic", large=3.0)
+    assert problem._end(10_000, 0.5, 0.0, 0.999, longest_memory=False) < -0.99
+    assert problem._end(10_000, 0.5, 0.0, 0.1, longest_memory=False) > 0.99
+
+
+def test_amsgrad_is_not_there_yet_after_100000_steps_of_the_stochastic_experiment():
+    assert Reddi()._experiment("stochastic", 100_000, longest_memory=True) > -0.97
+    assert Reddi()._experiment("stochastic", 100_000, longest_memory=False) > 0.9
+
+
+def tail_gap(problem, lr, seed, memory=None):
+    """Gradient descent, or RMSProp with this memory."""
+    data = problem.instance(generator(seed))
+    x, stream, total = data["start"], problem.draws(data, generator(100 + seed)), 0.0
+    square, height = torch.zeros_like(x), problem.loss(x, data) - problem.floor(data)
+    for step in range(3000):
+        total += (problem.loss(x, data) - problem.floor(data)) / height if step >= 2700 else 0.0
+        gradient = problem.slopes(next(stream))
+        if memory is not None:
+            square = memory * square + (1 - memory) * gradient**2
+            gradient = gradient / square.sqrt()
+        x = problem.project(x - lr * gradient, data)
+    return float(total) / 300
+
+
+def test_the_reference_solves_what_can_be_solved():
+    lr = Reddi.card.reference[1]["lr"]
+    for rung in Reddi.card.ladder[:2]:
+        assert all(tail_gap(Reddi(large=rung), lr, seed) <= 0.25 for seed in range(2))
+
+
+def test_dividing_by_the_recent_size_leads_away_from_the_minimum():
+    """At the default C; at the harmless rung it is a good method."""
+    assert all(tail_gap(Reddi(), lr, 0, memory=0.99) > 0.5 for lr in (1e-3, 1e-2))
+    assert tail_gap(Reddi(large=1.5), 3e-3, 0, memory=0.99) < 0.25
+
+
+def test_bad_fields_are_refused():
+    for fields, message in [
+        (
+            {"variant": "periodic", "large": 2.0},
+            "reddi.large is 2.0, but must be a number, above 2",
+        ),
+        ({"variant": "online", "large": 10.5}, "reddi.large is 10.5, but must be whole"),
+        ({"variant": "online", "large": 1.0}, "reddi.large"),
+        ({"large": 2.0, "margin": 3.0}, "reddi.large"),
+        ({"margin": 0.0}, "reddi.margin"),
+        ({"variant": "ofline"}, "reddi.variant is 'ofline'"),
+    ]:
+        with pytest.raises(Refused, match=message):
+            Reddi(**fields)
