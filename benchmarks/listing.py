@@ -11,9 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.loading import class_of
 from optimizers import OPTIMIZERS, Optimizer
 from problems import PROBLEMS, Problem
+from problems.modifiers import NOISES, TRANSFORMS
+from problems.precision import default_dtype
 from ravine import Refused, nearest
 
 WIDTH = 110
@@ -41,33 +45,70 @@ def usage(options: Mapping[str, str]) -> str:
         ("+problem=quadratic problem.condition=1e2,1e4", "two settings of a problem"),
         ("+problem=quadratic rungs=auto hydra/launcher=joblib", "where each breaks, on all cores"),
         ("+problem=cliff 'optimizers.sgd.lr=[1e-5,1]'", "a number pins, a pair is searched"),
-        ("show cliff", "what a problem or an optimizer is"),
+        (
+            "+problem=rosenbrock transform=rotate noise=gaussian",
+            "a problem turned, and seen through noise",
+        ),
+        ("show", "all problems: dial, dimension, minimum"),
+        ("show cliff", "what a problem, an optimizer or a noise is"),
+        ("check my_problem.py:Mine", "whether a problem keeps what it promises, and what is wrong"),
     ]
     lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]
     lines += _table((f"{program()} {words}", text) for words, text in examples)
-    for title, problems in _by_subsection().items():
+    for title, problems in by_subsection().items():
         lines += [
             "",
             title,
-            *_table((name, _summary(problem)) for name, problem in problems.items()),
+            *_table((name, summary(problem)) for name, problem in problems.items()),
         ]
     lines += [
         "",
         "Optimizers",
-        *_table((name, _summary(each)) for name, each in sorted(OPTIMIZERS.items())),
+        *_table((name, summary(each)) for name, each in sorted(OPTIMIZERS.items())),
     ]
     lines += ["", "Options", *_table(options.items())]
     return "\n".join(lines)
 
 
+def atlas() -> str:
+    """All problems by subsection: dial, dimension, minimum and what each is, in a line."""
+    lines = []
+    for title, problems in by_subsection().items():
+        rows = [("problem", "dial", "dim", "minimum", "")]
+        for name, problem in problems.items():
+            data = problem.example()
+            floor = f"{float(problem.floor(data)):.4g}"
+            rows.append((
+                name,
+                problem.card.dial,
+                str(len(data["start"])),
+                floor if problem.card.floor_is_minimum else f"level {floor}",
+                summary(problem),
+            ))  # fmt: skip
+        widths = [max(map(len, column)) + 2 for column in list(zip(*rows, strict=True))[:-1]]
+        lines += ["", title]
+        for *cells, text in rows:
+            left = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+            lines.append(f"  {left}{text}".rstrip())
+    return "\n".join(lines[1:])
+
+
 def card(name: str) -> str:
-    """What is registered under a name, problem or optimizer. Raises Refused for a name that is not."""
+    """What is registered under a name. Raises Refused for a name that is not."""
     if name in PROBLEMS:
         return _problem_card(name, PROBLEMS[name])
     if name in OPTIMIZERS:
         return _optimizer_card(name, OPTIMIZERS[name])
+    if name in NOISES:
+        noise = NOISES[name]
+        strengths = ", ".join(f"{each:g}" for each in noise.ladder)
+        facts = {"noise.strength": f"{noise.strength:g}; ladder {strengths}, {noise.scale}"}
+        return "\n".join([f"{name} · noise", "", _docstring(noise), "", *_table(facts.items())])
+    if name in TRANSFORMS:
+        return "\n".join([f"{name} · transform", "", _docstring(TRANSFORMS[name])])
+    known = [*PROBLEMS, *OPTIMIZERS, *NOISES, *TRANSFORMS]
     raise Refused(
-        f"unknown problem or optimizer {name!r}: {nearest(name, [*PROBLEMS, *OPTIMIZERS])}"
+        f"unknown problem, optimizer, noise or transform {name!r}: {nearest(name, known)}"
     )
 
 
@@ -83,7 +124,8 @@ def _problem_card(name: str, problem: Problem) -> str:
         "truth": card.truth,
         "reference": _call(*card.reference),
         "control": ", ".join(f"{field}={value}" for field, value in card.control.items()),
-        "signature": f"{card.signature}; at least {card.threshold:g}",
+        "signature": f"{card.signature}: {_signature(problem)}, and {_signature(problem.control())} on the "
+        f"control; at least {card.threshold:g} proves it",
         **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
         "source": card.source,
     }
@@ -92,9 +134,20 @@ def _problem_card(name: str, problem: Problem) -> str:
         for field in _fields(problem)
     ]
     title = f"{name} · {_subsection(problem)}"
+    claims = [
+        f"{each.statement}: {each.stated if isinstance(each.stated, str) else f'{each.stated:g}'} ({each.source})"
+        for each in problem.claims.values()
+    ]
+    parts = [title, "", _docstring(problem), "", *_table(fields), "", *_table(facts.items())]
     return "\n".join(
-        [title, "", _docstring(problem), "", *_table(fields), "", *_table(facts.items())]
+        [*parts, "", *_table((("claims", "")[k > 0], text) for k, text in enumerate(claims))]
     )
+
+
+def _signature(problem: Problem) -> str:
+    """The signature as it is measured now, on one instance."""
+    with default_dtype(torch.float64):
+        return f"{problem.signature(problem.example()):.4g}"
 
 
 def _optimizer_card(name: str, optimizer: Optimizer) -> str:
@@ -110,7 +163,8 @@ def _optimizer_card(name: str, optimizer: Optimizer) -> str:
     return "\n".join([f"{name} · optimizer{role}", "", _docstring(optimizer), "", *_table(rows)])
 
 
-def _by_subsection() -> dict[str, dict[str, Problem]]:
+def by_subsection() -> dict[str, dict[str, Problem]]:
+    """The problems by the title of their subsection."""
     titles: dict[str, dict[str, Problem]] = {}
     for name, problem in sorted(PROBLEMS.items()):
         titles.setdefault(_subsection(problem), {})[name] = problem
@@ -126,7 +180,8 @@ def _subsection(problem: Problem) -> str:
     )
 
 
-def _summary(prototype: Any) -> str:
+def summary(prototype: Any) -> str:
+    """What a problem or an optimizer is, in a line."""
     return _docstring(prototype).partition("\n")[0]
 
 

@@ -15,6 +15,8 @@ SPEED = Path(__file__).parent / "speed"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # The longest test first: the others fill the other cores meanwhile.
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
     slow_asked = "slow" in str(config.getoption("markexpr"))
     speed_asked = config.getoption("benchmark_only") or config.getoption("benchmark_enable")
     for item in items:

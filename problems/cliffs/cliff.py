@@ -251,21 +251,21 @@ class Cliff(Problem):
         return self._share_lost(1.0)
 
     def portrait(self) -> Plane:
-        """One unit near w = 6, as in the book's figure 8.3; the others, if any, rest in their minima."""
+        """One unit, as in the book's figure 8.3; the others, if any, rest in their minima."""
         rest = torch.tensor([0.0, math.log(WANTED / (1 - WANTED))], dtype=torch.float64)
         origin = torch.cat([rest.new_zeros(2), rest.repeat(self.units - 1)])
         axes = torch.eye(2 * self.units, dtype=torch.float64)[:2]
-        start = origin + torch.tensor([5.9, -2.9], dtype=torch.float64) @ axes
+        start = origin + torch.tensor([5.0, -2.3], dtype=torch.float64) @ axes
         return Plane(
-            caption="A recurrent unit near w = 6: at the cliff gradient descent is thrown out of the "
-            "picture, onto a plateau, and a clipped step goes on along its foot.",
-            window=((5.0, 6.5), (-3.6, -2.4)),
+            caption="A recurrent unit: gradient descent comes down to the cliff, and one step throws it far out "
+            "onto a plateau from which there is no way back; clipped, it stays at the foot of the cliff.",
+            window=((2.5, 14.0), (-4.0, 12.0)),
             paths=(
-                ("sgd", {"lr": 0.5 * self.units}),
-                ("momentum", {"lr": 0.1 * self.units, "momentum": 0.9}),
-                ("clipped_sgd", {"lr": 0.5 * self.units, "threshold": 0.1 / self.units}),
+                ("sgd", {"lr": 0.1 * self.units}),
+                ("adam", {"lr": 0.003}),
+                ("clipped_sgd", {"lr": 0.1 * self.units, "threshold": 1.0 / self.units}),
             ),
-            steps=300,
+            steps=1000,
             start=start,
             origin=origin,
             axes=axes,

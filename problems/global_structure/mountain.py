@@ -201,7 +201,7 @@ class Mountain(Problem):
         return replace(self, dim=2).predicted_share_round(RATE * PATIENCE)
 
     @Claim(
-        "in three dimensions too",
+        "share of starts that the orbits of the flow lead round the mountain in the same time, in dimension 3",
         stated=0.7295,
         within=about(0.7295, abs=0.03),
         source="derived",

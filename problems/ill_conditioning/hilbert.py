@@ -15,7 +15,7 @@ import torch
 from problems.claims import Claim, about
 from problems.ill_conditioning.quadratic import gap_left_by_descent, gap_left_by_momentum
 from problems.portrait import Curves
-from problems.problem import Card, CriticalPoint, Tree
+from problems.problem import Card, Tree
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
 from ravine import Refused, nearest, require
@@ -135,9 +135,6 @@ class Hilbert(QuadraticForm):
         residual = torch.einsum("...j,...ij->...i", x - data["minimizer"], data["root"])
         gradient = torch.einsum("...i,...ij->...j", residual, data["root"])
         return 0.5 * residual.square().sum(-1), gradient
-
-    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        return (CriticalPoint(data["minimizer"], 0.0, index=0),)
 
     def signature(self, data: Tree) -> float:
         """By the singular values of R, which are the roots of the curvatures, to more digits."""

@@ -45,6 +45,7 @@ class Griewank(Multimodal):
     ripple: float = 0.02
 
     box = (-600.0, 600.0)
+    shown = slice(1900, 2101)  # the middle twentieth: ripples are some 6 long
     card = Card(
         dial="ripple",
         scale="log",

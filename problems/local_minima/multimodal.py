@@ -21,6 +21,7 @@ class Multimodal(Problem):
 
     dim: int
     box: tuple[float, float]
+    shown = slice(None)  # of `line`, in the picture
 
     def landscape(self, z: torch.Tensor) -> torch.Tensor:
         """g: (*runs, dim) -> (*runs)."""
@@ -80,7 +81,7 @@ class Multimodal(Problem):
         lines = {}
         for rung in self.card.ladder:
             problem = self.at_dial(rung)
-            z = problem.line()
+            z = problem.line()[self.shown]
             lines[f"{self.card.dial} {rung:g}"] = (
                 z[:, 0],
                 problem.loss(problem.place(z, data), data),

@@ -161,7 +161,7 @@ class Rastrigin(Multimodal):
         return (lower[:-1] & ~lower[1:]).sum().item()
 
     @Claim(
-        "… and so many inside the box",
+        "At the classical amplitude there are so many of them inside the box",
         stated=11,
         within=(11, 11),
         source="the traps' condition; Mühlenbein, Schomisch & Born 1991",
@@ -171,8 +171,8 @@ class Rastrigin(Multimodal):
         return classical.signature(classical.example())
 
     @Claim(
-        "… the first three at 0.994959, 1.989912 and 2.984856, at heights of 0.994959, 3.979831 and "
-        "8.954601, but for so much",
+        "Largest error of the first three, at 0.994959, 1.989912 and 2.984856, heights "
+        "0.994959, 3.979831 and 8.954601",
         stated=0.0,
         within=(0.0, 1e-6),
         source="Newton's method on φ', six digits",

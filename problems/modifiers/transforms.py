@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -139,7 +140,7 @@ class Transformed(Wrapper):
         return replace(stated, theory=theory)
 
     @property
-    def settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         inner = self.inner.settings
         name = type(self.transform).__name__.lower()
         before = inner.get("transform")

@@ -108,7 +108,7 @@ class CoinToss(WalledForm):
         )
 
     @Claim(
-        "of Newton's runs end in a minimum, in 3 dimensions",
+        "share of Newton's runs that end in a minimum, in 3 dimensions",
         stated=1 / 8,
         within=about(1 / 8, abs=3 * math.sqrt(7 / 64 / 600)),  # three standard errors
         source="Goodfellow, Bengio & Courville 2016, section 8.2.3: heads n times in a row",
@@ -121,7 +121,7 @@ class CoinToss(WalledForm):
         return solved.double().mean().item()
 
     @Claim(
-        "times dim is the variance of the number of directions down at the centre",
+        "variance of the number of directions down at the centre, over dim",
         stated=1 / 4,
         within=about(1 / 4, abs=3 * 0.25 * math.sqrt(2 / 600)),  # three standard errors
         source="Dauphin et al. 2014, section 2: binomial",
@@ -132,8 +132,8 @@ class CoinToss(WalledForm):
         return ((data["curvatures"] < 0).sum(-1).double().var() / 10).item()
 
     @Claim(
-        "is the most that a stated critical point of λ = (−2, −1, −½, 0.3, 1, 2), q = 0.01, has of a "
-        "gradient, or of a height other than −100, −25, −6.25 or 0",
+        "largest gradient at the stated critical points of λ = (−2, −1, −½, 0.3, 1, 2), q "
+        "= 0.01, or error of their heights −100, −25 and −6.25",
         stated=0.0,
         within=(0.0, 1e-12),  # heights of 100, summed in float64
         source="H y = −q|y|² y: y is an eigenvector",
@@ -149,7 +149,8 @@ class CoinToss(WalledForm):
         return max(gradients.norm(dim=-1).max().item(), (values - heights).abs().max().item())
 
     @Claim(
-        "times as many steps shrink the distance to the minimum by ten where the gap is a tenth",
+        "factor by which a tenth of the gap multiplies the steps that shrink the distance "
+        "to the minimum by ten",
         stated=10.0,
         within=about(10.0, rel=0.05),  # the valley bends over the distances that are measured
         source="a power iteration: a step leaves 1 − lr·gap of the second mode",

@@ -163,7 +163,7 @@ class GoeSaddle(WalledForm):
         )
 
     @Claim(
-        "of the centres are minima in 1 dimension",
+        "share of the centres that are minima in 1 dimension",
         stated=EXACT[1],
         within=_standard_errors(EXACT[1]),
         source="a Gaussian is positive",
@@ -172,7 +172,7 @@ class GoeSaddle(WalledForm):
         return self.sampled_share(1)
 
     @Claim(
-        "of the centres are minima in 2 dimensions",
+        "share of the centres that are minima in 2 dimensions",
         stated=EXACT[2],
         within=_standard_errors(EXACT[2]),
         source="Dean & Majumdar 2006: (2 − √2)/4",
@@ -181,7 +181,7 @@ class GoeSaddle(WalledForm):
         return self.sampled_share(2)
 
     @Claim(
-        "of the centres are minima in 3 dimensions",
+        "share of the centres that are minima in 3 dimensions",
         stated=EXACT[3],
         within=_standard_errors(EXACT[3]),
         source="Dean & Majumdar 2006: (π − 2√2)/4π",
@@ -190,7 +190,7 @@ class GoeSaddle(WalledForm):
         return self.sampled_share(3)
 
     @Claim(
-        "of the centres are minima in 4 dimensions, by the Pfaffian",
+        "share of the centres that are minima in 4 dimensions, by the Pfaffian",
         stated="what sampling finds",
         within=about(0.002456, abs=3 * 3.5e-5),  # 2e6 matrices: three standard errors
         source="sampled",
@@ -199,7 +199,7 @@ class GoeSaddle(WalledForm):
         return share_of_minima(4)
 
     @Claim(
-        "is what is left of −½ ln(share of minima) per dim², in the end",
+        "what is left of −½ ln(share of minima) per dim², in the end",
         stated=DECAY,
         within=about(
             DECAY, abs=1e-4
@@ -212,7 +212,7 @@ class GoeSaddle(WalledForm):
         return (before - 2 * here + after) / 8
 
     @Claim(
-        "of Newton's runs end in a minimum, in 2 dimensions",
+        "share of Newton's runs that end in a minimum, in 2 dimensions",
         stated=EXACT[2],
         within=about(EXACT[2], abs=3 * math.sqrt(0.146447 * 0.853553 / 300)),
         source="Newton's method ends at the centre, whatever it is",

@@ -128,7 +128,7 @@ class MexicanHat(Problem):
         )
 
     @Claim(
-        "is the distance from the top below which a step of Newton's method leads nearer to it",
+        "distance from the top below which a step of Newton's method leads nearer to it",
         stated=BOUNDARY,
         within=about(BOUNDARY, abs=1e-12),  # bisected to rounding
         source="2r³/(1 − 3r²) = r",
@@ -141,7 +141,7 @@ class MexicanHat(Problem):
         return low
 
     @Claim(
-        "of the starts with r₀ uniform in [0, 1] lead Newton's method to the top",
+        "share of the starts with r₀ uniform in [0, 1] that lead Newton's method to the top",
         stated=BOUNDARY,
         within=about(BOUNDARY, abs=1e-4),  # two of the 20,000 starts, which escape slowly
         source="from beyond 1/√5 |2r³/(3r² − 1)| > r, until r > 1/√3",
@@ -155,7 +155,7 @@ class MexicanHat(Problem):
         return (ends.abs() < 0.1).double().mean().item()
 
     @Claim(
-        "of the starts with r₀ uniform in [0, 1] lead saddle-free Newton to the top",
+        "share of the starts with r₀ uniform in [0, 1] that lead saddle-free Newton to the top",
         stated=0.0,
         within=(0.0, 0.0),
         source="Dauphin et al. 2014: r + r(1 − r²)/(1 − 3r²) > 2r",
@@ -174,7 +174,7 @@ class MexicanHat(Problem):
         return ((x - data["center"]).norm(dim=-1) < 0.5).double().mean().item()
 
     @Claim(
-        "times lr·r₀ is how fast descent leaves the top",
+        "rate at which descent leaves the top, over lr·r₀",
         stated=1.0,
         within=about(1.0, abs=1e-4),  # r₀² = 1e-6 of it bends
         source="the curvature at the top is −1",

@@ -142,7 +142,7 @@ class MonkeySaddle(Problem):
         )
 
     @Claim(
-        "is where 100 steps of descent on the ridge lead from 0.1, at the rate 0.01, without a wall",
+        "where 100 steps of descent on the ridge lead from 0.1, at the rate 0.01, without a wall",
         stated=0.0768764,
         within=about(0.0768764, abs=1e-7),  # the digits stated
         source="measured; the flow's 1/(1/r₀ + 3t) is 0.0769231",
@@ -151,7 +151,7 @@ class MonkeySaddle(Problem):
         return self._along_the_ridge(100)
 
     @Claim(
-        "is where 1000 steps of descent on the ridge lead from 0.1, at the rate 0.01, without a wall",
+        "where 1000 steps of descent on the ridge lead from 0.1, at the rate 0.01, without a wall",
         stated=0.024974,
         within=about(0.024974, abs=1e-6),  # the digits stated
         source="measured; the flow's is 0.025",
@@ -160,7 +160,8 @@ class MonkeySaddle(Problem):
         return self._along_the_ridge(1000)
 
     @Claim(
-        "is where 10,000 steps of descent on the ridge lead from 0.1, at the rate 0.01, without a wall",
+        "where 10,000 steps of descent on the ridge lead from 0.1, at the rate 0.01, "
+        "without a wall",
         stated=0.0032247,
         within=about(0.0032247, abs=1e-7),  # the digits stated
         source="measured; the flow's is 0.0032258",
@@ -170,7 +171,7 @@ class MonkeySaddle(Problem):
         return self._along_the_ridge(10_000)
 
     @Claim(
-        "of the distance to the saddle is left by a step of Newton's method beside it",
+        "share of the distance to the saddle that is left by a step of Newton's method beside it",
         stated=0.5,
         within=about(0.5, abs=1e-3),  # the wall is q r/3 = 3e-4 of f there, and less
         source="a form of degree 3 has H x = 2g",
@@ -184,7 +185,7 @@ class MonkeySaddle(Problem):
         return gone.item() ** 0.1
 
     @Claim(
-        "times 1/∛θ, and a constant, is the time that descent takes past the saddle from the angle θ",
+        "slope of the time that descent takes past the saddle from the angle θ, against 1/∛θ",
         stated=PASSAGE,
         within=about(PASSAGE, rel=0.02),  # of discrete steps, in proportion to the rate
         source="Im z³ is kept: Re z³ falls at 9|z³|^(4/3)",

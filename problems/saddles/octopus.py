@@ -210,7 +210,7 @@ class Octopus(Problem):
         )
 
     @Claim(
-        "times as long as beside the fourth saddle is descent beside the fifth, at L = 1",
+        "stay of descent beside the fifth saddle over that beside the fourth, at L = 1",
         stated=2.71,
         within=about(2.7095, rel=0.05),  # stays are whole steps, and a start has its own first one
         source="Du et al. 2017, figures 3 and 4; 1 + ln 2/ln 1.5",
@@ -220,7 +220,7 @@ class Octopus(Problem):
         return (stays[4] / stays[3]).item()
 
     @Claim(
-        "times as long as beside the third saddle is descent beside the fourth, at L = 2",
+        "stay of descent beside the fourth saddle over that beside the third, at L = 2",
         stated=4.11,
         within=about(4.106, rel=0.05),  # as above
         source="Du et al. 2017, figures 3 and 4; 1 + ln 2/ln 1.25",
@@ -231,7 +231,7 @@ class Octopus(Problem):
         return (stays[3] / stays[2]).item()
 
     @Claim(
-        "steps does descent take to the minimum past 5 saddles, at L = 1, median of ten starts",
+        "steps of descent to the minimum past 5 saddles, at L = 1, median of ten starts",
         stated=497,
         within=about(
             497, rel=0.1
@@ -242,7 +242,7 @@ class Octopus(Problem):
         return self._original(1.0, 5).steps_down(False, 2000).median().item()
 
     @Claim(
-        "steps does descent take to the minimum past 5 saddles, at L = 2, median of ten starts",
+        "steps of descent to the minimum past 5 saddles, at L = 2, median of ten starts",
         stated=3747,
         within=about(3747, rel=0.1),  # as above
         source="Du et al. 2017, figure 3",
@@ -252,7 +252,7 @@ class Octopus(Problem):
         return self._original(2.0, 5).steps_down(False, 6000).median().item()
 
     @Claim(
-        "of ten runs of descent are past 5 saddles after 20,000 steps, at L = 3",
+        "runs of descent, of ten, that are past 5 saddles after 20,000 steps, at L = 3",
         stated=0,
         within=(0, 0),
         source="Du et al. 2017, figure 3",
@@ -262,7 +262,7 @@ class Octopus(Problem):
         return self._original(3.0, 5).steps_down(False, 20_000).isfinite().sum().item()
 
     @Claim(
-        "steps does perturbed descent take to the minimum past 5 saddles, at L = 3, median of ten starts",
+        "steps of perturbed descent to the minimum past 5 saddles, at L = 3, median of ten starts",
         stated=219,
         within=(0, 250),
         source="Du et al. 2017, figure 3",
@@ -271,7 +271,7 @@ class Octopus(Problem):
         return self._original(3.0, 5).steps_down(True, 2000).median().item()
 
     @Claim(
-        "steps does perturbed descent take to the minimum past 10 saddles, at L = 3, median of ten starts",
+        "steps of perturbed descent to the minimum past 10 saddles, at L = 3, median of ten starts",
         stated=496,
         within=about(496, rel=0.1),  # ten starts
         source="Du et al. 2017, figure 4",
@@ -280,7 +280,7 @@ class Octopus(Problem):
         return self._original(3.0, 10).steps_down(True, 2000).median().item()
 
     @Claim(
-        "of ten runs of descent are past 10 saddles after 3000 steps, at L = 1",
+        "runs of descent, of ten, that are past 10 saddles after 3000 steps, at L = 1",
         stated=0,
         within=(0, 0),
         source="Du et al. 2017, figure 4",

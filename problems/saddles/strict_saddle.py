@@ -151,7 +151,7 @@ class StrictSaddle(Problem):
         )
 
     @Claim(
-        "steps does descent take to leave from y = 1e-2, at lr·m = 0.01",
+        "steps of descent from y = 1e-2 to leave, at lr·m = 0.01",
         stated=524,
         within=(524, 524),
         source="measured; the flow takes 520.7, ln((δ⁻² − 1)/3)/2m",
@@ -160,7 +160,7 @@ class StrictSaddle(Problem):
         return self._steps_from(1e-2)
 
     @Claim(
-        "steps does descent take to leave from y = 1e-4, at lr·m = 0.01",
+        "steps of descent from y = 1e-4 to leave, at lr·m = 0.01",
         stated=986,
         within=(986, 986),
         source="measured; the flow takes 981.2",
@@ -169,7 +169,7 @@ class StrictSaddle(Problem):
         return self._steps_from(1e-4)
 
     @Claim(
-        "steps does descent take to leave from y = 1e-8, at lr·m = 0.01",
+        "steps of descent from y = 1e-8 to leave, at lr·m = 0.01",
         stated=1912,
         within=(1912, 1912),
         source="measured; the flow takes 1902.3",
@@ -178,7 +178,7 @@ class StrictSaddle(Problem):
         return self._steps_from(1e-8)
 
     @Claim(
-        "times ln 10/ln(1 + lr·m) is what each decade nearer to the ridge costs descent",
+        "steps that each decade nearer to the ridge costs descent, over ln 10/ln(1 + lr·m)",
         stated=1.0,
         within=about(1.0, rel=2e-3),  # a step in the 694 between 1e-4 and 1e-7
         source="y grows by 1 + lr·m a step",
@@ -188,7 +188,7 @@ class StrictSaddle(Problem):
         return (many - few) / 3 * math.log(1.01) / math.log(10)
 
     @Claim(
-        "is the height of the saddle over that of the minima, however flat the way down",
+        "height of the saddle over that of the minima, however flat the way down",
         stated=1.0,
         within=about(1.0, abs=1e-9),  # rounding at 632 from the centre
         source="m²/4c with c = m²/4",

@@ -7,13 +7,32 @@ import re
 import pytest
 
 from benchmarks.contracts import CONTRACTS
-from problems import PROBLEMS
+from problems import PROBLEMS, Cell
 
 NAMES = list(PROBLEMS)
+LONG = {  # where a step takes milliseconds, and these take thousands of them
+    "has_a_signature_that_its_control_lacks",
+    "is_not_solved_by_random_search",
+}
+
+
+def marks(problem, contract):
+    """Networks of small cells, and whoever spends more than most."""
+    is_network = problem.shapes is not None and problem.card.cell.trials < Cell().trials
+    costly = is_network or problem.budget > 3000
+    return [pytest.mark.slow] if costly and contract.name in LONG else []
+
+
 KEPT = [
-    pytest.param(contract, problem.at_dial(rung), id=f"{name}-{rung:g}-{contract.name}")
+    pytest.param(
+        contract,
+        problem.at_dial(rung),
+        id=f"{name}-{rung:g}-{contract.name}",
+        marks=marks(problem, contract),
+    )
     for name, problem in PROBLEMS.items()
     for contract in CONTRACTS
+    if contract.unless not in problem.card.exceptions
     for rung in (problem.card.ladder if contract.at_each_rung else [problem.dial])
 ]
 CLAIMS = [

@@ -44,7 +44,7 @@ def test_network_is_that_of_torchs_modules(channels):
 
 
 def test_start_has_the_bounds_of_torchs_default():
-    problem = DigitsCnn()
+    problem = DigitsCnn(channels=16)
     start = drawn(problem)["start"]
     sizes = [math.prod(shape) for shape in problem.shapes]
     for part, module in zip(start.split(sizes), network(problem).parameters(), strict=True):

@@ -333,7 +333,8 @@ def test_a_planted_fault_is_found(fault, contract):
     rungs = problem.card.ladder if promise.at_each_rung else [problem.dial]
     found = []
     for rung in rungs:
-        promise.holds(Saddle().at_dial(rung))
+        if promise.unless not in Saddle.card.exceptions:
+            promise.holds(Saddle().at_dial(rung))
         try:
             promise.holds(problem.at_dial(rung))
         except (Broken, Refused) as error:

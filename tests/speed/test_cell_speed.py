@@ -17,10 +17,10 @@ from benchmarks.engine import Instances, draw_instance, run
 from benchmarks.protocol import stream
 from optimizers.adam import Adam
 from optimizers.momentum import Momentum
-from problems.precision import default_dtype
 from problems import Card
 from problems.cliffs.cliff import Cliff
 from problems.ill_conditioning.quadratic import Quadratic
+from problems.precision import default_dtype
 
 INSTANCES, TRIALS, STEPS = 15, 25, 1000
 LOOPED = 4

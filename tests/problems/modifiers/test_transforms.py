@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -109,6 +111,6 @@ def test_order_counts():
 def test_refuses_what_there_is_not():
     with pytest.raises(Refused, match="did you mean rotate"):
         transformed(PROBLEMS["cliff"], ["rotat"])
-    large = PROBLEMS["digits_cnn"]
+    large = replace(PROBLEMS["digits_cnn"], channels=16)
     with pytest.raises(Refused, match="at most 2000 dimensions"):
         transformed(large, ["rotate"]).example()

@@ -1,0 +1,169 @@
+"""The atlas, made from the registry: `python -m benchmarks.atlas` writes docs/atlas.md, its pages and its pictures.
+
+A picture is drawn anew where it is missing or where the file of its problem has changed since, which a digest in
+the picture tells; `--all` draws all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from benchmarks.listing import by_subsection, summary
+from problems import PROBLEMS, Problem
+from problems.precision import default_dtype
+
+DOCS = Path(__file__).parents[1] / "docs"
+DOTS = 110  # an inch
+DIGEST = "Source digest"
+FIELD = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): ")
+
+
+def pages(problems: Mapping[str, Problem] = PROBLEMS) -> dict[Path, str]:
+    """The Markdown files of the atlas, by their path under docs/."""
+    found = {Path("atlas.md"): _index()}
+    for title, entries in by_subsection().items():
+        parts = [_section(name, problem) for name, problem in entries.items()]
+        found[_page(title)] = "\n\n".join([f"# {title}", *parts]) + "\n"
+    return found
+
+
+def digest(name: str) -> str:
+    """What a picture of this problem depends on: the file of the problem's class."""
+    module = inspect.getmodule(type(PROBLEMS[name]))
+    assert module is not None
+    return hashlib.sha256(inspect.getsource(module).encode()).hexdigest()[:16]
+
+
+def drawn_from(file: Path) -> str | None:
+    """The digest that a picture was drawn from; None where there is none."""
+    if not file.is_file():
+        return None
+    with Image.open(file) as image:
+        return image.info.get(DIGEST)
+
+
+def picture_file(name: str) -> Path:
+    """Where the picture of a problem lies, under docs/."""
+    return Path("atlas") / f"{name}.png"
+
+
+def _page(title: str) -> Path:
+    number, _, words = title.partition(" ")
+    slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    return Path("atlas") / f"{number.replace('.', '_')}-{slug}.md"
+
+
+def _index() -> str:
+    lines = [
+        "# The atlas",
+        "",
+        "Every pathology of section 8.2 of Goodfellow, Bengio & Courville, *Deep Learning*, as a problem with "
+        "a dial, a stated truth, a signature that proves the pathology, and a control without it. What is "
+        "claimed of each is measured in the [certificates](certificates.md). Written by "
+        "`python -m benchmarks.atlas`.",
+    ]
+    for title, problems in by_subsection().items():
+        page = _page(title).as_posix()
+        lines += [
+            "",
+            f"## [{title}]({page})",
+            "",
+            "| problem | dial | dim | minimum | |",
+            "|---|---|---|---|---|",
+        ]
+        for name, problem in problems.items():
+            data = problem.example()
+            floor = f"{float(problem.floor(data)):.4g}"
+            level = "" if problem.card.floor_is_minimum else "level "
+            lines.append(
+                f"| [{name}]({page}#{name}) | {problem.card.dial} | {len(data['start'])} | {level}{floor} "
+                f"| {summary(problem)} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, problem: Problem) -> str:
+    card = problem.card
+    ladder = ", ".join(f"{rung:g}" for rung in card.ladder)
+    reference, values = card.reference
+    said = ", ".join(f"{field}={value:g}" for field, value in values.items())
+    control = ", ".join(f"{field}={value}" for field, value in card.control.items())
+    facts = {
+        "dial": f"`{card.dial}`, {card.scale}: {ladder}",
+        "solved": f"relative gap {card.target:g} within {problem.budget:g} gradients",
+        "truth": card.truth,
+        "signature": f"{card.signature}: **{_signature(problem)}**, and {_signature(problem.control())} on the "
+        f"control ({control}); {card.threshold:g} proves it",
+        "reference": f"{reference}({said})",
+        **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
+        "source": card.source,
+    }
+    table = ["| | |", "|---|---|", *(f"| {key} | {_cell(value)} |" for key, value in facts.items())]
+    claims = [
+        f"- {each.statement}: {_spelled(each.stated)} ({each.source})"
+        for each in problem.claims.values()
+    ]
+    picture = f"![{name}: {_cell(summary(problem))}]({picture_file(name).name})"
+    return "\n\n".join(
+        [
+            f"## {name}",
+            *_paragraphs(problem),
+            picture,
+            "\n".join(table),
+            *(["\n".join(claims)] if claims else []),
+        ]
+    )
+
+
+def _signature(problem: Problem) -> str:
+    with default_dtype(torch.float64):
+        return f"{problem.signature(problem.example()):.3g}"
+
+
+def _spelled(stated: float | str) -> str:
+    return stated if isinstance(stated, str) else f"{stated:.6g}"
+
+
+def _paragraphs(problem: Problem) -> Iterator[str]:
+    """The docstring, its fields as a list."""
+    for paragraph in (inspect.getdoc(type(problem)) or "").split("\n\n"):
+        lines = paragraph.split("\n")
+        if not FIELD.match(lines[0]):
+            yield " ".join(lines)
+            continue
+        yield "\n".join(
+            FIELD.sub(r"- **\1**: ", line) if FIELD.match(line) else f"  {line.strip()}"
+            for line in lines
+        )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main() -> int:
+    """Write what is not there as it should be."""
+    from benchmarks.pictures import picture
+
+    torch.set_num_threads(1)
+    for path, text in pages().items():
+        (DOCS / path).parent.mkdir(parents=True, exist_ok=True)
+        (DOCS / path).write_text(text)
+    for name in PROBLEMS:
+        file = DOCS / picture_file(name)
+        if drawn_from(file) != digest(name) or "--all" in sys.argv:
+            print(f"docs/{picture_file(name)}", flush=True)
+            picture(name).savefig(file, dpi=DOTS, metadata={DIGEST: digest(name)})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

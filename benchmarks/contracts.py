@@ -1,0 +1,567 @@
+"""What every problem promises, from its card to its Hessian, each promise as a function that says what is wrong.
+
+They are ordered as a ladder: the first that is broken says most. Promises that a problem does not keep stand on
+its card (`exceptions`), with the reason, and are not held against it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import torch
+
+from benchmarks.checks import check_problem
+from benchmarks.engine import CEILING, SOLVED, Instances, run, stack
+from benchmarks.protocol import FIRST_REPORTING_SEED, stream
+from optimizers import OPTIMIZERS
+from problems import Problem, Tree
+from problems.precision import default_dtype
+from ravine import Refused
+
+EXCEPTIONS = {"random_search", "reference", "start_gradient", "smooth", "ranked"}
+SEEDS = (0, 1, 2)
+SMALL = 200  # dimensions up to which a dense Hessian is compared
+ROUNDING = 1e-10  # closed forms and autograd, or a batch and its singles, add in different orders
+
+
+class Broken(Exception):
+    """A promise that is not kept; the message says in words what is wrong."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A promise: a function of a problem that raises Broken where it is not kept.
+
+    unless: the exception by which a card says that the problem does not keep it.
+    """
+
+    holds: Callable[[Problem], None]
+    at_each_rung: bool
+    unless: str
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.holds.__name__
+
+    @property
+    def promise(self) -> str:
+        """The promise in words: the first line of the function's docstring."""
+        return (self.holds.__doc__ or "").partition("\n")[0]
+
+
+CONTRACTS: list[Contract] = []
+
+
+def contract(at_each_rung: bool = True, unless: str = "") -> Callable[[Callable], Callable]:
+    """Declare a contract: on the problem at each rung of its ladder, or on the problem as it is."""
+
+    def add(holds: Callable[[Problem], None]) -> Callable[[Problem], None]:
+        CONTRACTS.append(Contract(holds, at_each_rung, unless))
+        return holds
+
+    return add
+
+
+def examined(problem: Problem) -> Iterator[tuple[Contract, float | None, str]]:
+    """Each contract, the rung where there is one, and what is wrong: nothing where it is kept.
+
+    Contracts that the card excepts are left out.
+    """
+    rungs = [problem.at_dial(rung) for rung in problem.card.ladder]
+    for each in CONTRACTS:
+        if each.unless in problem.card.exceptions:
+            continue
+        for at in rungs if each.at_each_rung else [problem]:
+            dial = at.dial if each.at_each_rung else None
+            with default_dtype(torch.float64):
+                try:
+                    each.holds(at)
+                except (Broken, Refused) as error:
+                    yield each, dial, str(error)
+                except Exception as error:  # in a problem that someone else has written
+                    yield each, dial, f"{type(error).__name__}: {' '.join(str(error).split())}"
+                else:
+                    yield each, dial, ""
+
+
+# The card and the fields.
+
+
+@contract(at_each_rung=False)
+def has_a_complete_card(problem: Problem) -> None:
+    """The card is complete."""
+    card = problem.card
+    for name in ("signature", "truth", "source"):
+        _ensure(getattr(card, name).strip(), f"card.{name} is empty")
+    for promise, reason in card.exceptions.items():
+        _ensure(
+            promise in EXCEPTIONS,
+            f"card.exceptions names {promise!r} (allowed: {', '.join(sorted(EXCEPTIONS))})",
+        )
+        _ensure(reason.strip(), f"card.exceptions[{promise!r}] has no reason")
+    _ensure(card.scale in ("log", "linear", "list"), f"card.scale is {card.scale!r}")
+    _ensure(0 < card.target < 1, f"card.target is {card.target}, but must be between 0 and 1")
+    _ensure(problem.budget > 0, f"the budget is {problem.budget}")
+    _ensure(math.isfinite(card.threshold), f"card.threshold is {card.threshold}")
+    _ensure((type(problem).__doc__ or "").strip(), "the class has no docstring")
+
+
+@contract(at_each_rung=False)
+def names_optimizers_that_exist(problem: Problem) -> None:
+    """The optimizers that the card names exist, and accept its values."""
+    name, values = problem.card.reference
+    OPTIMIZERS.find(name).replace(**values)
+    for name, breaking_point in problem.card.theory.items():
+        OPTIMIZERS.find(name)
+        predicted = breaking_point(problem, problem.budget)
+        _ensure(predicted > -math.inf, f"card.theory[{name!r}] predicts {predicted}")
+
+
+@contract(at_each_rung=False)
+def has_a_ladder(problem: Problem) -> None:
+    """The ladder goes one way, and the dial takes its values."""
+    ladder = problem.card.ladder
+    steps = [after - before for before, after in pairwise(ladder)]
+    _ensure(steps, f"the ladder {ladder} has fewer than two rungs")
+    one_way = all(step > 0 for step in steps) or all(step < 0 for step in steps)
+    _ensure(one_way, f"the ladder {ladder} goes up and down")
+    _ensure(problem.card.scale != "log" or min(ladder) > 0, f"a log ladder has {min(ladder)}")
+    for rung in ladder:
+        at = problem.at_dial(rung).dial
+        _ensure(at == rung, f"at rung {rung:g} the dial is {at:g}")
+
+
+@contract(at_each_rung=False)
+def refuses_bad_fields(problem: Problem) -> None:
+    """Fields that would make the truth false are refused in one line."""
+    for name, kind in get_type_hints(type(problem)).items():
+        if name not in {field.name for field in dataclasses.fields(problem)}:  # type: ignore[arg-type]
+            continue
+        for value in _bad(kind):
+            try:
+                dataclasses.replace(problem, **{name: value})  # type: ignore[type-var]
+            except Refused as refusal:
+                said = str(refusal)
+                _ensure(name in said, f"the refusal of {name}={value!r} does not name it: {said}")
+                _ensure("\n" not in said, f"the refusal of {name}={value!r} has several lines")
+                if get_origin(kind) is Literal:
+                    allowed = get_args(kind)[0]
+                    _ensure(allowed in said, f"the refusal of {name}={value!r} lacks {allowed!r}")
+            except Exception as error:
+                raise Broken(f"{name}={value!r} raises {type(error).__name__}: {error}") from error
+            else:
+                raise Broken(f"{name}={value!r} is accepted")
+
+
+def _bad(kind: Any) -> list[Any]:
+    if kind is float:
+        return [math.nan, math.inf, "much"]
+    if kind is int:
+        return [0.5, -1, math.nan, "many"]
+    if get_origin(kind) is Literal:
+        return [f"{get_args(kind)[0]}x"]
+    return []
+
+
+# The start.
+
+
+@contract()
+def can_be_swept(problem: Problem) -> None:
+    """A sweep accepts it: its loss is finite, of the right shape and of one run alone."""
+    check_problem(type(problem).__name__, problem)
+
+
+@contract()
+def repeats_its_instances(problem: Problem) -> None:
+    """The same seed draws the same instance, and another seed another one."""
+    before = torch.get_rng_state()
+    first = [problem.instance(_generator(seed)) for seed in (0, 1)]
+    second = [problem.instance(_generator(seed)) for seed in (1, 0)]
+    _ensure(
+        torch.equal(torch.get_rng_state(), before), "instance() draws from the global generator"
+    )
+    for one, same in zip(first, reversed(second), strict=True):
+        for leaf, other in zip(_leaves(one), _leaves(same), strict=True):
+            _ensure(torch.equal(leaf, other), "the same seed draws two different instances")
+    starts = [tree["start"] for tree in first]
+    _ensure(not torch.equal(*starts), "two seeds draw the same start")
+
+
+@contract()
+def has_something_to_do(problem: Problem) -> None:
+    """The start is above the floor, with a gradient, and is not solved."""
+    stated, flats = "start_gradient" in problem.card.exceptions, []
+    for seed in range(10) if stated else SEEDS:
+        data = _in_its_dtype(problem, _drawn(problem, seed))
+        start = data["start"]
+        value, gradient = problem.value_and_gradient(start, data)
+        _ensure(torch.isfinite(start).all(), f"the start of seed {seed} is not finite")
+        _ensure(value.isfinite(), f"the loss at the start of seed {seed} is {value:g}")
+        floor = float(problem.floor(data))
+        _ensure(
+            value > floor, f"the loss at the start, {value:g}, is not above the floor, {floor:g}"
+        )
+        _ensure(
+            gradient.isfinite().all(), f"the gradient at the start of seed {seed} is not finite"
+        )
+        flat = not bool(gradient.any())
+        flats.append(flat)
+        _ensure(not flat or stated, f"the gradient at the start of seed {seed} is exactly zero")
+        solved = problem.solved(start, torch.ones_like(value), gradient, data)
+        _ensure(not solved, f"the start of seed {seed} is solved already")
+    _ensure(any(flats) == stated, "no gradient at a start is zero, as the card says of some")
+
+
+@contract()
+def repeats_its_draws(problem: Problem) -> None:
+    """Its noise repeats with its seed, and differs with another."""
+    data = _drawn(problem, 0)
+    streams = [problem.draws(data, _generator(seed)) for seed in (0, 0, 1)]
+    if streams[0] is None:
+        _ensure(not problem.has_own("sampled_loss"), "it has a sampled loss, and draws nothing")
+        return
+    items = [[list(_leaves(next(stream))) for _ in range(3)] for stream in streams if stream]
+    same = [
+        torch.equal(a, b)
+        for pair in zip(*items[:2], strict=True)
+        for a, b in zip(*pair, strict=True)
+    ]
+    other = [
+        torch.equal(a, b)
+        for pair in zip(items[0], items[2], strict=True)
+        for a, b in zip(*pair, strict=True)
+    ]
+    _ensure(all(same), "the same seed draws different noise")
+    _ensure(not all(other) or not problem.has_own("sampled_loss"), "two seeds draw the same noise")
+
+
+@contract()
+def has_parameters_of_the_stated_shapes(problem: Problem) -> None:
+    """The shapes of its parameters are those of x."""
+    dim = len(_drawn(problem, 0)["start"])
+    stated = dim if problem.shapes is None else sum(map(math.prod, problem.shapes))
+    _ensure(stated == dim, f"shapes have {stated} numbers, and x has {dim}")
+
+
+# The truth.
+
+
+@contract()
+def has_the_stated_minimizers(problem: Problem) -> None:
+    """The stated minimizers are minimizers, at the floor."""
+    data = _drawn(problem, 0)
+    minimizers = problem.minimizers(data)
+    if minimizers is None:
+        return
+    height, slope, _ = _scales(problem, data)
+    _ensure(
+        minimizers.shape[1:] == data["start"].shape, f"they have shape {tuple(minimizers.shape)}"
+    )
+    for k, point in enumerate(minimizers):
+        value, gradient = problem.value_and_gradient(point, data)
+        # What is written and what is computed agree to rounding; what is left of the gradient is the
+        # minimizer's own rounding times the curvature.
+        off = abs(float(value - problem.floor(data))) / height
+        _ensure(off <= 1e-12, f"minimizer {k} is {off:.1e} of the start's height off the floor")
+        left = float(gradient.norm()) / (slope or 1)
+        _ensure(left <= 1e-7, f"the gradient at minimizer {k} is {left:.1e} of that at the start")
+        moved = float((problem.project(point, data) - point).norm())
+        _ensure(moved <= 1e-7 * (1 + float(point.norm())), f"minimizer {k} is not feasible")
+        distance = problem.distance(point, data)
+        off = 0.0 if distance is None else float(distance)
+        _ensure(
+            off <= 1e-12 * (1 + float(point.norm())),
+            f"minimizer {k} is {off:.1e} from the solutions",
+        )
+
+
+@contract()
+def has_the_stated_critical_points(problem: Problem) -> None:
+    """The stated critical points are critical, with the stated value and index."""
+    data = _drawn(problem, 0)
+    height, slope, _ = _scales(problem, data)
+    for k, point in enumerate(problem.critical_points(data)):
+        value, gradient = problem.value_and_gradient(point.x, data)
+        off = abs(float(value) - point.value) / (height + abs(point.value))
+        _ensure(off <= 1e-9, f"critical point {k} has the value {value:g}, not {point.value:g}")
+        left = float(gradient.norm()) / (slope or 1)
+        _ensure(
+            left <= 1e-7, f"the gradient at critical point {k} is {left:.1e} of that at the start"
+        )
+        curvatures = torch.linalg.eigvalsh(problem.hessian(point.x, data))
+        zero = 1e-8 * max(float(curvatures.abs().max()), 1e-300)  # rounding of eigvalsh and of x
+        index, nullity = int((curvatures < -zero).sum()), int((curvatures.abs() <= zero).sum())
+        if not curvatures.any():
+            nullity = len(curvatures)
+        found, stated = (index, nullity), (point.index, point.nullity)
+        _ensure(found == stated, f"critical point {k} has index, nullity {found}, not {stated}")
+
+
+@contract()
+def has_nothing_below_its_floor(problem: Problem) -> None:
+    """Nothing lies below the floor."""
+    if not problem.card.floor_is_minimum:
+        return
+    data = _drawn(problem, 0)
+    height, _, length = _scales(problem, data)
+    lengths = length * torch.logspace(-3, 1, 200)
+    minimizers = problem.minimizers(data)
+    centers = [data["start"], *([] if minimizers is None else minimizers[:4])]
+    for seed, center in enumerate(centers):
+        values = problem.loss(_around(problem, data, center, lengths, seed), data)
+        below = float((problem.floor(data) - values).nan_to_num(-math.inf).max())
+        _ensure(below <= 1e-12 * height, f"the loss goes {below:.2e} below the floor")  # rounding
+
+
+# The gradient and the Hessian.
+
+
+@contract(unless="smooth")
+def has_the_gradient_that_differences_see(problem: Problem) -> None:
+    """Autograd's gradient is the one that finite differences see."""
+    data = _drawn(problem, 0)
+    height, _, length = _scales(problem, data)
+
+    def scaled(units: torch.Tensor) -> torch.Tensor:
+        """The relative gap as a function of lengths: both near 1 whatever the units are."""
+        return (problem.loss(data["start"] + length * units, data) - problem.floor(data)) / height
+
+    for point in _some_points(problem, data):
+        if not problem.loss(point, data) - problem.floor(data) <= CEILING * height:
+            continue  # a run here has diverged, and differences of its loss are rounded away
+        units = ((point - data["start"]) / length).requires_grad_()
+        agrees = torch.autograd.gradcheck(
+            scaled, units, fast_mode=len(units) > SMALL, raise_exception=False
+        )
+        _ensure(agrees, "the loss has a gradient that finite differences do not see")
+
+
+@contract()
+def has_the_derivatives_of_its_loss(problem: Problem) -> None:
+    """Closed forms are the derivatives of the loss."""
+    data = _drawn(problem, 0)
+    vector = torch.randn(data["start"].shape, generator=_generator(0))
+
+    def check(
+        loss: Callable, point: torch.Tensor, pair: tuple[torch.Tensor, torch.Tensor],
+        product: torch.Tensor, hessian: Callable[[], torch.Tensor], which: str,
+    ) -> None:  # fmt: skip
+        value, gradient = pair
+        _ensure(
+            not value.requires_grad and not gradient.requires_grad, f"the {which} keeps a graph"
+        )
+        expected, expected_value = torch.func.grad_and_value(loss)(point)
+        _agree(value, expected_value, f"the {which} in value_and_gradient")
+        _agree(gradient, expected, f"the gradient of the {which}")
+        twice = torch.func.grad(lambda x: torch.func.grad(loss)(x) @ vector)(point)
+        _agree(product, twice, f"the Hessian-vector product of the {which}")
+        if len(point) <= SMALL:
+            _agree(hessian(), torch.func.hessian(loss)(point), f"the Hessian of the {which}")
+
+    stream = problem.draws(data, _generator(0))
+    for x in _some_points(problem, data):
+        pair = torch.stack([vector, x])
+        products = torch.stack([problem.hvp(x, data, each) for each in pair])
+        _agree(problem.hvp(x, data, pair), products, "hvp of two vectors at once")
+        check(
+            lambda point: problem.loss(point, data),
+            x,
+            problem.value_and_gradient(x, data),
+            problem.hvp(x, data, vector),
+            lambda x=x: problem.hessian(x, data),
+            "loss",
+        )
+        if stream is not None:
+            noise = next(stream)
+            check(
+                lambda point, noise=noise: problem.sampled_loss(point, data, noise),
+                x,
+                problem.sampled_value_and_gradient(x, data, noise),
+                problem.sampled_hvp(x, data, noise, vector),
+                lambda x=x, noise=noise: problem.sampled_hessian(x, data, noise),
+                "sampled loss",
+            )
+
+
+@contract()
+def does_not_mix_runs(problem: Problem) -> None:
+    """A batch is the stack of its singles.
+
+    Also with as many trials and instances as dimensions: a wrong line-up then does not raise.
+    """
+    dim = len(_drawn(problem, 0)["start"])
+    for runs in {3, dim if 1 < dim <= 100 else 3}:
+        trees = [_drawn(problem, SEEDS[k % len(SEEDS)]) for k in range(runs)]
+        streams = [problem.draws(tree, _generator(k)) for k, tree in enumerate(trees)]
+        noises = [None if stream is None else next(stream) for stream in streams]
+        x = torch.stack([
+            _around(problem, tree, tree["start"], torch.ones(runs), k) for k, tree in enumerate(trees)
+        ])  # fmt: skip
+        vectors = torch.randn(x.shape, generator=_generator(0))
+        noise = None
+        if noises[0] is not None:
+            noise = stack([each for each in noises if each is not None], torch.float64)
+        batch = _answers(problem, x, stack(trees, torch.float64), noise, vectors)
+        for i, j in {(0, 0), (0, runs - 1), (runs - 1, 0), (runs // 2, runs // 3)}:
+            single = _answers(problem, x[i, j], trees[i], noises[i], vectors[i, j])
+            for name, answer in batch.items():
+                _agree(answer[i, j], single[name], f"{name} of a run in a batch")
+
+
+def _answers(
+    problem: Problem, x: torch.Tensor, data: Tree, noise: Tree | None, vector: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Everything that a problem says about points, by name."""
+    value, gradient = problem.value_and_gradient(x, data)
+    height = problem.loss(data["start"], data) - problem.floor(data)
+    gap = (value - problem.floor(data)) / height
+    said = {
+        "loss": problem.loss(x, data),
+        "value": value,
+        "gradient": gradient,
+        "hvp": problem.hvp(x, data, vector),
+        "project": problem.project(x, data),
+        "gap": gap,
+        "solved": problem.solved(x, gap, gradient, data).double(),
+        **problem.at_end(x, torch.ones_like(gap), data),
+    }
+    if noise is not None:
+        said["seen"] = problem.seen(gradient, data, noise, None)[0]
+        said["sampled_loss"] = problem.sampled_loss(x, data, noise)
+        said["sampled_gradient"] = problem.sampled_value_and_gradient(x, data, noise)[1]
+        said["sampled_hvp"] = problem.sampled_hvp(x, data, noise, vector)
+    if (distance := problem.distance(x, data)) is not None:
+        said["distance"] = distance
+    if x[..., 0].numel() * x.shape[-1] ** 2 <= 2e6:  # of numbers in the batch of Hessians
+        said["hessian"] = problem.hessian(x, data)
+    return said
+
+
+# The pathology.
+
+
+@contract(at_each_rung=False)
+def has_a_signature_that_its_control_lacks(problem: Problem) -> None:
+    """The signature proves the pathology, and fails on the control."""
+    least = problem.card.threshold
+    for rung in (problem, problem.at_dial(problem.card.ladder[-1])):
+        control = rung.control()
+        _ensure(control != rung, "the control is the problem itself")
+        for seed in SEEDS:
+            found = rung.signature(_drawn(rung, seed))
+            _ensure(found >= least, f"at {rung.dial:g} the signature is {found:g}, below {least:g}")
+            found = control.signature(_drawn(control, seed))
+            _ensure(
+                found < least, f"on the control the signature is {found:g}, not below {least:g}"
+            )
+
+
+@contract()
+def is_not_solved_by_doing_nothing(problem: Problem) -> None:
+    """Doing nothing solves nothing."""
+    won = _solved(problem, "idle", 10)  # 30 steps at the same place
+    _ensure(not any(won), f"idle solves {sum(won)} of {len(won)}")
+
+
+@contract(unless="reference")
+def is_solved_by_its_reference(problem: Problem) -> None:
+    """The reference solves every rung."""
+    name, values = problem.card.reference
+    won = _solved(problem, name, problem.budget, **values)
+    _ensure(all(won), f"{name} with the card's values solves {sum(won)} of {len(won)}")
+
+
+@contract(at_each_rung=False, unless="random_search")
+def is_not_solved_by_random_search(problem: Problem) -> None:
+    """Random search fails the last rung."""
+    problem = problem.at_dial(problem.card.ladder[-1])
+    won = _solved(problem, "random_search", problem.budget)
+    _ensure(not any(won), f"random_search solves {sum(won)} of {len(won)}")
+
+
+def _solved(problem: Problem, optimizer: str, budget: float, **values: Any) -> list[bool]:
+    """Whether one setting of an optimizer solves each reporting instance of a sweep."""
+    cell = problem.card.cell
+    seeds = tuple(stream(FIRST_REPORTING_SEED + k) for k in range(cell.seeds))
+    instances = Instances(problem, seeds, getattr(torch, cell.dtype))
+    method = OPTIMIZERS[optimizer].replace(**values)
+    status = run(method, instances, trials=1, budget=budget, record=False).status
+    return [row[0] == SOLVED for row in status]
+
+
+# What the contracts use.
+
+
+def _ensure(condition: object, otherwise: str) -> None:
+    if not condition:
+        raise Broken(otherwise)
+
+
+def _agree(actual: torch.Tensor, expected: torch.Tensor, what: str) -> None:
+    """Equal up to rounding of the largest entry."""
+    shapes = f"{tuple(actual.shape)}, not {tuple(expected.shape)}"
+    _ensure(actual.shape == expected.shape, f"{what} has the shape {shapes}")
+    _ensure(actual.dtype == expected.dtype, f"{what} is {actual.dtype}, not {expected.dtype}")
+    if not expected.numel():
+        return
+    scale = float(expected.nan_to_num().abs().max())
+    same = torch.isclose(actual, expected, rtol=0, atol=ROUNDING * scale, equal_nan=True)
+    off = float((actual - expected).abs().nan_to_num(math.inf).max()) / (scale or 1.0)
+    _ensure(same.all(), f"{what} is off by {off:.1e} of its largest entry")
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@lru_cache(maxsize=16)
+def _drawn(problem: Problem, seed: int) -> Tree:
+    return problem.example(seed)
+
+
+def _leaves(tree: Tree) -> Iterator[torch.Tensor]:
+    for leaf in tree.values():
+        yield from _leaves(leaf) if isinstance(leaf, dict) else [torch.as_tensor(leaf)]
+
+
+def _in_its_dtype(problem: Problem, tree: Tree) -> Tree:
+    dtype = getattr(torch, problem.card.cell.dtype)
+    return {
+        name: _in_its_dtype(problem, leaf)
+        if isinstance(leaf, dict)
+        else leaf.to(dtype)
+        if leaf.is_floating_point()
+        else leaf
+        for name, leaf in tree.items()
+    }
+
+
+def _scales(problem: Problem, data: Tree) -> tuple[float, float, float]:
+    """The start's height over the floor, its gradient's norm, and the length they make."""
+    value, gradient = problem.value_and_gradient(data["start"], data)
+    height, slope = float(value - problem.floor(data)), float(gradient.norm())
+    return height, slope, 2 * height / slope if slope > 0 else float(data["start"].norm())
+
+
+def _around(
+    problem: Problem, data: Tree, center: torch.Tensor, lengths: torch.Tensor, seed: int
+) -> torch.Tensor:
+    """A point at each of these lengths from `center`, in random directions."""
+    directions = torch.randn(len(lengths), center.shape[-1], generator=_generator(seed))
+    points = center + lengths[:, None] * directions / directions.norm(dim=-1, keepdim=True)
+    return torch.stack([problem.project(point, data) for point in points])
+
+
+def _some_points(problem: Problem, data: Tree, seed: int = 0) -> Sequence[torch.Tensor]:
+    """The start, and points within a length of it."""
+    *_, length = _scales(problem, data)
+    near = _around(problem, data, data["start"], length * torch.tensor([0.03, 0.3, 1.0]), seed)
+    return [data["start"], *near]
