@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from benchmarks.examination import spelled
 from benchmarks.listing import by_subsection, summary
 from problems import PROBLEMS, Problem
 from problems.precision import default_dtype
@@ -100,18 +101,18 @@ def _section(name: str, problem: Problem) -> str:
         "dial": f"`{card.dial}`, {card.scale}: {ladder}",
         "solved": f"relative gap {card.target:g} within {problem.budget:g} gradients",
         "truth": card.truth,
-        "signature": f"{card.signature}: **{_signature(problem)}**, and {_signature(problem.control())} on the "
-        f"control ({control}); {card.threshold:g} proves it",
+        "signature": f"{card.signature}; {card.threshold:g} proves it",
+        "measured": f"{_signature(problem)}, and {_signature(problem.control())} on the control ({control})",
         "reference": f"{reference}({said})",
         **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
         "source": card.source,
     }
-    table = ["| | |", "|---|---|", *(f"| {key} | {_cell(value)} |" for key, value in facts.items())]
+    table = ["| | |", "|---|---|", *(f"| {key} | {cell(value)} |" for key, value in facts.items())]
     claims = [
-        f"- {each.statement}: {_spelled(each.stated)} ({each.source})"
+        f"- {_escaped(f'{each.statement}: {spelled(each.stated)} ({each.source})')}"
         for each in problem.claims.values()
     ]
-    picture = f"![{name}: {_cell(summary(problem))}]({picture_file(name).name})"
+    picture = f"![{name}: {cell(summary(problem))}]({picture_file(name).name})"
     return "\n\n".join(
         [
             f"## {name}",
@@ -128,25 +129,27 @@ def _signature(problem: Problem) -> str:
         return f"{problem.signature(problem.example()):.3g}"
 
 
-def _spelled(stated: float | str) -> str:
-    return stated if isinstance(stated, str) else f"{stated:.6g}"
-
-
 def _paragraphs(problem: Problem) -> Iterator[str]:
     """The docstring, its fields as a list."""
-    for paragraph in (inspect.getdoc(type(problem)) or "").split("\n\n"):
+    for paragraph in _escaped(inspect.getdoc(type(problem)) or "").split("\n\n"):
         lines = paragraph.split("\n")
         if not FIELD.match(lines[0]):
             yield " ".join(lines)
             continue
         yield "\n".join(
-            FIELD.sub(r"- **\1**: ", line) if FIELD.match(line) else f"  {line.strip()}"
+            FIELD.sub(r"- **\1**: ", line, count=1) if FIELD.match(line) else f"  {line.strip()}"
             for line in lines
         )
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def cell(text: str) -> str:
+    """A text as a cell of a Markdown table."""
+    return _escaped(text).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    """What Markdown would read as emphasis or as HTML is a minimizer x* and a bound."""
+    return text.replace("*", "\\*").replace("<", "&lt;")
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 import pandas
 import torch
 
-from benchmarks.atlas import DOCS
+from benchmarks.atlas import DOCS, cell
 from benchmarks.examination import measured, spelled
 from benchmarks.listing import by_subsection
 from problems import PROBLEMS
@@ -93,14 +93,14 @@ def text(table: pandas.DataFrame) -> str:
                 _verdict(row),
                 row.source,
             )
-            lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+            lines.append("| " + " | ".join(cell(str(each)) for each in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _verdict(row) -> str:
     if row.holds:
         return "holds"
-    return f"**fails**: {PROBLEMS[row.problem].claims[row.claim].fails or 'no reason is known'}"
+    return f"FAILS: {PROBLEMS[row.problem].claims[row.claim].fails or 'no reason is known'}"
 
 
 def main(names: list[str]) -> int:
