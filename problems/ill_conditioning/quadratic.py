@@ -180,14 +180,6 @@ class Quadratic(QuadraticForm):
             "hessian": (basis * curvatures) @ basis.T,
         }
 
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return self.value_and_gradient(x, data)[0]
-
-    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        error = x - data["minimizer"]
-        gradient = torch.einsum("...i,...ij->...j", error, data["hessian"])
-        return 0.5 * (error * gradient).sum(-1), gradient
-
     def signature(self, data: Tree) -> float:
         curvatures = torch.linalg.eigvalsh(self.hessian(data["start"], data))
         return (curvatures[-1] / curvatures[0]).item()

@@ -122,14 +122,6 @@ class NewtonNoise(QuadraticForm):
             "root": basis * curvatures.sqrt(),  # times its transpose it is S
         }
 
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return self.value_and_gradient(x, data)[0]
-
-    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        error = x - data["minimizer"]
-        gradient = torch.einsum("...i,...ij->...j", error, data["hessian"])
-        return 0.5 * (error * gradient).sum(-1), gradient
-
     def minibatches(
         self, data: Tree, count: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:

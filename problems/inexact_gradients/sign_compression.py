@@ -83,14 +83,6 @@ class SignCompression(QuadraticForm):
             "hessian": across * torch.eye(self.dim) + MEAN**2 * signs[:, None] * signs,
         }
 
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return self.value_and_gradient(x, data)[0]
-
-    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        error = x - data["minimizer"]
-        gradient = torch.einsum("...i,...ij->...j", error, data["hessian"])
-        return 0.5 * (error * gradient).sum(-1), gradient
-
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
         while True:
             sizes = torch.randn(BLOCK, self.dim, generator=generator).abs()
