@@ -41,8 +41,8 @@ class Card:
     source: where it is described.
     theory: by optimizer's name, the breaking point that a theorem predicts: (problem, budget) -> dial.
     exceptions: promises that this problem does not keep, each with its reason, by the promise's name:
-        "random_search" (solves the last rung), "reference" (does not solve a rung), "start_gradient"
-        (zero at the start), "smooth" (no gradient check), "ranked" (all local methods fare alike).
+        "random_search" (solves the last rung), "reference" (does not solve every rung), "start_gradient"
+        (zero at some starts), "smooth" (no gradient check), "ranked" (all local methods fare alike).
     floor_is_minimum: False where `floor` is a stated level and the minimum is unknown.
     """
 

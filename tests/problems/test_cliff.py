@@ -199,14 +199,6 @@ def solved(problem, x, lr, threshold=math.inf):
     return problem.loss(end, {}) <= problem.card.target * problem.loss(x, {})
 
 
-def test_the_reference_solves_every_rung():
-    name, values = Cliff.card.reference
-    assert name == "clipped_sgd"
-    for rung in Cliff.card.ladder:
-        problem = Cliff().at_dial(rung)
-        assert solved(problem, starts(problem, 5), **values).all()
-
-
 def test_more_units_break_descent_at_every_rate():
     shares = {}
     for units in (1, 32):

@@ -270,6 +270,12 @@ class WeakReference(Saddle):
     card = replace(Saddle.card, reference=("sgd", {"lr": 1e-6}))
 
 
+class Unsolvable(MinimizerAtInfinity):
+    """The same, excused by an exception: not even the harmless rung is solved."""
+
+    card = replace(Saddle.card, exceptions={**Saddle.card.exceptions, "reference": "It is hard."})
+
+
 class NoSuchReference(Saddle):
     """A reference that is not registered."""
 
@@ -317,6 +323,7 @@ FAULTS = {
     WithoutPathology: "has_a_signature_that_its_control_lacks",
     DeafControl: "has_a_signature_that_its_control_lacks",
     WeakReference: "is_solved_by_its_reference",
+    Unsolvable: "is_solved_by_its_reference",
     NoSuchReference: "names_optimizers_that_exist",
     UpAndDown: "has_a_ladder",
     EasyForAnyone: "is_not_solved_by_random_search",
