@@ -58,7 +58,7 @@ class CopyMemory(RecurrentNetwork):
         ladder=(10, 50, 500),
         target=0.1,
         budget=300,
-        reference=("adam", {"lr": 0.003}),
+        reference=("adam", {"lr": 0.005}),
         control={"radius": 1.0},
         signature="factor by which a gradient vanishes on its way from the last step to the first",
         threshold=10.0,
