@@ -19,11 +19,11 @@ import torch
 from benchmarks.choices import SMALLEST, best, keys
 from benchmarks.contenders import Contender
 from benchmarks.engine import DIVERGED, SOLVED, Instances, Outcome, run
-from benchmarks.oracle import part_of
 from benchmarks.protocol import Settled, stream
 from benchmarks.search import Box, measure_units
 from benchmarks.traces import SPECTRUM_UP_TO
 from optimizers import Optimizer
+from optimizers.oracle import part_of
 from problems import Problem
 
 SOBOL_SHARE = 2 / 3

@@ -59,7 +59,7 @@ class Config:
 DESCRIPTIONS = {
     "problem=": "NAME, file.py:Class, package.module.Class, several with commas, or 'glob(*)'",
     "problem.FIELD=": "a field of the problem; several values with commas",
-    "optimizer=": "NAME, file.py:Class, … as for problem; all that are ranked where nothing is given",
+    "optimizer=": "NAME, file.py:Class, … as for problem; adam+clip+decay wraps; the classics where nothing is given",
     "optimizer.FIELD=": "a hyperparameter of each: a number pins it, a pair '[low,high]' is where it is searched",
     "optimizers.NAME.FIELD=": "the same for one of them",
     "transform=": "the problem in other coordinates, or several, as in 'transform=[rotate,shift]': ",

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from benchmarks.oracle import KINDS, LOSS, Count, Oracle, cost
 from benchmarks.traces import Recorder, Trace
 from optimizers import Optimizer
+from optimizers.oracle import KINDS, LOSS, Count, Oracle, cost
 from problems import Problem, Tree
 from problems.precision import default_dtype
 
@@ -153,7 +153,13 @@ def run(
     step_index = 0
 
     while ends.any_alive:
-        oracle.move(x, next(draws), ends.alive)
+        share = spent / budget
+        oracle.move(
+            x,
+            next(draws),
+            ends.alive,
+            progress=share.unsqueeze(-1) if isinstance(share, torch.Tensor) else share,
+        )
         step, state = optimizer.update(oracle, state)
         value = oracle.true_value()
         gap = (value - floor) / scale

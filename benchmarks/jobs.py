@@ -22,6 +22,7 @@ from benchmarks.choices import choose
 from benchmarks.contenders import Contender
 from benchmarks.engine import SOLVED
 from benchmarks.protocol import FRONTIER, RELEASE, Protocol
+from optimizers import NotApplicable
 from problems import Problem
 from ravine import Refused
 
@@ -157,14 +158,14 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
         try:
             result = run_cell(at, job.contender, settled)
             store.write(key, Stored(info, result.runs, result.traces))
+        except NotApplicable as reason:  # a row, and no one's fault
+            store.write(
+                key, _without_numbers(info | {"error": str(reason)}, "not_applicable", began)
+            )
         except Exception as error:  # a row, and not the end of the sweep
             last = " ".join(traceback.format_exception_only(error)[-1].split())
-            runs = {
-                "status": np.array(["error"]),
-                "seconds": np.array([time.perf_counter() - began]),
-            }
             where = {"error": last, "traceback": store.traceback(key)}
-            store.write(key, Stored(info | where, runs, {}, traceback.format_exc()))
+            store.write(key, _without_numbers(info | where, "error", began, traceback.format_exc()))
     cell = store.read(key)
     error = cell.info["error"]
     return CellDone(
@@ -178,6 +179,12 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
         cached=cached,
         error=error,
     )
+
+
+def _without_numbers(info: Mapping[str, Any], status: str, began: float, said: str = "") -> Stored:
+    """A cell that is one row: why it could not be run."""
+    seconds = np.array([time.perf_counter() - began])
+    return Stored(info, {"status": np.array([status]), "seconds": seconds}, {}, said)
 
 
 def _solved_share(columns: Mapping[str, np.ndarray]) -> float:

@@ -15,6 +15,8 @@ import torch
 
 from benchmarks.loading import class_of
 from optimizers import OPTIMIZERS, Optimizer
+from optimizers.registry import AND, WRAPPERS
+from optimizers.wrapper import Wrapper
 from problems import PROBLEMS, Problem
 from problems.modifiers import NOISES, TRANSFORMS
 from problems.precision import default_dtype
@@ -66,6 +68,11 @@ def usage(options: Mapping[str, str]) -> str:
         "Optimizers",
         *_table((name, summary(each)) for name, each in sorted(OPTIMIZERS.items())),
     ]
+    lines += [
+        "",
+        "Wrappers, as in optimizer=adam+clip+decay",
+        *_table((name, summary(each)) for name, each in sorted(WRAPPERS.items())),
+    ]
     lines += ["", "Options", *_table(options.items())]
     return "\n".join(lines)
 
@@ -106,9 +113,11 @@ def card(name: str) -> str:
         return "\n".join([f"{name} · noise", "", _docstring(noise), "", *_table(facts.items())])
     if name in TRANSFORMS:
         return "\n".join([f"{name} · transform", "", _docstring(TRANSFORMS[name])])
-    known = [*PROBLEMS, *OPTIMIZERS, *NOISES, *TRANSFORMS]
+    if name in WRAPPERS:
+        return _optimizer_card(f"NAME{AND}{name}", WRAPPERS[name])
+    known = [*PROBLEMS, *OPTIMIZERS, *WRAPPERS, *NOISES, *TRANSFORMS]
     raise Refused(
-        f"unknown problem, optimizer, noise or transform {name!r}: {nearest(name, known)}"
+        f"unknown problem, optimizer, wrapper, noise or transform {name!r}: {nearest(name, known)}"
     )
 
 
@@ -152,7 +161,10 @@ def _signature(problem: Problem) -> str:
 
 def _optimizer_card(name: str, optimizer: Optimizer) -> str:
     rows = []
-    for field, value in optimizer.hyperparameters.items():
+    kind, shown = "optimizer", optimizer.hyperparameters
+    if isinstance(optimizer, Wrapper) and name.startswith(f"NAME{AND}"):
+        kind, shown = "wrapper", optimizer.own
+    for field, value in shown.items():
         searched = optimizer.space.get(field)
         text = _value(value)
         if searched is not None:
@@ -160,7 +172,15 @@ def _optimizer_card(name: str, optimizer: Optimizer) -> str:
             text += f"   searched: {searched.scale} [{searched.low:g}, {searched.high:g}]{unit}"
         rows.append((f"optimizers.{name}.{field}", text))
     role = "" if optimizer.role == "ranked" else f" · {optimizer.role}, not ranked"
-    return "\n".join([f"{name} · optimizer{role}", "", _docstring(optimizer), "", *_table(rows)])
+    return "\n".join(
+        [
+            f"{name} · {kind}{role}",
+            "",
+            _docstring(optimizer),
+            "",
+            *_table(rows),
+        ]
+    )
 
 
 def by_subsection() -> dict[str, dict[str, Problem]]:

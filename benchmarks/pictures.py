@@ -13,8 +13,8 @@ from matplotlib.patheffects import Normal, Stroke
 
 from benchmarks.engine import generator, stack
 from benchmarks.figures import COLOURS, GRID, LOOK, Picture, contours
-from benchmarks.oracle import Oracle
 from optimizers import OPTIMIZERS, Optimizer
+from optimizers.oracle import Oracle
 from problems import PROBLEMS, Curves, Plane, Problem
 from problems.precision import default_dtype
 

@@ -37,11 +37,12 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmarks import listing, loading
 from benchmarks.command import CONF, FAILED, Config
 from benchmarks.sweep_folder import SweepFolder
-from benchmarks.sweeps import default_optimizers
+from benchmarks.sweeps import CLASSICS
 from benchmarks.tables import Tables
-from benchmarks.task import Setup, Task
+from benchmarks.task import Setup, Task, key_of
 from benchmarks.terminal import views
 from optimizers import OPTIMIZERS
+from optimizers.registry import AND
 from problems import PROBLEMS
 from problems.modifiers import NOISES
 from ravine import Refused, nearest
@@ -168,7 +169,7 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
                     f"{first.key_or_group} is given twice: {first.input_line}, {second.input_line}"
                 )
         names, adopted = _load(overrides)
-        _tell_hydra()
+        _tell_hydra(*names.values())
         of_hydra = [_of_hydra(each) for each in overrides if each.is_hydra_override()]
         axes = {
             each.key_or_group: _axis(each, loader, names)
@@ -177,9 +178,7 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
         }
         if "problem" not in axes:
             raise Refused(f"no problem is given: add +problem=NAME {nearest('', PROBLEMS)}")
-        axes["optimizer"] = axes.pop(
-            "optimizer", [f"+optimizer={name}" for name in default_optimizers()]
-        )
+        axes["optimizer"] = axes.pop("optimizer", [f"+optimizer={name}" for name in CLASSICS])
         if "noise.strength" in axes and "noise" not in axes:
             allowed = nearest("", ["none", *NOISES])
             raise Refused(f"noise.strength is given, but no noise: {allowed}")
@@ -191,8 +190,11 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
 
 
 def _parsed(word: str, loader: ConfigLoader) -> Override:
+    key, equal, value = word.partition("=")
     try:
-        (override,) = OverridesParser.create(config_loader=loader).parse_overrides([word])
+        (override,) = OverridesParser.create(config_loader=loader).parse_overrides(
+            [key_of(key) + equal + value]
+        )
     except OverrideParseException as error:
         allowed = "name=value, name=value,value, 'name=[low,high]'"
         raise Refused(
@@ -209,9 +211,15 @@ def _load(overrides: Sequence[Override]) -> tuple[dict[str, str], list[str]]:
     for override in overrides:
         kind = override.key_or_group
         for word in _names(override) if kind in loading.REGISTRIES else ():
-            if loading.is_specification(word):
-                names[word], where = loading.load(word, kind)
+            name, *wrappers = word.split(AND) if kind == "optimizer" else [word]
+            if loading.is_specification(name):
+                name, where = loading.load(name, kind)
                 adopted.append(f"{kind}={where}")
+            if wrappers:
+                name = AND.join([name, *wrappers])
+                OPTIMIZERS.find(name)  # refuses what is not there, or cannot be wrapped
+            if name != word or wrappers:
+                names[word] = name
     return names, adopted
 
 
@@ -229,10 +237,11 @@ def _names(override: Override) -> list[str]:
     return [each.text if isinstance(each, QuotedString) else str(each) for each in given]
 
 
-def _tell_hydra() -> None:
-    """Options, problems and optimizers as nodes of Hydra's configuration: data, and of registered names only.
+def _tell_hydra(*wrapped: str) -> None:
+    """Options, problems and optimizers as nodes of Hydra's configuration: data, and of names only.
 
-    A hyperparameter is null until it is given, for what is given is no longer searched as it was.
+    A hyperparameter is null until it is given, for what is given is no longer searched as it was. Wrapped
+    optimizers are those of the command; in Hydra's keys there can be no plus, hence `key_of`.
     """
     store = ConfigStore.instance().store
     for name, problem in PROBLEMS.items():
@@ -240,10 +249,9 @@ def _tell_hydra() -> None:
         store(group="problem", name=name, node={"name": name, **fields})
     for name in ("none", *NOISES):
         store(group="noise", name=name, node={"name": name, "strength": None})
-    table = {
-        name: dict.fromkeys(optimizer.hyperparameters) for name, optimizer in OPTIMIZERS.items()
-    }
-    for name, unset in table.items():
+    table = {}
+    for name in dict.fromkeys([*OPTIMIZERS, *(each for each in wrapped if each in OPTIMIZERS)]):
+        unset = table[key_of(name)] = dict.fromkeys(OPTIMIZERS[name].hyperparameters)
         store(group="optimizer", name=name, node={"name": name, **unset})
     store(name="ravine", node=OmegaConf.structured(Config(optimizers=table)))
 

@@ -18,7 +18,7 @@ from benchmarks.jobs import CellDone, Job, run_job
 from benchmarks.protocol import Protocol
 from benchmarks.sweep_folder import SweepFolder
 from benchmarks.tables import Tables, read
-from optimizers import OPTIMIZERS, Optimizer
+from optimizers import Optimizer
 from problems import PROBLEMS, Problem
 from problems.modifiers import Wrapper
 from ravine import Refused, nearest
@@ -31,9 +31,11 @@ AnyProblem = str | type[Problem] | Problem
 AnyOptimizer = str | type[Optimizer] | type[torch.optim.Optimizer] | Optimizer
 
 
-def default_optimizers() -> list[str]:
-    """The registered optimizers, controls and oracles aside."""
-    return [name for name, optimizer in OPTIMIZERS.items() if optimizer.role == "ranked"]
+# What a sweep compares where nothing is said: one of each kind, in the order of section 8.
+CLASSICS = (
+    "sgd", "momentum", "nesterov", "rmsprop", "adam", "newton", "damped_newton", "saddle_free_newton",
+    "clipped_sgd", "clipped_momentum",
+)  # fmt: skip
 
 
 def sweep(
@@ -49,7 +51,7 @@ def sweep(
 
     problem: a registered name, a class, or an object such as `Quadratic(condition=1e4)`; or several.
     optimizers: names and classes (their hyperparameters are searched), or objects (one setting, taken as it
-        is); all ranked ones where nothing is given. Classes from torch.optim are adopted as they are.
+        is); the classics where nothing is given. Classes from torch.optim are adopted as they are.
     settings: by optimizer's name, hyperparameters to pin (a number) or to search (a pair).
     protocol: trials, tuning_seeds, seeds, budget, dtype, device, rungs; see `Protocol`.
     out: a folder for the tables and their cells, which may grow by problems and optimizers; nothing is
@@ -61,7 +63,7 @@ def sweep(
     ['sgd', 'newton']
     """
     size = Protocol(**protocol)
-    several = _several(default_optimizers() if optimizers is None else optimizers)
+    several = _several(CLASSICS if optimizers is None else optimizers)
     names = [name_of(each) for each in several]
     for name in settings or {}:
         if name not in names:

@@ -28,6 +28,7 @@ RUNS = (
 )  # fmt: skip
 OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
+WITHOUT_NUMBERS = ("error", "not_applicable")
 AT_END = "end."  # a problem's own columns
 CELL = ("problem", "dial", "optimizer", "cell")
 INTEGERS = (
@@ -91,7 +92,7 @@ class Tables:
         """One row a cell × choice: what the chosen trial did on the reporting instances."""
         rows: list[dict[str, Any]] = []
         for _, ladder in self._ladders(self.runs):
-            sound = ladder[ladder["status"] != "error"]
+            sound = ladder[~ladder["status"].isin(WITHOUT_NUMBERS)]
             robust = {}
             if len(sound):
                 info = self._info(sound)
@@ -99,10 +100,8 @@ class Tables:
                     sound, info["scale"], falling=info["falling"], sobol=_sobol(sound)
                 )
             for _, runs in ladder.groupby("cell", sort=False):
-                if (runs["status"] == "error").any():
-                    rows.append(
-                        {**_of(runs, CELL), "status": "error", **_of(runs, ("error", "traceback"))}
-                    )
+                if runs["status"].isin(WITHOUT_NUMBERS).any():
+                    rows.append(_of(runs, (*CELL, "status", "error", "traceback")))
                 else:
                     rows.extend(_summarized(runs, choose(runs) | robust, self._info(runs)))
         return pandas.DataFrame(rows)
@@ -111,7 +110,7 @@ class Tables:
     def breaking_points(self) -> pandas.DataFrame:
         """Where each optimizer stops solving each problem; empty where nothing was run at two rungs."""
         found = []
-        for _, ladder in self._ladders(self.runs[self.runs["status"] != "error"]):
+        for _, ladder in self._ladders(self.runs[~self.runs["status"].isin(WITHOUT_NUMBERS)]):
             if ladder["dial"].nunique() > 1:
                 info = self._info(ladder)
                 name = info["problem"]

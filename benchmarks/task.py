@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from benchmarks.jobs import CellDone, Job, run_job, rungs
 from benchmarks.progress import Progress
 from benchmarks.protocol import Protocol
 from benchmarks.sweep_folder import SweepFolder
+from optimizers.registry import AND
 from problems import PROBLEMS, Problem
 from problems.modifiers import noisy, transformed
 from ravine import Refused, nearest, require
@@ -116,7 +118,7 @@ def _modified(
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What is given for the optimizer of a job, by `optimizers.NAME.field` or by `optimizer.field`."""
     name = config["optimizer"]["name"]
-    table = config["optimizers"].get(name, {})
+    table = config["optimizers"].get(key_of(name), {})
     if not isinstance(table, Mapping):
         raise Refused(
             f"optimizers.{name} is {table!r}, but must have a hyperparameter's name behind it"
@@ -127,6 +129,11 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         **{k: v for k, v in config["optimizer"].items() if v is not None},
     }
     return {field: value for field, value in given.items() if value is not None}
+
+
+def key_of(name: str) -> str:
+    """A wrapped optimizer's name as a key of Hydra's, which has a plus in front only."""
+    return re.sub(rf"(?<=\w)\{AND}", "-", name)
 
 
 class Task:

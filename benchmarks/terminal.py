@@ -13,7 +13,7 @@ import pandas
 
 from benchmarks.choices import costs
 from benchmarks.intervals import order_statistics
-from benchmarks.tables import AT_END, OF_PROBLEMS, Tables
+from benchmarks.tables import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 
 TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
 
@@ -46,17 +46,21 @@ def _aligned(cells: list[str], justify: Any) -> list[str]:
 
 def views(tables: Tables) -> Iterator[View]:
     """One view a problem, and one more for each variant of it; errors last."""
-    sound = tables.runs[tables.runs["status"] != "error"]
+    sound = tables.runs[~tables.runs["status"].isin(WITHOUT_NUMBERS)]
     for _, runs in sound.groupby(
         [*_variant_fields(sound, tables), "problem"], sort=False, dropna=False
     ):
         info = tables.cells[str(runs["cell"].iloc[0])].info
         several = runs["dial"].nunique() > 1
         yield _ladder(runs, info, tables) if several else _one_rung(runs, info, tables)
-    failed = tables.summary[tables.summary["status"] == "error"]
-    if len(failed):
-        shown = failed[["problem", "dial", "optimizer", "error"]]
-        yield View("These cells ended in an error", shown, [])
+    for status, title in (
+        ("not_applicable", "These optimizers are not applicable"),
+        ("error", "These cells ended in an error"),
+    ):
+        failed = tables.summary[tables.summary["status"] == status]
+        if len(failed):
+            shown = failed[["problem", "dial", "optimizer", "error"]]
+            yield View(title, shown.rename(columns={"error": "why"}), [])
 
 
 def _variant_fields(runs: pandas.DataFrame, tables: Tables) -> list[str]:

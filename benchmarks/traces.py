@@ -12,7 +12,7 @@ import torch
 from problems import Problem, Tree
 
 if TYPE_CHECKING:
-    from benchmarks.oracle import Count, Oracle
+    from optimizers.oracle import Count, Oracle
 
 PER_DECADE = 20
 POSITIONS_UP_TO = 3  # dimensions in which positions are kept

@@ -1,19 +1,21 @@
-"""Gradient clipping around any optimizer."""
+"""Gradient clipping around any optimizer: by norm, by value, and by what norms have been like."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 import torch
 
 from optimizers.momentum import Momentum
-from optimizers.optimizer import Optimizer, Oracle, Point, State, log_uniform
-from optimizers.registry import register
+from optimizers.optimizer import Oracle, Point, State, linear, log_uniform
+from optimizers.registry import WRAPPERS, register
 from optimizers.sgd import SGD
+from optimizers.wrapper import OracleView, PointView, Wrapper
 from ravine import Refused, nearest
+
+Shown = Callable[[torch.Tensor, torch.Tensor | float], torch.Tensor]
 
 
 def clip_by_norm(gradient: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
@@ -31,123 +33,106 @@ def clip_by_value(gradient: torch.Tensor, threshold: torch.Tensor | float) -> to
     return gradient.clamp(-limit, limit)
 
 
+@WRAPPERS.register("clip", around=SGD())
 @dataclass(frozen=True)
-class Clip(Optimizer):
+class Clip(Wrapper):
     """An optimizer that is shown clipped gradients, so that one cliff cannot throw it.
 
     by: "norm" shortens the gradient to the threshold (Pascanu, Mikolov & Bengio 2013,
     arXiv:1211.5063), "value" cuts each coordinate (Mikolov 2012). What the inner optimizer
-    remembers is clipped too. Its hyperparameters stand beside the wrapper's; searched are its
-    learning rate and the threshold. Raises Refused where both have a hyperparameter of the same
-    name.
+    remembers is clipped too. Searched are its learning rate and the threshold.
     """
 
-    inner: Optimizer
     threshold: float = 1.0
     by: Literal["norm", "value"] = "norm"
 
+    own_space = {"threshold": log_uniform(1e-2, 1e1, unit="gradient")}
     bounds = {"threshold": {"low": 0.0, "open_low": True}}
 
     def __post_init__(self) -> None:
-        clash = {"inner", "threshold", "by"} & self.inner.hyperparameters.keys()
-        if clash:
-            raise Refused(f"Clip cannot wrap {self.inner!r}: both have a {min(clash)}")
         if self.by not in ("norm", "value"):
             raise Refused(
                 f"unknown Clip.by {self.by!r}: {nearest(str(self.by), ['norm', 'value'])}"
             )
         super().__post_init__()
-        space = {name: each for name, each in self.inner.space.items() if name == "lr"}
-        space["threshold"] = log_uniform(1e-2, 1e1, unit="gradient")
-        object.__setattr__(self, "space", space)
-        object.__setattr__(self, "uses_hessian", self.inner.uses_hessian)
-        object.__setattr__(self, "role", self.inner.role)
-
-    def init(self, x: torch.Tensor) -> State:
-        """The inner optimizer's."""
-        return self.inner.init(x)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """The inner optimizer's step where gradients are clipped."""
-        return self.inner.update(_ClippedOracle(oracle, self), state)
-
-    def shown(self, gradient: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
-        """What the inner optimizer sees of a gradient."""
         clip = clip_by_norm if self.by == "norm" else clip_by_value
-        return clip(gradient, threshold)
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """The inner optimizer's and the wrapper's."""
-        return {**self.inner.hyperparameters, "threshold": self.threshold, "by": self.by}
-
-    def replace(self, **values: Any) -> Self:
-        """The same method with other hyperparameters, the inner optimizer's or the wrapper's."""
-        inner, own = self._split(values)
-        return dataclasses.replace(self, inner=self.inner.replace(**inner), **own)
-
-    def batched(self, values: Mapping[str, torch.Tensor]) -> Self:
-        """The same method with a tensor, one value a trial, for each hyperparameter named."""
-        inner, own = self._split(values)
-        other = super().batched(own)
-        object.__setattr__(other, "inner", self.inner.batched(inner))
-        return other
-
-    def _split(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        theirs = self.inner.hyperparameters.keys()
-        return (
-            {name: value for name, value in values.items() if name in theirs},
-            {name: value for name, value in values.items() if name not in theirs},
-        )
+        return self.inner.update(_ClippedOracle(oracle, clip, self.threshold), state)
 
 
-class _ClippedPoint:
-    """A point whose gradient is clipped; all else is the point's own."""
+@WRAPPERS.register("adaptive_clip", around=SGD())
+@dataclass(frozen=True)
+class AdaptiveClip(Wrapper):
+    """Clips by norm at a quantile of the norms seen so far: the threshold that needs no guess.
 
-    def __init__(self, point: Point, clip: Clip):
-        self._point = point
-        self._clip = clip
+    The threshold is the `quantile` of the last `window` norms, this step's among them: with 1 it
+    shortens nothing, with 0 every gradient to the smallest of them. Where all gradients are clipped
+    alike, as at low quantiles, it is a decay of the step in disguise. Seetharaman, Wichern, Pardo
+    & Le Roux 2020, arXiv:2007.14469, who keep all norms (a quantile of .1).
+    """
 
-    @property
-    def x(self) -> torch.Tensor:
-        return self._point.x
+    quantile: float = 0.1
+    window: int = 100
 
-    @property
-    def value(self) -> torch.Tensor:
-        return self._point.value
+    own_space = {"quantile": linear(0.0, 1.0)}
+    bounds = {"quantile": {"low": 0.0, "high": 1.0}, "window": {"whole": True, "low": 1}}
+
+    def init(self, x: torch.Tensor) -> State:
+        """No norms yet, (*runs, 0), and the inner optimizer's state."""
+        return x[..., :0], self.inner.init(x)
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """The inner optimizer's step where gradients are clipped."""
+        norms, inner = state
+        norm = torch.linalg.vector_norm(oracle.gradient, dim=-1, keepdim=True)
+        norms = torch.cat([norms[..., max(0, norms.shape[-1] + 1 - self.window) :], norm], dim=-1)
+        threshold = _quantile(norms, self.quantile)
+        step, inner = self.inner.update(_ClippedOracle(oracle, clip_by_norm, threshold), inner)
+        return step, (norms, inner)
+
+
+def _quantile(values: torch.Tensor, share: torch.Tensor | float) -> torch.Tensor:
+    """The quantile of the last dimension, linear between order statistics: (*runs, 1)."""
+    ordered = values.sort(dim=-1).values
+    at = torch.as_tensor(share, dtype=values.dtype, device=values.device) * (values.shape[-1] - 1)
+    at = at.expand(*values.shape[:-1], 1)
+    low, high = at.floor().long(), at.ceil().long()
+    return torch.lerp(ordered.gather(-1, low), ordered.gather(-1, high), at - at.floor())
+
+
+class _ClippedPoint(PointView):
+    def __init__(self, point: Point, clip: Shown, threshold: torch.Tensor | float):
+        super().__init__(point)
+        self._shown = clip
+        self._threshold = threshold
 
     @property
     def gradient(self) -> torch.Tensor:
-        return self._clip.shown(self._point.gradient, self._clip.threshold)
-
-    def hvp(self, vector: torch.Tensor) -> torch.Tensor:
-        return self._point.hvp(vector)
-
-    @property
-    def hessian(self) -> torch.Tensor:
-        return self._point.hessian
+        return self._shown(self._point.gradient, self._threshold)
 
 
-class _ClippedOracle(_ClippedPoint):
+class _ClippedOracle(OracleView):
     """An oracle whose gradients are clipped: here, at other points, and for one run alone."""
 
-    def __init__(self, oracle: Oracle, clip: Clip):
-        super().__init__(oracle, clip)
-        self._oracle = oracle
-        self.normal = oracle.normal
-        self.alive = oracle.alive
+    def __init__(self, oracle: Oracle, clip: Shown, threshold: torch.Tensor | float):
+        super().__init__(oracle, _ClippedPoint(oracle, clip, threshold))
+        self._shown = clip
+        self._threshold = threshold
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> Point:
-        return _ClippedPoint(self._oracle.at(x, who), self._clip)
+        return _ClippedPoint(self._oracle.at(x, who), self._shown, self._threshold)
 
     def single(
         self, instance: int, trial: int, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         value, gradient = self._oracle.single(instance, trial, x)
-        thresholds = torch.as_tensor(self._clip.threshold, dtype=x.dtype, device=x.device)
+        thresholds = torch.as_tensor(self._threshold, dtype=x.dtype, device=x.device)
         own = thresholds.expand(*self.x.shape[:-1], 1)[instance, trial]
-        return value, self._clip.shown(gradient, own)
+        return value, self._shown(gradient, own)
 
 
+WRAPPERS.register("clip_by_value", Clip(SGD(), by="value"))
 register("clipped_sgd", Clip(SGD()))
 register("clipped_momentum", Clip(Momentum()))

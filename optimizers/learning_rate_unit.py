@@ -56,6 +56,7 @@ class _Bowl:
 
     x: torch.Tensor
     steepness: float
+    progress = 0.0
 
     @property
     def alive(self) -> torch.Tensor:
@@ -69,12 +70,25 @@ class _Bowl:
     def gradient(self) -> torch.Tensor:
         return self.hvp(self.x)
 
-    def hvp(self, vector: torch.Tensor) -> torch.Tensor:
+    @property
+    def floor(self) -> torch.Tensor:
+        return torch.zeros_like(self.value)
+
+    @property
+    def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
+        low, high = (self.steepness * each for each in (min(CURVATURES), max(CURVATURES)))
+        return self.value.new_full((1, 1, 1), low), self.value.new_full((1, 1, 1), high)
+
+    def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
         return self.steepness * vector.new_tensor(CURVATURES) * vector
 
     @property
     def hessian(self) -> torch.Tensor:
         return torch.diag_embed(self.hvp(torch.ones_like(self.x)))
+
+    @property
+    def gauss_newton(self) -> torch.Tensor:
+        return self.hessian
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> _Bowl:
         return _Bowl(x, self.steepness)

@@ -16,6 +16,10 @@ State = tuple  # of tensors that lead with *runs, and of what all runs share, su
 Unit = Literal["none", "length", "gradient", "length/gradient", "gradient/length"]
 
 
+class NotApplicable(Exception):
+    """A method cannot be used on a problem, for a reason that is no fault of either: it becomes a row."""
+
+
 @dataclass(frozen=True)
 class Range:
     """Where a hyperparameter is searched.
@@ -76,13 +80,18 @@ class Point(Protocol):
         """(*runs, dim)."""
         ...
 
-    def hvp(self, vector: torch.Tensor) -> torch.Tensor:
-        """The Hessian times a vector, (*runs, dim)."""
+    def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
+        """The Hessian times a vector, (*runs, dim); only runs of the mask `who` (*runs, 1) are charged."""
         ...
 
     @property
     def hessian(self) -> torch.Tensor:
         """(*runs, dim, dim)."""
+        ...
+
+    @property
+    def gauss_newton(self) -> torch.Tensor:
+        """Jᵀ J of the residuals, (*runs, dim, dim). Raises NotApplicable where there are none."""
         ...
 
 
@@ -97,6 +106,24 @@ class Oracle(Point, Protocol):
     @property
     def alive(self) -> torch.Tensor:
         """Which runs go on, bool (*runs)."""
+        ...
+
+    @property
+    def progress(self) -> float | torch.Tensor:
+        """The share of the budget that is spent, in [0, 1], a number or (*runs, 1)."""
+        ...
+
+    @property
+    def floor(self) -> torch.Tensor:
+        """The minimum (*runs, 1): only for methods of the role "oracle", which are told it."""
+        ...
+
+    @property
+    def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Smallest and largest curvature at the start, each (*runs, 1): likewise.
+
+        Raises NotApplicable where the smallest is not positive.
+        """
         ...
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> Point:

@@ -1,9 +1,55 @@
-"""The registry of optimizers."""
+"""The registries of optimizers and of what can be wrapped around them."""
 
 from __future__ import annotations
 
-from optimizers.optimizer import Optimizer
-from ravine import Registry
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", package="optimizers")
+from optimizers.optimizer import Optimizer
+from ravine import Refused, Registry, nearest
+
+if TYPE_CHECKING:
+    from optimizers.wrapper import Wrapper
+
+AND = "+"  # `adam+clip+decay`: Adam, clipped, at a falling rate
+
+
+class Wrappers(Registry["Wrapper"]):
+    """Wrappers by the name that stands behind a plus; a prototype is one around any optimizer."""
+
+    def register(self, name: str, entry: Any = None, *, around: Optimizer | None = None) -> Any:
+        """Register a wrapped optimizer, or, as a decorator, a class with an example of what it wraps."""
+        if around is None:
+            return super().register(name, entry)
+
+        def add(given: Callable[[Optimizer], Wrapper]) -> Any:
+            super(Wrappers, self).register(name, given(around))
+            return given
+
+        return add
+
+
+class Optimizers(Registry[Optimizer]):
+    """Optimizers by name. A name with a plus is one with wrappers around it, the innermost first."""
+
+    def __getitem__(self, name: str) -> Optimizer:
+        name, *wrappers = name.split(AND)
+        optimizer = super().__getitem__(name)
+        for each in wrappers:
+            optimizer = WRAPPERS[each].around(optimizer)
+        return optimizer
+
+    def find(self, name: str) -> Optimizer:
+        """The prototype of this name. Raises Refused, with the nearest name, for what is not registered."""
+        inner, *wrappers = name.split(AND)
+        for each in wrappers:
+            if each not in WRAPPERS:
+                raise Refused(f"unknown wrapper {each!r} in {name!r}: {nearest(each, WRAPPERS)}")
+        if inner not in self:
+            raise Refused(f"unknown optimizer {inner!r}: {nearest(inner, self)}")
+        return self[name]
+
+
+WRAPPERS = Wrappers("wrapper", package="optimizers")
+OPTIMIZERS = Optimizers("optimizer", package="optimizers")
 register = OPTIMIZERS.register

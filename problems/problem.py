@@ -123,6 +123,17 @@ class Problem:
 
     # What is optional.
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        """r (*runs, count), where the loss is ½ |r|² + const; None where it is no such sum of squares."""
+        return None
+
+    def gauss_newton(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        """Jᵀ J (*runs, dim, dim) with J = dr/dx, the Hessian without the residuals' own curvature; or None."""
+        if not self.has_own("residuals"):
+            return None
+        jacobian = _jacobian(lambda point: self.residuals(point, data), x)
+        return torch.einsum("...ki,...kj->...ij", jacobian, jacobian)
+
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree] | None:
         """One instance's endless stream of randomness, an item a step; None where the loss is exact."""
         return None
@@ -304,5 +315,19 @@ def _hessian(loss: Callable, x: torch.Tensor) -> torch.Tensor:
             basis.expand(dim, *x.shape),
             is_grads_batched=True,
             materialize_grads=True,
+        )
+    return rows.movedim(0, -2)
+
+
+def _jacobian(residuals: Callable, x: torch.Tensor) -> torch.Tensor:
+    """(*runs, count, dim)."""
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        values = residuals(point)
+        count = values.shape[-1]
+        basis = torch.eye(count, dtype=x.dtype, device=x.device)
+        basis = basis.view(count, *(1,) * (x.dim() - 1), count).expand(count, *values.shape)
+        (rows,) = torch.autograd.grad(
+            values, point, basis, is_grads_batched=True, materialize_grads=True
         )
     return rows.movedim(0, -2)

@@ -77,6 +77,9 @@ class Wrapper(Problem):
     def floor(self, data: Tree) -> torch.Tensor:
         return self.inner.floor(data["inner"])
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        return self.inner.residuals(self.inside(x, data), data["inner"])
+
     def signature(self, data: Tree) -> float:
         return self.inner.signature(data["inner"])
 

@@ -21,7 +21,7 @@ import yaml
 from benchmarks import listing, progress, task
 from benchmarks.command import DESCRIPTIONS, Config
 from benchmarks.jobs import CellDone
-from benchmarks.sweeps import default_optimizers
+from benchmarks.sweeps import CLASSICS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
 
@@ -201,7 +201,7 @@ def test_what_a_shell_would_eat_is_quoted(monkeypatch):
 
 def test_all_ranked_optimizers_unless_some_are_named(ravine):
     names = [job["optimizer"]["name"] for job in jobs(ravine, "problem=quadratic")]
-    assert names == default_optimizers()
+    assert names == list(CLASSICS)
     assert "idle" not in names
 
 

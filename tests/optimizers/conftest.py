@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -9,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks.oracle import Oracle, cost
 from optimizers import Optimizer
+from optimizers.oracle import Oracle, cost
 from problems import Problem, Tree
 
 RUNS = 3  # instances = trials = dim: what is mixed up with something else shows
@@ -22,6 +23,10 @@ class Given(Problem):
     """A problem that is nothing but a loss."""
 
     function: Callable[[torch.Tensor, Tree], torch.Tensor]
+    minimum: float = 0.0
+
+    def floor(self, data):
+        return torch.tensor(self.minimum, dtype=torch.float64)
 
     def loss(self, x, data):
         return self.function(x, data)
@@ -60,13 +65,13 @@ def walk(
     """The points (steps + 1, instances, trials, dim) and the prices of the steps (steps, …)."""
     start = data["start"]
     runs = (start.shape[0], trials)
-    numbers = iter(data["normal"].unbind(2)) if "normal" in data else iter(())
+    numbers = itertools.cycle(data["normal"].unbind(2) if "normal" in data else [start])
     oracle = Oracle(Given(function), data, runs, lambda: next(numbers), start.device)
     x = start.expand(*runs, -1).clone()
     state = optimizer.init(x)
     points, prices = [x], []
-    for _ in range(steps):
-        oracle.move(x, None)
+    for k in range(steps):
+        oracle.move(x, None, progress=k / steps)
         step, state = optimizer.update(oracle, state)
         x = x + step
         points.append(x)

@@ -38,7 +38,7 @@ def test_hyperparameters_of_both_stand_side_by_side():
 def test_searches_the_learning_rate_and_the_threshold():
     assert list(Clip(Momentum()).space) == ["lr", "threshold"]
     assert Clip(Momentum()).space["lr"] == Momentum.space["lr"]
-    assert list(Clip(DampedNewton()).space) == ["threshold"]
+    assert list(Clip(DampedNewton()).space) == ["damping", "threshold"]
     assert Clip(DampedNewton()).uses_hessian
     assert not Clip(SGD()).uses_hessian
     assert Clip(OPTIMIZERS["idle"]).role == "control"

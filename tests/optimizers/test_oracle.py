@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.engine import Instances
-from benchmarks.oracle import Oracle, cost
+from optimizers.oracle import Oracle, cost
 from tests.benchmarks.problems_for_tests import Bowl, Hole, NoisyBowl
 
 RUNS = (2, 4)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 
-from problems import Problem, Tree
+from optimizers.optimizer import NotApplicable
+
+Tree = dict[str, Any]  # of tensors that lead with (instances, 1), and of further trees
 
 # Gradient-equivalents: a loss with its gradient is 1, and a Hessian is `dim` Hessian-vector products.
 LOSS, GRADIENT, HVP = 1 / 3, 1.0, 2.0
 KINDS = ("losses", "gradients", "hvps", "hessians")
+
+ANSWERS = ("value", "gradient", "hessian", "gauss_newton")
 
 Count = float | torch.Tensor  # a number while all runs have asked the same, else one number a run
 
@@ -23,6 +28,59 @@ def cost(counts: dict[str, Count], dim: int) -> Count:
         + HVP * counts["hvps"]
         + HVP * dim * counts["hessians"]
     )
+
+
+class Landscape(Protocol):
+    """What is optimized, for all runs at once: of `problems.Problem`, what an oracle needs.
+
+    `data` is what stays over a run, `draw` the randomness of a step, None where there is none.
+    """
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """The exact loss, (*runs, dim) -> (*runs)."""
+        ...
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        """The minimum."""
+        ...
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """The exact Hessian (*runs, dim, dim)."""
+        ...
+
+    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
+        """The loss that is seen."""
+        ...
+
+    def sampled_value_and_gradient(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss that is seen and its gradient."""
+        ...
+
+    def sampled_hvp(
+        self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
+    ) -> torch.Tensor:
+        """Its Hessian times a vector."""
+        ...
+
+    def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
+        """Its Hessian."""
+        ...
+
+    def gauss_newton(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        """Jᵀ J (*runs, dim, dim), where the exact loss is ½ |r|² + const and J = dr/dx; None elsewhere."""
+        ...
+
+    def seen(
+        self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What is seen of a gradient, and what the next step's needs of it."""
+        ...
+
+    def project(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Where a step really leads."""
+        ...
 
 
 class At:
@@ -46,7 +104,7 @@ class At:
         self._oracle = oracle
         self.who: Count = 1.0 if who is None else who[..., 0].to(x.dtype)
         self._trial = trial
-        self.asked: dict[str, Count] = dict.fromkeys(("value", "gradient", "hessian"), 0.0)
+        self.asked: dict[str, Count] = dict.fromkeys(ANSWERS, 0.0)
         for point, there in oracle.remembered(x):
             for answer, runs in point.asked.items():
                 self.asked[answer] = _either(self.asked[answer], there * runs)
@@ -75,7 +133,7 @@ class At:
             if "gradient" in self._same:
                 self.exact |= {name: self._same[name] for name in ("value", "gradient")}
             else:
-                value, gradient = self._oracle.value_and_gradient_of(self.x, self._trial)
+                value, gradient = self._oracle.value_and_gradient_of(self.x)
                 if not torch.isfinite(value + (gradient * 0).sum(-1)).all():
                     value, gradient = self._clean(value, self._trial), self._clean(gradient)
                 self.exact |= {"value": value, "gradient": gradient}
@@ -84,18 +142,31 @@ class At:
     @property
     def hessian(self) -> torch.Tensor:
         """The Hessian (*runs, dim, dim)."""
-        if "hessian" not in self.exact:
-            self._oracle.charge("hessians", self._new("hessian"))
-            if "hessian" in self._same:
-                self.exact["hessian"] = self._same["hessian"]
-            else:
-                self.exact["hessian"] = self._clean(self._oracle.hessian_of(self.x))
-        return self.exact["hessian"]
+        return self._matrix("hessian", self._oracle.hessian_of)
 
-    def hvp(self, vector: torch.Tensor) -> torch.Tensor:
-        """The Hessian times a vector (*runs, dim)."""
-        self._oracle.charge("hvps", self.who)
+    @property
+    def gauss_newton(self) -> torch.Tensor:
+        """The Gauss–Newton matrix Jᵀ J (*runs, dim, dim), charged as a Hessian.
+
+        It is `dim` products with a vector, each of one pass forward and one back, as those with the Hessian.
+        Raises NotApplicable where the loss is not half a sum of squares, or is seen through noise.
+        """
+        return self._matrix("gauss_newton", self._oracle.gauss_newton_of)
+
+    def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
+        """The Hessian times a vector (*runs, dim); only runs of the mask `who` (*runs, 1) are charged."""
+        asked = self.who if who is None else self.who * who[..., 0].to(self.x.dtype)
+        self._oracle.charge("hvps", asked)
         return self._clean(self._oracle.hvp_of(self.x, vector))
+
+    def _matrix(self, name: str, measured: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        if name not in self.exact:
+            self._oracle.charge("hessians", self._new(name))
+            if name in self._same:
+                self.exact[name] = self._same[name]
+            else:
+                self.exact[name] = self._clean(measured(self.x))
+        return self.exact[name]
 
     def _new(self, answer: str) -> Count:
         """The runs of the mask that have not had this answer here before; from now on they have."""
@@ -133,31 +204,43 @@ class Oracle:
     """The current point of all runs, the questions an optimizer may ask there, and their count.
 
     `counts` are those of the step; `broken` are the runs that met a number that is not finite, `alive`
-    those that have not ended (*runs): what the others do is of no consequence.
+    those that have not ended (*runs): what the others do is of no consequence. `progress` is the share of the
+    budget that is spent, a number or (*runs, 1).
     """
 
     def __init__(
         self,
-        problem: Problem,
+        landscape: Landscape,
         data: Tree,
         runs: tuple[int, int],
         normals: Callable[[], torch.Tensor],
         device: torch.device,
     ):
-        self._problem = problem
+        self._landscape = landscape
         self._data = data
         self.runs = runs
         self.normal = normals
         self._draw: Tree | None = None
         self._memory: torch.Tensor | None = None
         self._points: list[At] = []
+        self._spectrum: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._first_gradient = True
+        self.progress: float | torch.Tensor = 0.0
         self.broken = torch.zeros(runs, dtype=torch.bool, device=device)
         self.alive = ~self.broken
         self.noisy = False
 
-    def move(self, x: torch.Tensor, draw: Tree | None, alive: torch.Tensor | None = None) -> None:
+    def move(
+        self,
+        x: torch.Tensor,
+        draw: Tree | None,
+        alive: torch.Tensor | None = None,
+        progress: float | torch.Tensor = 0.0,
+    ) -> None:
         """Begin a step at x. Without noise, what was paid at the last step's points stays paid."""
         self.noisy = draw is not None
+        self.progress = progress
+        self._first_gradient = True
         self.alive = self.alive if alive is None else alive
         self._draw = draw
         self.counts: dict[str, Count] = dict.fromkeys(KINDS, 0.0)
@@ -186,13 +269,39 @@ class Oracle:
         """The Hessian seen here (*runs, dim, dim)."""
         return self.here.hessian
 
-    def hvp(self, vector: torch.Tensor) -> torch.Tensor:
+    @property
+    def gauss_newton(self) -> torch.Tensor:
+        """The Gauss–Newton matrix here (*runs, dim, dim)."""
+        return self.here.gauss_newton
+
+    def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
         """The Hessian seen here times a vector (*runs, dim)."""
-        return self.here.hvp(vector)
+        return self.here.hvp(vector, who)
+
+    @property
+    def floor(self) -> torch.Tensor:
+        """The minimum (*runs, 1), for methods of the role "oracle": they are told, and not charged."""
+        floor = self._landscape.floor(self._data)
+        return floor.to(self.x.dtype).expand(self.runs).unsqueeze(-1)
+
+    @property
+    def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Smallest and largest curvature at the start, each (*runs, 1), for methods of the role "oracle".
+
+        They are told, and not charged. Raises NotApplicable where the smallest is not positive.
+        """
+        if self._spectrum is None:
+            hessian = self._landscape.hessian(self._data["start"], self._data)
+            curvatures = torch.linalg.eigvalsh(hessian)
+            low, high = (curvatures[..., [k]].expand(*self.runs, 1) for k in (0, -1))
+            if not (low > 0).all():
+                raise NotApplicable("the Hessian at the start is not positive definite")
+            self._spectrum = low, high
+        return self._spectrum
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> At:
         """Another point (where a step there would really lead) at the same draw, charged to `who` (*runs, 1)."""
-        point = At(self, self._problem.project(x, self._data), who, trial=True)
+        point = At(self, self._landscape.project(x, self._data), who, trial=True)
         self._points.append(point)
         return point
 
@@ -206,12 +315,12 @@ class Oracle:
         run = slice(instance, instance + 1)
         data = part_of(self._data, run)
         draw = None if self._draw is None else part_of(self._draw, run)
-        value, gradient = self._problem.sampled_value_and_gradient(x.view(1, 1, -1), data, draw)
+        value, gradient = self._landscape.sampled_value_and_gradient(x.view(1, 1, -1), data, draw)
         if draw is not None:
             memory = self._memory
             if memory is not None:
                 memory = memory[run, trial : trial + 1]
-            gradient, _ = self._problem.seen(gradient, data, draw, memory)
+            gradient, _ = self._landscape.seen(gradient, data, draw, memory)
         if not torch.isfinite(value + (gradient * 0).sum()):
             self.broken[instance, trial] = True
             return torch.zeros_like(value[0, 0]), torch.zeros_like(x)
@@ -220,7 +329,7 @@ class Oracle:
     def true_value(self) -> torch.Tensor:
         """The exact loss at the current point (*runs), never charged: not seen by the optimizer."""
         if self.noisy or "value" not in self.here.exact:
-            return self._problem.loss(self.x, self._data)
+            return self._landscape.loss(self.x, self._data)
         return self.here.exact["value"]
 
     def true_gradient(self) -> torch.Tensor | None:
@@ -251,21 +360,31 @@ class Oracle:
 
     def loss_of(self, x: torch.Tensor) -> torch.Tensor:
         if self._draw is None:
-            return self._problem.loss(x, self._data)
-        return self._problem.sampled_loss(x, self._data, self._draw)
+            return self._landscape.loss(x, self._data)
+        return self._landscape.sampled_loss(x, self._data, self._draw)
 
-    def value_and_gradient_of(
-        self, x: torch.Tensor, trial: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        value, gradient = self._problem.sampled_value_and_gradient(x, self._data, self._draw)
+    def value_and_gradient_of(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The memory of corrupted gradients goes on with the first one of a step, wherever it is asked for."""
+        value, gradient = self._landscape.sampled_value_and_gradient(x, self._data, self._draw)
         if self._draw is not None:
-            gradient, memory = self._problem.seen(gradient, self._data, self._draw, self._memory)
-            if not trial:
+            gradient, memory = self._landscape.seen(gradient, self._data, self._draw, self._memory)
+            if self._first_gradient:
                 self._memory = memory
+            self._first_gradient = False
         return value, gradient
 
     def hvp_of(self, x: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-        return self._problem.sampled_hvp(x, self._data, self._draw, vector)
+        return self._landscape.sampled_hvp(x, self._data, self._draw, vector)
 
     def hessian_of(self, x: torch.Tensor) -> torch.Tensor:
-        return self._problem.sampled_hessian(x, self._data, self._draw)
+        return self._landscape.sampled_hessian(x, self._data, self._draw)
+
+    def gauss_newton_of(self, x: torch.Tensor) -> torch.Tensor:
+        if self._draw is not None:
+            raise NotApplicable(
+                "residuals are stated of the exact loss, and this one is seen through noise"
+            )
+        matrix = self._landscape.gauss_newton(x, self._data)
+        if matrix is None:
+            raise NotApplicable("the problem states no residuals")
+        return matrix

@@ -1,0 +1,36 @@
+"""A learning rate that falls to nothing by the end of the budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State
+from optimizers.registry import WRAPPERS
+from optimizers.sgd import SGD
+from optimizers.wrapper import Wrapper
+from ravine import Refused
+
+
+@WRAPPERS.register("decay", around=SGD())
+@dataclass(frozen=True)
+class Decay(Wrapper):
+    """The learning rate falls linearly: lr · (1 − p), where p is the share of the budget spent.
+
+    Under noise a constant rate stops at a distance that grows with it; a falling one goes on.
+    Where there is no noise it only costs speed. Robbins & Monro 1951 proved that some decay is
+    needed; why linear: Defazio, Cutkosky, Mehta & Mishchenko 2023, arXiv:2310.07831. Raises Refused
+    where the inner optimizer has no learning rate.
+    """
+
+    def __post_init__(self) -> None:
+        if "lr" not in self.inner.hyperparameters:
+            raise Refused(f"Decay cannot wrap {self.inner!r}: it has no learning rate lr")
+        super().__post_init__()
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """The inner optimizer's step at the rate that is left."""
+        left = 1.0 - torch.as_tensor(oracle.progress, dtype=oracle.x.dtype, device=oracle.x.device)
+        now: Optimizer = self.inner.batched({"lr": self.inner.hyperparameters["lr"] * left})
+        return now.update(oracle, state)

@@ -1,0 +1,166 @@
+"""Decay, averaging and adaptive clipping around any optimizer, and the names that wrap."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+from benchmarks.engine import Instances, run
+from optimizers import OPTIMIZERS
+from optimizers.adam import Adam
+from optimizers.average import Average
+from optimizers.clip import AdaptiveClip, Clip
+from optimizers.damped_newton import DampedNewton
+from optimizers.decay import Decay
+from optimizers.momentum import Momentum
+from optimizers.sgd import SGD
+from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
+from problems.modifiers import noisy
+from ravine import Refused
+
+STEPS = 50
+assert_close = functools.partial(torch.testing.assert_close, rtol=1e-10, atol=1e-12)
+
+
+def torch_path(method, data, clip=None, average=None, decay=False, **values):
+    """What torch does with one run after the other, on the valley: (steps + 1, instances, 1, dim)."""
+    from tests.optimizers.conftest import smooth_valley
+
+    paths = []
+    for k, start in enumerate(data["start"][:, 0]):
+        own = {name: each[k : k + 1] for name, each in data.items()}
+        x = torch.nn.Parameter(start.clone())
+        optimizer = method([x], **values)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda t: 1 - t / STEPS if decay else 1.0
+        )
+        norms, points, mean = [], [start], []
+        for t in range(STEPS):
+            optimizer.zero_grad()
+            smooth_valley(x.view(1, 1, -1), own).sum().backward()
+            assert x.grad is not None
+            if clip is not None:
+                norms.append(x.grad.norm())
+                torch.nn.utils.clip_grad_norm_([x], torch.stack(norms).quantile(clip).item())
+            optimizer.step()
+            schedule.step()
+            mean = [*mean, x.detach().clone()] if average is None or t / STEPS >= average else []
+            points.append(
+                x.detach().clone() if average is None or not mean else torch.stack(mean).mean(0)
+            )
+        paths.append(torch.stack(points))
+    return torch.stack(paths, dim=1).unsqueeze(2)
+
+
+@pytest.mark.parametrize(
+    ("inner", "method", "values"),
+    [
+        (SGD(0.7), torch.optim.SGD, {"lr": 0.7}),
+        (Momentum(0.02), torch.optim.SGD, {"lr": 0.02, "momentum": 0.9}),
+        (Adam(0.05), torch.optim.Adam, {"lr": 0.05}),
+    ],
+)
+def test_around_a_namesake_of_torch(walk, draw, valley, inner, method, values):
+    """Decay is a LambdaLR, the average that of the iterates, the threshold a quantile of the norms."""
+    data = draw()
+    wrapped = {
+        "decay": (Decay(inner), {"decay": True}),
+        "average": (Average(inner, burn_in=0.4), {"average": 0.4}),
+        "adaptive": (AdaptiveClip(inner, quantile=0.3), {"clip": 0.3}),
+    }
+    plain = walk(inner, valley, data, steps=STEPS).points
+    for optimizer, said in wrapped.values():
+        ours = walk(optimizer, valley, data, steps=STEPS).points
+        assert_close(ours, torch_path(method, data, **said, **values))
+        assert not torch.allclose(ours, plain)
+
+
+@pytest.mark.parametrize("name", ["decay", "average", "adaptive_clip", "clip", "clip_by_value"])
+def test_a_batch_of_a_wrapped_optimizer_is_its_runs(walk, draw, valley, name):
+    optimizer, data = OPTIMIZERS[f"momentum+{name}"], draw()
+    values = {"lr": [0.003, 0.01, 0.03]}
+    values |= {
+        each: [0.2, 0.5, 0.9] for each in ("threshold", "quantile") if each in optimizer.space
+    }
+    tensors = {
+        each: torch.tensor(given, dtype=torch.float64).unsqueeze(-1)
+        for each, given in values.items()
+    }
+    together = walk(optimizer.batched(tensors), valley, data, trials=3, steps=20)
+    for trial in range(3):
+        alone = optimizer.replace(**{each: given[trial] for each, given in values.items()})
+        single = walk(alone, valley, data, steps=20)
+        assert_close(together.points[:, :, trial], single.points[:, :, 0])
+        assert torch.equal(together.prices[:, :, trial], single.prices[:, :, 0])
+        assert (single.prices == 1).all()  # wrapping costs nothing
+
+
+def test_adaptive_clipping_forgets_what_is_older_than_its_window(walk, start):
+    """The norms fall by halves; with a window of two, the lower quantile is this step's norm."""
+    data = start(8.0)
+
+    def bowl(x, data):
+        return 0.5 * x.square().sum(-1)
+
+    low = walk(AdaptiveClip(SGD(0.5), quantile=0.0, window=2), bowl, data, steps=3)
+    assert low.points.flatten().tolist() == pytest.approx([8.0, 4.0, 2.0, 1.0])
+    # The smallest norm of two is this step's while they fall; a norm that rises is held to the last.
+    norms, _ = low.state
+    assert norms.flatten().tolist() == pytest.approx([4.0, 2.0], rel=1e-6)
+    rising = walk(
+        AdaptiveClip(SGD(0.5), quantile=0.0, window=2), lambda *given: -bowl(*given), data, steps=4
+    )
+    lengths = rising.points.flatten().diff()
+    assert lengths.tolist() == pytest.approx([4.0, 4.0, 6.0, 8.0], rel=1e-6)
+
+
+def test_names_wrap_from_the_inside_out():
+    assert OPTIMIZERS["adam+clip+decay"] == Decay(Clip(Adam()))
+    assert OPTIMIZERS["sgd+clip"] == OPTIMIZERS["clipped_sgd"]
+    assert "sgd+clip" not in list(OPTIMIZERS)
+    assert OPTIMIZERS["momentum+clip_by_value"].hyperparameters["by"] == "value"
+    for name, message in (
+        ("adam+dekay", "unknown wrapper 'dekay' in 'adam+dekay': did you mean decay"),
+        ("adan+decay", "unknown optimizer 'adan': did you mean adam"),
+        ("damped_newton+decay", "has no learning rate"),
+        ("sgd+clip+clip", "both have a"),
+    ):
+        with pytest.raises(Refused, match=message.replace("+", r"\+")):
+            OPTIMIZERS.find(name)
+
+
+def test_what_is_searched_is_the_first_of_the_inner_and_the_wrappers_own():
+    assert list(Decay(Momentum()).space) == ["lr", "momentum"]
+    assert list(AdaptiveClip(DampedNewton()).space) == ["damping", "quantile"]
+    assert Decay(SGD()).replace(lr=0.3).hyperparameters["lr"] == 0.3
+
+
+def test_a_falling_rate_and_a_mean_beat_a_constant_rate_under_noise():
+    """At one and the same rate, noise leaves SGD a gap that neither of the two has."""
+    problem = NoisyQuadratic()
+    instances = Instances(problem, tuple(map(str, range(5))))
+    gaps = {}
+    for name in ("sgd", "sgd+decay", "sgd+average"):
+        optimizer = OPTIMIZERS[name].replace(lr=0.5)
+        outcome = run(optimizer, instances, trials=1, budget=1000, record=False)
+        gaps[name] = outcome.numbers["gap_final"].median().item()
+    assert gaps["sgd+decay"] < 0.3 * gaps["sgd"]
+    assert gaps["sgd+average"] < 0.3 * gaps["sgd"]
+
+
+def test_an_average_is_taken_of_what_delayed_gradients_lead_to():
+    """The memory of a corrupted gradient goes on, although the gradients are asked for elsewhere."""
+    problem = noisy(NoisyQuadratic(), "delayed", 3.0)
+    instances = Instances(problem, ("a",))
+    gaps = [
+        run(method, instances, trials=1, budget=36, record=False).numbers["gap_final"].item()
+        for method in (
+            SGD(0.01),
+            Average(SGD(0.01), burn_in=0.999),
+            Average(SGD(0.01), burn_in=0.0),
+        )
+    ]
+    assert gaps[1] == pytest.approx(gaps[0], rel=1e-9)  # the mean has not begun
+    assert gaps[2] > gaps[0]  # old points are dragged along
