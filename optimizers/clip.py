@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 
@@ -15,7 +15,7 @@ from optimizers.sgd import SGD
 from optimizers.wrapper import OracleView, PointView, Wrapper
 from ravine import Refused, nearest
 
-Shown = Callable[[torch.Tensor, torch.Tensor | float], torch.Tensor]
+Shown: TypeAlias = "Callable[[torch.Tensor, torch.Tensor | float], torch.Tensor]"
 
 
 def clip_by_norm(gradient: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 
@@ -17,7 +17,7 @@ KINDS = ("losses", "gradients", "hvps", "hessians")
 
 ANSWERS = ("value", "gradient", "hessian", "gauss_newton")
 
-Count = float | torch.Tensor  # a number while all runs have asked the same, else one number a run
+Count: TypeAlias = "float | torch.Tensor"  # a number while all runs have asked the same, else one number a run
 
 
 def cost(counts: dict[str, Count], dim: int) -> Count:
@@ -204,8 +204,7 @@ class Oracle:
     """The current point of all runs, the questions an optimizer may ask there, and their count.
 
     `counts` are those of the step; `broken` are the runs that met a number that is not finite, `alive`
-    those that have not ended (*runs): what the others do is of no consequence. `progress` is the share of the
-    budget that is spent, a number or (*runs, 1).
+    those that have not ended (*runs): what the others do is of no consequence.
     """
 
     def __init__(
@@ -225,7 +224,7 @@ class Oracle:
         self._points: list[At] = []
         self._spectrum: tuple[torch.Tensor, torch.Tensor] | None = None
         self._first_gradient = True
-        self.progress: float | torch.Tensor = 0.0
+        self._progress: Count | None = None
         self.broken = torch.zeros(runs, dtype=torch.bool, device=device)
         self.alive = ~self.broken
         self.noisy = False
@@ -235,11 +234,11 @@ class Oracle:
         x: torch.Tensor,
         draw: Tree | None,
         alive: torch.Tensor | None = None,
-        progress: float | torch.Tensor = 0.0,
+        progress: Count | None = None,
     ) -> None:
         """Begin a step at x. Without noise, what was paid at the last step's points stays paid."""
         self.noisy = draw is not None
-        self.progress = progress
+        self._progress = progress
         self._first_gradient = True
         self.alive = self.alive if alive is None else alive
         self._draw = draw
@@ -277,6 +276,13 @@ class Oracle:
     def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
         """The Hessian seen here times a vector (*runs, dim)."""
         return self.here.hvp(vector, who)
+
+    @property
+    def progress(self) -> Count:
+        """The share of the budget that is spent, a number or (*runs, 1)."""
+        if self._progress is None:
+            raise NotApplicable("the method depends on the share of a budget, and no budget is set")
+        return self._progress
 
     @property
     def floor(self) -> torch.Tensor:

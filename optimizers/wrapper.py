@@ -41,6 +41,10 @@ class Wrapper(Optimizer):
         """The inner optimizer's, unless the wrapper remembers something too."""
         return self.inner.init(x)
 
+    def vectors(self, dim: int) -> int:
+        """The inner optimizer's."""
+        return self.inner.vectors(dim)
+
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The inner optimizer's and the wrapper's."""
@@ -120,7 +124,11 @@ class OracleView(PointView):
         self._oracle = oracle
         self.normal = oracle.normal
         self.alive = oracle.alive
-        self.progress = oracle.progress
+
+    @property
+    def progress(self) -> float | torch.Tensor:
+        """The share of the budget that is spent."""
+        return self._oracle.progress
 
     @property
     def floor(self) -> torch.Tensor:

@@ -37,7 +37,8 @@ class Registry(Mapping[str, T], Generic[T]):
     """Names and their prototypes: instances whose fields are defaults.
 
     The modules of `package` register themselves when they are imported, and they are imported the first
-    time that anyone looks: a new file in the package is found without being listed anywhere.
+    time that anyone looks: a new file in the package is found without being listed anywhere, unless its name
+    begins with an underscore.
     """
 
     def __init__(self, kind: str, package: str):
@@ -92,7 +93,8 @@ class Registry(Mapping[str, T], Generic[T]):
             self._loaded = True
             root = importlib.import_module(self.package)
             for module in pkgutil.walk_packages(root.__path__, f"{self.package}."):
-                importlib.import_module(module.name)
+                if "._" not in module.name:
+                    importlib.import_module(module.name)
 
     def __getitem__(self, name: str) -> T:
         self._load()

@@ -12,6 +12,7 @@ import torch
 import optimizers.adam
 from benchmarks.command import Config
 from optimizers import OPTIMIZERS
+from optimizers.registry import WRAPPERS
 from problems import PROBLEMS
 from problems.modifiers import NOISES, TRANSFORMS
 
@@ -126,7 +127,7 @@ OUT = {
 }
 WORD = {
     "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, show); an option is written name=value, as in +problem=cliff",
-    "show sdg": "unknown problem, optimizer, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
+    "show sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     "show nobody.py:Mine": "no file nobody.py for nobody.py:Mine: did you mean mine.py? (allowed: fails.py, mine.py, other.py)",
     "check": "check what? check NAME, or check file.py:Class (allowed: {problems})",
     "check clif": "unknown problem 'clif': did you mean cliff? (allowed: {problems})",
@@ -192,7 +193,7 @@ def test_the_answer_is_one_line(given, answer, folder, ravine):
     before = contents(folder)
     names = {
         "problems": PROBLEMS, "optimizers": OPTIMIZERS, "options": OPTIONS, "noises": [*NOISES, "none"], "transforms": TRANSFORMS,
-        "all": [*PROBLEMS, *OPTIMIZERS, *NOISES, *TRANSFORMS],
+        "all": [*PROBLEMS, *OPTIMIZERS, *WRAPPERS, *NOISES, *TRANSFORMS],
         "devices": ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"],
     }  # fmt: skip
     expected = answer
