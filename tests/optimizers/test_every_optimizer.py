@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 
+from benchmarks.engine import Instances, run
 from optimizers import OPTIMIZERS
 from optimizers.learning_rate_unit import measured_unit
 from ravine import Refused
+from tests.benchmarks.problems_for_tests import Bowl
+
+
+@dataclass(frozen=True)
+class Poisoned(Bowl):
+    """A bowl that for one instance in two has no gradient at the start."""
+
+    def instance(self, generator):
+        return {**super().instance(generator), "bad": torch.rand((), generator=generator).round()}
+
+    def loss(self, x, data):
+        return super().loss(x, data) + data["bad"] * (x - data["start"]).square().sum(-1).sqrt()
+
+    def residuals(self, x, data):
+        return self.steepness**0.5 * (x - data["minimizer"])
+
 
 every = pytest.mark.parametrize("name", list(OPTIMIZERS))
 
@@ -72,6 +90,30 @@ def test_survives_a_singular_hessian(walk, draw, name, direction):
     points = walk(OPTIMIZERS[name], trough, data, steps=20).points
     assert points.isfinite().all()
     assert (trough(points[-1], data) <= trough(points[0], data)).all()
+
+
+@every
+def test_a_gradient_that_is_nan_ends_its_run_and_no_other(name):
+    problem = Poisoned()
+    instances = Instances(problem, tuple("abcdef"))
+    bad = instances.data["bad"].flatten().bool()
+    assert bad.any()
+    assert not bad.all()
+    sound = Instances(problem, tuple(c for c, lost in zip("abcdef", bad, strict=True) if not lost))
+    mixed, alone = (
+        run(OPTIMIZERS[name], each, trials=1, budget=60, record=False)
+        for each in (instances, sound)
+    )
+    status = [row[0] for row in mixed.status]
+    if (mixed.numbers["gradients"] > 0).all():
+        assert [each == "diverged" for each in status] == bad.tolist()
+    assert [each for each, lost in zip(status, bad, strict=True) if not lost] == [
+        row[0] for row in alone.status
+    ]
+    for number in ("gap_final", "cost"):
+        torch.testing.assert_close(
+            mixed.numbers[number][~bad], alone.numbers[number], rtol=1e-8, atol=1e-12
+        )
 
 
 @every
