@@ -147,6 +147,7 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
             "dial_column": at.dial_column,
             "scale": at.card.scale,
             "falling": _falls(at),
+            "noisy": at.noisy,
             "floor_is_minimum": at.card.floor_is_minimum,
             "unranked": at.card.exceptions.get("ranked", ""),
             "predicted_share": at.predicted_share(),

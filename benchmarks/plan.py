@@ -37,7 +37,7 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmarks import listing, loading
 from benchmarks.command import CONF, FAILED, Config
 from benchmarks.sweep_folder import SweepFolder
-from benchmarks.sweeps import CLASSICS
+from benchmarks.sweeps import CLASSICS, TWINS, default_optimizers
 from benchmarks.tables import Tables
 from benchmarks.task import Setup, Task, key_of
 from benchmarks.terminal import views
@@ -169,7 +169,7 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
                     f"{first.key_or_group} is given twice: {first.input_line}, {second.input_line}"
                 )
         names, adopted = _load(overrides)
-        _tell_hydra(*names.values())
+        _tell_hydra(*names.values(), *TWINS)
         of_hydra = [_of_hydra(each) for each in overrides if each.is_hydra_override()]
         axes = {
             each.key_or_group: _axis(each, loader, names)
@@ -178,7 +178,12 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
         }
         if "problem" not in axes:
             raise Refused(f"no problem is given: add +problem=NAME {nearest('', PROBLEMS)}")
-        axes["optimizer"] = axes.pop("optimizer", [f"+optimizer={name}" for name in CLASSICS])
+        chosen = "optimizer" in axes
+        if not chosen:
+            problems = (PROBLEMS[each.partition("=")[2]] for each in axes["problem"])
+            noise = "noise" in axes or any(each.noisy for each in problems)
+            candidates = [*CLASSICS, *(TWINS if noise else ())]
+            axes["optimizer"] = [f"+optimizer={name}" for name in candidates]
         if "noise.strength" in axes and "noise" not in axes:
             allowed = nearest("", ["none", *NOISES])
             raise Refused(f"noise.strength is given, but no noise: {allowed}")
@@ -186,6 +191,12 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
         jobs = [
             _composed(list(overrides), loader) for overrides in itertools.product(*axes.values())
         ]
+        if not chosen:
+            jobs = [
+                each
+                for each in jobs
+                if each.setup.settings["name"] in default_optimizers(each.setup.job.problem)
+            ]
         yield Plan(words, _checked(jobs), of_hydra, loader)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +18,7 @@ from benchmarks.protocol import Protocol
 from benchmarks.sweep_folder import SweepFolder
 from benchmarks.tables import Tables, read
 from optimizers import Optimizer
+from optimizers.registry import AND
 from problems import PROBLEMS, Problem
 from problems.modifiers import Wrapper
 from ravine import Refused, nearest
@@ -31,11 +31,19 @@ AnyProblem = str | type[Problem] | Problem
 AnyOptimizer = str | type[Optimizer] | type[torch.optim.Optimizer] | Optimizer
 
 
-# What a sweep compares where nothing is said: one of each kind, in the order of section 8.
+# What a sweep compares where nothing is said: the methods of the book's sections 8.3 to 8.6, and clipping.
 CLASSICS = (
     "sgd", "momentum", "nesterov", "rmsprop", "adam", "newton", "damped_newton", "saddle_free_newton",
     "clipped_sgd", "clipped_momentum",
 )  # fmt: skip
+# And where gradients are noisy. Decay alone can move a breaking point further than another method would, so
+# an optimizer at a falling rate is a contender of its own.
+TWINS = tuple(f"{name}{AND}decay" for name in CLASSICS if name != "damped_newton")  # it has no rate
+
+
+def default_optimizers(problem: Problem) -> tuple[str, ...]:
+    """What a sweep compares on a problem where nothing is said."""
+    return (*CLASSICS, *(TWINS if problem.noisy else ()))
 
 
 def sweep(
@@ -51,7 +59,8 @@ def sweep(
 
     problem: a registered name, a class, or an object such as `Quadratic(condition=1e4)`; or several.
     optimizers: names and classes (their hyperparameters are searched), or objects (one setting, taken as it
-        is); the classics where nothing is given. Classes from torch.optim are adopted as they are.
+        is); the classics where nothing is given, with their decaying twins where there is noise. Classes from
+        torch.optim are adopted as they are.
     settings: by optimizer's name, hyperparameters to pin (a number) or to search (a pair).
     protocol: trials, tuning_seeds, seeds, budget, dtype, device, rungs; see `Protocol`.
     out: a folder for the tables and their cells, which may grow by problems and optimizers; nothing is
@@ -63,18 +72,20 @@ def sweep(
     ['sgd', 'newton']
     """
     size = Protocol(**protocol)
-    several = _several(CLASSICS if optimizers is None else optimizers)
-    names = [name_of(each) for each in several]
+    problems = [_named(each) for each in _several(problem)]
+    pairs = [
+        (named, each)
+        for named in problems
+        for each in (default_optimizers(named[1]) if optimizers is None else _several(optimizers))
+    ]
+    names = {name_of(each): each for _, each in pairs}
     for name in settings or {}:
         if name not in names:
             raise Refused(
                 f"settings are given for {name!r}, which is not in the sweep: {nearest(name, names)}"
             )
-    contenders = [
-        contender(each, (settings or {}).get(name))
-        for each, name in zip(several, names, strict=True)
-    ]
-    jobs = [Job(*_named(p), c) for p, c in product(_several(problem), contenders)]
+    contenders = {name: contender(each, (settings or {}).get(name)) for name, each in names.items()}
+    jobs = [Job(*named, contenders[name_of(each)]) for named, each in pairs]
     if len({(job.identity(size), job.problem.dial) for job in jobs}) < len(jobs):
         raise Refused("the same problem or optimizer is given twice")
     for job in jobs:

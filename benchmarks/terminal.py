@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from benchmarks.choices import costs
+from benchmarks.choices import costs, log_gaps
 from benchmarks.intervals import order_statistics
 from benchmarks.tables import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 
@@ -90,7 +90,10 @@ def _title(runs: pandas.DataFrame, info: Mapping[str, Any]) -> str:
 
 
 def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> View:
-    """Solved, cost and robustness of each optimizer, best first."""
+    """Solved, cost and robustness of each optimizer, best first.
+
+    Ranked are costs to the target, or, where there is noise, final gaps: there a target is a matter of when one looks.
+    """
     summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
     rows = []
     for cell, choices in summary.groupby("cell", sort=False):
@@ -106,17 +109,26 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
         ]
         rows.append({
             "optimizer": tuned["optimizer"],
+            "role": tables.cells[str(cell)].info["role"],
             "default": by_choice["solved"].get("default"),
             "tuned": int(tuned["solved"]),
             "cost": costs(of_tuned.sort_values("seed")),
             "gap": tuned["gap_final"],
+            "gaps": log_gaps(of_tuned.sort_values("seed")),
             "solving_volume": tuned["solving_volume"],
             "diverged": (searched["status"] == "diverged").mean() if len(searched) else math.nan,
             "at_end": {name.removeprefix(AT_END).replace("_", " "): tuned[name]
                        for name in map(str, of_tuned) if name.startswith(AT_END) and of_tuned[name].notna().any()},
         })  # fmt: skip
-    rows.sort(key=lambda row: (-row["tuned"], np.median(row["cost"]), row["gap"]))
-    ranks = [""] * len(rows) if info["unranked"] else _ranks([row["cost"] for row in rows])
+    if info["noisy"]:
+        rows.sort(key=lambda row: np.median(row["gaps"]))
+    else:
+        rows.sort(key=lambda row: (-row["tuned"], np.median(row["cost"]), row["gap"]))
+    judged = "gaps" if info["noisy"] else "cost"
+    found = iter(_ranks([row[judged] for row in rows if row["role"] == "ranked"]))
+    ranks = [
+        next(found) if row["role"] == "ranked" and not info["unranked"] else "" for row in rows
+    ]
     count, level = info["protocol"]["seeds"], order_statistics(info["protocol"]["seeds"])[1]
     table = pandas.DataFrame([{
         "": f"{rank} {row['optimizer']}".strip(),
@@ -129,14 +141,20 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
         **{name: f"{value:.3g}" for name, value in row["at_end"].items()},
     } for rank, row in zip(ranks, rows, strict=True)])  # fmt: skip
     remarks = []
+    if any(ranks) and info["noisy"]:
+        remarks.append("Ranked by the final gap, for the gradients are noisy.")
     if any(rank.endswith("=") for rank in ranks):
         remarks.append(
             f"= is not told apart from the first of its rank (sign test on paired runs, {TIE:.0%})."
         )
     if info["unranked"]:
         remarks.append(f"Not ranked: {info['unranked']}")
-    elif not any(ranks):
+    elif not any(ranks) and any(row["role"] == "ranked" for row in rows):
         remarks.append(f"No ranks: {count} instances are too few to tell optimizers apart.")
+    for role, why in (("oracle", "told the truth that it needs"), ("control", "meant to fail")):
+        names = [row["optimizer"] for row in rows if row["role"] == role]
+        if names:
+            remarks.append(f"Not ranked, for {why}: {', '.join(names)}.")
     if info["predicted_share"] is not None:
         share = info["predicted_share"]
         remarks.append(
@@ -180,11 +198,13 @@ def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> 
 
 
 def _ranks(paid: list[np.ndarray]) -> list[str]:
-    """1, 2=, 2=, 4: each is compared with the first of the rank before it, on the same instances.
+    """1, 2=, 2=, 4 for what each paid, or for the gap with which it ended, less being better.
+
+    Each is compared with the first of the rank before it, on the same instances.
 
     Nothing where there are so few that even all of them would not tell.
     """
-    if 2 * 0.5 ** len(paid[0]) > TIE:
+    if not paid or 2 * 0.5 ** len(paid[0]) > TIE:
         return [""] * len(paid)
     ranks: list[str] = []
     leader = 0

@@ -240,6 +240,11 @@ class Problem:
         return float(getattr(self, self.card.dial))
 
     @property
+    def noisy(self) -> bool:
+        """Whether optimizers see it through randomness."""
+        return self.has_own("draws")
+
+    @property
     def has_whole_dial(self) -> bool:
         """Whether the dial is declared a whole number."""
         declared = {each.name: each.type for each in dataclasses.fields(self)}  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ import yaml
 from benchmarks import listing, progress, task
 from benchmarks.command import DESCRIPTIONS, Config
 from benchmarks.jobs import CellDone
-from benchmarks.sweeps import CLASSICS
+from benchmarks.sweeps import CLASSICS, TWINS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
 
@@ -199,10 +199,24 @@ def test_what_a_shell_would_eat_is_quoted(monkeypatch):
 # Which jobs it makes of its words.
 
 
-def test_all_ranked_optimizers_unless_some_are_named(ravine):
-    names = [job["optimizer"]["name"] for job in jobs(ravine, "problem=quadratic")]
-    assert names == list(CLASSICS)
-    assert "idle" not in names
+def test_the_classics_unless_some_are_named_and_their_twins_where_there_is_noise(ravine):
+    def names(words):
+        return [(job["problem"]["name"], job["optimizer"]["name"]) for job in jobs(ravine, words)]
+
+    classics = [("quadratic", name) for name in CLASSICS]
+    assert names("problem=quadratic") == classics
+    both = names("problem=quadratic,noisy_quadratic")
+    noisy = [("noisy_quadratic", name) for name in (*CLASSICS, *TWINS)]
+    assert both == classics + noisy
+    assert names("problem=quadratic noise=gaussian") == [
+        ("quadratic", name) for name in (*CLASSICS, *TWINS)
+    ]
+    assert names("problem=quadratic noise=gaussian optimizer=sgd") == [("quadratic", "sgd")]
+
+
+def test_the_classics_are_registered_and_ranked():
+    for name in (*CLASSICS, *TWINS):
+        assert OPTIMIZERS[name].role == "ranked"
 
 
 def test_a_plus_is_neither_needed_nor_in_the_way(ravine):
@@ -213,7 +227,7 @@ def test_a_plus_is_neither_needed_nor_in_the_way(ravine):
 
 def test_several_of_everything(ravine):
     swept = "problem.condition=1e2,1e4 optimizers.newton.lr=0.5,1"
-    found = jobs(ravine, f"+problem=quadratic optimizer=glob(*newton,exclude=saddle*) {swept}")
+    found = jobs(ravine, f"+problem=quadratic optimizer=glob([damped*,newton],exclude=*cg) {swept}")
     assert {(job["problem"]["condition"], *job["optimizer"].values()) for job in found} == {
         (condition, *optimizer)
         for condition in (1e2, 1e4)

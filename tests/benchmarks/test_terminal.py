@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import sweep
 from benchmarks.terminal import _ranks, _sign_test, views
-from tests.benchmarks.problems_for_tests import Bowl
+from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 
 
 def test_ranks_say_what_is_not_told_apart():
@@ -34,8 +34,30 @@ def test_the_sign_test_is_the_binomial_one():
 def test_the_best_comes_first_and_the_remarks_say_what_the_marks_mean():
     found = sweep(Bowl(), ["sgd", "newton", "idle"], trials=5, tuning_seeds=2, seeds=6, budget=100)
     (view,) = views(found.tables)
-    assert [name.split()[1] for name in view.table[""]][-1] == "idle"
+    assert [name.split()[-1] for name in view.table[""]][-1] == "idle"
     assert view.table["tuned"].iloc[0] == "6 of 6"
     few = sweep(Bowl(), ["sgd", "idle"], trials=2, tuning_seeds=1, seeds=3, budget=20)
     (view,) = views(few.tables)
     assert "too few" in view.text() and not any(name[0].isdigit() for name in view.table[""])
+
+
+def test_what_is_told_the_truth_or_meant_to_fail_has_no_rank():
+    found = sweep(Bowl(), ["sgd", "newton", "idle"], trials=3, tuning_seeds=2, seeds=6, budget=100)
+    (view,) = views(found.tables)
+    names = list(view.table[""])
+    assert names[-1] == "idle"
+    assert all(name[0].isdigit() for name in names[:-1])
+    assert "Not ranked, for meant to fail: idle." in view.text()
+
+
+def test_where_there_is_noise_the_final_gap_is_ranked():
+    """SGD at a small rate ends nearest to the minimum, although Newton enters the target first."""
+    found = sweep(
+        NoisyBowl(noise=0.3),
+        ["newton", "sgd"],
+        settings={"sgd": {"lr": 0.02}, "newton": {"lr": 1.0}},
+        tuning_seeds=2, seeds=8, budget=2000,
+    )  # fmt: skip
+    (view,) = views(found.tables)
+    assert [name.split()[1] for name in view.table[""]] == ["sgd(lr=0.02)", "newton(lr=1)"]
+    assert "Ranked by the final gap" in view.text()
