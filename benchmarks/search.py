@@ -38,6 +38,7 @@ def measure_units(instances: Instances, tuning: slice) -> dict[str, float]:
         "gradient": slope,
         "length/gradient": length / slope,
         "gradient/length": slope / length,
+        "gradient/length^2": slope / length**2,
     }
 
 

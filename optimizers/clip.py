@@ -69,7 +69,8 @@ class AdaptiveClip(Wrapper):
 
     The threshold is the `quantile` of the last `window` norms, this step's among them: with 1 it
     shortens nothing, with 0 every gradient to the smallest of them. Where all gradients are clipped
-    alike, as at low quantiles, it is a decay of the step in disguise. Seetharaman, Wichern, Pardo
+    alike, as at low quantiles, it is a decay of the step in disguise. The norm is the one at the
+    run's own point: a method that asks for its gradient elsewhere pays for both. Seetharaman, Wichern, Pardo
     & Le Roux 2020, arXiv:2007.14469, who keep all norms (a quantile of .1).
     """
 

@@ -13,7 +13,9 @@ import torch
 from ravine import Refused, require
 
 State = tuple  # of tensors that lead with *runs, and of what all runs share, such as the number of steps
-Unit = Literal["none", "length", "gradient", "length/gradient", "gradient/length"]
+Unit = Literal[
+    "none", "length", "gradient", "length/gradient", "gradient/length", "gradient/length^2"
+]
 
 
 class NotApplicable(Exception):
@@ -24,10 +26,10 @@ class NotApplicable(Exception):
 class Range:
     """Where a hyperparameter is searched.
 
-    low, high: the ends, in `unit`s of the problem: "length" is D/√dim, "gradient" G, "length/gradient" D/G
-        and "gradient/length" G/D, where D is the distance from the start to the solutions and G the norm of
-        the gradient at the start (medians over the tuning seeds). So the search does not change when the
-        loss or the space is rescaled.
+    low, high: the ends, in `unit`s of the problem: "length" is D/√dim, "gradient" G, "length/gradient" D/G,
+        "gradient/length" G/D and "gradient/length^2" G/D², where D is the distance from the start to the
+        solutions and G the norm of the gradient at the start (medians over the tuning seeds). So the search
+        does not change when the loss or the space is rescaled.
     scale: "log", "linear", or "complement": log-uniform in 1 − value (momentum: .9, .99, .999 are as far
         apart as .1, .01, .001).
     discount: the momentum by whose complement the value is multiplied: what is searched is the effective
@@ -154,6 +156,7 @@ class Optimizer:
     bounds: ClassVar[Mapping[str, dict[str, Any]]] = {"lr": {"low": 0.0}}
     role: ClassVar[Literal["ranked", "control", "oracle"]] = "ranked"
     uses_hessian: ClassVar[bool] = False
+    moves_at_rest: ClassVar[bool] = False  # even where the gradient is 0
 
     def init(self, x: torch.Tensor) -> State:
         """The state before the first step at x."""
@@ -167,6 +170,10 @@ class Optimizer:
         for name, limits in self.bounds.items():
             if name in self.hyperparameters:
                 require(type(self).__name__, name, self.hyperparameters[name], **limits)
+
+    def vectors(self, dim: int) -> int:
+        """How many numbers a coordinate of x the largest of its tensors has: what a batch takes in memory."""
+        return dim if self.uses_hessian else 1
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

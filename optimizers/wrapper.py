@@ -45,6 +45,9 @@ class Wrapper(Optimizer):
         """The inner optimizer's."""
         return self.inner.vectors(dim)
 
+    def vectors(self, dim: int) -> int:
+        return self.inner.vectors(dim)
+
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The inner optimizer's and the wrapper's."""

@@ -12,6 +12,7 @@ from optimizers.adopted import Adopted
 from optimizers.clip import Clip
 
 SGD, Adam, RMSprop = torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop
+Adagrad, AdamW = torch.optim.Adagrad, torch.optim.AdamW
 RATES = [0.003, 0.01, 0.03]
 # 200 steps in float64, the same formula in another order of operations.
 assert_close = functools.partial(torch.testing.assert_close, rtol=1e-10, atol=1e-12)
@@ -22,6 +23,9 @@ NAMESAKES = [
     ("nesterov", SGD, {"momentum": 0.9, "nesterov": True}),
     ("adam", Adam, {}),
     ("rmsprop", RMSprop, {}),
+    ("adagrad", Adagrad, {}),
+    ("amsgrad", Adam, {"amsgrad": True}),
+    ("adamw", AdamW, {}),
 ]
 NAMES = [name for name, _, _ in NAMESAKES]
 
@@ -80,10 +84,10 @@ def test_an_adopted_class_is_the_built_in(walk, draw, valley, name, method, valu
     assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adagrad", "amsgrad", "adamw"])
 def test_an_adopted_class_is_searched_like_the_built_in(name):
-    method = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}[name]
-    assert Adopted(method).space == OPTIMIZERS[name].space
+    method, values = {name: (each, given) for name, each, given in NAMESAKES}[name]
+    assert Adopted(method, values).space == OPTIMIZERS[name].space
 
 
 @pytest.mark.parametrize("inner", ["sgd", "momentum", "adam"])

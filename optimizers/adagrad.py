@@ -1,0 +1,39 @@
+"""AdaGrad: the gradient over the size of all gradients so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+
+@register("adagrad")
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """Each coordinate's gradient over the root of the sum of its squares: s = −lr · g / (√v + eps).
+
+    v ← v + g², from v = 0: the first step is lr · sign(g). The sum never shrinks, so that the steps fall at
+    least like 1/√t where gradients do not: noise averages out, but after a steep start it crawls
+    for ever. Duchi, Hazan & Singer 2011, Journal of Machine Learning Research 12. The defaults
+    and the place of eps are torch.optim.Adagrad's.
+    """
+
+    lr: float = 1e-2
+    eps: float = 1e-10
+
+    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
+    bounds = {"lr": {"low": 0.0}, "eps": {"low": 0.0}}
+
+    def init(self, x: torch.Tensor) -> State:
+        """v = 0."""
+        return (torch.zeros_like(x),)
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −lr · g / (√v + eps)."""
+        (square,) = state
+        gradient = oracle.gradient
+        square = square + gradient**2
+        return -self.lr * gradient / (square.sqrt() + self.eps), (square,)

@@ -1,0 +1,35 @@
+"""Gradient descent that goes by the gradient's direction alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+
+@register("normalized_sgd")
+@dataclass(frozen=True)
+class NormalizedSGD(Optimizer):
+    """Downhill by the same length everywhere: s = −lr · g/|g|, and 0 where g = 0.
+
+    A plateau is as easy as a slope, and a cliff throws nobody; but at a constant rate it comes no
+    nearer to a minimum than about lr/2, it makes as much of the noise beside a saddle as of the
+    gradient anywhere else, and under noise it follows the mean direction, not the mean. Hazan, Levy
+    & Shalev-Shwartz 2015, arXiv:1507.02030. They have no default: this one is torch.optim.Adam's,
+    whose steps too are as long as the rate.
+    """
+
+    lr: float = 1e-3
+
+    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −lr · g/|g|. By the largest component first: the square of 1e-170 is 0."""
+        gradient = oracle.gradient
+        largest = gradient.abs().amax(-1, keepdim=True)
+        scaled = gradient / torch.where(largest > 0, largest, 1.0)
+        norm = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+        return -self.lr * scaled / norm.clamp(min=1.0), state

@@ -1,0 +1,30 @@
+"""Gradient descent that goes by the signs of the gradient alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+
+@register("sign_sgd")
+@dataclass(frozen=True)
+class SignSGD(Optimizer):
+    """Each coordinate moves by the same length: s = −lr · sign(g), where sign(0) = 0.
+
+    Blind to the scale of each coordinate, but not to rotations, and it ends in a cycle of amplitude
+    up to lr. Under noise it follows the more frequent sign: where that is not the sign of the mean
+    it climbs. Bernstein, Wang, Azizzadenesheli & Anandkumar 2018, arXiv:1802.04434. The default is
+    torch.optim.Adam's, whose first step this is.
+    """
+
+    lr: float = 1e-3
+
+    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """s = −lr · sign(g)."""
+        return -self.lr * oracle.gradient.sign(), state
