@@ -23,6 +23,7 @@ from benchmarks.protocol import Settled, stream
 from benchmarks.search import Box, measure_units
 from benchmarks.traces import SPECTRUM_UP_TO
 from optimizers import Optimizer
+from optimizers.adopted import shaped
 from optimizers.oracle import part_of
 from problems import Problem
 
@@ -115,7 +116,7 @@ def _run(
     defaults: bool,
 ) -> _Batch:
     """Run the trials at these points of the box, numbered from `number`, after the defaults if asked."""
-    optimizer = box.contender.optimizer
+    optimizer = shaped(box.contender.optimizer, instances.problem.shapes)
     values = box.values(points)
     numbers = list(range(number, number + len(points)))
     if defaults and all(value is not None for value in optimizer.hyperparameters.values()):
@@ -139,7 +140,7 @@ def _run(
 def _chunk(optimizer: Optimizer, instances: Instances) -> int:
     """How many trials are run at a time: a function of the configuration alone."""
     start = instances.data["start"]
-    numbers = start.numel() * (start.shape[-1] if optimizer.uses_hessian else 1)
+    numbers = start.numel() * optimizer.vectors(start.shape[-1])
     return max(1, MEMORY // (COPIES * start.element_size() * numbers))
 
 
@@ -171,20 +172,21 @@ def _runs(
     columns["edge"] = by_trial([box.on_edge(point) for point in batch.points])
     values = {name: each[:, 0].numpy() for name, each in batch.values.items()}
     if "lr" in optimizer.hyperparameters and "lr" in optimizer.space:
-        pinned = torch.full(
-            (len(batch.numbers), 1), optimizer.hyperparameters["lr"], dtype=torch.float64
-        )
-        rate = batch.values.get("lr", pinned)
+        rate = batch.values.get("lr")
+        if rate is None:
+            pinned = optimizer.hyperparameters["lr"]
+            rate = torch.full((len(batch.numbers), 1), pinned, dtype=torch.float64)
         columns["u"] = by_trial((rate / box.unit("lr", batch.values))[:, 0].numpy())
     for name, value in optimizer.hyperparameters.items():
         if not isinstance(value, Optimizer):
-            columns[f"hp.{name}"] = by_trial(values.get(name, [_plain(value)] * shape[1]))
+            columns[f"hp.{name}"] = by_trial(values.get(name, [plain(value)] * shape[1]))
     for name, value in problem.settings.items():
-        columns[name] = by_trial([_plain(value)] * shape[1])
+        columns[name] = by_trial([plain(value)] * shape[1])
     return columns
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A setting as a table has it."""
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 

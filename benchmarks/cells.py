@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,6 +44,7 @@ def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) 
         "protocol": dataclasses.asdict(settled),
         "sources": _sources(*_nested(at), *_nested(contender.optimizer), engine_room),
         "torch": torch.__version__,
+        "packages": _packages(contender.optimizer),
     }
     return hashlib.sha256(json.dumps(state, sort_keys=True, default=repr).encode()).hexdigest()[:24]
 
@@ -66,6 +68,15 @@ def _nested(thing: Problem | Optimizer) -> Iterator[Any]:
             yield value
         elif dataclasses.is_dataclass(value):
             yield from _nested(value)  # type: ignore[arg-type]
+
+
+def _packages(optimizer: Optimizer) -> dict[str, str]:
+    """The versions of the packages whose classes were adopted, torch aside."""
+    bases = {base for each in _nested(optimizer) if isinstance(each, type) for base in each.__mro__}
+    modules = {base.__module__.split(".")[0] for base in bases}
+    others = modules - OURS - {"torch", "builtins"}
+    owners = metadata.packages_distributions() if others else {}
+    return {name: metadata.version(name) for each in others for name in owners.get(each, ())}
 
 
 def _sources(*roots: Any) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from benchmarks import listing, loading
@@ -20,12 +19,6 @@ from problems import PROBLEMS
 from problems.modifiers import NOISES, TRANSFORMS
 from ravine import Refused, nearest
 
-# A wheel has the YAML files in this folder, a checkout beside it.
-CONF = next(
-    folder
-    for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf")
-    if (folder / "config.yaml").is_file()
-)
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
 FLAGS = ("--help", "--version", "--cfg")
 SUBCOMMANDS = ("show", "check")
@@ -85,7 +78,7 @@ DESCRIPTIONS = {
 def usage() -> str:
     """The help text."""
     named = {
-        "preset=": sorted(each.stem for each in (CONF / "preset").glob("*.yaml")),
+        "preset=": sorted(each.stem for each in (loading.CONF / "preset").glob("*.yaml")),
         "transform=": TRANSFORMS,
         "noise=": ["none", *NOISES],
     }
@@ -189,7 +182,8 @@ def _check(words: Sequence[str]) -> int:
 
 def _loaded(word: str) -> str:
     """The registered name that a word stands for."""
-    return loading.load(word, "problem")[0] if loading.is_specification(word) else word
+    kind = "optimizer" if word in loading.preset_words() else "problem"
+    return loading.load(word, kind)[0] if loading.is_specification(word) else word
 
 
 def _without_flags(words: list[str]) -> tuple[list[str], bool]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import loading
 from optimizers import OPTIMIZERS, Optimizer, Range
 from optimizers.adopted import Adopted
 from ravine import Refused, nearest
@@ -25,7 +26,7 @@ class Contender:
 
 
 def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None = None) -> Contender:
-    """A registered name or class is searched, an object is taken as it is: one setting.
+    """A name (or `file.py:Class`, …) or class is searched, an object is taken as it is: one setting.
 
     settings: hyperparameters by name: a number pins it, a pair (low, high) is the range in which it is
     searched. Both are absolute and not in units of the problem. Raises Refused for what the optimizer does
@@ -77,7 +78,8 @@ def _named(what: str | type | Optimizer) -> tuple[str, Optimizer, dict[str, Rang
     if isinstance(what, Optimizer):
         return repr(what), what, {}
     if isinstance(what, str):
-        name, optimizer = what, OPTIMIZERS.find(what)
+        name, _ = loading.find(what, "optimizer")
+        optimizer = OPTIMIZERS[name]
     elif isinstance(what, type) and issubclass(what, torch.optim.Optimizer):
         name, optimizer = what.__name__, Adopted(what)
     elif isinstance(what, type) and issubclass(what, Optimizer):

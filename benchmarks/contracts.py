@@ -392,6 +392,28 @@ def has_the_derivatives_of_its_loss(problem: Problem) -> None:
 
 
 @contract()
+def has_residuals_whose_squares_are_its_loss(problem: Problem) -> None:
+    """Half the sum of its squared residuals is the loss up to a constant, and JᵀJ their Gauss–Newton matrix.
+
+    Only of problems that state residuals.
+    """
+    if not problem.has_own("residuals"):
+        return
+    data = _drawn(problem, 0)
+    points = torch.stack([*_some_points(problem, data)])
+    residuals = torch.stack([problem.residuals(x, data) for x in points])  # type: ignore[arg-type]
+    squares, losses = 0.5 * residuals.square().sum(-1), problem.loss(points, data)
+    _agree(squares - squares[0], losses - losses[0], "a difference of half the squared residuals")
+    for x, residual in zip(points, residuals, strict=True):
+        jacobian = torch.func.jacrev(lambda point: problem.residuals(point, data))(x)
+        _agree(residual @ jacobian, problem.value_and_gradient(x, data)[1], "Jᵀ r")
+        matrix = problem.gauss_newton(x, data)
+        if matrix is None:
+            raise Broken("it states residuals, and no Gauss–Newton matrix")
+        _agree(matrix, jacobian.T @ jacobian, "the Gauss–Newton matrix")
+
+
+@contract()
 def does_not_mix_runs(problem: Problem) -> None:
     """A batch is the stack of its singles.
 
@@ -442,6 +464,8 @@ def _answers(
         said["distance"] = distance
     if x[..., 0].numel() * x.shape[-1] ** 2 <= 2e6:  # of numbers in the batch of Hessians
         said["hessian"] = problem.hessian(x, data)
+        if (matrix := problem.gauss_newton(x, data)) is not None:
+            said["gauss_newton"] = matrix
     return said
 
 

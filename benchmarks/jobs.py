@@ -16,7 +16,7 @@ import numpy as np
 import pandas
 
 from benchmarks.breaking_points import next_rung
-from benchmarks.cell import run_cell
+from benchmarks.cell import plain, run_cell
 from benchmarks.cells import SCHEMA, Memory, Store, Stored, cell_key, described
 from benchmarks.choices import choose
 from benchmarks.contenders import Contender
@@ -160,13 +160,12 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
             result = run_cell(at, job.contender, settled)
             store.write(key, Stored(info, result.runs, result.traces))
         except NotApplicable as reason:  # a row, and no one's fault
-            store.write(
-                key, _without_numbers(info | {"error": str(reason)}, "not_applicable", began)
-            )
+            info["error"] = str(reason)
+            store.write(key, _without_numbers(info, "not_applicable", at, began))
         except Exception as error:  # a row, and not the end of the sweep
             last = " ".join(traceback.format_exception_only(error)[-1].split())
-            where = {"error": last, "traceback": store.traceback(key)}
-            store.write(key, _without_numbers(info | where, "error", began, traceback.format_exc()))
+            info |= {"error": last, "traceback": store.traceback(key)}
+            store.write(key, _without_numbers(info, "error", at, began, traceback.format_exc()))
     cell = store.read(key)
     error = cell.info["error"]
     return CellDone(
@@ -182,10 +181,12 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
     )
 
 
-def _without_numbers(info: Mapping[str, Any], status: str, began: float, said: str = "") -> Stored:
+def _without_numbers(
+    info: Mapping[str, Any], status: str, at: Problem, began: float, said: str = ""
+) -> Stored:
     """A cell that is one row: why it could not be run."""
-    seconds = np.array([time.perf_counter() - began])
-    return Stored(info, {"status": np.array([status]), "seconds": seconds}, {}, said)
+    row = {"status": status, "seconds": time.perf_counter() - began, **at.settings}
+    return Stored(info, {name: np.array([plain(value)]) for name, value in row.items()}, {}, said)
 
 
 def _solved_share(columns: Mapping[str, np.ndarray]) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.loading import class_of
+from benchmarks.loading import class_of, preset_words
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import AND, WRAPPERS
 from optimizers.wrapper import Wrapper
@@ -72,6 +72,11 @@ def usage(options: Mapping[str, str]) -> str:
         "",
         "Wrappers, as in optimizer=adam+clip+decay",
         *_table((name, summary(each)) for name, each in sorted(WRAPPERS.items())),
+    ]
+    lines += [
+        "",
+        "Other people's optimizers, after pip install -c constraints.txt -e '.[zoo]'",
+        *_table([("optimizer=", ", ".join(preset_words()))]),
     ]
     lines += ["", "Options", *_table(options.items())]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Anyone's classes, by file or by dotted path: `my_opt.py:MyOpt`, `package.module.MyOpt`.
+"""Anyone's classes, by file, by dotted path or by preset: `my_opt.py:MyOpt`, `package.MyOpt`, `zoo/muon`.
 
 What is loaded is registered, so that from then on it is a name like any other. A `torch.optim.Optimizer` is
 adopted unchanged. Loading the same specification in a worker process gives the same name.
@@ -22,27 +22,53 @@ import torch
 
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.adopted import Adopted
+from optimizers.optimizer import log_uniform
+from optimizers.registry import AND
 from problems import PROBLEMS, Problem
 from ravine import Refused, Registry, nearest
 from ravine.registry import origin
 
+# A wheel has the YAML files in this folder, a checkout beside it.
+CONF = next(
+    folder
+    for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf")
+    if (folder / "config.yaml").is_file()
+)
 PLUGINS = "ravine.plugins"  # the entry points by which installed packages offer theirs
 REGISTRIES: dict[str, Registry[Any]] = {"problem": PROBLEMS, "optimizer": OPTIMIZERS}
 _files: dict[str, int] = {}  # modules that were loaded from files, and when those were last changed
 
 
 def is_specification(word: str) -> bool:
-    """Whether a word says where a class is; a registered name has neither a colon nor a dot."""
-    return ":" in word or "." in word
+    """Whether a word says where a class is; a registered name has no colon, dot or slash."""
+    return any(each in word for each in ":./") or word in presets()
+
+
+def find(word: str, kind: str) -> tuple[str, str | None]:
+    """The registered name that a word stands for, wrappers behind it, and the argument of `load`, if any.
+
+    Raises Refused for what cannot be loaded, is not registered, or cannot be wrapped.
+    """
+    path, colon, name = word.rpartition(":")  # there may be a plus in the path of a file
+    name, *wrappers = name.split(AND) if kind == "optimizer" else [name]
+    name, where = f"{path}{colon}{name}", None
+    if is_specification(name):
+        name, where = load(name, kind)
+    name = AND.join([name, *wrappers])
+    REGISTRIES[kind].find(name)
+    return name, where
 
 
 def load(specification: str, kind: str) -> tuple[str, str]:
     """Register a class as a `kind` ("problem" or "optimizer") and return its name, and where it is, absolutely.
 
-    A class that registers itself when it is imported keeps that name, any other gets its own. Raises Refused
-    for a file, module or class that does not exist, fails on import or is of another kind, and for a name
-    that is taken.
+    A class that registers itself when it is imported keeps that name, any other gets its own, and `zoo/muon`
+    is `zoo_muon`, by which it can be loaded as well. Raises Refused for a file, module, class or preset that
+    does not exist, fails on import or is of another kind, and for a name that is taken.
     """
+    _ = torch.optim  # torch itself, and not what stands for it, before any of its modules
+    if not (":" in specification or "." in specification):
+        return _preset(specification, kind), specification
     if ":" in specification or specification.endswith(".py"):
         file, _, name = specification.partition(".py")
         path, name = Path(f"{file}.py").expanduser().resolve(), name.removeprefix(":")
@@ -64,6 +90,20 @@ def load(specification: str, kind: str) -> tuple[str, str]:
         )
         raise Refused(f"{specification} is no class derived from {base}: {nearest(name, offered)}")
     return _registered(found, kind), absolute
+
+
+def presets() -> dict[str, Path]:
+    """By name, the files that say of some package's class what is not as its author has it.
+
+    `zoo/muon` is registered as `zoo_muon`: a slash would end a name in Hydra's keys.
+    """
+    files = sorted((CONF / "optimizer").glob("*/*.yaml"))
+    return {f"{each.parent.name}_{each.stem}": each for each in files}
+
+
+def preset_words() -> list[str]:
+    """The presets as they are written in a command."""
+    return [f"{each.parent.name}/{each.stem}" for each in presets().values()]
 
 
 def load_plugins() -> None:
@@ -107,7 +147,7 @@ def _classes(prototype: Any) -> Iterator[type]:
 def _registered(found: type, kind: str) -> str:
     registry, name = REGISTRIES[kind], found.__name__
     for each, prototype in registry.items():
-        if class_of(prototype) is found:
+        if class_of(prototype) is found and each not in presets():
             return each
     if name in registry and origin(class_of(registry[name])) != origin(found):
         theirs = sys.modules[class_of(registry[name]).__module__].__file__
@@ -118,6 +158,34 @@ def _registered(found: type, kind: str) -> str:
         registry.register(name)(found)
     else:
         raise Refused(f"{kind} {name} is no dataclass: write @dataclass(frozen=True) above it")
+    return name
+
+
+def _preset(word: str, kind: str) -> str:
+    """Register what a preset says: its class, numbers that it pins, pairs between which is searched."""
+    from omegaconf import OmegaConf  # slow to import
+
+    name, files = word.replace("/", "_"), presets()
+    if kind != "optimizer":
+        REGISTRIES[kind].find(word)  # refuses it
+    if name not in files:
+        raise Refused(f"unknown preset {word!r}: {nearest(word, preset_words())}")
+    if name in OPTIMIZERS:
+        return name
+    given: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
+    dotted, _, own = given.pop("class").rpartition(".")
+    try:
+        method = getattr(importlib.import_module(dotted), own)
+    except ModuleNotFoundError as error:
+        extra = files[name].parent.name
+        raise Refused(
+            f"{word} needs {error.name}: pip install -c constraints.txt -e '.[{extra}]'"
+        ) from error
+    pairs = {field: log_uniform(*each) for field, each in given.items() if isinstance(each, list)}
+    pinned = {field: each for field, each in given.items() if field not in pairs}
+    adopted = Adopted(method, pinned)
+    object.__setattr__(adopted, "space", {**adopted.space, **pairs})
+    OPTIMIZERS.register(name, adopted)
     return name
 
 

@@ -35,7 +35,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks import listing, loading
-from benchmarks.command import CONF, FAILED, Config
+from benchmarks.command import FAILED, Config
 from benchmarks.sweep_folder import SweepFolder
 from benchmarks.sweeps import CLASSICS, TWINS, default_optimizers
 from benchmarks.tables import Tables
@@ -139,7 +139,7 @@ class Plan:
         for view in views(tables):
             print(view.text(), end="\n\n")
         for key, cell in tables.cells.items():
-            if cell.info["error"]:
+            if cell.info["traceback"]:
                 print(f"{self.jobs[0].setup.store.folder / key}/traceback.txt")
         print(f"{folder}/  {'  '.join(files)}")
 
@@ -160,7 +160,7 @@ class Plan:
 @contextmanager
 def planned(words: Sequence[str]) -> Iterator[Plan]:
     """The plan of a command, while Hydra is set up for it. Raises Refused for bad input."""
-    with initialize_config_dir(str(CONF), job_name="ravine", version_base="1.3"):
+    with initialize_config_dir(str(loading.CONF), job_name="ravine", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         overrides = [_parsed(word, loader) for word in words]
         for first, second in itertools.combinations(overrides, 2):
@@ -169,7 +169,8 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
                     f"{first.key_or_group} is given twice: {first.input_line}, {second.input_line}"
                 )
         names, adopted = _load(overrides)
-        _tell_hydra(*names.values(), *TWINS)
+        chosen = any(each.key_or_group == "optimizer" for each in overrides)
+        _tell_hydra(*names.values(), *(() if chosen else TWINS))
         of_hydra = [_of_hydra(each) for each in overrides if each.is_hydra_override()]
         axes = {
             each.key_or_group: _axis(each, loader, names)
@@ -178,7 +179,6 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
         }
         if "problem" not in axes:
             raise Refused(f"no problem is given: add +problem=NAME {nearest('', PROBLEMS)}")
-        chosen = "optimizer" in axes
         if not chosen:
             problems = (PROBLEMS[each.partition("=")[2]] for each in axes["problem"])
             noise = "noise" in axes or any(each.noisy for each in problems)
@@ -202,6 +202,8 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
 
 def _parsed(word: str, loader: ConfigLoader) -> Override:
     key, equal, value = word.partition("=")
+    if key.startswith("optimizers."):
+        key = key.replace("/", "_")  # a preset by the word that loads it
     try:
         (override,) = OverridesParser.create(config_loader=loader).parse_overrides(
             [key_of(key) + equal + value]
@@ -222,15 +224,9 @@ def _load(overrides: Sequence[Override]) -> tuple[dict[str, str], list[str]]:
     for override in overrides:
         kind = override.key_or_group
         for word in _names(override) if kind in loading.REGISTRIES else ():
-            name, *wrappers = word.split(AND) if kind == "optimizer" else [word]
-            if loading.is_specification(name):
-                name, where = loading.load(name, kind)
-                adopted.append(f"{kind}={where}")
-            if wrappers:
-                name = AND.join([name, *wrappers])
-                OPTIMIZERS.find(name)  # refuses what is not there, or cannot be wrapped
-            if name != word or wrappers:
-                names[word] = name
+            if loading.is_specification(word) or AND in word:
+                names[word], where = loading.find(word, kind)
+                adopted += [f"{kind}={where}"] if where else []
     return names, adopted
 
 
@@ -338,9 +334,8 @@ def _refusal(error: CompactHydraException, cause: BaseException | None) -> Refus
     owner, _, key = str(cause.full_key).rpartition(".")
     parent = cause.parent_node
     if isinstance(cause, (AttributeError, KeyError)) and isinstance(parent, DictConfig):
-        allowed = [
-            str(each) for each in parent if each not in ("name", "hydra", "adopted", "_target_")
-        ]
+        hidden = ("name", "hydra", "adopted", "_target_", *map(key_of, TWINS))
+        allowed = [str(each) for each in parent if each not in hidden]
         if owner in loading.REGISTRIES:
             owner = parent["name"]
         return Refused(

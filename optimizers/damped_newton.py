@@ -36,38 +36,49 @@ class DampedNewton(Optimizer):
 
     def init(self, x: torch.Tensor) -> State:
         """μ and the factor by which it grows next."""
-        each = torch.ones_like(x[..., :1])
-        return self.damping * each, 2 * each
+        return first_damping(x, self.damping)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """s = −(H + μI)⁻¹ g, or 0 where that fails."""
-        damping, growth = state
-        gradient, value, hessian = oracle.gradient, oracle.value, oracle.hessian
-        lower, negative = self._factor(hessian, damping)
-        for _ in range(GROWTHS):
-            if not negative.any():
-                break
-            damping = torch.where(negative, damping * growth, damping)
-            growth = torch.where(negative, 2 * growth, growth)
-            lower, negative = self._factor(hessian, damping)
-        step = -torch.cholesky_solve(gradient.unsqueeze(-1), lower).squeeze(-1)
-        step = torch.where(negative, 0.0, step)
+        return damped_step(oracle, oracle.hessian, state)
 
-        foretold = 0.5 * (step * (damping * step - gradient)).sum(-1, keepdim=True)
-        visible = foretold > torch.finfo(value.dtype).eps * value.abs()
-        ratio = (value - oracle.at(oracle.x + step, who=visible).value) / foretold
-        taken = ~visible | (ratio > 0)
 
-        calmer = damping * (1 - (2 * ratio - 1) ** 3).clamp(min=1 / 3)
-        damping = torch.where(taken, torch.where(visible, calmer, damping), damping * growth)
-        growth = torch.where(taken, 2.0, 2 * growth)
-        tiny = torch.finfo(damping.dtype).tiny  # from 0 it could never grow again
-        return torch.where(taken, step, 0.0), (damping.clamp(min=tiny), growth)
+def first_damping(x: torch.Tensor, damping: float) -> State:
+    """μ and the factor by which it grows next, before the first step."""
+    each = torch.ones_like(x[..., :1])
+    return damping * each, 2 * each
 
-    def _factor(
-        self, hessian: torch.Tensor, damping: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cholesky's factor of H + μI, and where there is none (*runs, 1)."""
-        shift = torch.diag_embed(damping.expand(hessian.shape[:-1]))
-        lower, info = torch.linalg.cholesky_ex(hessian + shift)
-        return lower, (info != 0).unsqueeze(-1)
+
+def damped_step(
+    oracle: Oracle, curvature: torch.Tensor, state: State
+) -> tuple[torch.Tensor, State]:
+    """s = −(H + μI)⁻¹ g with H the curvature (*runs, dim, dim), or 0 where that fails, and the next state."""
+    damping, growth = state
+    gradient, value = oracle.gradient, oracle.value
+    lower, negative = _factor(curvature, damping)
+    for _ in range(GROWTHS):
+        if not negative.any():
+            break
+        damping = torch.where(negative, damping * growth, damping)
+        growth = torch.where(negative, 2 * growth, growth)
+        lower, negative = _factor(curvature, damping)
+    step = -torch.cholesky_solve(gradient.unsqueeze(-1), lower).squeeze(-1)
+    step = torch.where(negative, 0.0, step)
+
+    foretold = 0.5 * (step * (damping * step - gradient)).sum(-1, keepdim=True)
+    visible = foretold > torch.finfo(value.dtype).eps * value.abs()
+    ratio = (value - oracle.at(oracle.x + step, who=visible).value) / foretold
+    taken = ~visible | (ratio > 0)
+
+    calmer = damping * (1 - (2 * ratio - 1) ** 3).clamp(min=1 / 3)
+    damping = torch.where(taken, torch.where(visible, calmer, damping), damping * growth)
+    growth = torch.where(taken, 2.0, 2 * growth)
+    tiny = torch.finfo(damping.dtype).tiny  # from 0 it could never grow again
+    return torch.where(taken, step, 0.0), (damping.clamp(min=tiny), growth)
+
+
+def _factor(curvature: torch.Tensor, damping: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cholesky's factor of H + μI, and where there is none (*runs, 1)."""
+    shift = torch.diag_embed(damping.expand(curvature.shape[:-1]))
+    lower, info = torch.linalg.cholesky_ex(curvature + shift)
+    return lower, (info != 0).unsqueeze(-1)

@@ -11,7 +11,7 @@ from optimizers.optimizer import Optimizer, Unit
 
 LR = 1e-4  # small enough that the runs on all bowls stay where they started
 STEPS = 7  # the first are special: RAdam is not rectified yet, L-BFGS knows no curvature
-CURVATURES = (1.0, 2.0, 3.0, 4.0)
+DIM, FLATTEST, STEEPEST = 4, 1.0, 4.0
 
 
 def measured_unit(optimizer: Optimizer) -> Unit:
@@ -33,12 +33,17 @@ def measured_unit(optimizer: Optimizer) -> Unit:
 
 def _last_step(optimizer: Optimizer, height: float, width: float) -> float:
     """How long the last of the steps is on a bowl of this height and width."""
-    units = {"length": width, "gradient": height / width, "gradient/length": height / width**2}
-    values = {"lr": LR}
+    units = {
+        "length": width,
+        "gradient": height / width,
+        "gradient/length": height / width**2,
+        "gradient/length^2": height / width**3,
+    }
+    values = {"lr": LR} if "lr" in optimizer.hyperparameters else {}
     for name, each in optimizer.space.items():
         if name != "lr" and each.unit in units:
             values[name] = optimizer.hyperparameters[name] * units[each.unit]
-    bowl = _Bowl(torch.full((1, 1, len(CURVATURES)), width, dtype=torch.float64), height / width**2)
+    bowl = Bowl(torch.full((1, 1, DIM), width, dtype=torch.float64), height / width**2)
     optimizer = optimizer.batched(
         {name: bowl.x.new_tensor([[value]]) for name, value in values.items()}
     )
@@ -46,13 +51,13 @@ def _last_step(optimizer: Optimizer, height: float, width: float) -> float:
     step = torch.zeros_like(bowl.x)
     for _ in range(STEPS):
         step, state = optimizer.update(bowl, state)
-        bowl = _Bowl(bowl.x + step, bowl.steepness)
+        bowl = Bowl(bowl.x + step, bowl.steepness)
     return float(step.norm())
 
 
 @dataclass
-class _Bowl:
-    """An oracle of one run: ½ steepness · Σ curvature · x²."""
+class Bowl:
+    """An oracle of one run: ½ steepness · Σ curvature · x², curvatures from 1 to 4."""
 
     x: torch.Tensor
     steepness: float
@@ -76,11 +81,15 @@ class _Bowl:
 
     @property
     def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
-        low, high = (self.steepness * each for each in (min(CURVATURES), max(CURVATURES)))
+        low, high = (self.steepness * each for each in (FLATTEST, STEEPEST))
         return self.value.new_full((1, 1, 1), low), self.value.new_full((1, 1, 1), high)
 
     def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
-        return self.steepness * vector.new_tensor(CURVATURES) * vector
+        dim = vector.shape[-1]
+        curvatures = torch.linspace(
+            FLATTEST, STEEPEST, dim, dtype=vector.dtype, device=vector.device
+        )
+        return self.steepness * curvatures * vector
 
     @property
     def hessian(self) -> torch.Tensor:
@@ -90,8 +99,8 @@ class _Bowl:
     def gauss_newton(self) -> torch.Tensor:
         return self.hessian
 
-    def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> _Bowl:
-        return _Bowl(x, self.steepness)
+    def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> Bowl:
+        return Bowl(x, self.steepness)
 
     def normal(self) -> torch.Tensor:
         return torch.ones_like(self.x)

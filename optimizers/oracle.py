@@ -17,7 +17,9 @@ KINDS = ("losses", "gradients", "hvps", "hessians")
 
 ANSWERS = ("value", "gradient", "hessian", "gauss_newton")
 
-Count: TypeAlias = "float | torch.Tensor"  # a number while all runs have asked the same, else one number a run
+Count: TypeAlias = (
+    "float | torch.Tensor"  # a number while all runs have asked the same, else one number a run
+)
 
 
 def cost(counts: dict[str, Count], dim: int) -> Count:
@@ -298,9 +300,13 @@ class Oracle:
         """
         if self._spectrum is None:
             hessian = self._landscape.hessian(self._data["start"], self._data)
-            curvatures = torch.linalg.eigvalsh(hessian)
+            finite = torch.isfinite(hessian).all(-1).all(-1)
+            self.broken |= ~finite
+            unit = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
+            curvatures = torch.linalg.eigvalsh(torch.where(finite[..., None, None], hessian, unit))
             low, high = (curvatures[..., [k]].expand(*self.runs, 1) for k in (0, -1))
-            if not (low > 0).all():
+            rounding = hessian.shape[-1] * torch.finfo(hessian.dtype).eps
+            if not (low > rounding * high.abs()).all():
                 raise NotApplicable("the Hessian at the start is not positive definite")
             self._spectrum = low, high
         return self._spectrum

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from optimizers.optimizer import Optimizer, Oracle, Point, State
-from ravine import Refused
+from ravine import Refused, require
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Wrapper(Optimizer):
         if clash:
             name = type(self).__name__
             raise Refused(f"{name} cannot wrap {self.inner!r}: both have a {min(clash)}")
-        super().__post_init__()
+        for name, limits in self.bounds.items():
+            if name in self.own:  # the inner optimizer has checked its own
+                require(type(self).__name__, name, self.own[name], **limits)
         theirs = list(self.inner.space.items())[: 2 - len(self.own_space)]
         object.__setattr__(self, "space", {**dict(theirs), **self.own_space})
         object.__setattr__(self, "uses_hessian", self.inner.uses_hessian)
@@ -43,9 +45,6 @@ class Wrapper(Optimizer):
 
     def vectors(self, dim: int) -> int:
         """The inner optimizer's."""
-        return self.inner.vectors(dim)
-
-    def vectors(self, dim: int) -> int:
         return self.inner.vectors(dim)
 
     @property

@@ -16,6 +16,10 @@ from typing import NamedTuple
 
 import pytest
 
+from benchmarks.loading import preset_words
+from optimizers import OPTIMIZERS
+from optimizers.registry import WRAPPERS
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(
@@ -45,6 +49,14 @@ def test_two_commands_for_a_fresh_machine():
     assert all(text.startswith(INSTALLS) for text in installs)
     assert installs[0].rstrip().endswith("/python -m benchmarks +problem=cliff")
     assert "-m pytest" in installs[1]
+
+
+def test_its_table_has_every_optimizer_wrapper_and_preset():
+    first = README.index("## Those that are here")
+    named = set(re.findall(r"`([a-z_/]+)`", README[first : README.index("One of your own", first)]))
+    known = {*OPTIMIZERS, *WRAPPERS, *preset_words()}
+    assert {word for word in named if word in known} == known
+    assert {word for word in named if "zoo/" in word} == set(preset_words())
 
 
 @pytest.fixture(scope="module")

@@ -80,11 +80,18 @@ class Cliff(Problem):
         return {"start": torch.stack([w, b], -1).flatten()}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return self.errors(x).square().mean(-1)
+
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return math.sqrt(2 / self.units) * self.errors(x)
+
+    def errors(self, x: torch.Tensor) -> torch.Tensor:
+        """Each unit's σ(x_T) − 0.7: (*runs, dim) -> (*runs, units)."""
         w, b = x.unflatten(-1, (self.units, 2)).unbind(-1)
         state = torch.full_like(w, STATE)
         for _ in range(self.steps):
             state = w * state.sigmoid() + b
-        return (state.sigmoid() - WANTED).square().mean(-1)
+        return state.sigmoid() - WANTED
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         value, gradient = self._each_unit(*x.unflatten(-1, (self.units, 2)).movedim(-1, 0))

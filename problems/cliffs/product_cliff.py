@@ -91,6 +91,9 @@ class ProductCliff(Problem):
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return 0.5 * (x.prod(-1) - self.product).square()
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return x.prod(-1, keepdim=True) - self.product
+
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         """Each entry is the error times the product of the others, from both sides: no weight divides."""
         one = torch.ones_like(x[..., :1])

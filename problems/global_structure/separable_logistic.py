@@ -94,7 +94,8 @@ class SeparableLogistic(Problem):
     def floor(self, data: Tree) -> torch.Tensor:
         """The minimum where there is noise, and else what the loss falls to but never reaches."""
         c = self.noise
-        return torch.tensor(2 * (math.log1p(c) + c * math.log1p(1 / c)) if c else 0.0)
+        lowest = 2 * (math.log1p(c) + c * math.log1p(1 / c)) if c else 0.0
+        return torch.tensor(lowest, dtype=torch.float64)
 
     def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
         if not self.noise:

@@ -132,9 +132,12 @@ class Hilbert(QuadraticForm):
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         """½ |R (x − m)|²: never negative, and exact to rounding where (x − m)ᵀ H (x − m) cancels."""
-        residual = torch.einsum("...j,...ij->...i", x - data["minimizer"], data["root"])
-        gradient = torch.einsum("...i,...ij->...j", residual, data["root"])
-        return 0.5 * residual.square().sum(-1), gradient
+        residuals = self.residuals(x, data)
+        gradient = torch.einsum("...i,...ij->...j", residuals, data["root"])
+        return 0.5 * residuals.square().sum(-1), gradient
+
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return torch.einsum("...j,...ij->...i", x - data["minimizer"], data["root"])
 
     def signature(self, data: Tree) -> float:
         """By the singular values of R, which are the roots of the curvatures, to more digits."""

@@ -79,6 +79,11 @@ class Rosenbrock(Problem):
         here, after = x[..., :-1], x[..., 1:]
         return (self.b * (after - here.square()).square() + (1 - here).square()).sum(-1)
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        here, after = x[..., :-1], x[..., 1:]
+        walls = math.sqrt(2 * self.b) * (after - here.square())
+        return torch.cat([walls, math.sqrt(2) * (1 - here)], -1)
+
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.zeros(())
 

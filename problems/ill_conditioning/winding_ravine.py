@@ -84,6 +84,11 @@ class WindingRavine(Problem):
         u, v = (x - data["minimizer"]).unbind(-1)
         return 0.5 * (self.along * u.square() + self.across * (v - self.floor_line(u)).square())
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        u, v = (x - data["minimizer"]).unbind(-1)
+        wall = math.sqrt(self.across) * (v - self.floor_line(u))
+        return torch.stack([math.sqrt(self.along) * u, wall], -1)
+
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.zeros(())
 

@@ -70,7 +70,7 @@ class Chain(Problem):
         return self._back(self._times_hessian(self._along(vector, data)), data)
 
     def floor(self, data: Tree) -> torch.Tensor:
-        return torch.tensor(self.lowest())
+        return torch.tensor(self.lowest(), dtype=torch.float64)
 
     def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return (x - data["minimizer"]).norm(dim=-1)

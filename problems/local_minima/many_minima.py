@@ -17,11 +17,16 @@ from ravine import Refused, require
 SATURATED = 20.0  # of the logarithm of an input: the unit's output is 1 long before
 
 
-def cost(log_weight: torch.Tensor, scales: int, separation: float, wanted: float) -> torch.Tensor:
-    """Σ_k (σ(cᵏ w) − y)², of ln w."""
+def errors(log_weight: torch.Tensor, scales: int, separation: float, wanted: float) -> torch.Tensor:
+    """σ(cᵏ w) − y for each k, in a further dimension, of ln w."""
     steps = torch.arange(scales, dtype=log_weight.dtype, device=log_weight.device)
     inputs = log_weight[..., None] + math.log(separation) * steps
-    return (inputs.clamp(max=SATURATED).exp().sigmoid() - wanted).square().sum(-1)
+    return inputs.clamp(max=SATURATED).exp().sigmoid() - wanted
+
+
+def cost(log_weight: torch.Tensor, scales: int, separation: float, wanted: float) -> torch.Tensor:
+    """Σ_k (σ(cᵏ w) − y)², of ln w."""
+    return errors(log_weight, scales, separation, wanted).square().sum(-1)
 
 
 def find_minima(scales: int, separation: float, wanted: float) -> torch.Tensor:
@@ -122,6 +127,10 @@ class ManyMinima(Problem):
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return self.along_axis(x - data["shift"]).sum(-1)
+
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        each = errors(x - data["shift"], self.scales, self.separation, self.wanted)
+        return math.sqrt(2) * each.flatten(-2)
 
     def floor(self, data: Tree) -> torch.Tensor:
         """What the larger scales cost, that are saturated to within e^(−30 logit 0.8) = 1e-18."""

@@ -31,6 +31,9 @@ class OneNeuron(Problem):
         error = self._inputs(x, data).tanh() - self.wanted
         return 0.5 * (data["counts"] * error.square()).sum(-1)
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return data["counts"].sqrt() * (self._inputs(x, data).tanh() - self.wanted)
+
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         output = self._inputs(x, data).tanh()
         error = output - self.wanted

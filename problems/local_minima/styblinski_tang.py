@@ -85,7 +85,7 @@ class StyblinskiTang(Multimodal):
         return 0.5 * (square * (square - 16) + self.tilt * z).sum(-1)
 
     def floor(self, data: Tree) -> torch.Tensor:
-        return torch.tensor(self.dim * self.height(self.optimum))
+        return torch.tensor(self.dim * self.height(self.optimum), dtype=torch.float64)
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         """For each index k one where k coordinates are at the maximum and the others at the best, and

@@ -127,6 +127,9 @@ class SymmetricNetwork(Problem):
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return 0.5 * (self.outputs(x, data["inputs"]) - data["targets"]).square().mean(-1)
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return (self.outputs(x, data["inputs"]) - data["targets"]) / math.sqrt(self.points)
+
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.zeros(())
 

@@ -160,13 +160,15 @@ class MatrixPower(QuadraticForm):
         }
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        residual = torch.einsum("...j,...ij->...i", x - data["minimizer"], data["power"])
-        return 0.5 * residual.square().sum(-1)
+        return 0.5 * self.residuals(x, data).square().sum(-1)
+
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return torch.einsum("...j,...ij->...i", x - data["minimizer"], data["power"])
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        residual = torch.einsum("...j,...ij->...i", x - data["minimizer"], data["power"])
-        gradient = torch.einsum("...i,...ij->...j", residual, data["power"])
-        return 0.5 * residual.square().sum(-1), gradient
+        residuals = self.residuals(x, data)
+        gradient = torch.einsum("...i,...ij->...j", residuals, data["power"])
+        return 0.5 * residuals.square().sum(-1), gradient
 
     def signature(self, data: Tree) -> float:
         gains = torch.linalg.svdvals(torch.linalg.matrix_power(data["weights"], self.steps))

@@ -123,6 +123,9 @@ class DeepLinear(Problem):
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return 0.5 * (data["target"] - self._product(x)).square().sum((-2, -1))
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return (self._product(x) - data["target"]).flatten(-2)
+
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.zeros(())
 

@@ -95,6 +95,11 @@ class LinearAutoencoder(Problem):
         through = torch.einsum("...ij,...jk->...ik", error, data["covariance"])
         return 0.5 * (through * error).sum((-2, -1))
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """(I − AB) Q diag(√λ): what is lost of each principal component."""
+        lost = torch.einsum("...ij,...jk->...ik", self._error(*self._layers(x)), data["components"])
+        return (lost * self.variances().to(x).sqrt()).flatten(-2)
+
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         decoder, encoder = self._layers(x)
         error = self._error(decoder, encoder)

@@ -88,6 +88,10 @@ class MexicanHat(Problem):
         y = x - data["center"]
         return 0.25 * ((y * y).sum(-1) - 1).square()
 
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        y = x - data["center"]
+        return ((y * y).sum(-1, keepdim=True) - 1) / math.sqrt(2)
+
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.zeros(())
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import pickle
+import sys
 
+import pandas
 import pytest
 import torch
 
-from benchmarks import loading
+from benchmarks import loading, sweep
 from optimizers import OPTIMIZERS
 from optimizers.clip import Clip
 from problems import PROBLEMS
@@ -40,6 +42,23 @@ class Bowl(Problem):
     def floor(self, data):
         return torch.zeros(())
 """
+STEP = """
+from dataclasses import dataclass
+from optimizers import Optimizer, log_uniform, register
+@register("my_step")
+@dataclass(frozen=True)
+class Step(Optimizer):
+    lr: float = 0.01
+    space = {"lr": log_uniform(1e-5, 1e1, "length")}
+    def update(self, oracle, state):
+        return -self.lr * oracle.gradient.sign(), state
+@dataclass(frozen=True)
+class Unregistered(Step):
+    pass
+class NoDataclass(Step):
+    pass
+"""
+SMALL = "trials=3 tuning_seeds=1 seeds=2 budget=10"
 REGISTERED = BOWL.replace(
     "@dataclass", "from problems import register\n@register('its_own_name')\n@dataclass"
 )
@@ -140,3 +159,137 @@ def test_a_wrapper_around_a_file_class_does_not_travel(files):
     loading.load("mine.py:Sign", "optimizer")
     OPTIMIZERS.register("clipped_sign", Clip(OPTIMIZERS["Sign"]))
     assert "clipped_sign" not in {name for _, name, _ in loading.portable_entries()}
+
+
+def test_an_optimizer_of_ones_own_is_registered_by_file(files):
+    (files / "mine.py").write_text(STEP)
+    assert loading.load("mine.py:Step", "optimizer")[0] == "my_step"
+    assert loading.load("mine.py:Unregistered", "optimizer")[0] == "Unregistered"
+    assert OPTIMIZERS["Unregistered"].hyperparameters == {"lr": 0.01}
+    assert "Step" not in OPTIMIZERS
+
+
+def test_wrappers_stand_behind_a_name_of_ones_own_and_a_plus_in_its_path_is_none(files):
+    folder = files / "c++"
+    folder.mkdir()
+    (folder / "mine.py").write_text(SIGN)
+    name, where = loading.find("c++/mine.py:Sign+clip+decay", "optimizer")
+    assert (name, where) == ("Sign+clip+decay", f"{folder / 'mine.py'}:Sign")
+    assert OPTIMIZERS[name].hyperparameters == {"lr": 0.01, "threshold": 1.0, "by": "norm"}
+    assert loading.find("sgd+clip", "optimizer") == ("sgd+clip", None)
+    for word, answer in {
+        "c++/mine.py:Sign+clp": "unknown wrapper 'clp' in 'Sign+clp': did you mean clip?",
+        "sdg+clip": "unknown optimizer 'sdg': did you mean sgd?",
+    }.items():
+        with pytest.raises(Refused) as refusal:
+            loading.find(word, "optimizer")
+        assert str(refusal.value).startswith(answer)
+
+
+def summary(folder):
+    return pandas.read_csv(folder / "summary.csv")
+
+
+def test_several_of_ones_own_in_one_sweep_and_an_edit_runs_its_own_cells_alone(files, ravine):
+    (files / "a.py").write_text(SIGN)
+    (files / "b.py").write_text(STEP)
+    words = "a.py:Sign,a.py:Sign+clip,b.py:Step,b.py:Unregistered+decay,sgd"
+    given = f"+problem=quadratic problem.dim=2 optimizer={words} {SMALL} out=swept"
+    names = ["Sign", "Sign+clip", "my_step", "Unregistered+decay", "sgd"]
+    code, _, err = ravine(given)
+    assert (code, "had been run before" in err) == (0, False)
+    assert set(summary(files / "swept").optimizer) == set(names)
+    (files / "b.py").write_text(STEP.replace("0.01", "0.02"))
+    os.utime(files / "b.py", ns=(0, 0))  # another time than before, however coarse the clock
+    code, _, err = ravine(given)
+    assert code == 0
+    ran = ["had been run before" not in line for line in err.splitlines()]
+    assert dict(zip(names, ran, strict=True)) == {
+        "Sign": False, "Sign+clip": False, "my_step": True, "Unregistered+decay": True, "sgd": False,
+    }  # fmt: skip
+
+
+def test_the_words_of_a_command_are_known_in_python_too(files):
+    (files / "mine.py").write_text(SIGN)
+    found = sweep("quadratic", ["mine.py:Sign+clip"], trials=2, tuning_seeds=1, seeds=2, budget=5)
+    assert found.summary["optimizer"].unique().tolist() == ["Sign+clip"]
+
+
+def test_a_rate_without_a_default_is_searched_and_has_no_default_row(files):
+    (files / "mine.py").write_text(SIGN.replace("lr: float = 0.01", "lr: float"))
+    found = sweep("quadratic", ["mine.py:Sign", "sgd"], trials=3, tuning_seeds=1, seeds=2, budget=5)
+    choices = found.summary.groupby("optimizer")["choice"].agg(set).to_dict()
+    assert choices == {
+        "Sign": {"tuned", "one_setting"},
+        "sgd": {"default", "tuned", "one_setting"},
+    }
+    assert set(found.runs.query("optimizer == 'Sign'")["trial"]) == {1, 2}
+
+
+NEEDS_MATRICES = """
+import torch
+class Matrices(torch.optim.SGD):
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                assert p.ndim == 2
+        super().step()
+"""
+
+
+def test_a_class_that_cannot_take_a_problems_shapes_is_a_row(files, ravine):
+    """A problem in other coordinates has no shapes any more."""
+    (files / "mine.py").write_text(NEEDS_MATRICES)
+    given = (
+        f"+problem=linear_autoencoder transform=none,rotate optimizer=mine.py:Matrices,sgd {SMALL}"
+    )
+    code, out, err = ravine(f"{given} out=swept")
+    assert code == 0, err
+    assert "These optimizers are not applicable" in out and "assert p.ndim == 2" in out
+    assert "traceback" not in out
+    found = summary(files / "swept").query("optimizer == 'Matrices'")
+    assert (found["status"] == "not_applicable").sum() == 1
+    assert found.query("choice == 'tuned'")["transform"].isna().tolist() == [True]
+
+
+def test_a_class_that_fails_is_refused(files, ravine):
+    (files / "mine.py").write_text(SIGN.replace("each.grad.sign()", "gradient.sign()"))
+    code, out, err = ravine(f"+problem=quadratic optimizer=mine.py:Sign {SMALL}")
+    said = "Sign cannot be used: NameError: name 'gradient' is not defined"
+    assert (code, out, err) == (2, "", f"ravine: {said}\n")
+
+
+# Presets.
+
+
+def test_presets_are_listed_and_named(ravine):
+    _, out, _ = ravine("--help")
+    for word in loading.preset_words():
+        assert word in out
+    (muon,) = (each for each in loading.presets() if "muon" in each)
+    assert muon == "zoo_muon"
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"),
+    [
+        ("zoo/mun", "unknown preset 'zoo/mun': did you mean zoo/muon? (allowed: zoo/adafactor, "),
+        ("zoo/muon+clp", "unknown wrapper 'clp' in 'zoo_muon+clp': did you mean clip?"),
+    ],
+)
+def test_an_unknown_preset(word, answer, ravine):
+    if "+" in word:
+        pytest.importorskip("pytorch_optimizer")
+    code, out, err = ravine(f"+problem=quadratic optimizer={word}")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"ravine: {answer}")
+
+
+def test_a_preset_without_its_package_says_how_to_get_it(ravine, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "benchmarks.zoo", raising=False)
+    for word in ("zoo/muon", "zoo/soap", "zoo_soap+decay"):
+        code, out, err = ravine(f"+problem=quadratic optimizer={word}")
+        needs = f"{word.partition('+')[0]} needs pytorch_optimizer"
+        said = f"ravine: {needs}: pip install -c constraints.txt -e '.[zoo]'\n"
+        assert (code, out, err) == (2, "", said)

@@ -37,6 +37,9 @@ class Stretched(Bowl):
         error = (x - data["minimizer"]) / self.width
         return 0.5 * self.height * (self._curvature(x) * error.square()).sum(-1)
 
+    def residuals(self, x, data):
+        return (self.height * self._curvature(x)).sqrt() * (x - data["minimizer"]) / self.width
+
 
 def test_units_are_the_medians_over_the_tuning_seeds():
     instances = Instances(Bowl(steepness=4.0, dim=9), ("a", "b", "c", "d"))
@@ -47,6 +50,7 @@ def test_units_are_the_medians_over_the_tuning_seeds():
     assert units["gradient"] == pytest.approx(4 * length)
     assert units["length/gradient"] == pytest.approx(1 / 4)
     assert units["gradient/length"] == pytest.approx(4)
+    assert units["gradient/length^2"] == pytest.approx(4 / length)
 
 
 @pytest.mark.parametrize("name", [name for name, each in OPTIMIZERS.items() if each.space])

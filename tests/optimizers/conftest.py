@@ -31,11 +31,25 @@ class Given(Problem):
     def loss(self, x, data):
         return self.function(x, data)
 
+    def residuals(self, x, data):
+        return self.function.residuals(x, data) if hasattr(self.function, "residuals") else None
+
+    def gauss_newton(self, x, data):
+        return super().gauss_newton(x, data) if hasattr(self.function, "residuals") else None
+
 
 def smooth_valley(x, data):
     """Σ log cosh(A (x − c)) + ½|x|²: curved differently everywhere, and nowhere flat."""
     bent = torch.einsum("...i,...ij->...j", x - data["center"], data["matrix"])
     return torch.logaddexp(bent, -bent).sum(-1) + 0.5 * x.square().sum(-1)
+
+
+def _residuals(x, data):
+    bent = torch.einsum("...i,...ij->...j", x - data["center"], data["matrix"])
+    return torch.cat([(2 * torch.logaddexp(bent, -bent)).sqrt(), x], -1)
+
+
+smooth_valley.residuals = _residuals  # type: ignore[attr-defined]
 
 
 def draw(instances: int = RUNS, dim: int = RUNS) -> Tree:
@@ -62,22 +76,25 @@ def walk(
     trials: int = 1,
     steps: int = STEPS,
 ):
-    """The points (steps + 1, instances, trials, dim) and the prices of the steps (steps, …)."""
+    """The points (steps + 1, instances, trials, dim), the prices of the steps (steps, …), and Hessians asked."""
     start = data["start"]
     runs = (start.shape[0], trials)
     numbers = itertools.cycle(data["normal"].unbind(2) if "normal" in data else [start])
     oracle = Oracle(Given(function), data, runs, lambda: next(numbers), start.device)
     x = start.expand(*runs, -1).clone()
     state = optimizer.init(x)
-    points, prices = [x], []
+    points, prices, hessians = [x], [], 0.0
     for k in range(steps):
         oracle.move(x, None, progress=k / steps)
         step, state = optimizer.update(oracle, state)
         x = x + step
         points.append(x)
+        hessians += float(torch.as_tensor(oracle.counts["hessians"]).max())
         prices.append(torch.as_tensor(cost(oracle.counts, x.shape[-1])).expand(runs))
     assert not oracle.broken.any()
-    return SimpleNamespace(points=torch.stack(points), prices=torch.stack(prices), state=state)
+    return SimpleNamespace(
+        points=torch.stack(points), prices=torch.stack(prices), hessians=hessians, state=state
+    )
 
 
 @pytest.fixture(name="walk", scope="session")

@@ -57,7 +57,9 @@ def test_takes_the_steps_of_a_sweep_at_their_price(walk, draw, valley, name):
     points, ours = trained(optimizer, data, steps=10)
     there = walk(optimizer, valley, data, steps=10)
     torch.testing.assert_close(points, there.points[:, 0, 0], rtol=1e-10, atol=1e-12)
-    if name == "damped_newton":  # a closure may see another minibatch: where it came from is paid again
+    if (
+        name == "damped_newton"
+    ):  # a closure may see another minibatch: where it came from is paid again
         assert ours.cost == pytest.approx(10 * (1 + 2 * 3) + ours.counts["losses"] / 3)
         assert ours.counts["losses"] >= 5
     else:

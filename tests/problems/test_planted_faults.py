@@ -59,6 +59,10 @@ class Saddle(Problem):
         u, v = self.inside(x, data).unbind(-1)
         return 0.5 * self.steepness * u.square() + 0.25 * (v.square() - 1).square()
 
+    def residuals(self, x, data):
+        u, v = self.inside(x, data).unbind(-1)
+        return torch.stack([math.sqrt(self.steepness) * u, (v.square() - 1) / math.sqrt(2)], -1)
+
     def value_and_gradient(self, x, data):
         u, v = self.inside(x, data).unbind(-1)
         inside = torch.stack([self.steepness * u, v * (v.square() - 1)], -1)
@@ -238,6 +242,14 @@ class DetachedLoss(Saddle):
     value_and_gradient = Problem.value_and_gradient
 
 
+class RootForgotten(Saddle):
+    """A residual with the weight that belongs to its square."""
+
+    def residuals(self, x, data):
+        u, v = self.inside(x, data).unbind(-1)
+        return torch.stack([self.steepness * u, (v.square() - 1) / math.sqrt(2)], -1)
+
+
 class MixedRuns(Saddle):
     """A mean over the wrong axis: a run is influenced by its neighbours."""
 
@@ -319,6 +331,7 @@ FAULTS = {
     NotTransposed: "has_the_derivatives_of_its_loss",
     FlippedSign: "has_the_derivatives_of_its_loss",
     DetachedLoss: "has_the_gradient_that_differences_see",
+    RootForgotten: "has_residuals_whose_squares_are_its_loss",
     MixedRuns: "does_not_mix_runs",
     WithoutPathology: "has_a_signature_that_its_control_lacks",
     DeafControl: "has_a_signature_that_its_control_lacks",

@@ -1,0 +1,113 @@
+"""Newton's method by conjugate gradients in a trust region: Hessian-vector products, and no more than needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+
+FORCING = (
+    0.5  # a residual below this share of the gradient, or √(|g|/|g₀|) if less, is small enough
+)
+POOR, GOOD, TAKEN = 0.25, 0.75, 0.15  # shares of the foretold gain
+
+
+@register("newton_cg")
+@dataclass(frozen=True)
+class NewtonCG(Optimizer):
+    """H s = −g by conjugate gradients, as far as the model is trusted: |s| ≤ Δ.
+
+    From s = 0, along d = r = −g: s ← s + α d with α = rᵀr / dᵀHd, and so on until |r| is at most
+    min(½, √(|g|/|g₀|)) · |g|, where g₀ is the first gradient: so nothing depends on the loss's scale. Where
+    that leads out of the region, s stops at its border. Where dᵀHd ≤ 0 the model falls for ever along
+    d, and s is the lower of the two points of the border on that line. With ρ the gain over the gain
+    that the model foretold, Δ is quartered where ρ < ¼, doubled where ρ > ¾ and s is on the border; s
+    is taken where ρ > 0.15. A foretold gain below the loss's rounding is believed, and Δ kept.
+
+    `radius` is Δ at the start. After dim iterations rounding alone is left, and s is what it is.
+    Steihaug 1983; Nocedal & Wright 2006, "Numerical Optimization", algorithms 4.1 and 7.2.
+    """
+
+    radius: float = 1.0
+
+    space = {"radius": log_uniform(1e-2, 1e2, unit="length")}
+    bounds = {"radius": {"low": 0.0, "open_low": True}}
+
+    def init(self, x: torch.Tensor) -> State:
+        """Δ and |g₀|, 0 before the first gradient."""
+        return self.radius * torch.ones_like(x[..., :1]), torch.zeros_like(x[..., :1])
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """The step that lowers the model, or 0 where it does not lower the loss."""
+        radius, first = state
+        first = torch.where(first > 0, first, oracle.gradient.norm(dim=-1, keepdim=True))
+        step, foretold, on_border = truncated_cg(oracle, radius, first)
+
+        visible = foretold > torch.finfo(foretold.dtype).eps * oracle.value.abs()
+        after = oracle.at(oracle.x + step, who=visible).value
+        ratio = (oracle.value - after) / torch.where(visible, foretold, 1.0)
+
+        limit = torch.finfo(radius.dtype).max ** 0.25  # lengths are squared and multiplied
+        larger = torch.where(on_border & (ratio > GOOD), (2 * radius).clamp(max=limit), radius)
+        changed = torch.where(ratio < POOR, radius / 4, larger)
+        step = torch.where(~visible | (ratio > TAKEN), step, 0.0)
+        return step, (torch.where(visible, changed, radius), first)
+
+
+def truncated_cg(
+    oracle: Oracle, radius: torch.Tensor, first: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """s, the gain −gᵀs − ½ sᵀHs that the model foretells (*runs, 1), and where s is on the border.
+
+    Only runs that still go on are charged for a product.
+    """
+    gradient = oracle.gradient
+    size = gradient.norm(dim=-1, keepdim=True)
+    enough = (size / torch.where(first > 0, first, 1.0)).sqrt().clamp(max=FORCING) * size
+    step, pushed = torch.zeros_like(gradient), torch.zeros_like(gradient)  # s, and H s
+    residual = direction = -gradient
+    going = oracle.alive.unsqueeze(-1) & (size > 0)
+    on_border = torch.zeros_like(going)
+    for _ in range(gradient.shape[-1]):
+        if not going.any():
+            break
+        product = oracle.hvp(torch.where(going, direction, 0.0), who=going)
+        curvature, left = _dot(direction, product), _dot(residual, residual)
+        falls = curvature <= 0
+        length = left / torch.where(falls, 1.0, curvature)
+        leaves = falls | ((step + length * direction).norm(dim=-1, keepdim=True) >= radius)
+
+        near, far = _border(step, direction, radius)
+        # Along d the model changes by −τ rᵀr + ½ τ² dᵀHd.
+        behind = near * (0.5 * near * curvature - left) < far * (0.5 * far * curvature - left)
+        length = torch.where(leaves, torch.where(falls & behind, near, far), length)
+
+        step = torch.where(going, step + length * direction, step)
+        pushed = torch.where(going, pushed + length * product, pushed)
+        on_border = on_border | (going & leaves)
+        before, residual = left, torch.where(going, residual - length * product, residual)
+        left = _dot(residual, residual)
+        going = going & ~leaves & (left.sqrt() >= enough)
+        direction = residual + left / torch.where(going, before, 1.0) * direction
+    return step, -_dot(step, gradient + 0.5 * pushed), on_border
+
+
+def _border(
+    step: torch.Tensor, direction: torch.Tensor, radius: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The τ < 0 and the τ > 0 for which |s + τ d| is the radius."""
+    square, along = _dot(direction, direction), _dot(step, direction)
+    inside = (radius**2 - _dot(step, step)).clamp(min=0.0)
+    root = (along**2 + square * inside).sqrt()
+    # Of the two, the one in which nothing cancels; their product is −inside / square.
+    large = along + torch.where(along < 0, -root, root)
+    some = torch.where(large == 0, 1.0, large)
+    one, other = -large / torch.where(square > 0, square, 1.0), inside / some
+    return torch.minimum(one, other), torch.maximum(one, other)
+
+
+def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    return (first * second).sum(-1, keepdim=True)

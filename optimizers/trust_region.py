@@ -1,0 +1,68 @@
+"""Newton's method within a radius in which its model has proved right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.registry import register
+from optimizers.secular import shifted_step
+
+
+@register("trust_region")
+@dataclass(frozen=True)
+class TrustRegion(Optimizer):
+    """To the best point of the quadratic model that is no farther than Δ: min gᵀs + ½ sᵀHs, |s| ≤ Δ.
+
+    s = −(H + λI)⁻¹ g with the λ ≥ max(0, −λ_min) that gives it the length Δ; λ = 0 where Newton's
+    own step is shorter and H positive. The step is taken where it gains more than 0.15 of what the
+    model foretold; below ¼ Δ falls to a fourth, and above ¾, at the border, it doubles. So it leaves a strict
+    saddle even from where g has no part in any direction down, and where g = 0; where H has none
+    such, it stays. Of two such ways that are equally good it takes one.
+
+    `radius` is Δ at the start. Moré & Sorensen 1983, "Computing a trust region step"; the rule for Δ
+    is that of Nocedal & Wright's "Numerical Optimization", algorithm 4.1.
+    """
+
+    radius: float = 1.0
+
+    space = {"radius": log_uniform(1e-2, 1e1, unit="length")}
+    bounds = {"radius": {"low": 0.0, "open_low": True}}
+    uses_hessian = True
+
+    def init(self, x: torch.Tensor) -> State:
+        """Δ."""
+        return (self.radius * torch.ones_like(x[..., :1]),)
+
+    def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """The model's minimizer within Δ, or 0 where that does not keep what it promises."""
+        (radius,) = state
+        eigenvalues, basis = torch.linalg.eigh(oracle.hessian)
+        gradient = torch.einsum("...ij,...i->...j", basis, oracle.gradient)
+        along, shift = shifted_step(eigenvalues, gradient, radius)
+        foretold = 0.5 * (along * (shift * along - gradient)).sum(-1, keepdim=True)
+        step = torch.einsum("...ij,...j->...i", basis, along)
+
+        ratio = gain_ratio(oracle, step, foretold)
+        wider = torch.where((ratio > 0.75) & (shift > 0), 2 * radius, radius)
+        radius = torch.where(ratio < 0.25, radius / 4, wider)
+        return torch.where(ratio > 0.15, step, 0.0), (within_range(radius),)
+
+
+def gain_ratio(oracle: Oracle, step: torch.Tensor, foretold: torch.Tensor) -> torch.Tensor:
+    """What a step gains over what was foretold of it, (*runs, 1): 1 where the loss's rounding hides both.
+
+    As in Conn, Gould & Toint 2000, "Trust-Region Methods".
+    """
+    value = oracle.value
+    hidden = 10 * torch.finfo(value.dtype).eps * value.abs()
+    gained = value - oracle.at(oracle.x + step, who=foretold > 0).value
+    return (gained + hidden) / (foretold + hidden)
+
+
+def within_range(size: torch.Tensor) -> torch.Tensor:
+    """The number, or the nearest whose square neither overflows nor vanishes."""
+    least = torch.finfo(size.dtype).tiny ** (1 / 3)
+    return size.clamp(least, 1 / least)
