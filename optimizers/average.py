@@ -15,13 +15,12 @@ from optimizers.wrapper import OracleView, Wrapper
 @WRAPPERS.register("average", around=SGD())
 @dataclass(frozen=True)
 class Average(Wrapper):
-    """Answers with the mean of the inner optimizer's iterates: x_{t+1} = x_t + (z_{t+1} − x_t)/(t + 1 − first).
+    """Answers with the mean of the inner optimizer's last n iterates z: s = (z − x)/n.
 
-    The inner optimizer walks on as if alone, z; its gradients are those at z. The run is at the
-    mean of its iterates since the share `burn_in` of the budget was spent, and at z before. Noise averages out
-    of it at the best rate there is, 1/t, even at a constant step, where that is small enough: Polyak
-    & Juditsky 1992, Ruppert 1988. Near the start it only drags old points along. Without noise that
-    is all it does.
+    The inner optimizer walks on as if alone, z; its gradients are those at z. The mean begins when
+    the share `burn_in` of the budget is spent; before, x is z. Noise averages out of it at the best
+    rate there is, 1/n, even at a constant step, where that is small enough: Polyak & Juditsky 1992,
+    Ruppert 1988. Without noise it only drags old points along.
     """
 
     burn_in: float = 0.5

@@ -36,17 +36,12 @@ class DampedNewton(Optimizer):
 
     def init(self, x: torch.Tensor) -> State:
         """μ and the factor by which it grows next."""
-        return first_damping(x, self.damping)
+        each = torch.ones_like(x[..., :1])
+        return self.damping * each, 2 * each
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """s = −(H + μI)⁻¹ g, or 0 where that fails."""
         return damped_step(oracle, oracle.hessian, state)
-
-
-def first_damping(x: torch.Tensor, damping: float) -> State:
-    """μ and the factor by which it grows next, before the first step."""
-    each = torch.ones_like(x[..., :1])
-    return damping * each, 2 * each
 
 
 def damped_step(

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.damped_newton import damped_step, first_damping
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.damped_newton import DampedNewton, damped_step
+from optimizers.optimizer import Oracle, State
 from optimizers.registry import register
 
 
 @register("gauss_newton")
 @dataclass(frozen=True)
-class GaussNewton(Optimizer):
+class GaussNewton(DampedNewton):
     """To the least squares of the linearized residuals, damped: (JᵀJ + μI) s = −Jᵀr = −g.
 
     For f = ½|r|² + const, J = dr/dx. The Hessian is JᵀJ + Σ rᵢ ∇²rᵢ; where the residuals vanish at
@@ -23,16 +23,6 @@ class GaussNewton(Optimizer):
 
     `damping` is μ at the start. Gauss 1809; Levenberg 1944; Marquardt 1963.
     """
-
-    damping: float = 0.1
-
-    space = {"damping": log_uniform(1e-4, 1e1, unit="gradient/length")}
-    bounds = {"damping": {"low": 0.0, "open_low": True}}
-    uses_hessian = True
-
-    def init(self, x: torch.Tensor) -> State:
-        """μ and the factor by which it grows next."""
-        return first_damping(x, self.damping)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """s = −(JᵀJ + μI)⁻¹ g, or 0 where that fails."""
