@@ -18,14 +18,15 @@ import problems  # noqa: E402, F401
 del sys.path[0]
 
 if TYPE_CHECKING:
+    from benchmarks.compare import compare_sweeps
     from benchmarks.sweeps import Sweep, sweep
 
-__all__ = ["Sweep", "sweep"]
+__all__ = ["Sweep", "compare_sweeps", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # pandas is imported only where tables are made
-        from benchmarks import sweeps
+        from benchmarks import compare, sweeps
 
-        return getattr(sweeps, name)
+        return getattr(compare if name == "compare_sweeps" else sweeps, name)
     raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")

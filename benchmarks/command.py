@@ -15,13 +15,14 @@ from importlib import metadata
 from typing import Any
 
 from benchmarks import listing, loading
+from benchmarks.suites import suites
 from problems import PROBLEMS
 from problems.modifiers import NOISES, TRANSFORMS
 from ravine import Refused, nearest
 
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
 FLAGS = ("--help", "--version", "--cfg")
-SUBCOMMANDS = ("show", "check")
+SUBCOMMANDS = ("show", "check", "compare")
 
 
 @dataclass
@@ -29,11 +30,13 @@ class Config:
     """The options of a sweep and their defaults; null is what the problem's card states."""
 
     problem: Any = None
+    suite: str | None = None
     optimizer: Any = None
     transform: Any = None
     noise: Any = None
     dial: str | None = None
     rungs: Any = 1
+    ladder: Any = None
     trials: int | None = None
     tuning_seeds: int | None = None
     seeds: int | None = None
@@ -43,6 +46,7 @@ class Config:
     threads: int = 1
     out: str | None = None
     cells: str = "results/cells"
+    dry_run: bool = False
     optimizers: dict[str, Any] = field(default_factory=dict)
     adopted: list[str] = field(
         default_factory=list
@@ -52,6 +56,7 @@ class Config:
 DESCRIPTIONS = {
     "problem=": "NAME, file.py:Class, package.module.Class, several with commas, or 'glob(*)'",
     "problem.FIELD=": "a field of the problem; several values with commas",
+    "suite=": "several problems at once, instead of problem=: ",
     "optimizer=": "NAME, file.py:Class, … as for problem; adam+clip+decay wraps; the classics where nothing is given",
     "optimizer.FIELD=": "a hyperparameter of each: a number pins it, a pair '[low,high]' is where it is searched",
     "optimizers.NAME.FIELD=": "the same for one of them",
@@ -60,6 +65,7 @@ DESCRIPTIONS = {
     "noise.strength=": "how much of it, in units of the gradient at the start; 0 is none",
     "dial=": "what the rungs walk along: the strength of the noise where there is one, or the problem's dial",
     "rungs=": "1: the problem's own dial value; 3: its ladder; auto: until each breaking point is found",
+    "ladder=": "that ladder, if not the problem's own, from harmless to extreme, as in 'ladder=[1,10,100]'",
     "trials=": "settings tried per optimizer, the defaults among them",
     "tuning_seeds=": "instances on which settings are chosen",
     "seeds=": "other instances, on which they are reported",
@@ -69,6 +75,7 @@ DESCRIPTIONS = {
     "threads=": "torch's threads in each process",
     "out=": "folder of the sweep (results/<time>); may grow by problems and optimizers",
     "cells=": "folder of what was ever computed, shared by all sweeps (results/cells)",
+    "dry_run=": "true: say how many cells and runs there would be and how long they might take, and end",
     "preset=": "several options at once, from a file: ",
     "hydra/launcher=joblib": "all cores; hydra.launcher.n_jobs=4: four of them",
     "--cfg job": "show what would be run",
@@ -78,6 +85,7 @@ DESCRIPTIONS = {
 def usage() -> str:
     """The help text."""
     named = {
+        "suite=": suites(),
         "preset=": sorted(each.stem for each in (loading.CONF / "preset").glob("*.yaml")),
         "transform=": TRANSFORMS,
         "noise=": ["none", *NOISES],
@@ -89,7 +97,8 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    1 where `check` finds something broken, 2 for bad input, 3 where a cell failed, 130 for Ctrl-C.
+    1 where `check` finds something broken, or `compare` a regression that it was asked to fail on; 2 for bad
+    input, 3 where a cell failed, 130 for Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -155,6 +164,10 @@ def _subcommand(name: str, *words: str) -> int:
         raise Refused(f"unknown subcommand {name!r}: {nearest(name, SUBCOMMANDS)}; {hint}")
     if name == "check":
         return _check(words)
+    if name == "compare":
+        from benchmarks import compare
+
+        return compare.main(words)
     if not words:
         print(listing.atlas())
     for word in words:

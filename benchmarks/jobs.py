@@ -8,7 +8,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ class Job:
     name: str
     problem: Problem
     contender: Contender
+    ladder: tuple[float, ...] = ()  # instead of the card's
 
     def identity(self, protocol: Protocol) -> str:
         """The same for all rungs of a job, and different for any two jobs."""
@@ -62,11 +63,16 @@ class CellDone:
     share: float  # of the reporting runs that the tuned trial solved
     cached: bool
     error: str
+    hopeless: bool = False  # no trial solved any instance
+    skipped: str = ""  # why it was not run
 
 
-def rungs(problem: Problem, count: int | str) -> list[float]:
-    """The rungs that are run in any case: the problem's own, its ladder, or as many between its ends."""
-    ladder = list(problem.card.ladder)
+def rungs(problem: Problem, count: int | str, ladder: Sequence[float] = ()) -> list[float]:
+    """The rungs that are run in any case: the problem's own, its ladder, or as many between its ends.
+
+    From harmless to extreme. `ladder` takes the place of the card's.
+    """
+    ladder = list(ladder or problem.card.ladder)
     if count == 1:
         return [problem.dial]
     if count in ("auto", len(ladder)):
@@ -78,19 +84,26 @@ def rungs(problem: Problem, count: int | str) -> list[float]:
                 f"rungs is {count}, but this dial has {len(ladder)} values and nothing between: {ladder}"
             )
         return [ladder[round(k)] for k in np.linspace(0, len(ladder) - 1, count)]
-    ends = (min(ladder), max(ladder))
+    ends = (ladder[0], ladder[-1])
     spaced = np.geomspace if problem.card.scale == "log" else np.linspace
     values = spaced(*ends, count)
     return list(dict.fromkeys(problem.at_dial(float(each)).dial for each in values))
 
 
 def run_job(
-    job: Job, protocol: Protocol, store: Store | Memory, report: Callable[[CellDone], None]
+    job: Job,
+    protocol: Protocol,
+    store: Store | Memory,
+    report: Callable[[CellDone], None],
+    skips: bool = False,
 ) -> Iterator[str]:
-    """Run the cells of a job one after the other and yield their keys; with rungs="auto", bisect at the end."""
+    """Run the cells of a job one after the other and yield their keys; with rungs="auto", bisect at the end.
+
+    skips: leave out the rungs of the ladder that are harder than one that no trial solves on any instance.
+    """
     problem = job.problem
     shares: dict[float, float] = {}
-    pending = rungs(problem, protocol.rungs)
+    pending = rungs(problem, protocol.rungs, job.ladder)
     bisections = BISECTIONS if protocol.rungs == "auto" else 0
     while pending:
         at = problem.at_dial(pending.pop(0))
@@ -100,6 +113,12 @@ def run_job(
         if done.error:
             return  # the other rungs would fail alike
         shares[at.dial] = done.share
+        while skips and done.hopeless and pending:
+            harder = problem.at_dial(pending.pop(0))
+            skipped = _skip(job, harder, protocol, store, f"no trial solves {at.dial:g}")
+            report(skipped)
+            yield skipped.key
+            shares[harder.dial] = skipped.share
         if not pending and bisections:
             bisections -= 1
             whole = problem.has_whole_dial
@@ -135,27 +154,7 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
     began = time.perf_counter()
     cached = store.has(key)
     if not cached:
-        info: dict[str, Any] = {
-            "schema": SCHEMA,
-            "release": RELEASE,
-            "job": job.identity(protocol),
-            "problem": job.name,
-            "dial": at.dial,
-            "optimizer": job.contender.name,
-            "role": job.contender.optimizer.role,
-            "dial_name": at.card.dial,
-            "dial_column": at.dial_column,
-            "scale": at.card.scale,
-            "falling": _falls(at),
-            "noisy": at.noisy,
-            "floor_is_minimum": at.card.floor_is_minimum,
-            "unranked": at.card.exceptions.get("ranked", ""),
-            "predicted_share": at.predicted_share(),
-            "theory": _theory(job, settled.budget),
-            "protocol": dataclasses.asdict(settled),
-            "error": "",
-            "traceback": "",
-        }
+        info = _info(job, at, protocol)
         try:
             result = run_cell(at, job.contender, settled)
             store.write(key, Stored(info, result.runs, result.traces))
@@ -178,7 +177,55 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
         share=math.nan if error else _solved_share(cell.runs),
         cached=cached,
         error=error,
+        hopeless=not error and not (cell.runs["status"] == SOLVED).any(),
     )
+
+
+def _skip(
+    job: Job, at: Problem, protocol: Protocol, store: Store | Memory, reason: str
+) -> CellDone:
+    """Say of a cell that it was not run, beside its place in the store and not in it."""
+    key = f"{cell_key(job.name, at, job.contender, protocol.settled(at))}-skipped"
+    info = {**_info(job, at, protocol), "error": reason}
+    store.write(key, _without_numbers(info, "skipped", at, time.perf_counter()))
+    return CellDone(
+        problem=job.name,
+        dial=at.dial,
+        optimizer=job.contender.name,
+        key=key,
+        runs=0,
+        seconds=0.0,
+        share=0.0,
+        cached=True,
+        error="",
+        skipped=reason,
+    )
+
+
+def _info(job: Job, at: Problem, protocol: Protocol) -> dict[str, Any]:
+    """What is kept of a cell besides its numbers."""
+    settled = protocol.settled(at)
+    return {
+        "schema": SCHEMA,
+        "release": RELEASE,
+        "job": job.identity(protocol),
+        "problem": job.name,
+        "dial": at.dial,
+        "optimizer": job.contender.name,
+        "role": job.contender.optimizer.role,
+        "dial_name": at.card.dial,
+        "dial_column": at.dial_column,
+        "scale": at.card.scale,
+        "falling": _falls(at),
+        "noisy": at.noisy,
+        "floor_is_minimum": at.card.floor_is_minimum,
+        "unranked": at.card.exceptions.get("ranked", ""),
+        "predicted_share": at.predicted_share(),
+        "theory": _theory(job, settled.budget),
+        "protocol": dataclasses.asdict(settled),
+        "error": "",
+        "traceback": "",
+    }
 
 
 def _without_numbers(

@@ -43,6 +43,7 @@ def usage(options: Mapping[str, str]) -> str:
     examples = [
         ("+problem=cliff", "all optimizers on one problem"),
         ("+problem=cliff,quadratic optimizer=adam,sgd", "some on two"),
+        ("+suite=quick optimizer=my_opt.py:MyOpt,adam", "one problem of each subsection"),
         ("+problem=cliff optimizer=my_opt.py:MyOpt,adam", "yours too: any torch.optim.Optimizer"),
         ("+problem=quadratic problem.condition=1e2,1e4", "two settings of a problem"),
         ("+problem=quadratic rungs=auto hydra/launcher=joblib", "where each breaks, on all cores"),
@@ -53,6 +54,7 @@ def usage(options: Mapping[str, str]) -> str:
         ),
         ("show", "all problems: dial, dimension, minimum"),
         ("show cliff", "what a problem, an optimizer or a noise is"),
+        ("compare A B", "what became better or worse between the folders of two sweeps"),
         ("check my_problem.py:Mine", "whether a problem keeps what it promises, and what is wrong"),
     ]
     lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]

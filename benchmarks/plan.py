@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,20 +37,24 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks import listing, loading
 from benchmarks.command import FAILED, Config
+from benchmarks.forecast import forecast
+from benchmarks.matrix import Entry, Matrix
+from benchmarks.suites import Suite, suites
 from benchmarks.sweep_folder import SweepFolder
 from benchmarks.sweeps import CLASSICS, TWINS, default_optimizers
 from benchmarks.tables import Tables
 from benchmarks.task import Setup, Task, key_of
-from benchmarks.terminal import views
+from benchmarks.terminal import failures, views
 from optimizers import OPTIMIZERS
 from optimizers.registry import AND
+from optimizers.wrapper import Wrapper
 from problems import PROBLEMS
 from problems.modifiers import NOISES
 from ravine import Refused, nearest
 
 VARYING = re.compile(r"problem|optimizer|transform|noise|(problem|optimizers?|noise)\..*")
 OF_HYDRA = re.compile(r"hydra/launcher|hydra\.launcher\..*")
-KINDS = {"int": "a whole number", "float": "a number", "str": "a word"}
+KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,9 @@ class Plan:
         now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
         folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
         folder.check(first.setup.protocol)
+        if first.config["dry_run"]:
+            print(forecast([each.setup for each in self.jobs], self._processes()).text())
+            return 0
         task = Task(folder, self._cells())
         launcher = self._launcher(task, folder.path)
         folder.begin(self.words, self._resolved())
@@ -99,7 +107,10 @@ class Plan:
         for each in returned:
             if each.status is JobStatus.FAILED:
                 raise each._return_value
-        self._hint()
+        if self.suite is None:
+            self._hint()
+        elif found is not None:
+            self._next(self.matrix(found[0]).weakest())
         return FAILED if found and (found[0].runs["status"] == "error").any() else 0
 
     def _cells(self) -> int | None:
@@ -132,16 +143,67 @@ class Plan:
         return {
             "protocol": dataclasses.asdict(first.setup.protocol),
             "threads": first.setup.threads,
+            "suite": self.suite,
             "jobs": jobs,
         }
 
+    def _processes(self) -> int:
+        """How many cells run at a time; 1 where a launcher of another kind decides that."""
+        said = {
+            name: value
+            for name, _, value in (word.lstrip("+").partition("=") for word in self.of_hydra)
+        }
+        if said.get("hydra/launcher") != "joblib":
+            return 1
+        asked = int(said.get("hydra.launcher.n_jobs", -1))
+        return asked if asked > 0 else os.cpu_count() or 1
+
     def _print(self, tables: Tables, files: Sequence[str], folder: Path) -> None:
-        for view in views(tables):
+        shown = (
+            views(tables)
+            if self.suite is None
+            else [*self.matrix(tables).views(), *failures(tables)]
+        )
+        for view in shown:
             print(view.text(), end="\n\n")
         for key, cell in tables.cells.items():
             if cell.info["traceback"]:
                 print(f"{self.jobs[0].setup.store.folder / key}/traceback.txt")
         print(f"{folder}/  {'  '.join(files)}")
+
+    @property
+    def suite(self) -> str | None:
+        """The name of the suite, where it is one."""
+        return self.jobs[0].setup.suite
+
+    def matrix(self, tables: Tables) -> Matrix:
+        """The tables of a suite as one, the optimizers that are not ours first."""
+        names = {
+            each.setup.job.contender.name
+            for each in self.jobs
+            if _is_own(each.setup.settings["name"])
+        }
+        return Matrix(tables, names)
+
+    def _next(self, entry: Entry | None) -> None:
+        """Say where an optimizer breaks first, and how to look closer at that."""
+        if entry is None:
+            print("Nothing breaks here.")
+            return
+        there = next(each for each in self.jobs if each.setup.job.name == entry.problem)
+        assert self.suite is not None
+        mine = _fields(suites()[self.suite], {"problem": f"problem={entry.problem}"})
+        closer = "preset=careful" if there.setup.protocol.rungs == "auto" else "rungs=auto"
+        left_out = ("suite", "out", "rungs", "preset", *(each.partition("=")[0] for each in mine))
+        words = [word for word in self.words if word.lstrip("+").partition("=")[0] not in left_out]
+        command = [
+            f"+problem={entry.problem}",
+            *mine,
+            *words,
+            *dict.fromkeys(["rungs=auto", closer]),
+        ]
+        print(f"{entry.optimizer} breaks first on {entry.label}: {entry.dial} {entry.text}.")
+        print(f"Look closer:  {listing.command_line(command)}")
 
     def _hint(self) -> None:
         """Say how to go on from one rung to the ladder."""
@@ -177,6 +239,14 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
             for each in overrides
             if not each.is_hydra_override()
         }
+        suite = None
+        if "suite" in axes:
+            (word,) = axes["suite"]
+            if "problem" in axes:
+                raise Refused(f"{word} and a problem are given: give one of the two")
+            suite = suites()[word.partition("=")[2]]
+            axes = {"suite": [word], **axes}  # first, so that a preset is stronger
+            axes["problem"] = [f"+problem={name}" for name in suite.problems]
         if "problem" not in axes:
             raise Refused(f"no problem is given: add +problem=NAME {nearest('', PROBLEMS)}")
         if not chosen:
@@ -188,8 +258,13 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
             allowed = nearest("", ["none", *NOISES])
             raise Refused(f"noise.strength is given, but no noise: {allowed}")
         axes["adopted"] = [f"adopted=[{','.join(map(_quoted, adopted))}]"]
+        everything = (
+            dict(zip(axes, words, strict=True)) for words in itertools.product(*axes.values())
+        )
         jobs = [
-            _composed(list(overrides), loader) for overrides in itertools.product(*axes.values())
+            _composed([*given.values(), *_fields(suite, given)], loader)
+            for given in everything
+            if chosen or _may_be_default(given)
         ]
         if not chosen:
             jobs = [
@@ -198,6 +273,34 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
                 if each.setup.settings["name"] in default_optimizers(each.setup.job.problem)
             ]
         yield Plan(words, _checked(jobs), of_hydra, loader)
+
+
+def _is_own(name: str) -> bool:
+    """Whether an optimizer is the user's: neither one of ours nor of the collections of other people's."""
+    prototype = OPTIMIZERS[name]
+    while isinstance(prototype, Wrapper):
+        prototype = prototype.inner
+    theirs = loading.class_of(prototype).__module__.partition(".")[0]
+    return theirs != "optimizers" and name.partition(AND)[0] not in loading.presets()
+
+
+def _may_be_default(given: Mapping[str, str]) -> bool:
+    """Whether an optimizer may be compared where nothing is said: composing a job takes 0.2 s."""
+    problem, optimizer = (given[each].partition("=")[2] for each in ("problem", "optimizer"))
+    return optimizer not in TWINS or "noise" in given or PROBLEMS[problem].noisy
+
+
+def _fields(suite: Suite | None, given: Mapping[str, str]) -> list[str]:
+    """What a suite says of the problem of a job, and the command does not."""
+    of_problem = {} if suite is None else suite.problems[given["problem"].partition("=")[2]]
+    words = {
+        name if name == "ladder" else f"problem.{name}": value for name, value in of_problem.items()
+    }
+    return [
+        f"{name}={','.join(map(str, value)).join('[]') if name == 'ladder' else value}"
+        for name, value in words.items()
+        if name not in given
+    ]
 
 
 def _parsed(word: str, loader: ConfigLoader) -> Override:
@@ -256,6 +359,9 @@ def _tell_hydra(*wrapped: str) -> None:
         store(group="problem", name=name, node={"name": name, **fields})
     for name in ("none", *NOISES):
         store(group="noise", name=name, node={"name": name, "strength": None})
+    for name, suite in suites().items():
+        node = {"suite": name, **suite.options}
+        store(group="suite", name=name, node=node, package="_global_")
     table = {}
     for name in dict.fromkeys([*OPTIMIZERS, *(each for each in wrapped if each in OPTIMIZERS)]):
         unset = table[key_of(name)] = dict.fromkeys(OPTIMIZERS[name].hyperparameters)

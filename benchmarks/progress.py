@@ -40,6 +40,8 @@ class Progress:
         self.cached += done.cached
         if done.error:
             said = done.error
+        elif done.skipped:
+            said = f"skipped, {done.skipped}"
         elif done.cached:
             said = "had been run before"
         else:
@@ -69,7 +71,7 @@ class Progress:
         if not self.cells or computed < 1:
             return ""
         seconds = (time.time() - self.began) / computed * max(0, self.cells - count)
-        return f" · about {_duration(seconds)} left"
+        return f" · about {duration(seconds)} left"
 
     def _cut(self, line: str) -> str:
         return line[: shutil.get_terminal_size().columns - 1 + len(CLEAR)]
@@ -79,7 +81,8 @@ class Progress:
         sys.stderr.flush()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In words, rounded up."""
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
     return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

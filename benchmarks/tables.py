@@ -28,7 +28,7 @@ RUNS = (
 )  # fmt: skip
 OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
-WITHOUT_NUMBERS = ("error", "not_applicable")
+WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
 AT_END = "end."  # a problem's own columns
 CELL = ("problem", "dial", "optimizer", "cell")
 INTEGERS = (
@@ -92,7 +92,7 @@ class Tables:
         """One row a cell × choice: what the chosen trial did on the reporting instances."""
         rows: list[dict[str, Any]] = []
         for _, ladder in self._ladders(self.runs):
-            sound = ladder[~ladder["status"].isin(WITHOUT_NUMBERS)]
+            sound = _filled(ladder, self._info(ladder)["falling"])
             robust = {}
             if len(sound):
                 info = self._info(sound)
@@ -110,9 +110,10 @@ class Tables:
     def breaking_points(self) -> pandas.DataFrame:
         """Where each optimizer stops solving each problem; empty where nothing was run at two rungs."""
         found = []
-        for _, ladder in self._ladders(self.runs[~self.runs["status"].isin(WITHOUT_NUMBERS)]):
+        for _, all_runs in self._ladders(self.runs):
+            info = self._info(all_runs)
+            ladder = _filled(all_runs, info["falling"])
             if ladder["dial"].nunique() > 1:
-                info = self._info(ladder)
                 name = info["problem"]
                 points = breaking_points(
                     ladder,
@@ -195,6 +196,27 @@ def _summarized(
             },
             **{name: chosen[name].median() for name in map(str, chosen) if name.startswith(AT_END)},
         }
+
+
+def _filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:
+    """The runs of a job that have numbers; at a rung that was skipped, those of the hardest rung that was not.
+
+    No trial solves any instance there, and that is all that counts here.
+    """
+    sound = ladder[~ladder["status"].isin(WITHOUT_NUMBERS)]
+    skipped = ladder[ladder["status"] == "skipped"]
+    if sound.empty or skipped.empty:
+        return sound
+    hopeless = sound[sound["dial"] == (sound["dial"].min() if falling else sound["dial"].max())]
+    instead = [
+        hopeless.assign(
+            dial=dial, budget=budget, status="missed", cost_to_target=math.nan, cell=cell
+        )
+        for dial, budget, cell in zip(
+            skipped["dial"], skipped["budget"], skipped["cell"], strict=True
+        )
+    ]
+    return pandas.concat([sound, *instead], ignore_index=True)
 
 
 def _of_problem(runs: pandas.DataFrame, info: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Setup:
     settings: Mapping[str, Any]  # the optimizer's registered name, and what is given for it
     store: Store
     threads: int
+    suite: str | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Setup:
@@ -54,20 +55,21 @@ class Setup:
         usual = _modified(
             PROBLEMS.find(name), config, config["noise"] and {**config["noise"], "strength": None}
         )
-        if protocol.rungs != 1 and problem.dial != usual.dial:
+        ladder = _ladder(config["ladder"])
+        if protocol.rungs != 1 and problem.dial not in (usual.dial, *ladder):
             dial = problem.dial_column.replace("problem", name)
             raise Refused(
                 f"{dial} is {problem.dial:g}, but rungs={protocol.rungs} sets it: give one of the two"
             )
-        job = Job(name, problem, found)
-        return cls(job, protocol, settings, Store(Path(config["cells"])), config["threads"])
+        job = Job(name, problem, found, ladder)
+        store = Store(Path(config["cells"]))
+        return cls(job, protocol, settings, store, config["threads"], config["suite"])
 
     @property
     def rungs(self) -> list[Problem]:
         """The problem at each rung that is certain to be run."""
-        return [
-            self.job.problem.at_dial(dial) for dial in rungs(self.job.problem, self.protocol.rungs)
-        ]
+        dials = rungs(self.job.problem, self.protocol.rungs, self.job.ladder)
+        return [self.job.problem.at_dial(dial) for dial in dials]
 
     def check(self) -> None:
         """Refuse a loss that could not be swept, at any rung."""
@@ -87,6 +89,18 @@ def _problem(name: str, **given: Any) -> Problem:
         raise
     except (TypeError, ValueError) as error:  # in a problem that someone else has written
         raise Refused(f"problem {name} does not accept {values}: {error}") from error
+
+
+def _ladder(given: Any) -> tuple[float, ...]:
+    """The dial values that take the place of a card's ladder; nothing where none are given."""
+    values = given if isinstance(given, Sequence) and not isinstance(given, str) else []
+    numbers = [float(each) for each in values if isinstance(each, (int, float))]
+    ordered = numbers in (sorted(set(numbers)), sorted(set(numbers), reverse=True))
+    if given is not None and not (ordered and len(values) == len(numbers) > 1):
+        raise Refused(
+            f"ladder is {given!r}, but must be two dial values or more, from harmless to extreme, as in [1,10,100]"
+        )
+    return tuple(numbers)
 
 
 def _modified(
@@ -150,7 +164,8 @@ class Task:
             loading.load(where, kind)
         setup = Setup.of(config)
         torch.set_num_threads(setup.threads)
-        for _ in run_job(setup.job, setup.protocol, setup.store, self.report):
+        skips = setup.suite is not None
+        for _ in run_job(setup.job, setup.protocol, setup.store, self.report, skips):
             pass
 
     def report(self, done: CellDone) -> None:

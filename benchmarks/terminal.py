@@ -31,7 +31,8 @@ class View:
         names, *columns = ([str(label), *self.table[label].astype(str)] for label in self.table)
         aligned = [_aligned(names, str.ljust), *(_aligned(column, str.rjust) for column in columns)]
         rows = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
-        return "\n".join([self.title, "", *rows, *(["", *self.remarks] if self.remarks else [])])
+        title = [self.title, ""] if self.title else []
+        return "\n".join([*title, *rows, *(["", *self.remarks] if self.remarks else [])])
 
     def html(self) -> str:
         """For a notebook."""
@@ -45,7 +46,7 @@ def _aligned(cells: list[str], justify: Any) -> list[str]:
 
 
 def views(tables: Tables) -> Iterator[View]:
-    """One view a problem, and one more for each variant of it; errors last."""
+    """One view a problem, and one more for each variant of it; failures last."""
     sound = tables.runs[~tables.runs["status"].isin(WITHOUT_NUMBERS)]
     for _, runs in sound.groupby(
         [*_variant_fields(sound, tables), "problem"], sort=False, dropna=False
@@ -53,6 +54,11 @@ def views(tables: Tables) -> Iterator[View]:
         info = tables.cells[str(runs["cell"].iloc[0])].info
         several = runs["dial"].nunique() > 1
         yield _ladder(runs, info, tables) if several else _one_rung(runs, info, tables)
+    yield from failures(tables)
+
+
+def failures(tables: Tables) -> Iterator[View]:
+    """What has no numbers, and why."""
     for status, title in (
         ("not_applicable", "These optimizers are not applicable"),
         ("error", "These cells ended in an error"),

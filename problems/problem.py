@@ -43,6 +43,8 @@ class Card:
     exceptions: promises that this problem does not keep, each with its reason, by the promise's name:
         "random_search" (solves the last rung), "reference" (does not solve every rung), "start_gradient"
         (zero at some starts), "smooth" (no gradient check), "ranked" (all local methods fare alike).
+    quick: the fields, and the `ladder`, with which it stands for its subsection in the suite of this name; None
+        where another problem does.
     floor_is_minimum: False where `floor` is a stated level and the minimum is unknown.
     """
 
@@ -59,6 +61,7 @@ class Card:
     source: str
     theory: Mapping[str, Callable[[Any, float], float]] = field(default_factory=dict)
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    quick: Mapping[str, Any] | None = None
     floor_is_minimum: bool = True
     cell: Cell = Cell()
 

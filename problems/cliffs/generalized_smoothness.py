@@ -62,6 +62,7 @@ class GeneralizedSmoothness(Problem):
         dial="radius",
         scale="linear",
         ladder=(2.0, 6.0, 12.0),
+        quick={},
         target=1e-4,
         budget=1000,
         reference=("clipped_sgd", {"lr": 0.9, "threshold": 0.5 / 0.9}),

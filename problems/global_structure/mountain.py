@@ -77,6 +77,7 @@ class Mountain(Problem):
         dial="dim",
         scale="log",
         ladder=(10, 3, 1),
+        quick={},
         target=0.25,
         budget=1000,
         reference=("damped_newton", {"damping": 0.1}),

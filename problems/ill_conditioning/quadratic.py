@@ -125,6 +125,7 @@ class Quadratic(QuadraticForm):
         dial="condition",
         scale="log",
         ladder=(1.0, 1e3, 1e5),
+        quick={"dim": 20},
         target=1e-4,
         budget=1000,
         reference=("newton", {}),

@@ -42,6 +42,8 @@ def _largest_noise(momenta: tuple[float, ...]) -> Callable[[NoisyQuadratic, floa
         steps = int(budget)
         lr, momentum = problem.tried(momenta)
         window = max(20, round(steps / 10))
+        if steps < window:  # over which a run is judged
+            return 0.0
         start, noise = problem.expected_gap(steps, lr, momentum, window)
         return ((problem.card.target - start) / noise).max().clamp(min=0).item()
 
@@ -75,6 +77,7 @@ class NoisyQuadratic(QuadraticForm):
         dial="noise",
         scale="log",
         ladder=(1e-4, 0.03, 10.0),
+        quick={"dim": 20},
         target=1e-2,
         budget=1000,
         reference=("sgd", {"lr": 0.2}),

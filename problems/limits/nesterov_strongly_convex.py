@@ -83,6 +83,7 @@ class NesterovStronglyConvex(Chain):
         dial="condition",
         scale="log",
         ladder=(10.0, 300.0, 1e4),
+        quick={},
         target=1e-4,
         budget=100,
         reference=("momentum", {"lr": 3.5, "momentum": 0.88}),

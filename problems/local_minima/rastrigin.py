@@ -48,6 +48,7 @@ class Rastrigin(Multimodal):
         dial="amplitude",
         scale="log",
         ladder=(0.05, 0.3, 10.0),
+        quick={},
         target=1e-4,
         budget=1000,
         reference=("momentum", {"lr": 0.05, "momentum": 0.9}),

@@ -82,6 +82,7 @@ class MatrixPower(QuadraticForm):
         dial="steps",
         scale="linear",
         ladder=(1, 20, 50),
+        quick={},
         target=1e-4,
         budget=1000,
         reference=("newton", {}),

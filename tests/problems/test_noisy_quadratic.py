@@ -115,3 +115,10 @@ def test_bad_fields_are_refused():
     for fields in ({"dim": 0}, {"noise": -0.1}):
         with pytest.raises(Refused, match=f"noisy_quadratic.{next(iter(fields))}"):
             NoisyQuadratic(**fields)
+
+
+def test_no_noise_is_borne_in_fewer_steps_than_a_run_is_judged_by():
+    problem = NoisyQuadratic()
+    for predicts in problem.card.theory.values():
+        assert predicts(problem, 19.0) == 0.0
+        assert predicts(problem, 1000.0) > 0.0

@@ -1,0 +1,479 @@
+"""Two sweeps side by side: what became better or worse, what is new and what is missing.
+
+Both must have run the same instances, as sweeps of one release do. Each optimizer is compared with
+its namesake, on the same problem, rung and choice, instance by instance.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas
+
+from benchmarks.choices import choose, costs
+from benchmarks.listing import by_subsection
+from benchmarks.statistics import (
+    LEVEL,
+    RUNG,
+    chosen,
+    differences,
+    over_families,
+    sign_test,
+    with_variant,
+)
+from benchmarks.sweep_folder import MARKERS, SCHEMA, _version
+from benchmarks.tables import RUNS, WITHOUT_NUMBERS
+from benchmarks.terminal import View
+from problems import PROBLEMS
+from ravine import Refused, nearest
+
+if TYPE_CHECKING:
+    from benchmarks.sweeps import Sweep
+
+FAIL = "--fail-on-regression"
+REGRESSION = 1
+ON = [*RUNG, "optimizer", "choice"]
+VERSIONS = ("ravine", "torch")  # of these, another one may change the numbers
+STATED = ("dtype", "device")  # of the protocol, what the runs do not say themselves
+SUMMARIZED = ("runs", "solved", "diverged", "cost_to_target", "gap_final")
+IN_SUMMARY = ("problem", "dial", "optimizer", "cell", "choice", "trial", "status", *SUMMARIZED)
+NUMBERS = ("dial", "trial", "seed", "gap_final", "cost", "cost_to_target", "grad_sq_initial")
+STATUSES = {"solved", "missed", "diverged", *WITHOUT_NUMBERS}
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two: its tables, with the column `variant`, and what else decided its numbers."""
+
+    name: str
+    runs: pandas.DataFrame
+    summary: pandas.DataFrame
+    versions: Mapping[str, str | None]
+    protocol: Mapping[str, str | None]
+    noisy: frozenset[str]
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """What `compare_sweeps` found; printed, it says what differs.
+
+    differences: one row a problem × dial × optimizer × choice that both have, with the columns of
+        `benchmarks.statistics.paired` (of B against A: wins are B's; `effect` is log10 of B's cost
+        over A's), `p_holm`, and `verdict`: better, worse, not told apart, or error, where B raised
+        one in place of numbers.
+    overall: whether an optimizer differs across families of problems.
+    new, missing: what only B has, and only A; `why` is what B says about it.
+    warnings: what makes the two less alike than they should be, a line each.
+    """
+
+    names: tuple[str, str]
+    differences: pandas.DataFrame
+    overall: pandas.DataFrame
+    new: pandas.DataFrame
+    missing: pandas.DataFrame
+    warnings: tuple[str, ...]
+
+    @property
+    def regressions(self) -> pandas.DataFrame:
+        """The differences in which B is worse, or ended in an error."""
+        return self.differences[self.differences["verdict"].isin(["worse", "error"])]
+
+    def __repr__(self) -> str:
+        view = self._view()
+        return view.text() if len(view.table) else "\n\n".join([view.title, *view.remarks])
+
+    def _repr_html_(self) -> str:
+        return self._view().html()
+
+    def _view(self) -> View:
+        before, after = self.names
+        counts = self.differences["verdict"].value_counts()
+        said = ", ".join(f"{counts.get(each, 0)} {each}" for each in VERDICTS)
+        told = self.differences[self.differences["verdict"] != VERDICTS[-1]]
+        title = f"{before} → {after}: {len(self.differences)} in both, {said}"
+        remarks = [
+            _across(row) for row in self.overall.to_dict("records") if row["p_holm"] <= LEVEL
+        ]
+        for name, only in ((before, self.missing), (after, self.new)):
+            if len(only):
+                remarks.append(f"Only in {name}: {_listed(only)}.")
+        remarks += [f"Warning: {each}." for each in self.warnings]
+        shown = [_shown(row) for row in told.to_dict("records")]
+        return View(title, pandas.DataFrame(shown), remarks)
+
+
+VERDICTS = ("better", "worse", "error", "not told apart")
+
+
+def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
+    """Compare two sweeps, given as folders or as what `sweep` returns: how B differs from A.
+
+    A difference is called better or worse where the sign test over the instances is significant at
+    5 %, adjusted by Holm for all comparisons of the two. So if nothing differs, the chance that
+    anything is called so is at most 5 %. Costs are compared, final gaps where gradients are noisy.
+
+    Raises Refused for a folder that is not a whole sweep's, or was edited.
+
+    >>> from benchmarks import compare_sweeps, sweep
+    >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
+    >>> before, after = (sweep("quadratic", "sgd", **size) for _ in range(2))
+    >>> compare_sweeps(before, after).regressions.empty
+    True
+    """
+    first, second = (_side(each, name) for each, name in ((a, "A"), (b, "B")))
+    noisy = first.noisy | second.noisy
+    before, after = (chosen(each.runs, each.summary) for each in (first, second))
+    found = differences(before, after, on=ON, noisy=noisy)
+    sign = np.where(found["wins"] > found["losses"], "better", "worse")
+    found["verdict"] = np.where(found["p_holm"] <= LEVEL, sign, VERDICTS[-1])
+    new, missing = _only(after, before, first), _only(before, after, second)
+    has_error = missing["status"] == "error"
+    errors = missing.loc[has_error, [*ON, "why"]].assign(verdict="error")
+    for name in ("pairs", "wins", "losses", "ties"):
+        errors[name] = 0
+    overall = over_families(found, _families(), by=["optimizer", "choice"])
+    warnings = [*_warnings(first, second), *_too_few(found)]
+    if len(errors):
+        found = pandas.concat([found, errors], ignore_index=True)
+    return Comparison(
+        names=(first.name, second.name),
+        differences=found.sort_values(ON, ignore_index=True),
+        overall=overall,
+        new=new[ON],
+        missing=missing.loc[~has_error, [*ON, "why"]].reset_index(drop=True),
+        warnings=tuple(warnings),
+    )
+
+
+def main(words: Sequence[str]) -> int:
+    """`ravine compare A B`: print it, and return 1 if asked to where B is worse."""
+    folders = [word for word in words if not word.startswith("-")]
+    for word in words:
+        if word.startswith("-") and word != FAIL:
+            raise Refused(f"unknown flag {word}: {nearest(word, [FAIL])}")
+    if len(folders) != 2:
+        raise Refused(
+            f"compare two folders of sweeps, and not {len(folders)}: compare A B [{FAIL}]"
+        )
+    found = compare_sweeps(*folders)
+    print(found)
+    return REGRESSION if FAIL in words and len(found.regressions) else 0
+
+
+def _side(given: Any, name: str) -> _Side:
+    if isinstance(given, (str, Path)):
+        return _of_folder(Path(given))
+    if not hasattr(given, "tables"):
+        raise Refused(f"{given!r} is neither a folder nor what `sweep` returns")
+    tables = given.tables
+    infos = [cell.info for cell in tables.cells.values()]
+    stated = {each: {str(info["protocol"][each]) for info in infos} for each in STATED}
+    return _Side(
+        name=name,
+        **_tables(tables.runs, tables.summary),
+        versions={each: _version(each) for each in VERSIONS},
+        protocol={each: ", ".join(sorted(values)) for each, values in stated.items()},
+        noisy=frozenset(info["problem"] for info in infos if info["noisy"]),
+    )
+
+
+def _of_folder(folder: Path) -> _Side:
+    """A sweep as its folder has it, checked."""
+    manifest = _manifest(folder)
+    runs, summary = (_table(folder, name) for name in ("runs", "summary"))
+    _check(folder, manifest, runs, summary)
+    packages = manifest.get("packages", {})
+    protocol = manifest["config"]["protocol"]
+    named = {name for name in runs["problem"].unique() if name in PROBLEMS}
+    seen = set(runs.loc[runs["noise"].notna(), "problem"]) if "noise" in runs else set()
+    return _Side(
+        name=str(folder),
+        **_tables(runs, summary),
+        versions={each: packages.get(each) for each in VERSIONS},
+        protocol={each: protocol.get(each) for each in STATED},
+        noisy=frozenset(seen | {name for name in named if PROBLEMS[name].noisy}),
+    )
+
+
+def _tables(runs: pandas.DataFrame, summary: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
+    """Both with the column `variant`; a row of the summary without numbers has not the fields."""
+    runs = with_variant(runs)
+    variants = runs.drop_duplicates("cell").set_index("cell")["variant"]
+    summary = summary.reindex(columns=list(dict.fromkeys([*summary, *IN_SUMMARY, "error"])))
+    return {"runs": runs, "summary": summary.assign(variant=summary["cell"].map(variants))}
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What the folder says about itself; refuses what is no finished sweep of this schema."""
+    file = folder / "manifest.json"
+    if not folder.is_dir():
+        why = "is a file" if folder.exists() else "does not exist"
+        raise Refused(f"{folder} {why}, but must be the folder of a sweep")
+    if not file.is_file():
+        raise Refused(f"{folder} is not the folder of a sweep: it has no manifest.json")
+    try:
+        manifest = json.loads(file.read_text())
+        schema, _, cells = manifest["schema"], manifest["config"]["protocol"], manifest["cells"]
+    except (ValueError, TypeError) as error:
+        raise Refused(f"{file} cannot be read: {error}") from error
+    except KeyError as error:
+        raise Refused(f"{file} is not a sweep's: it has no {error}") from error
+    if schema != SCHEMA:
+        raise Refused(
+            f"{folder} has tables of schema {schema}, and this Ravine reads {SCHEMA}: "
+            "compare with the version that wrote it, or run the sweep again"
+        )
+    if (folder / MARKERS).exists() or not cells:
+        raise Refused(
+            f"{folder} is half-written: its sweep is still running, or was killed; "
+            "giving the same command again finishes it"
+        )
+    return manifest
+
+
+def _table(folder: Path, name: str) -> pandas.DataFrame:
+    """runs or summary; a large sweep has its runs as parquet."""
+    files = [folder / f"{name}.{kind}" for kind in ("csv", "parquet")]
+    file = next((each for each in files if each.is_file()), None)
+    if file is None:
+        raise Refused(
+            f"{folder} is half-written: it has no {files[0].name}; "
+            "giving the command of its sweep again writes it"
+        )
+    try:
+        if file.suffix == ".parquet":
+            return pandas.read_parquet(file)
+        return pandas.read_csv(file, low_memory=False)
+    except (ValueError, OSError) as error:
+        raise Refused(f"{file} cannot be read: {error}") from error
+
+
+def _check(
+    folder: Path, manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
+) -> None:
+    """Refuse tables that do not agree with each other, or with the list of cells."""
+    wrong = next(_contradictions(manifest, runs, summary), None)
+    if wrong:
+        raise Refused(
+            f"{folder} contradicts itself, as if edited by hand: {wrong}; "
+            "giving the command of its sweep again writes it anew"
+        )
+
+
+def _contradictions(
+    manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
+) -> Iterator[str]:
+    required = {"runs": (runs, (*RUNS, "search", "budget", "cell")), "summary": (summary, ["cell"])}
+    numbered = set(runs["status"]) - set(WITHOUT_NUMBERS) if "status" in runs else set()
+    if numbered:  # else the summary has reasons only
+        required["summary"] = (summary, IN_SUMMARY)
+    for table, (frame, names) in required.items():
+        for name in names:
+            if name not in frame:
+                yield f"{table} has no column {name}"
+    for name in NUMBERS:
+        if not pandas.api.types.is_numeric_dtype(runs[name]):
+            yield f"{name} in runs has something that is no number"
+    for name, allowed in (("status", STATUSES), ("role", {"tuning", "reporting"})):
+        for odd in set(runs[name].dropna()) - allowed:
+            yield f"{name} in runs is {odd!r}: {nearest(str(odd), allowed)}"
+    for table, frame in (("runs", runs), ("summary", summary)):
+        if set(frame["cell"]) != set(manifest["cells"]):
+            yield f"{table} and manifest.json have different cells"
+    if runs.duplicated(["cell", "trial", "seed"]).any():
+        yield "runs has a run twice"
+    if not numbered:
+        return
+    choices = summary[summary["choice"].notna()].groupby("cell")
+    sound = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
+    for cell, group in sound.groupby("cell", sort=False):
+        if cell not in choices.groups:
+            yield f"summary has no choice of cell {cell}"
+            return
+        stated = choices.get_group(cell).set_index("choice")
+        expected = choose(group)
+        reporting = group[group["role"] == "reporting"]
+        for choice, row in stated.iterrows():
+            trial = row["trial"]
+            if expected.get(str(choice), trial) != trial:
+                yield f"trial {trial:g} of cell {cell} is not the one that runs make its {choice}"
+            numbers = _summarized(reporting[reporting["trial"] == trial])
+            for name, value in zip(SUMMARIZED, numbers, strict=True):
+                # A cell in float32 is rounded once more on its way through a file.
+                if not np.isclose(float(row[name]), value, rtol=1e-6, equal_nan=True):
+                    yield (
+                        f"{name} of cell {cell} ({choice}) is {row[name]} in summary, {value} in runs"
+                    )
+
+
+def _summarized(runs: pandas.DataFrame) -> tuple[float, ...]:
+    """What the summary says of these runs, by SUMMARIZED."""
+    counts = [float((runs["status"] == each).sum()) for each in ("solved", "diverged")]
+    gap = runs["gap_final"].astype(float).where(runs["status"] != "diverged", math.inf).median()
+    cost = costs(runs)
+    return (
+        float(len(runs)),
+        *counts,
+        float(np.median(cost)) if len(cost) else math.nan,
+        float(gap),
+    )
+
+
+def _only(mine: pandas.DataFrame, theirs: pandas.DataFrame, other: _Side) -> pandas.DataFrame:
+    """What only one has; `status` and `why` where the other has a reason in place of numbers."""
+    merged = (
+        mine[ON].drop_duplicates().merge(theirs[ON].drop_duplicates(), how="left", indicator=True)
+    )
+    reasons = other.summary.loc[
+        other.summary["choice"].isna(), [*RUNG, "optimizer", "status", "error"]
+    ]
+    alone = merged.loc[merged["_merge"] == "left_only", ON]
+    found = alone.merge(reasons, how="left", on=[*RUNG, "optimizer"])
+    said = found[["status", "error"]].astype(object).fillna("")
+    return found.assign(status=said["status"], why=said["error"])
+
+
+def _warnings(first: _Side, second: _Side) -> Iterator[str]:
+    """What differs between the two that should not."""
+    deep = False  # whether every key must differ for it
+    versions = [
+        f"{name} is {first.versions[name] or 'a checkout'} and {second.versions[name] or 'a checkout'}"
+        for name in VERSIONS
+        if first.versions[name] != second.versions[name]
+    ]
+    if versions:
+        deep = True
+        yield f"the versions differ: {', '.join(versions)}"
+    sizes = pandas.merge(
+        _sizes(first), _sizes(second), on=[*RUNG, "optimizer"], suffixes=(" before", " after")
+    )
+    differing = [
+        f"{name} {row[f'{name} before']:g} and {row[f'{name} after']:g}"
+        for name in ("trials", "tuning_seeds", "seeds", "budget")
+        for _, row in sizes[sizes[f"{name} before"] != sizes[f"{name} after"]].head(1).iterrows()
+    ] + [
+        f"{name} {first.protocol[name]} and {second.protocol[name]}"
+        for name in STATED
+        if first.protocol[name] and second.protocol[name]
+        if first.protocol[name] != second.protocol[name]
+    ]
+    if differing:
+        deep = True
+        yield f"the protocols differ: {', '.join(differing)}"
+    changed = sizes["cell before"] != sizes["cell after"]
+    if changed.any() and not deep:
+        yield f"the code differs {_blamed(sizes, changed)}"
+    others = _other_instances(first, second)
+    if others:
+        yield f"the instances differ, so that pairs are none: {', '.join(others)}"
+
+
+def _sizes(side: _Side) -> pandas.DataFrame:
+    """By cell, with its key: what the protocol gave it."""
+    runs = side.runs[~side.runs["status"].isin(WITHOUT_NUMBERS)]
+    cells = runs.groupby([*RUNG, "optimizer", "cell"], sort=False)
+    sizes = cells.agg(trials=("trial", "nunique"), budget=("budget", "first"))
+    for name, role in (("tuning_seeds", "tuning"), ("seeds", "reporting")):
+        of_role = runs[runs["role"] == role].groupby([*RUNG, "optimizer", "cell"], sort=False)
+        sizes[name] = of_role["seed"].nunique()
+    return sizes.fillna(0).reset_index()
+
+
+def _blamed(cells: pandas.DataFrame, changed: pandas.Series) -> str:
+    """Whose code it is, as far as the keys of the cells tell."""
+    if changed.all():
+        return "in all cells that both have"
+    whole = changed.groupby(cells["optimizer"]).all()
+    optimizers = sorted(whole.index[whole])
+    rest = changed & ~cells["optimizer"].isin(optimizers)
+    problems = sorted(cells.loc[rest, "problem"].unique())
+    parts = [
+        f"of {kind} {', '.join(names)}"
+        for kind, names in (("optimizer", optimizers), ("problem", problems))
+        if names
+    ]
+    return " and ".join(parts)
+
+
+def _other_instances(first: _Side, second: _Side) -> list[str]:
+    """The problems whose seeds are other instances in B: the gradient at the start tells."""
+    at = [*RUNG, "seed"]
+    starts = [
+        each.runs.dropna(subset=["seed", "grad_sq_initial"])
+        .astype({"seed": "int64"})
+        .groupby(at)["grad_sq_initial"]
+        .first()
+        for each in (first, second)
+    ]
+    both = pandas.concat(starts, axis=1, join="inner", keys=["before", "after"]).astype(float)
+    # In float32, or after another order of summation, the same instance is as alike as this.
+    alike = np.isclose(both["before"], both["after"], rtol=1e-3, equal_nan=True)
+    return sorted(both.index[~alike].get_level_values("problem").unique())
+
+
+def _too_few(found: pandas.DataFrame) -> Iterator[str]:
+    """Whether even the clearest difference could not be called one, with so many comparisons."""
+    differ = (found["wins"] + found["losses"]) > 0
+    pairs, tests = int(found["pairs"].max()) if len(found) else 0, int(differ.sum())
+    if tests and tests * sign_test(0, pairs) > LEVEL:
+        enough = next(n for n in range(1, 100) if tests * sign_test(0, n) <= LEVEL)
+        yield (
+            f"{pairs} paired instances are too few to be sure of any one of {tests} differences: "
+            f"with seeds={enough} one could be told"
+        )
+
+
+@functools.cache
+def _families() -> dict[str, str]:
+    return {name: title for title, names in by_subsection().items() for name in names}
+
+
+def _listed(only: pandas.DataFrame) -> str:
+    """By optimizer, and for what reason."""
+    parts = []
+    for optimizer, rows in only.groupby("optimizer"):
+        whys = {why for why in rows.get("why", []) if why}
+        said = f"{optimizer} on {', '.join(sorted(set(rows['problem'])))}"
+        parts.append(said + "".join(f" ({why})" for why in sorted(whys)))
+    return "; ".join(parts)
+
+
+def _across(row: Mapping[Any, Any]) -> str:
+    better, count = row["better"] > row["worse"], max(row["better"], row["worse"])
+    return (
+        f"{row['optimizer']} ({row['choice']}) is {'better' if better else 'worse'} across problems: "
+        f"in {count} of {row['families']} families, p = {row['p_holm']:.2g}."
+    )
+
+
+def _shown(row: Mapping[Any, Any]) -> dict[str, str]:
+    numbers = {"better : worse : equal": "–", "cost or gap, B / A [95%]": row.get("why"), "p": "–"}
+    if row["verdict"] != "error":
+        ends = ", ".join(_factor(row[name]) for name in ("effect_low", "effect_high"))
+        counts = (f"{row[name]}" for name in ("wins", "losses", "ties"))
+        numbers = {
+            "better : worse : equal": " : ".join(counts),
+            "cost or gap, B / A [95%]": f"{_factor(row['effect'])} [{ends}]",
+            "p": f"{row['p_holm']:.2g}",
+        }
+    return {
+        "": f"{row['problem']} {row['dial']:g}",
+        "optimizer": row["optimizer"],
+        "choice": row["choice"],
+        **numbers,
+        "verdict": row["verdict"],
+    }
+
+
+def _factor(effect: float) -> str:
+    """10 to the effect: 1.25, or ∞ where A solves what B misses."""
+    if math.isnan(effect):
+        return "?"
+    return "∞" if effect == math.inf else f"{10**effect:.3g}"

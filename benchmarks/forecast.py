@@ -1,0 +1,130 @@
+"""How long a sweep would take: from cells that are in the store, and from a rough rate where there are none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks.cells import Store, cell_key
+from benchmarks.jobs import BISECTIONS
+from benchmarks.progress import duration
+from benchmarks.protocol import Settled
+from benchmarks.task import Setup
+from optimizers.adopted import Adopted
+from optimizers.wrapper import Wrapper
+
+STEP, RUN = 5e-4, 1e-6  # seconds a step of a batch, and of each run in it: momentum on quadratic
+ADOPTED = 3e-5  # seconds a step of each run of an optimizer that steps run by run
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a sweep would be.
+
+    cells, runs: in all; found: cells that are in the store already. more: how many cells, at most, a search for
+    breaking points adds. seconds: of computing, for those that are missing, `more` aside; measured: for how
+    many of these the store has cells of the same problem and optimizer.
+    """
+
+    cells: int
+    runs: int
+    found: int
+    more: int
+    seconds: float
+    measured: int
+    processes: int
+
+    def text(self) -> str:
+        """For a terminal."""
+        missing = self.cells - self.found
+        more = f", and up to {self.more} more to find breaking points" if self.more else ""
+        lines = [
+            f"{self.cells} cells, {self.runs} runs{more}; {self.found} cells have been run before."
+        ]
+        if missing:
+            seconds = duration(self.seconds / self.processes)
+            grown = duration(self.seconds * (1 + self.more / self.cells) / self.processes)
+            at_most = f" to {grown}" if grown != seconds else ""
+            at_once = f", {self.processes} at a time" if self.processes > 1 else ""
+            basis = (
+                f"for {self.measured} of {missing} from earlier cells of the same problem and optimizer"
+                if self.measured
+                else "no earlier cells"
+            )
+            lines.append(
+                f"Very roughly {seconds}{at_most}{at_once} ({basis}, else {1e3 * STEP:g} ms a step and "
+                f"{1e6 * RUN:g} µs a run and step, {1e6 * ADOPTED:g} µs where optimizers step run by run)."
+            )
+        lines.append("Nothing was run, and nothing written.")
+        return "\n".join(lines)
+
+
+def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
+    """What the sweep of these jobs would be, `processes` cells at a time."""
+    planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
+    missing = [
+        (each, settled)
+        for each, at, settled in planned
+        if not each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
+    ]
+    pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _ in missing})
+    known = [(each, settled) for each, settled in missing if _pair(each) in pace]
+    return Forecast(
+        cells=len(planned),
+        runs=sum(
+            _trials(each, settled) * len(settled.seed_numbers) for each, _, settled in planned
+        ),
+        found=len(planned) - len(missing),
+        more=sum(BISECTIONS for each in setups if each.protocol.rungs == "auto"),
+        seconds=sum(
+            _rough(each, settled) * pace.get(_pair(each), 1.0) for each, settled in missing
+        ),
+        measured=len(known),
+        processes=processes,
+    )
+
+
+def _pair(setup: Setup) -> tuple[str, str]:
+    return setup.job.name, setup.job.contender.name
+
+
+def _trials(setup: Setup, settled: Settled) -> int:
+    return settled.trials if setup.job.contender.space else 1
+
+
+def _is_adopted(setup: Setup) -> bool:
+    """Whether an optimizer steps run by run."""
+    optimizer = setup.job.contender.optimizer
+    while isinstance(optimizer, Wrapper):
+        optimizer = optimizer.inner
+    return isinstance(optimizer, Adopted)
+
+
+def _rough(setup: Setup, settled: Settled) -> float:
+    runs = _trials(setup, settled) * len(settled.seed_numbers)
+    return _at_rate(runs, settled.budget, _is_adopted(setup))
+
+
+def _at_rate(runs: int, budget: float, adopted: bool) -> float:
+    """The seconds of a cell at the rough rate, a step being a gradient."""
+    return budget * (ADOPTED * runs if adopted else STEP + RUN * runs)
+
+
+def _paces(
+    store: Store, adopted: Mapping[tuple[str, str], bool]
+) -> Mapping[tuple[str, str], float]:
+    """By problem and optimizer, the seconds of their cells in the store over those at the rough rate, as a median."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for file in store.folder.glob("*/cell.json"):
+        info: dict[str, Any] = json.loads(file.read_text())
+        pair = info["problem"], info["optimizer"]
+        if pair in adopted and not info["error"]:
+            runs = pq.read_table(file.with_name("runs.parquet"), columns=["seconds"])
+            expected = _at_rate(len(runs), info["protocol"]["budget"], adopted[pair])
+            found.setdefault(pair, []).append(runs["seconds"][0].as_py() / expected)
+    return {pair: float(np.median(ratios)) for pair, ratios in found.items()}

@@ -1,0 +1,213 @@
+"""Where each optimizer breaks on each problem of a sweep, in one table; and where to look next."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas
+
+from benchmarks.breaking_points import Axis, number
+from benchmarks.listing import WIDTH, by_subsection
+from benchmarks.tables import OF_PROBLEMS, Tables
+from benchmarks.terminal import View
+
+EASIER, HARDER = -1.0, 2.0  # places of what lies beyond the rungs
+FALLING = " ↓"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One optimizer on one problem: what is said of it, and how far up the ladder it gets, from 0 to 1.
+
+    place: the breaking point's, in the dial's own scale; EASIER and HARDER where it is censored; of a single
+        rung, the share of instances solved; None where there are no numbers.
+    """
+
+    optimizer: str
+    problem: str
+    label: str
+    dial: str
+    text: str
+    place: float | None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Optimizers × problems of a sweep, tuned. `own` are the optimizers that come first."""
+
+    tables: Tables
+    own: Container[str] = ()
+
+    @cached_property
+    def entries(self) -> dict[tuple[str, str], Entry]:
+        """By optimizer and problem; of a problem's variants each is one of its own."""
+        cells = self.tables.runs.drop_duplicates("cell").set_index("cell", drop=False)
+        cells["job"] = [self.tables.cells[str(key)].info["job"] for key in cells.index]
+        found = {}
+        for _, of_problem in cells.groupby("problem", sort=False):
+            for _, of_job in of_problem.groupby("job", sort=False):
+                entry = self._entry(of_job, of_problem)
+                found[entry.optimizer, entry.label] = entry
+        return found
+
+    @cached_property
+    def optimizers(self) -> list[str]:
+        """One's own first; who was run on more problems before others; then who gets further on average."""
+
+        def order(name: str) -> tuple[bool, int, float]:
+            places = self._places(name)
+            return name not in self.own, -len(places), -float(np.mean(places or [EASIER]))
+
+        return sorted({name for name, _ in self.entries}, key=lambda name: (*order(name), name))
+
+    @cached_property
+    def problems(self) -> list[str]:
+        """In the order of the book's subsections, and then those that are in none."""
+        known = itertools.chain.from_iterable(by_subsection().values())
+        order = {name: k for k, name in enumerate(known)}
+        by_label = {each.label: each.problem for each in self.entries.values()}
+        return sorted(by_label, key=lambda label: (order.get(by_label[label], len(order)), label))
+
+    def views(self) -> Iterator[View]:
+        """As many columns side by side as fit; a row only where it says something."""
+        blocks = self._blocks()
+        for k, labels in enumerate(blocks):
+            rows = [
+                {"": name, **{label: self._text(name, label) for label in labels}}
+                for name in self.optimizers
+                if any((name, label) in self.entries for label in labels)
+            ]
+            table = pandas.DataFrame([{"": "", **self._dials(labels)}, *rows])
+            first, last = k == 0, k == len(blocks) - 1
+            yield View(self._title() if first else "", table, self._remarks() if last else [])
+
+    def weakest(self) -> Entry | None:
+        """Where an optimizer of one's own breaks first, or else the last of those that were run everywhere.
+
+        Of several such problems, the one on which the others get furthest. None where it breaks nowhere.
+        """
+        names = [name for name in self.optimizers if name in self.own]
+        most = max(len(self._places(name)) for name in self.optimizers)
+        everywhere = [name for name in self.optimizers if len(self._places(name)) == most]
+        candidates = [
+            each
+            for each in self.entries.values()
+            if each.optimizer in (names or everywhere[-1:])
+            and each.place is not None
+            and each.place < 1
+        ]
+        return min(candidates, key=lambda each: (each.place, -self._of_others(each)), default=None)
+
+    def _entry(self, of_job: pandas.DataFrame, of_problem: pandas.DataFrame) -> Entry:
+        info = self.tables.cells[str(of_job["cell"].iloc[0])].info
+        text, place = self._said(of_job, info)
+        fields = [
+            name
+            for name in map(str, of_problem)
+            if name.startswith(OF_PROBLEMS)
+            and name != info["dial_column"]
+            and of_problem[name].nunique(dropna=False) > 1
+        ]
+        variant = [f"{each.removeprefix('problem.')} {of_job[each].iloc[0]}" for each in fields]
+        label = " ".join([info["problem"], *variant])
+        dial = f"{info['dial_name']}{FALLING if info['falling'] else ''}"
+        return Entry(info["optimizer"], info["problem"], label, dial, text, place)
+
+    def _said(self, of_job: pandas.DataFrame, info: Mapping[str, Any]) -> tuple[str, float | None]:
+        points = self.tables.breaking_points
+        if len(points):
+            mine = (points["job"] == info["job"]) & (points["choice"] == "tuned")
+            points = points[mine & (points["budget"] == 1)]
+        if len(points):
+            point: Any = points.iloc[0]
+            text = number(point["breaking_point"], point["censored"])
+            responds = pandas.isna(point["dose_response"]) or point["dose_response"]
+            return text + ("" if responds else "?"), _place(point, of_job["dial"], info)
+        summary = self.tables.summary
+        tuned = (
+            summary[summary["cell"].isin(of_job["cell"]) & (summary["choice"] == "tuned")]
+            if "choice" in summary
+            else summary[:0]
+        )
+        if len(tuned):
+            solved, runs = int(tuned["solved"].iloc[0]), int(tuned["runs"].iloc[0])
+            return f"{solved} of {runs}", solved / runs
+        return str(of_job["status"].iloc[0]).replace("_", " "), None
+
+    def _text(self, name: str, label: str) -> str:
+        entry = self.entries.get((name, label))
+        return "n/a" if entry is None else entry.text
+
+    def _dials(self, labels: Sequence[str]) -> dict[str, str]:
+        by_label = {each.label: each.dial for each in self.entries.values()}
+        return {label: by_label[label] for label in labels}
+
+    def _places(self, name: str) -> list[float]:
+        return [
+            each.place
+            for each in self.entries.values()
+            if each.optimizer == name and each.place is not None
+        ]
+
+    def _of_others(self, entry: Entry) -> float:
+        """How far the others get on its problem, on average."""
+        places = [
+            each.place
+            for each in self.entries.values()
+            if each.label == entry.label
+            and each.optimizer != entry.optimizer
+            and each.place is not None
+        ]
+        return float(np.mean(places or [EASIER]))
+
+    def _blocks(self) -> list[list[str]]:
+        left = max(map(len, self.optimizers))
+        blocks, room = [], 0
+        for label in self.problems:
+            texts = [label, *(self._text(name, label) for name in self.optimizers)]
+            texts += self._dials([label]).values()
+            wide = 2 + max(map(len, texts))
+            if wide > room:
+                blocks.append([])
+                room = WIDTH - left
+            blocks[-1].append(label)
+            room -= wide
+        return blocks
+
+    def _title(self) -> str:
+        several = self.tables.runs.groupby("problem")["dial"].nunique().max() > 1
+        what = "the dial up to which half of the instances are solved"
+        return f"Where each breaks, tuned: {what}" if several else "Instances solved, tuned"
+
+    def _remarks(self) -> list[str]:
+        texts = [each.text for each in self.entries.values()]
+        absent = len(self.entries) < len(self.optimizers) * len(self.problems)
+        skipped = int((self.tables.runs["status"] == "skipped").sum())
+        said = {
+            "> and <: beyond the rungs that were run.": any(each[0] in "<>" for each in texts),
+            "?: more of the dial does not mean less solved here.": any(each[-1] == "?" for each in texts),
+            f"{FALLING.strip()}: the problem gets harder as this dial falls.":
+                any(each.dial.endswith(FALLING) for each in self.entries.values()),
+            "n/a: not run there.": absent,
+            f"{skipped} of {len(self.tables.cells)} cells were skipped: harder than one that no trial solves.":
+                skipped > 0,
+        }  # fmt: skip
+        return [text for text, holds in said.items() if holds]
+
+
+def _place(point: Any, dials: pandas.Series, info: Mapping[str, Any]) -> float:
+    """How far up the ladder a breaking point is."""
+    falling, value = info["falling"], point["breaking_point"]
+    if point["censored"]:
+        return HARDER if (point["censored"] == ">") != falling else EASIER
+    axis = Axis.of(dials.unique(), info["scale"], falling)
+    if info["scale"] == "list":
+        x = float(np.flatnonzero(axis.dials == value)[0])
+    else:
+        x = float(np.log10(value) if info["scale"] == "log" else value) * (-1 if falling else 1)
+    return float((x - axis.x[0]) / (axis.x[-1] - axis.x[0]))

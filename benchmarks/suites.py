@@ -1,0 +1,62 @@
+"""Suites: several problems at once, found in the registry, and what a sweep over them is by default.
+
+A problem belongs to the subsection whose folder its file is in, `problems/<subsection>/`. One that is
+registered elsewhere belongs to none and is in no suite, so that a suite is the same wherever it is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.listing import by_subsection
+from problems import PROBLEMS, Problem
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite sweeps.
+
+    problems: by name, the fields that differ from the problem's own; `ladder` is no field but the rungs.
+    options: those of a sweep that it sets, unless they are given.
+    """
+
+    problems: Mapping[str, Mapping[str, Any]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def suites() -> dict[str, Suite]:
+    """By name: "quick", one problem a subsection; "standard", all that are ranked; and each subsection alone."""
+    found = {
+        "quick": Suite(
+            {
+                name: each.card.quick or {}
+                for name, each in _those(lambda p: p.card.quick is not None)
+            },
+            {"rungs": 3, "trials": 9, "tuning_seeds": 3, "seeds": 5},
+        ),
+        "standard": _ranked(lambda _: True),
+    }
+    folders = dict.fromkeys(filter(None, map(subsection, PROBLEMS.values())))
+    return found | {
+        folder: _ranked(lambda each, folder=folder: subsection(each) == folder)
+        for folder in sorted(folders)
+    }
+
+
+def subsection(problem: Problem) -> str:
+    """The folder in `problems/` that the problem's file is in, or nothing."""
+    package, *path = type(problem).__module__.split(".")
+    return path[0] if package == "problems" and len(path) == 2 else ""
+
+
+def _ranked(belongs: Callable[[Problem], bool]) -> Suite:
+    found = _those(lambda each: belongs(each) and "ranked" not in each.card.exceptions)
+    return Suite({name: {} for name, _ in found}, {"rungs": "auto"})
+
+
+def _those(belong: Callable[[Problem], bool]) -> list[tuple[str, Problem]]:
+    """Name and problem of those in a subsection of which something else is true as well, in the book's order."""
+    ordered = (each for problems in by_subsection().values() for each in problems.items())
+    return [(name, each) for name, each in ordered if subsection(each) and belong(each)]

@@ -1,0 +1,368 @@
+"""Two sweeps side by side: what is found, what is said, and which folders are refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+
+from benchmarks import compare_sweeps, sweep
+from benchmarks.command import main
+from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
+from ravine import Refused
+from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
+
+SIZE: dict[str, Any] = {"trials": 4, "tuning_seeds": 2, "seeds": 6, "budget": 60}
+PROBLEM, OPTIMIZERS = Bowl(dim=2), ["sgd", "newton"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The folder of a small sweep of two optimizers."""
+    folder = tmp_path_factory.mktemp("sweeps") / "whole"
+    sweep(PROBLEM, OPTIMIZERS, out=folder, **SIZE)
+    return folder
+
+
+@pytest.fixture
+def copy(whole, tmp_path) -> Path:
+    """The same, to be spoilt."""
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+def edit(folder, table, change):
+    frame = pandas.read_csv(folder / f"{table}.csv")
+    change(frame).to_csv(folder / f"{table}.csv", index=False)
+
+
+def state(folder, **changed):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, **changed}))
+
+
+def rewritten(folder, change):
+    """As if the sweep had found other numbers: runs changed, and the summary made from them."""
+    edit(folder, "runs", change)
+    runs = pandas.read_csv(folder / "runs.csv")
+    reporting = runs[runs["role"] == "reporting"]
+
+    def numbers(row):
+        chosen = reporting[
+            (reporting["cell"] == row["cell"]) & (reporting["trial"] == row["trial"])
+        ]
+        cost = chosen["cost_to_target"].where(chosen["status"] == "solved", math.inf)
+        row["solved"] = (chosen["status"] == "solved").sum()
+        row["cost_to_target"] = cost.median()
+        return row
+
+    edit(folder, "summary", lambda summary: summary.apply(numbers, axis=1))
+
+
+def dearer(factor, optimizer="newton", role="reporting"):
+    """Runs whose solved instances cost `factor` times as much."""
+
+    def change(runs):
+        rows = (runs["optimizer"] == optimizer) & (runs["role"] == role)
+        runs.loc[rows, "cost_to_target"] *= factor
+        return runs
+
+    return change
+
+
+def test_a_sweep_is_like_itself(whole):
+    for one, other in ((whole, whole), (sweep(PROBLEM, OPTIMIZERS, **SIZE), whole)):
+        found = compare_sweeps(one, other)
+        assert set(found.differences["verdict"]) == {"not told apart"}
+        assert (found.differences["ties"] == 6).all() and len(found.differences) == 6
+        assert found.regressions.empty and found.new.empty and found.missing.empty
+        assert found.warnings == ()
+    assert repr(compare_sweeps(whole, str(whole))) == (
+        f"{whole} → {whole}: 6 in both, 0 better, 0 worse, 0 error, 6 not told apart"
+    )
+
+
+def test_what_is_worse_is_a_regression_and_what_is_better_is_none(whole, copy):
+    rewritten(copy, dearer(2.0))
+    worse = compare_sweeps(whole, copy)
+    solving = worse.differences.query("optimizer == 'newton' and losses > 0")
+    assert len(solving) and (solving["losses"] == 6).all()
+    assert solving["effect"].tolist() == pytest.approx([math.log10(2)] * len(solving))
+    assert solving["p"].tolist() == [2 / 2**6] * len(solving)
+    # Holm: only those that differ count, and each could attain no less
+    assert solving["p_holm"].tolist() == [len(solving) * 2 / 2**6] * len(solving)
+    assert len(solving) > 1 and worse.regressions.empty
+    assert "6 paired instances are too few" in repr(worse)
+
+
+@pytest.fixture
+def ten(tmp_path):
+    """Two sweeps of ten instances; in the second, Newton's method costs twice as much."""
+    for name in ("before", "after"):
+        sweep(PROBLEM, OPTIMIZERS, out=tmp_path / name, **{**SIZE, "seeds": 10})
+    rewritten(tmp_path / "after", dearer(2.0))
+    return tmp_path / "before", tmp_path / "after"
+
+
+def test_the_direction_and_the_exit_code(ten, capsys):
+    before, after = map(str, ten)
+    found = compare_sweeps(before, after)
+    assert set(found.regressions["optimizer"]) == {"newton"}
+    assert set(found.regressions["verdict"]) == {"worse"} and not found.warnings
+    assert (compare_sweeps(after, before).differences["verdict"] != "worse").all()
+    assert "better" in set(compare_sweeps(after, before).differences["verdict"])
+
+    assert main(["compare", before, after]) == 0
+    assert main(["compare", before, after, "--fail-on-regression"]) == 1
+    shown = capsys.readouterr().out
+    assert "bowl 1" in shown.lower() and "0 : 10 : 0" in shown and "2 [2, 2]" in shown
+    assert main(["compare", "--fail-on-regression", after, before]) == 0
+    assert "0.5 [0.5, 0.5]" in capsys.readouterr().out
+
+
+def test_misses_are_said_as_such(ten):
+    before, after = ten
+
+    def lost(runs):
+        rows = (runs["optimizer"] == "newton") & (runs["role"] == "reporting")
+        runs.loc[rows, ["status", "cost_to_target"]] = ["missed", math.nan]
+        return runs
+
+    rewritten(after, lost)
+    found = compare_sweeps(before, after)
+    assert (found.regressions["effect"] == math.inf).all() and len(found.regressions)
+    assert "∞ [∞, ∞]" in repr(found)
+
+
+def test_what_only_one_has_is_new_or_missing():
+    both = sweep(PROBLEM, OPTIMIZERS, **SIZE)
+    one = sweep(PROBLEM, "sgd", **SIZE)
+    found = compare_sweeps(one, both)
+    assert set(found.new["optimizer"]) == {"newton"} and found.missing.empty
+    assert set(found.new["choice"]) == {"default", "tuned", "one_setting"}
+    assert "Only in B: newton on Bowl." in repr(found)
+    back = compare_sweeps(both, one)
+    assert set(back.missing["optimizer"]) == {"newton"} and back.new.empty
+    assert set(back.differences["optimizer"]) == {"sgd"}
+
+
+def test_another_variant_of_a_problem_is_another(whole):
+    other = sweep(Bowl(dim=3), OPTIMIZERS, **SIZE)
+    found = compare_sweeps(whole, other)
+    assert found.differences.empty and len(found.new) == len(found.missing) == 6
+    assert set(found.new["variant"]) == {"dim 3, steepness 1"}
+
+
+def test_an_error_is_a_regression(whole, copy):
+    runs = pandas.read_csv(copy / "runs.csv")
+    cell = runs.loc[runs["optimizer"] == "newton", "cell"].iloc[0]
+
+    def failed(frame):
+        rows = frame["cell"] == cell
+        row = frame[rows].iloc[:1].assign(status="error", error="ValueError: no")
+        row[[name for name in ("choice", "trial", "seed", "role") if name in row]] = None
+        return pandas.concat([frame[~rows], row])
+
+    for table in ("runs", "summary"):
+        edit(copy, table, failed)
+    found = compare_sweeps(whole, copy)
+    assert set(found.regressions["verdict"]) == {"error"} and found.missing.empty
+    assert "ValueError: no" in repr(found)
+    assert main(["compare", str(whole), str(copy), "--fail-on-regression"]) == 1
+    assert len(compare_sweeps(copy, whole).new) == 3
+
+
+def test_a_skipped_rung_counts_as_misses(tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    sweep(PROBLEM, "newton", rungs=3, out=before, **SIZE)
+    shutil.copytree(before, after)
+
+    def skipped(frame):
+        rows = frame["dial"] == 100
+        row = frame[rows].iloc[:1].assign(status="skipped", error="no trial solves 10")
+        row[[name for name in ("choice", "trial", "seed", "role") if name in row]] = None
+        return pandas.concat([frame[~rows], row])
+
+    for table in ("runs", "summary"):
+        edit(after, table, skipped)
+    solved = (
+        pandas.read_csv(before / "summary.csv").query("dial == 100").set_index("choice")["solved"]
+    )
+    assert solved["tuned"] == 6
+    found = compare_sweeps(before, after)
+    hardest = found.differences.query("dial == 100").set_index("choice")
+    assert hardest["losses"].to_dict() == solved.to_dict()
+    assert found.missing.empty and compare_sweeps(after, before).new.empty
+    assert (found.differences.query("dial < 100")["ties"] == 6).all()
+
+
+def test_noisy_problems_are_compared_by_gap(tmp_path):
+    size: dict[str, Any] = {"trials": 2, "tuning_seeds": 1, "seeds": 2, "budget": 20}
+    in_memory = sweep(NoisyBowl(noise=0.3), "adam", **size)
+    sweep(NoisyQuadratic(dim=2), "adam", out=tmp_path / "noisy", **size)
+    for each in (in_memory, tmp_path / "noisy"):
+        assert set(compare_sweeps(each, each).differences["measure"]) == {"gap"}
+
+
+class TestWarnings:
+    def test_of_versions(self, whole, copy):
+        packages = json.loads((copy / "manifest.json").read_text())["packages"]
+        state(copy, packages={**packages, "torch": "9.9"})
+        (warning,) = compare_sweeps(whole, copy).warnings
+        assert warning == f"the versions differ: torch is {packages['torch']} and 9.9"
+        assert f"Warning: {warning}." in repr(compare_sweeps(whole, copy))
+
+    def test_of_the_protocol(self, whole):
+        other = sweep(PROBLEM, OPTIMIZERS, **{**SIZE, "seeds": 8, "budget": 70})
+        found = compare_sweeps(whole, other)
+        assert found.warnings[0] == "the protocols differ: seeds 6 and 8, budget 60 and 70"
+        assert (found.differences["pairs"] == 6).all()
+
+    def test_of_code(self, whole, copy):
+        cells = json.loads((copy / "manifest.json").read_text())["cells"]
+        runs = pandas.read_csv(copy / "runs.csv")
+        mine = runs.loc[runs["optimizer"] == "sgd", "cell"].iloc[0]
+        for table in ("runs", "summary"):
+            edit(copy, table, lambda frame: frame.replace({"cell": {mine: "0123"}}))
+        state(copy, cells=["0123" if each == mine else each for each in cells])
+        assert compare_sweeps(whole, copy).warnings == ("the code differs of optimizer sgd",)
+
+    def test_of_instances(self, whole, copy):
+        edit(copy, "runs", lambda runs: runs.assign(grad_sq_initial=runs["grad_sq_initial"] * 1.01))
+        assert compare_sweeps(whole, copy).warnings == (
+            "the instances differ, so that pairs are none: Bowl",
+        )
+
+
+def drop(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def lines(folder, name, change):
+    file = folder / name
+    file.write_text(change(file.read_text()))
+
+
+AGAIN = "giving the command of its sweep again writes it"
+SPOILT = {
+    "no folder": (shutil.rmtree, "{copy} does not exist, but must be the folder of a sweep"),
+    "no manifest": (
+        drop("manifest.json"), "{copy} is not the folder of a sweep: it has no manifest.json",
+    ),
+    "no runs": (drop("runs.csv"), "{copy} is half-written: it has no runs.csv; " + AGAIN),
+    "no summary": (drop("summary.csv"), "{copy} is half-written: it has no summary.csv; " + AGAIN),
+    "killed": (
+        lambda folder: (folder / ".cells").mkdir(),
+        "{copy} is half-written: its sweep is still running, or was killed; giving the same command "
+        "again finishes it",
+    ),
+    "broken manifest": (
+        lambda folder: lines(folder, "manifest.json", lambda text: text[:100]),
+        "{copy}/manifest.json cannot be read: ",
+    ),
+    "another's manifest": (
+        lambda folder: (folder / "manifest.json").write_text('{"name": "mine"}'),
+        "{copy}/manifest.json is not a sweep's: it has no 'schema'",
+    ),
+    "a list": (
+        lambda folder: (folder / "manifest.json").write_text("[1]"),
+        "{copy}/manifest.json cannot be read: ",
+    ),
+    "a later schema": (
+        lambda folder: state(folder, schema=2),
+        "{copy} has tables of schema 2, and this Ravine reads 1: ",
+    ),
+    "empty": (
+        lambda folder: (folder / "runs.csv").write_text(""), "{copy}/runs.csv cannot be read: ",
+    ),
+    "cut": (
+        lambda folder: lines(folder, "runs.csv", lambda text: text[: len(text) // 2]),
+        "{copy} contradicts itself, as if edited by hand: ",
+    ),
+    "a column": (
+        lambda folder: edit(folder, "runs", lambda runs: runs.drop(columns="role")),
+        "runs has no column role",
+    ),
+    "a summary's column": (
+        lambda folder: edit(folder, "summary", lambda table: table.drop(columns="choice")),
+        "summary has no column choice",
+    ),
+    "a word": (
+        lambda folder: edit(folder, "runs", lambda runs: runs.assign(cost="dear")),
+        "cost in runs has something that is no number",
+    ),
+    "a status": (
+        lambda folder: edit(folder, "runs", lambda runs: runs.replace({"status": {"missed": "mised"}})),
+        "status in runs is 'mised': did you mean missed?",
+    ),
+    "a cell": (
+        lambda folder: edit(folder, "runs", lambda runs: runs[runs["optimizer"] == "sgd"]),
+        "runs and manifest.json have different cells",
+    ),
+    "a run twice": (
+        lambda folder: edit(folder, "runs", lambda runs: pandas.concat([runs, runs.iloc[:1]])),
+        "runs has a run twice",
+    ),
+    "a run": (
+        lambda folder: edit(folder, "runs", lambda runs: runs[runs["seed"] != 1003]), "runs of cell",
+    ),
+    "a better cost": (
+        lambda folder: edit(folder, "runs", dearer(0.5)), "cost_to_target of cell",
+    ),
+    "more solved": (
+        lambda folder: edit(folder, "summary", lambda table: table.assign(solved=5)),
+        "solved of cell",
+    ),
+    "a smaller gap": (
+        lambda folder: edit(folder, "summary", lambda table: table.assign(gap_final=1e-9)),
+        "gap_final of cell",
+    ),
+    "another choice": (
+        lambda folder: edit(folder, "runs", lambda runs: runs.assign(
+            cost_to_target=np.where(
+                runs["role"] == "tuning", 10.0 * (9 - runs["trial"]), runs["cost_to_target"]
+            ),
+            status=np.where(runs["role"] == "tuning", "solved", runs["status"]),
+        )),
+        "is not the one that runs make its tuned",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_spoilt_folder_is_refused_in_a_line(spoil, whole, copy, capsys):
+    change, expected = SPOILT[spoil]
+    change(copy)
+    assert main(["compare", str(whole), str(copy)]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1
+    assert expected.format(copy=copy) in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    {
+        "A": "compare two folders of sweeps, and not 1: compare A B [--fail-on-regression]",
+        "A B C": "compare two folders of sweeps, and not 3",
+        "A B --fail-on-regresion": "unknown flag --fail-on-regresion: did you mean --fail-on-regression?",
+    }.items(),
+)
+def test_bad_words_are_refused(words, expected, capsys):
+    assert main(["compare", *words.split()]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_what_is_neither_folder_nor_sweep_is_refused(whole):
+    with pytest.raises(Refused, match="3 is neither a folder nor what `sweep` returns"):
+        compare_sweeps(whole, 3)  # type: ignore[arg-type]
+
+
+def test_runs_may_be_parquet(whole, copy):
+    pandas.read_csv(copy / "runs.csv").to_parquet(copy / "runs.parquet")
+    (copy / "runs.csv").unlink()
+    assert (compare_sweeps(whole, copy).differences["ties"] == 6).all()

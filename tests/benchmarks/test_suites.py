@@ -1,0 +1,310 @@
+"""Suites: which problems are in which, what they override, what they skip, and the matrix at the end."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+import yaml
+
+from benchmarks import sweep
+from benchmarks.cells import Memory
+from benchmarks.contenders import contender
+from benchmarks.forecast import ADOPTED, RUN, STEP
+from benchmarks.jobs import Job, run_job, rungs
+from benchmarks.listing import by_subsection
+from benchmarks.matrix import Matrix
+from benchmarks.protocol import Protocol
+from benchmarks.suites import subsection, suites
+from benchmarks.tables import read
+from problems import PROBLEMS
+from tests.benchmarks.problems_for_tests import Bowl, card
+
+SIZE: dict[str, Any] = {"trials": 9, "tuning_seeds": 2, "seeds": 3, "budget": 150}
+SMALL = "trials=2 tuning_seeds=1 seeds=2 budget=10"
+MINE = """
+import torch
+class Mine(torch.optim.SGD):
+    pass
+"""
+
+
+@dataclass(frozen=True)
+class Wall(Bowl):
+    """A bowl that nobody solves from its second rung on: the floor is stated far below it."""
+
+    card = card(ladder=(1.0, 10.0, 100.0))
+
+    def floor(self, data):
+        return torch.zeros(()) if self.steepness < 10 else -torch.ones(()) * 1e6
+
+
+def jobs(ravine, given):
+    code, out, err = ravine(f"--cfg job {given}")
+    assert (code, err) == (0, "")
+    return list(yaml.safe_load_all(out))
+
+
+def contents(folder):
+    return {each for each in folder.rglob("*") if "__pycache__" not in each.parts}
+
+
+# Which problems.
+
+
+def test_quick_has_one_problem_of_each_subsection_of_the_book():
+    quick = suites()["quick"].problems
+    for title, problems in by_subsection().items():
+        assert title == "Yours" or len(quick.keys() & problems) == 1, title
+    assert quick["random_field"]["waves"] == 500
+
+
+def test_standard_is_all_that_is_ranked_and_subsections_divide_it():
+    found = suites()
+    standard = found["standard"].problems
+    for name, problem in PROBLEMS.items():
+        ranked = "ranked" not in problem.card.exceptions and subsection(problem) != ""
+        assert (name in standard) == ranked, name
+    parts = [
+        name for suite in found.keys() - {"quick", "standard"} for name in found[suite].problems
+    ]
+    assert sorted(parts) == sorted(standard)
+    assert {"cliff", "product_cliff"} <= found["cliffs"].problems.keys()
+
+
+def test_registering_in_a_subsection_is_being_in_its_suite(files):
+    there = type("There", (Bowl,), {"__module__": "problems.cliffs.there"})
+    unranked = card(exceptions={"ranked": "a test"})
+    PROBLEMS.register("there", there())
+    PROBLEMS.register("elsewhere", Bowl())
+    PROBLEMS.register(
+        "not_ranked",
+        type("NotRanked", (there,), {"card": unranked, "__module__": there.__module__})(),
+    )
+    found = suites()
+    assert "there" in found["cliffs"].problems and "there" in found["standard"].problems
+    for name in ("elsewhere", "not_ranked"):
+        assert not any(name in suite.problems for suite in found.values())
+    assert "there" not in found["quick"].problems
+
+
+# What is given, and what is not.
+
+
+def test_a_suite_is_a_default_for_what_is_not_given(ravine):
+    found = {
+        job["problem"]["name"]: job for job in jobs(ravine, "+suite=quick optimizer=sgd trials=4")
+    }
+    assert found.keys() == suites()["quick"].problems.keys()
+    for job in found.values():
+        assert (job["suite"], job["rungs"], job["trials"]) == ("quick", 3, 4)
+        assert (job["tuning_seeds"], job["seeds"]) == (3, 5)
+    assert found["random_field"]["problem"]["waves"] == 500
+    assert found["random_field"]["ladder"] == [2, 5, 10]
+    (careful, *_) = jobs(ravine, "preset=careful +suite=cliffs optimizer=sgd rungs=2")
+    assert (careful["trials"], careful["rungs"]) == (49, 2)
+
+
+def test_twins_where_a_problem_of_the_suite_is_noisy_and_nowhere_else(ravine):
+    found = jobs(ravine, "+suite=long_term_dependencies rungs=1")
+    with_twins = {each["problem"]["name"] for each in found if "+" in each["optimizer"]["name"]}
+    assert with_twins == {"adding", "copy_memory"}
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    {
+        "+suite=quik": "unknown suite 'quik': did you mean quick? (allowed: ",
+        "+suite=quick +problem=cliff": "+suite=quick and a problem are given: give one of the two",
+        "+suite=quick,standard": "+suite=quick,standard: suite is the same in all of a sweep",
+        "+suite=": "+suite= names nothing: (allowed: ",
+        "+problem=cliff ladder=3": "ladder is 3, but must be two dial values or more",
+        "+problem=cliff ladder=[3,1,2]": "ladder is [3, 1, 2], but must be two dial values or more",
+        "+problem=cliff ladder=[1]": "ladder is [1], but must be two dial values or more",
+        "+problem=cliff dry_run=maybe": "dry_run is maybe, but must be true or false",
+        "+problem=cliff dry_run=true out=file": "out=file: file is a file, but must be a folder",
+    }.items(),
+)
+def test_the_answer_is_one_line(given, answer, ravine, files):
+    (files / "file").touch()
+    code, out, err = ravine(f"{given} optimizer=sgd")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"ravine: {answer}")
+    assert contents(files) == {files / "file"}
+
+
+# Rungs, and those that are skipped.
+
+
+def test_rungs_go_from_harmless_to_extreme():
+    falling = PROBLEMS["mountain"]
+    assert rungs(falling, 2) == [10, 1]
+    assert rungs(Bowl(), 2) == [1.0, 100.0]
+    assert rungs(Bowl(), 3, (5.0, 6.0, 7.0)) == rungs(Bowl(), "auto", (5.0, 6.0, 7.0)) == [5, 6, 7]
+
+
+def swept(problem, names, skips, **size):
+    memory, done = Memory(), []
+    for name in names:
+        job = Job(type(problem).__name__.lower(), problem, contender(name))
+        keys = run_job(job, Protocol(**{**SIZE, "rungs": 3, **size}), memory, done.append, skips)
+        assert set(keys) <= set(memory)
+    return read(memory, memory), done
+
+
+def test_rungs_above_a_hopeless_one_are_skipped_and_said_to_be():
+    tables, done = swept(Wall(), ["newton"], True)
+    assert [bool(each.skipped) for each in done] == [False, False, True]
+    assert "no trial solves 10" in done[2].skipped
+    (row,) = tables.runs[tables.runs["status"] == "skipped"].to_dict("records")
+    assert (row["dial"], row["error"]) == (100, "no trial solves 10")
+    assert (tables.summary["status"] == "skipped").sum() == 1
+
+
+def test_nothing_is_skipped_elsewhere_nor_where_one_trial_solves_one_instance():
+    assert not any(each.skipped for each in swept(Wall(), ["newton"], False)[1])
+    assert not any(each.skipped for each in swept(Bowl(), ["newton"], True)[1])
+
+
+def test_a_skipped_cell_is_not_taken_for_one_that_was_run():
+    memory, done = Memory(), []
+    job, size = Job("wall", Wall(), contender("newton")), Protocol(**SIZE, rungs=3)
+    list(run_job(job, size, memory, done.append, True))
+    list(run_job(job, size, memory, done.append, False))
+    assert [each.cached for each in done[3:]] == [True, True, False]
+    assert done[5].runs > 0
+
+
+@pytest.mark.parametrize("names", [["newton"], ["sgd"], ["idle"]])
+def test_breaking_points_are_those_without_skipping(names):
+    """Also where the first rung is hopeless, as for one who does nothing."""
+    columns = ["choice", "budget", "breaking_point", "low", "high", "censored", "rungs"]
+    one, other = (swept(Wall(), names, each)[0].breaking_points[columns] for each in (True, False))
+    pandas.testing.assert_frame_equal(one, other)
+
+
+def test_bisection_goes_on_below_a_hopeless_rung():
+    _, done = swept(Wall(), ["newton"], True, rungs="auto")
+    assert [each.dial for each in done if each.skipped] == [100]
+    assert len(done) > 3 and all(1 < each.dial < 10 for each in done[3:])
+
+
+# The matrix.
+
+
+def matrix(own=(), **size):
+    problems = [Bowl(), Wall()]
+    return Matrix(
+        sweep(problems, ["newton", "sgd", "idle"], **{**SIZE, "rungs": 3, **size}).tables, own
+    )
+
+
+def test_ones_own_come_first_and_then_who_gets_furthest():
+    assert matrix().optimizers == ["newton", "sgd", "idle"]
+    assert matrix(own=("idle",)).optimizers == ["idle", "newton", "sgd"]
+
+
+def test_entries_are_censored_breaking_points():
+    found = matrix().entries
+    assert found["newton", "Bowl"].text == "> 100"
+    assert found["idle", "Bowl"].text == "< 1"
+    inside = found["newton", "Wall"]
+    assert 1 < float(inside.text) < 10
+    assert inside.place == pytest.approx(np.log10(float(inside.text)) / 2, abs=1e-2)
+
+
+def test_where_to_look_next_is_where_ones_own_breaks_first():
+    for own, expected in (("newton", "Wall"), ("idle", "Bowl")):
+        entry = matrix(own=(own,)).weakest()
+        assert entry is not None and (entry.optimizer, entry.label) == (own, expected)
+    last = matrix().weakest()
+    assert last is not None and last.optimizer == "idle"
+    assert Matrix(sweep(Bowl(), "newton", **SIZE, rungs=3).tables).weakest() is None
+
+
+def test_what_was_not_run_and_what_does_not_apply_are_told_apart():
+    tables = sweep([Bowl(), Wall()], ["newton", "gauss_newton"], **SIZE, rungs=3).tables
+    only = {key: cell for key, cell in tables.cells.items()
+            if (cell.info["optimizer"], cell.info["problem"]) != ("newton", "Wall")}  # fmt: skip
+    (view,) = Matrix(read(Memory(only), only)).views()
+    rows = view.table.set_index("")
+    assert rows.loc["newton", "Wall"] == "n/a"
+    assert rows.loc["gauss_newton", "Bowl"] == "not applicable"
+    assert "n/a: not run there." in view.remarks
+
+
+def test_with_one_rung_the_matrix_counts():
+    assert matrix(rungs=1).entries["newton", "Bowl"].text == "3 of 3"
+
+
+def test_a_wide_matrix_is_cut_into_columns_that_fit():
+    problems = [Bowl(dim=dim) for dim in range(1, 16)]
+    found = Matrix(sweep(problems, ["newton"], **SIZE, rungs=3).tables)
+    views = list(found.views())
+    assert len(views) > 1
+    assert all(len(line) <= 110 for view in views for line in view.text().splitlines())
+    assert [label for view in views for label in view.table][1] == "Bowl dim 1"
+    assert sum(len(view.table.columns) - 1 for view in views) == 15
+
+
+# The whole.
+
+
+def test_a_suite_ends_with_its_matrix_and_what_to_look_at_next(ravine, files):
+    (files / "mine.py").write_text(MINE)
+    given = f"+suite=plateaus optimizer=sgd,mine.py:Mine rungs=2 {SMALL} out=swept"
+    code, out, _ = ravine(given)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("Where each breaks")
+    names = [line.split()[0] for line in lines if line.startswith(("Mine ", "sgd "))]
+    assert names[:2] == ["Mine", "sgd"]
+    said, closer = lines[-2:]
+    assert said.startswith("Mine breaks first on ")
+    command = shlex.split(closer.partition("  ")[2])
+    problem = said.split(":")[0].split()[-1]
+    assert f"+problem={problem}" in command and "rungs=auto" in command
+    words = command[command.index(f"+problem={problem}") :]
+    assert not any(word.startswith(("+suite", "out=")) for word in words)
+    assert ravine("--cfg", "job", *words).code == 0
+    assert (files / "swept" / "breaking_points.csv").is_file()
+
+
+# Without running it.
+
+
+def test_a_dry_run_counts_and_writes_nothing(ravine, files):
+    code, out, err = ravine(f"+problem=quadratic optimizer=sgd,idle rungs=3 dry_run=true {SMALL}")
+    assert (code, err) == (0, "")
+    assert out.startswith("6 cells, 27 runs; 0 cells have been run before.")  # idle has one trial
+    assert "no earlier cells" in out
+    assert contents(files) == set()
+
+
+def test_a_dry_run_knows_what_is_there_already(ravine, files):
+    given = f"+problem=quadratic problem.dim=2 optimizer=sgd {SMALL}"
+    ravine(f"{given} out=swept")
+    before = contents(files)
+    assert ravine(f"{given} dry_run=true").out.startswith("1 cells, 6 runs; 1 cells have been run")
+    more = ravine(f"{given} rungs=auto dry_run=true").out
+    assert more.startswith("3 cells, 18 runs, and up to 3 more to find breaking points; 1 cells")
+    assert "for 2 of 2 from earlier cells" in more
+    assert contents(files) == before
+
+
+def test_the_rough_rate_is_the_stated_one(ravine, files):
+    (files / "mine.py").write_text(MINE)
+    size = "trials=10 tuning_seeds=50 seeds=50 budget=10000 dry_run=true"
+    own, ours = (
+        ravine(f"+problem=quadratic optimizer={each} {size}")
+        .out.split("Very roughly ")[1]
+        .split(" (")[0]
+        for each in ("mine.py:Mine", "sgd")
+    )
+    assert own == f"{int(np.ceil(10000 * 1000 * ADOPTED / 60))} min"
+    assert ours == f"{int(np.ceil(10000 * (STEP + 1000 * RUN)))} s"
