@@ -18,6 +18,7 @@ import numpy as np
 import pandas
 
 from benchmarks.choices import choose, costs
+from benchmarks.intervals import sign_test
 from benchmarks.listing import by_subsection
 from benchmarks.statistics import (
     LEVEL,
@@ -25,7 +26,6 @@ from benchmarks.statistics import (
     chosen,
     differences,
     over_families,
-    sign_test,
     with_variant,
 )
 from benchmarks.sweep_folder import MARKERS, SCHEMA, _version

@@ -1,7 +1,8 @@
-"""How sure we are of a median and of a share: exact order statistics, and Wilson."""
+"""How sure we are: of a median by order statistics, of a share by Wilson, of a difference by the sign test."""
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 from typing import Any
@@ -61,3 +62,15 @@ def wilson(solved: Any, runs: Any, level: float = 0.95) -> tuple[Any, Any]:
     low = np.where((runs == 0) | (solved == 0), 0.0, centre - half)
     high = np.where((runs == 0) | (solved == runs), 1.0, centre + half)
     return low[()], high[()]
+
+
+@functools.cache
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided p of equal chances, over the pairs that differ.
+
+    >>> sign_test(0, 6)
+    0.03125
+    """
+    n = wins + losses
+    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1)) / 2**n
+    return min(1.0, 2 * tail)

@@ -11,7 +11,6 @@ same? What another search would have found is what `best_of` shows.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
@@ -21,7 +20,7 @@ import pandas
 from scipy.stats import rankdata
 
 from benchmarks.choices import costs, grid, keys, log_gaps
-from benchmarks.intervals import median_interval, order_statistics, wilson
+from benchmarks.intervals import median_interval, order_statistics, sign_test, wilson
 from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS
 from ravine import Refused
 
@@ -351,18 +350,6 @@ def paired(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
         "level": order_statistics(n)[1] if n else math.nan,
         "p": sign_test(wins, losses),
     }
-
-
-@functools.cache
-def sign_test(wins: int, losses: int) -> float:
-    """Two-sided p of equal chances, over the pairs that differ.
-
-    >>> sign_test(0, 6)
-    0.03125
-    """
-    n = wins + losses
-    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1)) / 2**n
-    return min(1.0, 2 * tail)
 
 
 def holm(p: Any, pairs: Any) -> np.ndarray:

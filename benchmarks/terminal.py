@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 
 from benchmarks.choices import costs, log_gaps
-from benchmarks.intervals import order_statistics
+from benchmarks.intervals import order_statistics, sign_test
 from benchmarks.tables import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 
 TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
@@ -215,21 +215,14 @@ def _ranks(paid: list[np.ndarray]) -> list[str]:
     ranks: list[str] = []
     leader = 0
     for k, costs_of_k in enumerate(paid):
-        if k and _sign_test(paid[leader], costs_of_k) > TIE:
+        wins, losses = ((paid[leader] < costs_of_k).sum(), (paid[leader] > costs_of_k).sum())
+        if k and sign_test(int(wins), int(losses)) > TIE:
             ranks[leader] = ranks[leader].rstrip("=") + "="
             ranks.append(ranks[leader])
         else:
             leader = k
             ranks.append(str(k + 1))
     return ranks
-
-
-def _sign_test(first: np.ndarray, second: np.ndarray) -> float:
-    """Two-sided p of equal chances, over the pairs that differ."""
-    wins, losses = int((first < second).sum()), int((first > second).sum())
-    n = wins + losses
-    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1)) / 2**n
-    return min(1.0, 2 * tail)
 
 
 def _cost(paid: np.ndarray) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import sweep
-from benchmarks.terminal import _ranks, _sign_test, views
+from benchmarks.intervals import sign_test
+from benchmarks.terminal import _ranks, views
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 
 
@@ -28,7 +29,8 @@ def test_too_few_instances_have_no_ranks():
 def test_the_sign_test_is_the_binomial_one():
     first = np.array([1.0, 1, 1, 1, 1, 1, 1, 1, 3, 2])
     second = np.full(10, 2.0)  # eight wins, one loss, one tie
-    assert _sign_test(first, second) == pytest.approx(2 * (1 + 9) / 2**9)
+    assert sign_test(8, 1) == pytest.approx(2 * (1 + 9) / 2**9)
+    assert _ranks([first, second]) == ["1", "2"]  # a tie as a loss would leave them together
 
 
 def test_the_best_comes_first_and_the_remarks_say_what_the_marks_mean():

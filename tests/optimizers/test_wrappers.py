@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from benchmarks.engine import Instances, run
-from optimizers import OPTIMIZERS
+from optimizers import OPTIMIZERS, NotApplicable
 from optimizers.adam import Adam
 from optimizers.average import Average
 from optimizers.clip import AdaptiveClip, Clip
 from optimizers.damped_newton import DampedNewton
 from optimizers.decay import Decay
 from optimizers.momentum import Momentum
+from optimizers.registry import WRAPPERS
 from optimizers.sgd import SGD
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from problems.modifiers import noisy
@@ -95,6 +96,27 @@ def test_a_batch_of_a_wrapped_optimizer_is_its_runs(walk, draw, valley, name):
         assert_close(together.points[:, :, trial], single.points[:, :, 0])
         assert torch.equal(together.prices[:, :, trial], single.prices[:, :, 0])
         assert (single.prices == 1).all()  # wrapping costs nothing
+
+
+@pytest.mark.parametrize("wrapper", list(WRAPPERS))
+def test_every_optimizer_can_be_wrapped_or_is_refused_in_a_line(walk, draw, valley, wrapper):
+    """Refused are only rates that are not there, and hyperparameters that would be there twice."""
+    for name, inner in OPTIMIZERS.items():
+        clash = inner.hyperparameters.keys() & WRAPPERS[wrapper].own.keys()
+        if clash or (wrapper == "decay" and "lr" not in inner.hyperparameters):
+            with pytest.raises(Refused, match=r"^\w+ cannot wrap .*$"):
+                OPTIMIZERS.find(f"{name}+{wrapper}")
+            assert not clash or isinstance(inner, Clip)
+            continue
+        optimizer = OPTIMIZERS[f"{name}+{wrapper}"]
+        assert len(optimizer.space) <= 2
+        try:
+            points = walk(optimizer, valley, draw(), steps=5).points
+        except NotApplicable:
+            assert inner.role == "oracle"
+            continue
+        assert points.isfinite().all()
+        assert name == "idle" or not torch.equal(points[-1], points[0])
 
 
 def test_adaptive_clipping_forgets_what_is_older_than_its_window(walk, start):
