@@ -1,0 +1,6 @@
+"""From measurements along a run to a verdict: which pathology, on what evidence, and what is ruled out."""
+
+from benchmarks.diagnosis.record import Record
+from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES, Evidence, Verdict
+
+__all__ = ["CAUSES", "OUTCOMES", "Evidence", "Record", "Verdict"]
