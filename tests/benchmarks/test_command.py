@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import json
@@ -17,6 +18,7 @@ import pandas
 import pytest
 import torch
 import yaml
+from hydra.core.config_store import ConfigStore
 
 from benchmarks import listing, progress, task
 from benchmarks.command import DESCRIPTIONS, Config
@@ -225,6 +227,14 @@ def test_a_plus_is_neither_needed_nor_in_the_way(ravine):
     assert jobs(ravine, "problem=quadratic optimizer=sgd trials=3") == jobs(
         ravine, "+problem=quadratic +optimizer=sgd ++trials=3 --multirun"
     )
+
+
+def test_composing_a_job_copies_no_table_of_names(ravine):
+    """Hydra would copy all problems and optimizers for each job and each list of names: half of the time."""
+    (job,) = jobs(ravine, "+problem=quadratic optimizer=sgd")
+    store = ConfigStore.instance()
+    assert copy.deepcopy(store) is store
+    assert jobs(ravine, "+problem=quadratic optimizer=sgd") == [job]
 
 
 def test_several_of_everything(ravine):
