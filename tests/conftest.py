@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,16 @@ import pytest
 # Before anything imports torch: one thread, as in a sweep, so that parallel tests do not fight for
 # cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where bytecode is forbidden, as in many containers, each of the fifty processes that the tests start would
+# compile all of our modules, and each worker all tests. It also hides what stale bytecode does to an edit.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 SPEED = Path(__file__).parent / "speed"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # The longest test first: the others fill the other cores meanwhile.
+    # The longest tests first: the others fill the other cores meanwhile.
     items.sort(key=lambda item: item.path.name != "test_readme.py")
     slow_asked = "slow" in str(config.getoption("markexpr"))
     speed_asked = config.getoption("benchmark_only") or config.getoption("benchmark_enable")
