@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import io
 import json
 import os
@@ -20,7 +21,7 @@ import torch
 import yaml
 from hydra.core.config_store import ConfigStore
 
-from benchmarks import listing, progress, task
+from benchmarks import command, listing, progress, task
 from benchmarks.command import DESCRIPTIONS, Config
 from benchmarks.jobs import CellDone
 from benchmarks.sweeps import CLASSICS, TWINS
@@ -130,6 +131,13 @@ print({"torch._C", "pandas", "hydra"} & {*sys.modules})
     assert done.stdout.endswith("set()\n")
 
 
+def test_garbage_is_searched_for_again_once_all_is_imported(monkeypatch):
+    monkeypatch.delitem(sys.modules, "benchmarks.plan", raising=False)
+    with command._making_no_garbage():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
 def test_help_lists_everything(ravine):
     code, out, err = ravine("--help")
     assert (code, err) == (0, "")
@@ -142,8 +150,8 @@ def test_help_lists_everything(ravine):
 
 def test_a_reader_who_has_had_enough_is_no_error():
     """As in `--help | head -1`."""
-    command = f"{shlex.quote(sys.executable)} -m benchmarks --help"
-    for bare in (command, command.removesuffix(" --help")):
+    asked = f"{shlex.quote(sys.executable)} -m benchmarks --help"
+    for bare in (asked, asked.removesuffix(" --help")):
         done = subprocess.run(
             ["bash", "-c", f"{bare} 2>&1 | true; exit ${{PIPESTATUS[0]}}"],
             cwd=ROOT,
