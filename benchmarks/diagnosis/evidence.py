@@ -90,15 +90,16 @@ def ill_conditioning(course: Course) -> Iterator[Finding]:
             _above(weaker, limits.stability_used), f"{BOOK}.1",
         )  # fmt: skip
     to_and_fro = course.stalled and course.rises > limits.rising
-    drowned = (
-        _noise_share(course) > limits.noise_share
-    )  # then G says how little noise leaves, and no more
+    # Where noise or a bias takes the gain, G says how little they leave, and no more.
+    drowned = _noise_share(course) > limits.noise_share or _bias(course) > limits.bias
     slow = not to_and_fro and not drowned and not _progressing(course)
     holds = bool(gain.holds and large.holds and slow)
     strength = min(_surely(lost, limits.lost_gain), _surely(large.value, limits.stability_used))
     yield Finding(
         "ill_conditioning",
-        course.moving * (strength if measured else WEAK * strength) if holds else 0.0,
+        course.moving * (1 - _downward(course)) * (strength if measured else WEAK * strength)
+        if holds
+        else 0.0,
         gain.holds is False,
         (gain, large),
         () if measured or not gain.holds else (
@@ -129,7 +130,8 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
         "step_too_small", "and does not drown in noise", "10 r_noise", 10 * taken, 1.0,
         None if math.isnan(taken) else 10 * taken < 1, "Bottou, Curtis & Nocedal 2018, section 4",
     )  # fmt: skip
-    falls = course.record.loss[-1] < course.record.loss[0] and quiet.holds is not False
+    falls = course.record.loss[-1] < course.record.loss[0]
+    falls = falls and quiet.holds is not False and not _bias(course) > limits.bias
     holds = bool(
         small.holds and (gain.holds or math.isnan(lost)) and falls and not _progressing(course)
     )
@@ -152,7 +154,7 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
 
 
 def _lost_gain(course: Course) -> float:
-    """The median of G over the rows past the start where curvatures are known; 0 where all of them are at rest.
+    """The median of G over the rows past the start where curvatures are known; 0 where a run is at rest in all.
 
     At rest nothing is left to gain to second order, and what slows a run there is not its step.
     """
@@ -168,8 +170,16 @@ def _lost_gain(course: Course) -> float:
         if course.near[row] or (known and best <= course.limits.exhausted * left):
             continue
         gain = course.gain(int(row))
-        found.append(math.inf if gain <= 0 else (min(best, left) if known else best) / gain)
+        if gain > 0:  # who gains nothing does not descend slowly
+            found.append((min(best, left) if known else best) / gain)
     return middle(np.array(found)) if found else 0.0
+
+
+def _downward(course: Course) -> float:
+    """The share of ½gᵀ|H|⁻¹g that lies along negative curvature, past the start: its median, 0 if unknown."""
+    rows = course.curved[1:] if len(course.curved) > 1 else course.curved
+    shares = course.record.decrease_negative[rows] / course.record.decrease[rows]
+    return min(max(middle(finite(shares)), 0.0), 1.0) if len(finite(shares)) else 0.0
 
 
 def sharpening(course: Course) -> Iterator[Finding]:
@@ -317,6 +327,18 @@ def noise(course: Course) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _bias(course: Course) -> float:
+    """|E seen − g|²/|g|² where it was last measured, less what a loss measured on a sample may be off; or NaN."""
+    record = course.record
+    if record.bias_sq is None:
+        return math.nan
+    known = np.flatnonzero(np.isfinite(record.bias_sq))
+    if not len(known):
+        return math.nan
+    k = known[-1]
+    return float(record.bias_sq[k] / max(record.grad_sq[k], SAMPLE * record.noise_sq[k], TINY))
+
+
 def wrong_direction(course: Course) -> Iterator[Finding]:
     """The mean step does not descend, or the mean of the gradients that are seen is not the gradient."""
     record, limits = course.record, course.limits
@@ -358,14 +380,7 @@ def wrong_direction(course: Course) -> Iterator[Finding]:
         "wrong_direction", "the mean gradient that is seen points elsewhere", "cos(E seen, g)",
         pointing, 0.0, None if math.isnan(pointing) else pointing <= 0, "Ajalloeian & Stich 2020, arXiv:2008.00051",
     )  # fmt: skip
-    off = math.nan
-    if record.bias_sq is not None:
-        known = np.flatnonzero(np.isfinite(record.bias_sq))
-        if len(known):
-            k = known[-1]
-            off = float(
-                record.bias_sq[k] / max(record.grad_sq[k], SAMPLE * record.noise_sq[k], TINY)
-            )
+    off = _bias(course)
     biased = Evidence(
         "wrong_direction", "its bias is as large as the gradient, and not that of a sample",
         "|E seen − g|²/max(|g|², 4 tr S)",
@@ -473,12 +488,22 @@ def critical_points(course: Course) -> Iterator[Finding]:
     steep, enough = course.relative(-low, row) if row is not None else (math.nan, math.nan)
     stuck_enough = stuck >= limits.stuck_share
     saddle = bool(stuck_enough and below.holds and escapes and not flat and steep > enough)
-    strength = min(_surely(-low, floor), _surely(growth, limits.escape)) if saddle else 0.0
+    strength = stuck * min(_surely(-low, floor), _surely(growth, limits.escape)) if saddle else 0.0
+    # Past the saddle itself a run is slow because of it as long as what is left to gain lies that way.
+    lost, share = _lost_gain(course), _downward(course)
+    leaving = Evidence(
+        "saddle", "what is left to gain lies along negative curvature",
+        "½gᵀ|H|⁻¹g along λ < 0/½gᵀ|H|⁻¹g, where G is large", share if lost > limits.lost_gain else math.nan,
+        limits.downward, share > limits.downward if lost > limits.lost_gain else None,
+        "Dauphin et al. 2014, arXiv:1406.2572",
+    )  # fmt: skip
+    if leaving.holds and not saddle and not _progressing(course):
+        saddle, strength = True, course.moving * share * _surely(lost, limits.lost_gain)
     only_up = bool(len(course.curved)) and not any(
         record.lambda_min[each] < -course.floor(int(each)) for each in course.curved
     )
     yield Finding(
-        "saddle", stuck * strength, moving or only_up, (rest("saddle"), below, horizon, curvature)
+        "saddle", strength, moving or only_up, (rest("saddle"), below, horizon, curvature, leaving)
     )  # fmt: skip
     # A plateau.
     tiny = Evidence(
