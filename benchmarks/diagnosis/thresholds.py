@@ -42,7 +42,7 @@ class Thresholds:
         the horizon cannot tell a saddle from a plateau.
     stuck_share: share of the run's steps spent near critical points from which they are its trouble; a half.
     downward: share of what is left to gain that lies along negative curvature, from which a slow run is slow because of
-        a saddle; a half.
+        a saddle; a half. passed: least share of its steps that it has spent near one, a tenth; chosen.
     jump: factor by which the gradient leaps above its trend, and chain_gain by which it grows or vanishes along
         a chain; chosen, as far above what few layers do to a gradient that learns.
     thrown: factor by which a step is longer than usual, or travel between two records than steps explain; chosen.
@@ -77,6 +77,7 @@ class Thresholds:
     escape: float = 1.0
     stuck_share: float = 0.5
     downward: float = 0.5
+    passed: float = 0.1
     jump: float = 30.0
     thrown: float = 10.0
     chain_gain: float = 100.0
