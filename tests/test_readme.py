@@ -96,7 +96,7 @@ def told_columns(name):
 
 def found_columns(file):
     header = file.read_text().partition("\n")[0].split(",")
-    families = {"hp.": "hp.<name>", "problem.": "problem.<field>"}
+    families = {"hp.": "hp.<name>", "problem.": "problem.<field>", "verdict.": "verdict.<name>"}
     return {families.get(each[: each.find(".") + 1], each) for each in header}
 
 
