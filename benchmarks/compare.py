@@ -6,7 +6,6 @@ its namesake, on the same problem, rung and choice, instance by instance.
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ import pandas
 
 from benchmarks.choices import choose, costs
 from benchmarks.intervals import sign_test
-from benchmarks.listing import by_subsection
+from benchmarks.listing import families
 from benchmarks.statistics import (
     LEVEL,
     RUNG,
@@ -138,7 +137,7 @@ def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
     errors = missing.loc[has_error, [*ON, "why"]].assign(verdict="error")
     for name in ("pairs", "wins", "losses", "ties"):
         errors[name] = 0
-    overall = over_families(found, _families(), by=["optimizer", "choice"])
+    overall = over_families(found, families(), by=["optimizer", "choice"])
     warnings = [*_warnings(first, second), *_too_few(found)]
     if len(errors):
         found = pandas.concat([found, errors], ignore_index=True)
@@ -428,11 +427,6 @@ def _too_few(found: pandas.DataFrame) -> Iterator[str]:
             f"{pairs} paired instances are too few to be sure of any one of {tests} differences: "
             f"with seeds={enough} one could be told"
         )
-
-
-@functools.cache
-def _families() -> dict[str, str]:
-    return {name: title for title, names in by_subsection().items() for name in names}
 
 
 def _listed(only: pandas.DataFrame) -> str:

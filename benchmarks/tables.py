@@ -16,6 +16,7 @@ from benchmarks.breaking_points import breaking_points, one_setting
 from benchmarks.cells import Memory, Store, Stored
 from benchmarks.choices import choose, costs
 from benchmarks.intervals import median_interval, wilson
+from benchmarks.listing import families
 from benchmarks.protocol import FRONTIER
 
 if TYPE_CHECKING:
@@ -88,6 +89,17 @@ class Tables:
         return traces[[*first, *(name for name in traces if name not in first)]]
 
     @cached_property
+    def _transfer(self) -> dict[str, int]:
+        """By cell, the trial that did best on the problems of all other families, where there are others."""
+        from benchmarks.statistics import transfer  # which reads tables
+
+        family = families()
+        if len({family.get(name, name) for name in self.runs["problem"].unique()}) < 2:
+            return {}
+        found = transfer(self.runs, family)
+        return dict(zip(found["cell"], found["trial"].astype(int), strict=True))
+
+    @cached_property
     def summary(self) -> pandas.DataFrame:
         """One row a cell × choice: what the chosen trial did on the reporting instances."""
         rows: list[dict[str, Any]] = []
@@ -102,8 +114,10 @@ class Tables:
             for _, runs in ladder.groupby("cell", sort=False):
                 if runs["status"].isin(WITHOUT_NUMBERS).any():
                     rows.append(_of(runs, (*CELL, "status", "error", "traceback")))
-                else:
-                    rows.extend(_summarized(runs, choose(runs) | robust, self._info(runs)))
+                    continue
+                key = str(runs["cell"].iloc[0])
+                elsewhere = {"transfer": self._transfer[key]} if key in self._transfer else {}
+                rows.extend(_summarized(runs, choose(runs) | robust | elsewhere, self._info(runs)))
         return pandas.DataFrame(rows)
 
     @cached_property
@@ -115,12 +129,14 @@ class Tables:
             ladder = _filled(all_runs, info["falling"])
             if ladder["dial"].nunique() > 1:
                 name = info["problem"]
+                trials = {self._transfer.get(str(key)) for key in all_runs["cell"].unique()} - {None}
                 points = breaking_points(
                     ladder,
                     {name: info["scale"]},
                     falling=[name] if info["falling"] else [],
                     sobol=_sobol(ladder),
                     fractions=FRONTIER,
+                    transfer={(name, info["optimizer"]): trials.pop()} if len(trials) == 1 else None,
                 )
                 predicted = [info["theory"].get(f"{share:.3g}") for share in points["budget"]]
                 settings = {name: ladder[name].iloc[0] for name in _of_problem(ladder, info)}
