@@ -28,7 +28,7 @@ from benchmarks.statistics import (
     with_variant,
 )
 from benchmarks.sweep_folder import MARKERS, SCHEMA, _version
-from benchmarks.tables import RUNS, WITHOUT_NUMBERS
+from benchmarks.tables import RUNS, WITHOUT_NUMBERS, read_table
 from benchmarks.terminal import View
 from problems import PROBLEMS
 from ravine import Refused, nearest
@@ -186,7 +186,7 @@ def _side(given: Any, name: str) -> _Side:
 def _of_folder(folder: Path) -> _Side:
     """A sweep as its folder has it, checked."""
     manifest = _manifest(folder)
-    runs, summary = (_table(folder, name) for name in ("runs", "summary"))
+    runs, summary = (read_table(folder, name) for name in ("runs", "summary"))
     _check(folder, manifest, runs, summary)
     packages = manifest.get("packages", {})
     protocol = manifest["config"]["protocol"]
@@ -235,23 +235,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
             "giving the same command again finishes it"
         )
     return manifest
-
-
-def _table(folder: Path, name: str) -> pandas.DataFrame:
-    """runs or summary; a large sweep has its runs as parquet."""
-    files = [folder / f"{name}.{kind}" for kind in ("csv", "parquet")]
-    file = next((each for each in files if each.is_file()), None)
-    if file is None:
-        raise Refused(
-            f"{folder} is half-written: it has no {files[0].name}; "
-            "giving the command of its sweep again writes it"
-        )
-    try:
-        if file.suffix == ".parquet":
-            return pandas.read_parquet(file)
-        return pandas.read_csv(file, low_memory=False)
-    except (ValueError, OSError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
 
 
 def _check(

@@ -73,7 +73,9 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
         for each, at, settled in planned
     ]
     missing = [
-        (each, settled) for (each, _, settled), there in zip(planned, found, strict=True) if not there
+        (each, settled)
+        for (each, _, settled), there in zip(planned, found, strict=True)
+        if not there
     ]
     pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _ in missing})
     known = [(each, settled) for each, settled in missing if _pair(each) in pace]

@@ -63,7 +63,10 @@ class Progress:
     def of_cell(self, job: str, done: CellDone) -> dict[str, Any]:
         """What the others need to know of a cell that has ended."""
         ahead = self.ahead[job]
-        return {"work": ahead.cells.get(done.dial, ahead.more), "search": done.dial not in ahead.cells}
+        return {
+            "work": ahead.cells.get(done.dial, ahead.more),
+            "search": done.dial not in ahead.cells,
+        }
 
     def of_job(self, job: str, dials: Iterable[float]) -> dict[str, Any]:
         """And of a job that ran these cells and no more."""

@@ -18,6 +18,7 @@ from benchmarks.choices import choose, costs
 from benchmarks.intervals import median_interval, wilson
 from benchmarks.listing import families
 from benchmarks.protocol import FRONTIER
+from ravine import Refused
 
 if TYPE_CHECKING:
     from problems import Problem
@@ -31,6 +32,7 @@ OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
 WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
 AT_END = "end."  # a problem's own columns
+LARGE = 100_000  # rows of runs, 33 MB as CSV: more are written as parquet
 CELL = ("problem", "dial", "optimizer", "cell")
 INTEGERS = (
     "trial",
@@ -129,14 +131,18 @@ class Tables:
             ladder = _filled(all_runs, info["falling"])
             if ladder["dial"].nunique() > 1:
                 name = info["problem"]
-                trials = {self._transfer.get(str(key)) for key in all_runs["cell"].unique()} - {None}
+                trials = {self._transfer.get(str(key)) for key in all_runs["cell"].unique()} - {
+                    None
+                }
                 points = breaking_points(
                     ladder,
                     {name: info["scale"]},
                     falling=[name] if info["falling"] else [],
                     sobol=_sobol(ladder),
                     fractions=FRONTIER,
-                    transfer={(name, info["optimizer"]): trials.pop()} if len(trials) == 1 else None,
+                    transfer={(name, info["optimizer"]): trials.pop()}
+                    if len(trials) == 1
+                    else None,
                 )
                 predicted = [info["theory"].get(f"{share:.3g}") for share in points["budget"]]
                 settings = {name: ladder[name].iloc[0] for name in _of_problem(ladder, info)}
@@ -153,13 +159,48 @@ class Tables:
 
     def write(self, folder: Path) -> list[str]:
         """Write all that there is, and return the names of the files."""
-        files = {"summary.csv": self.summary, "runs.csv": self.runs}
+        large = len(self.runs) > LARGE
+        files = {"summary.csv": self.summary, f"runs.{'parquet' if large else 'csv'}": self.runs}
         if len(self.breaking_points):
             files["breaking_points.csv"] = self.breaking_points
-        for name, frame in files.items():
-            frame.to_csv(folder / name, index=False)
-        self.traces.to_parquet(folder / "traces.parquet", index=False)
+        for name, frame in {**files, "traces.parquet": self.traces}.items():
+            if name.endswith(".csv"):
+                frame.to_csv(folder / name, index=False)
+            else:
+                _of_one_kind(frame).to_parquet(folder / name, index=False, compression="zstd")
+        (folder / f"runs.{'csv' if large else 'parquet'}").unlink(missing_ok=True)
         return [*files, "traces.parquet"]
+
+
+def _of_one_kind(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """The frame with text for columns that hold several kinds, as two optimizers' of one name may: parquet has one."""
+    mixed = [
+        name
+        for name in map(str, frame)
+        if frame[name].dtype == object and frame[name].dropna().map(type).nunique() > 1
+    ]
+    return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
+
+
+def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
+    """A table of a sweep's folder, "runs", "summary", "breaking_points" or "traces", whichever file it is in.
+
+    Raises Refused where there is none, and for one that cannot be read.
+    """
+    files = [Path(folder) / f"{name}.{kind}" for kind in ("csv", "parquet")]
+    file = next((each for each in files if each.is_file()), None)
+    if file is None:
+        wanted = files[name == "traces"].name
+        raise Refused(
+            f"{folder} is half-written: it has no {wanted}; "
+            "giving the command of its sweep again writes it"
+        )
+    try:
+        if file.suffix == ".parquet":
+            return pandas.read_parquet(file).replace("", math.nan)  # as it comes from a CSV
+        return pandas.read_csv(file, low_memory=False)
+    except (ValueError, OSError) as error:
+        raise Refused(f"{file} cannot be read: {error}") from error
 
 
 def read(

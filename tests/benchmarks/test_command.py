@@ -473,8 +473,7 @@ def cell(**changed):
 def noted(ahead, *notes, processes=1):
     """A progress to which these come one by one, as from other processes."""
     left = iter(notes)
-    shown = progress.Progress(ahead, processes, lambda: [next(left)])
-    return shown
+    return progress.Progress(ahead, processes, lambda: [next(left)])
 
 
 def test_progress_in_a_log(capsys):
@@ -505,7 +504,7 @@ def test_progress_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(progress.time, "time", lambda: 1e9)
     monkeypatch.setenv("COLUMNS", "200")
-    ahead = {"job": progress.Ahead({dial: 5.0 for dial in (1.0, 2.0, 3.0, 4.0)})}
+    ahead = {"job": progress.Ahead(dict.fromkeys((1.0, 2.0, 3.0, 4.0), 5.0))}
     shown = noted(ahead, *2 * [{"work": 5.0, "search": False}], processes=2)
     shown.start()
     shown.began -= 10
