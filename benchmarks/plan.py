@@ -39,7 +39,7 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmarks import listing, loading
 from benchmarks.command import FAILED, Config
 from benchmarks.forecast import Forecast, forecast
-from benchmarks.matrix import Entry, Matrix
+from benchmarks.matrix import Entry, Matrix, separation
 from benchmarks.suites import Suite, suites
 from benchmarks.sweep_folder import SweepFolder
 from benchmarks.sweeps import CLASSICS, TWINS, default_optimizers
@@ -173,6 +173,8 @@ class Plan:
         )
         for view in shown:
             print(view.text(), end="\n\n")
+        if self.suite is not None:
+            print("\n".join(separation(tables)), end="\n\n")
         for key, cell in tables.cells.items():
             if cell.info["traceback"]:
                 print(f"{self.jobs[0].setup.store.folder / key}/traceback.txt")

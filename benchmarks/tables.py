@@ -131,9 +131,8 @@ class Tables:
             ladder = _filled(all_runs, info["falling"])
             if ladder["dial"].nunique() > 1:
                 name = info["problem"]
-                trials = {self._transfer.get(str(key)) for key in all_runs["cell"].unique()} - {
-                    None
-                }
+                cells = [key for key in all_runs["cell"].unique() if key in self._transfer]
+                trials = {self._transfer[key] for key in cells}
                 points = breaking_points(
                     ladder,
                     {name: info["scale"]},
