@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,12 @@ STATED = ("dtype", "device")  # of the protocol, what the runs do not say themse
 SUMMARIZED = ("runs", "solved", "diverged", "cost_to_target", "gap_final")
 IN_SUMMARY = ("problem", "dial", "optimizer", "cell", "choice", "trial", "status", *SUMMARIZED)
 NUMBERS = ("dial", "trial", "seed", "gap_final", "cost", "cost_to_target", "grad_sq_initial")
+NAMED = 8  # problems in a list; of more, their number is said
+CHOSEN = "chosen"  # what a manifest says where only the reporting runs of chosen trials were kept
+KEPT = (
+    "problem", "dial", "optimizer", "trial", "search", "seed", "role", "status", "gap_final",
+    "grad_sq_initial", "steps", "cost", "cost_to_target", "budget", "error", "cell",
+)  # fmt: skip
 STATUSES = {"solved", "missed", "diverged", *WITHOUT_NUMBERS}
 
 
@@ -69,6 +75,11 @@ class Comparison:
         one in place of numbers.
     overall: whether an optimizer differs across families of problems.
     new, missing: what only B has, and only A; `why` is what B says about it.
+    newcomers: each optimizer that only B has against each of A's, tuned: one row a problem × dial that both ran,
+        with the columns of `differences` (wins are the newcomer's) and `against`, A's optimizer; but here the
+        verdict is by `p`: on hundreds of rungs of ten instances, nothing would be significant for all at once.
+    against: the same across families of problems, one row a pair: those of `over_families`, and on how many rungs
+        the newcomer is `rungs_better`, `rungs_worse` and `rungs_alike`.
     warnings: what makes the two less alike than they should be, a line each.
     """
 
@@ -77,6 +88,8 @@ class Comparison:
     overall: pandas.DataFrame
     new: pandas.DataFrame
     missing: pandas.DataFrame
+    newcomers: pandas.DataFrame
+    against: pandas.DataFrame
     warnings: tuple[str, ...]
 
     @property
@@ -85,11 +98,39 @@ class Comparison:
         return self.differences[self.differences["verdict"].isin(["worse", "error"])]
 
     def __repr__(self) -> str:
-        view = self._view()
-        return view.text() if len(view.table) else "\n\n".join([view.title, *view.remarks])
+        return "\n\n".join(
+            view.text() if len(view.table) else "\n\n".join([view.title, *view.remarks])
+            for view in self._views()
+        )
 
     def _repr_html_(self) -> str:
-        return self._view().html()
+        return "".join(view.html() for view in self._views())
+
+    def _views(self) -> list[View]:
+        """The newcomers first, if there are any: whoever brings one asks for that."""
+        return [*map(self._newcomer, self.against["optimizer"].unique()), self._view()]
+
+    def _newcomer(self, name: str) -> View:
+        rows = self.against[self.against["optimizer"] == name]
+        title = (
+            f"{name} against the optimizers of {self.names[0]}, tuned, on the rungs that both ran"
+        )
+        shown = [
+            {
+                "": row["against"],
+                "rungs better : worse : alike": f"{row['rungs_better']} : {row['rungs_worse']} : {row['rungs_alike']}",
+                "families better : worse : equal": f"{row['better']} : {row['worse']} : {row['equal']}",
+                "p": f"{row['p_holm']:.2g}",
+            }
+            for row in rows.to_dict("records")
+        ]
+        remarks = [
+            f"A rung is better or worse where a sign test over its instances says so at {LEVEL:.0%}: of rungs that "
+            "are alike, up to one in twenty is called so.",
+            "A family is by the mean of its problems; p is the sign test over families, adjusted for the optimizers "
+            "(Holm).",
+        ]
+        return View(title, pandas.DataFrame(shown), remarks)
 
     def _view(self) -> View:
         before, after = self.names
@@ -138,6 +179,7 @@ def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
     for name in ("pairs", "wins", "losses", "ties"):
         errors[name] = 0
     overall = over_families(found, families(), by=["optimizer", "choice"])
+    newcomers = _newcomers(before, after, noisy)
     warnings = [*_warnings(first, second), *_too_few(found)]
     if len(errors):
         found = pandas.concat([found, errors], ignore_index=True)
@@ -147,6 +189,8 @@ def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
         overall=overall,
         new=new[ON],
         missing=missing.loc[~has_error, [*ON, "why"]].reset_index(drop=True),
+        newcomers=newcomers,
+        against=_against(newcomers),
         warnings=tuple(warnings),
     )
 
@@ -164,6 +208,39 @@ def main(words: Sequence[str]) -> int:
     found = compare_sweeps(*folders)
     print(found)
     return REGRESSION if FAIL in words and len(found.regressions) else 0
+
+
+def _newcomers(
+    before: pandas.DataFrame, after: pandas.DataFrame, noisy: Container[str]
+) -> pandas.DataFrame:
+    """Each optimizer that only B has against each of A's, by rung, tuned."""
+    at = [*RUNG, "optimizer", "against"]
+    parts = []
+    ours = before[before["choice"] == "tuned"]
+    for name in sorted(set(after["optimizer"]) - set(before["optimizer"])):
+        mine = after[(after["optimizer"] == name) & (after["choice"] == "tuned")]
+        for other, theirs in ours.groupby("optimizer"):
+            pair = (each.assign(optimizer=name, against=other) for each in (theirs, mine))
+            parts.append(differences(*pair, on=at, noisy=noisy))
+    found = pandas.concat(parts, ignore_index=True) if parts else _none(at)
+    sign = np.where(found["wins"] > found["losses"], "better", "worse")
+    verdict = np.where(found["p"] <= LEVEL, sign, VERDICTS[-1])
+    return found.drop(columns="p_holm").assign(verdict=verdict)
+
+
+def _none(at: Sequence[str]) -> pandas.DataFrame:
+    return differences(*2 * [pandas.DataFrame(columns=list(at))], on=at)
+
+
+def _against(newcomers: pandas.DataFrame) -> pandas.DataFrame:
+    by = ["optimizer", "against"]
+    verdicts = newcomers.groupby(by)["verdict"]
+    counts = {
+        f"rungs_{name}": verdicts.agg(lambda each, said=said: int((each == said).sum()))
+        for name, said in (("better", "better"), ("worse", "worse"), ("alike", VERDICTS[-1]))
+    }
+    table = over_families(newcomers, families(), by=by)
+    return table.merge(pandas.DataFrame(counts).reset_index(), on=by)
 
 
 def _side(given: Any, name: str) -> _Side:
@@ -252,7 +329,9 @@ def _check(
 def _contradictions(
     manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
 ) -> Iterator[str]:
-    required = {"runs": (runs, (*RUNS, "search", "budget", "cell")), "summary": (summary, ["cell"])}
+    whole = manifest.get("rows") != CHOSEN
+    of_runs = (*RUNS, "search", "budget", "cell") if whole else (*KEPT, "trials", "tuning_seeds")
+    required = {"runs": (runs, of_runs), "summary": (summary, ["cell"])}
     numbered = set(runs["status"]) - set(WITHOUT_NUMBERS) if "status" in runs else set()
     if numbered:  # else the summary has reasons only
         required["summary"] = (summary, IN_SUMMARY)
@@ -280,7 +359,7 @@ def _contradictions(
             yield f"summary has no choice of cell {cell}"
             return
         stated = choices.get_group(cell).set_index("choice")
-        expected = choose(group)
+        expected = choose(group) if whole else {}
         reporting = group[group["role"] == "reporting"]
         for choice, row in stated.iterrows():
             trial = row["trial"]
@@ -365,6 +444,9 @@ def _sizes(side: _Side) -> pandas.DataFrame:
     for name, role in (("tuning_seeds", "tuning"), ("seeds", "reporting")):
         of_role = runs[runs["role"] == role].groupby([*RUNG, "optimizer", "cell"], sort=False)
         sizes[name] = of_role["seed"].nunique()
+    for name in ("trials", "tuning_seeds"):
+        if name in runs:  # of a published reference, which has not all runs
+            sizes[name] = cells[name].first()
     return sizes.fillna(0).reset_index()
 
 
@@ -417,7 +499,9 @@ def _listed(only: pandas.DataFrame) -> str:
     parts = []
     for optimizer, rows in only.groupby("optimizer"):
         whys = {why for why in rows.get("why", []) if why}
-        said = f"{optimizer} on {', '.join(sorted(set(rows['problem'])))}"
+        names = sorted(set(rows["problem"]))
+        where = ", ".join(names) if len(names) <= NAMED else f"{len(names)} problems"
+        said = f"{optimizer} on {where}"
         parts.append(said + "".join(f" ({why})" for why in sorted(whys)))
     return "; ".join(parts)
 
