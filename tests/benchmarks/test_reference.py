@@ -105,13 +105,10 @@ class TestFolder:
         name = repr(Adam(lr=0.3))
         assert set(found.against["against"]) == {"sgd", "newton", "idle"}
         assert set(found.against["optimizer"]) == {name} and len(found.newcomers) == 3 * 6
-        rungs = found.against.set_index("against")[["rungs_better", "rungs_worse", "rungs_alike"]]
-        assert rungs.loc["newton"].tolist() == [0, 3, 3] and rungs.loc["idle"].tolist() == [0, 0, 6]
-        assert found.against.set_index("against")["worse"].to_dict() == {
-            "newton": 1,
-            "sgd": 0,
-            "idle": 0,
-        }
+        against = found.against.set_index("against")
+        rungs = against[["rungs_better", "rungs_worse", "rungs_alike"]]
+        assert rungs.T.to_dict("list") == {"idle": [0, 0, 6], "newton": [0, 3, 3], "sgd": [0, 0, 6]}
+        assert against["worse"].to_dict() == {"newton": 1, "sgd": 0, "idle": 0}
         assert f"Only in {kept}: idle on Bowl, quadratic; newton on" in str(found)
         assert str(found).startswith(f"{name} against the optimizers of {kept}, tuned")
         assert found.regressions.empty
