@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from benchmarks import command
 from benchmarks.atlas import DOCS, cell
 from benchmarks.cells import Store, Stored
 from benchmarks.compare import CHOSEN, KEPT
@@ -60,7 +60,8 @@ def main(words: Sequence[str]) -> int:
     sweeps |= {name: ["+suite=quick", *more] for name, more in VARIANTS.items()}
     folders = {name: work / name.replace(" ", "_") for name in sweeps}
     for name, options in sweeps.items():
-        code = command.main([*options, *rest, f"out={folders[name]}"])
+        words = [*options, *rest, f"out={folders[name]}"]
+        code = subprocess.run([sys.executable, "-m", "benchmarks", *words]).returncode
         if code:
             return code
     compact(folders[suite], out)
