@@ -19,16 +19,16 @@ del sys.path[0]
 
 if TYPE_CHECKING:
     from benchmarks.compare import compare_sweeps
+    from benchmarks.results import read_table
     from benchmarks.sweeps import Sweep, sweep
-    from benchmarks.tables import read_table
 
 __all__ = ["Sweep", "compare_sweeps", "read_table", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # pandas is imported only where tables are made
-        from benchmarks import compare, sweeps, tables
+        from benchmarks import compare, results, sweeps
 
-        where = {"compare_sweeps": compare, "read_table": tables}
+        where = {"compare_sweeps": compare, "read_table": results}
         return getattr(where.get(name, sweeps), name)
     raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")

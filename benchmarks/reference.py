@@ -23,13 +23,13 @@ import pandas
 
 from benchmarks.atlas import DOCS, cell
 from benchmarks.cells import Store, Stored
-from benchmarks.compare import CHOSEN, KEPT
 from benchmarks.listing import by_subsection, families
 from benchmarks.matrix import FALLING
+from benchmarks.results import CHOSEN, KEPT, read_table
 from benchmarks.standings import mean_places, moved, standings
 from benchmarks.statistics import discrimination
 from benchmarks.sweeps import CLASSICS
-from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS, Tables, read, read_table
+from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS, Tables, read
 from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND
 from ravine import Refused

@@ -18,7 +18,6 @@ from benchmarks.choices import choose, costs
 from benchmarks.intervals import median_interval, wilson
 from benchmarks.listing import families
 from benchmarks.protocol import FRONTIER
-from ravine import Refused
 
 if TYPE_CHECKING:
     from problems import Problem
@@ -179,27 +178,6 @@ def _of_one_kind(frame: pandas.DataFrame) -> pandas.DataFrame:
         if frame[name].dtype == object and frame[name].dropna().map(type).nunique() > 1
     ]
     return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
-
-
-def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
-    """A table of a sweep's folder, "runs", "summary", "breaking_points" or "traces", whichever file it is in.
-
-    Raises Refused where there is none, and for one that cannot be read.
-    """
-    files = [Path(folder) / f"{name}.{kind}" for kind in ("csv", "parquet")]
-    file = next((each for each in files if each.is_file()), None)
-    if file is None:
-        wanted = files[name == "traces"].name
-        raise Refused(
-            f"{folder} is half-written: it has no {wanted}; "
-            "giving the command of its sweep again writes it"
-        )
-    try:
-        if file.suffix == ".parquet":
-            return pandas.read_parquet(file).replace("", math.nan)  # as it comes from a CSV
-        return pandas.read_csv(file, low_memory=False)
-    except (ValueError, OSError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
 
 
 def read(

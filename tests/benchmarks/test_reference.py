@@ -11,7 +11,7 @@ import pandas
 import pytest
 
 from benchmarks import compare_sweeps, read_table, reference, sweep
-from benchmarks.compare import CHOSEN
+from benchmarks.results import CHOSEN
 from benchmarks.standings import mean_places, moved, standings
 from optimizers.adam import Adam
 from optimizers.oracle import HVP, LOSS
