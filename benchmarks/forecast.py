@@ -135,7 +135,7 @@ def _paces(
 ) -> Mapping[tuple[str, str], float]:
     """By problem and optimizer, the seconds of their cells in the store over those at the rough rate, as a median."""
     found: dict[tuple[str, str], list[float]] = {}
-    for file in store.folder.glob("*/cell.json"):
+    for file in store.folder.glob("*/cell.json") if adopted else ():
         info: dict[str, Any] = json.loads(file.read_text())
         pair = info["problem"], info["optimizer"]
         if pair in adopted and not info["error"]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import sweep
+from benchmarks import plan, sweep
 from benchmarks.cells import Memory
 from benchmarks.contenders import contender
 from benchmarks.forecast import ADOPTED, RUN, STEP
@@ -312,6 +312,18 @@ def test_a_dry_run_knows_what_is_there_already(ravine, files):
     assert more.startswith("3 cells, 18 runs, and up to 3 more to find breaking points; 1 cells")
     assert "for 2 of 2 from earlier cells" in more
     assert contents(files) == before
+
+
+def test_a_suite_that_takes_long_uses_all_cores(ravine, files, monkeypatch):
+    """Unless it is told otherwise, or the extra is not installed; one problem does as it is told."""
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(plan, "WORTH_WORKERS", 0.0)
+    given, at_once = f"optimizer=sgd {SMALL} dry_run=true", "2 at a time"
+    assert at_once in ravine(f"+suite=cliffs {given}").out
+    assert at_once not in ravine(f"+suite=cliffs hydra/launcher=basic {given}").out
+    assert at_once not in ravine(f"+problem=cliff {given}").out
+    monkeypatch.setattr(plan, "WORKERS", "no_such_package")
+    assert at_once not in ravine(f"+suite=cliffs {given}").out
 
 
 def test_the_rough_rate_is_the_stated_one(ravine, files):
