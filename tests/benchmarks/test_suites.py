@@ -77,6 +77,14 @@ def test_standard_is_all_that_is_ranked_and_subsections_divide_it():
     assert {"cliff", "product_cliff"} <= found["cliffs"].problems.keys()
 
 
+def test_what_takes_long_is_smaller_in_the_standard_suite_and_only_there():
+    found = suites()
+    assert found["standard"].problems["adding"] == {"ladder": (10, 20, 40)}
+    assert found["standard"].problems["random_field"]["waves"] == 500
+    for folder in ("long_term_dependencies", "saddles"):
+        assert not any(found[folder].problems.values())
+
+
 def test_registering_in_a_subsection_is_being_in_its_suite(files):
     there = type("There", (Bowl,), {"__module__": "problems.cliffs.there"})
     unranked = card(exceptions={"ranked": "a test"})
