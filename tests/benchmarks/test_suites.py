@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -80,9 +81,19 @@ def test_standard_is_all_that_is_ranked_and_subsections_divide_it():
 def test_what_takes_long_is_smaller_in_the_standard_suite_and_only_there():
     found = suites()
     assert found["standard"].problems["adding"] == {"ladder": (10, 20, 40)}
-    assert found["standard"].problems["random_field"]["waves"] == 500
+    assert found["standard"].problems["random_field"]["waves"] == 1000
     for folder in ("long_term_dependencies", "saddles"):
         assert not any(found[folder].problems.values())
+
+
+@pytest.mark.parametrize("name", ["quick", "standard"])
+def test_what_a_suite_changes_is_a_problem_at_every_rung(name):
+    for problem, changed in suites()[name].problems.items():
+        fields = {field: value for field, value in changed.items() if field != "ladder"}
+        there = dataclasses.replace(PROBLEMS[problem], **fields)  # type: ignore[type-var]
+        assert [
+            there.at_dial(dial).dial for dial in rungs(there, "auto", changed.get("ladder", ()))
+        ]
 
 
 def test_registering_in_a_subsection_is_being_in_its_suite(files):
