@@ -6,10 +6,8 @@ its namesake, on the same problem, rung and choice, instance by instance.
 
 from __future__ import annotations
 
-import functools
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas
 
-from benchmarks.choices import choose, costs
 from benchmarks.intervals import sign_test
-from benchmarks.listing import by_subsection
+from benchmarks.listing import families
+from benchmarks.results import IN_SUMMARY, read_results
 from benchmarks.statistics import (
     LEVEL,
     RUNG,
@@ -28,8 +26,8 @@ from benchmarks.statistics import (
     over_families,
     with_variant,
 )
-from benchmarks.sweep_folder import MARKERS, SCHEMA, _version
-from benchmarks.tables import RUNS, WITHOUT_NUMBERS
+from benchmarks.sweep_folder import _version
+from benchmarks.tables import WITHOUT_NUMBERS
 from benchmarks.terminal import View
 from problems import PROBLEMS
 from ravine import Refused, nearest
@@ -42,10 +40,7 @@ REGRESSION = 1
 ON = [*RUNG, "optimizer", "choice"]
 VERSIONS = ("ravine", "torch")  # of these, another one may change the numbers
 STATED = ("dtype", "device")  # of the protocol, what the runs do not say themselves
-SUMMARIZED = ("runs", "solved", "diverged", "cost_to_target", "gap_final")
-IN_SUMMARY = ("problem", "dial", "optimizer", "cell", "choice", "trial", "status", *SUMMARIZED)
-NUMBERS = ("dial", "trial", "seed", "gap_final", "cost", "cost_to_target", "grad_sq_initial")
-STATUSES = {"solved", "missed", "diverged", *WITHOUT_NUMBERS}
+NAMED = 8  # problems in a list; of more, their number is said
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,11 @@ class Comparison:
         one in place of numbers.
     overall: whether an optimizer differs across families of problems.
     new, missing: what only B has, and only A; `why` is what B says about it.
+    newcomers: each optimizer that only B has against each of A's, tuned: one row a problem × dial that both ran,
+        with the columns of `differences` (wins are the newcomer's) and `against`, A's optimizer; but here the
+        verdict is by `p`: on hundreds of rungs of ten instances, nothing would be significant for all at once.
+    against: the same across families of problems, one row a pair: those of `over_families`, and on how many rungs
+        the newcomer is `rungs_better`, `rungs_worse` and `rungs_alike`.
     warnings: what makes the two less alike than they should be, a line each.
     """
 
@@ -78,6 +78,8 @@ class Comparison:
     overall: pandas.DataFrame
     new: pandas.DataFrame
     missing: pandas.DataFrame
+    newcomers: pandas.DataFrame
+    against: pandas.DataFrame
     warnings: tuple[str, ...]
 
     @property
@@ -86,11 +88,39 @@ class Comparison:
         return self.differences[self.differences["verdict"].isin(["worse", "error"])]
 
     def __repr__(self) -> str:
-        view = self._view()
-        return view.text() if len(view.table) else "\n\n".join([view.title, *view.remarks])
+        return "\n\n".join(
+            view.text() if len(view.table) else "\n\n".join([view.title, *view.remarks])
+            for view in self._views()
+        )
 
     def _repr_html_(self) -> str:
-        return self._view().html()
+        return "".join(view.html() for view in self._views())
+
+    def _views(self) -> list[View]:
+        """The newcomers first, if there are any: whoever brings one asks for that."""
+        return [*map(self._newcomer, self.against["optimizer"].unique()), self._view()]
+
+    def _newcomer(self, name: str) -> View:
+        rows = self.against[self.against["optimizer"] == name]
+        title = (
+            f"{name} against the optimizers of {self.names[0]}, tuned, on the rungs that both ran"
+        )
+        shown = [
+            {
+                "": row["against"],
+                "rungs better : worse : alike": f"{row['rungs_better']} : {row['rungs_worse']} : {row['rungs_alike']}",
+                "families better : worse : equal": f"{row['better']} : {row['worse']} : {row['equal']}",
+                "p": f"{row['p_holm']:.2g}",
+            }
+            for row in rows.to_dict("records")
+        ]
+        remarks = [
+            f"A rung is better or worse where a sign test over its instances says so at {LEVEL:.0%}: of rungs that "
+            "are alike, up to one in twenty is called so.",
+            "A family is by the mean of its problems; p is the sign test over families, adjusted for the optimizers "
+            "(Holm).",
+        ]
+        return View(title, pandas.DataFrame(shown), remarks)
 
     def _view(self) -> View:
         before, after = self.names
@@ -138,7 +168,8 @@ def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
     errors = missing.loc[has_error, [*ON, "why"]].assign(verdict="error")
     for name in ("pairs", "wins", "losses", "ties"):
         errors[name] = 0
-    overall = over_families(found, _families(), by=["optimizer", "choice"])
+    overall = over_families(found, families(), by=["optimizer", "choice"])
+    newcomers = _newcomers(before, after, noisy)
     warnings = [*_warnings(first, second), *_too_few(found)]
     if len(errors):
         found = pandas.concat([found, errors], ignore_index=True)
@@ -148,6 +179,8 @@ def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
         overall=overall,
         new=new[ON],
         missing=missing.loc[~has_error, [*ON, "why"]].reset_index(drop=True),
+        newcomers=newcomers,
+        against=_against(newcomers),
         warnings=tuple(warnings),
     )
 
@@ -165,6 +198,39 @@ def main(words: Sequence[str]) -> int:
     found = compare_sweeps(*folders)
     print(found)
     return REGRESSION if FAIL in words and len(found.regressions) else 0
+
+
+def _newcomers(
+    before: pandas.DataFrame, after: pandas.DataFrame, noisy: Container[str]
+) -> pandas.DataFrame:
+    """Each optimizer that only B has against each of A's, by rung, tuned."""
+    at = [*RUNG, "optimizer", "against"]
+    parts = []
+    ours = before[before["choice"] == "tuned"]
+    for name in sorted(set(after["optimizer"]) - set(before["optimizer"])):
+        mine = after[(after["optimizer"] == name) & (after["choice"] == "tuned")]
+        for other, theirs in ours.groupby("optimizer"):
+            pair = (each.assign(optimizer=name, against=other) for each in (theirs, mine))
+            parts.append(differences(*pair, on=at, noisy=noisy))
+    found = pandas.concat(parts, ignore_index=True) if parts else _none(at)
+    sign = np.where(found["wins"] > found["losses"], "better", "worse")
+    verdict = np.where(found["p"] <= LEVEL, sign, VERDICTS[-1])
+    return found.drop(columns="p_holm").assign(verdict=verdict)
+
+
+def _none(at: Sequence[str]) -> pandas.DataFrame:
+    return differences(*2 * [pandas.DataFrame(columns=list(at))], on=at)
+
+
+def _against(newcomers: pandas.DataFrame) -> pandas.DataFrame:
+    by = ["optimizer", "against"]
+    verdicts = newcomers.groupby(by)["verdict"]
+    counts = {
+        f"rungs_{name}": verdicts.agg(lambda each, said=said: int((each == said).sum()))
+        for name, said in (("better", "better"), ("worse", "worse"), ("alike", VERDICTS[-1]))
+    }
+    table = over_families(newcomers, families(), by=by)
+    return table.merge(pandas.DataFrame(counts).reset_index(), on=by)
 
 
 def _side(given: Any, name: str) -> _Side:
@@ -186,9 +252,8 @@ def _side(given: Any, name: str) -> _Side:
 
 def _of_folder(folder: Path) -> _Side:
     """A sweep as its folder has it, checked."""
-    manifest = _manifest(folder)
-    runs, summary = (_table(folder, name) for name in ("runs", "summary"))
-    _check(folder, manifest, runs, summary)
+    results = read_results(folder)
+    manifest, runs, summary = results.manifest, results.runs, results.summary
     packages = manifest.get("packages", {})
     protocol = manifest["config"]["protocol"]
     named = {name for name in runs["problem"].unique() if name in PROBLEMS}
@@ -208,122 +273,6 @@ def _tables(runs: pandas.DataFrame, summary: pandas.DataFrame) -> dict[str, pand
     variants = runs.drop_duplicates("cell").set_index("cell")["variant"]
     summary = summary.reindex(columns=list(dict.fromkeys([*summary, *IN_SUMMARY, "error"])))
     return {"runs": runs, "summary": summary.assign(variant=summary["cell"].map(variants))}
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """What the folder says about itself; refuses what is no finished sweep of this schema."""
-    file = folder / "manifest.json"
-    if not folder.is_dir():
-        why = "is a file" if folder.exists() else "does not exist"
-        raise Refused(f"{folder} {why}, but must be the folder of a sweep")
-    if not file.is_file():
-        raise Refused(f"{folder} is not the folder of a sweep: it has no manifest.json")
-    try:
-        manifest = json.loads(file.read_text())
-        schema, _, cells = manifest["schema"], manifest["config"]["protocol"], manifest["cells"]
-    except (ValueError, TypeError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
-    except KeyError as error:
-        raise Refused(f"{file} is not a sweep's: it has no {error}") from error
-    if schema != SCHEMA:
-        raise Refused(
-            f"{folder} has tables of schema {schema}, and this Ravine reads {SCHEMA}: "
-            "compare with the version that wrote it, or run the sweep again"
-        )
-    if (folder / MARKERS).exists() or not cells:
-        raise Refused(
-            f"{folder} is half-written: its sweep is still running, or was killed; "
-            "giving the same command again finishes it"
-        )
-    return manifest
-
-
-def _table(folder: Path, name: str) -> pandas.DataFrame:
-    """runs or summary; a large sweep has its runs as parquet."""
-    files = [folder / f"{name}.{kind}" for kind in ("csv", "parquet")]
-    file = next((each for each in files if each.is_file()), None)
-    if file is None:
-        raise Refused(
-            f"{folder} is half-written: it has no {files[0].name}; "
-            "giving the command of its sweep again writes it"
-        )
-    try:
-        if file.suffix == ".parquet":
-            return pandas.read_parquet(file)
-        return pandas.read_csv(file, low_memory=False)
-    except (ValueError, OSError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
-
-
-def _check(
-    folder: Path, manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
-) -> None:
-    """Refuse tables that do not agree with each other, or with the list of cells."""
-    wrong = next(_contradictions(manifest, runs, summary), None)
-    if wrong:
-        raise Refused(
-            f"{folder} contradicts itself, as if edited by hand: {wrong}; "
-            "giving the command of its sweep again writes it anew"
-        )
-
-
-def _contradictions(
-    manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
-) -> Iterator[str]:
-    required = {"runs": (runs, (*RUNS, "search", "budget", "cell")), "summary": (summary, ["cell"])}
-    numbered = set(runs["status"]) - set(WITHOUT_NUMBERS) if "status" in runs else set()
-    if numbered:  # else the summary has reasons only
-        required["summary"] = (summary, IN_SUMMARY)
-    for table, (frame, names) in required.items():
-        for name in names:
-            if name not in frame:
-                yield f"{table} has no column {name}"
-    for name in NUMBERS:
-        if not pandas.api.types.is_numeric_dtype(runs[name]):
-            yield f"{name} in runs has something that is no number"
-    for name, allowed in (("status", STATUSES), ("role", {"tuning", "reporting"})):
-        for odd in set(runs[name].dropna()) - allowed:
-            yield f"{name} in runs is {odd!r}: {nearest(str(odd), allowed)}"
-    for table, frame in (("runs", runs), ("summary", summary)):
-        if set(frame["cell"]) != set(manifest["cells"]):
-            yield f"{table} and manifest.json have different cells"
-    if runs.duplicated(["cell", "trial", "seed"]).any():
-        yield "runs has a run twice"
-    if not numbered:
-        return
-    choices = summary[summary["choice"].notna()].groupby("cell")
-    sound = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
-    for cell, group in sound.groupby("cell", sort=False):
-        if cell not in choices.groups:
-            yield f"summary has no choice of cell {cell}"
-            return
-        stated = choices.get_group(cell).set_index("choice")
-        expected = choose(group)
-        reporting = group[group["role"] == "reporting"]
-        for choice, row in stated.iterrows():
-            trial = row["trial"]
-            if expected.get(str(choice), trial) != trial:
-                yield f"trial {trial:g} of cell {cell} is not the one that runs make its {choice}"
-            numbers = _summarized(reporting[reporting["trial"] == trial])
-            for name, value in zip(SUMMARIZED, numbers, strict=True):
-                # A cell in float32 is rounded once more on its way through a file.
-                if not np.isclose(float(row[name]), value, rtol=1e-6, equal_nan=True):
-                    yield (
-                        f"{name} of cell {cell} ({choice}) is {row[name]} in summary, {value} in runs"
-                    )
-
-
-def _summarized(runs: pandas.DataFrame) -> tuple[float, ...]:
-    """What the summary says of these runs, by SUMMARIZED."""
-    counts = [float((runs["status"] == each).sum()) for each in ("solved", "diverged")]
-    gap = runs["gap_final"].astype(float).where(runs["status"] != "diverged", math.inf).median()
-    cost = costs(runs)
-    return (
-        float(len(runs)),
-        *counts,
-        float(np.median(cost)) if len(cost) else math.nan,
-        float(gap),
-    )
 
 
 def _only(mine: pandas.DataFrame, theirs: pandas.DataFrame, other: _Side) -> pandas.DataFrame:
@@ -383,6 +332,9 @@ def _sizes(side: _Side) -> pandas.DataFrame:
     for name, role in (("tuning_seeds", "tuning"), ("seeds", "reporting")):
         of_role = runs[runs["role"] == role].groupby([*RUNG, "optimizer", "cell"], sort=False)
         sizes[name] = of_role["seed"].nunique()
+    for name in ("trials", "tuning_seeds"):
+        if name in runs:  # of a published reference, which has not all runs
+            sizes[name] = cells[name].first()
     return sizes.fillna(0).reset_index()
 
 
@@ -430,17 +382,14 @@ def _too_few(found: pandas.DataFrame) -> Iterator[str]:
         )
 
 
-@functools.cache
-def _families() -> dict[str, str]:
-    return {name: title for title, names in by_subsection().items() for name in names}
-
-
 def _listed(only: pandas.DataFrame) -> str:
     """By optimizer, and for what reason."""
     parts = []
     for optimizer, rows in only.groupby("optimizer"):
         whys = {why for why in rows.get("why", []) if why}
-        said = f"{optimizer} on {', '.join(sorted(set(rows['problem'])))}"
+        names = sorted(set(rows["problem"]))
+        where = ", ".join(names) if len(names) <= NAMED else f"{len(names)} problems"
+        said = f"{optimizer} on {where}"
         parts.append(said + "".join(f" ({why})" for why in sorted(whys)))
     return "; ".join(parts)
 

@@ -36,7 +36,7 @@ def suites() -> dict[str, Suite]:
             },
             {"rungs": 3, "trials": 9, "tuning_seeds": 3, "seeds": 5},
         ),
-        "standard": _ranked(lambda _: True),
+        "standard": _ranked(lambda _: True, lambda each: each.card.standard or {}),
     }
     folders = dict.fromkeys(filter(None, map(subsection, PROBLEMS.values())))
     return found | {
@@ -51,9 +51,12 @@ def subsection(problem: Problem) -> str:
     return path[0] if package == "problems" and len(path) == 2 else ""
 
 
-def _ranked(belongs: Callable[[Problem], bool]) -> Suite:
+def _ranked(
+    belongs: Callable[[Problem], bool],
+    differing: Callable[[Problem], Mapping[str, Any]] = lambda _: {},
+) -> Suite:
     found = _those(lambda each: belongs(each) and "ranked" not in each.card.exceptions)
-    return Suite({name: {} for name, _ in found}, {"rungs": "auto"})
+    return Suite({name: differing(each) for name, each in found}, {"rungs": "auto"})
 
 
 def _those(belong: Callable[[Problem], bool]) -> list[tuple[str, Problem]]:

@@ -45,6 +45,7 @@ class Card:
         (zero at some starts), "smooth" (no gradient check), "ranked" (all local methods fare alike).
     quick: the fields, and the `ladder`, with which it stands for its subsection in the suite of this name; None
         where another problem does.
+    standard: what differs in the suite of all problems, of one that would take longer there than all others.
     floor_is_minimum: False where `floor` is a stated level and the minimum is unknown.
     """
 
@@ -62,6 +63,7 @@ class Card:
     theory: Mapping[str, Callable[[Any, float], float]] = field(default_factory=dict)
     exceptions: Mapping[str, str] = field(default_factory=dict)
     quick: Mapping[str, Any] | None = None
+    standard: Mapping[str, Any] | None = None
     floor_is_minimum: bool = True
     cell: Cell = Cell()
 

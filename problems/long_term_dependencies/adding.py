@@ -48,6 +48,7 @@ class Adding(RecurrentNetwork):
         dial="length",
         scale="log",
         ladder=(10, 50, 500),
+        standard={"ladder": (10, 20, 40)},
         target=0.1,
         budget=500,
         reference=("adam", {"lr": 0.01}),

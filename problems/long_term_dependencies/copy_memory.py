@@ -56,6 +56,7 @@ class CopyMemory(RecurrentNetwork):
         dial="delay",
         scale="log",
         ladder=(10, 50, 500),
+        standard={"ladder": (10, 20, 40)},
         target=0.1,
         budget=300,
         reference=("adam", {"lr": 0.005}),

@@ -61,6 +61,7 @@ class RandomField(Problem):
         scale="log",
         ladder=(2, 10, 40),
         quick={"dim": 10, "waves": 500, "ladder": (2, 5, 10)},
+        standard={"waves": 1000, "ladder": (2, 10, 20)},
         target=1e-4,
         budget=4100,
         reference=("momentum", {"lr": 0.2, "momentum": 0.9}),

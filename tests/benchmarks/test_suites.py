@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,13 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import sweep
+from benchmarks import plan, sweep
 from benchmarks.cells import Memory
 from benchmarks.contenders import contender
 from benchmarks.forecast import ADOPTED, RUN, STEP
 from benchmarks.jobs import Job, run_job, rungs
 from benchmarks.listing import by_subsection
-from benchmarks.matrix import Matrix
+from benchmarks.matrix import Matrix, separation
 from benchmarks.protocol import Protocol
 from benchmarks.suites import subsection, suites
 from benchmarks.tables import read
@@ -75,6 +76,24 @@ def test_standard_is_all_that_is_ranked_and_subsections_divide_it():
     ]
     assert sorted(parts) == sorted(standard)
     assert {"cliff", "product_cliff"} <= found["cliffs"].problems.keys()
+
+
+def test_what_takes_long_is_smaller_in_the_standard_suite_and_only_there():
+    found = suites()
+    assert found["standard"].problems["adding"] == {"ladder": (10, 20, 40)}
+    assert found["standard"].problems["random_field"]["waves"] == 1000
+    for folder in ("long_term_dependencies", "saddles"):
+        assert not any(found[folder].problems.values())
+
+
+@pytest.mark.parametrize("name", ["quick", "standard"])
+def test_what_a_suite_changes_is_a_problem_at_every_rung(name):
+    for problem, changed in suites()[name].problems.items():
+        fields = {field: value for field, value in changed.items() if field != "ladder"}
+        there = dataclasses.replace(PROBLEMS[problem], **fields)  # type: ignore[type-var]
+        assert [
+            there.at_dial(dial).dial for dial in rungs(there, "auto", changed.get("ladder", ()))
+        ]
 
 
 def test_registering_in_a_subsection_is_being_in_its_suite(files):
@@ -252,6 +271,23 @@ def test_a_wide_matrix_is_cut_into_columns_that_fit():
     assert sum(len(view.table.columns) - 1 for view in views) == 15
 
 
+# Whom the rungs separate.
+
+
+@pytest.mark.parametrize(("seeds", "second"), [
+    (3, "Of one rung, 3 instances do not tell two apart at 5%: it takes 6."),
+    (6, "A sign test at 5% tells some two apart on 4 of them."),
+])  # fmt: skip
+def test_what_the_rungs_are_good_for_is_said_in_two_lines(seeds, second):
+    """Newton solves all of the bowl, idle nothing; of the wall, only the first rung can be solved."""
+    found = separation(matrix(seeds=seeds).tables)
+    assert found[0].startswith(
+        "Of 6 rungs, 0 are solved by all optimizers and 2 by none; on 4 some"
+    )
+    assert found[1] == second
+    assert separation(sweep(Bowl(), "newton", **SIZE).tables) == []
+
+
 # The whole.
 
 
@@ -295,6 +331,18 @@ def test_a_dry_run_knows_what_is_there_already(ravine, files):
     assert more.startswith("3 cells, 18 runs, and up to 3 more to find breaking points; 1 cells")
     assert "for 2 of 2 from earlier cells" in more
     assert contents(files) == before
+
+
+def test_a_suite_that_takes_long_uses_all_cores(ravine, files, monkeypatch):
+    """Unless it is told otherwise, or the extra is not installed; one problem does as it is told."""
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(plan, "WORTH_WORKERS", 0.0)
+    given, at_once = f"optimizer=sgd {SMALL} dry_run=true", "2 at a time"
+    assert at_once in ravine(f"+suite=cliffs {given}").out
+    assert at_once not in ravine(f"+suite=cliffs hydra/launcher=basic {given}").out
+    assert at_once not in ravine(f"+problem=cliff {given}").out
+    monkeypatch.setattr(plan, "WORKERS", "no_such_package")
+    assert at_once not in ravine(f"+suite=cliffs {given}").out
 
 
 def test_the_rough_rate_is_the_stated_one(ravine, files):
