@@ -7,7 +7,6 @@ its namesake, on the same problem, rung and choice, instance by instance.
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas
 
-from benchmarks.choices import choose, costs
 from benchmarks.intervals import sign_test
 from benchmarks.listing import by_subsection
+from benchmarks.results import IN_SUMMARY, read_results
 from benchmarks.statistics import (
     LEVEL,
     RUNG,
@@ -28,8 +27,8 @@ from benchmarks.statistics import (
     over_families,
     with_variant,
 )
-from benchmarks.sweep_folder import MARKERS, SCHEMA, _version
-from benchmarks.tables import RUNS, WITHOUT_NUMBERS
+from benchmarks.sweep_folder import _version
+from benchmarks.tables import WITHOUT_NUMBERS
 from benchmarks.terminal import View
 from problems import PROBLEMS
 from ravine import Refused, nearest
@@ -42,10 +41,6 @@ REGRESSION = 1
 ON = [*RUNG, "optimizer", "choice"]
 VERSIONS = ("ravine", "torch")  # of these, another one may change the numbers
 STATED = ("dtype", "device")  # of the protocol, what the runs do not say themselves
-SUMMARIZED = ("runs", "solved", "diverged", "cost_to_target", "gap_final")
-IN_SUMMARY = ("problem", "dial", "optimizer", "cell", "choice", "trial", "status", *SUMMARIZED)
-NUMBERS = ("dial", "trial", "seed", "gap_final", "cost", "cost_to_target", "grad_sq_initial")
-STATUSES = {"solved", "missed", "diverged", *WITHOUT_NUMBERS}
 
 
 @dataclass(frozen=True)
@@ -186,9 +181,8 @@ def _side(given: Any, name: str) -> _Side:
 
 def _of_folder(folder: Path) -> _Side:
     """A sweep as its folder has it, checked."""
-    manifest = _manifest(folder)
-    runs, summary = (_table(folder, name) for name in ("runs", "summary"))
-    _check(folder, manifest, runs, summary)
+    results = read_results(folder)
+    manifest, runs, summary = results.manifest, results.runs, results.summary
     packages = manifest.get("packages", {})
     protocol = manifest["config"]["protocol"]
     named = {name for name in runs["problem"].unique() if name in PROBLEMS}
@@ -208,122 +202,6 @@ def _tables(runs: pandas.DataFrame, summary: pandas.DataFrame) -> dict[str, pand
     variants = runs.drop_duplicates("cell").set_index("cell")["variant"]
     summary = summary.reindex(columns=list(dict.fromkeys([*summary, *IN_SUMMARY, "error"])))
     return {"runs": runs, "summary": summary.assign(variant=summary["cell"].map(variants))}
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """What the folder says about itself; refuses what is no finished sweep of this schema."""
-    file = folder / "manifest.json"
-    if not folder.is_dir():
-        why = "is a file" if folder.exists() else "does not exist"
-        raise Refused(f"{folder} {why}, but must be the folder of a sweep")
-    if not file.is_file():
-        raise Refused(f"{folder} is not the folder of a sweep: it has no manifest.json")
-    try:
-        manifest = json.loads(file.read_text())
-        schema, _, cells = manifest["schema"], manifest["config"]["protocol"], manifest["cells"]
-    except (ValueError, TypeError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
-    except KeyError as error:
-        raise Refused(f"{file} is not a sweep's: it has no {error}") from error
-    if schema != SCHEMA:
-        raise Refused(
-            f"{folder} has tables of schema {schema}, and this Ravine reads {SCHEMA}: "
-            "compare with the version that wrote it, or run the sweep again"
-        )
-    if (folder / MARKERS).exists() or not cells:
-        raise Refused(
-            f"{folder} is half-written: its sweep is still running, or was killed; "
-            "giving the same command again finishes it"
-        )
-    return manifest
-
-
-def _table(folder: Path, name: str) -> pandas.DataFrame:
-    """runs or summary; a large sweep has its runs as parquet."""
-    files = [folder / f"{name}.{kind}" for kind in ("csv", "parquet")]
-    file = next((each for each in files if each.is_file()), None)
-    if file is None:
-        raise Refused(
-            f"{folder} is half-written: it has no {files[0].name}; "
-            "giving the command of its sweep again writes it"
-        )
-    try:
-        if file.suffix == ".parquet":
-            return pandas.read_parquet(file)
-        return pandas.read_csv(file, low_memory=False)
-    except (ValueError, OSError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
-
-
-def _check(
-    folder: Path, manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
-) -> None:
-    """Refuse tables that do not agree with each other, or with the list of cells."""
-    wrong = next(_contradictions(manifest, runs, summary), None)
-    if wrong:
-        raise Refused(
-            f"{folder} contradicts itself, as if edited by hand: {wrong}; "
-            "giving the command of its sweep again writes it anew"
-        )
-
-
-def _contradictions(
-    manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
-) -> Iterator[str]:
-    required = {"runs": (runs, (*RUNS, "search", "budget", "cell")), "summary": (summary, ["cell"])}
-    numbered = set(runs["status"]) - set(WITHOUT_NUMBERS) if "status" in runs else set()
-    if numbered:  # else the summary has reasons only
-        required["summary"] = (summary, IN_SUMMARY)
-    for table, (frame, names) in required.items():
-        for name in names:
-            if name not in frame:
-                yield f"{table} has no column {name}"
-    for name in NUMBERS:
-        if not pandas.api.types.is_numeric_dtype(runs[name]):
-            yield f"{name} in runs has something that is no number"
-    for name, allowed in (("status", STATUSES), ("role", {"tuning", "reporting"})):
-        for odd in set(runs[name].dropna()) - allowed:
-            yield f"{name} in runs is {odd!r}: {nearest(str(odd), allowed)}"
-    for table, frame in (("runs", runs), ("summary", summary)):
-        if set(frame["cell"]) != set(manifest["cells"]):
-            yield f"{table} and manifest.json have different cells"
-    if runs.duplicated(["cell", "trial", "seed"]).any():
-        yield "runs has a run twice"
-    if not numbered:
-        return
-    choices = summary[summary["choice"].notna()].groupby("cell")
-    sound = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
-    for cell, group in sound.groupby("cell", sort=False):
-        if cell not in choices.groups:
-            yield f"summary has no choice of cell {cell}"
-            return
-        stated = choices.get_group(cell).set_index("choice")
-        expected = choose(group)
-        reporting = group[group["role"] == "reporting"]
-        for choice, row in stated.iterrows():
-            trial = row["trial"]
-            if expected.get(str(choice), trial) != trial:
-                yield f"trial {trial:g} of cell {cell} is not the one that runs make its {choice}"
-            numbers = _summarized(reporting[reporting["trial"] == trial])
-            for name, value in zip(SUMMARIZED, numbers, strict=True):
-                # A cell in float32 is rounded once more on its way through a file.
-                if not np.isclose(float(row[name]), value, rtol=1e-6, equal_nan=True):
-                    yield (
-                        f"{name} of cell {cell} ({choice}) is {row[name]} in summary, {value} in runs"
-                    )
-
-
-def _summarized(runs: pandas.DataFrame) -> tuple[float, ...]:
-    """What the summary says of these runs, by SUMMARIZED."""
-    counts = [float((runs["status"] == each).sum()) for each in ("solved", "diverged")]
-    gap = runs["gap_final"].astype(float).where(runs["status"] != "diverged", math.inf).median()
-    cost = costs(runs)
-    return (
-        float(len(runs)),
-        *counts,
-        float(np.median(cost)) if len(cost) else math.nan,
-        float(gap),
-    )
 
 
 def _only(mine: pandas.DataFrame, theirs: pandas.DataFrame, other: _Side) -> pandas.DataFrame:
