@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas
 
+from benchmarks.breaking_points import number
 from benchmarks.intervals import order_statistics
 from benchmarks.listing import summary as in_a_line
 from benchmarks.matrix import EASIER, HARDER, Entry, Matrix
@@ -78,6 +79,7 @@ class Landscape:
     label: str
     line: str
     facts: Mapping[str, str]
+    breaking: Table
     strips: Sequence[Strip]
     tables: Sequence[Table]
     runs: Table
@@ -327,11 +329,10 @@ class _Writer:
             line=in_a_line(_innermost(known)) if known else "",
             facts=_facts(known) if known else {},
             strips=strips,
+            breaking=self._breaking(entries),
             tables=[
                 table
-                for table in (
-                    self._breaking(entries), self._choices(jobs, falling), self._search(jobs, falling),
-                )
+                for table in (self._choices(jobs, falling), self._search(jobs, falling))
                 if table.rows
             ],
             runs=self._every_run(jobs, falling),
@@ -430,16 +431,7 @@ class _Writer:
         tuned = pandas.concat(points)
         tuned = tuned[tuned["choice"] == "tuned"]
         dial = entries[0].dial
-        return pictures.frontier(
-            slug(label),
-            label,
-            dial,
-            tuned,
-            self.styles,
-            scale,
-            falling,
-            float(runs["budget"].max()),
-        )
+        return pictures.frontier(slug(label), label, dial, tuned, self.styles, scale, falling, runs)
 
     def _breaking(self, entries: Sequence[Entry]) -> Table:
         rows, shares = [], []
@@ -476,7 +468,7 @@ class _Writer:
                 at = (
                     ""
                     if pandas.isna(each.get("u"))
-                    else f"u = {each['u']:.2g}" + (" (edge)" if each["edge"] else "")
+                    else f"{each['u']:.2g}" + (" (edge)" if each["edge"] else "")
                 )
                 rows.append(Row(self.styles[each["optimizer"]], [
                     Field(each["optimizer"]),
@@ -492,7 +484,7 @@ class _Writer:
                 ]))  # fmt: skip
         level = order_statistics(seeds)[1] if seeds else 0.0
         columns = ["optimizer", "rung", "choice", "solved", "share [95 %]", f"gradients to target [{level:.0%}]",
-                   "ERT", "final gap", "learning rate"]  # fmt: skip
+                   "ERT", "final gap", "learning rate u"]  # fmt: skip
         note = (
             "Default: as its author has it. Tuned: chosen at this rung. One setting: chosen for all rungs. ERT: the "
             "cost of restarting until solved."
@@ -587,13 +579,9 @@ def _facts(problem: Problem) -> dict[str, str]:
     target = f"relative gap at most {card.target:g}" + (
         "" if card.floor_is_minimum else " above a level"
     )
-    own = "by a test of its own: " + card.truth if problem.has_own("solved") else target
-    facts = {"solved": own, "truth": card.truth, "source": card.source}
-    return {
-        name: text
-        for name, text in facts.items()
-        if text and (name != "truth" or card.truth not in own)
-    }
+    solved = "by a test of the problem’s own" if problem.has_own("solved") else target
+    facts = {"solved": solved, "truth": card.truth, "source": card.source}
+    return {name: text for name, text in facts.items() if text}
 
 
 def _innermost(problem: Problem) -> Problem:
@@ -654,7 +642,7 @@ def _number(value: Any, shape: str) -> Field:
 
 
 def _foretold(dial: float) -> str:
-    return "never" if math.isinf(dial) else f"{dial:.2g}"
+    return "never" if math.isinf(dial) else number(dial)
 
 
 def _percent(share: float) -> str:

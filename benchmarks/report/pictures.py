@@ -74,14 +74,14 @@ class Rung:
 
 def frontier(
     name: str, title: str, dial: str, points: pandas.DataFrame, styles: Mapping[str, int],
-    scale: str, falling: bool, budget: float,
+    scale: str, falling: bool, runs: pandas.DataFrame,
 ) -> Chart:  # fmt: skip
-    """Breaking point against budget; what theory says is dashed. `points`: the tuned ones of one problem."""
-    known = np.concatenate([
-        points["breaking_point"].to_numpy(dtype=float), points["low"].to_numpy(dtype=float),
-        points["high"].to_numpy(dtype=float),
-    ])  # fmt: skip
-    y = spanning(dial, "log" if scale == "log" else "linear", [known])
+    """Breaking point against budget, over the whole ladder; what theory says is dashed.
+
+    points: the tuned ones of one problem; runs: its runs.
+    """
+    budget = float(runs["budget"].max())
+    y = spanning(dial, "log" if scale == "log" else "linear", [runs["dial"].to_numpy(dtype=float)])
     if falling:
         y = Axis(y.label, y.scale, y.high, y.low)
     shares = sorted(points["budget"].unique())

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.report.chart import Axis, Chart, Series
 
 WIDTH, HEIGHT = 320, 216
-LEFT, RIGHT, TOP, BOTTOM = 48, 8, 8, 36
+LEFT, RIGHT, TOP, BOTTOM = 48, 14, 8, 36
 ACROSS, UP = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 COLOURS = 8  # after these, the same again in another style; the style sheet has both
 SHAPES = (  # by optimizer, for those who do not tell the colours apart
@@ -63,7 +63,8 @@ def _parts(chart: Chart) -> Iterator[str]:
         yield f'<text x="{at:.1f}" y="{TOP + UP + 14}" class="m">{html.escape(text)}</text>'
     for value, text in chart.y.ticks:
         at = TOP + UP * (1 - float(chart.y.place(value)))
-        yield f'<path class="grid" d="M{LEFT},{at:.1f}h{ACROSS}"/>'
+        if not chart.levels:
+            yield f'<path class="grid" d="M{LEFT},{at:.1f}h{ACROSS}"/>'
         yield f'<text x="{LEFT - 5}" y="{at + 3.5:.1f}" class="e">{html.escape(text)}</text>'
     middle = LEFT + ACROSS / 2
     yield f'<text x="{middle:g}" y="{HEIGHT - 5}" class="m l">{html.escape(chart.x.label)}</text>'

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-COMMAND = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+COMMAND = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
@@ -48,6 +50,7 @@ class Browser:
         self._session = None
         attached = self.ask("Target.attachToTarget", targetId=page, flatten=True)
         self._session = attached["sessionId"]
+        self.ask("Page.setLifecycleEventsEnabled", enabled=True)
         for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
             self.ask(f"{domain}.enable")
 
@@ -57,7 +60,10 @@ class Browser:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._process.terminate()
         self._process.wait(10)
@@ -88,23 +94,33 @@ class Browser:
 
     def open(self, file: Path, fragment: str = "") -> None:
         """A page from disk, with the network off."""
-        self.ask("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        offline = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+        self.ask("Network.emulateNetworkConditions", offline=True, **offline)
         self.events.clear()
-        self.ask("Page.navigate", url=file.absolute().as_uri() + fragment)
-        until = time.monotonic() + 20
-        while not any(each["method"] == "Page.loadEventFired" for each in self.events):
+        # With a number, so that another fragment of the same page is loaded anew.
+        where = f"{file.absolute().as_uri()}?{next(self._ids)}{fragment}"
+        loader, until = self.ask("Page.navigate", url=where)["loaderId"], time.monotonic() + 20
+        while not any(_is_loaded(each, loader) for each in self.events):
             assert time.monotonic() < until
             self.events.append(self._next())
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page."""
-        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        answer = self.ask(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def size(self, width: int, height: int, dark: bool = False) -> None:
         """The window, and what the system prefers."""
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
 
@@ -114,12 +130,34 @@ class Browser:
 
     def press(self, key: str) -> None:
         """A key, down and up."""
-        codes: Mapping[str, int] = {"Tab": 9, "ArrowLeft": 37, "ArrowRight": 39, "Enter": 13, " ": 32}
+        codes: Mapping[str, int] = {
+            "Tab": 9,
+            "ArrowLeft": 37,
+            "ArrowRight": 39,
+            "Enter": 13,
+            " ": 32,
+        }
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key], **text)
+            self.ask(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=codes[key],
+                **text,
+            )
 
     def picture(self, file: Path, full: bool = False) -> None:
         """What is seen, or the whole page, as PNG."""
         found = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=full)
         file.write_bytes(base64.b64decode(found["data"]))
+
+
+def _is_loaded(event: Mapping[str, Any], loader: str) -> bool:
+    params = event.get("params", {})
+    return (
+        event.get("method") == "Page.lifecycleEvent"
+        and params["loaderId"] == loader
+        and params["name"] == "load"
+    )
