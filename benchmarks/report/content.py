@@ -399,12 +399,12 @@ class _Writer:
                 "middle half of them.", [pictures.convergence(each) for each in rungs],
             ),
             Strip(
-                "Sensitivity to the learning rate", "Each point is a searched trial; ○ is the tuned one, ■ the "
+                "Sensitivity to the learning rate", "Each corner of a line is a searched trial; ○ is the tuned one, ■ the "
                 "default. Where another hyperparameter is searched too, neighbours differ in it.", rates,
             ),
             Strip(
                 "Paths", "The tuned runs of the first reporting instance, over contours of the relative gap; "
-                "darker is higher.", flat,
+                "the more shaded, the higher.", flat,
             ),
             Strip(
                 f"Along the run, at {hardest.title}", "Medians of the tuned runs at the hardest of the drawn rungs "
