@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 import torch
-from matplotlib.figure import Figure
+from contourpy import FillType, contour_generator
+from matplotlib.path import Path
 
 from benchmarks import figures
 from benchmarks.engine import Instances
@@ -25,7 +26,6 @@ from problems.precision import default_dtype
 POINTS = 64  # of a line, at most
 GRID = 96  # points a side, of a landscape
 PIXELS = 300  # that a landscape is wide, when its curves are made simple
-BEYOND = 1e30
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _spectrum(rung: Rung) -> Chart | None:
 def _axis_of(label: str, values: Sequence[np.ndarray], positive: bool) -> Axis:
     """Logarithmic where all are above 0, else symlog: what is 10⁻⁵ of the largest is near 0 there."""
     every = np.concatenate(values) if values else np.ones(1)
-    every = every[np.isfinite(every) & (np.abs(every) < BEYOND)]
+    every = every[np.isfinite(every) & (np.abs(every) < figures.BEYOND)]
     if positive or (every > 0).all():
         kept = every[every > 0]
         found = spanning(label, "log", [kept])
@@ -250,7 +250,7 @@ def _median_along(traces: pandas.DataFrame, column: str) -> tuple[np.ndarray, np
     for _, run in known.groupby("seed"):
         at = np.searchsorted(run["cost"].to_numpy(), cost, side="right") - 1
         values.append(run[column].to_numpy(dtype=float)[np.maximum(at, 0)])
-    middle = np.median(np.clip(values, -BEYOND, BEYOND), axis=0)
+    middle = np.median(np.clip(values, -figures.BEYOND, figures.BEYOND), axis=0)
     return _thinned(cost.astype(float), middle)
 
 
@@ -396,25 +396,30 @@ def _levels(
     if not len(finite):
         return ()
     heights = figures.level_heights(finite, logarithmic, target)
-    axes = Figure().subplots()
-    sides = [np.linspace(low[axis], high[axis], GRID) for axis in (0, 1)]
-    top = np.nanmax(np.where(np.isfinite(height), height, -np.inf))
-    filled = np.where(np.isfinite(height), height, top)
+    top = float(finite.max())
+    generator = contour_generator(
+        *(np.linspace(low[axis], high[axis], GRID) for axis in (0, 1)),
+        np.where(np.isfinite(height), height, top), fill_type=FillType.OuterOffset,
+    )  # fmt: skip
+    unit = (high - low) / PIXELS
     levels = []
     for each in heights:
-        if not finite.min() < each < top:
-            continue
-        drawn = axes.contourf(*sides, filled, levels=[each, np.nextafter(top, np.inf) + abs(top)])
-        unit = (high - low) / PIXELS
-        curves = []
-        for shape in drawn.get_paths():
-            shape.vertices = (shape.vertices - low) / unit
-            shape.should_simplify, shape.simplify_threshold = True, 0.3
-            for curve in shape.to_polygons(closed_only=True):
-                if len(curve) > 3:
-                    curves.append(curve * unit + low)
-        levels.append(Level(float(each), tuple(curves)))
+        if finite.min() < each < top:
+            shapes, offsets = generator.filled(each, np.inf)
+            curves = [
+                _simpler((shape[start:end] - low) / unit) * unit + low
+                for shape, ends in zip(shapes, offsets, strict=True)
+                for start, end in zip(ends[:-1], ends[1:], strict=True)
+            ]
+            levels.append(Level(float(each), tuple(curves)))
     return tuple(levels)
+
+
+def _simpler(curve: np.ndarray) -> np.ndarray:
+    """A closed curve in pixels, without the points that no one would miss."""
+    path = Path(curve)
+    path.should_simplify, path.simplify_threshold = True, 0.3
+    return path.cleaned(simplify=True).vertices[:-1]
 
 
 def slug(text: str) -> str:
@@ -423,4 +428,5 @@ def slug(text: str) -> str:
 
 
 def _shown(value: float) -> str:
-    return "beyond all bounds" if abs(value) >= BEYOND else f"{value:.2g}"
+    value = float(value)
+    return "beyond all bounds" if abs(value) >= figures.BEYOND else f"{value:.2g}"
