@@ -80,7 +80,7 @@ def read_table(folder: Path, name: str) -> pandas.DataFrame:
     file = next((each for each in files if each.is_file()), None)
     if file is None:
         raise Refused(
-            f"{folder} is half-written: it has no {files[0].name}; "
+            f"{folder} is half-written: it has no {files[name == 'traces'].name}; "
             "giving the command of its sweep again writes it"
         )
     try:

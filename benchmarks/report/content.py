@@ -399,7 +399,8 @@ class _Writer:
                 "middle half of them.", [pictures.convergence(each) for each in rungs],
             ),
             Strip(
-                "Sensitivity to the learning rate", "Each corner of a line is a searched trial; ○ is the tuned one, ■ the "
+                "Sensitivity to the learning rate",
+                "Each corner of a line is a searched trial; ○ is the tuned one, ■ the "
                 "default. Where another hyperparameter is searched too, neighbours differ in it.", rates,
             ),
             Strip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -409,7 +410,7 @@ def _levels(
             curves = [
                 _simpler((shape[start:end] - low) / unit) * unit + low
                 for shape, ends in zip(shapes, offsets, strict=True)
-                for start, end in zip(ends[:-1], ends[1:], strict=True)
+                for start, end in itertools.pairwise(ends)
             ]
             levels.append(Level(float(each), tuple(curves)))
     return tuple(levels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -30,7 +29,7 @@ def html(page: Page) -> str:
         svg=lambda chart: Markup(svg.draw(chart)),
         sample=lambda style: Markup(svg.sample(style)),
         by=_by,
-        number=_number,
+        number=attribute,
         style=Markup((HERE / "page.css").read_text()),
         script=Markup((HERE / "page.js").read_text()),
     )
@@ -44,10 +43,10 @@ def write(page: Page, file: Path) -> None:
 
 
 def _by(field: Field) -> Markup | str:
-    return "" if field.by is None else Markup(f' data-v="{_number(field.by)}"')
+    return "" if field.by is None else Markup(f' data-v="{attribute(field.by)}"')
 
 
-def _number(value: Any) -> str:
+def attribute(value: float) -> str:
     """As the script reads it: nothing where there is none, which sorts last."""
     if math.isnan(value):
         return ""
