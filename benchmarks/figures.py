@@ -555,7 +555,7 @@ def contours(
 def level_heights(heights: np.ndarray, logarithmic: bool, target: float | None) -> np.ndarray:
     """The heights, about a dozen of them, at which contours are drawn."""
     if not logarithmic:
-        return MaxNLocator(12).tick_values(heights.min(), heights.max())
+        return np.asarray(MaxNLocator(12).tick_values(heights.min(), heights.max()))
     bottom, top = np.quantile(heights, [0.002, 0.998])
     return _log_levels(bottom, top, target or 1e-4)
 

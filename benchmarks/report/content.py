@@ -286,12 +286,12 @@ class _Writer:
             spoken=spoken,
         )
 
-    def _point(self, job: str) -> dict[str, Any] | None:
+    def _point(self, job: str) -> Mapping[Any, Any] | None:
         points = self.by_job.get(job, {}).get("points")
         if points is None:
             return None
         tuned = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
-        return tuned.iloc[0].to_dict() if len(tuned) else None
+        return next(iter(tuned.to_dict("records")), None)
 
     def _reason(self, job: str) -> str:
         """What happens at the easiest rung that fewer than half of the instances solve."""
@@ -498,20 +498,14 @@ class _Writer:
         ks = sorted(best["k"].unique())
         rows = []
         for _, of_cell in best.groupby("cell", sort=False):
-            first, by_k = of_cell.iloc[0], of_cell.set_index("k")
-            fields = [
+            first: Any = of_cell.iloc[0]
+            by_k = {each["k"]: each for each in of_cell.to_dict("records")}
+            rows.append(Row(self.styles[first["optimizer"]], [
                 Field(first["optimizer"]),
                 Field(f"{first['dial']:g}", -first["dial"] if falling else first["dial"]),
-            ]
-            for k in ks:
-                if k not in by_k.index:
-                    fields.append(Field(NOTHING, math.nan))
-                    continue
-                solved, cost = float(by_k.at[k, "solved"]), float(by_k.at[k, "cost"])
-                said = f"{_percent(solved)}" + ("" if math.isinf(cost) else f" · {cost:.3g}")
-                fields.append(Field(said, solved))
-            rows.append(Row(self.styles[first["optimizer"]], fields))
-        rows.sort(key=lambda row: row.style or 0)
+                *(_searched(by_k.get(k)) for k in ks),
+            ]))  # fmt: skip
+        rows.sort(key=lambda row: (row.style, row.fields[1].by))
         note = "What a search of k trials may expect: the share of instances solved; the median cost where half are."
         return Table(
             "Expected best of k", ["optimizer", "rung", *(f"k = {k}" for k in ks)], rows, note
@@ -635,6 +629,14 @@ def _cost(row: Mapping[Any, Any]) -> str:
         return NOTHING
     middle, low, high = (NOTHING if math.isinf(each) else f"{each:.4g}" for each in ends)
     return f"{middle} [{low}, {high}]"
+
+
+def _searched(row: Mapping[Any, Any] | None) -> Field:
+    """Of one k: the share solved, and the cost where half are."""
+    if row is None:
+        return Field(NOTHING, math.nan)
+    cost = "" if math.isinf(row["cost"]) else f" · {row['cost']:.3g}"
+    return Field(_percent(row["solved"]) + cost, row["solved"])
 
 
 def _number(value: Any, shape: str) -> Field:

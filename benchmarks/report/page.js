@@ -50,7 +50,8 @@ function scaled(text) {
   };
 }
 function shown(number) {
-  if (Math.abs(number) < 1e-12) return "0";
+  if (Math.abs(number) > 9e59) return "∞";  // a run that diverged
+  if (!number) return "0";
   const text = Number(number.toPrecision(3));
   return Math.abs(text) >= 1e5 || Math.abs(text) < 1e-3 ? text.toExponential(1).replace("e+", "e") : String(text);
 }

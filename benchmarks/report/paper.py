@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +18,7 @@ from benchmarks.report.chart import Chart, Series
 
 SIZE = (3.4, 2.5)  # inches: a column is 3.5
 MARKERS = "os^DvPx*"
-STABLE = {"svg.hashsalt": "ravine", "svg.fonttype": "path", "pdf.fonttype": 42}
+STABLE: dict[Any, Any] = {"svg.hashsalt": "ravine", "svg.fonttype": "path", "pdf.fonttype": 42}
 
 
 def save(charts: Iterable[Chart], folder: Path) -> list[Path]:
@@ -77,11 +78,17 @@ def _series(axes: Axes, chart: Chart, series: Series) -> None:
             marker=None if series.dashed else marker, **named,
         )  # fmt: skip
     else:
-        hollow = {"markerfacecolor": "none"} if series.kind == "rings" else {}
+        face = "none" if series.kind == "rings" else colour
         marker = {"squares": "s", "rings": "o"}.get(series.kind, marker)
         size = 6 if series.kind == "rings" else 3
         axes.plot(
-            series.x, series.y, linestyle="", markersize=size, marker=marker, color=colour, **hollow
+            series.x,
+            series.y,
+            linestyle="",
+            markersize=size,
+            marker=marker,
+            color=colour,
+            markerfacecolor=face,
         )
 
 

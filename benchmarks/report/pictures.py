@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas
@@ -252,7 +253,8 @@ def _median_along(traces: pandas.DataFrame, column: str) -> tuple[np.ndarray, np
         at = np.searchsorted(run["cost"].to_numpy(), cost, side="right") - 1
         values.append(run[column].to_numpy(dtype=float)[np.maximum(at, 0)])
     middle = np.median(np.clip(values, -figures.BEYOND, figures.BEYOND), axis=0)
-    return _thinned(cost.astype(float), middle)
+    cost, middle = _thinned(cost.astype(float), middle)
+    return cost, middle
 
 
 def _thinned(cost: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -293,11 +295,11 @@ def paths(rung: Rung) -> Chart | None:
     scale = problem.loss(data["start"], data) - floor
     height = _heights((low, high), lambda grid: (problem.loss(grid[None], data) - floor) / scale)
     series = [
-        Series(optimizer, *points[_spread(len(points))].T, rung.styles[optimizer])
+        _line(optimizer, points[_spread(len(points))], rung.styles[optimizer])
         for optimizer, (points, _) in found.items()
     ]
     start = next(iter(found.values()))[0][:1]
-    series.append(Series("start", *start.T, None, "squares"))
+    series.append(Series("start", start[:, 0], start[:, 1], None, "squares"))
     said = "; ".join(f"{optimizer} {status}" for optimizer, (_, status) in found.items())
     return Chart(
         f"{rung.slug}-paths", rung.title,
@@ -305,6 +307,11 @@ def paths(rung: Rung) -> Chart | None:
         Axis("x₀", "linear", low[0], high[0]), Axis("x₁", "linear", low[1], high[1]), tuple(series),
         levels=_levels((low, high), height, rung.problem.card.floor_is_minimum, rung.target),
     )  # fmt: skip
+
+
+def _line(name: str, points: np.ndarray, style: int) -> Series:
+    """Of points in the plane."""
+    return Series(name, points[:, 0], points[:, 1], style)
 
 
 def _spread(count: int) -> np.ndarray:
@@ -369,9 +376,9 @@ def _plane(problem: Problem, given: Plane) -> Made:
     for place, (name, values) in enumerate(given.paths):
         points = path(problem, OPTIMIZERS.find(name).replace(**values), start, given.steps)
         within = (((points - origin) @ basis.T) / lengths).numpy()
-        series.append(Series(called(name, values), *within[_spread(len(within))].T, place))
+        series.append(_line(called(name, values), within[_spread(len(within))], place))
     at = (((start - origin) @ basis.T) / lengths).numpy()
-    series.append(Series("start", *at[:, None], None, "squares"))
+    series.append(Series("start", at[:1], at[1:], None, "squares"))
     x = Axis(given.x_label, "linear", low[0], high[0])
     y = Axis(given.y_label, "linear", low[1], high[1])
     return x, y, series, _levels((low, high), height, given.log, None)
@@ -398,18 +405,17 @@ def _levels(
         return ()
     heights = figures.level_heights(finite, logarithmic, target)
     top = float(finite.max())
-    generator = contour_generator(
-        *(np.linspace(low[axis], high[axis], GRID) for axis in (0, 1)),
-        np.where(np.isfinite(height), height, top), fill_type=FillType.OuterOffset,
-    )  # fmt: skip
+    across, up = (np.linspace(low[axis], high[axis], GRID) for axis in (0, 1))
+    filled = np.where(np.isfinite(height), height, top)
+    generator = contour_generator(across, up, filled, fill_type=FillType.OuterOffset)
     unit = (high - low) / PIXELS
     levels = []
     for each in heights:
         if finite.min() < each < top:
-            shapes, offsets = generator.filled(each, np.inf)
+            found: Any = generator.filled(each, np.inf)
             curves = [
                 _simpler((shape[start:end] - low) / unit) * unit + low
-                for shape, ends in zip(shapes, offsets, strict=True)
+                for shape, ends in zip(*found, strict=True)
                 for start, end in itertools.pairwise(ends)
             ]
             levels.append(Level(float(each), tuple(curves)))
@@ -420,7 +426,7 @@ def _simpler(curve: np.ndarray) -> np.ndarray:
     """A closed curve in pixels, without the points that no one would miss."""
     path = Path(curve)
     path.should_simplify, path.simplify_threshold = True, 0.3
-    return path.cleaned(simplify=True).vertices[:-1]
+    return np.asarray(path.cleaned(simplify=True).vertices)[:-1]
 
 
 def slug(text: str) -> str:

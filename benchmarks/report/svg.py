@@ -16,10 +16,12 @@ WIDTH, HEIGHT = 320, 216
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 8, 36
 ACROSS, UP = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 COLOURS = 8  # after these, the same again in another style; the style sheet has both
+FAR = 50  # frames, from the one that is seen
 SHAPES = (  # by optimizer, for those who do not tell the colours apart
     "M-3,0a3,3 0 1,0 6,0a3,3 0 1,0-6,0z", "M-3-3H3V3H-3z", "M0-4L3.6,2.6H-3.6z", "M0-4L4,0L0,4L-4,0z",
-    "M0,4L3.6-2.6H-3.6z", "M-1.2-4H1.2V-1.2H4V1.2H1.2V4H-1.2V1.2H-4V-1.2H-1.2z", "M-4-4L4,4M4-4L-4,4",
-    "M0-4.4V4.4M-4-2.2L4,2.2M4-2.2L-4,2.2",
+    "M0,4L3.6-2.6H-3.6z", "M-1.2-4H1.2V-1.2H4V1.2H1.2V4H-1.2V1.2H-4V-1.2H-1.2z",
+    "M-4-2.6L-2.6-4L0-1.4L2.6-4L4-2.6L1.4,0L4,2.6L2.6,4L0,1.4L-2.6,4L-4,2.6L-1.4,0z",
+    "M0-4.2L4-1.3L2.5,3.4H-2.5L-4-1.3z",
 )  # fmt: skip
 RING = "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0-10,0z"
 DOT = "M-2,0a2,2 0 1,0 4,0a2,2 0 1,0-4,0z"
@@ -132,9 +134,9 @@ def _scale(axis: Axis) -> str:
 
 
 def _pixels(chart: Chart, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places within the frame; what is beyond its edge lies a little outside."""
-    left = ACROSS * np.clip(chart.x.place(x), -0.5, 1.5)
-    return left, UP * (1 - np.clip(chart.y.place(y), -0.5, 1.5))
+    """Places within the frame; what is beyond its edge lies outside, where the script can still read it."""
+    left = ACROSS * np.clip(chart.x.place(x), -FAR, FAR)
+    return left, UP * (1 - np.clip(chart.y.place(y), -FAR, FAR))
 
 
 def _line(x: np.ndarray, y: np.ndarray, steps: bool) -> str:
