@@ -19,14 +19,16 @@ del sys.path[0]
 
 if TYPE_CHECKING:
     from benchmarks.compare import compare_sweeps
+    from benchmarks.results import read_table
     from benchmarks.sweeps import Sweep, sweep
 
-__all__ = ["Sweep", "compare_sweeps", "sweep"]
+__all__ = ["Sweep", "compare_sweeps", "read_table", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # pandas is imported only where tables are made
-        from benchmarks import compare, sweeps
+        from benchmarks import compare, results, sweeps
 
-        return getattr(compare if name == "compare_sweeps" else sweeps, name)
+        where = {"compare_sweeps": compare, "read_table": results}
+        return getattr(where.get(name, sweeps), name)
     raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")

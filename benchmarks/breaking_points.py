@@ -4,7 +4,8 @@
 trial that a search chooses for it, averaged over instances and over searches (where the trials
 fall, which tuning instances choose). The breaking point is the d where P(d) = ½: whoever repeats
 the protocol with other trials on other instances solves half of them there. For a setting that
-nobody searched (`default`), P averages over instances alone.
+nobody searched here (`default`, and `transfer`, which was chosen elsewhere), P averages over
+instances alone.
 
 **Estimate.** The solved shares of the reporting runs, rung by rung, get a decreasing (isotonic)
 fit; the breaking point is where its linear interpolation, in the dial's own scale, crosses ½.
@@ -55,6 +56,7 @@ def breaking_points(
     sobol: int = 16,
     fractions: Sequence[float] = (1, 1 / 3, 1 / 10),
     replicates: int = 400,
+    transfer: Mapping[tuple[str, str], int] | None = None,
 ) -> pandas.DataFrame:
     """One row a problem × optimizer × choice × budget.
 
@@ -83,7 +85,12 @@ def breaking_points(
         draws = Draws.of(results, replicates)
         for fraction in fractions:
             counted = results if fraction == 1 else results.within(fraction)
-            for choice, chosen in draws.choices(counted).items():
+            choices = draws.choices(counted)
+            elsewhere = (transfer or {}).get((problem, optimizer))
+            if elsewhere is not None:
+                at = int(np.flatnonzero(results.trials == elsewhere)[0])
+                choices["transfer"] = np.full_like(choices["tuned"], at)
+            for choice, chosen in choices.items():
                 row = {"problem": problem, "optimizer": optimizer, "choice": choice}
                 rows.append({**row, "budget": fraction, **_row(counted, draws, chosen)})
     return pandas.DataFrame(rows, columns=COLUMNS).astype({"dose_response": "boolean"})

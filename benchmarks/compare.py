@@ -6,9 +6,8 @@ its namesake, on the same problem, rung and choice, instance by instance.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ import numpy as np
 import pandas
 
 from benchmarks.intervals import sign_test
-from benchmarks.listing import by_subsection
+from benchmarks.listing import families
 from benchmarks.results import IN_SUMMARY, read_results
 from benchmarks.statistics import (
     LEVEL,
@@ -41,6 +40,7 @@ REGRESSION = 1
 ON = [*RUNG, "optimizer", "choice"]
 VERSIONS = ("ravine", "torch")  # of these, another one may change the numbers
 STATED = ("dtype", "device")  # of the protocol, what the runs do not say themselves
+NAMED = 8  # problems in a list; of more, their number is said
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class Comparison:
         one in place of numbers.
     overall: whether an optimizer differs across families of problems.
     new, missing: what only B has, and only A; `why` is what B says about it.
+    newcomers: each optimizer that only B has against each of A's, tuned: one row a problem × dial that both ran,
+        with the columns of `differences` (wins are the newcomer's) and `against`, A's optimizer; but here the
+        verdict is by `p`: on hundreds of rungs of ten instances, nothing would be significant for all at once.
+    against: the same across families of problems, one row a pair: those of `over_families`, and on how many rungs
+        the newcomer is `rungs_better`, `rungs_worse` and `rungs_alike`.
     warnings: what makes the two less alike than they should be, a line each.
     """
 
@@ -73,6 +78,8 @@ class Comparison:
     overall: pandas.DataFrame
     new: pandas.DataFrame
     missing: pandas.DataFrame
+    newcomers: pandas.DataFrame
+    against: pandas.DataFrame
     warnings: tuple[str, ...]
 
     @property
@@ -81,11 +88,39 @@ class Comparison:
         return self.differences[self.differences["verdict"].isin(["worse", "error"])]
 
     def __repr__(self) -> str:
-        view = self._view()
-        return view.text() if len(view.table) else "\n\n".join([view.title, *view.remarks])
+        return "\n\n".join(
+            view.text() if len(view.table) else "\n\n".join([view.title, *view.remarks])
+            for view in self._views()
+        )
 
     def _repr_html_(self) -> str:
-        return self._view().html()
+        return "".join(view.html() for view in self._views())
+
+    def _views(self) -> list[View]:
+        """The newcomers first, if there are any: whoever brings one asks for that."""
+        return [*map(self._newcomer, self.against["optimizer"].unique()), self._view()]
+
+    def _newcomer(self, name: str) -> View:
+        rows = self.against[self.against["optimizer"] == name]
+        title = (
+            f"{name} against the optimizers of {self.names[0]}, tuned, on the rungs that both ran"
+        )
+        shown = [
+            {
+                "": row["against"],
+                "rungs better : worse : alike": f"{row['rungs_better']} : {row['rungs_worse']} : {row['rungs_alike']}",
+                "families better : worse : equal": f"{row['better']} : {row['worse']} : {row['equal']}",
+                "p": f"{row['p_holm']:.2g}",
+            }
+            for row in rows.to_dict("records")
+        ]
+        remarks = [
+            f"A rung is better or worse where a sign test over its instances says so at {LEVEL:.0%}: of rungs that "
+            "are alike, up to one in twenty is called so.",
+            "A family is by the mean of its problems; p is the sign test over families, adjusted for the optimizers "
+            "(Holm).",
+        ]
+        return View(title, pandas.DataFrame(shown), remarks)
 
     def _view(self) -> View:
         before, after = self.names
@@ -133,7 +168,8 @@ def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
     errors = missing.loc[has_error, [*ON, "why"]].assign(verdict="error")
     for name in ("pairs", "wins", "losses", "ties"):
         errors[name] = 0
-    overall = over_families(found, _families(), by=["optimizer", "choice"])
+    overall = over_families(found, families(), by=["optimizer", "choice"])
+    newcomers = _newcomers(before, after, noisy)
     warnings = [*_warnings(first, second), *_too_few(found)]
     if len(errors):
         found = pandas.concat([found, errors], ignore_index=True)
@@ -143,6 +179,8 @@ def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
         overall=overall,
         new=new[ON],
         missing=missing.loc[~has_error, [*ON, "why"]].reset_index(drop=True),
+        newcomers=newcomers,
+        against=_against(newcomers),
         warnings=tuple(warnings),
     )
 
@@ -160,6 +198,39 @@ def main(words: Sequence[str]) -> int:
     found = compare_sweeps(*folders)
     print(found)
     return REGRESSION if FAIL in words and len(found.regressions) else 0
+
+
+def _newcomers(
+    before: pandas.DataFrame, after: pandas.DataFrame, noisy: Container[str]
+) -> pandas.DataFrame:
+    """Each optimizer that only B has against each of A's, by rung, tuned."""
+    at = [*RUNG, "optimizer", "against"]
+    parts = []
+    ours = before[before["choice"] == "tuned"]
+    for name in sorted(set(after["optimizer"]) - set(before["optimizer"])):
+        mine = after[(after["optimizer"] == name) & (after["choice"] == "tuned")]
+        for other, theirs in ours.groupby("optimizer"):
+            pair = (each.assign(optimizer=name, against=other) for each in (theirs, mine))
+            parts.append(differences(*pair, on=at, noisy=noisy))
+    found = pandas.concat(parts, ignore_index=True) if parts else _none(at)
+    sign = np.where(found["wins"] > found["losses"], "better", "worse")
+    verdict = np.where(found["p"] <= LEVEL, sign, VERDICTS[-1])
+    return found.drop(columns="p_holm").assign(verdict=verdict)
+
+
+def _none(at: Sequence[str]) -> pandas.DataFrame:
+    return differences(*2 * [pandas.DataFrame(columns=list(at))], on=at)
+
+
+def _against(newcomers: pandas.DataFrame) -> pandas.DataFrame:
+    by = ["optimizer", "against"]
+    verdicts = newcomers.groupby(by)["verdict"]
+    counts = {
+        f"rungs_{name}": verdicts.agg(lambda each, said=said: int((each == said).sum()))
+        for name, said in (("better", "better"), ("worse", "worse"), ("alike", VERDICTS[-1]))
+    }
+    table = over_families(newcomers, families(), by=by)
+    return table.merge(pandas.DataFrame(counts).reset_index(), on=by)
 
 
 def _side(given: Any, name: str) -> _Side:
@@ -261,6 +332,9 @@ def _sizes(side: _Side) -> pandas.DataFrame:
     for name, role in (("tuning_seeds", "tuning"), ("seeds", "reporting")):
         of_role = runs[runs["role"] == role].groupby([*RUNG, "optimizer", "cell"], sort=False)
         sizes[name] = of_role["seed"].nunique()
+    for name in ("trials", "tuning_seeds"):
+        if name in runs:  # of a published reference, which has not all runs
+            sizes[name] = cells[name].first()
     return sizes.fillna(0).reset_index()
 
 
@@ -308,17 +382,14 @@ def _too_few(found: pandas.DataFrame) -> Iterator[str]:
         )
 
 
-@functools.cache
-def _families() -> dict[str, str]:
-    return {name: title for title, names in by_subsection().items() for name in names}
-
-
 def _listed(only: pandas.DataFrame) -> str:
     """By optimizer, and for what reason."""
     parts = []
     for optimizer, rows in only.groupby("optimizer"):
         whys = {why for why in rows.get("why", []) if why}
-        said = f"{optimizer} on {', '.join(sorted(set(rows['problem'])))}"
+        names = sorted(set(rows["problem"]))
+        where = ", ".join(names) if len(names) <= NAMED else f"{len(names)} problems"
+        said = f"{optimizer} on {where}"
         parts.append(said + "".join(f" ({why})" for why in sorted(whys)))
     return "; ".join(parts)
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.cells import Store, cell_key
 from benchmarks.jobs import BISECTIONS
-from benchmarks.progress import duration
+from benchmarks.progress import Ahead, duration
 from benchmarks.protocol import Settled
 from benchmarks.task import Setup
 from optimizers.adopted import Adopted
@@ -38,6 +38,7 @@ class Forecast:
     seconds: float
     measured: int
     processes: int
+    ahead: Mapping[str, Ahead]
 
     def text(self) -> str:
         """For a terminal."""
@@ -67,13 +68,28 @@ class Forecast:
 def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
     """What the sweep of these jobs would be, `processes` cells at a time."""
     planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
+    found = [
+        each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
+        for each, at, settled in planned
+    ]
     missing = [
         (each, settled)
-        for each, at, settled in planned
-        if not each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
+        for (each, _, settled), there in zip(planned, found, strict=True)
+        if not there
     ]
     pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _ in missing})
     known = [(each, settled) for each, settled in missing if _pair(each) in pace]
+
+    def seconds(setup: Setup, settled: Settled) -> float:
+        return _rough(setup, settled) * pace.get(_pair(setup), 1.0)
+
+    ahead: dict[str, Ahead] = {}
+    for (each, at, settled), there in zip(planned, found, strict=True):
+        job = each.job.identity(each.protocol)
+        before = ahead.get(job, Ahead({}))
+        cells = {**before.cells, at.dial: 0.0 if there else seconds(each, settled)}
+        searched = BISECTIONS if each.protocol.rungs == "auto" else 0
+        ahead[job] = Ahead(cells, seconds(each, settled), searched)
     return Forecast(
         cells=len(planned),
         runs=sum(
@@ -81,11 +97,10 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
         ),
         found=len(planned) - len(missing),
         more=sum(BISECTIONS for each in setups if each.protocol.rungs == "auto"),
-        seconds=sum(
-            _rough(each, settled) * pace.get(_pair(each), 1.0) for each, settled in missing
-        ),
+        seconds=sum(seconds(each, settled) for each, settled in missing),
         measured=len(known),
         processes=processes,
+        ahead=ahead,
     )
 
 

@@ -199,6 +199,11 @@ def by_subsection() -> dict[str, dict[str, Problem]]:
     return dict(sorted(titles.items()))
 
 
+def families() -> dict[str, str]:
+    """By problem, the title of its subsection: what is alike, where problems are units of a statistic."""
+    return {name: title for title, names in by_subsection().items() for name in names}
+
+
 def _subsection(problem: Problem) -> str:
     """The title of the folder that the problem's file is in."""
     module = type(problem).__module__

@@ -12,7 +12,9 @@ import numpy as np
 import pandas
 
 from benchmarks.breaking_points import Axis, number
+from benchmarks.intervals import sign_test
 from benchmarks.listing import WIDTH, by_subsection
+from benchmarks.statistics import LEVEL, discrimination
 from benchmarks.tables import OF_PROBLEMS, Tables
 from benchmarks.terminal import View
 
@@ -200,6 +202,41 @@ class Matrix:
                 skipped > 0,
         }  # fmt: skip
         return [text for text, holds in said.items() if holds]
+
+
+def separation(tables: Tables) -> list[str]:
+    """Whether the rungs of a sweep separate anybody, in two lines; nothing where there is nobody to be separated.
+
+    Counted are the rungs that at least half of the optimizers ran: a search for one's breaking point is its own.
+    """
+    noisy = {cell.info["problem"] for cell in tables.cells.values() if cell.info["noisy"]}
+    if "choice" not in tables.summary:
+        return []
+    table = discrimination(tables.runs, tables.summary, noisy=noisy)
+    most = table.groupby("problem")["optimizers"].transform("max")
+    table = table[2 * table["optimizers"] >= most]
+    if table.empty:
+        return []
+    everybody, nobody = (int((table["solving"] == each).sum()) for each in (table["optimizers"], 0))
+    between = len(table) - everybody - nobody
+    said = (
+        f"Of {len(table)} rungs, {everybody} are solved by all optimizers and {nobody} by none; "
+        f"on {between} some solve at least half of the instances and others do not."
+    )
+    seeds = tables.runs.loc[tables.runs["role"] == "reporting", "seed"].nunique()
+    enough = next(n for n in range(1, 100) if sign_test(0, n) <= LEVEL)
+    if seeds < enough:
+        return [
+            said,
+            f"Of one rung, {seeds} instances do not tell two apart at {LEVEL:.0%}: it takes {enough}.",
+        ]
+    alike = table.groupby("problem")["separates"].any()
+    names = ", ".join(map(str, alike.index[~alike]))
+    return [
+        said,
+        f"A sign test at {LEVEL:.0%} tells some two apart on {table['separates'].sum()} of them"
+        + (f", and on none of {names}." if names else "."),
+    ]
 
 
 def _place(point: Any, dials: pandas.Series, info: Mapping[str, Any]) -> float:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks import listing, loading
 from benchmarks.command import FAILED, Config
-from benchmarks.forecast import forecast
-from benchmarks.matrix import Entry, Matrix
+from benchmarks.forecast import Forecast, forecast
+from benchmarks.matrix import Entry, Matrix, separation
 from benchmarks.suites import Suite, suites
 from benchmarks.sweep_folder import SweepFolder
 from benchmarks.sweeps import CLASSICS, TWINS, default_optimizers
@@ -54,6 +55,8 @@ from ravine import Refused, nearest
 
 VARYING = re.compile(r"problem|optimizer|transform|noise|(problem|optimizers?|noise)\..*")
 OF_HYDRA = re.compile(r"hydra/launcher|hydra\.launcher\..*")
+WORKERS = "hydra_plugins.hydra_joblib_launcher"  # the extra `joblib`
+WORTH_WORKERS = 20.0  # seconds of computing: starting a worker takes some
 KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
 
 
@@ -89,11 +92,12 @@ class Plan:
         now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
         folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
         folder.check(first.setup.protocol)
+        of_hydra, expected = self._expected()
         if first.config["dry_run"]:
-            print(forecast([each.setup for each in self.jobs], self._processes()).text())
+            print(expected.text())
             return 0
-        task = Task(folder, self._cells())
-        launcher = self._launcher(task, folder.path)
+        task = Task(folder, expected)
+        launcher = self._launcher(task, folder.path, of_hydra)
         folder.begin(self.words, self._resolved())
         returned: Sequence[JobReturn] = ()
         try:
@@ -114,16 +118,19 @@ class Plan:
             self._report(folder.path)
         return FAILED if found and (found[0].runs["status"] == "error").any() else 0
 
-    def _cells(self) -> int | None:
-        """How many cells there will be, where that is known beforehand."""
-        if self.jobs[0].setup.protocol.rungs == "auto":
-            return None
-        return sum(len(each.setup.rungs) for each in self.jobs)
+    def _expected(self) -> tuple[Sequence[str], Forecast]:
+        """How the sweep is launched, and how long it takes: a suite that takes long uses all cores, if it can."""
+        expected = forecast([each.setup for each in self.jobs], self._processes())
+        cores = os.cpu_count() or 1
+        several = cores > 1 and expected.seconds > WORTH_WORKERS and find_spec(WORKERS) is not None
+        if self.suite is None or self.of_hydra or not several:
+            return self.of_hydra, expected
+        return ["hydra/launcher=joblib"], dataclasses.replace(expected, processes=cores)
 
-    def _launcher(self, task: Task, folder: Path) -> Launcher:
+    def _launcher(self, task: Task, folder: Path, of_hydra: Sequence[str]) -> Launcher:
         with _explaining():
             config = self.loader.load_configuration(
-                "config", [*self.of_hydra, f"hydra.sweep.dir={_quoted(folder)}"], RunMode.MULTIRUN
+                "config", [*of_hydra, f"hydra.sweep.dir={_quoted(folder)}"], RunMode.MULTIRUN
             )
             return Plugins.instance().instantiate_launcher(
                 hydra_context=HydraContext(self.loader, Callbacks()),
@@ -167,6 +174,8 @@ class Plan:
         )
         for view in shown:
             print(view.text(), end="\n\n")
+        if self.suite is not None:
+            print("\n".join(separation(tables)), end="\n\n")
         for key, cell in tables.cells.items():
             if cell.info["traceback"]:
                 print(f"{self.jobs[0].setup.store.folder / key}/traceback.txt")

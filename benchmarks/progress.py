@@ -6,38 +6,85 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.jobs import CellDone
 
 CLEAR = "\r\x1b[K"
+AT_FIRST = 0.02  # of the sweep: what the forecast weighs against the pace that is seen
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What a job has ahead of it, in seconds of computing as they are forecast.
+
+    cells: by dial, each that is certain; 0 where it is in the store. more: each that a search for the breaking
+    point may add, `searched` of them at most.
+    """
+
+    cells: Mapping[float, float]
+    more: float = 0.0
+    searched: int = 0
 
 
 class Progress:
-    """Counts cells. Worker processes have one each, and share the count through `counted`.
+    """Counts cells. Worker processes have one each, and share what has ended through `notes`.
 
-    cells: how many there will be, or None where that shows only on the way.
-    counted: how many are done, in all processes together.
+    ahead: by job. processes: how many cells run at a time. notes: what was noted, by `of_cell` and `of_job`,
+    in all processes together since it was last asked.
+
+    The time left is that of the work ahead, at the pace of the work behind: cells that were skipped, and those
+    of a search that ended early, are behind without having taken any, as others will be. How many a search will
+    add is the share that the jobs that have ended needed of theirs, and half before there are any.
     """
 
-    def __init__(self, cells: int | None, counted: Callable[[], int]):
-        self.cells = cells
-        self.counted = counted
+    def __init__(
+        self,
+        ahead: Mapping[str, Ahead],
+        processes: int,
+        notes: Callable[[], Iterable[Mapping[str, Any]]],
+    ):
+        self.ahead = ahead
+        self.processes = processes
+        self.notes = notes
         self.live = sys.stderr.isatty()
         self.began = time.time()
         self.runs = 0
-        self.cached = 0
+        self.cells = self.of_search = self.offered = self.used = self.dropped = 0
+        self.certain_work = self.search_work = 0.0
 
     def start(self) -> None:
         """Say that something happens."""
         if self.live:
-            self._write(f"0{self._of()} cells")
+            self._write(f"0{self._of()} cells{self._left()}")
+
+    def of_cell(self, job: str, done: CellDone) -> dict[str, Any]:
+        """What the others need to know of a cell that has ended."""
+        ahead = self.ahead[job]
+        return {
+            "work": ahead.cells.get(done.dial, ahead.more),
+            "search": done.dial not in ahead.cells,
+        }
+
+    def of_job(self, job: str, dials: Iterable[float]) -> dict[str, Any]:
+        """And of a job that ran these cells and no more."""
+        ahead, dials = self.ahead[job], set(dials)
+        dropped = [dial for dial in ahead.cells if dial not in dials]
+        used = len(dials - ahead.cells.keys())
+        return {
+            "work": sum(ahead.cells[dial] for dial in dropped),
+            "dropped": len(dropped),
+            "offered": ahead.searched,
+            "used": used,
+            "unused": (ahead.searched - used) * ahead.more,
+        }
 
     def cell(self, done: CellDone) -> None:
         """A cell has ended."""
-        count = self.counted()
+        self._count()
         self.runs += done.runs
-        self.cached += done.cached
         if done.error:
             said = done.error
         elif done.skipped:
@@ -48,30 +95,60 @@ class Progress:
             said = f"{done.runs} runs in {done.seconds:.1f} s"
         what = f"{done.problem} at {done.dial:g} · {done.optimizer}"
         if not self.live:
-            self._write(f"{count}{self._of()} {what}: {said}\n")
+            self._write(f"{self.cells}{self._of()} {what}: {said}{self._left()}\n")
         elif done.error:
             self._write(f"{CLEAR}{what}: {said}\n")
         if self.live:
-            self._write(
-                self._cut(
-                    f"{CLEAR}{count}{self._of()} cells · {self.runs} runs{self._left(count)} · {what}"
-                )
-            )
+            counted = f"{self.cells}{self._of()} cells · {self.runs} runs{self._left()}"
+            self._write(self._cut(f"{CLEAR}{counted} · {what}"))
 
     def close(self) -> None:
         """Leave the line to what is printed next."""
         if self.live:
             self._write(CLEAR)
 
-    def _of(self) -> str:
-        return f"/{self.cells}" if self.cells else ""
+    def _count(self) -> None:
+        """Take account of what has ended since the last time, here and in other processes."""
+        for note in self.notes():
+            if "offered" in note:
+                self.offered += note["offered"]
+                self.used += note["used"]
+                self.dropped += note["dropped"]
+                self.certain_work += note["work"]
+                self.search_work += note["unused"]
+            else:
+                self.cells += 1
+                self.of_search += note["search"]
+                if note["search"]:
+                    self.search_work += note["work"]
+                else:
+                    self.certain_work += note["work"]
 
-    def _left(self, count: int) -> str:
-        computed = count - self.cached
-        if not self.cells or computed < 1:
+    def _needed(self) -> float:
+        """The share of the cells that searches might add that they do add."""
+        most = max((each.searched for each in self.ahead.values()), default=0)
+        return (self.used + most / 2) / (self.offered + most) if most else 0.0
+
+    def _of(self) -> str:
+        certain = sum(len(each.cells) for each in self.ahead.values()) - self.dropped
+        searched = sum(each.searched for each in self.ahead.values())
+        left = searched - self.of_search - (self.offered - self.used)
+        if left <= 0:
+            return f"/{certain + self.of_search}"
+        return f"/~{certain + self.of_search + round(self._needed() * left)}"
+
+    def _left(self) -> str:
+        certain = sum(sum(each.cells.values()) for each in self.ahead.values())
+        search = sum(each.searched * each.more for each in self.ahead.values())
+        share = self._needed()
+        left = max(certain - self.certain_work, 0) + share * max(search - self.search_work, 0)
+        behind = self.certain_work + share * self.search_work
+        at_first = AT_FIRST * (left + behind)
+        if not left or not at_first:
             return ""
-        seconds = (time.time() - self.began) / computed * max(0, self.cells - count)
-        return f" · about {duration(seconds)} left"
+        elapsed = time.time() - self.began
+        pace = (elapsed + at_first / self.processes) / (behind + at_first)
+        return f" · about {duration(left * pace)} left"
 
     def _cut(self, line: str) -> str:
         return line[: shutil.get_terminal_size().columns - 1 + len(CLEAR)]

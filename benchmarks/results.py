@@ -23,6 +23,11 @@ from ravine import Refused, nearest
 SUMMARIZED = ("runs", "solved", "diverged", "cost_to_target", "gap_final")
 IN_SUMMARY = ("problem", "dial", "optimizer", "cell", "choice", "trial", "status", *SUMMARIZED)
 NUMBERS = ("dial", "trial", "seed", "gap_final", "cost", "cost_to_target", "grad_sq_initial")
+CHOSEN = "chosen"  # what a manifest says where only the reporting runs of chosen trials were kept
+KEPT = (
+    "problem", "dial", "optimizer", "trial", "search", "seed", "role", "status", "gap_final",
+    "grad_sq_initial", "steps", "cost", "cost_to_target", "budget", "error", "cell",
+)  # fmt: skip
 STATUSES = {"solved", "missed", "diverged", *WITHOUT_NUMBERS}
 
 
@@ -74,18 +79,22 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_table(folder: Path, name: str) -> pandas.DataFrame:
-    """One of the tables; a large sweep has its runs as parquet, as every sweep has its traces."""
-    files = [folder / f"{name}.{kind}" for kind in ("csv", "parquet")]
+def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
+    """A table of a sweep's folder, "runs", "summary", "breaking_points" or "traces", whichever file it is in.
+
+    Raises Refused where there is none, and for one that cannot be read.
+    """
+    files = [Path(folder) / f"{name}.{kind}" for kind in ("csv", "parquet")]
     file = next((each for each in files if each.is_file()), None)
     if file is None:
+        wanted = files[name == "traces"].name
         raise Refused(
-            f"{folder} is half-written: it has no {files[name == 'traces'].name}; "
+            f"{folder} is half-written: it has no {wanted}; "
             "giving the command of its sweep again writes it"
         )
     try:
         if file.suffix == ".parquet":
-            return pandas.read_parquet(file)
+            return pandas.read_parquet(file).replace("", math.nan)  # as it comes from a CSV
         return pandas.read_csv(file, low_memory=False)
     except (ValueError, OSError) as error:
         raise Refused(f"{file} cannot be read: {error}") from error
@@ -102,7 +111,9 @@ def contradicted(folder: Path, wrong: str) -> Refused:
 def _contradictions(
     manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
 ) -> Iterator[str]:
-    required = {"runs": (runs, (*RUNS, "search", "budget", "cell")), "summary": (summary, ["cell"])}
+    whole = manifest.get("rows") != CHOSEN
+    of_runs = (*RUNS, "search", "budget", "cell") if whole else (*KEPT, "trials", "tuning_seeds")
+    required = {"runs": (runs, of_runs), "summary": (summary, ["cell"])}
     numbered = set(runs["status"]) - set(WITHOUT_NUMBERS) if "status" in runs else set()
     if numbered:  # else the summary has reasons only
         required["summary"] = (summary, IN_SUMMARY)
@@ -130,7 +141,7 @@ def _contradictions(
             yield f"summary has no choice of cell {cell}"
             return
         stated = choices.get_group(cell).set_index("choice")
-        expected = choose(group)
+        expected = choose(group) if whole else {}
         reporting = group[group["role"] == "reporting"]
         for choice, row in stated.iterrows():
             trial = row["trial"]

@@ -19,7 +19,7 @@ import pandas
 from benchmarks.breaking_points import Axis, crossing, isotonic
 from benchmarks.cells import Stored
 from benchmarks.listing import by_subsection
-from benchmarks.results import Results, contradicted, read_results, read_table
+from benchmarks.results import CHOSEN, Results, contradicted, read_results, read_table
 from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 from optimizers import OPTIMIZERS
 from optimizers.registry import AND
@@ -94,6 +94,11 @@ def read_saved(folders: Sequence[Path]) -> tuple[Saved, list[Results]]:
 
 def _read(folder: Path) -> tuple[dict[str, pandas.DataFrame], Results]:
     results = read_results(folder)
+    if results.manifest.get("rows") == CHOSEN:
+        raise Refused(
+            f"{folder} has the runs of chosen trials alone, which is enough for compare and not for a report: "
+            f"compare {folder} with a sweep of yours"
+        )
     runs = results.runs.assign(dial_column=_dial_columns(results.runs))
     several = (runs.groupby(["problem", "optimizer"])["dial"].nunique() > 1).any()
     sound = ~runs["status"].isin(WITHOUT_NUMBERS)

@@ -175,40 +175,47 @@ def transfer(runs: pandas.DataFrame, family: Mapping[str, str]) -> pandas.DataFr
     the lower number. Ranks are in the order of the choice `tuned`, equals sharing theirs; they are
     averaged over a problem's cells, then over a family's problems, then over families, so that none
     counts more for being larger. Only cells that ran all the trials of this one have a say;
-    `families` counts those with one, and a cell without any is left out.
+    `families` counts those with one, and a cell without any is left out. An optimizer with nothing
+    to search has one trial, and nothing to choose.
 
     family: by problem, its subsection; a problem that is not in it is a family of its own.
     """
     rows = []
-    sobol = _sound(runs).query("search == 'sobol'")
-    for _, own in sobol.groupby("optimizer", sort=False):
+    sound = _sound(runs)
+    alone = sound.groupby("cell")["trial"].transform("nunique") == 1
+    for _, own in sound[(sound["search"] == "sobol") | alone].groupby("optimizer", sort=False):
         cells = [
             (cell.iloc[0], np.unique(cell["trial"]).astype(int), np.stack(_criteria(cell), axis=1))
             for _, cell in own.groupby("cell", sort=False)
         ]
-        for first, trials, _ in cells:
-            home = family.get(first["problem"], first["problem"])
-            ranks = [
-                {
-                    "family": family.get(other["problem"], other["problem"]),
-                    "problem": other["problem"],
-                    **_ranks(theirs, criteria, trials),
-                }
-                for other, theirs, criteria in cells
-                if family.get(other["problem"], other["problem"]) != home
-                and np.isin(trials, theirs).all()
-            ]
-            if ranks:
-                problems = pandas.DataFrame(ranks).groupby(["family", "problem"]).mean()
-                families = problems.groupby("family").mean()
-                mean = families.mean().round(9)  # equal means may differ in the last digit
+        homes = [family.get(first["problem"], first["problem"]) for first, _, _ in cells]
+        by_trials: dict[tuple[int, ...], pandas.DataFrame] = {}
+        for (first, trials, _), home in zip(cells, homes, strict=True):
+            key = tuple(trials)
+            if key not in by_trials:
+                by_trials[key] = _mean_ranks(cells, homes, trials)
+            elsewhere = by_trials[key].drop(index=home, errors="ignore")
+            if len(elsewhere):
+                mean = elsewhere.mean().round(9)  # equal means may differ in the last digit
                 rows.append({
                     **{name: first[name] for name in CELL},
                     "trial": mean.index[int(np.argmin(mean))],
                     "mean_rank": mean.min(),
-                    "families": len(families),
+                    "families": len(elsewhere),
                 })  # fmt: skip
     return pandas.DataFrame(rows, columns=[*CELL, "trial", "mean_rank", "families"])
+
+
+def _mean_ranks(
+    cells: Sequence[tuple[Any, np.ndarray, np.ndarray]], homes: Sequence[str], trials: np.ndarray
+) -> pandas.DataFrame:
+    """The mean rank of each of these trials (columns) among themselves, by family (rows)."""
+    ranks = [
+        {"family": home, "problem": first["problem"], **_ranks(theirs, criteria, trials)}
+        for (first, theirs, criteria), home in zip(cells, homes, strict=True)
+        if np.isin(trials, theirs).all()
+    ]
+    return pandas.DataFrame(ranks).groupby(["family", "problem"]).mean().groupby("family").mean()
 
 
 def _ranks(there: np.ndarray, criteria: np.ndarray, trials: np.ndarray) -> dict[int, float]:

@@ -24,7 +24,7 @@ from benchmarks.tables import Tables
 from ravine import Refused
 
 SCHEMA = 1
-MARKERS = ".cells"
+MARKERS, ENDED = ".cells", ".ended"
 PACKAGES = ("ravine", "torch", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf")
 
 
@@ -80,13 +80,18 @@ class SweepFolder:
         shutil.rmtree(self.path / MARKERS, ignore_errors=True)
         (self.path / MARKERS).mkdir()
 
-    def mark(self, key: str) -> None:
-        """A cell of this sweep has ended."""
-        (self.path / MARKERS / key).touch()
+    def mark(self, key: str, note: Mapping[str, Any] | None = None) -> None:
+        """A cell of this sweep has ended. `note` is for the other processes."""
+        (self.path / MARKERS / key).write_text(json.dumps(note))
 
-    def count(self) -> int:
-        """How many cells have ended since the beginning, in all processes."""
-        return len(self._marked())
+    def end(self, job: str, note: Mapping[str, Any]) -> None:
+        """All cells of a job have."""
+        (self.path / MARKERS / f"{job}{ENDED}").write_text(json.dumps(note))
+
+    def marks(self) -> list[Path]:
+        """The files of what has ended since the beginning, in all processes."""
+        folder = self.path / MARKERS
+        return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def finish(self, seconds: float) -> tuple[Tables, list[str]] | None:
         """Write the tables of all cells there are, and return them and their files; None without any cell."""
@@ -121,8 +126,7 @@ class SweepFolder:
         )
 
     def _marked(self) -> list[str]:
-        folder = self.path / MARKERS
-        return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+        return [each.name for each in self.marks() if each.suffix != ENDED]
 
     def _manifest(self) -> dict[str, Any]:
         file = self.path / "manifest.json"
@@ -137,6 +141,24 @@ class SweepFolder:
         half = self.path / ".manifest.json"
         half.write_text(json.dumps(manifest, indent=1, default=str))
         half.replace(self.path / "manifest.json")
+
+
+class Notes:
+    """What was noted in a folder since the last call; each process has one of its own."""
+
+    def __init__(self, folder: SweepFolder):
+        self._folder = folder
+        self._seen: set[str] = set()
+
+    def __call__(self) -> list[Mapping[str, Any]]:
+        """A note that is just being written is left for the next time."""
+        new = []
+        for file in self._folder.marks():
+            text = "" if file.name in self._seen else file.read_text()
+            if text:
+                self._seen.add(file.name)
+                new.append(json.loads(text))
+        return new
 
 
 def _check_writable(option: str, path: Path) -> None:

@@ -16,6 +16,7 @@ from benchmarks.breaking_points import breaking_points, one_setting
 from benchmarks.cells import Memory, Store, Stored
 from benchmarks.choices import choose, costs
 from benchmarks.intervals import median_interval, wilson
+from benchmarks.listing import families
 from benchmarks.protocol import FRONTIER
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
 WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
 AT_END = "end."  # a problem's own columns
+LARGE = 100_000  # rows of runs, 33 MB as CSV: more are written as parquet
 CELL = ("problem", "dial", "optimizer", "cell")
 INTEGERS = (
     "trial",
@@ -88,6 +90,17 @@ class Tables:
         return traces[[*first, *(name for name in traces if name not in first)]]
 
     @cached_property
+    def _transfer(self) -> dict[str, int]:
+        """By cell, the trial that did best on the problems of all other families, where there are others."""
+        from benchmarks.statistics import transfer  # which reads tables
+
+        family = families()
+        if len({family.get(name, name) for name in self.runs["problem"].unique()}) < 2:
+            return {}
+        found = transfer(self.runs, family)
+        return dict(zip(found["cell"], found["trial"].astype(int), strict=True))
+
+    @cached_property
     def summary(self) -> pandas.DataFrame:
         """One row a cell × choice: what the chosen trial did on the reporting instances."""
         rows: list[dict[str, Any]] = []
@@ -102,8 +115,10 @@ class Tables:
             for _, runs in ladder.groupby("cell", sort=False):
                 if runs["status"].isin(WITHOUT_NUMBERS).any():
                     rows.append(_of(runs, (*CELL, "status", "error", "traceback")))
-                else:
-                    rows.extend(_summarized(runs, choose(runs) | robust, self._info(runs)))
+                    continue
+                key = str(runs["cell"].iloc[0])
+                elsewhere = {"transfer": self._transfer[key]} if key in self._transfer else {}
+                rows.extend(_summarized(runs, choose(runs) | robust | elsewhere, self._info(runs)))
         return pandas.DataFrame(rows)
 
     @cached_property
@@ -115,12 +130,17 @@ class Tables:
             ladder = _filled(all_runs, info["falling"])
             if ladder["dial"].nunique() > 1:
                 name = info["problem"]
+                cells = [key for key in all_runs["cell"].unique() if key in self._transfer]
+                trials = {self._transfer[key] for key in cells}
                 points = breaking_points(
                     ladder,
                     {name: info["scale"]},
                     falling=[name] if info["falling"] else [],
                     sobol=_sobol(ladder),
                     fractions=FRONTIER,
+                    transfer={(name, info["optimizer"]): trials.pop()}
+                    if len(trials) == 1
+                    else None,
                 )
                 predicted = [info["theory"].get(f"{share:.3g}") for share in points["budget"]]
                 settings = {name: ladder[name].iloc[0] for name in _of_problem(ladder, info)}
@@ -137,13 +157,27 @@ class Tables:
 
     def write(self, folder: Path) -> list[str]:
         """Write all that there is, and return the names of the files."""
-        files = {"summary.csv": self.summary, "runs.csv": self.runs}
+        large = len(self.runs) > LARGE
+        files = {"summary.csv": self.summary, f"runs.{'parquet' if large else 'csv'}": self.runs}
         if len(self.breaking_points):
             files["breaking_points.csv"] = self.breaking_points
-        for name, frame in files.items():
-            frame.to_csv(folder / name, index=False)
-        self.traces.to_parquet(folder / "traces.parquet", index=False)
+        for name, frame in {**files, "traces.parquet": self.traces}.items():
+            if name.endswith(".csv"):
+                frame.to_csv(folder / name, index=False)
+            else:
+                _of_one_kind(frame).to_parquet(folder / name, index=False, compression="zstd")
+        (folder / f"runs.{'csv' if large else 'parquet'}").unlink(missing_ok=True)
         return [*files, "traces.parquet"]
+
+
+def _of_one_kind(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """The frame with text for columns that hold several kinds, as two optimizers' of one name may: parquet has one."""
+    mixed = [
+        name
+        for name in map(str, frame)
+        if frame[name].dtype == object and frame[name].dropna().map(type).nunique() > 1
+    ]
+    return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
 
 
 def read(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,11 +22,14 @@ from benchmarks.contenders import contender, typed
 from benchmarks.jobs import CellDone, Job, run_job, rungs
 from benchmarks.progress import Progress
 from benchmarks.protocol import Protocol
-from benchmarks.sweep_folder import SweepFolder
+from benchmarks.sweep_folder import Notes, SweepFolder
 from optimizers.registry import AND
 from problems import PROBLEMS, Problem
 from problems.modifiers import noisy, transformed
 from ravine import Refused, nearest, require
+
+if TYPE_CHECKING:
+    from benchmarks.forecast import Forecast
 
 
 @dataclass(frozen=True)
@@ -153,9 +156,9 @@ def key_of(name: str) -> str:
 class Task:
     """A sweep's job as a function of its configuration; it may be pickled to other processes."""
 
-    def __init__(self, folder: SweepFolder, cells: int | None):
+    def __init__(self, folder: SweepFolder, expected: Forecast):
         self.folder = folder
-        self.progress = Progress(cells, folder.count)
+        self.progress = Progress(expected.ahead, expected.processes, Notes(folder))
 
     def __call__(self, config: Mapping[str, Any]) -> None:
         """Run the cells of one job."""
@@ -164,14 +167,18 @@ class Task:
             loading.load(where, kind)
         setup = Setup.of(config)
         torch.set_num_threads(setup.threads)
-        skips = setup.suite is not None
-        for _ in run_job(setup.job, setup.protocol, setup.store, self.report, skips):
-            pass
+        job, dials = setup.job.identity(setup.protocol), []
 
-    def report(self, done: CellDone) -> None:
-        """Mark a cell as finished, and say so."""
-        self.folder.mark(done.key)
-        self.progress.cell(done)
+        def report(done: CellDone) -> None:
+            dials.append(done.dial)
+            self.folder.mark(done.key, self.progress.of_cell(job, done))
+            self.progress.cell(done)
+
+        skips = setup.suite is not None
+        for _ in run_job(setup.job, setup.protocol, setup.store, report, skips):
+            pass
+        if setup.protocol.rungs != 1:  # else other jobs are of the same identity
+            self.folder.end(job, self.progress.of_job(job, dials))
 
     def __getstate__(self) -> dict[str, Any]:
         main = sys.modules["__main__"]

@@ -305,8 +305,7 @@ class _Writer:
         if beaten.empty:
             return ""
         first = beaten.iloc[0]
-        verdict = first.get("verdict")
-        return _words(first["status"] if verdict is None or pandas.isna(verdict) else verdict)
+        return _words(first.get("verdict")) or _words(first["status"])
 
     def _falling(self, job: str) -> bool:
         rows = self.by_job[job]["runs"]

@@ -96,21 +96,33 @@ class GeneralizedSmoothness(Problem):
         return {"start": start, "minimizer": minimizer, "axes": axes}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return self.value_and_gradient(x, data)[0]
+        return self._value(*self._along(x, data))
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         """In the rotated axes the gradient is (sinh(L x)/L, s/2 (3 b − b³)), b = y within the bottom."""
-        steep, gentle = torch.einsum(
-            "...i,...ij->...j", x - data["minimizer"], data["axes"]
-        ).unbind(-1)
+        steep, gentle = self._along(x, data)
+        bottom = gentle.clamp(-BOTTOM, BOTTOM)
+        falls = self.slope / 2 * bottom * (3 - bottom.square())
+        along = torch.stack([(self.growth * steep).sinh() / self.growth, falls], -1)
+        return self._value(steep, gentle), torch.einsum("...j,...ij->...i", along, data["axes"])
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Along the rotated axes cosh L x and, within the bottom, 3s/2 (1 − y²)."""
+        steep, gentle = self._along(x, data)
+        flat = 3 / 2 * self.slope * (1 - gentle.clamp(-BOTTOM, BOTTOM).square())
+        curvature = torch.stack([(self.growth * steep).cosh(), flat], -1)
+        return torch.einsum("...ij,...j,...kj->...ik", data["axes"], curvature, data["axes"])
+
+    def _along(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, ...]:
+        """The coordinates x and y."""
+        return torch.einsum("...i,...ij->...j", x - data["minimizer"], data["axes"]).unbind(-1)
+
+    def _value(self, steep: torch.Tensor, gentle: torch.Tensor) -> torch.Tensor:
         bottom = gentle.clamp(-BOTTOM, BOTTOM)
         square = bottom.square()
         # cosh z − 1 = 2 sinh²(z/2) keeps its digits where z is small.
-        value = 2 * (self.growth / 2 * steep).sinh().square() / self.growth**2
-        value = value + self.slope * (square * (6 - square) / 8 + gentle.abs() - bottom.abs())
-        falls = self.slope / 2 * bottom * (3 - square)
-        along = torch.stack([(self.growth * steep).sinh() / self.growth, falls], -1)
-        return value, torch.einsum("...j,...ij->...i", along, data["axes"])
+        wall = 2 * (self.growth / 2 * steep).sinh().square() / self.growth**2
+        return wall + self.slope * (square * (6 - square) / 8 + gentle.abs() - bottom.abs())
 
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.zeros(())

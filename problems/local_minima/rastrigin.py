@@ -70,6 +70,18 @@ class Rastrigin(Multimodal):
     def landscape(self, z: torch.Tensor) -> torch.Tensor:
         return (z.square() + self.amplitude * (1 - (2 * math.pi * z).cos())).sum(-1)
 
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        """The gradient is Q (2 z + 2πA sin 2πz)."""
+        z = self.coordinates(x, data)
+        slope = 2 * z + 2 * math.pi * self.amplitude * (2 * math.pi * z).sin()
+        return self.landscape(z), torch.einsum("...j,...ij->...i", slope, data["basis"])
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Q diag(2 + 4π²A cos 2πz) Qᵀ."""
+        z = self.coordinates(x, data)
+        curvature = 2 + 4 * math.pi**2 * self.amplitude * (2 * math.pi * z).cos()
+        return torch.einsum("...ij,...j,...kj->...ik", data["basis"], curvature, data["basis"])
+
     def traps(self) -> list[tuple[float, float]]:
         """The walls (maxima) and traps (minima) of φ at z > 0, in pairs, from the innermost.
 

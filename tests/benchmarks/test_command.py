@@ -19,8 +19,10 @@ import torch
 import yaml
 
 from benchmarks import listing, progress, task
+from benchmarks.cells import Store
 from benchmarks.command import DESCRIPTIONS, Config
 from benchmarks.jobs import CellDone
+from benchmarks.sweep_folder import MARKERS, Notes, SweepFolder
 from benchmarks.sweeps import CLASSICS, TWINS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
@@ -468,8 +470,16 @@ def cell(**changed):
     return dataclasses.replace(done, **changed)
 
 
+def noted(ahead, *notes, processes=1):
+    """A progress to which these come one by one, as from other processes."""
+    left = iter(notes)
+    return progress.Progress(ahead, processes, lambda: [next(left)])
+
+
 def test_progress_in_a_log(capsys):
-    shown = progress.Progress(2, iter([1, 2]).__next__)
+    shown = noted(
+        {"job": progress.Ahead({1.0: 0.0, 2.0: 0.0})}, *2 * [{"work": 0.0, "search": False}]
+    )
     shown.start()
     shown.cell(cell())
     shown.cell(cell(error="ValueError: no"))
@@ -481,14 +491,21 @@ def test_progress_in_a_log(capsys):
 
 
 def test_progress_on_a_terminal(monkeypatch):
+    """Four cells of 5 s by the forecast, two at a time, of which the first took 10 s in fact.
+
+    The forecast counts as 2 % of the work, .4 s in .2 s: (10 + .2) / (5 + .4) · 15 s is 28.3 s.
+    """
+
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress.time, "time", lambda: 1e9)
     monkeypatch.setenv("COLUMNS", "200")
-    shown = progress.Progress(4, iter([1, 2]).__next__)
+    ahead = {"job": progress.Ahead(dict.fromkeys((1.0, 2.0, 3.0, 4.0), 5.0))}
+    shown = noted(ahead, *2 * [{"work": 5.0, "search": False}], processes=2)
     shown.start()
     shown.began -= 10
     shown.cell(cell())
@@ -496,8 +513,35 @@ def test_progress_on_a_terminal(monkeypatch):
     shown.close()
     lines = terminal.getvalue().split(progress.CLEAR)
     assert lines == [
-        "0/4 cells",
-        "1/4 cells · 6 runs · about 31 s left · p at 1 · o",
-        "2/4 cells · 12 runs · about 21 s left · p at 1 · o",
+        "0/4 cells · about 10 s left",
+        "1/4 cells · 6 runs · about 29 s left · p at 1 · o",
+        "2/4 cells · 12 runs · about 10 s left · p at 1 · o",
         "",
     ]
+
+
+def test_what_a_search_adds_is_guessed_from_those_that_have_ended(capsys):
+    """Ten jobs of three rungs that may add three each; the first adds none, for it breaks nowhere."""
+    ahead = {str(k): progress.Ahead({1.0: 1.0, 2.0: 1.0, 3.0: 1.0}, 1.0, 3) for k in range(10)}
+    cells = [{"work": 1.0, "search": False}] * 3
+    shown = progress.Progress(ahead, 1, lambda: [*cells, shown.of_job("0", [1.0, 2.0, 3.0])])
+    assert shown._of() == "/~45"  # half of 30
+    shown.cell(cell())
+    assert capsys.readouterr().err.startswith("3/~37 ")  # a quarter of the 27 that are left
+    # 3 s are behind and a quarter of 3, 27 s ahead and a quarter of 27
+    shown.began -= 3.75
+    assert progress.duration(33.75) == "34 s" and shown._left() == " · about 34 s left"
+    ahead["0"] = progress.Ahead({1.0: 1.0, 2.0: 9.0}, 1.0, 3)
+    assert shown.of_job("0", [1.0, 1.5])["dropped"] == 1 and shown.of_job("0", [1.0])["work"] == 9
+
+
+def test_each_process_sees_what_the_others_noted(tmp_path):
+    folder = SweepFolder(tmp_path, Store(tmp_path / "cells"))
+    folder.begin([], {"jobs": [], "threads": 1})
+    here, there = Notes(folder), Notes(folder)
+    folder.mark("a", {"work": 1.0})
+    assert here() == [{"work": 1.0}] and here() == []
+    (tmp_path / MARKERS / "half").touch()
+    folder.end("job", {"work": 2.0})
+    assert here() == [{"work": 2.0}] and len(there()) == 2
+    assert folder._marked() == ["a", "half"]

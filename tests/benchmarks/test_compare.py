@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 import pytest
 
-from benchmarks import compare_sweeps, sweep
+from benchmarks import compare_sweeps, read_table, sweep, tables
 from benchmarks.command import main
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from ravine import Refused
@@ -362,7 +362,21 @@ def test_what_is_neither_folder_nor_sweep_is_refused(whole):
         compare_sweeps(whole, 3)  # type: ignore[arg-type]
 
 
-def test_runs_may_be_parquet(whole, copy):
-    pandas.read_csv(copy / "runs.csv").to_parquet(copy / "runs.parquet")
-    (copy / "runs.csv").unlink()
-    assert (compare_sweeps(whole, copy).differences["ties"] == 6).all()
+def test_runs_may_be_parquet(whole, tmp_path, monkeypatch):
+    """As those of a large sweep are; a sweep that has grown large leaves no older file of them."""
+    folder = tmp_path / "large"
+    sweep(PROBLEM, OPTIMIZERS[:1], out=folder, **SIZE)
+    assert (folder / "runs.csv").is_file()
+    monkeypatch.setattr(tables, "LARGE", 0)
+    sweep(PROBLEM, OPTIMIZERS, out=folder, **SIZE)
+    names = sorted(each.name for each in folder.iterdir() if each.is_file())
+    assert names == ["manifest.json", "runs.parquet", "summary.csv", "traces.parquet"]
+    assert (compare_sweeps(whole, folder).differences["ties"] == 6).all()
+    one, other = (read_table(each, "runs").drop(columns="seconds") for each in (whole, folder))
+    pandas.testing.assert_frame_equal(one, other, check_dtype=False)
+
+
+def test_a_column_of_several_kinds_is_text_in_parquet(tmp_path):
+    mixed = pandas.DataFrame({"hp.x": [1.0, "fast", None, True], "cost": [1.0, 2.0, 3.0, 4.0]})
+    tables._of_one_kind(mixed).to_parquet(tmp_path / "runs.parquet")
+    assert read_table(tmp_path, "runs")["hp.x"].fillna("").tolist() == ["1.0", "fast", "", "True"]

@@ -322,6 +322,11 @@ def running(folder):
     (folder / ".cells").mkdir()
 
 
+def compact(folder):
+    stated(rows="chosen")(folder)
+    edit(folder, "runs", lambda runs: runs.assign(trials=9, tuning_seeds=2))
+
+
 def shorter(folder):
     edit(folder, "breaking_points", lambda points: points.drop(columns="text"))
 
@@ -338,6 +343,7 @@ def shorter(folder):
         (moved, "sgd breaks on quadratic at .* in breaking_points, and elsewhere in summary"),
         (foreign, "traces has cells that are not in runs"),
         (shorter, "breaking_points has no column text"),
+        (compact, "has the runs of chosen trials alone"),
     ],
 )
 def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys):

@@ -177,6 +177,15 @@ class TestTransfer:
         found = statistics.transfer(pooled(few, many), self.FAMILY)
         assert found[["problem", "trial"]].to_numpy().tolist() == [["a", 1]]
 
+    def test_with_nothing_to_search_it_is_the_one_trial(self):
+        runs = pooled(cell({0: [1.0]}, problem="a"), cell({0: [MISS]}, problem="b"))
+        found = statistics.transfer(runs, self.FAMILY)
+        assert found[["trial", "mean_rank", "families"]].to_numpy().tolist() == [[0, 1, 1]] * 2
+
+    def test_alone_in_its_family_there_is_no_elsewhere(self):
+        runs = pooled(cell({1: [1.0]}, problem="a"), cell({1: [1.0]}, problem="a2"))
+        assert statistics.transfer(runs, self.FAMILY).empty
+
     def test_reporting_rows_have_no_say(self):
         tuning = {1: [1.0], 2: [2.0]}
         runs = pooled(
@@ -221,13 +230,18 @@ class TestSuccess:
     def test_a_skipped_cell_counts_as_misses(self):
         hopeless = cell({1: [MISS] * 3}, dial=2.0)
         skipped = hopeless.iloc[:1].assign(
-            dial=3.0, status="skipped", role=None, seed=None, trial=None, cell="skipped",
+            dial=3.0, status="skipped", role=None, seed=None, trial=None, cell="skipped", budget=700.0,
             **{"problem.dial": 3.0},
         )  # fmt: skip
         rows = statistics.chosen(pooled(hopeless, skipped), summary(hopeless))
         found = statistics.with_variant(rows).query("dial == 3")
         assert found["seed"].tolist() == [1000, 1001, 1002]
         assert set(found["status"]) == {"missed"} and set(found["choice"]) == {"tuned"}
+        assert set(found["cost"]) == {
+            700.0
+        }  # the price of its own budget, and not of the rung before
+        easier = cell({1: [10.0] * 3}).query("role == 'reporting'")
+        assert statistics.expected_running_time(pooled(easier, found)) == (3 * 10 + 3 * 700) / 3
         assert set(found["variant"]) == {"dial 3"}
         assert statistics.expected_running_time(found) == math.inf
 
@@ -468,6 +482,16 @@ class TestDiscrimination:
         against = pairs[(pairs["dial"] == 2) & (pairs["first"] == "adam") & ~pairs["apart"]].iloc[0]
         assert (against["second"], against["wins"], against["losses"]) == ("sgd", 0, 5)
         assert against["p"] == pytest.approx(1 / 16)
+
+    def test_seeds_are_paired_in_whatever_order_the_rows_are(self):
+        """Each instance costs adam a little more; one more instance has only one of the two."""
+        ours, theirs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
+        adam = cell({1: theirs}, optimizer="adam")
+        for rows in (adam, adam.iloc[::-1], adam.sample(frac=1, random_state=2)):
+            runs = pooled(cell({1: ours}), rows)
+            found = statistics.told_apart(runs, summary(runs)).iloc[0]
+            assert (found["first"], found["wins"], found["losses"]) == ("adam", 6, 0)
+            assert found["apart"]
 
     def test_rungs_that_separate_nobody_are_counted(self):
         runs = pooled(*self.RUNS)

@@ -18,7 +18,7 @@ from benchmarks.contenders import contender
 from benchmarks.forecast import ADOPTED, RUN, STEP
 from benchmarks.jobs import Job, run_job, rungs
 from benchmarks.listing import by_subsection
-from benchmarks.matrix import Matrix
+from benchmarks.matrix import Matrix, separation
 from benchmarks.protocol import Protocol
 from benchmarks.suites import subsection, suites
 from benchmarks.tables import read
@@ -250,6 +250,23 @@ def test_a_wide_matrix_is_cut_into_columns_that_fit():
     assert all(len(line) <= 110 for view in views for line in view.text().splitlines())
     assert [label for view in views for label in view.table][1] == "Bowl dim 1"
     assert sum(len(view.table.columns) - 1 for view in views) == 15
+
+
+# Whom the rungs separate.
+
+
+@pytest.mark.parametrize(("seeds", "second"), [
+    (3, "Of one rung, 3 instances do not tell two apart at 5%: it takes 6."),
+    (6, "A sign test at 5% tells some two apart on 4 of them."),
+])  # fmt: skip
+def test_what_the_rungs_are_good_for_is_said_in_two_lines(seeds, second):
+    """Newton solves all of the bowl, idle nothing; of the wall, only the first rung can be solved."""
+    found = separation(matrix(seeds=seeds).tables)
+    assert found[0].startswith(
+        "Of 6 rungs, 0 are solved by all optimizers and 2 by none; on 4 some"
+    )
+    assert found[1] == second
+    assert separation(sweep(Bowl(), "newton", **SIZE).tables) == []
 
 
 # The whole.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas
 import pytest
 import torch
 
-from benchmarks import sweep
+from benchmarks import statistics, sweep
+from benchmarks.listing import families
 from optimizers.clip import Clip
 from optimizers.sgd import SGD
 from problems.ill_conditioning.quadratic import Quadratic
@@ -130,3 +132,21 @@ def test_bad_input_is_refused_in_one_line(given, said):
 def test_settings_for_an_optimizer_that_is_not_there_are_refused():
     with pytest.raises(Refused, match="did you mean sgd"):
         sweep(Bowl(), "sgd", settings={"sdg": {"lr": 0.1}})
+
+
+def test_where_there_are_several_families_there_is_the_trial_that_did_best_elsewhere():
+    """In both tables, at all rungs; of one family alone there is none."""
+    size: dict[str, Any] = {"trials": 4, "tuning_seeds": 2, "seeds": 3, "budget": 40, "rungs": 3}
+    found = sweep([Bowl(dim=2), Bowl(dim=3), Quadratic(dim=2)], ["sgd", "newton"], **size)
+    expected = statistics.transfer(found.runs, families()).set_index("cell")["trial"]
+    rows = found.summary[found.summary["choice"] == "transfer"].set_index("cell")
+    assert (rows["trial"] == expected[rows.index]).all() and len(rows) == len(expected) == 18
+    for (_, optimizer), of_pair in rows.groupby(["problem", "optimizer"]):
+        assert of_pair["trial"].nunique() == 1, optimizer
+    points = found.breaking_points[found.breaking_points["choice"] == "transfer"]
+    assert len(points) == 3 * 2 * 3
+    solved = rows[(rows["problem"] == "quadratic") & (rows["optimizer"] == "newton")]["solved"]
+    point = points[(points["problem"] == "quadratic") & (points["optimizer"] == "newton")].iloc[0]
+    assert (point["censored"] == ">") == (solved.iloc[-1] > 1.5)
+    alone = sweep([Bowl(dim=2), Bowl(dim=3)], "sgd", **size)
+    assert "transfer" not in set(alone.summary["choice"]) | set(alone.breaking_points["choice"])

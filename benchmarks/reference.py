@@ -1,0 +1,326 @@
+"""The published reference: the tables of the standard suite in a small folder, and a page about them.
+
+`python -m benchmarks.reference` runs `+suite=standard`, and the quick suite as it is and in variants, on all cores;
+a run that was interrupted goes on where it stopped. It writes results/reference/ and docs/reference.md. Options of a
+sweep behind it hold for all of these; `suite=NAME` takes another's place, `out=FOLDER` another folder, and
+`page=FILE` another page.
+
+Of the runs it keeps the reporting instances of the chosen trials, which is what pairs are made of.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from benchmarks.atlas import DOCS, cell
+from benchmarks.cells import Store, Stored
+from benchmarks.listing import by_subsection, families
+from benchmarks.matrix import FALLING
+from benchmarks.results import CHOSEN, KEPT, read_table
+from benchmarks.standings import mean_places, moved, standings
+from benchmarks.statistics import discrimination
+from benchmarks.sweeps import CLASSICS
+from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS, Tables, read
+from optimizers.oracle import GRADIENT, HVP, LOSS
+from optimizers.registry import AND
+from ravine import Refused
+
+LOSS_TOO, HVP_TOO = 1 / 2, 2.5  # other prices of an extra loss and of a product with the Hessian
+CLIPPED = ("clipped_sgd", "clipped_momentum")
+BARE = tuple(name for name in CLASSICS if name not in CLIPPED)
+RATED = tuple(name for name in BARE if name != "damped_newton")  # it has no rate that could decay
+VARIANTS = {
+    "as it is": [f"optimizer={','.join(CLASSICS)}"],
+    "in float32": [f"optimizer={','.join(CLASSICS)}", "dtype=float32"],
+    "rotated": [f"optimizer={','.join(CLASSICS)}", "transform=rotate"],
+    "clipped": [f"optimizer={','.join(f'{name}{AND}clip' for name in BARE)}"],
+    "with decay": [f"optimizer={','.join(f'{name}{AND}decay' for name in RATED)}"],
+}
+REWEIGHED = f"at other prices: a loss {LOSS_TOO:g}, a product {HVP_TOO:g}"
+
+
+def main(words: Sequence[str]) -> int:
+    """Run what is missing, and write the folder and the page."""
+    given = {name: value for name, _, value in (word.partition("=") for word in words)}
+    suite, out = given.pop("suite", "standard"), Path(given.pop("out", "results/reference"))
+    page_file = Path(given.pop("page", DOCS / "reference.md"))
+    cells = Path(given.get("cells", "results/cells"))
+    rest = [f"{name}={value}" for name, value in given.items()]
+    work = out.with_name(f"{out.name}-runs")
+    sweeps = {suite: [f"+suite={suite}"]}
+    sweeps |= {name: ["+suite=quick", *more] for name, more in VARIANTS.items()}
+    folders = {name: work / name.replace(" ", "_") for name in sweeps}
+    for name, options in sweeps.items():
+        words = [*options, *rest, f"out={folders[name]}"]
+        code = subprocess.run([sys.executable, "-m", "benchmarks", *words]).returncode
+        if code:
+            return code
+    compact(folders[suite], out)
+    tables = {name: _tables(folders[name], Store(cells)) for name in sweeps}
+    robustness(tables, suite).to_csv(out / "robustness.csv", index=False)
+    separated(tables[suite]).to_csv(out / "discrimination.csv", index=False)
+    page_file.write_text(page(out))
+    print(f"{out}/  {page_file}")
+    return 0
+
+
+def _tables(folder: Path, store: Store) -> Tables:
+    return read(store, json.loads((folder / "manifest.json").read_text())["cells"])
+
+
+def compact(folder: Path, out: Path) -> None:
+    """Write what a comparison with the sweep in `folder` needs: its tables, fewer of its runs, its manifest."""
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    config = {name: value for name, value in manifest["config"].items() if name != "jobs"}
+    kept = {**manifest, "config": config, "rows": CHOSEN}
+    (out / "manifest.json").write_text(json.dumps(kept, indent=1) + "\n")
+    summary, runs = read_table(folder, "summary"), read_table(folder, "runs")
+    summary.drop(columns="traceback", errors="ignore").to_csv(out / "summary.csv", index=False)
+    if any(folder.glob("breaking_points.*")):
+        read_table(folder, "breaking_points").to_csv(out / "breaking_points.csv", index=False)
+    _chosen_runs(runs, summary).to_parquet(
+        out / "runs.parquet", index=False, compression="zstd", compression_level=19
+    )
+
+
+def _chosen_runs(runs: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFrame:
+    """The reporting runs of the chosen trials, and the rows without numbers; with the size of each search."""
+    by_cell = runs.groupby("cell")
+    tuning = runs[runs["role"] == "tuning"].groupby("cell")["seed"].nunique()
+    sizes = {"trials": by_cell["trial"].nunique(), "tuning_seeds": tuning}
+    chosen = pandas.MultiIndex.from_frame(
+        summary[["cell", "trial"]].dropna().astype({"trial": "int64"})
+    )
+    numbered = ~runs["status"].isin(WITHOUT_NUMBERS)
+    pairs = pandas.MultiIndex.from_arrays([runs["cell"], runs["trial"].fillna(-1).astype("int64")])
+    kept = runs[~numbered | (pairs.isin(chosen) & (runs["role"] == "reporting"))]
+    names = [name for name in runs if name in KEPT or str(name).startswith(OF_PROBLEMS)]
+    small = dict.fromkeys(("gap_final", "grad_sq_initial"), "float32")
+    return (
+        kept[names]
+        .astype(small)
+        .assign(**{name: kept["cell"].map(size).astype("Int64") for name, size in sizes.items()})
+    )
+
+
+def reweighed(tables: Tables) -> Tables:
+    """The same runs at other prices: whoever pays more than the budget to the target has not solved it.
+
+    Both prices are higher, so that no run would have been longer. Of a run's cost up to the target the same
+    share is for losses, and for products, as of all that it paid.
+    """
+
+    def again(cell: Stored) -> Stored:
+        if cell.info["error"]:
+            return cell
+        runs = dict(cell.runs)
+        first = GRADIENT * runs["gradients"] + LOSS * runs["losses"]
+        products = np.maximum(runs["cost"] - first, 0)
+        cost = GRADIENT * runs["gradients"] + LOSS_TOO * runs["losses"] + HVP_TOO / HVP * products
+        paid = runs["cost_to_target"] * cost / np.where(runs["cost"] > 0, runs["cost"], 1)
+        late = (runs["status"] == "solved") & (paid > cell.info["protocol"]["budget"])
+        runs |= {
+            "cost": cost,
+            "cost_to_target": np.where(late, np.nan, paid),
+            "status": np.where(late, "missed", runs["status"]),
+        }
+        return replace(cell, runs=runs)
+
+    return Tables({key: again(each) for key, each in tables.cells.items()})
+
+
+def robustness(tables: Mapping[str, Tables], suite: str) -> pandas.DataFrame:
+    """How much the order of the optimizers moves in each variant: `moved`, one row a variant.
+
+    tables: by name, those of the suite and of the variants. The order at other prices is compared in both suites;
+    a wrapped optimizer is compared with itself without the wrapper.
+    """
+    base = standings(tables["as it is"].breaking_points)
+    rows = [
+        {
+            "suite": suite,
+            "variant": REWEIGHED,
+            **moved(
+                standings(tables[suite].breaking_points),
+                standings(reweighed(tables[suite]).breaking_points),
+                families(),
+            ),
+        }
+    ]
+    for name in VARIANTS:
+        after = reweighed(tables[name]) if name == "as it is" else tables[name]
+        table = standings(after.breaking_points)
+        bare = table["optimizer"].str.replace(rf"\{AND}(clip|decay)$", "", regex=True)
+        said = REWEIGHED if name == "as it is" else name
+        found = moved(base, table.assign(optimizer=bare), families())
+        rows.append({"suite": "quick", "variant": said, **found})
+    return pandas.DataFrame(rows)
+
+
+def separated(tables: Tables) -> pandas.DataFrame:
+    """`discrimination` of all rungs."""
+    noisy = {cell.info["problem"] for cell in tables.cells.values() if cell.info["noisy"]}
+    return discrimination(tables.runs, tables.summary, noisy=noisy)
+
+
+HEAD = """# The reference
+
+What `+suite=standard` finds, run with the code of this repository. Its tables are in
+[results/reference](../results/reference): `summary.csv`, `breaking_points.csv`, and of the runs those of the chosen
+trials on the reporting instances, so that
+
+    ravine +suite=standard optimizer=my_opt.py:MyOpt out=results/mine
+    ravine compare results/reference results/mine
+
+compares an optimizer of yours with all of these, instance by instance. `python -m benchmarks.reference` runs
+everything again and writes this page.
+"""
+
+
+def page(folder: Path) -> str:
+    """The page about a reference, from its folder alone."""
+    points, manifest = (
+        read_table(folder, "breaking_points"),
+        json.loads((folder / "manifest.json").read_text()),
+    )
+    table = standings(points)
+    parts = [HEAD, _provenance(manifest), *_matrix(table), *_predicted(points)]
+    parts += _separation(read_table(folder, "discrimination"))
+    parts += _robustness(read_table(folder, "robustness"))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _provenance(manifest: Mapping) -> str:
+    packages = ", ".join(
+        f"{name} {version}" for name, version in manifest["packages"].items() if version
+    )
+    commit = str(manifest["git"]["commit"])[:12] + (
+        " with changes" if manifest["git"]["dirty"] else ""
+    )
+    return (
+        f"Commit {commit}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
+        f"{manifest['seconds'] / 60:.0f} minutes; {len(manifest['cells'])} cells.\n"
+    )
+
+
+def _matrix(table: pandas.DataFrame) -> Iterator[str]:
+    yield "## Where each breaks\n"
+    yield (
+        "The dial up to which half of the instances are solved, with the trial that a search chooses; `>` and `<` lie "
+        "beyond the rungs, ↓ marks a dial that gets harder as it falls. In order of the mean place over families of "
+        "problems, best first (those that run only where there is noise last).\n"
+    )
+    means = mean_places(table, families())
+    names = [*means.index, *sorted(set(table["optimizer"]) - set(means.index))]
+    texts = table.set_index(["problem", "optimizer"])["text"]
+    rows = []
+    for title, problems in by_subsection().items():
+        for name in problems:
+            if name in texts.index:
+                of_problem = [texts.get((name, each), "") for each in names]
+                card = problems[name].card
+                dial = card.dial + (FALLING if card.ladder[0] > card.ladder[-1] else "")
+                rows.append([title, f"{name}: {dial}", *of_problem])
+    mean = ["", "mean place", *(f"{means[name]:.1f}" if name in means else "" for name in names)]
+    yield from _markdown(["subsection", "problem: dial", *names], [*rows, mean])
+
+
+def _predicted(points: pandas.DataFrame) -> Iterator[str]:
+    yield "\n## Measured against predicted\n"
+    yield (
+        "Where a theorem says at which dial value an optimizer breaks, at the budget and at a third and a tenth of "
+        "it. A prediction *agrees* where it lies in the interval of what was measured, or beyond the rungs where that "
+        "does. None is left out because it does not.\n"
+    )
+    known = points[points["theory"].notna() & (points["choice"] == "tuned")]
+    rows, agreeing = [], 0
+    for row in known.sort_values(
+        ["problem", "optimizer", "budget"], ascending=[True, True, False]
+    ).to_dict("records"):
+        agrees = _agrees(row)
+        agreeing += agrees
+        share = "B" if row["budget"] == 1 else f"B/{1 / row['budget']:.0f}"
+        theory = "never" if math.isinf(row["theory"]) else f"{row['theory']:.3g}"
+        rows.append(
+            [
+                row["problem"],
+                row["optimizer"],
+                share,
+                row["text"],
+                theory,
+                "yes" if agrees else "no",
+            ]
+        )
+    yield from _markdown(
+        ["problem", "optimizer", "budget", "measured", "predicted", "agrees"], rows
+    )
+    cells = known.drop_duplicates(["problem", "optimizer"])
+    yield f"\n{agreeing} of {len(rows)} predictions agree, for {len(cells)} pairs of a problem and an optimizer.\n"
+
+
+def _agrees(row: Mapping) -> bool:
+    """Whether a prediction lies in the interval of the measurement, which is open where a bound is missing."""
+    low = -math.inf if pandas.isna(row["low"]) else row["low"]
+    high = math.inf if pandas.isna(row["high"]) else row["high"]
+    return low <= row["theory"] <= high
+
+
+def _separation(table: pandas.DataFrame) -> Iterator[str]:
+    yield "\n## Which rungs separate whom\n"
+    most = table.groupby("problem")["optimizers"].transform("max")
+    table = table[2 * table["optimizers"] >= most]
+    everybody, nobody = (table["solving"] == table["optimizers"]), (table["solving"] == 0)
+    yield (
+        f"Of {len(table)} rungs that at least half of the optimizers ran, {everybody.sum()} are solved by all of them "
+        f"and {nobody.sum()} by none; on {(~table['separates']).sum()} no two are told apart by a sign test at 5 %. "
+        "(The nearest peer: 27 % of its cells are won by nobody or by everybody.) By problem:\n"
+    )
+    by = table.assign(all=everybody, none=nobody).groupby("problem", sort=False)
+    rows = []
+    for name, rungs in by:
+        counts = [len(rungs), *(int(rungs[each].sum()) for each in ("all", "none", "separates"))]
+        rows.append([name, *counts, f"{rungs['apart'].sum() / rungs['pairs'].sum():.0%}"])
+    heads = ["problem", "rungs", "solved by all", "by none", "tell some apart", "pairs told apart"]
+    yield from _markdown(heads, rows)
+
+
+def _robustness(table: pandas.DataFrame) -> Iterator[str]:
+    yield "\n## How much the order moves\n"
+    yield (
+        "The same optimizers in the same suite, with one thing changed. τ is Kendall's τ_b of the places on a "
+        "problem, averaged over the problems on which both tell some apart: 1 is the same order, 0 an unrelated "
+        "one. *Flips* are pairs on a problem that change their order, of those that have one in both; "
+        "*overall* is τ_b of the mean places over families, and the last column who moves most there.\n"
+    )
+    rows = [
+        [row["suite"], row["variant"], f"{row['tau']:.2f}", row["problems"], f"{row['flips']} of {row['pairs']}",
+         f"{row['overall']:.2f}", "" if pandas.isna(row["most"]) else row["most"]]
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+    yield from _markdown(
+        ["suite", "changed", "τ", "problems", "flips", "overall", "moves most"], rows
+    )
+
+
+def _markdown(names: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    yield f"| {' | '.join(names)} |"
+    yield f"|{'---|' * len(names)}"
+    for row in rows:
+        yield f"| {' | '.join(cell(str(each)) for each in row)} |"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Refused as refusal:
+        sys.exit(f"reference: {refusal}")

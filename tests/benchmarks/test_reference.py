@@ -1,0 +1,181 @@
+"""Standings, what a published reference keeps of a sweep, and the page about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+
+from benchmarks import compare_sweeps, read_table, reference, sweep
+from benchmarks.results import CHOSEN
+from benchmarks.standings import mean_places, moved, standings
+from optimizers.adam import Adam
+from optimizers.oracle import HVP, LOSS
+from problems.ill_conditioning.quadratic import Quadratic
+from tests.benchmarks.problems_for_tests import Bowl
+
+SIZE: dict[str, Any] = {"trials": 4, "tuning_seeds": 2, "seeds": 6, "budget": 60, "rungs": 3}
+
+
+def points(rows, choice="tuned"):
+    """Breaking points from (problem, optimizer, dial, censored)."""
+    table = pandas.DataFrame(rows, columns=["problem", "optimizer", "breaking_point", "censored"])
+    return table.assign(choice=choice, budget=1.0, low=np.nan, high=np.nan, theory=np.nan)
+
+
+class TestStandings:
+    def test_places_go_up_the_ladder_whichever_way_the_dial_runs(self):
+        """The mountain gets harder as its dimension falls; two beyond the rungs are equal."""
+        rows = [("quadratic", "a", 1e5, ">"), ("quadratic", "b", 1e5, ">"), ("quadratic", "c", 30, ""),
+                ("mountain", "a", 2.0, ""), ("mountain", "b", 10.0, ">"), ("mountain", "c", 1.0, "<")]  # fmt: skip
+        found = standings(points(rows)).set_index(["problem", "optimizer"])
+        assert found["place"].tolist() == [1.5, 1.5, 3, 2, 3, 1]
+        assert found["text"].tolist() == ["> 1e5", "> 1e5", "30", "2", "> 10", "< 1"]
+
+    def test_only_the_choice_at_the_whole_budget_counts(self):
+        rows = [("quadratic", "a", 10.0, "")]
+        table = pandas.concat(
+            [points(rows), points(rows, "default"), points(rows).assign(budget=0.1)]
+        )
+        assert len(standings(table)) == 1
+
+    def test_families_are_the_units_of_the_mean_place(self):
+        """a is first on two problems of one family and last on the one of another: 2, as b is."""
+        rows = [("p", "a", 3, ""), ("p", "b", 2, ""), ("p2", "a", 3, ""), ("p2", "b", 2, ""),
+                ("q", "a", 2, ""), ("q", "b", 3, ""), ("q", "twin", 9, "")]  # fmt: skip
+        found = mean_places(standings(points(rows)), {"p": "one", "p2": "one", "q": "two"})
+        assert found.to_dict() == {"a": 1.5, "b": 1.5}
+
+    def test_what_moved_is_counted(self):
+        """On p three keep their order, on q the last two change theirs: τ 1 and 1/3."""
+        order = [("a", 3.0), ("b", 2.0), ("c", 1.0)]
+        other = [("a", 3.0), ("b", 1.0), ("c", 2.0)]
+        before = points([(p, name, dial, "") for p in "pq" for name, dial in order])
+        rows = [("p", *each, "") for each in order] + [("q", *each, "") for each in other]
+        found = moved(standings(before), standings(points(rows)), {})
+        assert found["tau"] == pytest.approx((1 + 1 / 3) / 2) and found["problems"] == 2
+        assert (found["flips"], found["pairs"]) == (1, 6)
+        assert found["most"] == "b, 2.0 → 2.5"
+        same = moved(standings(before), standings(before), {})
+        assert (same["tau"], same["overall"], same["flips"], same["most"]) == (1, 1, 0, "")
+
+    def test_a_problem_on_which_all_are_equal_has_no_order(self):
+        before = standings(points([("p", name, 10, ">") for name in "abc"]))
+        assert moved(before, before, {})["problems"] == 0
+
+
+PROBLEMS = [Bowl(dim=2), Quadratic(dim=10)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a small sweep."""
+    folder = tmp_path_factory.mktemp("sweeps") / "whole"
+    sweep(PROBLEMS, ["sgd", "newton", "idle"], out=folder, **SIZE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kept(whole, tmp_path_factory):
+    """What a reference keeps of it."""
+    folder = tmp_path_factory.mktemp("reference")
+    reference.compact(whole, folder)
+    return folder
+
+
+class TestFolder:
+    def test_a_comparison_with_it_is_one_with_the_whole(self, whole, kept):
+        assert json.loads((kept / "manifest.json").read_text())["rows"] == CHOSEN
+        assert len(read_table(kept, "runs")) < len(read_table(whole, "runs"))
+        assert set(read_table(kept, "runs")["role"]) == {"reporting"}
+        for one, other in ((whole, kept), (kept, whole)):
+            found = compare_sweeps(one, other)
+            assert (found.differences["ties"] == 6).all() and len(found.differences) > 20
+            assert found.missing.empty and found.new.empty
+            assert not any("differ" in each for each in found.warnings)
+
+    def test_an_optimizer_of_one_s_own_is_compared_with_each_of_its(self, kept, tmp_path):
+        """Adam at a fixed rate solves one instance of the bowl: Newton all of them, the others none."""
+        sweep(PROBLEMS, [Adam(lr=0.3)], out=tmp_path / "mine", **SIZE)
+        found = compare_sweeps(kept, tmp_path / "mine")
+        name = repr(Adam(lr=0.3))
+        assert set(found.against["against"]) == {"sgd", "newton", "idle"}
+        assert set(found.against["optimizer"]) == {name} and len(found.newcomers) == 3 * 6
+        against = found.against.set_index("against")
+        rungs = against[["rungs_better", "rungs_worse", "rungs_alike"]]
+        assert rungs.T.to_dict("list") == {"idle": [0, 0, 6], "newton": [0, 3, 3], "sgd": [0, 0, 6]}
+        assert against["worse"].to_dict() == {"newton": 1, "sgd": 0, "idle": 0}
+        assert f"Only in {kept}: idle on Bowl, quadratic; newton on" in str(found)
+        assert str(found).startswith(f"{name} against the optimizers of {kept}, tuned")
+        assert found.regressions.empty
+
+    def test_without_a_newcomer_there_is_no_such_table(self, whole):
+        found = compare_sweeps(whole, whole)
+        assert found.newcomers.empty and found.against.empty and str(found).startswith(str(whole))
+
+    def test_an_edited_reference_is_refused_too(self, whole, tmp_path):
+        reference.compact(whole, tmp_path)
+        summary = read_table(tmp_path, "summary")
+        summary.loc[summary["solved"] == 6, "solved"] = 5
+        summary.to_csv(tmp_path / "summary.csv", index=False)
+        with pytest.raises(reference.Refused, match="contradicts itself"):
+            compare_sweeps(whole, tmp_path)
+
+    def test_the_page_follows_from_the_folder(self, kept):
+        tables = sweep(PROBLEMS, ["sgd", "newton", "idle"], **SIZE).tables
+        variants = dict.fromkeys(["standard", *reference.VARIANTS], tables)
+        reference.robustness(variants, "standard").to_csv(kept / "robustness.csv", index=False)
+        reference.separated(tables).to_csv(kept / "discrimination.csv", index=False)
+        page = reference.page(kept)
+        lines = page.splitlines()
+        (predicted,) = [line for line in lines if line.startswith("| quadratic | sgd | B |")]
+        theory = tables.breaking_points.query(
+            "optimizer == 'sgd' and problem == 'quadratic' and budget == 1"
+        )
+        assert f"| {theory['theory'].iloc[0]:.3g} |" in predicted
+        assert any(
+            line.startswith("| quick | rotated | 1.00 |") and " 0 of " in line for line in lines
+        )
+        assert "| quadratic: condition |" in page and "| mean place |" in page
+
+
+def test_a_prediction_agrees_where_it_lies_in_the_interval():
+    inside = {"low": 1.0, "high": 10.0, "theory": 5.0}
+    for change, expected in (
+        ({}, True), ({"theory": 11.0}, False), ({"theory": 0.5}, False),
+        ({"theory": np.inf}, False), ({"theory": np.inf, "high": np.nan}, True),
+    ):  # fmt: skip
+        assert reference._agrees({**inside, **change}) == expected
+
+
+class TestOtherPrices:
+    def test_they_are_paid_for_what_was_asked(self):
+        """Newton asks for a Hessian a step, of 2 dim or 2.5 dim, and SGD for gradients alone."""
+        tables = sweep(Bowl(dim=2), ["sgd", "newton", "newton_cg"], **SIZE).tables
+        before, after = (each.runs for each in (tables, reference.reweighed(tables)))
+        for name in ("sgd", "newton", "newton_cg"):
+            one, other = (each[each["optimizer"] == name] for each in (before, after))
+            products = one["hvps"] + 2 * one["hessians"]
+            expected = one["cost"] + (1 / 2 - LOSS) * one["losses"] + (2.5 - HVP) * products
+            np.testing.assert_allclose(
+                other["cost"].astype(float), expected.astype(float), rtol=1e-9
+            )
+        solved = after[after["status"] == "solved"]
+        assert (solved["cost_to_target"].astype(float) <= 60).all() and len(solved)
+        late = before["cost_to_target"].astype(float).notna() & (after["status"] == "missed")
+        assert late.equals((before["status"] == "solved") & (after["status"] != "solved"))
+
+    def test_whoever_pays_more_than_the_budget_has_not_solved_it(self):
+        tables = sweep(Bowl(dim=2), ["newton"], **{**SIZE, "rungs": 1}).tables
+        ((key, cell),) = tables.cells.items()
+        paid = float(np.nanmax(cell.runs["cost_to_target"]))
+        protocol = {**cell.info["protocol"], "budget": paid}
+        tight = dataclasses.replace(
+            tables, cells={key: dataclasses.replace(cell, info={**cell.info, "protocol": protocol})}
+        )
+        solved = (tight.runs["status"] == "solved").sum()
+        assert (reference.reweighed(tight).runs["status"] == "solved").sum() < solved
