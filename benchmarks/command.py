@@ -24,7 +24,7 @@ from ravine import Refused, nearest
 
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
 FLAGS = ("--help", "--version", "--cfg")
-SUBCOMMANDS = ("show", "check", "compare")
+SUBCOMMANDS = ("show", "check", "compare", "report")
 
 
 @dataclass
@@ -188,6 +188,10 @@ def _subcommand(name: str, *words: str) -> int:
         from benchmarks import compare
 
         return compare.main(words)
+    if name == "report":
+        from benchmarks import report
+
+        return report.main(words)
     if not words:
         print(listing.atlas())
     for word in words:

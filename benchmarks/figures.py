@@ -251,7 +251,8 @@ def _converge(axes: Axes, panel: Panel) -> None:
     middles = []
     faint = 0.15 if len(panel.entries) <= 5 else 0.06
     for entry in panel.entries:
-        cost, low, middle, high = _quartiles(entry)
+        tuned = entry.reporting[entry.reporting["trial"] == entry.tuned]
+        cost, low, middle, high = quartiles(entry.traces, tuned.set_index("seed")["status"])
         middles.append(middle)
         axes.fill_between(
             cost, low, high, step="post", color=entry.style.colour, alpha=faint, linewidth=0
@@ -271,12 +272,16 @@ def _converge(axes: Axes, panel: Panel) -> None:
         axes.set_xticks([0, *decades, budget], [f"{tick:g}" for tick in (0, *decades, budget)])
 
 
-def _quartiles(entry: Entry) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Cost, and the quartiles of the gap that the runs have there; the median of an even count is a mean."""
-    status = entry.reporting[entry.reporting["trial"] == entry.tuned].set_index("seed")["status"]
-    grid = np.unique(entry.traces["cost"])
+def quartiles(
+    traces: pandas.DataFrame, status: pandas.Series
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Cost, and the quartiles of the gap that the runs have there; the median of an even count is a mean.
+
+    traces: of one trial; status: of its runs, by seed.
+    """
+    grid = np.unique(traces["cost"])
     gaps = []
-    for seed, trace in entry.traces.groupby("seed"):
+    for seed, trace in traces.groupby("seed"):
         cost, gap = (trace[name].to_numpy(dtype=float) for name in ("cost", "gap"))
         if status[seed] == DIVERGED:
             gap[-1] = BEYOND
@@ -460,7 +465,7 @@ def _plane(axes: Axes, panel: Panel) -> None:
     seed = min(seed for seed in panel.size.seed_numbers if seed >= FIRST_REPORTING_SEED)
     paths = [_path(entry, seed) for entry in panel.entries]
     instance = Instances(panel.problem, (stream(seed),), panel.size.torch_dtype)
-    _contours(axes, panel, instance, *_window(paths))
+    _contours(axes, panel, instance, *window(paths))
     axes.set_xlabel("x₀")
     axes.set_ylabel("x₁")
     halo = [Stroke(linewidth=3, foreground="white"), Normal()]
@@ -483,7 +488,7 @@ def _path(entry: Entry, seed: int) -> tuple[np.ndarray, str]:
     return points[np.isfinite(points).all(axis=1)], str(status)
 
 
-def _window(paths: Sequence[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
+def window(paths: Sequence[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
     """Lower left and upper right corner of what is shown.
 
     It holds the paths that solve (or else those that miss) but for those that go more than three times as
@@ -530,13 +535,8 @@ def contours(
 ) -> None:
     """Levels of the relative gap `height` over a plane; that of the target is dotted."""
     finite = height[np.isfinite(height)]
-    if logarithmic:
-        bottom, top = np.quantile(finite, [0.002, 0.998])
-        levels = _log_levels(bottom, top, target or 1e-4)
-        norm: Normalize = LogNorm(levels[0], levels[-1])
-    else:
-        levels = MaxNLocator(12).tick_values(finite.min(), finite.max())
-        norm = Normalize(levels[0], levels[-1])
+    levels = level_heights(finite, logarithmic, target)
+    norm = (LogNorm if logarithmic else Normalize)(levels[0], levels[-1])
     shade = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#b4b4b4"])
     drawn = axes.contourf(*sides, height, levels=levels, norm=norm, cmap=shade, extend="both")
     axes.contour(*sides, height, levels=levels, colors="white", linewidths=0.5, alpha=0.6)
@@ -550,6 +550,14 @@ def contours(
         bar.formatter = LogFormatterSciNotation()
     axes.set_xlim(sides[0][0], sides[0][-1])
     axes.set_ylim(sides[1][0], sides[1][-1])
+
+
+def level_heights(heights: np.ndarray, logarithmic: bool, target: float | None) -> np.ndarray:
+    """The heights, about a dozen of them, at which contours are drawn."""
+    if not logarithmic:
+        return np.asarray(MaxNLocator(12).tick_values(heights.min(), heights.max()))
+    bottom, top = np.quantile(heights, [0.002, 0.998])
+    return _log_levels(bottom, top, target or 1e-4)
 
 
 def _log_levels(bottom: float, top: float, target: float) -> np.ndarray:

@@ -54,6 +54,7 @@ def usage(options: Mapping[str, str]) -> str:
         ),
         ("show", "all problems: dial, dimension, minimum"),
         ("show cliff", "what a problem, an optimizer or a noise is"),
+        ("report FOLDER", "a sweep as one page, with its figures"),
         ("compare A B", "what became better or worse between the folders of two sweeps"),
         ("check my_problem.py:Mine", "whether a problem keeps what it promises, and what is wrong"),
     ]

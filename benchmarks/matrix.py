@@ -36,6 +36,7 @@ class Entry:
     dial: str
     text: str
     place: float | None
+    job: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Matrix:
             ]
             table = pandas.DataFrame([{"": "", **self._dials(labels)}, *rows])
             first, last = k == 0, k == len(blocks) - 1
-            yield View(self._title() if first else "", table, self._remarks() if last else [])
+            yield View(self._title() if first else "", table, self.remarks() if last else [])
 
     def weakest(self) -> Entry | None:
         """Where an optimizer of one's own breaks first, or else the last of those that were run everywhere.
@@ -118,7 +119,7 @@ class Matrix:
         variant = [f"{each.removeprefix('problem.')} {of_job[each].iloc[0]}" for each in fields]
         label = " ".join([info["problem"], *variant])
         dial = f"{info['dial_name']}{FALLING if info['falling'] else ''}"
-        return Entry(info["optimizer"], info["problem"], label, dial, text, place)
+        return Entry(info["optimizer"], info["problem"], label, dial, text, place, info["job"])
 
     def _said(self, of_job: pandas.DataFrame, info: Mapping[str, Any]) -> tuple[str, float | None]:
         points = self.tables.breaking_points
@@ -186,7 +187,8 @@ class Matrix:
         what = "the dial up to which half of the instances are solved"
         return f"Where each breaks, tuned: {what}" if several else "Instances solved, tuned"
 
-    def _remarks(self) -> list[str]:
+    def remarks(self) -> list[str]:
+        """What the marks in it mean."""
         texts = [each.text for each in self.entries.values()]
         absent = len(self.entries) < len(self.optimizers) * len(self.problems)
         skipped = int((self.tables.runs["status"] == "skipped").sum())

@@ -86,7 +86,7 @@ def _plane(axes: Axes, problem: Problem, portrait: Plane) -> None:
         within = (((points - origin) @ basis.T) / lengths).numpy()
         axes.plot(
             *within.T, color=COLOURS[place], marker=".", markersize=4, linewidth=1.2,
-            path_effects=halo, label=_called(name, values),
+            path_effects=halo, label=called(name, values),
         )  # fmt: skip
         axes.plot(
             *within[-1:].T, color=COLOURS[place], marker="o", markersize=6, markeredgecolor="white"
@@ -121,6 +121,7 @@ def path(problem: Problem, optimizer: Optimizer, start: torch.Tensor, steps: int
     return torch.cat(points).squeeze(1)
 
 
-def _called(name: str, values: Mapping[str, float]) -> str:
+def called(name: str, values: Mapping[str, float]) -> str:
+    """An optimizer with what is not as usual."""
     said = ", ".join(f"{field} {value:.3g}" for field, value in values.items())
     return f"{name} ({said})" if said else name

@@ -115,6 +115,7 @@ class Plan:
             self._hint()
         elif found is not None:
             self._next(self.matrix(found[0]).weakest())
+            self._report(folder.path)
         return FAILED if found and (found[0].runs["status"] == "error").any() else 0
 
     def _expected(self) -> tuple[Sequence[str], Forecast]:
@@ -213,6 +214,13 @@ class Plan:
         ]
         print(f"{entry.optimizer} breaks first on {entry.label}: {entry.dial} {entry.text}.")
         print(f"Look closer:  {listing.command_line(command)}")
+
+    def _report(self, folder: Path) -> None:
+        """Write the page of a suite, and name it."""
+        from benchmarks import report
+
+        report.report([folder])
+        print(f"All of it:  {folder / report.FILE}")
 
     def _hint(self) -> None:
         """Say how to go on from one rung to the ladder."""

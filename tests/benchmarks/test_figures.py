@@ -266,7 +266,7 @@ class TestTrajectories:
 
     def test_nor_that_of_one_that_comes_to_rest_far_away(self):
         near, far = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0.0, 0.0], [1e6, 0.0]])
-        low, high = figures._window([(near, "solved"), (near, "solved"), (far, "solved")])
+        low, high = figures.window([(near, "solved"), (near, "solved"), (far, "solved")])
         assert ((low > -1) & (low < 0)).all() and ((high > 1) & (high < 2)).all()
 
     def test_contours_are_log_spaced_and_lowest_at_the_minimum(self, drawn):

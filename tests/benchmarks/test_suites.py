@@ -300,7 +300,9 @@ def test_a_suite_ends_with_its_matrix_and_what_to_look_at_next(ravine, files):
     assert lines[0].startswith("Where each breaks")
     names = [line.split()[0] for line in lines if line.startswith(("Mine ", "sgd "))]
     assert names[:2] == ["Mine", "sgd"]
-    said, closer = lines[-2:]
+    said, closer, named = lines[-3:]
+    assert named == "All of it:  swept/report.html"
+    assert "Suite plateaus" in (files / "swept" / "report.html").read_text()
     assert said.startswith("Mine breaks first on ")
     command = shlex.split(closer.partition("  ")[2])
     problem = said.split(":")[0].split()[-1]

@@ -1,0 +1,72 @@
+"""`ravine report`: the answers of a sweep on one page, and its figures for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.report import paper, render
+from benchmarks.report.content import Page, composed
+from benchmarks.saved import read_saved
+from ravine import Refused, nearest
+
+FILE = "report.html"
+FLAGS = ("--out", "--figures")
+USAGE = f"report FOLDER… [--out {FILE}] [--figures DIR]"
+
+
+def report(folders: Sequence[str | Path], out: str | Path | None = None) -> Page:
+    """Write the report of one sweep, or of several as one, and return what it says.
+
+    out: the file; in the folder itself, or here where there are several folders. Raises Refused for a folder
+    that is not a whole sweep's, or was edited, and for a file that cannot be written.
+    """
+    paths = [Path(each) for each in folders]
+    said = composed(*read_saved(paths))
+    try:
+        render.write(said, _file(paths, out))
+    except OSError as error:
+        raise Refused(f"{_file(paths, out)} cannot be written: {error.strerror}") from error
+    return said
+
+
+def main(words: Sequence[str]) -> int:
+    """`ravine report FOLDER…`: write the page, and the figures if asked to, and name the files."""
+    folders, given = _parsed(words)
+    said = report(folders, given.get("--out"))
+    print(_file(folders, given.get("--out")))
+    if "--figures" in given:
+        folder = Path(given["--figures"])
+        try:
+            files = paper.save(said.charts, folder)
+        except OSError as error:
+            raise Refused(f"--figures {folder} cannot be written: {error.strerror}") from error
+        print(f"{folder}/  {len(files)} files, each figure as SVG and PDF")
+    return 0
+
+
+def _file(folders: Sequence[Path], out: str | Path | None) -> Path:
+    if out is not None:
+        return Path(out)
+    return folders[0] / FILE if len(folders) == 1 else Path(FILE)
+
+
+def _parsed(words: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
+    folders, given, rest = [], {}, list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            folders.append(Path(word))
+            continue
+        flag, equal, value = word.partition("=")
+        if flag not in FLAGS:
+            raise Refused(f"unknown flag {flag}: {nearest(flag, FLAGS)}")
+        if not equal and not rest:
+            raise Refused(f"{flag} is followed by a path: {USAGE}")
+        given[flag] = value if equal else rest.pop(0)
+    if not folders:
+        raise Refused(f"report on which folder of a sweep? {USAGE}")
+    return folders, given
+
+
+__all__ = ["FILE", "main", "report"]

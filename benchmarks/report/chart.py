@@ -1,0 +1,139 @@
+"""A chart as numbers: what is drawn in the page, and for a paper, from the same description."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+Scale = Literal["linear", "log", "symlog"]
+Kind = Literal["line", "steps", "dots", "squares", "rings", "bars"]
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+LABELS = 5  # at most, along an axis
+WIDEST = 300  # decades: what is beyond is drawn at the edge
+
+
+@dataclass(frozen=True)
+class Axis:
+    """From `low`, at the left or at the bottom, to `high`; the larger comes first where harder is less.
+
+    threshold: of a symlog scale, sign(v) · log10(1 + |v| / threshold).
+    given: ticks with their labels; computed where there are none.
+    """
+
+    label: str
+    scale: Scale
+    low: float
+    high: float
+    threshold: float = 1.0
+    given: tuple[tuple[float, str], ...] = ()
+
+    def bent(self, values: float | np.ndarray) -> np.ndarray:
+        """Values in the scale in which distances are drawn."""
+        values = np.asarray(values, dtype=float)
+        if self.scale == "log":
+            return np.log10(np.clip(values, 10.0**-WIDEST, 10.0**WIDEST))
+        if self.scale == "symlog":
+            return np.sign(values) * np.log10(1 + np.abs(values) / self.threshold)
+        return values
+
+    def place(self, values: float | np.ndarray) -> np.ndarray:
+        """From 0, at `low`, to 1; what is infinite is beyond."""
+        low, high = self.bent(np.array([self.low, self.high]))
+        with np.errstate(invalid="ignore"):
+            return (self.bent(values) - low) / ((high - low) or 1.0)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Values and their labels."""
+        if self.given:
+            return list(self.given)
+        low, high = sorted((self.low, self.high))
+        if self.scale == "log" and math.log10(high / low) >= 1:
+            first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+            every = max(1, math.ceil((last - first) / LABELS))
+            return [(10.0**k, power(k)) for k in range(first, last + 1) if k % every == 0]
+        if self.scale == "symlog":
+            reach = max(abs(low), abs(high))
+            first = math.ceil(math.log10(self.threshold) + 0.7)
+            last = math.floor(math.log10(reach)) if reach else first
+            every = max(1, math.ceil((last - first) / (LABELS // 2)))
+            sizes = [10.0**k for k in range(last, first - 1, -every)]
+            both = [0.0, *sizes, *(-each for each in sizes)]
+            return [(each, signed(each)) for each in sorted(both) if low <= each <= high]
+        found = MaxNLocator(LABELS).tick_values(low, high)
+        return [(float(each), f"{each:.6g}") for each in found if low <= each <= high]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points, and how they are drawn.
+
+    style: the place among the optimizers of the page, or None for what is nobody's.
+    band: lower and upper edge along x. dashed: said, not measured.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    style: int | None = None
+    kind: Kind = "line"
+    band: tuple[np.ndarray, np.ndarray] | None = None
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where a landscape is higher than `height`: closed curves, holes among them, in the axes' units."""
+
+    height: float
+    curves: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """name: of its file. title: above it. note: what is to be read off it, for those who cannot see it.
+
+    rules: horizontal dotted lines and their names. own: the series are not the optimizers of the page.
+    """
+
+    name: str
+    title: str
+    note: str
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+    rules: tuple[tuple[float, str], ...] = ()
+    levels: tuple[Level, ...] = ()
+    own: bool = False
+
+
+def spanning(
+    label: str, scale: Scale, values: Sequence[np.ndarray] | np.ndarray, threshold: float = 1.0
+) -> Axis:
+    """An axis from the least to the largest of these values, with a little room."""
+    every = np.concatenate([np.ravel(each) for each in values]) if len(values) else np.zeros(0)
+    every = every[np.isfinite(every) & ((every > 0) | (scale != "log"))]
+    low, high = (every.min(), every.max()) if len(every) else (0.1, 1.0)
+    if scale == "log":
+        room = 10 ** (0.05 * max(math.log10(high / low), 0.5))
+        return Axis(label, scale, low / room, high * room)
+    room = 0.05 * ((high - low) or abs(high) or 1.0)
+    return Axis(label, scale, low - room, high + room, threshold)
+
+
+def power(exponent: int) -> str:
+    """1, 10, 100, 10³, 10⁻¹."""
+    small = {0: "1", 1: "10", 2: "100", -1: "0.1"}
+    return small.get(exponent, "10" + str(exponent).translate(SUPERSCRIPTS))
+
+
+def signed(value: float) -> str:
+    """A power of ten of either sign, or 0."""
+    if value == 0:
+        return "0"
+    return ("−" if value < 0 else "") + power(round(math.log10(abs(value))))

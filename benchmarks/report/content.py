@@ -1,0 +1,665 @@
+"""What the report says, as plain text, tables and charts; how it looks is the template's matter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas
+
+from benchmarks.breaking_points import number
+from benchmarks.intervals import order_statistics
+from benchmarks.listing import summary as in_a_line
+from benchmarks.matrix import EASIER, HARDER, Entry, Matrix
+from benchmarks.report import pictures
+from benchmarks.report.chart import Chart
+from benchmarks.report.pictures import Rung, slug
+from benchmarks.results import Results
+from benchmarks.saved import Saved, rebuilt, scale_of, sections
+from benchmarks.statistics import best_of, chosen, success
+from benchmarks.tables import WITHOUT_NUMBERS
+from problems import Problem
+
+PANELS = 3  # rungs of a problem that are drawn
+NOTHING = "–"
+ELSEWHERE = "Yours"  # the section of what is in no subsection of the book
+
+
+@dataclass(frozen=True)
+class Field:
+    """A cell of a table: its text, and what it is sorted by (the text where that is empty)."""
+
+    text: str
+    by: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """style: the optimizer's place among those of the page, for the filter."""
+
+    style: int | None
+    fields: Sequence[Field]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first column names the row. numeric: which columns are numbers, and set to the right."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    note: str = ""
+    numeric: int = 1
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Charts side by side under one heading."""
+
+    title: str
+    note: str
+    charts: Sequence[Chart]
+
+    @property
+    def own(self) -> list[tuple[int | None, str]]:
+        """What the legend says, where the lines are not the optimizers of the page."""
+        own = (series for chart in self.charts if chart.own for series in chart.series)
+        return [(each.style, each.name) for each in own if each.name]
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """All that is said of one problem. missing: why it has no picture of its own."""
+
+    anchor: str
+    label: str
+    line: str
+    facts: Mapping[str, str]
+    breaking: Table
+    strips: Sequence[Strip]
+    tables: Sequence[Table]
+    runs: Table
+    frontier: Chart | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A cell of the matrix. filled: how far up the ladder it gets, from 0 to 1; None where there are no numbers."""
+
+    style: int
+    text: str
+    interval: str
+    notes: Sequence[str]
+    filled: float | None
+    order: float
+    spoken: str
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A problem in the matrix: where more is said of it, its dial, and each optimizer's answer."""
+
+    anchor: str
+    label: str
+    dial: str
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A subsection of the book."""
+
+    title: str
+    rows: Sequence[MatrixRow]
+    landscapes: Sequence[Landscape]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    protocol: Sequence[str]
+    next: str
+    next_anchor: str
+    optimizers: Sequence[str]
+    sections: Sequence[Section]
+    remarks: Sequence[str]
+    failures: Table | None
+    provenance: Sequence[Mapping[str, str]] = field(default_factory=list)
+
+    @property
+    def charts(self) -> Iterator[Chart]:
+        """Every figure, in the order of the page."""
+        for section in self.sections:
+            for landscape in section.landscapes:
+                if landscape.frontier is not None:
+                    yield landscape.frontier
+                for strip in landscape.strips:
+                    yield from strip.charts
+
+
+def composed(saved: Saved, results: Sequence[Results]) -> Page:
+    """What is said of these sweeps."""
+    return _Writer(saved, results).page()
+
+
+@dataclass(frozen=True)
+class _Writer:
+    saved: Saved
+    results: Sequence[Results]
+
+    def page(self) -> Page:
+        matrix, titles = self.matrix, sections()
+        by_section: dict[str, list[str]] = {}
+        for label in matrix.problems:
+            name = self.entries_of(label)[0].problem
+            by_section.setdefault(titles.get(name, ELSEWHERE), []).append(label)
+        weakest = matrix.weakest()
+        return Page(
+            title=self._title(),
+            protocol=self._protocol(),
+            next=_next(weakest),
+            next_anchor=_anchor(weakest.label) if weakest else "",
+            optimizers=matrix.optimizers,
+            sections=[
+                Section(title, [self._row(label) for label in labels], [self._landscape(label) for label in labels])
+                for title, labels in sorted(by_section.items())
+            ],
+            remarks=matrix.remarks(),
+            failures=self._failures(),
+            provenance=[_provenance(each) for each in self.results],
+        )  # fmt: skip
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        return Matrix(self.saved, self.saved.own)
+
+    @cached_property
+    def styles(self) -> dict[str, int]:
+        """The place of each optimizer in the matrix, by which it is coloured and filtered."""
+        return {name: place for place, name in enumerate(self.matrix.optimizers)}
+
+    @cached_property
+    def by_job(self) -> dict[str, dict[str, pandas.DataFrame]]:
+        """Each table's rows of each job."""
+        frames = {name: self.saved.frames[name] for name in ("runs", "summary", "traces")}
+        if len(self.saved.breaking_points):
+            frames["points"] = self.saved.breaking_points
+        found: dict[str, dict[str, pandas.DataFrame]] = {}
+        for name, frame in frames.items():
+            for job, rows in frame.groupby("job", sort=False):
+                found.setdefault(str(job), {})[name] = rows
+        return found
+
+    @cached_property
+    def best(self) -> pandas.DataFrame:
+        return best_of(self.saved.runs)
+
+    @cached_property
+    def shares(self) -> pandas.DataFrame:
+        return success(chosen(self.saved.runs, self.saved.summary)).set_index(["cell", "choice"])
+
+    def entries_of(self, label: str) -> list[Entry]:
+        """Who was run on a problem, in the order of the page."""
+        found = (self.matrix.entries.get((name, label)) for name in self.matrix.optimizers)
+        return [each for each in found if each is not None]
+
+    def _title(self) -> str:
+        suites = {str(each.manifest["config"].get("suite") or "") for each in self.results}
+        if len(suites) == 1 and "" not in suites:
+            return f"Suite {suites.pop()}"
+        problems = list(dict.fromkeys(self.saved.runs["problem"]))
+        return ", ".join(problems) if len(problems) <= 3 else f"{len(problems)} problems"
+
+    def _protocol(self) -> list[str]:
+        runs = self.saved.runs
+        sound = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
+        cells, skipped = runs["cell"].nunique(), int((runs["status"] == "skipped").sum())
+        said = [
+            f"{_count(len(self.matrix.problems), 'problem')} × {_count(len(self.matrix.optimizers), 'optimizer')}: "
+            f"{_count(cells, 'cell')} of a rung each"
+            + (
+                f", {skipped} of them skipped as harder than one that no trial solves"
+                if skipped
+                else ""
+            )
+        ]
+        if len(sound):
+            sizes = sound.groupby("cell").agg(
+                trials=("trial", "nunique"), budget=("budget", "first")
+            )
+            seeds = [
+                sound[sound["role"] == role]
+                .groupby("cell")["seed"]
+                .nunique()
+                .reindex(sizes.index, fill_value=0)
+                for role in ("tuning", "reporting")
+            ]
+            said.append(
+                f"each up to {_range(sizes['trials'])} trials × ({_range(seeds[0])} tuning + {_range(seeds[1])} "
+                f"reporting) instances, and {_range(sizes['budget'])} gradients a run"
+            )
+        return [
+            "; ".join(said) + ".",
+            "Shown is each optimizer tuned: of its trials the one that the tuning instances prefer, on the reporting "
+            "instances. A breaking point is the dial up to which half of them are solved, with its 95 % interval.",
+        ]
+
+    # The matrix.
+
+    def _row(self, label: str) -> MatrixRow:
+        entries = {each.optimizer: each for each in self.entries_of(label)}
+        answers = [
+            self._answer(entries[name]) if name in entries
+            else Answer(style, "not run", "", [], None, math.nan, "")
+            for name, style in self.styles.items()
+        ]  # fmt: skip
+        return MatrixRow(_anchor(label), label, next(iter(entries.values())).dial, answers)
+
+    def _answer(self, entry: Entry) -> Answer:
+        point = self._point(entry.job)
+        notes, interval = [], ""
+        if point is not None:
+            interval = str(point["text"]).removesuffix(", no dose-response").partition(" [")[2]
+            if not pandas.isna(point["dose_exponent"]):
+                notes.append(f"cost ∝ dial^{point['dose_exponent']:.2f}")
+            theory = point.get("theory")
+            if theory is not None and not pandas.isna(theory):
+                notes.append(f"theory {_foretold(theory)}")
+        reason = self._reason(entry.job)
+        if reason:
+            notes.append(reason)
+        spoken = {HARDER: "does not break", EASIER: "breaks at once"}.get(entry.place or 0.0, "")
+        return Answer(
+            style=self.styles[entry.optimizer],
+            text=entry.text,
+            interval=f"[{interval}" if interval else "",
+            notes=notes,
+            filled=None if entry.place is None else min(max(entry.place, 0.0), 1.0),
+            order=math.nan if entry.place is None else entry.place,
+            spoken=spoken,
+        )
+
+    def _point(self, job: str) -> Mapping[Any, Any] | None:
+        points = self.by_job.get(job, {}).get("points")
+        if points is None:
+            return None
+        tuned = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
+        return next(iter(tuned.to_dict("records")), None)
+
+    def _reason(self, job: str) -> str:
+        """What happens at the easiest rung that fewer than half of the instances solve."""
+        rows = self.by_job[job]["summary"]
+        failed = rows[rows["status"].isin(["error", "not_applicable"])]
+        if len(failed):
+            return ""
+        tuned = rows[rows["choice"] == "tuned"]
+        tuned = tuned.sort_values("dial", ascending=not self._falling(job))
+        beaten = tuned[tuned["solved"] < tuned["runs"] / 2]
+        if beaten.empty:
+            return ""
+        first = beaten.iloc[0]
+        return _words(first.get("verdict")) or _words(first["status"])
+
+    def _falling(self, job: str) -> bool:
+        rows = self.by_job[job]["runs"]
+        return scale_of(rows.iloc[0], rows["dial"])[1]
+
+    # One problem.
+
+    def _landscape(self, label: str) -> Landscape:
+        entries = self.entries_of(label)
+        jobs = [each.job for each in entries]
+        runs = pandas.concat([self.by_job[job]["runs"] for job in jobs])
+        problem = rebuilt(runs.iloc[0])
+        scale, falling = scale_of(runs.iloc[0], runs["dial"])
+        rungs = self._rungs(label, runs, falling)
+        known = problem if isinstance(problem, Problem) else None
+        strips, missing = self._strips(rungs)
+        return Landscape(
+            anchor=_anchor(label),
+            label=label,
+            line=in_a_line(_innermost(known)) if known else "",
+            facts=_facts(known) if known else {},
+            strips=strips,
+            breaking=self._breaking(entries),
+            tables=[
+                table
+                for table in (self._choices(jobs, falling), self._search(jobs, falling))
+                if table.rows
+            ],
+            runs=self._every_run(jobs, falling),
+            frontier=self._frontier(label, entries, scale, falling, runs),
+            missing=missing or (problem if isinstance(problem, str) else ""),
+        )  # fmt: skip
+
+    def _rungs(self, label: str, runs: pandas.DataFrame, falling: bool) -> list[Rung]:
+        """The rungs that are drawn, from harmless to extreme: those that most optimizers were run at."""
+        sound = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
+        if sound.empty:
+            return []
+        count = sound.groupby("dial")["optimizer"].nunique()
+        fullest = count.sort_index(ascending=not falling).sort_values(
+            ascending=False, kind="stable"
+        )
+        most = [dial for dial in fullest.index if fullest[dial] == fullest.iloc[0]]
+        dials = most if len(most) >= PANELS else list(fullest.index[:PANELS])
+        dials = sorted(dials, reverse=falling)
+        if len(dials) > PANELS:
+            dials = [dials[round(at)] for at in np.linspace(0, len(dials) - 1, PANELS)]
+        return [self._rung(label, sound[sound["dial"] == dial]) for dial in dials]
+
+    def _rung(self, label: str, runs: pandas.DataFrame) -> Rung:
+        row = runs.iloc[0]
+        tuned, traces = {}, []
+        for job, of_job in runs.groupby("job", sort=False):
+            cell = of_job["cell"].iloc[0]
+            rows = self.by_job[str(job)]["summary"]
+            trial = rows.loc[(rows["cell"] == cell) & (rows["choice"] == "tuned"), "trial"].iloc[0]
+            tuned[str(of_job["optimizer"].iloc[0])] = int(trial)
+            recorded = self.by_job[str(job)].get("traces")
+            if recorded is not None:
+                traces.append(recorded[(recorded["cell"] == cell) & (recorded["trial"] == trial)])
+        problem = rebuilt(row)
+        dial = str(row["dial_column"]).removeprefix("problem.")
+        return Rung(
+            slug=slug(f"{label}-{dial}-{row['dial']:g}"),
+            title=f"{dial} {row['dial']:g}",
+            dial=float(row["dial"]),
+            runs=runs,
+            traces=pandas.concat(traces) if traces else self.saved.traces[:0],
+            tuned=tuned,
+            styles=self.styles,
+            problem=problem if isinstance(problem, Problem) else None,
+        )
+
+    def _strips(self, rungs: list[Rung]) -> tuple[list[Strip], str]:
+        """The charts, and why a picture is missing."""
+        if not rungs:
+            return [], ""
+        hardest = _hardest_solved(rungs)
+        flat, own, missing = [], [], ""
+        try:
+            flat = [chart for chart in map(pictures.paths, rungs) if chart is not None]
+            if hardest.problem is not None:
+                own = [pictures.portrait(hardest)]
+        except Exception as error:  # from the problem, which may be anybody's
+            missing = f"its picture cannot be drawn: {' '.join(str(error).split())}"
+        rates = [chart for chart in map(pictures.rates, rungs) if chart is not None]
+        strips = [
+            Strip(
+                "Convergence", "Relative gap by cost: the median over reporting instances, and a band over the "
+                "middle half of them.", [pictures.convergence(each) for each in rungs],
+            ),
+            Strip(
+                "Sensitivity to the learning rate",
+                "Each corner of a line is a searched trial; ○ is the tuned one, ■ the "
+                "default. Where another hyperparameter is searched too, neighbours differ in it.", rates,
+            ),
+            Strip(
+                "Paths", "The tuned runs of the first reporting instance, over contours of the relative gap; "
+                "the more shaded, the higher.", flat,
+            ),
+            Strip(
+                f"Along the run, at {hardest.title}", "Medians of the tuned runs at the hardest of the drawn rungs "
+                "that anyone solves: the squared gradient, the curvature along it, the ends of the spectrum.",
+                list(pictures.along(hardest)),
+            ),
+            Strip("The pathology itself", own[0].note if own else "", own),
+        ]  # fmt: skip
+        return [each for each in strips if each.charts], missing
+
+    def _frontier(
+        self,
+        label: str,
+        entries: Sequence[Entry],
+        scale: str,
+        falling: bool,
+        runs: pandas.DataFrame,
+    ) -> Chart | None:
+        points = [
+            self.by_job[each.job]["points"] for each in entries if "points" in self.by_job[each.job]
+        ]
+        if not points:
+            return None
+        tuned = pandas.concat(points)
+        tuned = tuned[tuned["choice"] == "tuned"]
+        dial = entries[0].dial
+        return pictures.frontier(slug(label), label, dial, tuned, self.styles, scale, falling, runs)
+
+    def _breaking(self, entries: Sequence[Entry]) -> Table:
+        rows, shares = [], []
+        for entry in entries:
+            points = self.by_job[entry.job].get("points")
+            if points is None:
+                continue
+            tuned = points[points["choice"] == "tuned"].sort_values("budget", ascending=False)
+            robust = points[(points["choice"] == "one_setting") & (points["budget"] == 1)]
+            full = tuned.iloc[0]
+            shares = [f"at B/{1 / share:.0f}" for share in tuned["budget"].iloc[1:]]
+            rows.append(Row(self.styles[entry.optimizer], [
+                Field(entry.optimizer),
+                Field(str(full["text"]), entry.place),
+                Field(str(robust["text"].iloc[0]) if len(robust) else NOTHING,
+                      float(robust["breaking_point"].iloc[0]) if len(robust) else None),
+                *(Field(str(each["text"]).partition(" [")[0], float(each["breaking_point"]))
+                  for _, each in tuned.iloc[1:].iterrows()),
+                _number(full["dose_exponent"], "{:.2f}"),
+                Field(NOTHING if pandas.isna(full.get("theory")) else _foretold(full["theory"]), full.get("theory")),
+                Field(self._reason(entry.job) or NOTHING),
+            ]))  # fmt: skip
+        columns = ["optimizer", f"breaks at {entries[0].dial} [95 %]", "with one setting", *shares,
+                   "cost exponent", "theory", "why"]  # fmt: skip
+        return Table("Where each breaks", columns, rows, _odd(self.by_job, entries))
+
+    def _choices(self, jobs: Sequence[str], falling: bool) -> Table:
+        rows, seeds = [], 0
+        for job in jobs:
+            summary = self.by_job[job]["summary"]
+            for each in summary[summary["choice"].notna()].to_dict("records"):
+                share = self.shares.loc[(each["cell"], each["choice"])]
+                seeds = max(seeds, int(each["runs"]))
+                at = (
+                    ""
+                    if pandas.isna(each.get("u"))
+                    else f"{each['u']:.2g}" + (" (edge)" if each["edge"] else "")
+                )
+                rows.append(Row(self.styles[each["optimizer"]], [
+                    Field(each["optimizer"]),
+                    Field(f"{each['dial']:g}", -each["dial"] if falling else each["dial"]),
+                    Field(_words(each["choice"])),
+                    Field(f"{int(each['solved'])} of {int(each['runs'])}", each["solved"]),
+                    Field(f"{_percent(share['share'])} [{_percent(share['low'])}, {_percent(share['high'])}]",
+                          share["share"]),
+                    Field(_cost(each), each["cost_to_target"]),
+                    _number(share["expected_running_time"], "{:.4g}"),
+                    _number(each["gap_final"], "{:.1e}"),
+                    Field(at or NOTHING, each.get("u")),
+                ]))  # fmt: skip
+        level = order_statistics(seeds)[1] if seeds else 0.0
+        columns = ["optimizer", "rung", "choice", "solved", "share [95 %]", f"gradients to target [{level:.0%}]",
+                   "ERT", "final gap", "learning rate u"]  # fmt: skip
+        note = (
+            "Default: as its author has it. Tuned: chosen at this rung. One setting: chosen for all rungs. ERT: the "
+            "cost of restarting until solved."
+        )
+        return Table("Choices of trial, on the reporting instances", columns, rows, note, 3)
+
+    def _search(self, jobs: Sequence[str], falling: bool) -> Table:
+        cells = pandas.concat([self.by_job[job]["runs"] for job in jobs])["cell"].unique()
+        best = self.best[self.best["cell"].isin(cells)]
+        ks = sorted(best["k"].unique())
+        rows = []
+        for _, of_cell in best.groupby("cell", sort=False):
+            first: Any = of_cell.iloc[0]
+            by_k = {each["k"]: each for each in of_cell.to_dict("records")}
+            rows.append(Row(self.styles[first["optimizer"]], [
+                Field(first["optimizer"]),
+                Field(f"{first['dial']:g}", -first["dial"] if falling else first["dial"]),
+                *(_searched(by_k.get(k)) for k in ks),
+            ]))  # fmt: skip
+        rows.sort(key=lambda row: (row.style, row.fields[1].by))
+        note = "What a search of k trials may expect: the share of instances solved; the median cost where half are."
+        return Table(
+            "Expected best of k", ["optimizer", "rung", *(f"k = {k}" for k in ks)], rows, note
+        )
+
+    def _every_run(self, jobs: Sequence[str], falling: bool) -> Table:
+        rows = []
+        judged = "verdict" in self.saved.runs
+        for job in jobs:
+            runs, summary = self.by_job[job]["runs"], self.by_job[job]["summary"]
+            tuned = summary.loc[summary["choice"] == "tuned", ["cell", "trial"]]
+            mine = runs[runs["role"] == "reporting"].merge(tuned, on=["cell", "trial"])
+            for each in mine.sort_values(["dial", "seed"], ascending=[not falling, True]).to_dict(
+                "records"
+            ):
+                verdict = [Field(_words(each.get("verdict"))), Field(_words(each.get("ruled_out")))]
+                rows.append(Row(self.styles[each["optimizer"]], [
+                    Field(each["optimizer"]),
+                    Field(f"{each['dial']:g}", -each["dial"] if falling else each["dial"]),
+                    Field(f"{int(each['seed'])}", each["seed"]),
+                    Field(_words(each["status"])),
+                    *(verdict if judged else []),
+                    _number(each["cost"], "{:.4g}"),
+                    _number(each["cost_to_target"], "{:.4g}"),
+                    _number(each["gap_final"], "{:.1e}"),
+                ]))  # fmt: skip
+        columns = ["optimizer", "rung", "seed", "ended", *(["verdict", "ruled out"] if judged else []),
+                   "cost", "cost to target", "final gap"]  # fmt: skip
+        return Table(
+            "What happened in each run of the tuned settings",
+            columns,
+            rows,
+            numeric=6 if judged else 4,
+        )
+
+    def _failures(self) -> Table | None:
+        summary = self.saved.summary
+        failed = summary[summary["status"].isin(["error", "not_applicable"])]
+        rows = [
+            Row(self.styles[each["optimizer"]], [
+                Field(f"{each['problem']} {each['dial']:g}"), Field(each["optimizer"]),
+                Field(_words(each["status"])), Field(_words(each["error"])),
+            ])
+            for each in failed.to_dict("records")
+        ]  # fmt: skip
+        return (
+            Table("What has no numbers", ["problem", "optimizer", "ended", "why"], rows, numeric=9)
+            if rows
+            else None
+        )
+
+
+def _hardest_solved(rungs: Sequence[Rung]) -> Rung:
+    """The last of the rungs at which any tuned setting solves half of the instances, or else the first."""
+
+    def solved(rung: Rung) -> bool:
+        return any(
+            (rung.ends(name)["status"] == "solved").mean() >= 0.5 for name in rung.optimizers
+        )
+
+    return next((rung for rung in reversed(rungs) if solved(rung)), rungs[0])
+
+
+def _facts(problem: Problem) -> dict[str, str]:
+    card = problem.card
+    target = f"relative gap at most {card.target:g}" + (
+        "" if card.floor_is_minimum else " above a level"
+    )
+    solved = "by a test of the problem’s own" if problem.has_own("solved") else target
+    facts = {"solved": solved, "truth": card.truth, "source": card.source}
+    return {name: text for name, text in facts.items() if text}
+
+
+def _innermost(problem: Problem) -> Problem:
+    while hasattr(problem, "inner"):
+        problem = problem.inner  # type: ignore[attr-defined]
+    return problem
+
+
+def _next(weakest: Entry | None) -> str:
+    if weakest is None:
+        return "Nothing breaks here: ask for harder rungs with ladder=, or for a smaller budget."
+    return f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}."
+
+
+def _odd(by_job: Mapping[str, Mapping[str, pandas.DataFrame]], entries: Sequence[Entry]) -> str:
+    odd = []
+    for entry in entries:
+        points = by_job[entry.job].get("points")
+        if points is not None:
+            tuned = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
+            if (tuned["dose_response"].astype(str) == "False").any():
+                odd.append(entry.optimizer)
+    return f"More of the dial does not mean less solved here: {', '.join(odd)}." if odd else ""
+
+
+def _provenance(results: Results) -> dict[str, str]:
+    manifest = results.manifest
+    packages, git = manifest.get("packages", {}), manifest.get("git") or {}
+    commit = str(git.get("commit") or "")[:10]
+    said: dict[str, Callable[[], Any]] = {
+        "folder": lambda: results.folder,
+        "command": lambda: " ".join(map(str, manifest.get("argv") or [])),
+        "versions": lambda: ", ".join(f"{name} {version}" for name, version in packages.items() if version),
+        "commit": lambda: commit + (" with changes" if commit and git.get("dirty") else ""),
+        "machine": lambda: ", ".join(filter(None, [
+            str(manifest.get("cpu") or ""), f"{manifest.get('seconds', 0):.0f} s",
+            f"python {manifest.get('python', '')}",
+        ])),
+    }  # fmt: skip
+    return {name: text for name, value in said.items() if (text := str(value()))}
+
+
+def _anchor(label: str) -> str:
+    return f"p-{slug(label)}"
+
+
+def _cost(row: Mapping[Any, Any]) -> str:
+    ends = [row[f"cost_to_target{end}"] for end in ("", "_low", "_high")]
+    if math.isinf(ends[1]):
+        return NOTHING
+    middle, low, high = (NOTHING if math.isinf(each) else f"{each:.4g}" for each in ends)
+    return f"{middle} [{low}, {high}]"
+
+
+def _searched(row: Mapping[Any, Any] | None) -> Field:
+    """Of one k: the share solved, and the cost where half are."""
+    if row is None:
+        return Field(NOTHING, math.nan)
+    cost = "" if math.isinf(row["cost"]) else f" · {row['cost']:.3g}"
+    return Field(_percent(row["solved"]) + cost, row["solved"])
+
+
+def _number(value: Any, shape: str) -> Field:
+    known = not pandas.isna(value) and math.isfinite(value)
+    return Field(shape.format(value) if known else NOTHING, float(value) if known else math.nan)
+
+
+def _foretold(dial: float) -> str:
+    return "never" if math.isinf(dial) else number(dial)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _words(value: Any) -> str:
+    """A name as words, or several; nothing for what is missing."""
+    return "" if value is None or value != value else str(value).replace("_", " ")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _range(values: pandas.Series) -> str:
+    low, high = values.min(), values.max()
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -1,0 +1,53 @@
+"""The report as one file that needs nothing else: its text, its style, its script and its figures."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from benchmarks.report import svg
+from benchmarks.report.content import Field, Page
+
+HERE = Path(__file__).parent
+
+
+def html(page: Page) -> str:
+    """HTML; whatever is text in the page is text there, whatever is in it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    landscapes = [(place, each) for place, it in enumerate(page.sections) for each in it.landscapes]
+    return environment.get_template("page.html").render(
+        page=page,
+        single=len(landscapes) == 1,
+        frontiers=[(place, each) for place, each in landscapes if each.frontier is not None],
+        svg=lambda chart: Markup(svg.draw(chart)),
+        sample=lambda style: Markup(svg.sample(style)),
+        by=_by,
+        number=attribute,
+        style=Markup((HERE / "page.css").read_text()),
+        script=Markup((HERE / "page.js").read_text()),
+    )
+
+
+def write(page: Page, file: Path) -> None:
+    """Whole or not at all: someone may be reading the one before."""
+    half = file.with_name(f".{file.name}.{os.getpid()}")
+    half.write_text(html(page), encoding="utf-8")
+    half.replace(file)
+
+
+def _by(field: Field) -> Markup | str:
+    return "" if field.by is None else Markup(f' data-v="{attribute(field.by)}"')
+
+
+def attribute(value: float) -> str:
+    """As the script reads it: nothing where there is none, which sorts last."""
+    if math.isnan(value):
+        return ""
+    return "1e999" if value == math.inf else "-1e999" if value == -math.inf else f"{value:.6g}"

@@ -1,0 +1,577 @@
+"""The report: what it says is what the tables say, and in a browser it can be read, filtered and sorted offline."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from matplotlib.path import Path as Outline
+from scipy.stats import binomtest
+
+from benchmarks import figures, sweep
+from benchmarks.breaking_points import number
+from benchmarks.command import main
+from benchmarks.engine import Instances
+from benchmarks.matrix import Matrix
+from benchmarks.protocol import stream
+from benchmarks.report import paper, report, svg
+from benchmarks.report.content import Page
+from benchmarks.report.render import attribute
+from benchmarks.sweeps import Sweep
+from optimizers import Optimizer
+from problems.ill_conditioning.quadratic import Quadratic
+from problems.ill_conditioning.rosenbrock import Rosenbrock
+from ravine import Refused
+from tests.benchmarks.browser import COMMAND, Browser
+from tests.benchmarks.problems_for_tests import Bowl
+
+TAG = "<img src=x onerror=alert(1)>"
+SIZE: dict[str, Any] = {"trials": 9, "tuning_seeds": 2, "seeds": 3, "budget": 60}
+
+
+@dataclass(frozen=True)
+class Named(Optimizer):
+    """Stands still, under a name that would be a picture if it were not text."""
+
+    tag: str = TAG
+
+    def init(self, x):
+        return ()
+
+    def update(self, oracle, state):
+        return 0 * oracle.gradient, state
+
+
+NAMES = ["newton", "sgd", repr(Named())]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> tuple[Sweep, Path]:
+    """A sweep, and the folder of its tables, whose cells are gone."""
+    folder = tmp_path_factory.mktemp("reports") / "swept"
+    problems = [Quadratic(dim=2, condition=100.0), Rosenbrock()]
+    found = sweep(problems, ["sgd", "newton", Named()], rungs=3, out=folder, **SIZE)
+    shutil.rmtree(folder / "cells")
+    return found, folder
+
+
+@pytest.fixture(scope="module")
+def page(swept) -> Page:
+    return report([swept[1]])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """The folder of one problem, two rungs and one optimizer."""
+    folder = tmp_path_factory.mktemp("reports") / "small"
+    sweep(Quadratic(dim=3), ["sgd"], rungs=2, out=folder, **SIZE)
+    return folder
+
+
+@pytest.fixture
+def copy(small, tmp_path) -> Path:
+    """The same folder, to be spoilt."""
+    return Path(shutil.copytree(small, tmp_path / "copy"))
+
+
+def edit(folder: Path, table: str, change) -> None:
+    frame = pandas.read_csv(folder / f"{table}.csv")
+    change(frame).to_csv(folder / f"{table}.csv", index=False)
+
+
+def landscapes(page: Page) -> dict[str, Any]:
+    return {each.label: each for section in page.sections for each in section.landscapes}
+
+
+def rows_of(page: Page) -> dict[str, Any]:
+    """The rows of the matrix."""
+    return {each.label: each for section in page.sections for each in section.rows}
+
+
+def chart(page: Page, name: str):
+    return next(each for each in page.charts if each.name == name)
+
+
+def series(page: Page, name: str) -> dict[str, Any]:
+    return {each.name: each for each in chart(page, name).series}
+
+
+def texts(table) -> list[dict[str, str]]:
+    said = ([field.text for field in row.fields] for row in table.rows)
+    return [dict(zip(table.columns, each, strict=True)) for each in said]
+
+
+# What it says.
+
+
+def test_the_matrix_is_the_one_of_the_tables_in_memory(swept, page):
+    """By two roads: from the cells, and from the files alone."""
+    matrix = Matrix(swept[0].tables)
+    rows = rows_of(page)
+    assert set(rows) == set(matrix.problems) == {"quadratic", "rosenbrock"}
+    assert sorted(page.optimizers) == sorted(NAMES)
+    for (optimizer, label), entry in matrix.entries.items():
+        answer = rows[label].answers[page.optimizers.index(optimizer)]
+        assert answer.text == entry.text
+        assert answer.order == pytest.approx(entry.place)
+    weakest = Matrix(swept[0].tables, {repr(Named())}).weakest()
+    assert weakest is not None and page.next.startswith(f"{weakest.optimizer} breaks first on")
+    assert "× (2 tuning + 3 reporting) instances, and 60 gradients" in " ".join(page.protocol)
+
+
+def test_interval_theory_exponent_and_reason_are_in_the_cells(swept, page):
+    points = swept[0].breaking_points.query("choice == 'tuned' and budget == 1")
+    points = points[points["problem"] == "quadratic"].set_index("optimizer")
+    answers = dict(zip(page.optimizers, rows_of(page)["quadratic"].answers, strict=True))
+    for name, answer in answers.items():
+        assert f"{answer.text} {answer.interval}".strip() == points["text"][name]
+    assert answers["sgd"].interval and answers["sgd"].notes == [
+        f"theory {number(points['theory']['sgd'])}", "missed",
+    ]  # fmt: skip
+    assert answers["newton"].notes[0] == f"cost ∝ dial^{points['dose_exponent']['newton']:.2f}"
+
+
+def test_figures_have_the_numbers_of_the_tables(swept, page):
+    found = swept[0]
+    tuned = found.summary.query("choice == 'tuned' and problem == 'quadratic'")
+    for dial in (1, 100000):
+        lines = series(page, f"quadratic-condition-{dial}-convergence")
+        for _, row in tuned[tuned["dial"] == dial].iterrows():
+            end = min(row["gap_final"], figures.BEYOND)  # which stands for a run that diverged
+            # float32: traces are kept in it
+            assert lines[row["optimizer"]].y[-1] == pytest.approx(end, rel=1e-6)
+    frontier = series(page, "quadratic-frontier")
+    points = found.breaking_points.query("choice == 'tuned' and problem == 'quadratic'")
+    for name in ("sgd", "newton"):
+        mine = points[points["optimizer"] == name].sort_values("budget")
+        assert frontier[name].y.tolist() == mine["breaking_point"].tolist()
+        assert frontier[name].x == pytest.approx(mine["budget"] * 60)
+    theory = points[points["optimizer"] == "sgd"].sort_values("budget")["theory"]
+    assert frontier["sgd, theory"].dashed and frontier["sgd, theory"].y == pytest.approx(theory)
+
+
+def test_gradients_along_the_run_are_medians_of_the_traces(swept, page):
+    found = swept[0]
+    drawn = next(each for each in page.charts if each.name.endswith("-gg"))
+    dial = float(drawn.name.split("-")[2])
+    summary, traces = (
+        frame[(frame["problem"] == "quadratic") & (frame["dial"] == dial) & (frame["optimizer"] == "sgd")]
+        for frame in (found.summary, found.traces)
+    )  # fmt: skip
+    trial = summary.loc[summary["choice"] == "tuned", "trial"].iloc[0]
+    squares = traces[traces["trial"] == trial].groupby("seed")["grad_sq"]
+    line = next(each for each in drawn.series if each.name == "sgd")
+    assert line.y[0] == pytest.approx(squares.first().median())
+    assert line.y[-1] == pytest.approx(squares.last().median())
+
+
+def test_tables_have_shares_costs_and_every_run(swept, page):
+    quadratic = landscapes(page)["quadratic"]
+    choices, search = quadratic.tables
+    rows = texts(choices)
+    assert len(rows) == len(swept[0].summary.query("problem == 'quadratic'"))
+    assert len({row["solved"] for row in rows}) > 1
+    for row in rows:
+        solved, runs = map(int, row["solved"].split(" of "))
+        low, high = (100 * end for end in binomtest(solved, runs).proportion_ci(method="wilson"))
+        share = f"{100 * solved / runs:.0f} % [{low:.0f} %, {high:.0f} %]"
+        assert row["share [95 %]"] == share
+        assert (row["ERT"] == "–") == (solved == 0)
+    assert search.columns[2:] == ["k = 1", "k = 2", "k = 4", "k = 8"]  # of eight trials
+    runs = texts(quadratic.runs)
+    assert len(runs) == 3 * 3 * 3  # optimizers, rungs, seeds
+    assert {row["ended"] for row in runs} <= {"solved", "missed", "diverged"}
+    assert "verdict" not in quadratic.runs.columns
+
+
+def test_verdicts_are_the_reason_where_there_are_any(copy):
+    edit(copy, "runs", lambda runs: runs.assign(verdict="long_path", ruled_out="noise, saddle"))
+    edit(copy, "summary", lambda summary: summary.assign(verdict="ill_conditioning"))
+    found = report([copy])
+    (answer,) = rows_of(found)["quadratic"].answers
+    assert answer.notes[-1] == "ill conditioning"
+    row = texts(landscapes(found)["quadratic"].runs)[0]
+    assert (row["verdict"], row["ruled out"]) == ("long path", "noise, saddle")
+
+
+def test_it_has_the_pathology_s_own_picture(page):
+    names = [each.name for each in page.charts]
+    assert len(names) == len(set(names))
+    paths = [each for each in page.charts if each.name.endswith("-paths")]
+    assert len(paths) == 6 and all(each.levels for each in paths)
+    assert sum(name.endswith("-portrait") for name in names) == 2
+    assert not any(each.missing for each in landscapes(page).values())
+
+
+def test_what_is_higher_is_within_the_curves(swept, page):
+    """On the instance itself, and not on the grid from which they were made."""
+    drawn = chart(page, "rosenbrock-b-100-paths")
+    problem = Rosenbrock(b=100.0)
+    instance = Instances(problem, (stream(1000),), torch.float64)
+    start = problem.loss(instance.data["start"], instance.data)
+    random = np.random.default_rng(0)
+    for level in (drawn.levels[1], drawn.levels[-2]):
+        ends = np.array([[drawn.x.low, drawn.x.high], [drawn.y.low, drawn.y.high]])
+        points = ends[:, :1].T + random.random((300, 2)) * np.diff(ends, axis=1).T
+        gap = (problem.loss(torch.tensor(points)[None], instance.data) / start).numpy()[0]
+        crossed = sum(Outline(curve).contains_points(points).astype(int) for curve in level.curves)
+        clear = np.abs(np.log10(gap / level.height)) > 0.15  # a curve is a pixel wide
+        assert clear.mean() > 0.5
+        assert ((crossed % 2 == 1) == (gap > level.height))[clear].all()
+
+
+def test_what_is_not_registered_has_no_picture_and_that_is_said(tmp_path):
+    sweep(Bowl(), ["newton"], rungs=3, out=tmp_path, **SIZE)
+    (bowl,) = landscapes(report([tmp_path])).values()
+    assert bowl.missing == "Bowl is not registered here" and bowl.frontier is not None
+    text = (tmp_path / "report.html").read_text()
+    assert "No picture of the problem itself: Bowl is not registered here." in text
+
+
+def test_nothing_is_fetched_and_every_time_it_is_the_same(swept, page, copy):
+    text = (swept[1] / "report.html").read_text()
+    assert not re.search(r'\b(src|href)="(?!#|data:)', text) and "url(" not in text
+    assert TAG not in text and "&lt;img src=x" in text
+    pages = []
+    for _ in range(2):
+        report([copy])
+        pages.append((copy / "report.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_figures_for_a_paper(small, tmp_path, capsys):
+    out, folder = tmp_path / "page.html", tmp_path / "figures"
+    assert main(["report", str(small), "--figures", str(folder), f"--out={out}"]) == 0
+    files = sorted(each.name for each in folder.iterdir())
+    assert len(files) == 2 * 9  # frontier, 2 rungs by cost and by rate, 3 along the run, portrait
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == str(out) and f"{len(files)} files" in said[1]
+    again = chart(report([small], out), "quadratic-frontier")
+    for file in paper.save([again], tmp_path):
+        assert file.read_bytes() == (folder / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["rosenbrock-b-100-paths", "quadratic-frontier"])
+def test_a_paper_has_the_lines_of_the_page(page, name):
+    drawn = chart(page, name)
+    (axes,) = paper.draw(drawn).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    for each in drawn.series:
+        if each.style is not None:
+            assert np.array_equal(lines[each.name].get_xydata(), np.stack([each.x, each.y], axis=1))
+    assert len(axes.patches) == sum(bool(level.curves) for level in drawn.levels)
+    assert axes.get_ylim() == (drawn.y.low, drawn.y.high)
+
+
+# Folders.
+
+
+def test_several_folders_are_one_page(small, tmp_path):
+    sweep(Quadratic(dim=3), ["newton"], rungs=2, out=tmp_path / "more", **SIZE)
+    both = report([small, tmp_path / "more", small], tmp_path / "both.html")
+    assert sorted(both.optimizers) == ["newton", "sgd"]
+    runs = landscapes(both)["quadratic"].runs.rows
+    assert len(runs) == 2 * 2 * 3  # the same cell counts once
+
+
+def test_the_same_optimizer_with_other_cells_is_told_apart(small, tmp_path):
+    other = tmp_path / "other"
+    sweep(Quadratic(dim=3), ["sgd", "idle"], rungs=2, out=other, **{**SIZE, "budget": 90})
+    both = report([small, other], tmp_path / "both.html")
+    assert sorted(both.optimizers) == ["idle", "sgd (other)", "sgd (small)"]
+
+
+def drop(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def stated(**changed):
+    def change(folder):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, **changed}))
+
+    return change
+
+
+def moved(folder):
+    def change(points):
+        row = points.index[(points["choice"] == "tuned") & (points["budget"] == 1)][0]
+        points.loc[row, "breaking_point"] *= 2
+        return points
+
+    edit(folder, "breaking_points", change)
+
+
+def foreign(folder):
+    traces = pandas.read_parquet(folder / "traces.parquet")
+    traces.assign(cell="0" * 24).to_parquet(folder / "traces.parquet")
+
+
+def running(folder):
+    (folder / ".cells").mkdir()
+
+
+def compact(folder):
+    stated(rows="chosen")(folder)
+    edit(folder, "runs", lambda runs: runs.assign(trials=9, tuning_seeds=2))
+
+
+def shorter(folder):
+    edit(folder, "breaking_points", lambda points: points.drop(columns="text"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "wanted"),
+    [
+        (shutil.rmtree, "does not exist, but must be the folder of a sweep"),
+        (drop("manifest.json"), "is not the folder of a sweep: it has no manifest.json"),
+        (stated(schema=99), "has tables of schema 99, and this Ravine reads"),
+        (drop("traces.parquet"), "is half-written: it has no traces.parquet"),
+        (drop("breaking_points.csv"), "is half-written: it has no breaking_points.csv"),
+        (running, "is half-written: its sweep is still running"),
+        (moved, "sgd breaks on quadratic at .* in breaking_points, and elsewhere in summary"),
+        (foreign, "traces has cells that are not in runs"),
+        (shorter, "breaking_points has no column text"),
+        (compact, "has the runs of chosen trials alone"),
+    ],
+)
+def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys):
+    (copy / "report.html").unlink(missing_ok=True)
+    spoil(copy)
+    assert main(["report", str(copy)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert re.search(wanted, said) and str(copy) in said
+    assert not (copy / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ([], "report on which folder of a sweep"),
+        (["x", "--figure", "y"], "unknown flag --figure: did you mean --figures"),
+        (["x", "--out"], "--out is followed by a path"),
+    ],
+)
+def test_bad_input_is_one_line(words, wanted, capsys):
+    assert main(["report", *words]) == 2
+    assert wanted in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_is_one_line(small, tmp_path):
+    with pytest.raises(Refused, match="cannot be written: No such file"):
+        report([small], tmp_path / "nowhere" / "page.html")
+
+
+def test_runs_may_be_parquet(copy):
+    runs = pandas.read_csv(copy / "runs.csv", low_memory=False)
+    runs.to_parquet(copy / "runs.parquet")
+    (copy / "runs.csv").unlink()
+    assert report([copy]).optimizers == ["sgd"]
+
+
+# In a browser.
+
+MISSING = "no Chromium here: apt-get install chromium"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    if COMMAND is None:
+        assert not os.environ.get("RAVINE_BROWSER"), MISSING
+        pytest.skip(MISSING)
+    with Browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@pytest.fixture
+def opened(browser, swept, page) -> Browser:
+    browser.size(1440, 900)
+    browser.open(swept[1] / "report.html", "#p-quadratic")
+    return browser
+
+
+def test_it_opens_from_disk_without_network_and_without_complaint(opened, swept):
+    said = {name: [] for name in ("Network.requestWillBeSent", *COMPLAINTS)}
+    for event in opened.events:
+        if event["method"] in said:
+            said[event["method"]].append(event["params"])
+    (request,) = said.pop("Network.requestWillBeSent")
+    assert request["request"]["url"].startswith((swept[1] / "report.html").as_uri())
+    assert not any(said.values()), said
+    # The link led into a part that was closed.
+    assert opened.run("document.querySelector('#p-quadratic').open")
+    assert not opened.run("document.querySelector('#p-rosenbrock').open")
+
+
+COMPLAINTS = (
+    "Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded",
+    "Page.javascriptDialogOpening",
+)  # fmt: skip
+
+
+def test_names_with_html_are_text(opened):
+    assert opened.run("document.images.length") == 0
+    for where in (".matrix thead", "#p-quadratic table tbody"):
+        assert TAG in opened.run(f"document.querySelector('{where}').textContent")
+
+
+def test_filters_hide_rows_columns_and_lines(opened, page):
+    def shown(place: int) -> list[str]:
+        return opened.run(
+            f"""[...document.querySelectorAll('main [data-o="{place}"]')]
+            .filter(e => e.getClientRects().length).map(e => e.tagName)"""
+        )
+
+    mine, other = (page.optimizers.index(name) for name in ("sgd", "newton"))
+    before = shown(mine), shown(other)
+    assert {"TH", "TD", "TR", "g", "LI"} <= set(before[0])
+    box = f"document.querySelectorAll('.bar input')[{mine}].click()"
+    opened.run(box)
+    assert (shown(mine), shown(other)) == ([], before[1])
+    opened.run(box)
+    assert (shown(mine), shown(other)) == before
+    visible = "document.querySelector('#p-quadratic').getClientRects().length"
+    # Both problems are of one subsection: as if it were another one.
+    for place, seen in ((0, 1), (7, 0)):
+        opened.run(
+            f"""document.querySelector('.problems section').dataset.g = '{place}';
+            document.querySelector('#section').value = '0';
+            document.querySelector('#section').dispatchEvent(new Event('change', {{bubbles: true}}))"""
+        )
+        assert opened.run(visible) == seen
+
+
+def test_headers_sort_and_say_so(opened):
+    opened.run("window.table = document.querySelectorAll('#p-quadratic table')[1]")
+    cells = "[...table.tBodies[0].rows].map(row => row.cells[{}].textContent)"
+    header = "table.tHead.rows[0].cells[{}]"
+
+    def percent() -> list[float]:
+        return [float(each.split()[0]) for each in opened.run(cells.format(4))]
+
+    unsorted, share = percent(), header.format(4)
+    assert unsorted != sorted(unsorted)
+    assert opened.run(f"{share}.getAttribute('aria-sort')") == "none"
+    for direction in ("ascending", "descending"):
+        opened.run(f"{share}.querySelector('button').focus()")
+        opened.press("Enter")
+        assert opened.run(f"{share}.getAttribute('aria-sort')") == direction
+        assert percent() == sorted(unsorted, reverse=direction == "descending")
+    opened.run(f"{header.format(6)}.querySelector('button').click()")
+    assert opened.run(f"{share}.getAttribute('aria-sort')") == "none"
+    found = opened.run(cells.format(6))
+    known = [float(each) for each in found if each != "–"]
+    missing = ["–"] * (len(found) - len(known))
+    assert known == sorted(known) and found[len(known) :] == missing != []
+
+
+def test_values_are_read_off_figures_by_pointer_and_by_key(opened, page):
+    drawn = chart(page, "quadratic-condition-100000-convergence")
+    line = series(page, drawn.name)["newton"]
+    opened.run(f"window.figure = {FIGURE}; figure.scrollIntoView({{block: 'center'}})")
+    box = "(b => [b.left, b.top, b.width, b.height])(figure.getBoundingClientRect())"
+    left, top, width, height = opened.run(box)
+    middle = len(line.x) // 2
+    across = (svg.LEFT + svg.ACROSS * float(drawn.x.place(line.x[middle]))) / svg.WIDTH
+    opened.point(left + width * across, top + height / 2)
+    rows = "[...document.querySelectorAll('#tip div')].map(e => [...e.childNodes].map(n => n.textContent))"
+    shown = dict(opened.run(rows))
+    # Places have a tenth of a pixel: of 172 along ten decades or 258 along two, that is 3 % at most.
+    assert float(shown["cost, in gradients"]) == pytest.approx(line.x[middle], rel=0.03)
+    assert float(shown["newton"]) == pytest.approx(line.y[middle], rel=0.03)
+    opened.point(left + width / 2, top + height + 60)
+    assert opened.run("document.querySelector('#tip').hidden")
+    opened.run("figure.focus()")
+    at = "document.querySelector('#tip div b').textContent"
+    met = []
+    for _ in range(3):
+        opened.press("ArrowLeft")
+        met.append(float(opened.run(at)))
+    assert met == sorted(met, reverse=True) and met[0] > met[-1]
+    assert opened.run("document.querySelector('#tip').getAttribute('role')") == "status"
+
+
+FIGURE = """[...document.querySelectorAll('#p-quadratic figure')]
+    .find(e => e.textContent.startsWith('condition 100000')).querySelector('svg')"""
+CONTRAST = """
+(() => {
+  const light = ([r, g, b]) => {
+    const bent = v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    return .2126 * bent(r) + .7152 * bent(g) + .0722 * bent(b);
+  };
+  const numbers = text => text.match(/[\\d.]+/g).map(Number);
+  const paper = light(numbers(getComputedStyle(document.documentElement).backgroundColor));
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let least = 99, what = "", count = 0;
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement, unseen = !e.getClientRects().length;
+    if (!walker.currentNode.data.trim() || e.closest("script,style,option") || unseen) continue;
+    const style = getComputedStyle(e);
+    const ink = light(numbers(e instanceof SVGElement ? style.fill : style.color));
+    const ratio = (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05);
+    count++;
+    if (ratio < least) [least, what] = [ratio, e.outerHTML.slice(0, 80)];
+  }
+  return [least, count, what];
+})()
+"""
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (390, False)])
+def test_it_fits_and_can_be_read(browser, swept, page, width, dark):
+    browser.size(width, 844, dark)
+    browser.open(swept[1] / "report.html", "#p-quadratic")
+    assert browser.run("document.documentElement.scrollWidth") == width
+    paper_is = "getComputedStyle(document.documentElement).backgroundColor"
+    at_first = browser.run(paper_is)
+    assert (at_first == "rgb(255, 255, 255)") != dark
+    for pressed in (dark, not dark):
+        least, count, what = browser.run(CONTRAST)
+        assert count > 200 and least >= 4.5, what  # WCAG 2.2, 1.4.3
+        said = browser.run("document.querySelector('#theme').getAttribute('aria-pressed')")
+        assert said == str(pressed).lower()
+        browser.run("document.querySelector('#theme').click()")
+    assert browser.run(paper_is) == at_first
+
+
+def test_a_screen_reader_is_told_what_everything_is(opened):
+    by_role: dict[str, list[str]] = {}
+    for node in opened.ask("Accessibility.getFullAXTree")["nodes"]:
+        if not node["ignored"]:
+            name = node.get("name", {}).get("value", "")
+            by_role.setdefault(node["role"]["value"], []).append(name)
+    images = by_role["image" if "image" in by_role else "img"]
+    assert len(images) > 10 and all(len(name) > 20 for name in images)
+    tables = by_role["table"]
+    assert len(tables) > 3 and all(tables)
+    assert "Breaking point by pathology and optimizer" in tables
+    assert {"Where each breaks", "Problem by problem"} <= set(by_role["heading"])
+    assert len(by_role["checkbox"]) == 3
+    for role in ("checkbox", "button", "combobox", "link", "columnheader", "rowheader"):
+        assert all(by_role[role]), role
+
+
+def test_keys_reach_what_a_pointer_does(browser, swept, page):
+    browser.size(1440, 900)
+    browser.open(swept[1] / "report.html")
+    met = set()
+    for _ in range(12):
+        browser.press("Tab")
+        met.add(browser.run("document.activeElement.id || document.activeElement.tagName"))
+        assert browser.run("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    assert {"INPUT", "section", "theme", "A"} <= met
+
+
+def test_a_number_that_is_none_sorts_last():
+    assert [attribute(each) for each in (math.nan, math.inf, 2.0)] == ["", "1e999", "2"]
