@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+import torch
 
 from benchmarks.breaking_points import next_rung
 from benchmarks.cell import plain, run_cell
@@ -24,6 +25,7 @@ from benchmarks.engine import SOLVED
 from benchmarks.protocol import FRONTIER, RELEASE, Protocol
 from optimizers import NotApplicable
 from problems import Problem
+from problems.precision import default_dtype
 from ravine import Refused
 
 BISECTIONS = 3
@@ -237,7 +239,8 @@ def floor_attained(problem: Problem) -> bool | None:
     """
     if not problem.card.floor_is_minimum or not problem.has_own("minimizers"):
         return None
-    return problem.minimizers(problem.example()) is not None
+    with default_dtype(torch.float64):  # of an example
+        return problem.minimizers(problem.example()) is not None
 
 
 def _without_numbers(
