@@ -34,6 +34,10 @@ from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND
 from ravine import Refused
 
+ROUNDED = (
+    "cost_to_target", "cost_to_target_low", "cost_to_target_high", "gap_final", "solving_volume",
+    "solving_volume_low", "solving_volume_high", "seconds", "u",
+)  # fmt: skip
 LOSS_TOO, HVP_TOO = 1 / 2, 2.5  # other prices of an extra loss and of a product with the Hessian
 CLIPPED = ("clipped_sgd", "clipped_momentum")
 BARE = tuple(name for name in CLASSICS if name not in CLIPPED)
@@ -85,12 +89,18 @@ def compact(folder: Path, out: Path) -> None:
     kept = {**manifest, "config": config, "rows": CHOSEN}
     (out / "manifest.json").write_text(json.dumps(kept, indent=1) + "\n")
     summary, runs = read_table(folder, "summary"), read_table(folder, "runs")
-    summary.drop(columns="traceback", errors="ignore").to_csv(out / "summary.csv", index=False)
+    shorter = {name: summary[name].map(_nine_digits) for name in ROUNDED if name in summary}
+    short = summary.drop(columns="traceback", errors="ignore").assign(**shorter)
+    short.to_csv(out / "summary.csv", index=False)
     if any(folder.glob("breaking_points.*")):
         read_table(folder, "breaking_points").to_csv(out / "breaking_points.csv", index=False)
     _chosen_runs(runs, summary).to_parquet(
         out / "runs.parquet", index=False, compression="zstd", compression_level=19
     )
+
+
+def _nine_digits(value: float) -> float:
+    return float(f"{value:.9g}")
 
 
 def _chosen_runs(runs: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFrame:
