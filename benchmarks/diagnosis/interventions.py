@@ -11,7 +11,9 @@ counted.
 
 Some removals take more away than one cause. The exact gradient lacks the noise too, so that a wrong direction is
 one that holds without the noise; a gradient that is raised on flat ground also leaves a saddle, so that a plateau is
-one that a kick does not end. What no removal ends alone, two causes together, has no cause here.
+one that a kick does not end; steps that know all curvatures are kept from throwing the run where these bend, so that
+ill-conditioning is what shorter steps alone do not cure. What no removal ends alone, two causes together, has no
+cause here.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ KICK = 0.1  # of the distance to the solutions: how far from a ridge a kick lead
 LEASH = 0.27  # of that distance: the longest step; ten of them do not happen to end at a solution
 NEAR = 0.05  # of that distance: where a run starts that is to have no other minimum on its way
 DAMPING = (1e-6, 1e-2)  # of the largest curvature: exact on a bowl, careful where the ground bends
-POLISH = 200  # steps of Newton's flow, each at most a fiftieth of the way to the solutions
+POLISH = 80  # steps of Newton's flow,
+RADIUS = 0.04  # each at most this share of the way to the solutions
 TINY = 1e-100  # instead of a division by zero
 
 Runs = torch.Tensor  # (instances, trials)
@@ -247,16 +250,17 @@ class _ShownOracle(OracleView):
         return _ShownPoint(self._oracle.at(x, who), self._matrix)
 
 
-def conditioned(problem: Problem, data: Tree, damping: float):
-    """All directions that curve upwards curve alike: g_i λmax/(λ_i + damping λmax) along each of them.
+def conditioned(problem: Problem, data: Tree, damping: float, most: torch.Tensor | float):
+    """All directions that curve upwards curve alike: g_i Λ/(λ_i + damping λmax) along each, Λ = min(λmax, most).
 
-    The steepest stays as it is, so that a rate is as stable as before; what curves downwards stays too.
+    The steepest stays as it is, so that a rate is as stable as before, or, at a rate that is too large for it, as
+    large as this may be: `most` is 1/lr where a step is lr · g. What curves downwards stays too.
     """
 
     def matrix(x: torch.Tensor, gradient: torch.Tensor) -> Multiplied:
         curvatures, basis = modes(problem, x, data)
         top = curvatures.amax(-1, keepdim=True).clamp(min=0)
-        factors = top / (curvatures + damping * top).clamp(min=TINY)
+        factors = top.clamp(max=most) / (curvatures + damping * top).clamp(min=TINY)
         factors = torch.where(curvatures > 0, factors, 1.0)
         return lambda vector: _along(basis, factors * _into(basis, vector))
 
@@ -339,13 +343,6 @@ def removals(
     if known:
         for cause in ("local_minimum", "no_signal", "plateau"):
             yield f"{cause} near", lambda: Pair(Near(problem), optimizer)
-    for damping in DAMPING:
-        yield (
-            f"ill_conditioning {damping:g}",
-            lambda damping=damping: Pair(
-                problem, Shown(optimizer, conditioned(problem, data, damping))
-            ),
-        )
     for by in ("ridge", "point"):
         for side in (1, -1):
             yield (
@@ -359,12 +356,18 @@ def removals(
     yield "sharpening held", lambda: Pair(problem, Shortened(optimizer, held(problem, data)))
     norm = problem.value_and_gradient(data["start"], data)[1].norm(dim=-1, keepdim=True)
     clipped = {"threshold": norm.clamp(min=TINY)}
+    if away is not None:
+        yield "cliff leash", lambda: Pair(problem, Shortened(optimizer, leashed(away)))
     if "threshold" not in values:
         yield "cliff start", lambda: Pair(problem, Clip(optimizer).batched(clipped))
     if "quantile" not in values:
         yield "cliff median", lambda: Pair(problem, AdaptiveClip(optimizer, quantile=0.5))
-    if away is not None:
-        yield "cliff leash", lambda: Pair(problem, Shortened(optimizer, leashed(away)))
+    in_gradients = "lr" in values and optimizer.space["lr"].unit == "length/gradient"
+    most = 1 / _tensor(values["lr"], instances) if in_gradients else math.inf
+    for damping in DAMPING:
+        shown = Shown(optimizer, conditioned(problem, data, damping, most))
+        careful = shown if away is None else Shortened(shown, leashed(away))
+        yield f"ill_conditioning {damping:g}", lambda careful=careful: Pair(problem, careful)
 
 
 def truth(
@@ -412,8 +415,12 @@ def _asked(
             asked &= missed & ~_diverged(base)
             if asked.any():
                 asked &= in_a_basin(instances, _ends(base), strict=how == "near")
-        case ["saddle", _, "1"]:
+        case ["ill_conditioning", _]:
+            asked &= _uneven(base, instances) & ~holds["cliff"]
+        case ["saddle", "ridge", "1"]:
             asked &= _bent(base, instances)
+        case ["saddle", "point", "1"]:
+            asked &= helps["saddle ridge 1"]
         case ["saddle", by, "-1"]:
             asked &= helps[f"saddle {by} 1"]
         case ["wrong_direction"]:
@@ -448,6 +455,16 @@ def _bent(base: Outcome, instances: Instances) -> Runs:
     return torch.stack([curved[..., 0] <= 0 for curved in _seen(base, instances)]).any(0)
 
 
+def _uneven(base: Outcome, instances: Instances) -> Runs:
+    """Whether curvatures were seen of which the largest was more than `CHEAPER` times the least positive one."""
+
+    def uneven(curved: torch.Tensor) -> Runs:
+        positive = torch.where(curved > 0, curved, math.inf)
+        return curved[..., -1] > CHEAPER * positive.amin(-1)
+
+    return torch.stack([uneven(curved) for curved in _seen(base, instances)]).any(0)
+
+
 def _stiffened(base: Outcome, instances: Instances) -> Runs:
     """Whether a run diverged, or its largest curvature was seen to double."""
     first, *others = [curved[..., -1] for curved in _seen(base, instances)]
@@ -471,8 +488,8 @@ def in_a_basin(instances: Instances, x: torch.Tensor, strict: bool) -> Runs:
     problem, data = instances.problem, instances.data
     height = problem.loss(data["start"], data) - problem.floor(data)
     away = distance_to_solutions(problem, data)
-    length = (data["start"].norm(dim=-1) if away is None else away) / 50
-    radius = length.expand(x.shape[:-1]).unsqueeze(-1).clone()
+    length = data["start"].norm(dim=-1) if away is None else away
+    radius = (RADIUS * length).expand(x.shape[:-1]).unsqueeze(-1).clone()
     value, gradient = problem.value_and_gradient(x, data)
     settled = torch.zeros_like(value, dtype=torch.bool)
     for _ in range(POLISH):
@@ -480,7 +497,7 @@ def in_a_basin(instances: Instances, x: torch.Tensor, strict: bool) -> Runs:
         top = curvatures.amax(-1, keepdim=True)
         along = _into(basis, gradient) / (curvatures.abs() + 1e-9 * top.clamp(min=TINY))
         settled = (0.5 * (along * _into(basis, gradient)).sum(-1) <= 1e-12 * height) & (
-            (curvatures[..., 0] * (50 * length) ** 2 >= 1e-6 * height)
+            (curvatures[..., 0] * length.square() >= 1e-6 * height)
             if strict
             else (curvatures >= -1e-6 * top).all(-1) & (top[..., 0] > 0)
         )
@@ -555,10 +572,10 @@ def _ends(outcome: Outcome) -> torch.Tensor:
 
 
 def _set_back(outcome: Outcome) -> Runs:
-    """Whether a run was ever seen to be twice as high as it had been."""
+    """Whether a run was ever seen to be ten times as high as it had been, or higher than its start."""
     assert outcome.trace is not None, "the run is not recorded"
     gap = outcome.trace.columns["gap"].nan_to_num(math.inf)
-    higher = (gap > 2 * gap.cummin(0).values) & torch.isfinite(gap)
+    higher = (gap > 10 * gap.cummin(0).values) & torch.isfinite(gap)
     return higher.any(0) | _thrown(outcome)
 
 

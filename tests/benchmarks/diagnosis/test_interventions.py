@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks.diagnosis.interventions import (
-    Exact, Kicked, Near, Noiseless, Shown, conditioned, in_a_basin, modes, raised, truth,
+    Exact,
+    Kicked,
+    Near,
+    Noiseless,
+    Shown,
+    conditioned,
+    in_a_basin,
+    modes,
+    raised,
+    truth,
 )  # fmt: skip
 from benchmarks.engine import Instances, run
 from benchmarks.protocol import stream
@@ -112,7 +122,7 @@ def one(problem):
 def test_a_conditioned_bowl_is_round_and_as_steep_as_before():
     """A g = λmax (x − m), A H = λmax I, up to the damping of 1e-6 over 1e-4."""
     data, x = one(RAVINE)
-    matrix = conditioned(RAVINE, data, 1e-6)(x, x)
+    matrix = conditioned(RAVINE, data, 1e-6, math.inf)(x, x)
     gradient = RAVINE.value_and_gradient(x, data)[1]
     error = x - data["minimizer"]
     torch.testing.assert_close(
@@ -130,7 +140,7 @@ def test_conditioning_leaves_what_curves_downwards():
     curvatures, basis = modes(problem, x, data)
     assert (curvatures[..., 0] < 0).all()
     down = basis[..., 0]
-    torch.testing.assert_close(conditioned(problem, data, 1e-6)(x, x)(down), down)
+    torch.testing.assert_close(conditioned(problem, data, 1e-6, math.inf)(x, x)(down), down)
 
 
 def test_on_a_convex_function_no_gradient_is_raised():
@@ -192,7 +202,7 @@ def test_a_view_draws_what_the_problem_draws():
 def test_interventions_are_not_charged():
     """A Hessian at each step is looked at behind the method's back."""
     instances = Instances(RAVINE, SEEDS)
-    shown = Shown(SGD(lr=1.0), conditioned(RAVINE, instances.data, 1e-6))
+    shown = Shown(SGD(lr=1.0), conditioned(RAVINE, instances.data, 1e-6, math.inf))
     outcome = run(shown, instances, 1, 50, record=False)
     assert (outcome.numbers["cost"] == outcome.numbers["steps"]).all()
     assert (outcome.numbers["hessians"] == 0).all()
