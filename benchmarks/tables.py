@@ -15,6 +15,8 @@ import pandas
 from benchmarks.breaking_points import breaking_points, one_setting
 from benchmarks.cells import Memory, Store, Stored
 from benchmarks.choices import choose, costs
+from benchmarks.diagnosis import Verdict
+from benchmarks.diagnosis.traced import verdicts
 from benchmarks.intervals import median_interval, wilson
 from benchmarks.protocol import FRONTIER
 
@@ -25,11 +27,13 @@ RUNS = (
     "problem", "dial", "optimizer", "trial", "seed", "role", "status", "gap_initial", "gap_final",
     "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final", "steps", "cost", "steps_to_target",
     "cost_to_target", "losses", "gradients", "hvps", "hessians", "diverged_at", "seconds",
+    "verdict", "ruled_out",
 )  # fmt: skip
 OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
 WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
 AT_END = "end."  # a problem's own columns
+VERDICT = "verdict."  # how many runs got it
 CELL = ("problem", "dial", "optimizer", "cell")
 INTEGERS = (
     "trial",
@@ -55,10 +59,19 @@ class Tables:
     problems: Mapping[str, Problem] = field(default_factory=dict)
 
     @cached_property
+    def verdicts(self) -> dict[tuple[str, int, int], Verdict]:
+        """What is wrong with each run that was traced, by cell, trial and seed."""
+        return {
+            (key, int(cell.runs["trial"][row]), int(cell.runs["seed"][row])): verdict
+            for key, cell in self.cells.items()
+            for row, verdict in verdicts(cell.runs, cell.traces, cell.info)
+        }
+
+    @cached_property
     def runs(self) -> pandas.DataFrame:
         """One row a run."""
         frames = [
-            pandas.DataFrame(dict(cell.runs)).assign(
+            pandas.DataFrame({**cell.runs, **self._judged(key)}).assign(
                 problem=cell.info["problem"], dial=cell.info["dial"], optimizer=cell.info["optimizer"],
                 budget=cell.info["protocol"]["budget"], error=cell.info["error"],
                 traceback=cell.info["traceback"], cell=key,
@@ -104,7 +117,10 @@ class Tables:
                     rows.append(_of(runs, (*CELL, "status", "error", "traceback")))
                 else:
                     rows.extend(_summarized(runs, choose(runs) | robust, self._info(runs)))
-        return pandas.DataFrame(rows)
+        summary = pandas.DataFrame(rows)
+        for name in (each for each in map(str, summary) if each.startswith(VERDICT)):
+            summary[name] = summary[name].fillna(0).astype("Int64")
+        return summary
 
     @cached_property
     def breaking_points(self) -> pandas.DataFrame:
@@ -126,6 +142,18 @@ class Tables:
                 settings = {name: ladder[name].iloc[0] for name in _of_problem(ladder, info)}
                 found.append(points.assign(theory=predicted, job=info["job"], **settings))
         return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame()
+
+    def _judged(self, key: str) -> dict[str, list[str]]:
+        """The verdict on each run of a cell, and what it rules out; empty where a run was not traced."""
+        runs = self.cells[key].runs
+        if "trial" not in runs:
+            return {"verdict": [""], "ruled_out": [""]}
+        pairs = zip(runs["trial"].tolist(), runs["seed"].tolist(), strict=True)
+        found = [self.verdicts.get((key, trial, seed)) for trial, seed in pairs]
+        return {
+            "verdict": ["" if each is None else each.cause for each in found],
+            "ruled_out": ["" if each is None else ",".join(each.ruled_out) for each in found],
+        }
 
     def _ladders(self, runs: pandas.DataFrame) -> Iterable[tuple[Any, pandas.DataFrame]]:
         """The runs of each job: one optimizer on one problem, at all its rungs."""
@@ -169,6 +197,7 @@ def _summarized(
         cost = costs(chosen)
         cost_low, cost_high = median_interval(cost)
         half = len(chosen) / 2
+        judged = chosen.loc[chosen["verdict"] != "", "verdict"].value_counts()
         yield {
             **_of(chosen, CELL),
             "choice": choice,
@@ -189,6 +218,8 @@ def _summarized(
             "predicted_share": info["predicted_share"],
             "seconds": chosen["seconds"].iloc[0],
             "status": "solved" if solved >= half else "diverged" if diverged >= half else "missed",
+            "verdict": judged.index[0] if len(judged) else "",
+            **{f"{VERDICT}{name}": count for name, count in judged.items()},
             **{
                 name: chosen[name].iloc[0]
                 for name in map(str, chosen)
