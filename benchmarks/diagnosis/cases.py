@@ -42,7 +42,7 @@ RUNGS = ("control", "default", "hard")
 METHODS = {
     "sgd": RUNGS, "adam": RUNGS[:2], "newton": RUNGS[1:2], "saddle_free_newton": RUNGS[1:2],
 }  # fmt: skip
-GRID = torch.logspace(-4, 1, 11, dtype=torch.float64)  # rates tried, in the problem's units
+GRID = torch.logspace(-6, 1, 15, dtype=torch.float64)  # rates tried, in the problem's units
 RATES = (1.0, 0.1, 10.0)  # times the best of them
 NOISES = ("gaussian", "heavy_tailed")  # through which a bowl is seen
 
@@ -194,12 +194,32 @@ def suitable(optimizer: Optimizer, instances: Instances, budget: float) -> float
 def _records(
     cell: Cell, instances: Instances, outcome: Outcome, rates: torch.Tensor
 ) -> list[list[Record]]:
-    """What each run recorded, (instances, trials)."""
+    """What each run recorded on its way, (instances, trials).
+
+    A run that is solved is run again up to there: who has arrived has nothing wrong, and what has slowed him down is
+    to be read on the way.
+    """
+    solved = outcome.numbers["cost_to_target"]
+    whole = _recorded(cell, instances, outcome, rates)
+    for row, seed in enumerate(SEEDS):
+        for trial, rate in enumerate(rates):
+            if outcome.status[row][trial] == "solved":
+                alone = dataclasses.replace(instances, seeds=(seed,))
+                method = cell.optimizer.batched({"lr": rate[None]})
+                budget = max(float(solved[row, trial]), 1.0)
+                way = run(method, alone, 1, budget)
+                whole[row][trial] = _recorded(cell, alone, way, rate[None])[0][0]
+    return whole
+
+
+def _recorded(
+    cell: Cell, instances: Instances, outcome: Outcome, rates: torch.Tensor
+) -> list[list[Record]]:
     problem, trace = cell.problem, outcome.trace
     assert trace is not None
     noise = instances.draws("diagnosis")
     draws = [draw for draw, _ in zip(noise, range(DRAWS), strict=False) if draw is not None]
-    rows, trials = list(range(len(SEEDS))), list(range(len(rates)))
+    rows, trials = list(range(len(instances.seeds))), list(range(len(rates)))
     trace.measure(problem, instances.data, rows, trials, draws)
     info = {
         "noisy": bool(draws),  # noise of strength 0 is none
@@ -211,8 +231,7 @@ def _records(
         [
             traced_record(
                 trace.run(row, trial),
-                # Whoever has got there has nothing wrong; what has slowed him down is asked of a run that goes on.
-                "running" if outcome.status[row][trial] == "solved" else outcome.status[row][trial],  # type: ignore[arg-type]
+                "diverged" if outcome.status[row][trial] == "diverged" else "running",
                 info,
                 {**settings, "lr": float(rates[trial])},
             )

@@ -11,8 +11,9 @@ counted.
 
 Some removals take more away than one cause. The exact gradient lacks the noise too, so that a wrong direction is
 one that holds without the noise; a gradient that is raised on flat ground also leaves a saddle, so that a plateau is
-one that a kick does not end; steps that know all curvatures are kept from throwing the run where these bend, so that
-ill-conditioning is what shorter steps alone do not cure. What no removal ends alone, two causes together, has no
+one that a kick does not end; shorter steps also help where the rate is too large everywhere, so that a cliff is what a
+tenth of it does not cure; steps that know all curvatures cannot be too large, so that ill-conditioning is asked about
+only where a run was never thrown above its start. What no removal ends alone, two causes together, has no
 cause here.
 """
 
@@ -416,7 +417,7 @@ def _asked(
             if asked.any():
                 asked &= in_a_basin(instances, _ends(base), strict=how == "near")
         case ["ill_conditioning", _]:
-            asked &= _uneven(base, instances) & ~holds["cliff"]
+            asked &= _uneven(base, instances) & ~holds["cliff"] & ~_thrown(base)
         case ["saddle", "ridge", "1"]:
             asked &= _bent(base, instances)
         case ["saddle", "point", "1"]:
@@ -432,7 +433,7 @@ def _asked(
         case ["step_too_small"]:
             asked &= ~_diverged(base)
         case ["cliff", *_]:
-            asked &= _set_back(base)
+            asked &= _set_back(base) & ~holds["step_too_large"]
         case ["sharpening", "held"]:
             asked &= _stiffened(base, instances)
     return asked
