@@ -231,7 +231,7 @@ def _recorded(
         [
             traced_record(
                 trace.run(row, trial),
-                "diverged" if outcome.status[row][trial] == "diverged" else "running",
+                "running" if outcome.status[row][trial] == "solved" else outcome.status[row][trial],  # type: ignore[arg-type]
                 info,
                 {**settings, "lr": float(rates[trial])},
             )

@@ -122,9 +122,10 @@ def _runs(table: pandas.DataFrame) -> str:
         f"{healthy} are healthy, that is, solved and not to be made {CHEAPER:g} times cheaper by any removal, and in",
         f"{len(known) - healthy} something is wrong; {rest} are not solved and not explained by one cause.",
         "",
-        "The verdict does not know whether a run was solved: it is asked what is wrong while the run goes on.",
-        "Right is a verdict whose first cause is among the true ones, or which says healthy of a healthy run;",
-        "*not sure* is never right.",
+        "The verdict knows of a run what a table knows: whether it diverged or missed its target. Of one that was",
+        "solved it sees only the way there, as of a run that still goes on, and is asked what slows it. Right is a",
+        "verdict whose first cause is among the true ones, or which says healthy of a healthy run; *not sure* is",
+        "never right.",
     )
 
 
