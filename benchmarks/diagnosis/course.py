@@ -151,8 +151,8 @@ class Course:
         At rest nothing is left to gain to second order, and what slows a run there is not its step.
         """
         record = self.record
-        rows = self.curved[1:] if len(self.curved) > 1 else self.curved
-        rows = rows[np.isfinite(record.decrease[rows])]
+        rows = np.flatnonzero(np.isfinite(record.decrease))
+        rows = rows[1:] if len(rows) > 1 else rows
         if not len(rows):
             return math.nan
         found = []
@@ -169,7 +169,8 @@ class Course:
     @cached_property
     def downward(self) -> float:
         """The share of ½gᵀ|H|⁻¹g that lies along negative curvature, past the start: its median, 0 if unknown."""
-        rows = self.curved[1:] if len(self.curved) > 1 else self.curved
+        rows = np.flatnonzero(np.isfinite(self.record.decrease))
+        rows = rows[1:] if len(rows) > 1 else rows
         shares = self.record.decrease_negative[rows] / self.record.decrease[rows]
         return min(max(middle(finite(shares)), 0.0), 1.0) if len(finite(shares)) else 0.0
 
