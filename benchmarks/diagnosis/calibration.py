@@ -35,7 +35,7 @@ CHOSEN = DOCS / "verdicts.json"
 PICTURES = DOCS / "verdicts"
 MOVED = (
     "lost_gain", "stability_used", "stability_unused", "rising", "halved", "noise_share", "flat_slope",
-    "flat_gradient", "flat_curvature", "stuck_share", "jump", "thrown", "steady", "vanished", "bias",
+    "flat_gradient", "flat_curvature", "stuck_share", "jump", "thrown", "vanished", "bias",
 )  # fmt: skip
 FACTORS = (0.5, 2.0)  # what a threshold is tried at, times what theory says
 WORTH = (
