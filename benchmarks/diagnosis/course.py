@@ -85,14 +85,24 @@ class Course:
 
         Where f* is unknown, over what the whole run has gained.
         """
-        loss = self.record.loss
-        gained = float(loss[self.half] - loss[-1])
         if self.half == len(self.steps) - 1:
             return math.nan
-        left = float(self.excess[self.half])
-        if math.isnan(left):
-            left = float(finite(loss).max() - loss[-1])
+        middle_loss, last = self._level(self.half), self._level(len(self.steps) - 1)
+        gained = middle_loss - last
+        if math.isnan(float(self.excess[-1])):
+            left = float(finite(self.record.loss).max()) - last
+        else:
+            left = middle_loss - float(self.record.loss[-1] - self.excess[-1])
         return gained / left if left > 0 else 0.0
+
+    def _level(self, row: int) -> float:
+        """The loss at a row; under noise its mean over the rows around it, for there each one is a matter of chance."""
+        squares = finite(self.record.noise_sq)
+        if not len(squares) or not squares.any():
+            return float(self.record.loss[row])
+        at = self.steps[row]
+        around = (self.steps >= at / WINDOW) & (self.steps <= at * WINDOW)
+        return float(self.record.loss[around].mean())
 
     @property
     def stalled(self) -> bool:

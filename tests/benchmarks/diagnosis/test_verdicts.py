@@ -50,7 +50,7 @@ FIRST = {
     "step_too_small": ("quadratic", {"condition": 100.0}, "sgd", {"lr": 0.019}, 300),
     "step_too_large": ("quadratic", {}, "sgd", {"lr": 2.1}, 200),
     "sharpening": ("narrowing_valley", {}, "sgd", {"lr": 0.1}, 1000),
-    "noise": ("noisy_quadratic", {"noise": 0.5}, "sgd", {"lr": 1.0}, 500),
+    "noise": ("noisy_quadratic", {"noise": 0.5}, "sgd", {"lr": 0.3}, 1000),
     "local_minimum": ("rastrigin", {}, "sgd", {"lr": 0.01}, 300),
     "saddle": ("octopus", {"saddles": 3}, "sgd", {"lr": 0.05}, 300),
     "plateau": ("needle", {}, "sgd", {"lr": 1.0}, 200),
