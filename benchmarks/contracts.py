@@ -130,8 +130,8 @@ def says_how_to_remove_causes_that_there_are(problem: Problem) -> None:
     """What the card says how to remove are causes of a verdict, and removing them changes the problem."""
     for cause in problem.card.removes:
         _ensure(cause in CAUSES, f"card.removes names {cause!r} (allowed: {', '.join(CAUSES)})")
-        other = problem.at_dial(problem.card.ladder[-1]).without(cause)
-        _ensure(other != problem, f"without {cause} the problem is the same")
+        worst = problem.at_dial(problem.card.ladder[-1])
+        _ensure(worst.without(cause) != worst, f"without {cause} the problem is the same")
 
 
 @contract(at_each_rung=False)
