@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from benchmarks.checks import check_problem
+from benchmarks.diagnosis import CAUSES
 from benchmarks.engine import CEILING, SOLVED, Instances, run, stack
 from benchmarks.protocol import FIRST_REPORTING_SEED, stream
 from optimizers import OPTIMIZERS
@@ -122,6 +123,15 @@ def names_optimizers_that_exist(problem: Problem) -> None:
         OPTIMIZERS.find(name)
         predicted = breaking_point(problem, problem.budget)
         _ensure(predicted > -math.inf, f"card.theory[{name!r}] predicts {predicted}")
+
+
+@contract(at_each_rung=False)
+def says_how_to_remove_causes_that_there_are(problem: Problem) -> None:
+    """What the card says how to remove are causes of a verdict, and removing them changes the problem."""
+    for cause in problem.card.removes:
+        _ensure(cause in CAUSES, f"card.removes names {cause!r} (allowed: {', '.join(CAUSES)})")
+        worst = problem.at_dial(problem.card.ladder[-1])
+        _ensure(worst.without(cause) != worst, f"without {cause} the problem is the same")
 
 
 @contract(at_each_rung=False)

@@ -37,6 +37,8 @@ class Card:
     reference: name and values of an optimizer that solves every rung.
     signature, threshold: what `Problem.signature` measures, in words, and the least value that proves the
         pathology; control: the fields that take the pathology away, where the signature must stay below.
+    removes: by the name of a cause of failure, the fields that take this cause away from the problem. Stated
+        where nothing that is done to an optimizer's gradients would: local minima, chains, long ways.
     truth: what is known about the minimum, the critical points and the rates, in a sentence or two.
     source: where it is described.
     theory: by optimizer's name, the breaking point that a theorem predicts: (problem, budget) -> dial.
@@ -62,6 +64,7 @@ class Card:
     source: str
     theory: Mapping[str, Callable[[Any, float], float]] = field(default_factory=dict)
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    removes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     quick: Mapping[str, Any] | None = None
     standard: Mapping[str, Any] | None = None
     floor_is_minimum: bool = True
@@ -296,6 +299,10 @@ class Problem:
     def control(self) -> Self:
         """The same problem without its pathology."""
         return dataclasses.replace(self, **self.card.control)  # type: ignore[type-var]
+
+    def without(self, cause: str) -> Self:
+        """The same problem without one of the causes that its card says how to remove."""
+        return dataclasses.replace(self, **self.card.removes[cause])  # type: ignore[type-var]
 
 
 def _value_and_gradient(loss: Callable, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -80,6 +80,7 @@ class NarrowingValley(Problem):
         budget=1000,
         reference=("saddle_free_newton", {"lr": 0.5, "damping": 0.1}),
         control={"narrowing": 0.0},
+        removes={"sharpening": {"narrowing": 0.0}},
         signature="growth of gᵀHg while gᵀg keeps at least half of what it was, along noisy descent",
         threshold=10.0,
         truth="One critical point, the minimum 0 at x = X, y = 0, where the curvature along is 1/X "

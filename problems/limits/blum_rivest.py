@@ -57,6 +57,7 @@ class BlumRivest(Problem):
         budget=1000,
         reference=("momentum", {"lr": 1.0, "momentum": 0.9}),
         control={"ratio": 0.0},
+        removes={"local_minimum": {"ratio": 0.0}},
         signature="bits that a colouring takes: log₂ of the colourings over those that split all triples",
         threshold=3.0,
         truth="The floor 0 is an infimum, approached along the planted weights, which make no error. "

@@ -55,6 +55,7 @@ class StepUnits(Problem):
         budget=1000,
         reference=("momentum", {"lr": 1.0, "momentum": 0.9}),
         control={"sharpness": 1.0},
+        removes={"no_signal": {"sharpness": 1.0}, "plateau": {"sharpness": 1.0}},
         signature="share of the answers to the examples whose slope is less than a hundredth of the "
         "steepest",
         threshold=0.1,

@@ -65,6 +65,7 @@ class BadNeuron(OneNeuron):
         budget=1000,
         reference=("sgd", {"lr": 0.1}),
         control={"asymptotic": True},
+        removes={"local_minimum": {"asymptotic": True}},
         signature="cost of the worst certified strict minimum over that of the best, 0 without any",
         threshold=2.0,
         truth="The global minimum is 0.019938, at (0.00106, 1.09511); the only other critical points "

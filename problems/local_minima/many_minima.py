@@ -96,6 +96,7 @@ class ManyMinima(Problem):
         budget=1000,
         reference=("sgd", {"lr": 10.0}),
         control={"scales": 1},
+        removes={"local_minimum": {"scales": 1}},
         signature="certified strict minima: along each axis, multiplied",
         threshold=2.0,
         truth="The minima are the m^d combinations of m positions along each axis; with the m − 1 maxima "

@@ -53,6 +53,7 @@ class Schwefel(Multimodal):
         budget=1000,
         reference=("momentum", {"lr": 0.5, "momentum": 0.5}),
         control={"spread": 0.125},
+        removes={"local_minimum": {"spread": 0.125}},
         signature="minima among the starts on a line through m along the axis of z₁",
         threshold=2.0,
         truth="The minimum is 0, at m, where all zᵢ = 420.9687; the second-best has one coordinate at "

@@ -48,6 +48,7 @@ class StyblinskiTang(Multimodal):
         budget=1000,
         reference=("momentum", {"lr": 0.01, "momentum": 0.5}),
         control={"tilt": 40.0},
+        removes={"local_minimum": {"tilt": 40.0}},
         signature="minima among the starts on a line through m along the axis of z₁",
         threshold=2.0,
         truth="The minimum is −39.166166 n, where all zᵢ = −2.903534. Of 3^n critical points C(n, k) 2^(n−k) "

@@ -53,6 +53,7 @@ class Adding(RecurrentNetwork):
         budget=500,
         reference=("adam", {"lr": 0.01}),
         control={"length": 2},
+        removes={"vanishing_gradient": {"length": 2}},
         signature="least factor by which a gradient vanishes on its way from the last step to the first",
         threshold=3.0,
         truth="The infimum is 0: a few states with small weights, and one large bias, add the marked "

@@ -87,6 +87,10 @@ class MatrixPower(QuadraticForm):
         budget=1000,
         reference=("newton", {}),
         control={"kind": "orthogonal"},
+        removes={
+            "vanishing_gradient": {"kind": "orthogonal"},
+            "exploding_gradient": {"kind": "orthogonal"},
+        },
         signature="largest over smallest factor by which the steps multiply a gradient",
         threshold=10.0,
         truth="One minimum, 0 at m, and no other critical point; the Hessian is U (Wᵗ)ᵀWᵗ Uᵀ.",

@@ -90,6 +90,7 @@ class RandomWalkDepth(QuadraticForm):
         budget=1000,
         reference=("newton", {}),
         control={"depth": 1},
+        removes={"vanishing_gradient": {"depth": 1}, "exploding_gradient": {"depth": 1}},
         signature="largest over smallest curvature",
         threshold=10.0,
         truth="One minimum, 0 at m, and no other critical point; the Hessian is Σ γₖ² uₖ uₖᵀ. ln γ is the "

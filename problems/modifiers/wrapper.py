@@ -64,6 +64,9 @@ class Wrapper(Problem):
     def control(self) -> Self:
         return replace(self, inner=self.inner.control())
 
+    def without(self, cause: str) -> Self:
+        return replace(self, inner=self.inner.without(cause))
+
     def has_own(self, method: str) -> bool:
         return self.inner.has_own(method)
 

@@ -43,6 +43,7 @@ class GolfHole(Problem):
         budget=1000,
         reference=("adam", {"lr": 0.03}),
         control={"hole": 2.0},
+        removes={"no_signal": {"hole": 2.0}},
         signature="share of the starts at which the gradient and the Hessian are exactly zero",
         threshold=0.4,
         truth="The minimum is 0, at m, the only critical point in the hole; outside it every point is one. "

@@ -294,6 +294,18 @@ class NoSuchReference(Saddle):
     card = replace(Saddle.card, reference=("saddle_free", {}))
 
 
+class UnheardOf(Saddle):
+    """A way to remove what is no cause."""
+
+    card = replace(Saddle.card, removes={"bad_luck": {"steepness": 2.0}})
+
+
+class Unremoved(Saddle):
+    """A way to remove a cause that changes nothing."""
+
+    card = replace(Saddle.card, removes={"ill_conditioning": {"steepness": 100.0}})
+
+
 class UpAndDown(Saddle):
     """A ladder that is none."""
 
@@ -338,6 +350,8 @@ FAULTS = {
     WeakReference: "is_solved_by_its_reference",
     Unsolvable: "is_solved_by_its_reference",
     NoSuchReference: "names_optimizers_that_exist",
+    UnheardOf: "says_how_to_remove_causes_that_there_are",
+    Unremoved: "says_how_to_remove_causes_that_there_are",
     UpAndDown: "has_a_ladder",
     EasyForAnyone: "is_not_solved_by_random_search",
     Lenient: "refuses_bad_fields",
