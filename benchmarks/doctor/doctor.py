@@ -1,0 +1,346 @@
+"""The doctor of one training run: takes the steps, measures on the side, and says what is wrong."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.diagnosis import Record
+from benchmarks.doctor.aside import RandomState
+from benchmarks.doctor.clock import Clock, Schedule, Watch
+from benchmarks.doctor.stability import stability
+from benchmarks.doctor.window import DRAWS, Closure, Measured, Patient, Window, parted
+from optimizers._training import AsTorch
+from ravine import Refused, require
+
+if TYPE_CHECKING:
+    from benchmarks.doctor.report import Report
+
+COLUMNS = (
+    "step", "loss", "change", "grad_sq", "g_h_g", "g_s", "s_h_s", "step_norm", "distance_start",
+    "lambda_min", "lambda_max", "residual", "decrease", "decrease_negative", "stability", "noise_sq",
+    "noise_h", "bias",
+)  # fmt: skip
+COSTS = {"full": 120.0, "slope": 25.0}  # measurements, guessed in gradients until one was taken
+WATCHING = 0.3  # of the time for measuring, at most, goes into looking whether anything happens
+
+
+class Doctor:
+    """Trains as a plain loop does, and diagnoses the run on the side.
+
+        doctor = Doctor(model, optimizer)
+        for inputs, targets in loader:
+            loss = doctor.step(lambda: criterion(model(inputs), targets))
+        print(doctor.report())
+
+    The weights are bitwise those of the same loop without it. Measurements call the closure again, and put
+    parameters, buffers and random states back; the model keeps no hooks. They take place about eight times
+    a decade of steps and where something happens, and are held to `overhead` of the wall time.
+
+    overhead: the share of the wall time that measuring may take; inf for no limit.
+    allowance: seconds that it may take beyond that, so that the beginning is seen: after allowance /
+        overhead seconds the share is kept.
+    scaler: the GradScaler of a run in mixed precision, which then scales, steps and updates.
+
+    Raises Refused, in one sentence, for what cannot be diagnosed: a model in evaluation mode, or an
+    optimizer that holds none of its parameters, or climbs.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        overhead: float = 0.1,
+        allowance: float = 0.5,
+        scaler: torch.amp.GradScaler | None = None,
+    ):
+        for name, value in (("overhead", overhead), ("allowance", allowance)):
+            if value != math.inf:
+                require("Doctor", name, value, low=0)
+        self._model, self._optimizer, self._scaler = model, optimizer, scaler
+        self._clock, self._schedule = Clock(overhead, allowance), Schedule()
+        self._watch = Watch()
+        self._generator = torch.Generator().manual_seed(0)
+        self._starts: dict[torch.nn.Parameter, torch.Tensor] = {}
+        self._window: Window | None = None
+        self._measured: list[Measured] = []
+        self._kind_open = ""
+        self._takes_closures = _takes_closures(optimizer)
+        self.steps = 0
+        self.first_order_only: str | None = None  # why, where second derivatives fail
+        self._last: torch.Tensor | float = math.nan
+        self._patient()  # refuses what cannot be measured before anything is trained
+
+    def step(
+        self,
+        closure: Closure | Sequence[Closure] | None = None,
+        *,
+        before_update: Callable[[], object] | None = None,
+    ) -> torch.Tensor:
+        """Set gradients to zero, go backward, let the optimizer step; return the loss, without its graph.
+
+        closure: computes and returns the loss of a batch that was drawn outside of it, and leaves
+            backward() alone. Of a recurrent network it may return (loss, [h₁, h₂, …]), its hidden
+            states in the order of time, along which gradients then are followed. Autocast goes
+            inside. Several closures accumulate: the loss is the mean of theirs.
+        before_update: called between backward and the step, to clip, say. In mixed precision
+            gradients are still scaled there: `scaler.unscale_(optimizer)` first.
+
+        Learning-rate schedules step after it, as they do after an optimizer.
+        """
+        closures = _checked(closure)
+        if not self._model.training:
+            raise Refused(
+                "the model is in evaluation mode, where it does not learn: call model.train() before the step"
+            )
+        began = self._clock.start()
+        may_open = self._window is None and self._schedule.due(self.steps)
+        before = RandomState.now(self._devices) if may_open else None
+        self._optimizer.zero_grad()
+        loss, kind = None, None
+        if not self._takes_closures:
+            loss = self._backward(closures)
+            happened = self._looks(loss)
+            if self._window is None and (may_open or happened):
+                kind = self._kind(time.perf_counter() - began)
+        elif may_open:
+            kind = self._kind(0.0)
+        start = None
+        if kind is not None:
+            with self._clock.measuring(kind, self._wait, last=False):
+                patient = self._patient()
+                start = patient.vector
+        if before_update is not None:
+            before_update()
+        loss = self._update(closures, loss)
+        self._last = loss
+        if self._window is not None:
+            self._draw(self._window, closures)
+        elif kind is not None and start is not None:
+            known = None if before is None or self._takes_closures else (before, loss.item())
+            self._open(kind, start, known, closures)
+        self.steps += 1
+        return loss
+
+    def report(self) -> Report:
+        """What is wrong, on what evidence, and what to try."""
+        from benchmarks.doctor.report import Report
+
+        return Report.of(self)
+
+    @property
+    def record(self) -> Record:
+        """What was measured so far, as `diagnose` reads it: a row each measurement, and the last loss."""
+        measured, last = self.measured, self.loss
+        rows = [*(each.row for each in measured), {"step": float(self.steps), "loss": last}]
+        positions = measured[-1].positions if measured else []
+        chain = np.full((len(rows), len(positions)), math.nan)
+        for row, each in zip(chain, measured, strict=False):
+            if each.positions == positions:
+                row[:] = each.chain
+        columns: dict[str, Any] = {
+            name: np.array([row.get(name, math.nan) for row in rows], dtype=float)
+            for name in COLUMNS
+        }
+        return Record(
+            status="running" if math.isfinite(last) else "diverged",
+            **columns,
+            chain=chain if len(positions) > 1 else None,
+            layers=tuple(positions),
+            settings=self._settings(),
+        )
+
+    @property
+    def measured(self) -> list[Measured]:
+        """All measurements, in order, and one that is under way if it says anything yet."""
+        under_way = self._window is not None and self._window.draws >= 2
+        return [*self._measured, *([self._window.result()] if under_way and self._window else [])]
+
+    @property
+    def loss(self) -> float:
+        """That of the last step."""
+        return self._last.item() if isinstance(self._last, torch.Tensor) else self._last
+
+    @property
+    def overhead(self) -> float:
+        """The share of the wall time that measuring has taken."""
+        return self._clock.spent / max(self._clock.elapsed, 1e-9)
+
+    @property
+    def _devices(self) -> list[torch.device]:
+        kinds = {p.device for group in self._optimizer.param_groups for p in group["params"]}
+        return [each for each in kinds if each.type != "cpu"]
+
+    def _patient(self) -> Patient:
+        """The parameters that the optimizer moves now: a group may have been added, or a layer frozen."""
+        names = {p: name for name, p in self._model.named_parameters()}
+        wanted = [p for p in names if p.requires_grad]
+        if not wanted:
+            raise Refused("no parameter of the model requires gradients: there is nothing to train")
+        held = [p for group in self._optimizer.param_groups for p in group["params"]]
+        if not {*wanted} & {*held}:
+            raise Refused(
+                "the optimizer holds none of the model's parameters that require gradients: give it "
+                "model.parameters(), after the model has been moved and wrapped"
+            )
+        if any(group.get("maximize") for group in self._optimizer.param_groups):
+            raise Refused("the optimizer maximizes, and the doctor reads descents: minimize -loss")
+        moved = [p for p in held if p.requires_grad]
+        if len({p.device for p in moved}) > 1:
+            raise Refused(
+                "the parameters are on several devices, and must be on one to be measured"
+            )
+        for p in moved:
+            if p not in self._starts:
+                self._starts[p] = p.detach().clone()
+        scaler = self._scaler
+        scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
+        named = [names.get(p, f"parameter {k}") for k, p in enumerate(moved)]
+        return Patient(self._model, named, moved, scale)
+
+    def _backward(self, closures: Sequence[Closure]) -> torch.Tensor:
+        """Gradients of the mean loss, where torch keeps them; the loss without its graph."""
+        total = None
+        for closure in closures:
+            loss, _ = parted(closure())
+            if self.steps == 0 and not math.isfinite(loss.item()):
+                raise Refused(self._why_not_finite(loss.item()))
+            if len(closures) > 1:
+                loss = loss / len(closures)
+            scaled = loss if self._scaler is None else self._scaler.scale(loss)
+            try:
+                scaled.backward()
+            except RuntimeError as error:
+                if "backward through the graph a second time" not in str(error):
+                    raise
+                raise Refused(
+                    "the closure must return the loss and not call backward() on it"
+                ) from error
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
+        return total
+
+    def _update(self, closures: Sequence[Closure], loss: torch.Tensor | None) -> torch.Tensor:
+        """The optimizer's step, for which it may itself want the loss several times."""
+        optimizer = self._optimizer
+        if loss is not None:
+            if self._scaler is None:
+                optimizer.step()
+            else:
+                self._scaler.step(optimizer)
+                self._scaler.update()
+            return loss
+        if isinstance(optimizer, AsTorch):  # goes backward itself
+            given = [lambda each=each: parted(each())[0] for each in closures]
+            return optimizer.step(lambda: sum(each() for each in given) / len(given)).detach()  # type: ignore[arg-type]
+
+        def evaluate() -> torch.Tensor:
+            optimizer.zero_grad()
+            return self._backward(closures)
+
+        return optimizer.step(evaluate).detach()  # type: ignore[union-attr, arg-type]
+
+    def _why_not_finite(self, loss: float) -> str:
+        broken = [name for name, p in self._model.named_parameters() if not torch.isfinite(p).all()]
+        reason = (
+            f"{broken[0]} is not finite"
+            if broken
+            else "the weights are finite, so look for inputs or targets that are not, a logarithm or "
+            "root of zero, or activations that overflow"
+        )
+        return f"the first loss is {loss}: {reason}"
+
+    def _looks(self, loss: torch.Tensor) -> bool:
+        """Whether something happens, as far as there is time to look. What the device still computes counts, too."""
+        if not self._clock.affords("watch", WATCHING):
+            return False
+        with self._clock.measuring("watch", lambda: None):
+            gradients = [
+                p.grad
+                for group in self._optimizer.param_groups
+                for p in group["params"]
+                if p.grad is not None and p.grad.layout == torch.strided
+            ]
+            norm = None
+            if gradients:
+                norm = torch.nn.utils.get_total_norm(gradients).item()
+                if self._scaler is not None and self._scaler.is_enabled():
+                    norm /= self._scaler.get_scale()
+            return self._watch.event(self.steps, loss.item(), norm)
+
+    def _kind(self, seconds: float) -> str | None:
+        """The most thorough measurement that there is time for; `seconds` is what this loss and gradient took."""
+        for kind, steps in COSTS.items():
+            if self._clock.affords(kind, guess=steps * seconds):
+                return kind
+        return None
+
+    def _open(
+        self, kind: str, start: torch.Tensor, before: tuple[RandomState, float] | None,
+        closures: Sequence[Closure],
+    ) -> None:  # fmt: skip
+        with self._clock.measuring(kind, self._wait, last=False):
+            patient = self._patient()
+            if len(start) != sum(p.numel() for p in patient.parameters):
+                return  # the step itself has added or frozen some
+            begin = patient.flat([self._starts[p] for p in patient.parameters])
+            self._schedule.done(self.steps)
+            window = Window(
+                patient, self.steps, start, (start - begin).norm().item(), before,
+                self.first_order_only is None, kind == "full",
+                stability(self._optimizer, patient.parameters), self._generator,
+            )  # fmt: skip
+        self._kind_open = kind
+        self._draw(window, closures)
+
+    def _draw(self, window: Window, closures: Sequence[Closure]) -> None:
+        complete = window.draws == DRAWS - 1
+        with self._clock.measuring(self._kind_open, self._wait, last=complete):
+            window.draw(closures)
+            if window.failure is not None:
+                self.first_order_only = window.failure
+            if complete:
+                self._measured.append(window.result())
+        self._window = None if complete else window
+
+    def _wait(self) -> None:
+        for device in self._devices:
+            getattr(torch, device.type).synchronize()
+
+    def _settings(self) -> dict[str, Any]:
+        """The optimizer's, of its first group."""
+        group = self._optimizer.param_groups[0]
+        found = {
+            name: float(value)
+            for name, value in group.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        }
+        if "betas" in group:
+            found["momentum"] = float(group["betas"][0])
+        return {"optimizer": type(self._optimizer).__name__, **found}
+
+
+def _takes_closures(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its step asks for the loss itself, as L-BFGS does, and our own optimizers do."""
+    if isinstance(optimizer, AsTorch):
+        return True
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _checked(closure: Closure | Sequence[Closure] | None) -> Sequence[Closure]:
+    closures = closure if isinstance(closure, (list, tuple)) else [closure]
+    if closures and all(map(callable, closures)):
+        return closures  # type: ignore[return-value]
+    given = "a loss" if isinstance(closure, torch.Tensor) else repr(closure)
+    raise Refused(
+        f"step() needs a closure, or several, that return the loss, and was given {given}: "
+        "doctor.step(lambda: criterion(model(inputs), targets))"
+    )

@@ -1,0 +1,369 @@
+"""One measurement: what several minibatches say of the point at which one step was taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.doctor.aside import RandomState, aside
+from benchmarks.doctor.curvature import End, direction, ends, ritz
+from benchmarks.doctor.layers import dead_units, outputs
+from benchmarks.doctor.stability import Stability
+from ravine import Refused
+
+DRAWS = 4  # minibatches a measurement
+FROM_GRADIENT = 12  # steps of Lanczos from the gradient, for what a step that knows H would gain
+FROM_RANDOM = 16  # from a random vector, for both ends of the spectrum
+PRECONDITIONED = 10  # for the largest curvature as the optimizer's preconditioner sees it
+
+Closure = Callable[[], object]
+
+
+def parted(result: object) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The loss and the hidden states that a closure returned: loss, or (loss, [h₁, h₂, …])."""
+    loss, states = result if isinstance(result, tuple) and len(result) == 2 else (result, ())
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        what = (
+            f"a tensor of shape {tuple(loss.shape)}"
+            if isinstance(loss, torch.Tensor)
+            else repr(loss)
+        )
+        raise Refused(
+            f"the closure must return the loss, a tensor of one number (or it and a list of hidden "
+            f"states), and returned {what}"
+        )
+    if not loss.requires_grad:
+        raise Refused(
+            "the loss has no graph: compute it within the closure from parameters that require "
+            "gradients, not under no_grad and without detach"
+        )
+    return loss, list(states)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A network as it is measured: the parameters that its optimizer moves, as one vector (dim,)."""
+
+    model: torch.nn.Module
+    names: list[str]
+    parameters: list[torch.nn.Parameter]
+    scale: float = 1.0  # of the loss in mixed precision, lest gradients vanish in half precision
+
+    @property
+    def devices(self) -> list[torch.device]:
+        """Those beyond the CPU."""
+        return list({each.device for each in self.parameters if each.device.type != "cpu"})
+
+    @property
+    def vector(self) -> torch.Tensor:
+        """A copy of the parameters."""
+        return self.flat(self.parameters).clone()
+
+    def flat(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Tensors of the parameters' shapes as one vector."""
+        return torch.cat([each.detach().flatten() for each in parts])
+
+    def parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        """A vector as tensors of the parameters' shapes and dtypes."""
+        split = vector.split([each.numel() for each in self.parameters])
+        return [each.view_as(p).to(p.dtype) for each, p in zip(split, self.parameters, strict=True)]
+
+    def place(self, vector: torch.Tensor) -> None:
+        """Give the parameters these values."""
+        with torch.no_grad():
+            for parameter, values in zip(self.parameters, self.parts(vector), strict=True):
+                parameter.copy_(values)
+
+    def gradient(
+        self, loss: torch.Tensor, others: Sequence[torch.Tensor] = (), graph: bool = False
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """With respect to the parameters (dim,), and to other tensors of the forward pass."""
+        found = torch.autograd.grad(
+            loss * self.scale, [*self.parameters, *others], create_graph=graph,
+            retain_graph=graph, materialize_grads=True,
+        )  # fmt: skip
+        own = torch.cat([each.flatten() for each in found[: len(self.parameters)]]) / self.scale
+        return own, [each.detach() / self.scale for each in found[len(self.parameters) :]]
+
+    def product(self, gradient: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        """The Hessian times a vector, from a gradient with its graph."""
+        if not gradient.requires_grad:  # a linear loss
+            return torch.zeros_like(vector)
+        found = torch.autograd.grad(
+            gradient, self.parameters, vector, retain_graph=True, materialize_grads=True
+        )
+        return torch.cat([each.flatten() for each in found])
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What Lanczos shows of the Hessian of the first minibatch, and what the others are asked about it.
+
+    low, high: the ends. gain, gain_negative: (|H| + δ)⁻¹ g, and its part along negative curvature.
+    stiff: a vector z with zᵀHz = λmax(D½HD½)/limit on that minibatch; None where no limit is known.
+    """
+
+    low: End
+    high: End
+    gain: torch.Tensor
+    gain_negative: torch.Tensor
+    stiff: End | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of one measurement.
+
+    row: estimates by the names of `benchmarks.diagnosis.Record`; seen: change, gᵀs and sᵀHs on the minibatch of
+    the step itself. chain: the norms of the gradient by position along depth or time, the output's first.
+    layers: by parameter, the norms of weight, gradient and step, and the share of units without gradient.
+    """
+
+    row: dict[str, float]
+    seen: dict[str, float]
+    positions: list[str]
+    chain: list[float]
+    layers: dict[str, dict[str, float]]
+
+
+class Window:
+    """A point w, the step s that was taken there, and independent draws of the minibatch, all at w.
+
+    The first draw is the minibatch of the step itself; those of the next steps are evaluated at w too, for
+    a closure cannot be kept: `lambda: loss(model(inputs), targets)` sees the inputs of the day on which it
+    is called. So every product of two means takes its factors from different draws, and has no bias:
+    with gᵢ the gradients at w, K of them,
+
+        |m|² ≈ (|Σgᵢ|² − Σ|gᵢ|²)/K(K − 1)     tr S ≈ (Σ|gᵢ|² − |Σgᵢ|²/K)/(K − 1)
+        mᵀs ≈ mean gᵢᵀs, sᵀHs ≈ mean sᵀHᵢs, and the change of the loss likewise, for i ≥ 1: s knows g₀
+        mᵀHm ≈ mean gᵢᵀH₁g₀ for i ≥ 2          tr HS ≈ g₀ᵀH₁g₀ − mean gᵢᵀH₁g₀
+
+    The ends of the spectrum are found on the first minibatch, whose extremes are more extreme than those of
+    the mean; the others are asked for vᵀHᵢv on the same vectors, which errs to the other side. Their mean is
+    what is recorded, and the distance of the two is part of the residual.
+    """
+
+    def __init__(
+        self, patient: Patient, step: int, start: torch.Tensor, distance: float,
+        before: tuple[RandomState, float] | None, curvature: bool, full: bool,
+        stability: Stability | None, generator: torch.Generator,
+    ):  # fmt: skip
+        """`before`: the random state in which the step's own closure was called, and what it gave."""
+        self._patient, self.step, self._start = patient, step, start
+        self._before, self._full, self._stability = before, full, stability
+        self._curvature = curvature  # whether second derivatives are wanted
+        self._generator = generator
+        self._move = patient.vector - start
+        self._numbers: dict[str, float] = {
+            "step": float(step),
+            "step_norm": self._move.norm().item(),
+            "distance_start": distance,
+        }
+        self._losses: list[float] = []
+        self._sums: dict[str, list[float]] = {}
+        self._spectrum: Spectrum | None = None
+        self._product: torch.Tensor | None = None  # H₁ g₀
+        self.failure: str | None = None  # of second derivatives
+        self._chain: list[float] = []
+        self._positions: list[str] = []
+        self._seen: dict[str, float] = {}  # on the minibatch of the step
+
+    @property
+    def draws(self) -> int:
+        """How many there are so far."""
+        return len(self._losses)
+
+    def draw(self, closures: Sequence[Closure]) -> None:
+        """Evaluate a step's closures at w; of several, whose mean is the loss, the first stands for curvature."""
+        patient, first = self._patient, not self._losses
+        beginning = self._before[0] if first and self._before else None
+        with aside(patient.model, patient.parameters, patient.devices, beginning):
+            patient.place(self._start)
+            here = RandomState.now(patient.devices)
+            loss, gradient, sloped = self._slope(closures, first)
+            if first and self._before:
+                _repeats(self._before[1], loss)
+            if first:
+                self._begin(gradient, sloped)
+            else:
+                self._ask(gradient, sloped)
+            del sloped  # and with it the graph
+            patient.place(self._start + self._move)
+            here.restore()
+            with torch.enable_grad():  # for losses that are made of derivatives
+                moved = sum(parted(each())[0].item() for each in closures) / len(closures)
+        self._losses.append(loss)
+        if first:
+            self._seen["change"] = moved - loss
+        else:
+            self._add("change", moved - loss)
+
+    def _slope(
+        self, closures: Sequence[Closure], first: bool
+    ) -> tuple[float, torch.Tensor, torch.Tensor | None]:
+        """The mean loss, the mean gradient, and that of the first closure with its graph where it has one."""
+        patient = self._patient
+        values: list[float] = []
+        total, sloped = None, None
+        with torch.enable_grad():
+            for k, closure in enumerate(closures):
+                wanted = self._curvature and self.failure is None and k == 0
+                if first and k == 0:
+                    with outputs(patient.model) as seen:
+                        loss, states = parted(closure())
+                    named = {f"t={t}": state for t, state in enumerate(states, 1)} or seen
+                    gradient, arrived = self._gradient(loss, list(named.values()), wanted)
+                    self._chain = [each.float().norm().item() for each in reversed(arrived)]
+                    self._positions = list(reversed(named))
+                else:
+                    loss, _ = parted(closure())
+                    gradient, _ = self._gradient(loss, (), wanted)
+                values.append(loss.item())
+                if wanted and self.failure is None:
+                    sloped = gradient
+                gradient = gradient.detach()
+                total = gradient if total is None else total + gradient
+        assert total is not None
+        return sum(values) / len(values), total / len(values), sloped
+
+    def _gradient(
+        self, loss: torch.Tensor, others: Sequence[torch.Tensor], graph: bool
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """With its graph where that can be had: some operations have a first derivative only."""
+        if graph:
+            try:
+                gradient, arrived = self._patient.gradient(loss, others, graph=True)
+                self._patient.product(gradient, torch.zeros_like(gradient))
+                return gradient, arrived
+            except (RuntimeError, NotImplementedError) as error:  # one too large for memory, too
+                self.failure = str(error).partition("\n")[0]
+        return self._patient.gradient(loss, others)
+
+    def _begin(self, gradient: torch.Tensor, sloped: torch.Tensor | None) -> None:
+        """The first draw."""
+        self._first = self._sum = gradient
+        self._squares = gradient.square().sum().item()
+        move = self._move
+        self._seen["g_s"] = (gradient @ move).item()
+        if sloped is None:
+            return
+        self._seen["s_h_s"] = (move @ self._patient.product(sloped, move)).item()
+        if self._full and math.isfinite(self._squares):
+            self._spectrum = self._look(gradient, sloped)
+
+    def _look(self, gradient: torch.Tensor, sloped: torch.Tensor) -> Spectrum:
+        def product(vector: torch.Tensor) -> torch.Tensor:
+            return self._patient.product(sloped, vector)
+
+        from_gradient = ritz(product, gradient, FROM_GRADIENT)
+        from_random = ritz(product, self._normal(gradient), FROM_RANDOM)
+        low, high = ends(from_gradient, from_random)
+        gain, negative = direction(from_gradient, max(-low.value, high.value))
+        return Spectrum(low, high, gain, negative, self._stiffest(product, gradient, high))
+
+    def _stiffest(
+        self, product: Callable[[torch.Tensor], torch.Tensor], like: torch.Tensor, high: End
+    ) -> End | None:
+        if self._stability is None:
+            return None
+        limit, rate = self._stability.limit, self._stability.uniform
+        if rate is not None:
+            share = rate / limit
+            return End(
+                high.value * share, high.vector * math.sqrt(max(share, 0.0)), high.residual * share
+            )
+        root = torch.cat(
+            [
+                (each if isinstance(each, torch.Tensor) else torch.full_like(p, each)).flatten()
+                for each, p in zip(self._stability.scale, self._patient.parameters, strict=True)
+            ]
+        )
+        root = (root / limit).to(like.dtype).sqrt()
+        found = ritz(lambda vector: root * product(root * vector), self._normal(like), PRECONDITIONED)  # fmt: skip
+        return End(found.values[-1].item(), root * found.vectors[-1], found.residuals[-1].item())
+
+    def _normal(self, like: torch.Tensor) -> torch.Tensor:
+        """From the doctor's own generator, on the CPU."""
+        drawn = torch.randn(like.shape, generator=self._generator, dtype=torch.float32)
+        return drawn.to(like)
+
+    def _ask(self, gradient: torch.Tensor, sloped: torch.Tensor | None) -> None:
+        """A draw that is independent of the first."""
+        self._sum = self._sum + gradient
+        self._squares += gradient.square().sum().item()
+        self._add("g_s", (gradient @ self._move).item())
+        if self._product is not None:  # of an earlier draw
+            self._add("g_h_g", (gradient @ self._product).item())
+        if (spectrum := self._spectrum) is not None:
+            self._add("decrease", 0.5 * (gradient @ spectrum.gain).item())
+            self._add("decrease_negative", 0.5 * (gradient @ spectrum.gain_negative).item())
+        if sloped is None:
+            return
+        self._quadratic("s_h_s", self._move, sloped)
+        if self._product is None:
+            self._product = self._patient.product(sloped, self._first).detach()
+        if spectrum is not None:
+            self._quadratic("lambda_min", spectrum.low.vector, sloped)
+            self._quadratic("lambda_max", spectrum.high.vector, sloped)
+            if spectrum.stiff is not None:
+                self._quadratic("stability", spectrum.stiff.vector, sloped)
+
+    def _quadratic(self, name: str, vector: torch.Tensor, sloped: torch.Tensor) -> None:
+        self._add(name, (vector @ self._patient.product(sloped, vector)).item())
+
+    def _add(self, name: str, value: float) -> None:
+        self._sums.setdefault(name, []).append(value)
+
+    def _estimates(self) -> dict[str, float]:
+        """The estimates; what could not be measured is missing."""
+        count = self.draws
+        row = {**self._numbers, "loss": sum(self._losses) / max(count, 1)}
+        if count < 2:
+            return row
+        total = self._sum.square().sum().item()
+        row["grad_sq"] = (total - self._squares) / (count * (count - 1))
+        row["noise_sq"] = (self._squares - total / count) / (count - 1)
+        row |= {name: sum(values) / len(values) for name, values in self._sums.items()}
+        if "g_h_g" in row and self._product is not None:
+            row["noise_h"] = (self._first @ self._product).item() - row["g_h_g"]
+        if (spectrum := self._spectrum) is not None and "lambda_max" in row:
+            row["residual"] = max(
+                spectrum.low.residual, spectrum.high.residual,
+                abs(spectrum.low.value - row["lambda_min"]),
+                abs(spectrum.high.value - row["lambda_max"]),
+            )  # fmt: skip
+        return row
+
+    def _layers(self) -> dict[str, dict[str, float]]:
+        """By parameter: the norms of gradient and step, relative to the weights', and the share of dead units."""
+        patient = self._patient
+        parts = [patient.parts(each) for each in (self._start, self._sum / self.draws, self._move)]
+        norms = [[each.float().norm().item() for each in part] for part in parts]
+        dead = dead_units(patient.model, patient.names, parts[1])
+        return {
+            name: {
+                "weight": weight,
+                "gradient": slope,
+                "step": move,
+                "step / weight": move / weight if weight > 0 else math.nan,
+                "dead units": dead.get(name, math.nan),
+            }
+            for name, weight, slope, move in zip(patient.names, *norms, strict=True)
+        }
+
+    def result(self) -> Measured:
+        """What is kept when the vectors are let go."""
+        return Measured(self._estimates(), self._seen, self._positions, self._chain, self._layers())
+
+
+def _repeats(loss: float, again: float) -> None:
+    """Refuse a closure that draws anew each time: it would also take batches away from the training."""
+    # Kernels that add in another order differ by a few roundings, of which half precision has 1e-3.
+    if math.isfinite(loss) and not abs(again - loss) <= 2e-3 * abs(loss) + 1e-6:
+        raise Refused(
+            f"the closure gave {loss:g} and, called again with the same weights and random numbers, {again:g}: "
+            "take the next batch outside of it, and let it draw from torch's, numpy's or Python's global generator only"
+        )
