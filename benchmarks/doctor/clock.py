@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
 
@@ -23,14 +23,17 @@ class Clock:
     """Holds measuring to a share of the wall time.
 
     What measuring has taken so far, and what the next measurement of this kind will take by the last of its
-    kind, is at most overhead · (time since the first step) + allowance. The allowance, in seconds, is a
-    loan by which the beginning of the run is seen; once overhead · time exceeds it, the share is kept.
+    kind, is at most overhead · (time since the first step) + loan. The loan, by which the beginning of the run
+    is seen, is allowance · (1 + log₁₀(step + 1))/4 seconds, and the allowance from step 999 on.
     """
 
     def __init__(self, overhead: float, allowance: float):
         self.overhead, self.allowance = overhead, allowance
         self.began: float | None = None
-        self.spent = 0.0
+        self._step = 0
+        self.spent = 0.0  # without the step that is under way
+        self.training = 0.0  # seconds of closures, backward and optimizer
+        self._within = 0.0  # spent in the step that is under way
         self.by_kind: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self._pending: dict[str, float] = {}
@@ -40,9 +43,9 @@ class Clock:
         """Seconds since the first step began."""
         return 0.0 if self.began is None else time.perf_counter() - self.began
 
-    def start(self) -> float:
-        """The time; the first time that it is asked for, the run begins."""
-        now = time.perf_counter()
+    def start(self, step: int) -> float:
+        """The time at which a step begins, and with the first one the run."""
+        now, self._step = time.perf_counter(), step
         if self.began is None:
             self.began = now
         return now
@@ -52,27 +55,29 @@ class Clock:
 
         What was never taken is guessed to take that long.
         """
-        earned, more = self.allowance + self.overhead * self.elapsed, self._last.get(kind, guess)
+        loan = self.allowance * min(1.0, (1 + math.log10(self._step + 1)) / 4)
+        earned, more = loan + self.overhead * self.elapsed, self._last.get(kind, guess)
         return self.spent + more <= earned and self.by_kind.get(kind, 0.0) + more <= share * earned
 
     @contextmanager
-    def measuring(self, kind: str, wait: Callable[[], None], last: bool = True) -> Iterator[None]:
-        """Within is time that measuring takes. `wait` for what the device has been given before and within.
-
-        A measurement may be taken in several parts, of which this is the `last`, or not.
-        """
-        wait()
+    def measuring(self, kind: str, last: bool = True) -> Iterator[None]:
+        """Within is time that measuring takes; one measurement may have several parts, of which this is the `last`."""
         began = time.perf_counter()
         try:
             yield
-            wait()
         finally:
             took = time.perf_counter() - began
-            self.spent += took
+            self._within += took
             self.by_kind[kind] = self.by_kind.get(kind, 0.0) + took
             self._pending[kind] = self._pending.get(kind, 0.0) + took
             if last:
                 self._last[kind] = self._pending.pop(kind)
+
+    def end(self, began: float, trained: float) -> None:
+        """A step has ended; what of it was not training went into measuring, and into deciding on it."""
+        self.training += trained
+        self.spent += time.perf_counter() - began - trained
+        self._within = 0.0
 
 
 class Schedule:

@@ -27,8 +27,8 @@ COLUMNS = (
     "lambda_min", "lambda_max", "residual", "decrease", "decrease_negative", "stability", "noise_sq",
     "noise_h", "bias",
 )  # fmt: skip
-COSTS = {"full": 120.0, "slope": 25.0}  # measurements, guessed in gradients until one was taken
-WATCHING = 0.3  # of the time for measuring, at most, goes into looking whether anything happens
+COSTS = {"full": 120.0, "slope": 25.0}  # measurements, guessed in steps of training until one was taken
+WATCHING = 0.1  # of the time for measuring, at most, goes into looking whether anything happens
 
 
 class Doctor:
@@ -44,8 +44,8 @@ class Doctor:
     a decade of steps and where something happens, and are held to `overhead` of the wall time.
 
     overhead: the share of the wall time that measuring may take; inf for no limit.
-    allowance: seconds that it may take beyond that, so that the beginning is seen: after allowance /
-        overhead seconds the share is kept.
+    allowance: seconds that it may take beyond that share in the first 1000 steps, so that the beginning
+        is seen; beside a run of minutes they do not count.
     scaler: the GradScaler of a run in mixed precision, which then scales, steps and updates.
 
     Raises Refused, in one sentence, for what cannot be diagnosed: a model in evaluation mode, or an
@@ -58,7 +58,7 @@ class Doctor:
         optimizer: torch.optim.Optimizer,
         *,
         overhead: float = 0.1,
-        allowance: float = 0.5,
+        allowance: float = 1.0,
         scaler: torch.amp.GradScaler | None = None,
     ):
         for name, value in (("overhead", overhead), ("allowance", allowance)):
@@ -100,33 +100,36 @@ class Doctor:
             raise Refused(
                 "the model is in evaluation mode, where it does not learn: call model.train() before the step"
             )
-        began = self._clock.start()
-        may_open = self._window is None and self._schedule.due(self.steps)
-        before = RandomState.now(self._devices) if may_open else None
+        clock, step = self._clock, self.steps
+        began = clock.start(step)
+        kind = None
+        if self._window is None and self._schedule.due(step):
+            kind = self._kind(clock.training / step) if step else "unknown"
+        before = RandomState.now(self._devices) if kind is not None else None
+        trains = time.perf_counter()
         self._optimizer.zero_grad()
-        loss, kind = None, None
-        if not self._takes_closures:
-            loss = self._backward(closures)
-            happened = self._looks(loss)
-            if self._window is None and (may_open or happened):
-                kind = self._kind(time.perf_counter() - began)
-        elif may_open:
-            kind = self._kind(0.0)
+        loss = None if self._takes_closures else self._backward(closures)
+        trained = time.perf_counter() - trains
+        if kind == "unknown":  # what a step takes is known only now
+            kind = self._kind(trained)
+        happens = loss is not None and clock.affords("watch", WATCHING) and self._looks(loss)
+        if happens and kind is None and self._window is None:
+            kind = self._kind(clock.training / max(step, 1))
         start = None
         if kind is not None:
-            with self._clock.measuring(kind, self._wait, last=False):
-                patient = self._patient()
-                start = patient.vector
+            start = self._patient().vector
+        trains = time.perf_counter()
         if before_update is not None:
             before_update()
-        loss = self._update(closures, loss)
-        self._last = loss
+        self._last = loss = self._update(closures, loss)
+        trained += time.perf_counter() - trains
         if self._window is not None:
             self._draw(self._window, closures)
         elif kind is not None and start is not None:
             known = None if before is None or self._takes_closures else (before, loss.item())
             self._open(kind, start, known, closures)
         self.steps += 1
+        clock.end(began, trained)
         return loss
 
     def report(self) -> Report:
@@ -258,10 +261,8 @@ class Doctor:
         return f"the first loss is {loss}: {reason}"
 
     def _looks(self, loss: torch.Tensor) -> bool:
-        """Whether something happens, as far as there is time to look. What the device still computes counts, too."""
-        if not self._clock.affords("watch", WATCHING):
-            return False
-        with self._clock.measuring("watch", lambda: None):
+        """Whether something happens. That what the device has been given must be ready for it counts, too."""
+        with self._clock.measuring("watch"):
             gradients = [
                 p.grad
                 for group in self._optimizer.param_groups
@@ -276,7 +277,7 @@ class Doctor:
             return self._watch.event(self.steps, loss.item(), norm)
 
     def _kind(self, seconds: float) -> str | None:
-        """The most thorough measurement that there is time for; `seconds` is what this loss and gradient took."""
+        """The most thorough measurement that there is time for, where a step of training takes that many seconds."""
         for kind, steps in COSTS.items():
             if self._clock.affords(kind, guess=steps * seconds):
                 return kind
@@ -286,7 +287,7 @@ class Doctor:
         self, kind: str, start: torch.Tensor, before: tuple[RandomState, float] | None,
         closures: Sequence[Closure],
     ) -> None:  # fmt: skip
-        with self._clock.measuring(kind, self._wait, last=False):
+        with self._clock.measuring(kind, last=False):
             patient = self._patient()
             if len(start) != sum(p.numel() for p in patient.parameters):
                 return  # the step itself has added or frozen some
@@ -302,8 +303,10 @@ class Doctor:
 
     def _draw(self, window: Window, closures: Sequence[Closure]) -> None:
         complete = window.draws == DRAWS - 1
-        with self._clock.measuring(self._kind_open, self._wait, last=complete):
+        self._wait()  # for what belongs to the training
+        with self._clock.measuring(self._kind_open, last=complete):
             window.draw(closures)
+            self._wait()
             if window.failure is not None:
                 self.first_order_only = window.failure
             if complete:

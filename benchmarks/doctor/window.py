@@ -15,8 +15,8 @@ from benchmarks.doctor.stability import Stability
 from ravine import Refused
 
 DRAWS = 4  # minibatches a measurement
-FROM_GRADIENT = 12  # steps of Lanczos from the gradient, for what a step that knows H would gain
-FROM_RANDOM = 16  # from a random vector, for both ends of the spectrum
+FROM_GRADIENT = 10  # steps of Lanczos from the gradient, for what a step that knows H would gain
+FROM_RANDOM = 12  # from a random vector, for both ends of the spectrum
 PRECONDITIONED = 10  # for the largest curvature as the optimizer's preconditioner sees it
 
 Closure = Callable[[], object]
