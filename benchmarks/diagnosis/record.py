@@ -33,6 +33,9 @@ class Record:
         the output's first; None where there is no such axis. layers: the names of the positions, if any.
     gap: of the last point, (f − f*)/(f₀ − f*), and target: the gap at which it is solved; None without f*.
     floor_attained: whether f* is a minimum that some point has; None where nothing is known.
+    excess: f − f* of the last point, or f itself where the loss is known to be never negative; None
+        where nothing is known below it. distance: |x − x*| to the nearest solution; None without.
+    bias_sq: |E seen − g|², of the mean gradient that the optimizer sees; None where it was not measured.
     """
 
     status: Status
@@ -60,3 +63,6 @@ class Record:
     target: float | None = None
     floor_attained: bool | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)  # lr, momentum, …: for what to try
+    excess: float | None = None
+    distance: np.ndarray | None = None
+    bias_sq: np.ndarray | None = None

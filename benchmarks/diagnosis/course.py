@@ -1,0 +1,207 @@
+"""What several tests ask of a record, computed once: rates, shares of the run, where it is nearly at rest."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from benchmarks.diagnosis.record import Record
+from benchmarks.diagnosis.thresholds import Thresholds
+
+WINDOW = 1.3  # a gain per step is measured from a step divided by this to the step times it
+TINY = 1e-300
+
+
+class Course:
+    """A record and what follows from it.
+
+    half: the first row of the second half of the steps; curved: the rows where curvatures are known.
+    """
+
+    def __init__(self, record: Record, thresholds: Thresholds):
+        self.record = record
+        self.limits = thresholds
+        self.steps = record.step
+        self.total = max(float(self.steps[-1]), 1.0)
+        self.half = min(int(np.searchsorted(self.steps, self.total / 2)), len(self.steps) - 1)
+        self.gradient = np.sqrt(np.maximum(record.grad_sq, 0.0))
+        self.curved = np.flatnonzero(np.isfinite(record.lambda_min))
+
+    # Of rows.
+
+    def late(self, values: np.ndarray) -> np.ndarray:
+        """What was measured in the second half of the steps."""
+        return finite(values[self.half :])
+
+    def share(self, rows: np.ndarray) -> float:
+        """Of the steps: a row (bool) stands for those up to the next one, the last for itself."""
+        if len(rows) < 2:
+            return float(rows[-1])
+        spans = self.steps[1:] - self.steps[:-1]
+        return (
+            float((spans * rows[:-1]).sum() / max(spans.sum(), 1.0))
+            if rows[-1] or rows.any()
+            else 0.0
+        )
+
+    @cached_property
+    def shrunk(self) -> float:
+        """The late gradient's median norm over the largest."""
+        norms, late = finite(self.gradient), self.late(self.gradient)
+        largest = norms.max() if len(norms) else 0.0
+        return middle(late) / largest if len(late) and largest > 0 else math.nan
+
+    # Of the loss.
+
+    @cached_property
+    def excess(self) -> np.ndarray:
+        """f − f* at each row, NaN where f* is unknown."""
+        record = self.record
+        last = record.excess
+        if last is None:
+            if record.gap is None or not math.isfinite(record.gap) or abs(1 - record.gap) < 1e-3:
+                return np.full(len(self.steps), np.nan)
+            fallen = float(record.loss[0] - record.loss[-1])
+            last = record.gap * fallen / (1 - record.gap)
+        return np.maximum(record.loss - record.loss[-1] + last, 0.0)
+
+    @cached_property
+    def scale(self) -> float:
+        """What there is to gain at the last point: f − f*, or else what has been gained so far."""
+        left = float(self.excess[-1])
+        if not math.isnan(left):
+            return left
+        seen = finite(self.record.loss)
+        return float(seen.max() - self.record.loss[-1]) if len(seen) else math.nan
+
+    @cached_property
+    def gained_late(self) -> float:
+        """What the second half of the steps gained, over what was left at its beginning.
+
+        Where f* is unknown, over what the whole run has gained.
+        """
+        loss = self.record.loss
+        gained = float(loss[self.half] - loss[-1])
+        if self.half == len(self.steps) - 1:
+            return math.nan
+        left = float(self.excess[self.half])
+        if math.isnan(left):
+            left = float(finite(loss).max() - loss[-1])
+        return gained / left if left > 0 else 0.0
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the second half of the steps gained next to nothing."""
+        return not self.gained_late > self.limits.stalled
+
+    def gain(self, row: int) -> float:
+        """f's fall per step around a row: −gᵀs − ½sᵀHs on the average, however a run oscillates."""
+        first, last = 0, len(self.steps) - 1
+        at = self.steps[row]
+        low = max(int(np.searchsorted(self.steps, at / WINDOW, side="right")) - 1, first)
+        high = min(int(np.searchsorted(self.steps, at * WINDOW)), last)
+        if low == high:
+            low, high = max(row - 1, first), min(row + 1, last)
+        span = self.steps[high] - self.steps[low]
+        return (
+            float(self.record.loss[low] - self.record.loss[high]) / span if span > 0 else math.nan
+        )
+
+    # Of steps.
+
+    @cached_property
+    def rate(self) -> float:
+        """|s|/|g| in the second half: the learning rate as it acts."""
+        moved = self.gradient > 0
+        ratios = self.record.step_norm[moved] / self.gradient[moved]
+        late = finite(ratios[self.steps[moved] >= self.steps[self.half]])
+        return middle(late) if len(late) else middle(finite(ratios))
+
+    @cached_property
+    def stability(self) -> np.ndarray:
+        """q where it was measured."""
+        return finite(self.record.stability)
+
+    @cached_property
+    def ratio(self) -> np.ndarray:
+        """r = sᵀHs/(−2gᵀs) at each row: above 1 the loss goes up; infinite where gᵀs does not descend."""
+        slope, bend = self.record.g_s, self.record.s_h_s
+        down = slope < 0
+        return np.where(
+            down, bend / np.where(down, -2 * slope, 1.0), np.where(bend > 0, np.inf, np.nan)
+        )
+
+    @cached_property
+    def rises(self) -> float:
+        """The share of the late rows from which the loss went up."""
+        late = self.late(self.record.change)
+        return float((late > 0).mean()) if len(late) else math.nan
+
+    # Near critical points.
+
+    @cached_property
+    def slope(self) -> np.ndarray:
+        """|g| · distance/(f − f*), the slope here over the mean slope from here to the solutions."""
+        if self.record.distance is None:
+            return np.full(len(self.steps), np.nan)
+        return self.gradient * self.record.distance / np.maximum(self.excess, TINY)
+
+    @cached_property
+    def near(self) -> np.ndarray:
+        """Rows at which the slope is next to nothing."""
+        limits = self.limits
+        norms = finite(self.gradient)
+        largest = norms.max() if len(norms) else 0.0
+        small = self.gradient <= limits.flat_gradient * largest
+        known = np.isfinite(self.slope)
+        return np.where(known, self.slope <= limits.flat_slope, small)
+
+    def exhausted(self, row: int) -> float:
+        """½gᵀ|H|⁻¹g over what there is to gain."""
+        left = float(self.excess[row])
+        left = self.scale if math.isnan(left) else left
+        return float(self.record.decrease[row]) / left if left > 0 else math.nan
+
+    def floor(self, row: int) -> float:
+        """The least curvature that is told apart from 0."""
+        low, high = self.record.lambda_min[row], self.record.lambda_max[row]
+        residual = self.record.residual[row]
+        rounding = self.limits.rounding * max(abs(low), abs(high))
+        return max(float(rounding), float(residual) if residual > 0 else 0.0)
+
+    def relative(self, curvature: float, row: int) -> tuple[float, float]:
+        """A curvature over the mean one between here and the solutions, or over the largest; and the limit."""
+        excess = float(self.excess[row])
+        distance = math.nan if self.record.distance is None else float(self.record.distance[row])
+        if excess > 0 and math.isfinite(distance):
+            return curvature * distance**2 / (2 * excess), self.limits.flat_curvature
+        ends = self.record.lambda_min[self.curved], self.record.lambda_max[self.curved]
+        largest = float(np.abs(ends).max())
+        return curvature / largest if largest > 0 else 0.0, self.limits.flat_curvature_start
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Those that are numbers."""
+    return values[np.isfinite(values)]
+
+
+def middle(values: np.ndarray) -> float:
+    """The median; NaN of nothing."""
+    if not len(values):
+        return math.nan
+    ordered = np.sort(values)
+    k = len(ordered) // 2
+    return float(ordered[k] if len(ordered) % 2 else 0.5 * (ordered[k - 1] + ordered[k]))
+
+
+def straight(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The slope of y on x by least squares, and the share R² of y's variance that it explains."""
+    if len(x) < 3:
+        return math.nan, math.nan
+    dx, dy = x - x.mean(), y - y.mean()
+    xx, yy, xy = float(dx @ dx), float(dy @ dy), float(dx @ dy)
+    if xx == 0 or yy == 0:
+        return 0.0 if xx else math.nan, math.nan
+    return xy / xx, xy * xy / (xx * yy)

@@ -1,0 +1,58 @@
+"""From the trace of one run of a sweep to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.diagnosis.record import Record, Status
+
+MEASURED = (
+    "step", "loss", "change", "grad_sq", "g_h_g", "g_s", "s_h_s", "step_norm", "distance_start",
+    "lambda_min", "lambda_max", "decrease", "decrease_negative", "stability", "noise_sq", "noise_h", "bias",
+)  # fmt: skip
+CHAIN = "chain."  # columns chain.0, chain.1, …: by position, the output's first
+
+
+def traced_record(
+    trace: Mapping[str, np.ndarray],
+    status: Status,
+    info: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
+) -> Record:
+    """The record of a run: `trace` is its rows by column, `info` what is kept of its cell.
+
+    What the trace does not have is NaN. Spectra are dense, so their residual is 0; where the optimizer sees
+    the exact gradient, noise is 0 and so is bias.
+    """
+    rows = len(trace["step"])
+    unknown = np.full(rows, np.nan)
+    columns: dict[str, Any] = {
+        name: np.asarray(trace.get(name, unknown), dtype=float) for name in MEASURED
+    }
+    bias_sq = np.asarray(trace["bias_sq"], dtype=float) if "bias_sq" in trace else None
+    if not info["noisy"]:
+        columns |= {"noise_sq": np.zeros(rows), "noise_h": np.zeros(rows)}
+    positions = sorted(
+        (name for name in trace if name.startswith(CHAIN)), key=lambda name: int(name[len(CHAIN) :])
+    )
+    chain = np.stack([trace[name] for name in positions], axis=1) if positions else None
+    if chain is not None:
+        chain = chain[:, np.isfinite(chain).any(0)]
+    distance = np.asarray(trace["distance"], dtype=float)
+    excess = trace.get("excess", unknown)[-1]
+    return Record(
+        status=status,
+        residual=np.zeros(rows),
+        **columns,
+        chain=chain if chain is not None and chain.size else None,
+        gap=float(trace["gap"][-1]),
+        target=info.get("target"),
+        floor_attained=info.get("floor_attained"),
+        settings=settings or {},
+        excess=None if np.isnan(excess) else float(excess),
+        distance=distance,
+        bias_sq=bias_sq,
+    )
