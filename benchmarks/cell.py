@@ -19,9 +19,9 @@ import torch
 from benchmarks.choices import SMALLEST, best, keys
 from benchmarks.contenders import Contender
 from benchmarks.engine import DIVERGED, SOLVED, Instances, Outcome, run
+from benchmarks.measurements import DRAWS
 from benchmarks.protocol import Settled, stream
 from benchmarks.search import Box, measure_units
-from benchmarks.traces import SPECTRUM_UP_TO
 from optimizers import Optimizer
 from optimizers.adopted import shaped
 from optimizers.oracle import part_of
@@ -201,6 +201,10 @@ def _traces(
     """A row a recorded step of the reporting runs of the chosen trials, one run below the other."""
     rows = range(settled.tuning_seeds, len(settled.seed_numbers))
     data = part_of(instances.data, reporting)
+    draws = []
+    if problem.noisy:
+        stream = instances.draws("diagnosis")  # its own, so that no run's numbers depend on it
+        draws = [part_of(next(stream), reporting) for _ in range(DRAWS)]
     parts: list[Columns] = []
     first = 0
     for outcome in batch.outcomes:
@@ -208,8 +212,8 @@ def _traces(
         assert trace is not None
         trials = trace.end.shape[1]
         here = [at - first for at in chosen if first <= at < first + trials]
-        if here and trace.end.shape[-1] <= SPECTRUM_UP_TO:
-            trace.add_spectra(problem, data, list(rows), here)
+        if here:
+            trace.measure(problem, data, list(rows), here, draws)
         for at in here:
             for row in rows:
                 part = trace.run(row, at)
@@ -218,4 +222,9 @@ def _traces(
                 part["seed"] = np.full(length, settled.seed_numbers[row])
                 parts.append(part)
         first += trials
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: np.concatenate([_column(part, name) for part in parts]) for name in names}
+
+
+def _column(part: Columns, name: str) -> np.ndarray:
+    return part[name] if name in part else np.full(len(part["step"]), np.float32("nan"))

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.traces import Recorder, Trace
 from optimizers import Optimizer
+from optimizers.optimizer import State
 from optimizers.oracle import KINDS, LOSS, Count, Oracle, cost
 from problems import Problem, Tree
 from problems.precision import default_dtype
@@ -62,10 +63,10 @@ class Instances:
         object.__setattr__(self, "trees", trees)
         object.__setattr__(self, "data", stack(trees, self.dtype, self.device))
 
-    def draws(self):
-        """The noise of each step, stacked; None for ever where there is none."""
+    def draws(self, purpose: str = "draws"):
+        """The noise of each step, stacked; None for ever where there is none. Each purpose has its own."""
         streams = [
-            self.problem.draws(tree, generator(seed, "draws"))
+            self.problem.draws(tree, generator(seed, purpose))
             for tree, seed in zip(self.trees, self.seeds, strict=True)
         ]
         while True:
@@ -138,7 +139,7 @@ def run(
     draws = instances.draws()
     oracle = Oracle(problem, data, runs, instances.normals(), x.device)
     ends = _Ends(runs, x.device)
-    recorder = Recorder(problem, data, x, budget) if record else None
+    recorder = Recorder(problem, data, x, budget, optimizer) if record else None
     state = optimizer.init(x)
 
     before = x
@@ -208,13 +209,15 @@ def run(
         if not ends.all_alive:
             moved = torch.where(ends.alive.unsqueeze(-1), moved, x)
         if recorder is not None:
-            recorder.observe(step_index, spent, oracle, value, gap, moved, ends.alive)
+            recorder.observe(step_index, spent, oracle, value, gap, moved, ends.alive, state, share)
         spent = spent + price
         total = {kind: total[kind] + oracle.counts[kind] for kind in KINDS}
         before, x = x, moved
         step_index += 1
 
-    return _outcome(problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder)
+    return _outcome(
+        problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder, state
+    )
 
 
 def _of_living(oracle: Oracle, ends: _Ends) -> torch.Tensor | None:
@@ -238,7 +241,7 @@ def _trailing_mean(summed: list[torch.Tensor]) -> torch.Tensor:
 def _outcome(
     problem: Problem, data: Tree, x: torch.Tensor, floor: torch.Tensor, scale: torch.Tensor,
     best: torch.Tensor, entry_cost: torch.Tensor, entry_step: torch.Tensor, ends: _Ends,
-    recorder: Recorder | None,
+    recorder: Recorder | None, state: State,
 ) -> Outcome:  # fmt: skip
     """Measure the last points, and put together what is known of each run."""
     first_gradient = problem.value_and_gradient(data["start"], data)[1]
@@ -275,5 +278,5 @@ def _outcome(
     }
     trace = None
     if recorder is not None:
-        trace = recorder.finish(x, loss, gap, gradient, kept["steps"], kept["cost"])
+        trace = recorder.finish(x, loss, gap, gradient, kept["steps"], kept["cost"], state)
     return Outcome(status, {name: each.double().cpu() for name, each in numbers.items()}, trace)

@@ -219,6 +219,8 @@ def _info(job: Job, at: Problem, protocol: Protocol) -> dict[str, Any]:
         "falling": _falls(at),
         "noisy": at.noisy,
         "floor_is_minimum": at.card.floor_is_minimum,
+        "floor_attained": floor_attained(at),
+        "target": at.card.target,
         "unranked": at.card.exceptions.get("ranked", ""),
         "predicted_share": at.predicted_share(),
         "theory": _theory(job, settled.budget),
@@ -226,6 +228,16 @@ def _info(job: Job, at: Problem, protocol: Protocol) -> dict[str, Any]:
         "error": "",
         "traceback": "",
     }
+
+
+def floor_attained(problem: Problem) -> bool | None:
+    """Whether some point has the floor as its loss, as far as the problem states it; None where it does not.
+
+    A problem that states its minimizers, and states none, has none: the floor is an infimum.
+    """
+    if not problem.card.floor_is_minimum or not problem.has_own("minimizers"):
+        return None
+    return problem.minimizers(problem.example()) is not None
 
 
 def _without_numbers(

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from benchmarks.measurements import measure
 from problems import Problem, Tree
 
 if TYPE_CHECKING:
+    from optimizers import Optimizer
+    from optimizers.optimizer import State
     from optimizers.oracle import Count, Oracle
 
 PER_DECADE = 20
 POSITIONS_UP_TO = 3  # dimensions in which positions are kept
-SPECTRUM_UP_TO = 512  # dimensions in which the Hessian is diagonalized
-
-CURVATURE = ("lambda_min", "lambda_max", "negative_fraction")
+MEASURED_AT = (
+    1 / 10,
+    1 / 3,
+)  # shares of the budget at which curvature is measured, as at start and end
 
 
 def scheduled(step: int) -> bool:
@@ -31,35 +35,53 @@ def scheduled(step: int) -> bool:
 
 
 @dataclass
+class Kept:
+    """Where the runs were at a row (None: where they ended), (instances, trials, dim).
+
+    share: of the optimizer's stability limit by unit of curvature there, where that is known.
+    """
+
+    row: int | None
+    x: torch.Tensor
+    share: torch.Tensor | None
+
+
+@dataclass
 class Trace:
     """The record of a batch.
 
     columns: (rows, instances, trials) each, float32; "step" is NaN where a run had ended.
     last: the same of the point at which each run ended, (instances, trials).
-    tenth: a row after a tenth of the budget, and where the runs were there; end: where they ended.
+    kept: the points at which more is measured afterwards: the start, about a tenth and a third of the budget,
+        and the end.
     """
 
     columns: dict[str, torch.Tensor]
     last: dict[str, torch.Tensor]
-    start: torch.Tensor
-    tenth: tuple[int, torch.Tensor] | None
-    end: torch.Tensor
+    kept: list[Kept]
 
-    def add_spectra(self, problem: Problem, data: Tree, rows: list[int], trials: list[int]) -> None:
-        """Curvature at the start, after a tenth of the budget and at the end of these runs.
+    @property
+    def end(self) -> torch.Tensor:
+        """Where the runs ended (instances, trials, dim)."""
+        return self.kept[-1].x
 
-        `data` is that of the instances `rows` alone.
+    def measure(
+        self, problem: Problem, data: Tree, rows: list[int], trials: list[int], draws: list[Tree]
+    ) -> None:
+        """Curvature, stability and noise of these runs at the points that were kept.
+
+        `data` and `draws` are those of the instances `rows` alone.
         """
         at = (torch.tensor(rows)[:, None], torch.tensor(trials)[None, :])
         shape = next(iter(self.columns.values())).shape
-        for name in CURVATURE:
-            self.columns[name] = torch.full(shape, torch.nan, dtype=torch.float32)
-            self.last[name] = torch.full(shape[1:], torch.nan, dtype=torch.float32)
-        for name, found in spectrum(problem, self.end[at], data).items():
-            self.last[name][at] = found
-        for row, x in [(0, self.start), *([self.tenth] if self.tenth else [])]:
-            for name, found in spectrum(problem, x[at], data).items():
-                self.columns[name][row][at] = found
+        for point in self.kept:
+            share = None if point.share is None else point.share.expand(*shape[1:], -1)[at]
+            for name, found in measure(problem, point.x[at], data, share, draws).items():
+                if name not in self.columns:
+                    self.columns[name] = torch.full(shape, torch.nan, dtype=torch.float32)
+                    self.last[name] = torch.full(shape[1:], torch.nan, dtype=torch.float32)
+                where = self.last[name] if point.row is None else self.columns[name][point.row]
+                where[at] = found
 
     def run(self, instance: int, trial: int) -> dict[str, np.ndarray]:
         """The rows of one run, its end included."""
@@ -78,22 +100,34 @@ class Trace:
 class Recorder:
     """Collects the rows of a batch while it runs."""
 
-    def __init__(self, problem: Problem, data: Tree, start: torch.Tensor, budget: float):
+    def __init__(
+        self,
+        problem: Problem,
+        data: Tree,
+        start: torch.Tensor,
+        budget: float,
+        optimizer: Optimizer,
+    ):
         self._problem = problem
         self._data = data
+        self._optimizer = optimizer
+        self._floor = problem.floor(data)
         self._start = start
         self._budget = budget
         self._rows: list[dict[str, torch.Tensor]] = []
         self._pending: torch.Tensor | None = (
             None  # the loss of the row whose change is not known yet
         )
-        self._tenth: tuple[int, torch.Tensor] | None = None
+        self._kept: list[Kept] = []
 
     def observe(
         self, index: int, spent: Count, oracle: Oracle, value: torch.Tensor, gap: torch.Tensor,
-        moved: torch.Tensor, alive: torch.Tensor,
+        moved: torch.Tensor, alive: torch.Tensor, state: State, share: Count,
     ) -> None:  # fmt: skip
-        """Record step `index`, which leads from oracle.x to `moved`, if it is due."""
+        """Record step `index`, which leads from oracle.x to `moved`, if it is due.
+
+        state: the optimizer's, after it has made the step; share: of the budget that was spent before.
+        """
         if self._pending is not None:
             self._rows[-1]["change"] = value - self._pending
             self._pending = None
@@ -113,20 +147,19 @@ class Recorder:
         row["step_norm"] = step.norm(dim=-1)
         row["step"] = torch.where(alive, float(index), torch.nan)
         row["cost"] = torch.as_tensor(spent, dtype=x.dtype, device=x.device).expand_as(gap)
-        if (
-            self._tenth is None
-            and index > 0
-            and float(torch.as_tensor(spent).max()) >= self._budget / 10
+        if len(self._kept) <= len(MEASURED_AT) and (
+            index == 0 or float(torch.as_tensor(share).max()) >= MEASURED_AT[len(self._kept) - 1]
         ):
-            self._tenth = (len(self._rows), x)
+            self._keep(len(self._rows), x, gradient, state, share)
         self._rows.append(row)
         self._pending = value
 
     def finish(
         self, x: torch.Tensor, value: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor,
-        steps: torch.Tensor, spent: torch.Tensor,
+        steps: torch.Tensor, spent: torch.Tensor, state: State,
     ) -> Trace:  # fmt: skip
         """The record, with the point at which each run ended."""
+        self._keep(None, x, gradient, state, spent / self._budget)
         last = self._point(x, value, gap, gradient, self._problem.hvp(x, self._data, gradient))
         last["step"], last["cost"] = steps, spent
         for row in self._rows:
@@ -136,7 +169,14 @@ class Recorder:
             name: torch.stack([row[name] for row in self._rows]).float().cpu() for name in names
         }
         points = {name: each.float().cpu() for name, each in last.items()}
-        return Trace(columns, points, self._start, self._tenth, x)
+        return Trace(columns, points, self._kept)
+
+    def _keep(
+        self, row: int | None, x: torch.Tensor, gradient: torch.Tensor, state: State, share: Count
+    ) -> None:
+        if isinstance(share, torch.Tensor):
+            share = share.to(x).unsqueeze(-1)
+        self._kept.append(Kept(row, x, self._optimizer.stability(state, gradient, share)))
 
     def _point(
         self,
@@ -149,6 +189,7 @@ class Recorder:
         row = {
             "loss": value,
             "gap": gap,
+            "excess": value - self._floor,
             "grad_sq": gradient.square().sum(-1),
             "g_h_g": (gradient * h_g).sum(-1),
             "distance_start": (x - self._start).norm(dim=-1),
@@ -158,15 +199,3 @@ class Recorder:
         if x.shape[-1] <= POSITIONS_UP_TO:
             row |= {f"x.{axis}": x[..., axis] for axis in range(x.shape[-1])}
         return row
-
-
-def spectrum(problem: Problem, x: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-    """Least and largest eigenvalue of the Hessian, and the share of negative ones, at x (*runs, dim)."""
-    hessian = problem.hessian(x, data)
-    finite = torch.isfinite(hessian).all(-1).all(-1)
-    values = torch.linalg.eigvalsh(torch.where(finite[..., None, None], hessian, 0.0))
-    negative = (values < 0).to(values.dtype).mean(-1)
-    found = dict(zip(CURVATURE, (values[..., 0], values[..., -1], negative), strict=True))
-    return {
-        name: torch.where(finite, each, torch.nan).float().cpu() for name, each in found.items()
-    }

@@ -46,3 +46,17 @@ class Adam(Optimizer):
         root = (square / (1 - self.beta2**t)).sqrt()
         step = -self.lr / (1 - self.beta1**t) * mean / (root + self.eps)
         return step, (mean, square, t)
+
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor:
+        """That of a heavy ball with P = diag(√v̂ + eps), at lr P⁻¹ and the limit (2 + 2β₁)/(1 − β₁).
+
+        Cohen et al. 2022, arXiv:2207.14484: 38 at β₁ = 0.9.
+        """
+        _, square, t = state
+        return self._share(square, t)
+
+    def _share(self, square: torch.Tensor, t: int) -> torch.Tensor:
+        root = (square / (1 - self.beta2**t)).sqrt()
+        return self.lr * (1 - self.beta1) / (2 * (1 + self.beta1)) / (root + self.eps)

@@ -37,3 +37,10 @@ class AMSGrad(Adam):
         root = (largest / (1 - self.beta2**t)).sqrt()
         step = -self.lr / (1 - self.beta1**t) * mean / (root + self.eps)
         return step, (mean, square, largest, t)
+
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor:
+        """Adam's, with the largest v̂ so far."""
+        _, _, largest, t = state
+        return self._share(largest, t)

@@ -23,8 +23,7 @@ def clip_by_norm(gradient: torch.Tensor, threshold: torch.Tensor | float) -> tor
 
     The 1e-6 is torch.nn.utils.clip_grad_norm_'s: it shows where gradients are that small.
     """
-    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
-    return gradient * (threshold / (norm + 1e-6)).clamp(max=1.0)
+    return gradient * _kept(gradient, threshold)
 
 
 def clip_by_value(gradient: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
@@ -61,6 +60,15 @@ class Clip(Wrapper):
         clip = clip_by_norm if self.by == "norm" else clip_by_value
         return self.inner.update(_ClippedOracle(oracle, clip, self.threshold), state)
 
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor | None:
+        """The inner optimizer's, less what clipping takes from the gradient; unknown where it turns it."""
+        inner = self.inner.stability(state, gradient, progress)
+        if inner is None or self.by != "norm":
+            return None
+        return inner * _kept(gradient, self.threshold)
+
 
 @WRAPPERS.register("adaptive_clip", around=SGD())
 @dataclass(frozen=True)
@@ -92,6 +100,20 @@ class AdaptiveClip(Wrapper):
         threshold = _quantile(norms, self.quantile)
         step, inner = self.inner.update(_ClippedOracle(oracle, clip_by_norm, threshold), inner)
         return step, (norms, inner)
+
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor | None:
+        """The inner optimizer's, less what clipping takes from the gradient."""
+        norms, state = state
+        inner = self.inner.stability(state, gradient, progress)
+        return None if inner is None else inner * _kept(gradient, _quantile(norms, self.quantile))
+
+
+def _kept(gradient: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
+    """The share of a gradient's norm that clipping leaves (*runs, 1)."""
+    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
+    return (threshold / (norm + 1e-6)).clamp(max=1.0)
 
 
 def _quantile(values: torch.Tensor, share: torch.Tensor | float) -> torch.Tensor:

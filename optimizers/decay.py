@@ -31,6 +31,14 @@ class Decay(Wrapper):
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """The inner optimizer's step at the rate that is left."""
-        left = 1.0 - torch.as_tensor(oracle.progress, dtype=oracle.x.dtype, device=oracle.x.device)
-        now: Optimizer = self.inner.batched({"lr": self.inner.hyperparameters["lr"] * left})
-        return now.update(oracle, state)
+        return self._now(oracle.progress, oracle.x).update(oracle, state)
+
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor | None:
+        """The inner optimizer's at the rate that is left."""
+        return self._now(progress, gradient).stability(state, gradient, progress)
+
+    def _now(self, progress: float | torch.Tensor, like: torch.Tensor) -> Optimizer:
+        left = 1.0 - torch.as_tensor(progress, dtype=like.dtype, device=like.device)
+        return self.inner.batched({"lr": self.inner.hyperparameters["lr"] * left})

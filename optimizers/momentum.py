@@ -39,6 +39,12 @@ class Momentum(Optimizer):
         velocity = self.momentum * velocity + oracle.gradient
         return -self.lr * velocity, (velocity,)
 
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor:
+        """lr/2(1 + momentum), for the limit is 2(1 + momentum)/λ. Cohen et al. 2021, arXiv:2103.00065."""
+        return self.lr / (2 * (1 + self.momentum)) * torch.ones_like(gradient[..., :1])
+
 
 @register("nesterov")
 @dataclass(frozen=True)
@@ -57,3 +63,9 @@ class Nesterov(Momentum):
         gradient = oracle.gradient
         velocity = self.momentum * velocity + gradient
         return -self.lr * (gradient + self.momentum * velocity), (velocity,)
+
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor:
+        """lr (1 + 2 momentum)/2(1 + momentum): looking ahead takes from the limit. Cohen et al. 2021."""
+        return super().stability(state, gradient, progress) * (1 + 2 * self.momentum)

@@ -166,6 +166,17 @@ class Optimizer:
         """The step that leads from oracle.x to the next point, and the state after it."""
         raise NotImplementedError
 
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor | None:
+        """The share of its stability limit that it uses by unit of curvature, D (*runs, 1 or dim); or None.
+
+        On a quadratic with Hessian H the method diverges where q = λmax(D^½ H D^½) exceeds 1: D = lr P⁻¹/limit
+        with its preconditioner P. None where no such limit is known. `state` is that after the step at a point
+        with this gradient (*runs, dim), progress the share of the budget spent before.
+        """
+        return None
+
     def __post_init__(self) -> None:
         for name, limits in self.bounds.items():
             if name in self.hyperparameters:

@@ -41,3 +41,10 @@ class RMSprop(Optimizer):
         gradient = oracle.gradient
         square = self.alpha * square + (1 - self.alpha) * gradient**2
         return -self.lr * gradient / (square.sqrt() + self.eps), (square,)
+
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor:
+        """lr P⁻¹/2, P = diag(√v + eps). Cohen et al. 2022, arXiv:2207.14484."""
+        (square,) = state
+        return self.lr / (2 * (square.sqrt() + self.eps))

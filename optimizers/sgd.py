@@ -26,3 +26,9 @@ class SGD(Optimizer):
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """s = −lr · g."""
         return -self.lr * oracle.gradient, state
+
+    def stability(
+        self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
+    ) -> torch.Tensor:
+        """lr/2, for the limit is 2/λ."""
+        return self.lr / 2 * torch.ones_like(gradient[..., :1])

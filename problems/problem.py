@@ -206,6 +206,14 @@ class Problem:
         """The share of runs that any local method solves, where the truth says so, for problems without ranks."""
         return None
 
+    def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        """Norms of the gradient along depth or time, the output's end first (*runs, length); None without such an axis.
+
+        Of the exact loss, with respect to what is at each position: the state of a recurrent network after each
+        step, the output of each layer.
+        """
+        return None
+
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
         """Result columns of this problem's own: numbers (*runs) about the points where runs ended.
 

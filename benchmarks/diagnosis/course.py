@@ -158,6 +158,11 @@ class Course:
         known = np.isfinite(self.slope)
         return np.where(known, self.slope <= limits.flat_slope, small)
 
+    @cached_property
+    def moving(self) -> float:
+        """The share of the steps that are not made near a critical point."""
+        return 1 - self.share(self.near)
+
     def exhausted(self, row: int) -> float:
         """½gᵀ|H|⁻¹g over what there is to gain."""
         left = float(self.excess[row])

@@ -22,6 +22,7 @@ BOOK = "Deep Learning, section 8.2"
 COHEN = "Cohen et al. 2021, arXiv:2103.00065, and 2022, arXiv:2207.14484"
 WEAK = 0.5  # what the strength of a cause is multiplied by where a substitute was measured
 CHOSEN = Thresholds()
+HIGHER = 10.0  # a leap above all norms before counts this many times
 BEFORE = 7  # rows whose median says what is usual
 
 
@@ -92,7 +93,7 @@ def ill_conditioning(course: Course) -> Iterator[Finding]:
     strength = min(_surely(lost, limits.lost_gain), _surely(large.value, limits.stability_used))
     yield Finding(
         "ill_conditioning",
-        (strength if measured else WEAK * strength) if holds else 0.0,
+        course.moving * (strength if measured else WEAK * strength) if holds else 0.0,
         gain.holds is False,
         (gain, large),
         () if measured or not gain.holds else (
@@ -123,7 +124,7 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
         small.holds and (gain.holds or math.isnan(lost)) and falls and not _progressing(course)
     )
     strength = _surely(limits.stability_unused, max(value, TINY)) if holds else 0.0
-    flat = holds and bool(course.near.any())
+    flat = bool(small.holds) and course.moving < 0.5
     between = measured and gain.holds and limits.stability_unused <= used <= limits.stability_used
     texts = []
     if flat:
@@ -135,24 +136,30 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
             "The rate could be raised a little: ill-conditioning and too small a step both fit."
         )
     return Finding(
-        "step_too_small", strength if measured else WEAK * strength,
+        "step_too_small", course.moving * (strength if measured else WEAK * strength),
         measured and used > limits.stability_used, (small, gain), tuple(texts),
     )  # fmt: skip
 
 
 def _lost_gain(course: Course) -> float:
-    """The median of G over the rows past the start where curvatures are known, those at rest aside."""
+    """The median of G over the rows past the start where curvatures are known; 0 where all of them are at rest.
+
+    At rest nothing is left to gain to second order, and what slows a run there is not its step.
+    """
     record = course.record
+    rows = course.curved[1:] if len(course.curved) > 1 else course.curved
+    rows = rows[np.isfinite(record.decrease[rows])]
+    if not len(rows):
+        return math.nan
     found = []
-    for row in course.curved[1:] if len(course.curved) > 1 else course.curved:
-        best = float(record.decrease[row])
-        if math.isnan(best) or course.near[row]:
+    for row in rows:
+        best, left = float(record.decrease[row]), float(course.excess[row])
+        known = not math.isnan(left)
+        if course.near[row] or (known and best <= course.limits.exhausted * left):
             continue
-        left = float(course.excess[row])
-        best = best if math.isnan(left) else min(best, left)
         gain = course.gain(int(row))
-        found.append(math.inf if gain <= 0 else best / gain)
-    return middle(np.array(found))
+        found.append(math.inf if gain <= 0 else (min(best, left) if known else best) / gain)
+    return middle(np.array(found)) if found else 0.0
 
 
 def sharpening(course: Course) -> Iterator[Finding]:
@@ -538,7 +545,7 @@ def cliff(course: Course) -> Iterator[Finding]:
     leap, row = _leap(course)
     leaps = Evidence(
         "cliff", "the gradient leaps above its trend",
-        "max |g|/max(median of the last 7, what the last 3 foretell)", leap, limits.jump,
+        "max |g|/max(median of the last 7, what the last 3 foretell, a tenth of the largest before)", leap, limits.jump,
         _above(leap, limits.jump), f"{BOOK}.4; Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063",
     )  # fmt: skip
     longer = math.nan
@@ -575,7 +582,9 @@ def _leap(course: Course) -> tuple[float, int | None]:
     usual = np.sort(windows[3:], axis=1)[np.arange(len(before)), before // 2]
     rise = (logs[2:-1] - logs[:-3]) / np.maximum(steps[2:-1] - steps[:-3], 1.0)
     foretold = logs[2:-1] + np.maximum(rise, 0.0) * (steps[3:] - steps[2:-1])
-    above = logs[3:] - np.maximum(usual, foretold)
+    # Who leaves a saddle or a plateau leaps too, but not far above where it has been before.
+    highest = np.maximum.accumulate(logs)[2:-1] - math.log(HIGHER)
+    above = logs[3:] - np.maximum(np.maximum(usual, foretold), highest)
     k = int(np.argmax(above))
     best, at = float(above[k]), int(known[3 + k])
     return math.exp(min(best, 700.0)), at

@@ -77,7 +77,7 @@ class Thresholds:
     thrown: float = 10.0
     chain_gain: float = 10.0
     chain_fit: float = 0.8
-    steady: float = 3.0
+    steady: float = 2.0
     runaway_fit: float = 0.9
     runaway_growth: float = 0.03
     vanished: float = 0.3

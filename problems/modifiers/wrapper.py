@@ -105,5 +105,8 @@ class Wrapper(Problem):
     def predicted_share(self) -> float | None:
         return self.inner.predicted_share()
 
+    def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        return self.inner.chain(self.inside(x, data), data["inner"])
+
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
         return self.inner.at_end(self.inside(x, data), steps, data["inner"])
