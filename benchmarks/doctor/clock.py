@@ -60,8 +60,8 @@ class Clock:
         return self.spent + more <= earned and self.by_kind.get(kind, 0.0) + more <= share * earned
 
     @contextmanager
-    def measuring(self, kind: str, last: bool = True) -> Iterator[None]:
-        """Within is time that measuring takes; one measurement may have several parts, of which this is the `last`."""
+    def measuring(self, kind: str) -> Iterator[None]:
+        """Within is time that a part of a measurement takes."""
         began = time.perf_counter()
         try:
             yield
@@ -70,8 +70,10 @@ class Clock:
             self._within += took
             self.by_kind[kind] = self.by_kind.get(kind, 0.0) + took
             self._pending[kind] = self._pending.get(kind, 0.0) + took
-            if last:
-                self._last[kind] = self._pending.pop(kind)
+
+    def close(self, kind: str) -> None:
+        """A measurement has all its parts."""
+        self._last[kind] = self._pending.pop(kind)
 
     def end(self, began: float, trained: float) -> None:
         """A step has ended; what of it was not training went into measuring, and into deciding on it."""
@@ -100,7 +102,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._norms: deque[float] = deque(maxlen=RECENT)
-        self._losses: deque[float] = deque(maxlen=RECENT)
+        self._losses: deque[tuple[int, float]] = deque(maxlen=RECENT)
         self.usual_norm = math.nan  # the running median of the gradient norm
         self._usual_loss = self._spread = math.nan
         self._seen = 0
@@ -108,18 +110,23 @@ class Watch:
         self._smooth: float | None = None
         self._best, self._best_at, self._stalled = math.inf, 0, False
 
+    def recent(self, step: int) -> list[float]:
+        """The losses that were seen in the last twentieth of the run, before this step."""
+        return [loss for at, loss in self._losses if 0.95 * step < at < step]
+
     def event(self, step: int, loss: float, norm: float | None) -> bool:
         """Whether something happened at this step that deserves a look, at most ten times a decade."""
         happened = self._jumped(loss, norm) | self._stalls(step, loss)
         if math.isfinite(loss):
-            self._losses.append(loss)
+            self._losses.append((step, loss))
         if norm is not None and math.isfinite(norm):
             self._norms.append(norm)
         self._seen += 1
         if self._seen % REFRESH == 0 or self._seen < REFRESH:
             self.usual_norm = median(self._norms) if self._norms else math.nan
-            self._usual_loss = median(self._losses) if self._losses else math.nan
-            self._spread = median(abs(each - self._usual_loss) for each in self._losses or [0.0])
+            losses = [each for _, each in self._losses] or [math.nan]
+            self._usual_loss = median(losses)
+            self._spread = median(abs(each - self._usual_loss) for each in losses)
         if happened and self._events.due(step):
             self._events.done(step)
             return True

@@ -15,7 +15,7 @@ from benchmarks.diagnosis import Record
 from benchmarks.doctor.aside import RandomState
 from benchmarks.doctor.clock import Clock, Schedule, Watch
 from benchmarks.doctor.stability import stability
-from benchmarks.doctor.window import DRAWS, Closure, Measured, Patient, Window, parted
+from benchmarks.doctor.window import Closure, Measured, Patient, Window, parted
 from optimizers._training import AsTorch
 from ravine import Refused, require
 
@@ -46,6 +46,8 @@ class Doctor:
     overhead: the share of the wall time that measuring may take; inf for no limit.
     allowance: seconds that it may take beyond that share in the first 1000 steps, so that the beginning
         is seen; beside a run of minutes they do not count.
+    floor: the smallest loss that there can be, None where that is not known; a loss that was seen below it
+        has none.
     scaler: the GradScaler of a run in mixed precision, which then scales, steps and updates.
 
     Raises Refused, in one sentence, for what cannot be diagnosed: a model in evaluation mode, or an
@@ -59,12 +61,14 @@ class Doctor:
         *,
         overhead: float = 0.1,
         allowance: float = 1.0,
+        floor: float | None = 0.0,
         scaler: torch.amp.GradScaler | None = None,
     ):
         for name, value in (("overhead", overhead), ("allowance", allowance)):
             if value != math.inf:
                 require("Doctor", name, value, low=0)
         self._model, self._optimizer, self._scaler = model, optimizer, scaler
+        self._floor = floor
         self._clock, self._schedule = Clock(overhead, allowance), Schedule()
         self._watch = Watch()
         self._generator = torch.Generator().manual_seed(0)
@@ -140,9 +144,11 @@ class Doctor:
 
     @property
     def record(self) -> Record:
-        """What was measured so far, as `diagnose` reads it: a row each measurement, and the last loss."""
+        """What was measured so far, as `diagnose` reads it: a row each measurement."""
         measured, last = self.measured, self.loss
-        rows = [*(each.row for each in measured), {"step": float(self.steps), "loss": last}]
+        rows = [each.row for each in measured]
+        if not rows or rows[-1]["step"] < self.steps / 2:  # too long ago to stand for the end
+            rows.append({"step": float(self.steps), "loss": last})
         positions = measured[-1].positions if measured else []
         chain = np.full((len(rows), len(positions)), math.nan)
         for row, each in zip(chain, measured, strict=False):
@@ -152,19 +158,22 @@ class Doctor:
             name: np.array([row.get(name, math.nan) for row in rows], dtype=float)
             for name in COLUMNS
         }
+        floor = self._floor
+        if floor is not None and (columns["loss"] < floor).any():
+            floor = None
         return Record(
             status="running" if math.isfinite(last) else "diverged",
             **columns,
             chain=chain if len(positions) > 1 else None,
             layers=tuple(positions),
             settings=self._settings(),
+            excess=None if floor is None else rows[-1]["loss"] - floor,
         )
 
     @property
     def measured(self) -> list[Measured]:
         """All measurements, in order, and one that is under way if it says anything yet."""
-        under_way = self._window is not None and self._window.draws >= 2
-        return [*self._measured, *([self._window.result()] if under_way and self._window else [])]
+        return [*self._measured, *([] if self._window is None else [self._window.result()])]
 
     @property
     def loss(self) -> float:
@@ -274,7 +283,9 @@ class Doctor:
                 norm = torch.nn.utils.get_total_norm(gradients).item()
                 if self._scaler is not None and self._scaler.is_enabled():
                     norm /= self._scaler.get_scale()
-            return self._watch.event(self.steps, loss.item(), norm)
+            happens = self._watch.event(self.steps, loss.item(), norm)
+        self._clock.close("watch")
+        return happens
 
     def _kind(self, seconds: float) -> str | None:
         """The most thorough measurement that there is time for, where a step of training takes that many seconds."""
@@ -287,14 +298,15 @@ class Doctor:
         self, kind: str, start: torch.Tensor, before: tuple[RandomState, float] | None,
         closures: Sequence[Closure],
     ) -> None:  # fmt: skip
-        with self._clock.measuring(kind, last=False):
+        with self._clock.measuring(kind):
             patient = self._patient()
             if len(start) != sum(p.numel() for p in patient.parameters):
                 return  # the step itself has added or frozen some
             begin = patient.flat([self._starts[p] for p in patient.parameters])
             self._schedule.done(self.steps)
             window = Window(
-                patient, self.steps, start, (start - begin).norm().item(), before,
+                patient, self.steps, start, (start - begin).norm().item(),
+                self._watch.recent(self.steps), before,
                 self.first_order_only is None, kind == "full",
                 stability(self._optimizer, patient.parameters), self._generator,
             )  # fmt: skip
@@ -302,16 +314,18 @@ class Doctor:
         self._draw(window, closures)
 
     def _draw(self, window: Window, closures: Sequence[Closure]) -> None:
-        complete = window.draws == DRAWS - 1
         self._wait()  # for what belongs to the training
-        with self._clock.measuring(self._kind_open, last=complete):
+        with self._clock.measuring(self._kind_open):
             window.draw(closures)
-            self._wait()
             if window.failure is not None:
                 self.first_order_only = window.failure
+            complete = window.complete
             if complete:
                 self._measured.append(window.result())
+            self._wait()
         self._window = None if complete else window
+        if complete:
+            self._clock.close(self._kind_open)
 
     def _wait(self) -> None:
         for device in self._devices:

@@ -14,7 +14,8 @@ from benchmarks.doctor.layers import dead_units, outputs
 from benchmarks.doctor.stability import Stability
 from ravine import Refused
 
-DRAWS = 4  # minibatches a measurement
+DRAWS = 4  # minibatches a measurement, at least
+MOST_DRAWS = 16  # where the noise of their mean gradient is above the mean itself
 FROM_GRADIENT = 10  # steps of Lanczos from the gradient, for what a step that knows H would gain
 FROM_RANDOM = 12  # from a random vector, for both ends of the spectrum
 PRECONDITIONED = 10  # for the largest curvature as the optimizer's preconditioner sees it
@@ -139,7 +140,7 @@ class Window:
 
         |m|² ≈ (|Σgᵢ|² − Σ|gᵢ|²)/K(K − 1)     tr S ≈ (Σ|gᵢ|² − |Σgᵢ|²/K)/(K − 1)
         mᵀs ≈ mean gᵢᵀs, sᵀHs ≈ mean sᵀHᵢs, and the change of the loss likewise, for i ≥ 1: s knows g₀
-        mᵀHm ≈ mean gᵢᵀH₁g₀ for i ≥ 2          tr HS ≈ g₀ᵀH₁g₀ − mean gᵢᵀH₁g₀
+        mᵀHm ≈ mean gⱼᵀHᵢgᵢ₋₁ for j < i − 1     tr HS ≈ mean gᵢ₋₁ᵀHᵢgᵢ₋₁ − mᵀHm
 
     The ends of the spectrum are found on the first minibatch, whose extremes are more extreme than those of
     the mean; the others are asked for vᵀHᵢv on the same vectors, which errs to the other side. Their mean is
@@ -147,13 +148,16 @@ class Window:
     """
 
     def __init__(
-        self, patient: Patient, step: int, start: torch.Tensor, distance: float,
+        self, patient: Patient, step: int, start: torch.Tensor, distance: float, recent: list[float],
         before: tuple[RandomState, float] | None, curvature: bool, full: bool,
         stability: Stability | None, generator: torch.Generator,
     ):  # fmt: skip
-        """`before`: the random state in which the step's own closure was called, and what it gave."""
+        """recent: losses of the steps just before, which tell f together with the draws.
+
+        before: the random state in which the step's own closure was called, and what it gave.
+        """
         self._patient, self.step, self._start = patient, step, start
-        self._before, self._full, self._stability = before, full, stability
+        self._recent, self._before, self._full, self._stability = recent, before, full, stability
         self._curvature = curvature  # whether second derivatives are wanted
         self._generator = generator
         self._move = patient.vector - start
@@ -163,9 +167,8 @@ class Window:
             "distance_start": distance,
         }
         self._losses: list[float] = []
-        self._sums: dict[str, list[float]] = {}
+        self._sums: dict[str, tuple[float, int]] = {}
         self._spectrum: Spectrum | None = None
-        self._product: torch.Tensor | None = None  # H₁ g₀
         self.failure: str | None = None  # of second derivatives
         self._chain: list[float] = []
         self._positions: list[str] = []
@@ -175,6 +178,14 @@ class Window:
     def draws(self) -> int:
         """How many there are so far."""
         return len(self._losses)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are enough draws: more where there is more noise, tr S/K ≥ |m|²."""
+        if self.draws < DRAWS:
+            return False
+        row = self._estimates()
+        return self.draws >= MOST_DRAWS or row["noise_sq"] < self.draws * row["grad_sq"]
 
     def draw(self, closures: Sequence[Closure]) -> None:
         """Evaluate a step's closures at w; of several, whose mean is the loss, the first stands for curvature."""
@@ -216,7 +227,7 @@ class Window:
                         loss, states = parted(closure())
                     named = {f"t={t}": state for t, state in enumerate(states, 1)} or seen
                     gradient, arrived = self._gradient(loss, list(named.values()), wanted)
-                    self._chain = [each.float().norm().item() for each in reversed(arrived)]
+                    self._chain = [each.double().norm().item() for each in reversed(arrived)]
                     self._positions = list(reversed(named))
                 else:
                     loss, _ = parted(closure())
@@ -244,7 +255,7 @@ class Window:
 
     def _begin(self, gradient: torch.Tensor, sloped: torch.Tensor | None) -> None:
         """The first draw."""
-        self._first = self._sum = gradient
+        self._previous = self._sum = gradient
         self._squares = gradient.square().sum().item()
         move = self._move
         self._seen["g_s"] = (gradient @ move).item()
@@ -291,21 +302,22 @@ class Window:
         return drawn.to(like)
 
     def _ask(self, gradient: torch.Tensor, sloped: torch.Tensor | None) -> None:
-        """A draw that is independent of the first."""
-        self._sum = self._sum + gradient
+        """A draw that is independent of those before."""
+        previous, earlier = self._previous, self._sum - self._previous
+        self._previous, self._sum = gradient, self._sum + gradient
         self._squares += gradient.square().sum().item()
         self._add("g_s", (gradient @ self._move).item())
-        if self._product is not None:  # of an earlier draw
-            self._add("g_h_g", (gradient @ self._product).item())
         if (spectrum := self._spectrum) is not None:
             self._add("decrease", 0.5 * (gradient @ spectrum.gain).item())
             self._add("decrease_negative", 0.5 * (gradient @ spectrum.gain_negative).item())
         if sloped is None:
             return
         self._quadratic("s_h_s", self._move, sloped)
-        if self._product is None:
-            self._product = self._patient.product(sloped, self._first).detach()
-        if spectrum is not None:
+        product = self._patient.product(sloped, previous)
+        self._add("quadratic", (previous @ product).item())
+        if self.draws > 1:
+            self._add("cross", (earlier @ product).item(), self.draws - 1)
+        if spectrum is not None and self.draws < DRAWS:
             self._quadratic("lambda_min", spectrum.low.vector, sloped)
             self._quadratic("lambda_max", spectrum.high.vector, sloped)
             if spectrum.stiff is not None:
@@ -314,21 +326,25 @@ class Window:
     def _quadratic(self, name: str, vector: torch.Tensor, sloped: torch.Tensor) -> None:
         self._add(name, (vector @ self._patient.product(sloped, vector)).item())
 
-    def _add(self, name: str, value: float) -> None:
-        self._sums.setdefault(name, []).append(value)
+    def _add(self, name: str, value: float, terms: int = 1) -> None:
+        """One more independent estimate, or the sum of several."""
+        total, count = self._sums.get(name, (0.0, 0))
+        self._sums[name] = total + value, count + terms
 
     def _estimates(self) -> dict[str, float]:
         """The estimates; what could not be measured is missing."""
         count = self.draws
-        row = {**self._numbers, "loss": sum(self._losses) / max(count, 1)}
+        known = [*self._losses, *self._recent]
+        row = {**self._numbers, "loss": sum(known) / max(len(known), 1)}
         if count < 2:
             return row
         total = self._sum.square().sum().item()
         row["grad_sq"] = (total - self._squares) / (count * (count - 1))
         row["noise_sq"] = (self._squares - total / count) / (count - 1)
-        row |= {name: sum(values) / len(values) for name, values in self._sums.items()}
-        if "g_h_g" in row and self._product is not None:
-            row["noise_h"] = (self._first @ self._product).item() - row["g_h_g"]
+        row |= {name: value / terms for name, (value, terms) in self._sums.items()}
+        quadratic = row.pop("quadratic", math.nan)
+        row["g_h_g"] = row.pop("cross", math.nan)
+        row["noise_h"] = quadratic - row["g_h_g"]
         if (spectrum := self._spectrum) is not None and "lambda_max" in row:
             row["residual"] = max(
                 spectrum.low.residual, spectrum.high.residual,
