@@ -186,6 +186,16 @@ class Doctor:
         return self._clock.spent / max(self._clock.elapsed, 1e-9)
 
     @property
+    def seconds(self) -> float:
+        """How long measuring has taken."""
+        return self._clock.spent
+
+    @property
+    def usual_norm(self) -> float:
+        """The running median of the norm of the gradients that the optimizer saw; NaN if none was looked at."""
+        return self._watch.usual_norm
+
+    @property
     def _devices(self) -> list[torch.device]:
         kinds = {p.device for group in self._optimizer.param_groups for p in group["params"]}
         return [each for each in kinds if each.type != "cpu"]
