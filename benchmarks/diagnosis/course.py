@@ -146,17 +146,35 @@ class Course:
         """|g| · distance/(f − f*), the slope here over the mean slope from here to the solutions."""
         if self.record.distance is None:
             return np.full(len(self.steps), np.nan)
-        return self.gradient * self.record.distance / np.maximum(self.excess, TINY)
+        excess = np.where(np.isfinite(self.excess), self.excess, np.nan)
+        return self.gradient * self.record.distance / np.maximum(excess, TINY)
 
     @cached_property
     def near(self) -> np.ndarray:
-        """Rows at which the slope is next to nothing."""
-        limits = self.limits
+        """Rows at which the slope is next to nothing.
+
+        Where no solution is known, against the largest slope so far; and between two rows of known curvature
+        at which nothing is left to gain to second order although the step is too short to feel it.
+        """
         norms = finite(self.gradient)
         largest = norms.max() if len(norms) else 0.0
-        small = self.gradient <= limits.flat_gradient * largest
+        small = self.gradient <= self.limits.flat_gradient * largest
+        small |= self._between_quiet()
         known = np.isfinite(self.slope)
-        return np.where(known, self.slope <= limits.flat_slope, small)
+        return np.where(known, self.slope <= self.limits.flat_slope, small)
+
+    def _between_quiet(self) -> np.ndarray:
+        rows = np.zeros(len(self.steps), dtype=bool)
+        quiet = [
+            self.exhausted(row) <= self.limits.exhausted
+            and self.record.stability[row] < self.limits.stability_unused
+            and not np.isnan(self.excess[row])
+            for row in self.curved
+        ]
+        for k in range(len(quiet) - 1):
+            if quiet[k] and quiet[k + 1]:
+                rows[self.curved[k] : self.curved[k + 1] + 1] = True
+        return rows
 
     @cached_property
     def moving(self) -> float:

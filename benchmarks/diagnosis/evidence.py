@@ -22,6 +22,7 @@ BOOK = "Deep Learning, section 8.2"
 COHEN = "Cohen et al. 2021, arXiv:2103.00065, and 2022, arXiv:2207.14484"
 WEAK = 0.5  # what the strength of a cause is multiplied by where a substitute was measured
 CHOSEN = Thresholds()
+SAMPLE = 4.0  # times tr S: a loss that is measured on twice as many examples as a step sees is off by half of it
 HIGHER = 10.0  # a leap above all norms before counts this many times
 BEFORE = 7  # rows whose median says what is usual
 
@@ -88,7 +89,8 @@ def ill_conditioning(course: Course) -> Iterator[Finding]:
             "max r, r = sᵀHs/(−2gᵀs)", weaker, limits.stability_used,
             _above(weaker, limits.stability_used), f"{BOOK}.1",
         )  # fmt: skip
-    slow = not course.stalled and not _progressing(course)
+    to_and_fro = course.stalled and course.rises > limits.rising
+    slow = not to_and_fro and not _progressing(course)
     holds = bool(gain.holds and large.holds and slow)
     strength = min(_surely(lost, limits.lost_gain), _surely(large.value, limits.stability_used))
     yield Finding(
@@ -187,16 +189,15 @@ def sharpening(course: Course) -> Iterator[Finding]:
         "sharpening", "so that the step comes near its limit", "q = lr λmax(P⁻¹H)/limit",
         used, limits.stability_half, _above(used, limits.stability_half), COHEN,
     )  # fmt: skip
-    grew = curved.holds or (curved.holds is None and record.status != "diverged")
-    holds = bool(grew and at_limit.holds is not False and (book.holds or at_limit.holds))
-    holds = holds and curved.holds is not False and not _progressing(course)
-    if curved.holds is None:
-        holds = holds and bool(book.holds)
-    margins = [_surely(sharper, limits.sharper) if curved.holds else WEAK]
-    margins.append(_surely(growth, limits.curvature_growth) if book.holds else WEAK)
+    holds = bool(book.holds) and curved.holds is not False and at_limit.holds is not False
+    if curved.holds is None and at_limit.holds is None:  # then it must at least go to and fro
+        holds = holds and course.rises > limits.rising and not _noise_ratio(course) > 1
+    holds = holds and not _progressing(course)
+    margins = [_surely(growth, limits.curvature_growth)]
+    margins.append(_surely(sharper, limits.sharper) if curved.holds else WEAK)
     yield Finding(
         "sharpening", min(margins) if holds else 0.0,
-        curved.holds is False or (curved.holds is None and book.holds is False),
+        curved.holds is False or book.holds is False,
         (book, curved, at_limit),
     )  # fmt: skip
 
@@ -216,7 +217,10 @@ def _growth_where_held(square: np.ndarray, curved: np.ndarray, factor: float) ->
 def step_too_large(course: Course) -> Iterator[Finding]:
     """Steps past the bottom along them: the loss goes up, or to and fro without gain."""
     record, limits = course.record, course.limits
-    ratios = course.ratio[course.half :]
+    diverged = record.status == "diverged"
+    ratios = course.ratio[
+        0 if diverged else course.half :
+    ]  # what diverged may have had but a few steps
     ratios = ratios[~np.isnan(ratios)]
     over = float((ratios > 1).mean()) if len(ratios) else math.nan
     up = _max(np.array([over, course.rises]))
@@ -229,7 +233,6 @@ def step_too_large(course: Course) -> Iterator[Finding]:
         "step_too_large", "the step is at its limit", "q = lr λmax(P⁻¹H)/limit",
         used, limits.stability_near, _above(used, limits.stability_near), COHEN,
     )  # fmt: skip
-    diverged = record.status == "diverged"
     gains = Evidence(
         "step_too_large", "the second half of the steps gains next to nothing",
         "(f(N/2) − f(N))/(f(N/2) − f*)", course.gained_late, limits.stalled, course.stalled or diverged,
@@ -314,9 +317,9 @@ def wrong_direction(course: Course) -> Iterator[Finding]:
         mean = float(cosines.mean())
         error = float(cosines.std(ddof=1)) / math.sqrt(len(cosines))
     descends = Evidence(
-        "wrong_direction", "late steps do not descend on the average, by two standard errors",
-        "mean gᵀs/|g||s| − 2 se", mean - 2 * error, -limits.descent_cosine,
-        None if math.isnan(mean) else mean - 2 * error > -limits.descent_cosine,
+        "wrong_direction", "late steps do not descend on the average, by three standard errors",
+        "mean gᵀs/|g||s| − 3 se", mean - 3 * error, -limits.descent_cosine,
+        None if math.isnan(mean) else mean - 3 * error > -limits.descent_cosine,
         "descent directions: Nocedal & Wright 2006, section 2.2",
     )  # fmt: skip
     loss, steps = record.loss, course.steps
@@ -329,6 +332,9 @@ def wrong_direction(course: Course) -> Iterator[Finding]:
             float(bends.mean()) / 2 if len(bends) else 0
         )
         drift = rise / float(slopes.mean())
+    drift = (
+        drift if drift <= 1.5 else math.nan
+    )  # at most 1 if the records speak for the steps between them
     uphill = Evidence(
         "wrong_direction", "the loss drifts up, by more than curvature explains",
         "(f(N) − f(N/2) − Σ ½sᵀHs)/Σ |gᵀs|", drift, limits.descent_cosine * 10,
@@ -344,14 +350,17 @@ def wrong_direction(course: Course) -> Iterator[Finding]:
     if record.bias_sq is not None:
         known = np.flatnonzero(np.isfinite(record.bias_sq))
         if len(known):
-            off = float(record.bias_sq[known[-1]] / max(record.grad_sq[known[-1]], TINY))
+            k = known[-1]
+            off = float(
+                record.bias_sq[k] / max(record.grad_sq[k], SAMPLE * record.noise_sq[k], TINY)
+            )
     biased = Evidence(
-        "wrong_direction", "its bias is as large as the gradient", "|E seen − g|²/|g|²",
+        "wrong_direction", "its bias is as large as the gradient, and not that of a sample", "|E seen − g|²/max(|g|², 4 tr S)",
         off, limits.bias, _above(off, limits.bias), "the same",
     )  # fmt: skip
     at_rest = bool(course.near[-1]) and record.gap is None
     found = [
-        _surely(max(pointing, 0.0) + 1, 1) if turned.holds else 0.0,
+        _surely(off, limits.bias) if turned.holds and off > limits.bias else 0.0,
         _surely(off, limits.bias) if biased.holds else 0.0,
         _surely(drift, limits.descent_cosine * 10) if uphill.holds and record.status != "diverged" else 0.0,
         WEAK if descends.holds and course.stalled and not at_rest else 0.0,
@@ -371,9 +380,9 @@ def critical_points(course: Course) -> Iterator[Finding]:
     end = len(course.steps) - 1
     curved_end = len(course.curved) and course.curved[-1] == end
     spent = course.exhausted(end) if curved_end else math.nan
-    quiet = bool(course.near[end]) or (
-        spent <= limits.exhausted and course.shrunk <= limits.flat_slope
-    )
+    # Who jitters about a minimum has a slope, but nothing left to gain; a bent valley has both but slope.
+    jitters = spent <= limits.exhausted and course.shrunk <= limits.flat_slope
+    quiet = bool(course.near[end]) or (jitters and not course.slope[end] > 3 * limits.flat_slope)
     level = _at_level(course)
     stuck = max(course.share(course.near), level if quiet else 0.0)
     slope = float(course.slope[end])
@@ -552,15 +561,16 @@ def cliff(course: Course) -> Iterator[Finding]:
     if row is not None:
         usual = middle(finite(record.step_norm[max(0, row - BEFORE) : row]))
         longer = float(record.step_norm[row]) / usual if usual > 0 else math.nan
-    thrown = max(
-        (each for each in (longer, _travel(course)) if not math.isnan(each)), default=math.nan
-    )
+    unseen = _travel(course)
+    thrown = _max(np.array([longer, unseen]))
     throws = Evidence(
         "cliff", "and throws the run", "step over the median of the last 7, or travel over what steps explain",
         thrown, limits.thrown, _above(thrown, limits.thrown), "the same",
     )  # fmt: skip
     if leaps.holds and throws.holds:
         strength = min(_surely(leap, limits.jump), _surely(thrown, limits.thrown))
+    elif unseen > limits.thrown:
+        strength = _surely(unseen, limits.thrown)
     elif leaps.holds:
         strength = WEAK * _surely(leap, limits.jump)
     else:
@@ -591,17 +601,21 @@ def _leap(course: Course) -> tuple[float, int | None]:
 
 
 def _travel(course: Course) -> float:
-    """How much farther a run got between two records than their steps explain, at most."""
+    """How much farther a run got between two records than their steps explain, at most, where it got worse by it.
+
+    Who leaves a saddle between two records gets far too, but down.
+    """
     record = course.record
     apart = course.steps[1:] - course.steps[:-1]
     known = np.isfinite(record.step_norm[:-1]) & (apart > 1)
     if known.sum() < 2:
         return math.nan
+    known &= record.loss[1:] > record.loss[:-1]
     after = np.where(np.isfinite(record.step_norm[1:]), record.step_norm[1:], record.step_norm[:-1])
     explained = np.maximum(record.step_norm[:-1], after) * apart
     moved = np.abs(record.distance_start[1:] - record.distance_start[:-1])
     ratios = finite(moved[known] / np.maximum(explained[known], TINY))
-    return float(ratios.max()) if len(ratios) else math.nan
+    return float(ratios.max()) if len(ratios) else 0.0
 
 
 def chains(course: Course) -> Iterator[Finding]:

@@ -28,7 +28,8 @@ class Thresholds:
         book's test alone is met by any run that begins to diverge.
     noise_share: r_noise = η tr(HS)/2|m|² from which noise eats half of what the gradient gains.
     descent_cosine: cosine of step and gradient down to which the steps count as going nowhere; chosen.
-    bias: |E seen − g|²/|g|² from which the mean gradient that is seen may point anywhere: 1.
+    bias: |E seen − g|²/|g|² from which the mean gradient that is seen is a matter of chance. Where a biased run
+        comes to rest it is 1, for there E seen = 0; a half.
     flat_slope: |g| · (distance to the solutions) / (f − f*), the slope here over the mean slope between here and
         there, below which a point is nearly critical. On a convex loss it is never below 1; a tenth is chosen.
     flat_gradient: |g| over the largest so far, which takes its place where no solution is known; chosen.
@@ -64,7 +65,7 @@ class Thresholds:
     sharper: float = 2.0
     noise_share: float = 0.5
     descent_cosine: float = 0.02
-    bias: float = 1.0
+    bias: float = 0.5
     flat_slope: float = 0.1
     flat_gradient: float = 1e-3
     exhausted: float = 0.1
