@@ -7,6 +7,7 @@ tuning seeds alone decide.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -204,7 +205,8 @@ def _traces(
     draws = []
     if problem.noisy:
         stream = instances.draws("diagnosis")  # its own, so that no run's numbers depend on it
-        draws = [part_of(next(stream), reporting) for _ in range(DRAWS)]
+        some = (draw for draw in itertools.islice(stream, DRAWS) if draw is not None)
+        draws = [part_of(draw, reporting) for draw in some]
     parts: list[Columns] = []
     first = 0
     for outcome in batch.outcomes:

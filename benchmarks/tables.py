@@ -15,6 +15,7 @@ import pandas
 from benchmarks.breaking_points import breaking_points, one_setting
 from benchmarks.cells import Memory, Store, Stored
 from benchmarks.choices import choose, costs
+from benchmarks.diagnosis.traced import verdicts
 from benchmarks.intervals import median_interval, wilson
 from benchmarks.protocol import FRONTIER
 
@@ -25,11 +26,13 @@ RUNS = (
     "problem", "dial", "optimizer", "trial", "seed", "role", "status", "gap_initial", "gap_final",
     "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final", "steps", "cost", "steps_to_target",
     "cost_to_target", "losses", "gradients", "hvps", "hessians", "diverged_at", "seconds",
+    "verdict", "ruled_out",
 )  # fmt: skip
 OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
 WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
 AT_END = "end."  # a problem's own columns
+VERDICT = "verdict."  # how many runs got it
 CELL = ("problem", "dial", "optimizer", "cell")
 INTEGERS = (
     "trial",
@@ -58,7 +61,7 @@ class Tables:
     def runs(self) -> pandas.DataFrame:
         """One row a run."""
         frames = [
-            pandas.DataFrame(dict(cell.runs)).assign(
+            pandas.DataFrame({**cell.runs, **_judged(cell)}).assign(
                 problem=cell.info["problem"], dial=cell.info["dial"], optimizer=cell.info["optimizer"],
                 budget=cell.info["protocol"]["budget"], error=cell.info["error"],
                 traceback=cell.info["traceback"], cell=key,
@@ -104,7 +107,10 @@ class Tables:
                     rows.append(_of(runs, (*CELL, "status", "error", "traceback")))
                 else:
                     rows.extend(_summarized(runs, choose(runs) | robust, self._info(runs)))
-        return pandas.DataFrame(rows)
+        summary = pandas.DataFrame(rows)
+        for name in (each for each in map(str, summary) if each.startswith(VERDICT)):
+            summary[name] = summary[name].fillna(0).astype("Int64")
+        return summary
 
     @cached_property
     def breaking_points(self) -> pandas.DataFrame:
@@ -169,6 +175,7 @@ def _summarized(
         cost = costs(chosen)
         cost_low, cost_high = median_interval(cost)
         half = len(chosen) / 2
+        judged = chosen.loc[chosen["verdict"] != "", "verdict"].value_counts()
         yield {
             **_of(chosen, CELL),
             "choice": choice,
@@ -189,6 +196,8 @@ def _summarized(
             "predicted_share": info["predicted_share"],
             "seconds": chosen["seconds"].iloc[0],
             "status": "solved" if solved >= half else "diverged" if diverged >= half else "missed",
+            "verdict": judged.index[0] if len(judged) else "",
+            **{f"{VERDICT}{name}": count for name, count in judged.items()},
             **{
                 name: chosen[name].iloc[0]
                 for name in map(str, chosen)
@@ -196,6 +205,16 @@ def _summarized(
             },
             **{name: chosen[name].median() for name in map(str, chosen) if name.startswith(AT_END)},
         }
+
+
+def _judged(cell: Stored) -> dict[str, np.ndarray]:
+    """What is wrong with each run, and what is not; empty where it was not traced."""
+    count = len(cell.runs["status"])
+    columns = {name: np.full(count, "", dtype=object) for name in ("verdict", "ruled_out")}
+    for row, verdict in verdicts(cell.runs, cell.traces, cell.info):
+        columns["verdict"][row] = verdict.cause
+        columns["ruled_out"][row] = ",".join(verdict.ruled_out)
+    return columns
 
 
 def _filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:

@@ -12,9 +12,12 @@ import numpy as np
 import pandas
 
 from benchmarks.choices import costs, log_gaps
+from benchmarks.engine import SOLVED
 from benchmarks.intervals import order_statistics, sign_test
 from benchmarks.tables import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 
+WHY = "why"  # the column with what is wrong with the runs that are not solved
+REASONS = 3  # that are named
 TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
 
 
@@ -28,8 +31,14 @@ class View:
 
     def text(self) -> str:
         """For a terminal."""
-        names, *columns = ([str(label), *self.table[label].astype(str)] for label in self.table)
-        aligned = [_aligned(names, str.ljust), *(_aligned(column, str.rjust) for column in columns)]
+        words = (self.table.columns[0], WHY)
+        aligned = [
+            _aligned(
+                [str(label), *self.table[label].astype(str)],
+                str.ljust if label in words else str.rjust,
+            )
+            for label in self.table
+        ]
         rows = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
         title = [self.title, ""] if self.title else []
         return "\n".join([*title, *rows, *(["", *self.remarks] if self.remarks else [])])
@@ -66,7 +75,7 @@ def failures(tables: Tables) -> Iterator[View]:
         failed = tables.summary[tables.summary["status"] == status]
         if len(failed):
             shown = failed[["problem", "dial", "optimizer", "error"]]
-            yield View(title, shown.rename(columns={"error": "why"}), [])
+            yield View(title, shown.rename(columns={"error": WHY}), [])
 
 
 def _variant_fields(runs: pandas.DataFrame, tables: Tables) -> list[str]:
@@ -121,6 +130,7 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
             "cost": costs(of_tuned.sort_values("seed")),
             "gap": tuned["gap_final"],
             "gaps": log_gaps(of_tuned.sort_values("seed")),
+            "why": _why(of_tuned),
             "solving_volume": tuned["solving_volume"],
             "diverged": (searched["status"] == "diverged").mean() if len(searched) else math.nan,
             "at_end": {name.removeprefix(AT_END).replace("_", " "): tuned[name]
@@ -145,6 +155,7 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
         "trials that solve": _percent(row["solving_volume"]),
         "runs that diverge": _percent(row["diverged"]),
         **{name: f"{value:.3g}" for name, value in row["at_end"].items()},
+        WHY: row["why"],
     } for rank, row in zip(ranks, rows, strict=True)])  # fmt: skip
     remarks = []
     if any(ranks) and info["noisy"]:
@@ -175,6 +186,8 @@ def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> 
     points = points[
         points["job"].isin({tables.cells[key].info["job"] for key in runs["cell"].unique()})
     ]
+    tuned_runs = _tuned(runs, tables)
+    jobs = {key: cell.info["job"] for key, cell in tables.cells.items()}
     rows = []
     for _, of_job in points.groupby("job", sort=False):
         tuned = of_job[of_job["choice"] == "tuned"].sort_values("budget", ascending=False)
@@ -193,6 +206,7 @@ def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> 
                 },
                 "exponent": "–" if math.isnan(full["dose_exponent"]) else f"{full['dose_exponent']:.2f}",
                 "theory": _foretold(full["theory"]),
+                WHY: _why(tuned_runs[tuned_runs["cell"].map(jobs) == full["job"]]),
             },
         ))  # fmt: skip
     rows.sort(key=lambda row: row[0])
@@ -201,6 +215,21 @@ def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> 
     odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
     remarks = [f"{name}: more of the dial does not mean less solved here." for name in odd]
     return View(_title(runs, info), table, remarks)
+
+
+def _tuned(runs: pandas.DataFrame, tables: Tables) -> pandas.DataFrame:
+    """The reporting runs of each cell's tuned trial."""
+    tuned = tables.summary[tables.summary["choice"] == "tuned"].set_index("cell")["trial"]
+    return runs[(runs["trial"] == runs["cell"].map(tuned)) & (runs["role"] == "reporting")]
+
+
+def _why(runs: pandas.DataFrame) -> str:
+    """What is wrong with the runs that are not solved: the commonest verdicts, and how many have each."""
+    counts = runs.loc[~runs["verdict"].isin(["", SOLVED]), "verdict"].value_counts()
+    named = [
+        f"{str(name).replace('_', ' ')} {count}" for name, count in counts.head(REASONS).items()
+    ]
+    return ", ".join([*named, *(["…"] if len(counts) > REASONS else [])])
 
 
 def _ranks(paid: list[np.ndarray]) -> list[str]:

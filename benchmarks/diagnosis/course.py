@@ -169,7 +169,7 @@ class Course:
             self.exhausted(row) <= self.limits.exhausted
             and self.record.stability[row] < self.limits.stability_unused
             and not np.isnan(self.excess[row])
-            for row in self.curved
+            for row in self.curved.tolist()
         ]
         for k in range(len(quiet) - 1):
             if quiet[k] and quiet[k + 1]:

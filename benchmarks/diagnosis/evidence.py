@@ -121,7 +121,12 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
         "G = min(½gᵀ(|H| + δ)⁻¹g, f − f*)/(fall of f per step)",
         lost, limits.lost_gain, _above(lost, limits.lost_gain), "Newton's decrement",
     )  # fmt: skip
-    falls = course.record.loss[-1] < course.record.loss[0]
+    taken = _noise_share(course)
+    quiet = Evidence(
+        "step_too_small", "and does not drown in noise", "10 r_noise", 10 * taken, 1.0,
+        None if math.isnan(taken) else 10 * taken < 1, "Bottou, Curtis & Nocedal 2018, section 4",
+    )  # fmt: skip
+    falls = course.record.loss[-1] < course.record.loss[0] and quiet.holds is not False
     holds = bool(
         small.holds and (gain.holds or math.isnan(lost)) and falls and not _progressing(course)
     )
@@ -139,7 +144,7 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
         )
     return Finding(
         "step_too_small", course.moving * (strength if measured else WEAK * strength),
-        measured and used > limits.stability_used, (small, gain), tuple(texts),
+        measured and used > limits.stability_used, (small, gain, quiet), tuple(texts),
     )  # fmt: skip
 
 
@@ -196,7 +201,7 @@ def sharpening(course: Course) -> Iterator[Finding]:
     margins = [_surely(growth, limits.curvature_growth)]
     margins.append(_surely(sharper, limits.sharper) if curved.holds else WEAK)
     yield Finding(
-        "sharpening", min(margins) if holds else 0.0,
+        "sharpening", min(margins) * (1.0 if curved.holds else WEAK) if holds else 0.0,
         curved.holds is False or book.holds is False,
         (book, curved, at_limit),
     )  # fmt: skip
@@ -266,28 +271,32 @@ def _noise_ratio(course: Course) -> float:
     return max(last, 0.0) / along if along > 0 else math.inf if last > 0 else 0.0
 
 
-def noise(course: Course) -> Iterator[Finding]:
-    """What the gradient gains, noise takes away: E[Δf] = −η|m|²(1 − r_curv − r_noise).
+def _noise_share(course: Course) -> float:
+    """r_noise: what noise takes of the gain of a step; NaN where it is unknown.
 
-    At a standstill the two sum to 1, whatever η is, and so the larger is known from their ratio alone. On the
-    way η is the step's length over √(|m|² + tr S), times √((1 + β)/(1 − β)) with momentum β.
+    At a standstill r_curv + r_noise = 1 whatever η is, and so their ratio tells. On the way η is the step's length
+    over √(|m|² + tr S), times √((1 + β)/(1 − β)) with momentum β, for then noises add up along the velocity.
     """
-    record, limits = course.record, course.limits
+    record = course.record
     ratio = _noise_ratio(course)
-    square, spread = finite(record.noise_sq), finite(record.noise_h)
-    mean_sq = course.late(record.grad_sq)
     if ratio == 0:
-        share = 0.0
-    elif course.stalled and not math.isnan(ratio):
-        share = ratio / (1 + ratio) if math.isfinite(ratio) else 1.0
-    elif len(square) and len(spread) and len(mean_sq):
-        beta = float(record.settings.get("momentum", record.settings.get("beta1", 0.0)) or 0.0)
-        lengths = course.late(record.step_norm)
-        rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + square[-1] + TINY)
-        rate *= math.sqrt((1 + beta) / max(1 - beta, 1e-6))
-        share = rate * float(spread[-1]) / max(2 * float(mean_sq.mean()), TINY)
-    else:
-        share = math.nan
+        return 0.0
+    if course.stalled and not math.isnan(ratio):
+        return ratio / (1 + ratio) if math.isfinite(ratio) else 1.0
+    square, spread = finite(record.noise_sq), finite(record.noise_h)
+    mean_sq, lengths = course.late(record.grad_sq), course.late(record.step_norm)
+    if not (len(square) and len(spread) and len(mean_sq)):
+        return math.nan
+    beta = float(record.settings.get("momentum", record.settings.get("beta1", 0.0)) or 0.0)
+    rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + square[-1] + TINY)
+    rate *= math.sqrt((1 + beta) / max(1 - beta, 1e-6))
+    return rate * float(spread[-1]) / max(2 * float(mean_sq.mean()), TINY)
+
+
+def noise(course: Course) -> Iterator[Finding]:
+    """What the gradient gains, noise takes away: E[Δf] = −η|m|²(1 − r_curv − r_noise)."""
+    limits = course.limits
+    ratio, share = _noise_ratio(course), _noise_share(course)
     taken = Evidence(
         "noise", "noise takes away what the gradient gains", "r_noise = η tr(HS)/2|m|²",
         share, limits.noise_share, _above(share, limits.noise_share),
@@ -355,7 +364,8 @@ def wrong_direction(course: Course) -> Iterator[Finding]:
                 record.bias_sq[k] / max(record.grad_sq[k], SAMPLE * record.noise_sq[k], TINY)
             )
     biased = Evidence(
-        "wrong_direction", "its bias is as large as the gradient, and not that of a sample", "|E seen − g|²/max(|g|², 4 tr S)",
+        "wrong_direction", "its bias is as large as the gradient, and not that of a sample",
+        "|E seen − g|²/max(|g|², 4 tr S)",
         off, limits.bias, _above(off, limits.bias), "the same",
     )  # fmt: skip
     at_rest = bool(course.near[-1]) and record.gap is None
@@ -647,7 +657,7 @@ def chains(course: Course) -> Iterator[Finding]:
         )  # fmt: skip
         holds = bool(factor.holds and line.holds) and not _progressing(course)
         yield Finding(
-            cause, _surely(gain, limits.chain_gain) if holds else 0.0,
+            cause, _surely(math.log(gain), math.log(limits.chain_gain)) if holds else 0.0,
             k is not None and gain < math.sqrt(limits.chain_gain), (factor, line),
         )  # fmt: skip
 

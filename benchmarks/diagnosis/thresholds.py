@@ -42,7 +42,7 @@ class Thresholds:
         the horizon cannot tell a saddle from a plateau.
     stuck_share: share of the run's steps spent near critical points from which they are its trouble; a half.
     jump: factor by which the gradient leaps above its trend, and chain_gain by which it grows or vanishes along
-        a chain; chosen.
+        a chain; chosen, as far above what few layers do to a gradient that learns.
     thrown: factor by which a step is longer than usual, or travel between two records than steps explain; chosen.
     chain_fit: share of the variance of log norms that a straight line explains (R²); chosen.
     steady: factor within which speed and slope are constant along a long path; chosen.
@@ -76,7 +76,7 @@ class Thresholds:
     stuck_share: float = 0.5
     jump: float = 30.0
     thrown: float = 10.0
-    chain_gain: float = 10.0
+    chain_gain: float = 100.0
     chain_fit: float = 0.8
     steady: float = 2.0
     runaway_fit: float = 0.9

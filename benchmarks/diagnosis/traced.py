@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from benchmarks.diagnosis.evidence import CHOSEN, diagnose
 from benchmarks.diagnosis.record import Record, Status
+from benchmarks.diagnosis.thresholds import Thresholds
+from benchmarks.diagnosis.verdict import Verdict
 
 MEASURED = (
     "step", "loss", "change", "grad_sq", "g_h_g", "g_s", "s_h_s", "step_norm", "distance_start",
     "lambda_min", "lambda_max", "decrease", "decrease_negative", "stability", "noise_sq", "noise_h", "bias",
 )  # fmt: skip
+SETTINGS = "hp."  # columns of runs that have hyperparameters
 CHAIN = "chain."  # columns chain.0, chain.1, …: by position, the output's first
 
 
@@ -56,3 +60,29 @@ def traced_record(
         distance=distance,
         bias_sq=bias_sq,
     )
+
+
+def verdicts(
+    runs: Mapping[str, np.ndarray],
+    traces: Mapping[str, np.ndarray],
+    info: Mapping[str, Any],
+    thresholds: Thresholds = CHOSEN,
+) -> Iterator[tuple[int, Verdict]]:
+    """The row among `runs` of each traced run of a cell, and its verdict."""
+    if not traces:
+        return
+    trial, seed = traces["trial"], traces["seed"]
+    begins = np.flatnonzero(
+        np.concatenate([[True], (trial[1:] != trial[:-1]) | (seed[1:] != seed[:-1])])
+    )
+    rows = {pair: k for k, pair in enumerate(zip(runs["trial"], runs["seed"], strict=True))}
+    for first, end in zip(begins, [*begins[1:], len(trial)], strict=True):
+        row = rows[trial[first], seed[first]]
+        settings = {
+            name.removeprefix(SETTINGS): runs[name][row]
+            for name in runs
+            if name.startswith(SETTINGS)
+        }
+        trace = {name: column[first:end] for name, column in traces.items()}
+        record = traced_record(trace, str(runs["status"][row]), info, settings)  # type: ignore[arg-type]
+        yield row, diagnose(record, thresholds)

@@ -97,6 +97,21 @@ class Cliff(Problem):
         value, gradient = self._each_unit(*x.unflatten(-1, (self.units, 2)).movedim(-1, 0))
         return value.mean(-1), gradient.flatten(-2) / self.units
 
+    def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """The gradient with respect to the units' states, from x_T back to x_1: each step takes a factor w σ'."""
+        w, b = x.unflatten(-1, (self.units, 2)).unbind(-1)
+        states = [w * torch.full_like(w, STATE).sigmoid() + b]
+        for _ in range(self.steps - 1):
+            states.append(w * states[-1].sigmoid() + b)
+        out = states[-1].sigmoid()
+        slope = 2 / self.units * (out - WANTED) * out * (1 - out)
+        norms = [slope.norm(dim=-1)]
+        for state in reversed(states[:-1]):
+            sigmoid = state.sigmoid()
+            slope = slope * w * sigmoid * (1 - sigmoid)
+            norms.append(slope.norm(dim=-1))
+        return torch.stack(norms, -1)
+
     def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
         vectors = vector.unflatten(-1, (self.units, 2))
         return torch.einsum("...ij,...j->...i", self._blocks(x), vectors).flatten(-2)

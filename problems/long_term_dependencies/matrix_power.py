@@ -171,6 +171,15 @@ class MatrixPower(QuadraticForm):
         gradient = torch.einsum("...i,...ij->...j", residuals, data["power"])
         return 0.5 * residuals.square().sum(-1), gradient
 
+    def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """|(Wᵀ)ˢ r|, s = 0 … steps: the gradient with respect to the state s steps before the last."""
+        vector = self.residuals(x, data)
+        norms = [vector.norm(dim=-1)]
+        for _ in range(self.steps):
+            vector = torch.einsum("...i,...ij->...j", vector, data["weights"])
+            norms.append(vector.norm(dim=-1))
+        return torch.stack(norms, -1)
+
     def signature(self, data: Tree) -> float:
         gains = torch.linalg.svdvals(torch.linalg.matrix_power(data["weights"], self.steps))
         return (gains[0] / gains[-1]).item()

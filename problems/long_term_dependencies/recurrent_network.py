@@ -85,6 +85,13 @@ class RecurrentNetwork(Problem):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return self._value_and_gradient(x, data["probe"] if draw is None else draw)
 
+    def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """|δ_t|, δ_t the gradient with respect to what the states' φ is given, from the first answer back to t = 1."""
+        unrolled = _Unrolled(self, x, data["probe"])
+        deltas = self._back(unrolled, unrolled.states(), x, data["probe"])[2]
+        norms = deltas[: len(deltas) - self.answers + 1].flatten(2).norm(dim=-1).flip(0)
+        return norms.movedim(0, -1).reshape(*x.shape[:-1], -1)
+
     def backward_gain(self, data: Tree) -> float:
         """The norm of ∂h_T/∂h_1 at the start, for the first example of the probe.
 
@@ -116,6 +123,22 @@ class RecurrentNetwork(Problem):
         unrolled = _Unrolled(self, x, examples)
         states = unrolled.states()
         last = states[-self.answers :]
+        value, errors, deltas = self._back(unrolled, states, x, examples)
+        gradients = (
+            torch.einsum("trbi,trbj->rij", states[:-1], deltas),
+            torch.einsum("trbi,trbj->rij", unrolled.inputs, deltas),
+            deltas.sum((0, 2)),
+            torch.einsum("trbi,trbj->rij", last, errors),
+            errors.sum((0, 2)),
+        )
+        flat = torch.cat([each.flatten(1) for each in gradients], -1)
+        return value, flat.view(x.shape)
+
+    def _back(
+        self, unrolled: _Unrolled, states: torch.Tensor, x: torch.Tensor, examples: Tree
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss (*runs), its gradient with respect to the answers, and δ_1 … δ_T (steps, runs, count, hidden)."""
+        last = states[-self.answers :]
         with torch.enable_grad():
             outputs = (last @ unrolled.outward + unrolled.answer).requires_grad_()
             value = self.score(_by_run(outputs, x), examples)
@@ -128,15 +151,7 @@ class RecurrentNetwork(Problem):
                 deltas[step].baddbmm_(deltas[step + 1], back)
             if not self.linear:
                 deltas[step] *= slopes[step]
-        gradients = (
-            torch.einsum("trbi,trbj->rij", states[:-1], deltas),
-            torch.einsum("trbi,trbj->rij", unrolled.inputs, deltas),
-            deltas.sum((0, 2)),
-            torch.einsum("trbi,trbj->rij", last, errors),
-            errors.sum((0, 2)),
-        )
-        flat = torch.cat([each.flatten(1) for each in gradients], -1)
-        return value.detach(), flat.view(x.shape)
+        return value.detach(), errors, deltas
 
 
 class _Unrolled:

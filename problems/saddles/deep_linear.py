@@ -123,6 +123,15 @@ class DeepLinear(Problem):
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return 0.5 * (data["target"] - self._product(x)).square().sum((-2, -1))
 
+    def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """|(W_N ⋯ W_l+1)ᵀ (W_N ⋯ W_1 − S)|, l = N … 1: the gradient with respect to what layer l gives."""
+        slope = self._product(x) - data["target"]
+        norms = [slope.flatten(-2).norm(dim=-1)]
+        for layer in reversed(x.unflatten(-1, (self.depth, MODES, MODES)).unbind(-3)[1:]):
+            slope = layer.mT @ slope
+            norms.append(slope.flatten(-2).norm(dim=-1))
+        return torch.stack(norms, -1)
+
     def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return (self._product(x) - data["target"]).flatten(-2)
 
