@@ -22,7 +22,7 @@ from ravine import Refused, nearest
 
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
 FLAGS = ("--help", "--version", "--cfg")
-SUBCOMMANDS = ("show", "check", "compare")
+SUBCOMMANDS = ("show", "check", "compare", "doctor")
 
 
 @dataclass
@@ -168,6 +168,10 @@ def _subcommand(name: str, *words: str) -> int:
         from benchmarks import compare
 
         return compare.main(words)
+    if name == "doctor":
+        from benchmarks.doctor import demos
+
+        return demos.show(words)
     if not words:
         print(listing.atlas())
     for word in words:

@@ -70,7 +70,9 @@ class Chart:
 def advice(verdict: Verdict, chart: Chart) -> list[str]:
     """One sentence for each cause that holds, the strongest first; nothing where none does."""
     causes = [name for name, _ in verdict.causes] or [verdict.cause]
-    return [text for cause in causes if cause in _TO_TRY for text in [_TO_TRY[cause](chart)] if text]
+    return [
+        text for cause in causes if cause in _TO_TRY for text in [_TO_TRY[cause](chart)] if text
+    ]
 
 
 def _number(value: float) -> str:
@@ -145,9 +147,7 @@ def _steepest(chart: Chart, end: Callable[[np.ndarray], np.intp]) -> str:
         return ""
     faded = [name for name, norm in zip(names, chain, strict=True) if norm < FADED * chain[0]]
     first = f", and below a thousandth from {faded[0]} on" if faded and end is np.argmin else ""
-    return (
-        f"At {names[k]} the gradient is {_number(chain[k] / chain[0])} times what it is at {names[0]}{first}. "
-    )
+    return f"At {names[k]} the gradient is {_number(chain[k] / chain[0])} times what it is at {names[0]}{first}. "
 
 
 def _no_signal(chart: Chart) -> str:
@@ -171,9 +171,7 @@ def _saddle(chart: Chart) -> str:
     low = chart.now(chart.record.lambda_min)
     folds = 1 / (-low * chart.rate) if low < 0 and chart.rate > 0 else math.nan
     takes = "" if math.isnan(folds) else f"; it takes {_number(folds)} steps per e-fold there"
-    return (
-        f"Try a kick along negative curvature ({_number(low)}{takes}), momentum, or a saddle-free Newton step."
-    )
+    return f"Try a kick along negative curvature ({_number(low)}{takes}), momentum, or a saddle-free Newton step."
 
 
 _CLIPPING = "doctor.step(…, before_update=lambda: clip_grad_norm_(model.parameters(), …))"

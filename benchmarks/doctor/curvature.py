@@ -41,7 +41,9 @@ def ritz(product: Product, start: torch.Tensor, steps: int) -> Ritz:
     basis, matrix = lanczos(lambda vector, who: product(vector), start, kept + 1, going)
     size = min(kept, int((basis.norm(dim=-1) > 0).sum()))
     beside = matrix[size - 1, size] if size else matrix.new_zeros(())
-    values, axes = (each.to(start.dtype) for each in torch.linalg.eigh(matrix[:size, :size].double()))
+    values, axes = (
+        each.to(start.dtype) for each in torch.linalg.eigh(matrix[:size, :size].double())
+    )
     return Ritz(
         values,
         axes.T @ basis[:size],

@@ -1,23 +1,36 @@
 """Small networks with one thing wrong each, on scikit-learn's digits: whether the doctor finds it.
 
 `ravine doctor NAME` trains one of them and prints its report. `python -m benchmarks.doctor.demos` trains each over
-ten seeds and writes the rate of right verdicts to docs/doctor.csv. No threshold is fitted to them.
+ten seeds and writes the rate of right verdicts into docs/doctor.md, and all verdicts to docs/doctor.csv. No threshold
+is fitted to them.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from benchmarks.doctor.doctor import Doctor
 from ravine import Refused, nearest
 
+if TYPE_CHECKING:
+    import pandas
+
+DOCS = Path(__file__).parents[2] / "docs"
+BEGIN, END = "<!-- validation -->", "<!-- end of validation -->"
+SEEDS = 10
 PIXELS, CLASSES = 64, 10
-READ, WAIT = 16, 16  # steps in which the recurrent networks read a digit, four pixels each, and see nothing more
+READ, WAIT = (
+    16,
+    16,
+)  # steps in which the recurrent networks read a digit, four pixels each, and see nothing more
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,7 @@ class Demo:
     steps: int = 1000
     spread: float = 1.0  # the last pixel's scale over the first's
 
-    def train(self, seed: int = 0, **options: float) -> Doctor:
+    def train(self, seed: int = 0, **options: Any) -> Doctor:
         """Train the network of a seed, with a doctor beside; `options` are the doctor's."""
         inputs, targets = _digits()
         inputs = inputs * torch.logspace(0, math.log10(self.spread), PIXELS)
@@ -47,13 +60,13 @@ class Demo:
                 if self.batch is not None:
                     rows = torch.randint(len(inputs), (self.batch,))
                     x, y = inputs[rows], targets[rows]
-                loss = doctor.step(lambda: _loss(model(x), y))
+                loss = doctor.step(lambda: _loss(model(x), y))  # noqa: B023
                 if not torch.isfinite(loss):
                     break
         return doctor
 
 
-def _loss(output: object, targets: torch.Tensor) -> object:
+def _loss(output: Any, targets: torch.Tensor) -> object:
     """Cross-entropy, with the hidden states where there are some."""
     logits, states = output if isinstance(output, tuple) else (output, None)
     loss = torch.nn.functional.cross_entropy(logits, targets)
@@ -65,14 +78,15 @@ def _digits() -> tuple[torch.Tensor, torch.Tensor]:
     """1797 digits of 64 pixels in [0, 1], and which they are."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()
     return torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
 
 
 class Recurrent(torch.nn.Module):
     """h ← W h + U x, four pixels at a time, and then none for as long; logits of the last h.
 
-    W is a rotation times the spectral radius. Linear, as in the argument of Deep Learning, section 8.2.5: tanh would hold the states, and so W's powers, down.
+    W is a rotation times the spectral radius. Linear, as in the argument of Deep Learning, section 8.2.5: tanh
+    would hold the states, and so W's powers, down.
     """
 
     def __init__(self, radius: float, units: int = 32):
@@ -94,7 +108,7 @@ class Recurrent(torch.nn.Module):
 
 
 def _layers(*widths: int, unit: Callable[[], torch.nn.Module]) -> Iterator[torch.nn.Module]:
-    for k, (width, following) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for k, (width, following) in enumerate(itertools.pairwise(widths)):
         if k:
             yield unit()
         yield torch.nn.Linear(width, following)
@@ -116,11 +130,9 @@ def _deep_sigmoid():
 
 
 def _dead():
-    model = torch.nn.Sequential(
-        torch.nn.Linear(PIXELS, 64), torch.nn.ReLU(), torch.nn.Linear(64, CLASSES, bias=False)
-    )
-    with torch.no_grad():
-        model[0].bias.fill_(-20.0)
+    hidden = torch.nn.Linear(PIXELS, 64)
+    torch.nn.init.constant_(hidden.bias, -20.0)
+    model = torch.nn.Sequential(hidden, torch.nn.ReLU(), torch.nn.Linear(64, CLASSES, bias=False))
     return model, torch.optim.SGD(model.parameters(), 0.1)
 
 
@@ -172,3 +184,78 @@ def find(name: str) -> Demo:
     if name not in DEMOS:
         raise Refused(f"unknown network {name!r}: {nearest(name, DEMOS)}")
     return DEMOS[name]
+
+
+def show(names: Sequence[str]) -> int:
+    """Train the networks of these names and print their reports; without names, list them."""
+    chosen = {name: find(name) for name in names}
+    if not chosen:
+        width = max(map(len, DEMOS)) + 2
+        for name, demo in DEMOS.items():
+            print(f"{name:<{width}}{demo.about} ({_words(demo.expected)})")
+    for name, demo in chosen.items():
+        print(f"{name}: {demo.about}\n\n{demo.train().report()}\n", flush=True)
+    return 0
+
+
+def validate(seeds: int = SEEDS) -> pandas.DataFrame:
+    """Each network over several seeds: a row each, with the verdict, what else held, and the cost of measuring."""
+    import pandas
+
+    rows = []
+    for name, demo in DEMOS.items():
+        for seed in range(seeds):
+            doctor = demo.train(seed)
+            verdict = doctor.report().verdict
+            rows.append({
+                "network": name,
+                "expected": demo.expected,
+                "seed": seed,
+                "verdict": verdict.cause,
+                "strength": verdict.causes[0][1] if verdict.causes else math.nan,
+                "also": " ".join(cause for cause, _ in verdict.causes[1:]),
+                "loss": doctor.loss,
+                "measurements": len(doctor.measured),
+                "overhead": doctor.overhead,
+            })  # fmt: skip
+            print(f"{name}, seed {seed}: {verdict.cause} (expected {demo.expected})", flush=True)
+    return pandas.DataFrame(rows)
+
+
+def table(rows: pandas.DataFrame) -> str:
+    """The rate of right verdicts by network, as Markdown."""
+    lines = [
+        "| network | what it is | expected | right | among those that hold | else |",
+        "|---|---|---|---|---|---|",
+    ]
+    right_in_all = 0
+    for name, demo in DEMOS.items():
+        own = rows[rows["network"] == name]
+        right = own["verdict"] == demo.expected
+        right_in_all += int(right.sum())
+        named = right | [demo.expected in str(also).split() for also in own["also"]]
+        others = own["verdict"][~right].value_counts()
+        said = ", ".join(f"{_words(str(cause))} {count}" for cause, count in others.items())
+        lines.append(
+            f"| `{name}` | {demo.about} | {_words(demo.expected)} | {right.sum()} of {len(own)} |"
+            f" {named.sum()} of {len(own)} | {said} |"
+        )
+    return "\n".join([*lines, "", f"{right_in_all} of {len(rows)} verdicts are the expected one."])
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def write() -> None:
+    """Run the validation and put its table into docs/doctor.md, between the marks."""
+    rows = validate()
+    rows.round(4).to_csv(DOCS / "doctor.csv", index=False)
+    page = DOCS / "doctor.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -27,7 +27,10 @@ COLUMNS = (
     "lambda_min", "lambda_max", "residual", "decrease", "decrease_negative", "stability", "noise_sq",
     "noise_h", "bias",
 )  # fmt: skip
-COSTS = {"full": 120.0, "slope": 25.0}  # measurements, guessed in steps of training until one was taken
+COSTS = {
+    "full": 120.0,
+    "slope": 25.0,
+}  # measurements, guessed in steps of training until one was taken
 WATCHING = 0.1  # of the time for measuring, at most, goes into looking whether anything happens
 
 
@@ -260,7 +263,7 @@ class Doctor:
                 self._scaler.update()
             return loss
         if isinstance(optimizer, AsTorch):  # goes backward itself
-            given = [lambda each=each: parted(each())[0] for each in closures]
+            given = [lambda each=each: parted(each(), graph=False)[0] for each in closures]
             return optimizer.step(lambda: sum(each() for each in given) / len(given)).detach()  # type: ignore[arg-type]
 
         def evaluate() -> torch.Tensor:
@@ -317,7 +320,7 @@ class Doctor:
             window = Window(
                 patient, self.steps, start, (start - begin).norm().item(),
                 self._watch.recent(self.steps), before,
-                self.first_order_only is None, kind == "full",
+                self.first_order_only is None, kind == "full", not self._measured,
                 stability(self._optimizer, patient.parameters), self._generator,
             )  # fmt: skip
         self._kind_open = kind

@@ -73,15 +73,14 @@ class Report:
         if self.to_try:
             parts.append("What to try\n" + "\n".join(f"  {each}" for each in self.to_try))
         if self.verdict.evidence:
-            parts.append("Evidence\n" + _aligned(self._evidence()))
+            parts.append("Evidence (all of it in .frame)\n" + _aligned(self._evidence(short=True)))
         if self.by_layer:
             parts.append(
                 "Layers, when last measured\n" + _aligned(_shortened(self._layer_rows(), SHOWN))
             )
         if self.chain is not None:
-            rows = [["gradient at", "norm"], *([name, _spelled(norm)] for name, norm in self.chain.items())]  # fmt: skip
             parts.append(
-                "Gradients on their way back\n" + _aligned(_shortened([list(map(str, row)) for row in rows], SHOWN))
+                "Gradients on their way back\n" + _aligned(_shortened(self._chain_rows(), SHOWN))
             )
         return "\n\n".join([*parts, "\n".join(self.remarks)])
 
@@ -108,27 +107,34 @@ class Report:
             tried = "".join(f"<li>{html.escape(each)}</li>" for each in self.to_try)
             parts.append(f"<h2>What to try</h2><ul>{tried}</ul>")
         if self.verdict.evidence:
-            parts.append(f"<h2>Evidence</h2>{_table(self._evidence(source=True))}")
+            parts.append(f"<h2>Evidence</h2>{_table(self._evidence())}")
         if self.by_layer:
             parts.append(f"<h2>Layers, when last measured</h2>{_table(self._layer_rows())}")
         if self.chain is not None:
-            rows = [["gradient at", "norm"], *([str(name), _spelled(norm)] for name, norm in self.chain.items())]  # fmt: skip
-            parts.append(f"<h2>Gradients on their way back</h2>{_table(rows)}")
+            parts.append(f"<h2>Gradients on their way back</h2>{_table(self._chain_rows())}")
         parts += [f"<p>{html.escape(each)}</p>" for each in self.remarks]
         return "".join(parts)
 
-    def _evidence(self, source: bool = False) -> list[list[str]]:
-        """Rows of text, with their head; those of causes that hold first."""
+    def _evidence(self, short: bool = False) -> list[list[str]]:
+        """Rows of text, with their head; those of causes that hold first, and alone where it is to be short."""
         strength = dict(self.verdict.causes)
         rows = sorted(self.verdict.evidence, key=lambda each: -strength.get(each.cause, 0.0))
+        if short and strength:
+            rows = [each for each in rows if each.cause in strength]
+        elif short:
+            rows = [each for each in rows if each.holds is not None]
         head = ["cause", "test", "formula", "measured", "threshold", "holds"]
-        table = [head + ["source"] * source]
+        table = [head + ["source"] * (not short)]
         for each in rows:
             holds = {True: "yes", False: "no", None: "not measured"}[each.holds]
             numbers = [_spelled(each.value), _spelled(each.threshold)]
             cells = [_words(each.cause), each.test, each.formula, *numbers, holds]
-            table.append(cells + [each.source] * source)
+            table.append(cells + [each.source] * (not short))
         return table
+
+    def _chain_rows(self) -> list[list[str]]:
+        norms = {} if self.chain is None else self.chain.to_dict()
+        return [["gradient at", "norm"], *([str(name), _spelled(norm)] for name, norm in norms.items())]  # fmt: skip
 
     def _layer_rows(self) -> list[list[str]]:
         columns = list(next(iter(self.by_layer.values())))
@@ -174,7 +180,8 @@ def _shortened(rows: list[list[str]], most: int) -> list[list[str]]:
 def _aligned(rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
 

@@ -20,11 +20,16 @@ FROM_GRADIENT = 10  # steps of Lanczos from the gradient, for what a step that k
 FROM_RANDOM = 12  # from a random vector, for both ends of the spectrum
 PRECONDITIONED = 10  # for the largest curvature as the optimizer's preconditioner sees it
 
+NEARBY = 1e-4  # of the weights' length: where a derivative is held against a difference
+
 Closure = Callable[[], object]
 
 
-def parted(result: object) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The loss and the hidden states that a closure returned: loss, or (loss, [h₁, h₂, …])."""
+def parted(result: object, graph: bool = True) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The loss and the hidden states that a closure returned: loss, or (loss, [h₁, h₂, …]).
+
+    Raises Refused for what is no loss, or where its `graph` is needed and there is none.
+    """
     loss, states = result if isinstance(result, tuple) and len(result) == 2 else (result, ())
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         what = (
@@ -36,7 +41,7 @@ def parted(result: object) -> tuple[torch.Tensor, list[torch.Tensor]]:
             f"the closure must return the loss, a tensor of one number (or it and a list of hidden "
             f"states), and returned {what}"
         )
-    if not loss.requires_grad:
+    if graph and not loss.requires_grad:
         raise Refused(
             "the loss has no graph: compute it within the closure from parameters that require "
             "gradients, not under no_grad and without detach"
@@ -150,15 +155,17 @@ class Window:
     def __init__(
         self, patient: Patient, step: int, start: torch.Tensor, distance: float, recent: list[float],
         before: tuple[RandomState, float] | None, curvature: bool, full: bool,
-        stability: Stability | None, generator: torch.Generator,
+        verify: bool, stability: Stability | None, generator: torch.Generator,
     ):  # fmt: skip
         """recent: losses of the steps just before, which tell f together with the draws.
 
         before: the random state in which the step's own closure was called, and what it gave.
+        curvature: whether second derivatives are wanted, and full: the ends of the spectrum, too.
+        verify: whether to see first that they are right.
         """
         self._patient, self.step, self._start = patient, step, start
         self._recent, self._before, self._full, self._stability = recent, before, full, stability
-        self._curvature = curvature  # whether second derivatives are wanted
+        self._curvature, self._verify, self._half = curvature, verify, False
         self._generator = generator
         self._move = patient.vector - start
         self._numbers: dict[str, float] = {
@@ -201,7 +208,13 @@ class Window:
                 self._begin(gradient, sloped)
             else:
                 self._ask(gradient, sloped)
-            del sloped  # and with it the graph
+            verify = first and self._verify and not self._half
+            foretold = self._foretold(sloped) if verify else None
+            del sloped  # and with it the graph, which no move of the weights survives
+            if foretold is not None and self._contradicts(closures[0], here, *foretold):
+                self.failure = "the gradient does not change as its derivative says"
+                self._spectrum = None
+                self._seen.pop("s_h_s")
             patient.place(self._start + self._move)
             here.restore()
             with torch.enable_grad():  # for losses that are made of derivatives
@@ -225,6 +238,8 @@ class Window:
                 if first and k == 0:
                     with outputs(patient.model) as seen:
                         loss, states = parted(closure())
+                    # Half precision rounds away what a derivative could be held against.
+                    self._half = any(torch.finfo(each.dtype).bits < 32 for each in seen.values())
                     named = {f"t={t}": state for t, state in enumerate(states, 1)} or seen
                     gradient, arrived = self._gradient(loss, list(named.values()), wanted)
                     self._chain = [each.double().norm().item() for each in reversed(arrived)]
@@ -264,6 +279,32 @@ class Window:
         self._seen["s_h_s"] = (move @ self._patient.product(sloped, move)).item()
         if self._full and math.isfinite(self._squares):
             self._spectrum = self._look(gradient, sloped)
+
+    def _foretold(
+        self, sloped: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """A short way along the gradient, the gradient, and how it should change on the way, (dim,) each."""
+        if sloped is None or not (size := sloped.detach().norm()) > 0:
+            return None
+        way = NEARBY * self._start.norm() / size * sloped.detach()
+        return way, sloped.detach(), self._patient.product(sloped, way)
+
+    def _contradicts(
+        self, closure: Closure, here: RandomState, way: torch.Tensor, gradient: torch.Tensor,
+        foretold: torch.Tensor,
+    ) -> bool:  # fmt: skip
+        """Whether the gradient a short way further on is another one than H foretells.
+
+        A function whose backward is made of operations without derivatives does not fail: autograd takes
+        what it gives for a constant. So near by, units that switch on or off bend little; and what is too
+        small to be told from roundings of single precision is not held against it.
+        """
+        self._patient.place(self._start + way)
+        here.restore()
+        with torch.enable_grad():
+            found = self._patient.gradient(parted(closure())[0])[0] - gradient
+        off = (found - foretold).norm()
+        return bool(found.norm() > 2e-4 * gradient.norm() and off > 0.2 * found.norm())
 
     def _look(self, gradient: torch.Tensor, sloped: torch.Tensor) -> Spectrum:
         def product(vector: torch.Tensor) -> torch.Tensor:
@@ -357,7 +398,7 @@ class Window:
         """By parameter: the norms of gradient and step, relative to the weights', and the share of dead units."""
         patient = self._patient
         parts = [patient.parts(each) for each in (self._start, self._sum / self.draws, self._move)]
-        norms = [[each.float().norm().item() for each in part] for part in parts]
+        norms = [[each.double().norm().item() for each in part] for part in parts]
         dead = dead_units(patient.model, patient.names, parts[1])
         return {
             name: {
