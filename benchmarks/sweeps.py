@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
+    from benchmarks.diagnosis import Verdict
+
 AnyProblem = str | type[Problem] | Problem
 AnyOptimizer = str | type[Optimizer] | type[torch.optim.Optimizer] | Optimizer
 
@@ -145,6 +147,11 @@ class Sweep:
     def breaking_points(self) -> pandas.DataFrame:
         """Where each optimizer stops solving: needs more than one rung."""
         return self.tables.breaking_points
+
+    @property
+    def verdicts(self) -> dict[tuple[str, int, int], Verdict]:
+        """What is wrong with each run that was traced, and the evidence, by cell, trial and seed."""
+        return self.tables.verdicts
 
     def figure(
         self, kind: Literal["convergence", "sensitivity", "trajectories"] = "convergence"

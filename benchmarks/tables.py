@@ -15,6 +15,7 @@ import pandas
 from benchmarks.breaking_points import breaking_points, one_setting
 from benchmarks.cells import Memory, Store, Stored
 from benchmarks.choices import choose, costs
+from benchmarks.diagnosis import Verdict
 from benchmarks.diagnosis.traced import verdicts
 from benchmarks.intervals import median_interval, wilson
 from benchmarks.protocol import FRONTIER
@@ -58,10 +59,19 @@ class Tables:
     problems: Mapping[str, Problem] = field(default_factory=dict)
 
     @cached_property
+    def verdicts(self) -> dict[tuple[str, int, int], Verdict]:
+        """What is wrong with each run that was traced, by cell, trial and seed."""
+        return {
+            (key, int(cell.runs["trial"][row]), int(cell.runs["seed"][row])): verdict
+            for key, cell in self.cells.items()
+            for row, verdict in verdicts(cell.runs, cell.traces, cell.info)
+        }
+
+    @cached_property
     def runs(self) -> pandas.DataFrame:
         """One row a run."""
         frames = [
-            pandas.DataFrame({**cell.runs, **_judged(cell)}).assign(
+            pandas.DataFrame({**cell.runs, **self._judged(key)}).assign(
                 problem=cell.info["problem"], dial=cell.info["dial"], optimizer=cell.info["optimizer"],
                 budget=cell.info["protocol"]["budget"], error=cell.info["error"],
                 traceback=cell.info["traceback"], cell=key,
@@ -132,6 +142,18 @@ class Tables:
                 settings = {name: ladder[name].iloc[0] for name in _of_problem(ladder, info)}
                 found.append(points.assign(theory=predicted, job=info["job"], **settings))
         return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame()
+
+    def _judged(self, key: str) -> dict[str, list[str]]:
+        """The verdict on each run of a cell, and what it rules out; empty where a run was not traced."""
+        runs = self.cells[key].runs
+        if "trial" not in runs:
+            return {"verdict": [""], "ruled_out": [""]}
+        pairs = zip(runs["trial"].tolist(), runs["seed"].tolist(), strict=True)
+        found = [self.verdicts.get((key, trial, seed)) for trial, seed in pairs]
+        return {
+            "verdict": ["" if each is None else each.cause for each in found],
+            "ruled_out": ["" if each is None else ",".join(each.ruled_out) for each in found],
+        }
 
     def _ladders(self, runs: pandas.DataFrame) -> Iterable[tuple[Any, pandas.DataFrame]]:
         """The runs of each job: one optimizer on one problem, at all its rungs."""
@@ -205,16 +227,6 @@ def _summarized(
             },
             **{name: chosen[name].median() for name in map(str, chosen) if name.startswith(AT_END)},
         }
-
-
-def _judged(cell: Stored) -> dict[str, np.ndarray]:
-    """What is wrong with each run, and what is not; empty where it was not traced."""
-    count = len(cell.runs["status"])
-    columns = {name: np.full(count, "", dtype=object) for name in ("verdict", "ruled_out")}
-    for row, verdict in verdicts(cell.runs, cell.traces, cell.info):
-        columns["verdict"][row] = verdict.cause
-        columns["ruled_out"][row] = ",".join(verdict.ruled_out)
-    return columns
 
 
 def _filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:

@@ -98,7 +98,7 @@ def test_commands_and_snippets_run_and_tables_have_the_columns_that_are_told(fol
             each for row in table.splitlines() for each in re.findall(r"`(.+?)`", row.split("|")[1])
         }
         header = (folder / f"results/first/{name}.csv").read_text().partition("\n")[0].split(",")
-        families = {"hp.": "hp.<name>", "problem.": "problem.<field>"}
+        families = {"hp.": "hp.<name>", "problem.": "problem.<field>", "verdict.": "verdict.<name>"}
         raised |= {"transform", "noise", "noise.strength", "end.<name>"}  # only where there are any
         found = {families.get(each[: each.find(".") + 1], each) for each in header}
         assert found | raised == told | raised, name

@@ -90,7 +90,10 @@ def ill_conditioning(course: Course) -> Iterator[Finding]:
             _above(weaker, limits.stability_used), f"{BOOK}.1",
         )  # fmt: skip
     to_and_fro = course.stalled and course.rises > limits.rising
-    slow = not to_and_fro and not _progressing(course)
+    drowned = (
+        _noise_share(course) > limits.noise_share
+    )  # then G says how little noise leaves, and no more
+    slow = not to_and_fro and not drowned and not _progressing(course)
     holds = bool(gain.holds and large.holds and slow)
     strength = min(_surely(lost, limits.lost_gain), _surely(large.value, limits.stability_used))
     yield Finding(

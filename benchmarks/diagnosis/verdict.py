@@ -21,7 +21,7 @@ OUTCOMES = ("solved", "healthy", "not_sure")  # what is said where no cause hold
 class Evidence:
     """One test: what it asks, in words and as a formula, what was measured, and whether it holds.
 
-    cause: the cause that it speaks for where it holds (`against`: and against where it does not).
+    cause: the cause that it speaks for where it holds.
     value, threshold: NaN where it could not be measured; holds is None there.
     source: where the test is from.
     """
@@ -61,6 +61,11 @@ class Verdict:
     def text(self) -> str:
         """For a terminal."""
         lines = [f"Verdict: {_words(self.cause)}"]
+        for row in self.evidence:
+            if row.cause == self.cause and row.holds:
+                lines.append(
+                    f"  {row.test}: {row.formula} = {row.value:.3g} (against {row.threshold:.3g})"
+                )
         if len(self.causes) > 1:
             lines.append(f"Also: {_listed([name for name, _ in self.causes[1:]])}")
         if self.ruled_out:
