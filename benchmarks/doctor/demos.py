@@ -233,12 +233,15 @@ def table(rows: pandas.DataFrame) -> str:
         own = rows[rows["network"] == name]
         right = own["verdict"] == demo.expected
         right_in_all += int(right.sum())
-        named = right | [demo.expected in str(also).split() for also in own["also"]]
+        named = [
+            demo.expected in (verdict, *str(also).split())
+            for verdict, also in zip(own["verdict"], own["also"], strict=True)
+        ]
         others = own["verdict"][~right].value_counts()
         said = ", ".join(f"{_words(str(cause))} {count}" for cause, count in others.items())
         lines.append(
             f"| `{name}` | {demo.about} | {_words(demo.expected)} | {right.sum()} of {len(own)} |"
-            f" {named.sum()} of {len(own)} | {said} |"
+            f" {sum(named)} of {len(own)} | {said} |"
         )
     return "\n".join([*lines, "", f"{right_in_all} of {len(rows)} verdicts are the expected one."])
 

@@ -27,10 +27,9 @@ COLUMNS = (
     "lambda_min", "lambda_max", "residual", "decrease", "decrease_negative", "stability", "noise_sq",
     "noise_h", "bias",
 )  # fmt: skip
-COSTS = {
-    "full": 120.0,
-    "slope": 25.0,
-}  # measurements, guessed in steps of training until one was taken
+# Measurements, the most thorough first: what one takes, guessed in steps of training until one was taken, and the
+# share of the time for measuring that goes into such, lest many that say less leave no time for one that says more.
+KINDS = {"full": (100.0, 1.0), "slope": (30.0, 0.4), "gradients": (12.0, 0.2)}
 WATCHING = 0.1  # of the time for measuring, at most, goes into looking whether anything happens
 
 
@@ -63,7 +62,7 @@ class Doctor:
         optimizer: torch.optim.Optimizer,
         *,
         overhead: float = 0.1,
-        allowance: float = 1.0,
+        allowance: float = 2.0,
         floor: float | None = 0.0,
         scaler: torch.amp.GradScaler | None = None,
     ):
@@ -79,6 +78,7 @@ class Doctor:
         self._window: Window | None = None
         self._measured: list[Measured] = []
         self._kind_open = ""
+        self._verified = False  # that second derivatives are right
         self._takes_closures = _takes_closures(optimizer)
         self.steps = 0
         self.first_order_only: str | None = None  # why, where second derivatives fail
@@ -302,8 +302,8 @@ class Doctor:
 
     def _kind(self, seconds: float) -> str | None:
         """The most thorough measurement that there is time for, where a step of training takes that many seconds."""
-        for kind, steps in COSTS.items():
-            if self._clock.affords(kind, guess=steps * seconds):
+        for kind, (steps, share) in KINDS.items():
+            if self._clock.affords(kind, share, guess=steps * seconds):
                 return kind
         return None
 
@@ -320,7 +320,7 @@ class Doctor:
             window = Window(
                 patient, self.steps, start, (start - begin).norm().item(),
                 self._watch.recent(self.steps), before,
-                self.first_order_only is None, kind == "full", not self._measured,
+                self.first_order_only is None and kind != "gradients", kind == "full", not self._verified,
                 stability(self._optimizer, patient.parameters), self._generator,
             )  # fmt: skip
         self._kind_open = kind
@@ -330,6 +330,7 @@ class Doctor:
         self._wait()  # for what belongs to the training
         with self._clock.measuring(self._kind_open):
             window.draw(closures)
+            self._verified |= window.verified
             if window.failure is not None:
                 self.first_order_only = window.failure
             complete = window.complete

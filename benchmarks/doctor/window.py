@@ -17,7 +17,7 @@ from ravine import Refused
 DRAWS = 4  # minibatches a measurement, at least
 MOST_DRAWS = 16  # where the noise of their mean gradient is above the mean itself
 FROM_GRADIENT = 10  # steps of Lanczos from the gradient, for what a step that knows H would gain
-FROM_RANDOM = 12  # from a random vector, for both ends of the spectrum
+FROM_RANDOM = 8  # from a random vector, for both ends of the spectrum
 PRECONDITIONED = 10  # for the largest curvature as the optimizer's preconditioner sees it
 
 NEARBY = 1e-4  # of the weights' length: where a derivative is held against a difference
@@ -109,14 +109,15 @@ class Spectrum:
     """What Lanczos shows of the Hessian of the first minibatch, and what the others are asked about it.
 
     low, high: the ends. gain, gain_negative: (|H| + δ)⁻¹ g, and its part along negative curvature.
-    stiff: a vector z with zᵀHz = λmax(D½HD½)/limit on that minibatch; None where no limit is known.
+    stiff: a vector z with zᵀHz = λmax(D½HD½)/limit on that minibatch; None where no limit is known, and where D
+        is one number, for then z is along the upper end.
     """
 
     low: End
     high: End
     gain: torch.Tensor
     gain_negative: torch.Tensor
-    stiff: End | None
+    stiff: torch.Tensor | None
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ class Window:
             "step_norm": self._move.norm().item(),
             "distance_start": distance,
         }
+        self.verified = False
         self._losses: list[float] = []
         self._sums: dict[str, tuple[float, int]] = {}
         self._spectrum: Spectrum | None = None
@@ -210,6 +212,7 @@ class Window:
                 self._ask(gradient, sloped)
             verify = first and self._verify and not self._half
             foretold = self._foretold(sloped) if verify else None
+            self.verified = foretold is not None
             del sloped  # and with it the graph, which no move of the weights survives
             if foretold is not None and self._contradicts(closures[0], here, *foretold):
                 self.failure = "the gradient does not change as its derivative says"
@@ -314,19 +317,14 @@ class Window:
         from_random = ritz(product, self._normal(gradient), FROM_RANDOM)
         low, high = ends(from_gradient, from_random)
         gain, negative = direction(from_gradient, max(-low.value, high.value))
-        return Spectrum(low, high, gain, negative, self._stiffest(product, gradient, high))
+        return Spectrum(low, high, gain, negative, self._stiffest(product, gradient))
 
     def _stiffest(
-        self, product: Callable[[torch.Tensor], torch.Tensor], like: torch.Tensor, high: End
-    ) -> End | None:
-        if self._stability is None:
+        self, product: Callable[[torch.Tensor], torch.Tensor], like: torch.Tensor
+    ) -> torch.Tensor | None:
+        if self._stability is None or self._stability.uniform is not None:
             return None
-        limit, rate = self._stability.limit, self._stability.uniform
-        if rate is not None:
-            share = rate / limit
-            return End(
-                high.value * share, high.vector * math.sqrt(max(share, 0.0)), high.residual * share
-            )
+        limit = self._stability.limit
         root = torch.cat(
             [
                 (each if isinstance(each, torch.Tensor) else torch.full_like(p, each)).flatten()
@@ -335,7 +333,7 @@ class Window:
         )
         root = (root / limit).to(like.dtype).sqrt()
         found = ritz(lambda vector: root * product(root * vector), self._normal(like), PRECONDITIONED)  # fmt: skip
-        return End(found.values[-1].item(), root * found.vectors[-1], found.residuals[-1].item())
+        return root * found.vectors[-1]
 
     def _normal(self, like: torch.Tensor) -> torch.Tensor:
         """From the doctor's own generator, on the CPU."""
@@ -362,7 +360,7 @@ class Window:
             self._quadratic("lambda_min", spectrum.low.vector, sloped)
             self._quadratic("lambda_max", spectrum.high.vector, sloped)
             if spectrum.stiff is not None:
-                self._quadratic("stability", spectrum.stiff.vector, sloped)
+                self._quadratic("stability", spectrum.stiff, sloped)
 
     def _quadratic(self, name: str, vector: torch.Tensor, sloped: torch.Tensor) -> None:
         self._add(name, (vector @ self._patient.product(sloped, vector)).item())
@@ -387,6 +385,9 @@ class Window:
         row["g_h_g"] = row.pop("cross", math.nan)
         row["noise_h"] = quadratic - row["g_h_g"]
         if (spectrum := self._spectrum) is not None and "lambda_max" in row:
+            rate = None if self._stability is None else self._stability.uniform
+            if self._stability is not None and rate is not None:
+                row["stability"] = rate * row["lambda_max"] / self._stability.limit
             row["residual"] = max(
                 spectrum.low.residual, spectrum.high.residual,
                 abs(spectrum.low.value - row["lambda_min"]),
