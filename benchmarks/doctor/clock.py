@@ -31,9 +31,8 @@ class Clock:
         self.overhead, self.allowance = overhead, allowance
         self.began: float | None = None
         self._step = 0
-        self.spent = 0.0  # without the step that is under way
+        self.spent = 0.0
         self.training = 0.0  # seconds of closures, backward and optimizer
-        self._within = 0.0  # spent in the step that is under way
         self.by_kind: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self._pending: dict[str, float] = {}
@@ -67,7 +66,6 @@ class Clock:
             yield
         finally:
             took = time.perf_counter() - began
-            self._within += took
             self.by_kind[kind] = self.by_kind.get(kind, 0.0) + took
             self._pending[kind] = self._pending.get(kind, 0.0) + took
 
@@ -79,7 +77,6 @@ class Clock:
         """A step has ended; what of it was not training went into measuring, and into deciding on it."""
         self.training += trained
         self.spent += time.perf_counter() - began - trained
-        self._within = 0.0
 
 
 class Schedule:

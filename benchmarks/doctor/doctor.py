@@ -30,6 +30,7 @@ COLUMNS = (
 # Measurements, the most thorough first: what one takes, guessed in steps of training until one was taken, and the
 # share of the time for measuring that goes into such, lest many that say less leave no time for one that says more.
 KINDS = {"full": (100.0, 1.0), "slope": (30.0, 0.4), "gradients": (12.0, 0.2)}
+RETRY = 10  # steps for which there is no time where there was none: to ask takes time, too
 WATCHING = 0.1  # of the time for measuring, at most, goes into looking whether anything happens
 
 
@@ -82,6 +83,7 @@ class Doctor:
         self._takes_closures = _takes_closures(optimizer)
         self.steps = 0
         self.first_order_only: str | None = None  # why, where second derivatives fail
+        self._open_from = self._look_from = 0  # the steps before which there is no time
         self._last: torch.Tensor | float = math.nan
         self._patient()  # refuses what cannot be measured before anything is trained
 
@@ -102,7 +104,7 @@ class Doctor:
 
         Learning-rate schedules step after it, as they do after an optimizer.
         """
-        closures = _checked(closure)
+        closures = [closure] if callable(closure) else _checked(closure)
         if not self._model.training:
             raise Refused(
                 "the model is in evaluation mode, where it does not learn: call model.train() before the step"
@@ -110,8 +112,10 @@ class Doctor:
         clock, step = self._clock, self.steps
         began = clock.start(step)
         kind = None
-        if self._window is None and self._schedule.due(step):
+        if self._window is None and step >= self._open_from and self._schedule.due(step):
             kind = self._kind(clock.training / step) if step else "unknown"
+            if kind is None:
+                self._open_from = step + RETRY
         before = RandomState.now(self._devices) if kind is not None else None
         trains = time.perf_counter()
         self._optimizer.zero_grad()
@@ -119,7 +123,12 @@ class Doctor:
         trained = time.perf_counter() - trains
         if kind == "unknown":  # what a step takes is known only now
             kind = self._kind(trained)
-        happens = loss is not None and clock.affords("watch", WATCHING) and self._looks(loss)
+        happens = False
+        if loss is not None and step >= self._look_from:
+            if clock.affords("watch", WATCHING):
+                happens = self._looks(loss)
+            else:
+                self._look_from = step + RETRY
         if happens and kind is None and self._window is None:
             kind = self._kind(clock.training / max(step, 1))
         start = None
@@ -303,7 +312,8 @@ class Doctor:
     def _kind(self, seconds: float) -> str | None:
         """The most thorough measurement that there is time for, where a step of training takes that many seconds."""
         for kind, (steps, share) in KINDS.items():
-            if self._clock.affords(kind, share, guess=steps * seconds):
+            # The first step takes longer than others, and a run may explode at once.
+            if self._clock.affords(kind, share if self.steps else 1.0, guess=steps * seconds):
                 return kind
         return None
 

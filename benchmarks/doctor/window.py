@@ -15,7 +15,8 @@ from benchmarks.doctor.stability import Stability
 from ravine import Refused
 
 DRAWS = 4  # minibatches a measurement, at least
-MOST_DRAWS = 16  # where the noise of their mean gradient is above the mean itself
+MOST_DRAWS = 64  # where the noise of their mean gradient is above the mean itself
+BENT_DRAWS = 16  # of them, at most, give products with their Hessians, too
 FROM_GRADIENT = 10  # steps of Lanczos from the gradient, for what a step that knows H would gain
 FROM_RANDOM = 8  # from a random vector, for both ends of the spectrum
 PRECONDITIONED = 10  # for the largest curvature as the optimizer's preconditioner sees it
@@ -237,7 +238,8 @@ class Window:
         total, sloped = None, None
         with torch.enable_grad():
             for k, closure in enumerate(closures):
-                wanted = self._curvature and self.failure is None and k == 0
+                bent = self._curvature and self.failure is None and self.draws < BENT_DRAWS
+                wanted = bent and k == 0
                 if first and k == 0:
                     with outputs(patient.model) as seen:
                         loss, states = parted(closure())
