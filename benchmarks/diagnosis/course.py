@@ -12,6 +12,9 @@ from benchmarks.diagnosis.thresholds import Thresholds
 
 WINDOW = 1.3  # a gain per step is measured from a step divided by this to the step times it
 TINY = 1e-300
+SAMPLE = (
+    4.0  # times tr S: a loss measured on twice as many examples as a step sees is off by half of it
+)
 
 
 class Course:
@@ -138,6 +141,85 @@ class Course:
         """The share of the late rows from which the loss went up."""
         late = self.late(self.record.change)
         return float((late > 0).mean()) if len(late) else math.nan
+
+    # Of what is left to gain, and what takes it away.
+
+    @cached_property
+    def lost(self) -> float:
+        """The median of G over the rows past the start where curvatures are known; 0 where a run is at rest in all.
+
+        At rest nothing is left to gain to second order, and what slows a run there is not its step.
+        """
+        record = self.record
+        rows = self.curved[1:] if len(self.curved) > 1 else self.curved
+        rows = rows[np.isfinite(record.decrease[rows])]
+        if not len(rows):
+            return math.nan
+        found = []
+        for row in rows:
+            best, left = float(record.decrease[row]), float(self.excess[row])
+            known = not math.isnan(left)
+            if self.near[row] or (known and best <= self.limits.exhausted * left):
+                continue
+            gain = self.gain(int(row))
+            if gain > 0:  # who gains nothing does not descend slowly
+                found.append((min(best, left) if known else best) / gain)
+        return middle(np.array(found)) if found else 0.0
+
+    @cached_property
+    def downward(self) -> float:
+        """The share of ½gᵀ|H|⁻¹g that lies along negative curvature, past the start: its median, 0 if unknown."""
+        rows = self.curved[1:] if len(self.curved) > 1 else self.curved
+        shares = self.record.decrease_negative[rows] / self.record.decrease[rows]
+        return min(max(middle(finite(shares)), 0.0), 1.0) if len(finite(shares)) else 0.0
+
+    @cached_property
+    def noise_ratio(self) -> float:
+        """tr(HS)/mᵀHm in the second half: r_noise/r_curv whatever the rate is; 0 without noise, NaN if unknown."""
+        record = self.record
+        spread, bend = finite(record.noise_h), self.late(record.g_h_g)
+        squares = finite(record.noise_sq)
+        if len(squares) and not squares.any():
+            return 0.0
+        if not len(spread) or not len(bend):
+            return math.nan
+        along = float(bend.mean())
+        last = float(spread[-1])
+        return max(last, 0.0) / along if along > 0 else math.inf if last > 0 else 0.0
+
+    @cached_property
+    def noise_share(self) -> float:
+        """r_noise: what noise takes of the gain of a step; NaN where it is unknown.
+
+        At a standstill r_curv + r_noise = 1 whatever η is, and so their ratio tells. On the way η is the step's length
+        over √(|m|² + tr S), times √((1 + β)/(1 − β)) with momentum β, for then noises add up along the velocity.
+        """
+        record = self.record
+        ratio = self.noise_ratio
+        if ratio == 0:
+            return 0.0
+        if self.stalled and not math.isnan(ratio):
+            return ratio / (1 + ratio) if math.isfinite(ratio) else 1.0
+        square, spread = finite(record.noise_sq), finite(record.noise_h)
+        mean_sq, lengths = self.late(record.grad_sq), self.late(record.step_norm)
+        if not (len(square) and len(spread) and len(mean_sq)):
+            return math.nan
+        beta = float(record.settings.get("momentum", record.settings.get("beta1", 0.0)) or 0.0)
+        rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + square[-1] + TINY)
+        rate *= math.sqrt((1 + beta) / max(1 - beta, 1e-6))
+        return rate * float(spread[-1]) / max(2 * float(mean_sq.mean()), TINY)
+
+    @cached_property
+    def bias(self) -> float:
+        """|E seen − g|²/|g|² where it was last measured, less what a loss measured on a sample may be off; or NaN."""
+        record = self.record
+        if record.bias_sq is None:
+            return math.nan
+        known = np.flatnonzero(np.isfinite(record.bias_sq))
+        if not len(known):
+            return math.nan
+        k = known[-1]
+        return float(record.bias_sq[k] / max(record.grad_sq[k], SAMPLE * record.noise_sq[k], TINY))
 
     # Near critical points.
 

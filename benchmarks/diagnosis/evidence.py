@@ -22,7 +22,6 @@ BOOK = "Deep Learning, section 8.2"
 COHEN = "Cohen et al. 2021, arXiv:2103.00065, and 2022, arXiv:2207.14484"
 WEAK = 0.5  # what the strength of a cause is multiplied by where a substitute was measured
 CHOSEN = Thresholds()
-SAMPLE = 4.0  # times tr S: a loss that is measured on twice as many examples as a step sees is off by half of it
 HIGHER = 10.0  # a leap above all norms before counts this many times
 BEFORE = 7  # rows whose median says what is usual
 
@@ -69,7 +68,7 @@ def ill_conditioning(course: Course) -> Iterator[Finding]:
     Of the causes that share the lost gain G: the share q of stability in use tells them apart.
     """
     limits = course.limits
-    lost = _lost_gain(course)
+    lost = course.lost
     used = _max(course.stability)
     gain = Evidence(
         "ill_conditioning", "a step that knows all curvatures would gain more",
@@ -90,15 +89,16 @@ def ill_conditioning(course: Course) -> Iterator[Finding]:
             _above(weaker, limits.stability_used), f"{BOOK}.1",
         )  # fmt: skip
     to_and_fro = course.stalled and course.rises > limits.rising
-    drowned = (
-        _noise_share(course) > limits.noise_share
-    )  # then G says how little noise leaves, and no more
+    # Where noise or a bias takes the gain, G says how little they leave, and no more.
+    drowned = course.noise_share > limits.noise_share or course.bias > limits.bias
     slow = not to_and_fro and not drowned and not _progressing(course)
     holds = bool(gain.holds and large.holds and slow)
     strength = min(_surely(lost, limits.lost_gain), _surely(large.value, limits.stability_used))
     yield Finding(
         "ill_conditioning",
-        course.moving * (strength if measured else WEAK * strength) if holds else 0.0,
+        course.moving * (1 - course.downward) * (strength if measured else WEAK * strength)
+        if holds
+        else 0.0,
         gain.holds is False,
         (gain, large),
         () if measured or not gain.holds else (
@@ -124,12 +124,13 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
         "G = min(½gᵀ(|H| + δ)⁻¹g, f − f*)/(fall of f per step)",
         lost, limits.lost_gain, _above(lost, limits.lost_gain), "Newton's decrement",
     )  # fmt: skip
-    taken = _noise_share(course)
+    taken = course.noise_share
     quiet = Evidence(
         "step_too_small", "and does not drown in noise", "10 r_noise", 10 * taken, 1.0,
         None if math.isnan(taken) else 10 * taken < 1, "Bottou, Curtis & Nocedal 2018, section 4",
     )  # fmt: skip
-    falls = course.record.loss[-1] < course.record.loss[0] and quiet.holds is not False
+    falls = course.record.loss[-1] < course.record.loss[0]
+    falls = falls and quiet.holds is not False and not course.bias > limits.bias
     holds = bool(
         small.holds and (gain.holds or math.isnan(lost)) and falls and not _progressing(course)
     )
@@ -149,27 +150,6 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
         "step_too_small", course.moving * (strength if measured else WEAK * strength),
         measured and used > limits.stability_used, (small, gain, quiet), tuple(texts),
     )  # fmt: skip
-
-
-def _lost_gain(course: Course) -> float:
-    """The median of G over the rows past the start where curvatures are known; 0 where all of them are at rest.
-
-    At rest nothing is left to gain to second order, and what slows a run there is not its step.
-    """
-    record = course.record
-    rows = course.curved[1:] if len(course.curved) > 1 else course.curved
-    rows = rows[np.isfinite(record.decrease[rows])]
-    if not len(rows):
-        return math.nan
-    found = []
-    for row in rows:
-        best, left = float(record.decrease[row]), float(course.excess[row])
-        known = not math.isnan(left)
-        if course.near[row] or (known and best <= course.limits.exhausted * left):
-            continue
-        gain = course.gain(int(row))
-        found.append(math.inf if gain <= 0 else (min(best, left) if known else best) / gain)
-    return middle(np.array(found)) if found else 0.0
 
 
 def sharpening(course: Course) -> Iterator[Finding]:
@@ -199,7 +179,7 @@ def sharpening(course: Course) -> Iterator[Finding]:
     )  # fmt: skip
     holds = bool(book.holds) and curved.holds is not False and at_limit.holds is not False
     if curved.holds is None and at_limit.holds is None:  # then it must at least go to and fro
-        holds = holds and course.rises > limits.rising and not _noise_ratio(course) > 1
+        holds = holds and course.rises > limits.rising and not course.noise_ratio > 1
     holds = holds and not _progressing(course)
     margins = [_surely(growth, limits.curvature_growth)]
     margins.append(_surely(sharper, limits.sharper) if curved.holds else WEAK)
@@ -246,7 +226,7 @@ def step_too_large(course: Course) -> Iterator[Finding]:
         "(f(N/2) − f(N))/(f(N/2) − f*)", course.gained_late, limits.stalled, course.stalled or diverged,
         "the edge of stability: what oscillates may still descend",
     )  # fmt: skip
-    noisy = _noise_ratio(course) > 1
+    noisy = course.noise_ratio > 1
     large = near.holds is not False or used > limits.stability_half or diverged
     holds = bool(rising.holds and gains.holds and large and not noisy)
     strength = _surely(up, limits.rising) if math.isnan(used) else max(
@@ -260,46 +240,10 @@ def step_too_large(course: Course) -> Iterator[Finding]:
 # Noise and direction.
 
 
-def _noise_ratio(course: Course) -> float:
-    """tr(HS)/mᵀHm in the second half: r_noise/r_curv whatever the rate is; 0 without noise, NaN if unknown."""
-    record = course.record
-    spread, bend = finite(record.noise_h), course.late(record.g_h_g)
-    squares = finite(record.noise_sq)
-    if len(squares) and not squares.any():
-        return 0.0
-    if not len(spread) or not len(bend):
-        return math.nan
-    along = float(bend.mean())
-    last = float(spread[-1])
-    return max(last, 0.0) / along if along > 0 else math.inf if last > 0 else 0.0
-
-
-def _noise_share(course: Course) -> float:
-    """r_noise: what noise takes of the gain of a step; NaN where it is unknown.
-
-    At a standstill r_curv + r_noise = 1 whatever η is, and so their ratio tells. On the way η is the step's length
-    over √(|m|² + tr S), times √((1 + β)/(1 − β)) with momentum β, for then noises add up along the velocity.
-    """
-    record = course.record
-    ratio = _noise_ratio(course)
-    if ratio == 0:
-        return 0.0
-    if course.stalled and not math.isnan(ratio):
-        return ratio / (1 + ratio) if math.isfinite(ratio) else 1.0
-    square, spread = finite(record.noise_sq), finite(record.noise_h)
-    mean_sq, lengths = course.late(record.grad_sq), course.late(record.step_norm)
-    if not (len(square) and len(spread) and len(mean_sq)):
-        return math.nan
-    beta = float(record.settings.get("momentum", record.settings.get("beta1", 0.0)) or 0.0)
-    rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + square[-1] + TINY)
-    rate *= math.sqrt((1 + beta) / max(1 - beta, 1e-6))
-    return rate * float(spread[-1]) / max(2 * float(mean_sq.mean()), TINY)
-
-
 def noise(course: Course) -> Iterator[Finding]:
     """What the gradient gains, noise takes away: E[Δf] = −η|m|²(1 − r_curv − r_noise)."""
     limits = course.limits
-    ratio, share = _noise_ratio(course), _noise_share(course)
+    ratio, share = course.noise_ratio, course.noise_share
     taken = Evidence(
         "noise", "noise takes away what the gradient gains", "r_noise = η tr(HS)/2|m|²",
         share, limits.noise_share, _above(share, limits.noise_share),
@@ -358,14 +302,7 @@ def wrong_direction(course: Course) -> Iterator[Finding]:
         "wrong_direction", "the mean gradient that is seen points elsewhere", "cos(E seen, g)",
         pointing, 0.0, None if math.isnan(pointing) else pointing <= 0, "Ajalloeian & Stich 2020, arXiv:2008.00051",
     )  # fmt: skip
-    off = math.nan
-    if record.bias_sq is not None:
-        known = np.flatnonzero(np.isfinite(record.bias_sq))
-        if len(known):
-            k = known[-1]
-            off = float(
-                record.bias_sq[k] / max(record.grad_sq[k], SAMPLE * record.noise_sq[k], TINY)
-            )
+    off = course.bias
     biased = Evidence(
         "wrong_direction", "its bias is as large as the gradient, and not that of a sample",
         "|E seen − g|²/max(|g|², 4 tr S)",
@@ -473,12 +410,23 @@ def critical_points(course: Course) -> Iterator[Finding]:
     steep, enough = course.relative(-low, row) if row is not None else (math.nan, math.nan)
     stuck_enough = stuck >= limits.stuck_share
     saddle = bool(stuck_enough and below.holds and escapes and not flat and steep > enough)
-    strength = min(_surely(-low, floor), _surely(growth, limits.escape)) if saddle else 0.0
+    strength = stuck * min(_surely(-low, floor), _surely(growth, limits.escape)) if saddle else 0.0
+    # Past the saddle itself a run is slow because of it as long as what is left to gain lies that way.
+    lost, share = course.lost, course.downward
+    leaving = Evidence(
+        "saddle", "what is left to gain lies along negative curvature",
+        "½gᵀ|H|⁻¹g along λ < 0/½gᵀ|H|⁻¹g, where G is large", share if lost > limits.lost_gain else math.nan,
+        limits.downward, share > limits.downward if lost > limits.lost_gain else None,
+        "Dauphin et al. 2014, arXiv:1406.2572",
+    )  # fmt: skip
+    near_it = stuck >= limits.passed
+    if leaving.holds and near_it and not saddle and not _progressing(course):
+        saddle, strength = True, course.moving * share * _surely(lost, limits.lost_gain)
     only_up = bool(len(course.curved)) and not any(
         record.lambda_min[each] < -course.floor(int(each)) for each in course.curved
     )
     yield Finding(
-        "saddle", stuck * strength, moving or only_up, (rest("saddle"), below, horizon, curvature)
+        "saddle", strength, moving or only_up, (rest("saddle"), below, horizon, curvature, leaving)
     )  # fmt: skip
     # A plateau.
     tiny = Evidence(
@@ -531,7 +479,7 @@ def _norm_stays(course: Course) -> tuple[Evidence, bool]:
         course.shrunk, limits.vanished, _above(course.shrunk, limits.vanished), f"{BOOK}.2",
     )  # fmt: skip
     used = _max(course.stability)
-    return stays, used < limits.stability_half and not _noise_ratio(course) > 1
+    return stays, used < limits.stability_half and not course.noise_ratio > 1
 
 
 def _no_signal(course: Course, zero: np.ndarray) -> Finding:

@@ -41,6 +41,8 @@ class Thresholds:
     escape: e-folds that negative curvature multiplies a distance by within the run, lr |λmin| N; at least one, or
         the horizon cannot tell a saddle from a plateau.
     stuck_share: share of the run's steps spent near critical points from which they are its trouble; a half.
+    downward: share of what is left to gain that lies along negative curvature, from which a slow run is slow because of
+        a saddle; a half. passed: least share of its steps that it has spent near one, a tenth; chosen.
     jump: factor by which the gradient leaps above its trend, and chain_gain by which it grows or vanishes along
         a chain; chosen, as far above what few layers do to a gradient that learns.
     thrown: factor by which a step is longer than usual, or travel between two records than steps explain; chosen.
@@ -74,6 +76,8 @@ class Thresholds:
     rounding: float = 1e-6
     escape: float = 1.0
     stuck_share: float = 0.5
+    downward: float = 0.5
+    passed: float = 0.1
     jump: float = 30.0
     thrown: float = 10.0
     chain_gain: float = 100.0
