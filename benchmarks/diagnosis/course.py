@@ -85,14 +85,24 @@ class Course:
 
         Where f* is unknown, over what the whole run has gained.
         """
-        loss = self.record.loss
-        gained = float(loss[self.half] - loss[-1])
         if self.half == len(self.steps) - 1:
             return math.nan
-        left = float(self.excess[self.half])
-        if math.isnan(left):
-            left = float(finite(loss).max() - loss[-1])
+        middle_loss, last = self._level(self.half), self._level(len(self.steps) - 1)
+        gained = middle_loss - last
+        if math.isnan(float(self.excess[-1])):
+            left = float(finite(self.record.loss).max()) - last
+        else:
+            left = middle_loss - float(self.record.loss[-1] - self.excess[-1])
         return gained / left if left > 0 else 0.0
+
+    def _level(self, row: int) -> float:
+        """The loss at a row; under noise its mean over the rows around it, for there each one is a matter of chance."""
+        squares = finite(self.record.noise_sq)
+        if not len(squares) or not squares.any():
+            return float(self.record.loss[row])
+        at = self.steps[row]
+        around = (self.steps >= at / WINDOW) & (self.steps <= at * WINDOW)
+        return float(self.record.loss[around].mean())
 
     @property
     def stalled(self) -> bool:
@@ -151,8 +161,8 @@ class Course:
         At rest nothing is left to gain to second order, and what slows a run there is not its step.
         """
         record = self.record
-        rows = self.curved[1:] if len(self.curved) > 1 else self.curved
-        rows = rows[np.isfinite(record.decrease[rows])]
+        rows = np.flatnonzero(np.isfinite(record.decrease))
+        rows = rows[1:] if len(rows) > 1 else rows
         if not len(rows):
             return math.nan
         found = []
@@ -169,7 +179,8 @@ class Course:
     @cached_property
     def downward(self) -> float:
         """The share of ½gᵀ|H|⁻¹g that lies along negative curvature, past the start: its median, 0 if unknown."""
-        rows = self.curved[1:] if len(self.curved) > 1 else self.curved
+        rows = np.flatnonzero(np.isfinite(self.record.decrease))
+        rows = rows[1:] if len(rows) > 1 else rows
         shares = self.record.decrease_negative[rows] / self.record.decrease[rows]
         return min(max(middle(finite(shares)), 0.0), 1.0) if len(finite(shares)) else 0.0
 

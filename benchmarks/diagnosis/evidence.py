@@ -227,7 +227,9 @@ def step_too_large(course: Course) -> Iterator[Finding]:
         "the edge of stability: what oscillates may still descend",
     )  # fmt: skip
     noisy = course.noise_ratio > 1
-    large = near.holds is not False or used > limits.stability_half or diverged
+    # At a standstill under noise r_curv + r_noise = 1: where the first is the larger, the step is to blame.
+    bends = bool(finite(record.noise_sq).any()) and course.noise_ratio <= 1
+    large = near.holds is not False or used > limits.stability_half or diverged or bends
     holds = bool(rising.holds and gains.holds and large and not noisy)
     strength = _surely(up, limits.rising) if math.isnan(used) else max(
         _surely(used, limits.stability_near), _surely(up, limits.rising))  # fmt: skip

@@ -1,0 +1,257 @@
+"""Each test of a record, on records made by hand: what it sees, and the traps that it must not fall into."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.diagnosis import CAUSES, Record, Thresholds, diagnose
+
+STEPS = np.unique(np.round(np.geomspace(1, 1001, 60))) - 1.0
+
+
+def record(**given) -> Record:
+    """A run of descent that is plainly slow: nothing else is known of it unless it is given.
+
+    A number stands for every row, a dict for the rows that it names.
+    """
+    rows = len(STEPS)
+    unknown = np.full(rows, np.nan)
+    made = dict.fromkeys(
+        (
+            "change", "g_h_g", "s_h_s", "lambda_min", "lambda_max", "residual", "decrease",
+            "decrease_negative", "stability", "noise_sq", "noise_h", "bias",
+        ),
+        unknown,
+    )  # fmt: skip
+    made |= {
+        "step": STEPS, "loss": 1 + np.exp(-STEPS / 1000), "grad_sq": np.ones(rows), "g_s": -np.ones(rows),
+        "step_norm": np.ones(rows), "distance_start": STEPS,
+    }  # fmt: skip
+    for name, value in given.items():
+        if isinstance(value, dict):
+            column = unknown.copy()
+            for row, number in value.items():
+                column[row] = number
+            value = column
+        elif isinstance(value, float) and name not in ("gap", "target", "excess"):
+            value = np.full(rows, value)
+        made[name] = value
+    return Record(**({"status": "missed"} | made))
+
+
+def at(*values: float) -> dict[int, float]:
+    """At the start, a tenth, a third, and the end."""
+    tenth, third = (int(np.searchsorted(STEPS, each)) for each in (100, 333))
+    return dict(zip((0, tenth, third, len(STEPS) - 1), values, strict=True))
+
+
+def names(found: Record, **thresholds) -> list[str]:
+    return [name for name, _ in diagnose(found, Thresholds(**thresholds)).causes]
+
+
+RESTING = {
+    "loss": 1 + np.exp(-STEPS), "grad_sq": np.exp(-np.minimum(STEPS, 40)), "excess": 1.0,
+    "distance": 1.0, "stability": at(0.3, 0.3, 0.3, 0.3), "residual": 0.0, "gap": 0.5, "target": 1e-4,
+    "decrease": at(0.5, 1e-9, 1e-9, 1e-9), "decrease_negative": at(0.0, 0.0, 0.0, 0.0),
+    "distance_start": 1 - np.exp(-STEPS), "step_norm": 0.01 * np.exp(-np.minimum(STEPS, 40) / 2),
+}  # fmt: skip
+
+
+def test_outcomes():
+    assert diagnose(record(status="solved")).cause == "solved"
+    falling = record(status="running", loss=np.exp(-STEPS / 100), excess=0.0)
+    assert diagnose(falling).cause == "healthy" and not diagnose(falling).causes
+    unclear = record(loss=1 + np.exp(-STEPS / 100))
+    assert diagnose(unclear).cause == "not_sure"
+
+
+def test_anything_short_or_empty_has_a_verdict():
+    for rows in range(7):
+        short = replace(
+            record(),
+            **{
+                name: value[:rows]
+                for name, value in vars(record()).items()
+                if isinstance(value, np.ndarray)
+            },
+        )
+        for status in ("missed", "diverged", "running"):
+            assert diagnose(replace(short, status=status)).cause in (*CAUSES, "not_sure", "healthy")
+
+
+SLOW = {"decrease": at(0.9, 0.9, 0.9, 0.9), "excess": 1.0, "decrease_negative": at(0, 0, 0, 0)}
+
+
+def test_lost_gain_is_ill_conditioning_or_a_small_step_by_the_share_of_stability():
+    used = {share: names(record(**SLOW, stability=at(*[share] * 4))) for share in (0.5, 0.15, 0.01)}
+    assert "ill_conditioning" in used[0.5] and "step_too_small" not in used[0.5]
+    assert "step_too_small" in used[0.01] and "ill_conditioning" not in used[0.01]
+    assert not {"ill_conditioning", "step_too_small"} & set(used[0.15])
+    between = diagnose(record(**SLOW, stability=at(*[0.15] * 4)))
+    assert any("both fit" in text for text in between.unresolved)
+
+
+def test_where_the_limit_is_not_known_r_stands_in_and_says_so():
+    known = diagnose(record(**SLOW, stability=at(*[0.5] * 4)))
+    unknown = diagnose(record(**SLOW, s_h_s=1.0))
+    assert dict(unknown.causes)["ill_conditioning"] < dict(known.causes)["ill_conditioning"]
+    assert any("limit is not known" in text for text in unknown.unresolved)
+
+
+def test_noise_is_told_from_curvature_by_the_larger_of_the_two():
+    """At a standstill r_curv + r_noise = 1: the ratio tr(HS)/mᵀHm tells, whatever the rate is."""
+    still = {
+        "loss": 1 + 1e-9 * np.cos(STEPS),
+        "change": np.cos(STEPS),
+        "stability": at(*[0.95] * 4),
+    }
+    seen = {"noise_sq": at(*[1.0] * 4), "bias": at(*[1.0] * 4), "g_h_g": 0.01}
+    assert names(record(**still, **seen, noise_h=at(*[0.1] * 4)))[0] == "noise"
+    assert names(record(**still, **seen, noise_h=at(*[0.001] * 4)))[0] == "step_too_large"
+
+
+def test_a_minibatch_gradient_squared_would_hide_the_noise():
+    """|g_B|² = |m|² + tr S: with it in the place of |m|² r_noise falls below ½, and noise is not seen."""
+    slow = {"noise_sq": at(*[1.0] * 4), "noise_h": at(*[1.0] * 4), "g_h_g": 1e-3, "step_norm": 0.1}
+    assert "noise" in names(record(**slow, grad_sq=0.01))
+    assert "noise" not in names(record(**slow, grad_sq=1.01))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "cause"),
+    [(0.5, 2.0, "local_minimum"), (-0.5, 2.0, "saddle"), (-1e-4, 1e-4, "plateau")],
+)
+def test_signed_curvature_tells_a_minimum_a_saddle_and_a_plateau_apart(low, high, cause):
+    ends = {"lambda_min": at(-1, low, low, low), "lambda_max": at(2, high, high, high)}
+    verdict = diagnose(record(**RESTING, **ends))
+    assert verdict.cause == cause
+    assert not {"local_minimum", "saddle", "plateau"} - {cause} & {
+        name for name, _ in verdict.causes
+    }
+
+
+def test_a_saddle_within_the_residual_of_its_curvature_is_none():
+    ends = {"lambda_min": at(-0.5, -0.5, -0.5, -0.5), "lambda_max": at(2, 2, 2, 2)}
+    assert "saddle" in names(record(**RESTING, **ends))
+    assert "saddle" not in names(record(**(RESTING | {"residual": 1.0}), **ends))
+
+
+def test_a_saddle_that_would_take_many_runs_to_leave_is_a_plateau():
+    slow = RESTING | {"step_norm": 1e-6 * RESTING["step_norm"]}
+    verdict = diagnose(record(**slow, lambda_min=at(*[-0.5] * 4), lambda_max=at(*[2.0] * 4)))
+    assert verdict.cause == "plateau"
+    assert any("at this horizon" in text for text in verdict.unresolved)
+
+
+def test_without_a_known_minimum_it_is_a_minimum_and_not_the():
+    blind = RESTING | {"gap": None, "target": None, "excess": None, "distance": None}
+    verdict = diagnose(record(**blind, lambda_min=at(*[0.5] * 4), lambda_max=at(*[2.0] * 4)))
+    assert verdict.cause == "local_minimum"
+    assert any(text.startswith("This is a minimum") for text in verdict.unresolved)
+
+
+def test_zero_gradient_is_no_signal_unless_there_is_curvature():
+    none = RESTING | {"grad_sq": 0.0}
+    flat = {"lambda_min": at(*[0.0] * 4), "lambda_max": at(*[0.0] * 4)}
+    assert names(record(**none, **flat))[0] == "no_signal"
+    bowl = {"lambda_min": at(*[1.0] * 4), "lambda_max": at(*[2.0] * 4)}
+    assert "no_signal" not in names(record(**none, **bowl))
+    assert any("not ruled out" in text for text in diagnose(record(**none)).unresolved)
+
+
+def test_a_norm_that_stays_rules_out_critical_points_below_half_of_the_limit_only():
+    """At the edge of stability a run bounces over a minimum with a gradient as large as ever."""
+    ends = {"lambda_min": at(*[-0.5] * 4), "lambda_max": at(*[2.0] * 4)}
+    below, edge = (
+        diagnose(record(**ends, stability=at(*[share] * 4), noise_h=0.0, noise_sq=0.0))
+        for share in (0.3, 0.97)
+    )
+    critical = {"saddle", "plateau"}
+    assert critical <= set(below.ruled_out)
+    assert not critical & set(edge.ruled_out)
+    assert any("does not rule out a critical point" in text for text in edge.unresolved)
+    # Under noise, what is seen of the norm need not shrink either.
+    noisy = diagnose(
+        record(**ends, stability=at(*[0.3] * 4), g_h_g=1e-3, noise_h=at(*[1.0] * 4), noise_sq=0.1)
+    )
+    assert not critical & set(noisy.ruled_out)
+
+
+def test_a_cliff_is_a_leap_above_the_trend_and_steady_growth_is_none():
+    leaps = np.ones(len(STEPS))
+    leaps[40] = 1e4
+    far = np.where(np.arange(len(STEPS)) > 40, 1e4, 1.0) * STEPS
+    thrown = record(grad_sq=leaps**2, step_norm=leaps, distance_start=far)
+    assert names(thrown)[0] == "cliff"
+    growing = np.exp(np.minimum(STEPS, 300))  # a rate three times too large on a quadratic
+    diverging = record(status="diverged", grad_sq=growing, step_norm=np.sqrt(growing), s_h_s=9.0)
+    assert "cliff" not in names(diverging) and "step_too_large" in names(diverging)
+
+
+def test_a_throw_between_two_records_is_seen_in_the_way_that_steps_do_not_explain():
+    after = STEPS > 500
+    worse = record(
+        loss=np.where(after, 9.0, 1.0), distance_start=np.where(after, 1e4, 1.0), step_norm=1e-3
+    )
+    better = record(
+        loss=np.where(after, 0.1, 1.0), distance_start=np.where(after, 1e4, 1.0), step_norm=1e-3
+    )
+    assert "cliff" in names(worse)
+    assert "cliff" not in names(better)  # who leaves a saddle gets far too
+
+
+@pytest.mark.parametrize(
+    ("factor", "cause"), [(1.3, "exploding_gradient"), (0.7, "vanishing_gradient")]
+)
+def test_a_chain_that_multiplies_by_a_constant(factor, cause):
+    chain = np.tile(factor ** np.arange(20.0), (len(STEPS), 1))
+    other = {"exploding_gradient", "vanishing_gradient"} - {cause}
+    verdict = diagnose(record(chain=chain))
+    assert cause in dict(verdict.causes) and other <= set(verdict.ruled_out)
+    short = diagnose(record(chain=chain[:, :3]))  # a factor of 1.7 in all
+    assert {"exploding_gradient", "vanishing_gradient"} <= set(short.ruled_out)
+
+
+def test_a_chain_that_scatters_has_no_slope():
+    scattered = np.tile(10.0 ** np.array([0, 3, -2, 2, -3, 1, -2.5]), (len(STEPS), 1))
+    assert not {"exploding_gradient", "vanishing_gradient"} & set(names(record(chain=scattered)))
+
+
+RUNAWAY = {
+    "distance_start": np.log1p(STEPS), "loss": 1 / (1 + STEPS), "grad_sq": 1 / (1 + STEPS) ** 2,
+    "excess": 1e-3, "decrease": at(0.5, 5e-3, 1.5e-3, 5e-4),
+}  # fmt: skip
+
+
+def test_a_run_to_infinity():
+    assert "no_critical_point" in names(record(**RUNAWAY, floor_attained=False))
+    known = diagnose(record(**RUNAWAY, floor_attained=True))
+    assert "no_critical_point" in known.ruled_out
+    unknown = diagnose(record(**RUNAWAY))
+    assert any("both fit" in text for text in unknown.unresolved)
+
+
+def test_a_bias_counts_where_it_is_no_matter_of_a_sample():
+    assert "wrong_direction" in names(record(bias_sq=at(*[0.9] * 4), noise_sq=at(*[0.01] * 4)))
+    sampled = record(bias_sq=at(*[0.9] * 4), noise_sq=at(*[2.0] * 4))
+    assert "wrong_direction" not in names(sampled)
+    assert "wrong_direction" in names(record(g_s=1.0, loss=1 + STEPS / 1000))
+    assert "wrong_direction" in diagnose(record()).ruled_out
+
+
+def test_causes_are_ranked_by_strength_and_thresholds_decide():
+    verdict = diagnose(record(**SLOW, stability=at(*[0.5] * 4)))
+    strengths = [strength for _, strength in verdict.causes]
+    assert strengths == sorted(strengths, reverse=True) and all(0 < each <= 1 for each in strengths)
+    assert verdict.cause == verdict.causes[0][0]
+    assert "ill_conditioning" not in names(record(**SLOW, stability=at(*[0.5] * 4)), lost_gain=1e9)
+    frame = verdict.frame
+    assert len(frame) == len(verdict.evidence) and set(frame["cause"]) == set(CAUSES)
+    assert math.isclose(
+        frame.set_index("formula").loc["q = lr λmax(P⁻¹H)/limit", "value"].iloc[0], 0.5
+    )
+    assert "Verdict: " in verdict.text()

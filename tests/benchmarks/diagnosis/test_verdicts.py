@@ -1,0 +1,173 @@
+"""Verdicts on short runs of each pathology and of its control, as a sweep would make them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import sweep
+from benchmarks.diagnosis import Record, Verdict, diagnose
+from benchmarks.diagnosis.traced import traced_record
+from benchmarks.engine import Instances, run
+from benchmarks.jobs import floor_attained
+from benchmarks.measurements import DRAWS
+from optimizers import OPTIMIZERS
+from problems import PROBLEMS, Problem
+from problems.descent import descent
+
+
+def records(problem: Problem, optimizer: str, settings: dict, budget: float, seeds: int = 2):
+    """The records of a few runs, and where they ended (seeds, dim)."""
+    method = OPTIMIZERS[optimizer].replace(**settings)
+    instances = Instances(problem, tuple(f"verdict|{k}" for k in range(seeds)))
+    found = run(method, instances, 1, budget)
+    assert found.trace is not None
+    draws = []
+    if problem.noisy:
+        draws = list(itertools.islice(instances.draws("diagnosis"), DRAWS))
+    found.trace.measure(problem, instances.data, list(range(seeds)), [0], draws)
+    info = {
+        "noisy": problem.noisy, "target": problem.card.target, "floor_attained": floor_attained(problem),
+    }  # fmt: skip
+    made = [
+        traced_record(found.trace.run(k, 0), found.status[k][0], info, settings)  # type: ignore[arg-type]
+        for k in range(seeds)
+    ]
+    return made, found.trace.end[:, 0], instances
+
+
+def verdicts(*given, **options) -> list[Verdict]:
+    return [diagnose(each) for each in records(*given, **options)[0]]
+
+
+# Problem, fields, optimizer, its settings, budget: the cause that each run must have first, or among others.
+FIRST = {
+    "ill_conditioning": ("quadratic", {"condition": 1e4}, "sgd", {"lr": 1.9}, 300),
+    "step_too_small": ("quadratic", {"condition": 100.0}, "sgd", {"lr": 0.019}, 300),
+    "step_too_large": ("quadratic", {}, "sgd", {"lr": 2.1}, 200),
+    "sharpening": ("narrowing_valley", {}, "sgd", {"lr": 0.1}, 1000),
+    "noise": ("noisy_quadratic", {"noise": 0.5}, "sgd", {"lr": 0.3}, 1000),
+    "local_minimum": ("rastrigin", {}, "sgd", {"lr": 0.01}, 300),
+    "saddle": ("octopus", {"saddles": 3}, "sgd", {"lr": 0.05}, 300),
+    "plateau": ("needle", {}, "sgd", {"lr": 1.0}, 200),
+    "no_signal": ("golf_hole", {}, "sgd", {"lr": 1.0}, 100),
+    "long_path": ("meander", {}, "sgd", {"lr": 1.0}, 300),
+    "wrong_direction": ("biased_gradient", {}, "sgd", {"lr": 1.0}, 300),
+    "vanishing_gradient": ("deep_linear", {}, "sgd", {"lr": 0.01}, 200),
+}
+AMONG = {
+    "cliff": ("cliff", {}, "sgd", {"lr": 1.0}, 400),
+    "exploding_gradient": ("matrix_power", {"steps": 50}, "sgd", {"lr": 2e-4}, 300),
+    "no_critical_point": ("separable_logistic", {"inverse_margin": 1.0}, "sgd", {"lr": 0.1}, 1000),
+}
+# The control of these is as long a path, or as far too large a step.
+SAME = {"long_path", "step_too_large", "step_too_small"}
+
+
+@pytest.mark.parametrize("cause", [*FIRST, *AMONG])
+def test_pathology_and_control(cause):
+    name, fields, optimizer, settings, budget = (FIRST | AMONG)[cause]
+    problem = replace(PROBLEMS[name], **fields)
+    found = verdicts(problem, optimizer, settings, budget, seeds=3)
+    holding = [verdict for verdict in found if cause in dict(verdict.causes)]
+    if cause in FIRST:
+        assert [verdict.cause for verdict in found] == [cause] * 3
+    assert len(holding) >= 2  # not every run is thrown off a cliff
+    assert not any(cause in verdict.ruled_out for verdict in holding)
+    if cause not in SAME:
+        for verdict in verdicts(problem.control(), optimizer, settings, budget):
+            assert cause not in dict(verdict.causes)
+
+
+def test_a_small_step_is_not_called_ill_conditioning_nor_the_other_way_round():
+    problem = replace(PROBLEMS["quadratic"], condition=1e4)
+    for rate, wrong in ((1.9, "step_too_small"), (0.019, "ill_conditioning")):
+        for verdict in verdicts(problem, "sgd", {"lr": rate}, 300):
+            assert wrong not in dict(verdict.causes)
+
+
+@pytest.mark.parametrize("condition", [1.0, 100.0, 1e5])
+def test_the_books_test_never_fires_on_a_quadratic(condition):
+    problem = replace(PROBLEMS["quadratic"], condition=condition)
+    for rate in (0.01, 0.5, 1.5, 1.95, 2.0, 2.005, 2.1, 6.0):
+        for verdict in verdicts(problem, "sgd", {"lr": rate}, 150):
+            assert "sharpening" not in dict(verdict.causes)
+
+
+def test_small_gradients_of_a_saturated_neuron_are_no_minimum():
+    """Descent ends in the global minimum, in the bad one, or where neurons are saturated: gradients are
+    small there, and it looks like a minimum. Only what goes on to a stated minimum may be called one."""
+    problem = PROBLEMS["bad_neuron"]
+    called, small = 0, 0
+    for rate in (0.3, 3.0, 10.0):
+        made, ends, instances = records(problem, "sgd", {"lr": rate}, 300, seeds=12)
+        onward = itertools.islice(descent(problem, instances.data, ends[:, None], 0.5), 2000, None)
+        later = next(onward)[:, 0]
+        for record, end, tree in zip(made, later, instances.trees, strict=True):
+            minima = [each.x for each in problem.critical_points(tree) if not each.index]
+            there = any((end - each).norm() < 0.05 for each in minima)
+            small += not there and record.status != "solved" and record.grad_sq[-1] < 1e-6
+            if diagnose(record).cause == "local_minimum":
+                called += 1
+                assert there
+    assert called >= 2 and small >= 3  # or the test would say nothing
+
+
+def test_an_adopted_optimizer_is_judged_without_its_limit():
+    from benchmarks.contenders import contender
+    from optimizers.adopted import shaped
+
+    method = shaped(contender("torch.optim.SGD", {"lr": 1.9}).optimizer, None)
+    problem = replace(PROBLEMS["quadratic"], condition=1e4)
+    instances = Instances(problem, ("a",))
+    found = run(method, instances, 1, 100)
+    assert found.trace is not None
+    found.trace.measure(problem, instances.data, [0], [0], [])
+    info = {"noisy": False, "target": 1e-4, "floor_attained": True}
+    record = traced_record(found.trace.run(0, 0), "missed", info)
+    assert np.isnan(record.stability).all()
+    assert any("limit is not known" in each for each in diagnose(record).unresolved)
+
+
+def test_a_sweep_says_what_is_wrong_and_how_often(tmp_path):
+    found = sweep(
+        "quadratic",
+        ["sgd", "newton"],
+        trials=4,
+        seeds=3,
+        tuning_seeds=2,
+        budget=410,
+        out=tmp_path / "s",
+    )
+    runs, summary = found.runs, found.summary
+    traced = runs[runs["verdict"] != ""]
+    assert (
+        set(traced["role"]) == {"reporting"}
+        and (runs[runs["role"] == "tuning"]["verdict"] == "").all()
+    )
+    for (cell, trial, seed), verdict in found.verdicts.items():
+        row = runs[(runs["cell"] == cell) & (runs["trial"] == trial) & (runs["seed"] == seed)]
+        assert row["verdict"].tolist() == [verdict.cause]
+        assert row["ruled_out"].tolist() == [",".join(verdict.ruled_out)]
+    tuned = summary[summary["choice"] == "tuned"].set_index("optimizer")
+    default = summary[summary["choice"] == "default"].set_index("optimizer").loc["newton"]
+    assert default["verdict"] == "solved" and default["verdict.solved"] == 3
+    counts = tuned.filter(like="verdict.")
+    assert (counts.sum(axis=1) == 3).all() and tuned.loc["sgd", "verdict"] != "solved"
+    (line,) = [each for each in str(found).splitlines() if each.split()[:1] == ["sgd"]]
+    assert line.endswith(
+        f"{tuned.loc['sgd', 'verdict'].replace('_', ' ')} {counts.loc['sgd'].max()}"
+    )
+
+
+def test_traces_of_another_shape_are_judged_all_the_same():
+    """Without a spectrum, as above 512 dimensions, and without a distance."""
+    problem = replace(PROBLEMS["quadratic"], dim=600, condition=1e4)
+    made, _, _ = records(problem, "sgd", {"lr": 1.9}, 60, seeds=1)
+    assert isinstance(made[0], Record) and np.isnan(made[0].lambda_min).all()
+    assert {"ill_conditioning", "saddle"}.isdisjoint(diagnose(made[0]).ruled_out)
+    assert torch.get_default_dtype() == torch.float32
