@@ -195,7 +195,7 @@ class Window:
         if self.draws < DRAWS:
             return False
         row = self._estimates()
-        return self.draws >= MOST_DRAWS or row["noise_sq"] < self.draws * row["grad_sq"]
+        return self.draws >= MOST_DRAWS or row["noise_sq"] <= self.draws * row["grad_sq"]
 
     def draw(self, closures: Sequence[Closure]) -> None:
         """Evaluate a step's closures at w; of several, whose mean is the loss, the first stands for curvature."""
