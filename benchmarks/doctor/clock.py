@@ -30,6 +30,7 @@ class Clock:
     def __init__(self, overhead: float, allowance: float):
         self.overhead, self.allowance = overhead, allowance
         self.began: float | None = None
+        self.ended: float | None = None  # the last step
         self._step = 0
         self.spent = 0.0
         self.training = 0.0  # seconds of closures, backward and optimizer
@@ -41,6 +42,13 @@ class Clock:
     def elapsed(self) -> float:
         """Seconds since the first step began."""
         return 0.0 if self.began is None else time.perf_counter() - self.began
+
+    @property
+    def share(self) -> float:
+        """Of the time from the first step to the end of the last, what measuring has taken."""
+        if self.began is None or self.ended is None:
+            return 0.0
+        return self.spent / (self.ended - self.began)
 
     def start(self, step: int) -> float:
         """The time at which a step begins, and with the first one the run."""
@@ -75,8 +83,9 @@ class Clock:
 
     def end(self, began: float, trained: float) -> None:
         """A step has ended; what of it was not training went into measuring, and into deciding on it."""
+        self.ended = time.perf_counter()
         self.training += trained
-        self.spent += time.perf_counter() - began - trained
+        self.spent += self.ended - began - trained
 
 
 class Schedule:

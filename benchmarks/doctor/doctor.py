@@ -195,7 +195,7 @@ class Doctor:
     @property
     def overhead(self) -> float:
         """The share of the wall time that measuring has taken."""
-        return self._clock.spent / max(self._clock.elapsed, 1e-9)
+        return self._clock.share
 
     @property
     def seconds(self) -> float:

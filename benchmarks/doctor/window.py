@@ -207,10 +207,10 @@ class Window:
             loss, gradient, sloped = self._slope(closures, first)
             if first and self._before:
                 _repeats(self._before[1], loss)
-            if first:
-                self._begin(gradient, sloped)
-            else:
-                self._ask(gradient, sloped)
+            try:
+                (self._begin if first else self._ask)(gradient, sloped)
+            except RuntimeError as error:  # of second derivatives, which may not fit into memory
+                self.failure, self._spectrum = str(error).partition("\n")[0], None
             verify = first and self._verify and not self._half
             foretold = self._foretold(sloped) if verify else None
             self.verified = foretold is not None
@@ -218,7 +218,7 @@ class Window:
             if foretold is not None and self._contradicts(closures[0], here, *foretold):
                 self.failure = "the gradient does not change as its derivative says"
                 self._spectrum = None
-                self._seen.pop("s_h_s")
+                self._seen.pop("s_h_s", None)
             patient.place(self._start + self._move)
             here.restore()
             with torch.enable_grad():  # for losses that are made of derivatives

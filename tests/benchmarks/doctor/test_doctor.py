@@ -214,6 +214,16 @@ def test_without_second_derivatives_it_says_so_and_goes_on(function, why):
     assert f"first-order evidence alone: {why}" in str(doctor.report())
 
 
+def test_a_curvature_that_does_not_fit_into_memory_ends_no_training(monkeypatch):
+    def ritz(*given):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate much")
+
+    monkeypatch.setattr("benchmarks.doctor.window.ritz", ritz)
+    doctor = doctored(torch.square)
+    assert doctor.first_order_only == "CUDA out of memory."
+    assert doctor.measured[-1].row["noise_sq"] > 0
+
+
 def test_second_derivatives_that_are_right_are_not_doubted():
     assert doctored(torch.square).first_order_only is None
 
