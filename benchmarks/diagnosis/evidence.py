@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from benchmarks.diagnosis.verdict import Evidence, Verdict
 
 BOOK = "Deep Learning, section 8.2"
 COHEN = "Cohen et al. 2021, arXiv:2103.00065, and 2022, arXiv:2207.14484"
+CONSEQUENCES = {
+    "sharpening", "saddle", "plateau", "local_minimum", "no_signal", "vanishing_gradient", "step_too_small",
+    "ill_conditioning",
+}  # fmt: skip
 WEAK = 0.5  # what the strength of a cause is multiplied by where a substitute was measured
 CHOSEN = Thresholds()
 HIGHER = 10.0  # a leap above all norms before counts this many times
@@ -47,6 +51,7 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
     with np.errstate(all="ignore"):  # what was not measured is NaN, and stays so
         course = Course(record, thresholds)
         findings = [finding for test in TESTS for finding in test(course)]
+        findings = _after_a_throw(findings)
     holding = sorted((each for each in findings if each.strength > 0), key=lambda f: -f.strength)
     causes = tuple((each.cause, each.strength) for each in holding)
     progresses = record.status == "running" and course.gained_late > thresholds.stalled
@@ -57,6 +62,17 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
         unresolved=tuple(dict.fromkeys(text for each in findings for text in each.unresolved)),
         evidence=tuple(row for each in findings for row in each.evidence),
     )
+
+
+def _after_a_throw(findings: list[Finding]) -> list[Finding]:
+    """What is found where a throw has led is its consequence, and counts less."""
+    thrown = any(each.cause == "cliff" and each.strength > WEAK for each in findings)
+    if not thrown:
+        return findings
+    return [
+        replace(each, strength=WEAK * each.strength) if each.cause in CONSEQUENCES else each
+        for each in findings
+    ]
 
 
 # Curvature and the step.
@@ -524,22 +540,27 @@ def cliff(course: Course) -> Iterator[Finding]:
     if row is not None:
         usual = middle(finite(record.step_norm[max(0, row - BEFORE) : row]))
         longer = float(record.step_norm[row]) / usual if usual > 0 else math.nan
-    unseen = _travel(course)
+    unseen, beyond = _travel(course)
     thrown = _max(np.array([longer, unseen]))
     throws = Evidence(
-        "cliff", "and throws the run", "step over the median of the last 7, or travel over what steps explain",
-        thrown, limits.thrown, _above(thrown, limits.thrown), "the same",
+        "cliff", "and throws the run", "step over the median of the last 7, or travel to where it is worse over what "
+        "the steps before and after explain", thrown, limits.thrown, _above(thrown, limits.thrown), "the same",
     )  # fmt: skip
-    if leaps.holds and throws.holds:
-        strength = min(_surely(leap, limits.jump), _surely(thrown, limits.thrown))
-    elif unseen > limits.thrown:
-        strength = _surely(unseen, limits.thrown)
-    elif leaps.holds:
-        strength = WEAK * _surely(leap, limits.jump)
-    else:
-        strength = 0.0
-    calm = leap < math.sqrt(limits.jump) and not throws.holds
-    yield Finding("cliff", strength, calm, (leaps, throws))
+    far = Evidence(
+        "cliff", "or it is thrown between two records", "travel over what the longest recorded step explains",
+        beyond, limits.unseen, _above(beyond, limits.unseen), "a step that long was taken, and not recorded",
+    )  # fmt: skip
+    found = [0.0]
+    if leaps.holds:
+        found.append(WEAK * _surely(leap, limits.jump))
+        if throws.holds:
+            found.append(min(_surely(leap, limits.jump), _surely(thrown, limits.thrown)))
+    if unseen > limits.thrown:
+        found.append(_surely(unseen, limits.thrown))
+    if far.holds:
+        found.append(_surely(beyond, limits.unseen))
+    calm = leap < math.sqrt(limits.jump) and not throws.holds and not far.holds
+    yield Finding("cliff", max(found), calm, (leaps, throws, far))
 
 
 def _leap(course: Course) -> tuple[float, int | None]:
@@ -563,22 +584,25 @@ def _leap(course: Course) -> tuple[float, int | None]:
     return math.exp(min(best, 700.0)), at
 
 
-def _travel(course: Course) -> float:
-    """How much farther a run got between two records than their steps explain, at most, where it got worse by it.
+def _travel(course: Course) -> tuple[float, float]:
+    """How much farther a run got between two records than their steps explain, where it got worse by it; and than
+    the longest of all its recorded steps explains, at most.
 
-    Who leaves a saddle between two records gets far too, but down.
+    Who leaves a saddle between two records gets farther than the short steps before and after explain, but down.
     """
     record = course.record
     apart = course.steps[1:] - course.steps[:-1]
-    known = np.isfinite(record.step_norm[:-1]) & (apart > 1)
-    if known.sum() < 2:
-        return math.nan
-    known &= record.loss[1:] > record.loss[:-1]
+    between = np.isfinite(record.step_norm[:-1]) & (apart > 1)
+    if between.sum() < 2:
+        return math.nan, math.nan
     after = np.where(np.isfinite(record.step_norm[1:]), record.step_norm[1:], record.step_norm[:-1])
-    explained = np.maximum(record.step_norm[:-1], after) * apart
+    near = np.maximum(record.step_norm[:-1], after) * apart
     moved = np.abs(record.distance_start[1:] - record.distance_start[:-1])
-    ratios = finite(moved[known] / np.maximum(explained[known], TINY))
-    return float(ratios.max()) if len(ratios) else 0.0
+    worse = between & (record.loss[1:] > record.loss[:-1])
+    unseen = finite(moved[worse] / np.maximum(near[worse], TINY))
+    longest = finite(record.step_norm).max()
+    beyond = finite(moved[between] / np.maximum(apart[between] * longest, TINY))
+    return float(unseen.max()) if len(unseen) else 0.0, float(beyond.max()) if len(beyond) else 0.0
 
 
 def chains(course: Course) -> Iterator[Finding]:

@@ -46,6 +46,8 @@ class Thresholds:
     jump: factor by which the gradient leaps above its trend, and chain_gain by which it grows or vanishes along
         a chain; chosen, as far above what few layers do to a gradient that learns.
     thrown: factor by which a step is longer than usual, or travel between two records than steps explain; chosen.
+    unseen: the same over what the longest recorded step explains, at which 1 would be a proof that a longer one was
+        taken; twice.
     chain_fit: share of the variance of log norms that a straight line explains (R²); chosen.
     steady: factor within which speed and slope are constant along a long path; chosen.
     runaway_fit: R² of the distance on log t where a run goes to infinity; chosen.
@@ -80,6 +82,7 @@ class Thresholds:
     passed: float = 0.1
     jump: float = 30.0
     thrown: float = 10.0
+    unseen: float = 2.0
     chain_gain: float = 100.0
     chain_fit: float = 0.8
     steady: float = 2.0

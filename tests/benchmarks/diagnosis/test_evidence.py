@@ -141,7 +141,7 @@ def test_a_saddle_within_the_residual_of_its_curvature_is_none():
 
 
 def test_a_saddle_that_would_take_many_runs_to_leave_is_a_plateau():
-    slow = RESTING | {"step_norm": 1e-6 * RESTING["step_norm"]}
+    slow = RESTING | {name: 1e-6 * RESTING[name] for name in ("step_norm", "distance_start")}
     verdict = diagnose(record(**slow, lambda_min=at(*[-0.5] * 4), lambda_max=at(*[2.0] * 4)))
     assert verdict.cause == "plateau"
     assert any("at this horizon" in text for text in verdict.unresolved)
@@ -194,14 +194,13 @@ def test_a_cliff_is_a_leap_above_the_trend_and_steady_growth_is_none():
 
 def test_a_throw_between_two_records_is_seen_in_the_way_that_steps_do_not_explain():
     after = STEPS > 500
-    worse = record(
-        loss=np.where(after, 9.0, 1.0), distance_start=np.where(after, 1e4, 1.0), step_norm=1e-3
-    )
-    better = record(
-        loss=np.where(after, 0.1, 1.0), distance_start=np.where(after, 1e4, 1.0), step_norm=1e-3
-    )
+    far, first = np.where(after, 1e4, 1.0), np.where(STEPS == 0, 1e3, 1e-3)
+    worse = record(loss=np.where(after, 9.0, 1.0), distance_start=far, step_norm=first)
+    better = record(loss=np.where(after, 0.1, 1.0), distance_start=far, step_norm=first)
     assert "cliff" in names(worse)
     assert "cliff" not in names(better)  # who leaves a saddle gets far too
+    longer = record(loss=np.where(after, 0.1, 1.0), distance_start=far, step_norm=1e-3)
+    assert "cliff" in names(longer)  # but not by a step that is longer than all others
 
 
 @pytest.mark.parametrize(
