@@ -24,7 +24,7 @@ from ravine import Refused, nearest
 
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
 FLAGS = ("--help", "--version", "--cfg")
-SUBCOMMANDS = ("show", "check", "compare", "report")
+SUBCOMMANDS = ("show", "check", "compare", "report", "doctor")
 
 
 @dataclass
@@ -192,6 +192,10 @@ def _subcommand(name: str, *words: str) -> int:
         from benchmarks import report
 
         return report.main(words)
+    if name == "doctor":
+        from benchmarks.doctor import demos
+
+        return demos.show(words)
     if not words:
         print(listing.atlas())
     for word in words:

@@ -56,6 +56,7 @@ def usage(options: Mapping[str, str]) -> str:
         ("show cliff", "what a problem, an optimizer or a noise is"),
         ("report FOLDER", "a sweep as one page, with its figures"),
         ("compare A B", "what became better or worse between the folders of two sweeps"),
+        ("doctor NAME", "what is wrong with a small network, and how one's own is asked"),
         ("check my_problem.py:Mine", "whether a problem keeps what it promises, and what is wrong"),
     ]
     lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]

@@ -1,0 +1,5 @@
+"""A doctor for one's own training run: what is wrong with it, on what evidence, and what to try."""
+
+from benchmarks.doctor.doctor import Doctor
+
+__all__ = ["Doctor"]

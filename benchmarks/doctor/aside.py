@@ -1,0 +1,82 @@
+"""Running a model aside: afterwards its parameters, its buffers and all random states are bitwise what they were."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """Of each global generator that a forward pass may draw from: torch's on each device, numpy's and Python's."""
+
+    cpu: torch.Tensor
+    devices: dict[torch.device, torch.Tensor]
+    python: tuple[Any, ...]
+    numpy: dict[str, Any] | tuple[Any, ...]
+
+    @classmethod
+    def now(cls, devices: Sequence[torch.device]) -> RandomState:
+        """The states at this moment; `devices` beyond the CPU."""
+        return cls(
+            torch.get_rng_state(),
+            {each: _module(each).get_rng_state(*_index(each)) for each in devices},
+            random.getstate(),
+            np.random.get_state(),  # noqa: NPY002
+        )
+
+    def restore(self) -> None:
+        """Set all generators to these states."""
+        torch.set_rng_state(self.cpu)
+        for device, state in self.devices.items():
+            _module(device).set_rng_state(state, *_index(device))
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002
+
+
+def _module(device: torch.device) -> Any:
+    return getattr(torch, device.type)
+
+
+def _index(device: torch.device) -> tuple[torch.device, ...]:
+    return () if device.type == "mps" else (device,)
+
+
+@contextmanager
+def aside(
+    model: torch.nn.Module,
+    parameters: Sequence[torch.Tensor],
+    devices: Sequence[torch.device],
+    beginning: RandomState | None = None,
+) -> Iterator[None]:
+    """Within, the model may be moved and run, from the random state `beginning` where one is given.
+
+    Buffers are put back as tensors and as values: batch norm counts in place, other modules assign. So are
+    the parameters, in place, since an optimizer or a compiled graph may hold them by address.
+    """
+    randomness = RandomState.now(devices)
+    buffers = [
+        (module._buffers, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    weights = [each.detach().clone() for each in parameters]
+    if beginning is not None:
+        beginning.restore()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, weight in zip(parameters, weights, strict=True):
+                parameter.copy_(weight)
+            for owner, name, buffer, value in buffers:
+                buffer.copy_(value)
+                owner[name] = buffer
+        randomness.restore()

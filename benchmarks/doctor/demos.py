@@ -1,0 +1,264 @@
+"""Small networks with one thing wrong each, on scikit-learn's digits: whether the doctor finds it.
+
+`ravine doctor NAME` trains one of them and prints its report. `python -m benchmarks.doctor.demos` trains each over
+ten seeds and writes the rate of right verdicts into docs/doctor.md, and all verdicts to docs/doctor.csv. No threshold
+is fitted to them.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.doctor.doctor import Doctor
+from ravine import Refused, nearest
+
+if TYPE_CHECKING:
+    import pandas
+
+DOCS = Path(__file__).parents[2] / "docs"
+BEGIN, END = "<!-- validation -->", "<!-- end of validation -->"
+SEEDS = 10
+PIXELS, CLASSES = 64, 10
+READ, WAIT = (
+    16,
+    16,
+)  # steps in which the recurrent networks read a digit, four pixels each, and see nothing more
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A network, what is done to it, and the verdict that was expected before anyone looked.
+
+    make: of a seed, the model, which returns logits, or logits and hidden states, and its optimizer.
+    """
+
+    expected: str
+    about: str
+    make: Callable[[], tuple[torch.nn.Module, torch.optim.Optimizer]]
+    batch: int | None = 64  # all digits at once where it is None
+    steps: int = 1000
+    spread: float = 1.0  # the last pixel's scale over the first's
+
+    def train(self, seed: int = 0, **options: Any) -> Doctor:
+        """Train the network of a seed, with a doctor beside; `options` are the doctor's."""
+        inputs, targets = _digits()
+        inputs = inputs * torch.logspace(0, math.log10(self.spread), PIXELS)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model, optimizer = self.make()
+            doctor = Doctor(model, optimizer, **options)
+            x, y = inputs, targets
+            for _ in range(self.steps):
+                if self.batch is not None:
+                    rows = torch.randint(len(inputs), (self.batch,))
+                    x, y = inputs[rows], targets[rows]
+                loss = doctor.step(lambda: _loss(model(x), y))  # noqa: B023
+                if not torch.isfinite(loss):
+                    break
+        return doctor
+
+
+def _loss(output: Any, targets: torch.Tensor) -> object:
+    """Cross-entropy, with the hidden states where there are some."""
+    logits, states = output if isinstance(output, tuple) else (output, None)
+    loss = torch.nn.functional.cross_entropy(logits, targets)
+    return loss if states is None else (loss, states)
+
+
+@functools.cache
+def _digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """1797 digits of 64 pixels in [0, 1], and which they are."""
+    from sklearn.datasets import load_digits
+
+    digits: Any = load_digits()
+    return torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
+
+
+class Recurrent(torch.nn.Module):
+    """h ← W h + U x, four pixels at a time, and then none for as long; logits of the last h.
+
+    W is a rotation times the spectral radius. Linear, as in the argument of Deep Learning, section 8.2.5: tanh
+    would hold the states, and so W's powers, down.
+    """
+
+    def __init__(self, radius: float, units: int = 32):
+        super().__init__()
+        self.inner = torch.nn.Linear(units, units, bias=False)
+        self.outer = torch.nn.Linear(PIXELS // READ, units)
+        self.read = torch.nn.Linear(units, CLASSES)
+        with torch.no_grad():
+            torch.nn.init.orthogonal_(self.inner.weight, gain=radius)
+            self.outer.bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        state, states = x.new_zeros(len(x), self.inner.in_features), []
+        blank = torch.zeros_like(x[:, : PIXELS // READ])
+        for part in [*x.split(PIXELS // READ, dim=1), *[blank] * WAIT]:
+            state = self.inner(state) + self.outer(part)
+            states.append(state)
+        return self.read(state), states
+
+
+def _layers(*widths: int, unit: Callable[[], torch.nn.Module]) -> Iterator[torch.nn.Module]:
+    for k, (width, following) in enumerate(itertools.pairwise(widths)):
+        if k:
+            yield unit()
+        yield torch.nn.Linear(width, following)
+
+
+def _perceptron(lr: float, momentum: float = 0.0):
+    model = torch.nn.Sequential(*_layers(PIXELS, 64, CLASSES, unit=torch.nn.ReLU))
+    return model, torch.optim.SGD(model.parameters(), lr, momentum)
+
+
+def _linear(lr: float):
+    model = torch.nn.Linear(PIXELS, CLASSES)
+    return model, torch.optim.SGD(model.parameters(), lr)
+
+
+def _deep_sigmoid():
+    model = torch.nn.Sequential(*_layers(PIXELS, *[32] * 29, CLASSES, unit=torch.nn.Sigmoid))
+    return model, torch.optim.SGD(model.parameters(), 0.1)
+
+
+def _dead():
+    hidden = torch.nn.Linear(PIXELS, 64)
+    torch.nn.init.constant_(hidden.bias, -20.0)
+    model = torch.nn.Sequential(hidden, torch.nn.ReLU(), torch.nn.Linear(64, CLASSES, bias=False))
+    return model, torch.optim.SGD(model.parameters(), 0.1)
+
+
+def _recurrent(radius: float, lr: float):
+    model = Recurrent(radius)
+    return model, torch.optim.SGD(model.parameters(), lr)
+
+
+DEMOS = {
+    "healthy": Demo(
+        "healthy", "a perceptron with 64 hidden units at a good learning rate",
+        functools.partial(_perceptron, 0.1, 0.9), steps=300,
+    ),
+    "scaled_inputs": Demo(
+        "ill_conditioning", "logistic regression on pixels whose scales go from 1 to 1000",
+        functools.partial(_linear, 5e-5), batch=None, spread=1000.0,
+    ),
+    "rate_too_large": Demo(
+        "step_too_large", "the healthy perceptron at ten times its learning rate",
+        functools.partial(_perceptron, 1.0, 0.9), steps=300,
+    ),
+    "rate_too_small": Demo(
+        "step_too_small", "the healthy perceptron at a tenth of its learning rate",
+        functools.partial(_perceptron, 0.01, 0.9), steps=300,
+    ),
+    "batch_of_one": Demo(
+        "noise", "the healthy perceptron, without momentum, on one digit at a time",
+        functools.partial(_perceptron, 0.2), batch=1,
+    ),
+    "deep_sigmoid": Demo(
+        "vanishing_gradient", "30 layers of sigmoids", _deep_sigmoid,
+    ),
+    "recurrent_exploding": Demo(
+        "exploding_gradient", "a recurrent network whose weights have spectral radius 1.3",
+        functools.partial(_recurrent, 1.3, 0.03),
+    ),
+    "recurrent_vanishing": Demo(
+        "vanishing_gradient", "a recurrent network whose weights have spectral radius 0.7",
+        functools.partial(_recurrent, 0.7, 0.003),
+    ),
+    "dead_relus": Demo(
+        "no_signal", "a perceptron whose hidden units are all off", _dead,
+    ),
+}  # fmt: skip
+
+
+def find(name: str) -> Demo:
+    """The demo of this name. Raises Refused, with the nearest name."""
+    if name not in DEMOS:
+        raise Refused(f"unknown network {name!r}: {nearest(name, DEMOS)}")
+    return DEMOS[name]
+
+
+def show(names: Sequence[str]) -> int:
+    """Train the networks of these names and print their reports; without names, list them."""
+    chosen = {name: find(name) for name in names}
+    if not chosen:
+        width = max(map(len, DEMOS)) + 2
+        for name, demo in DEMOS.items():
+            print(f"{name:<{width}}{demo.about} ({_words(demo.expected)})")
+    for name, demo in chosen.items():
+        print(f"{name}: {demo.about}\n\n{demo.train().report()}\n", flush=True)
+    return 0
+
+
+def validate(seeds: int = SEEDS) -> pandas.DataFrame:
+    """Each network over several seeds: a row each, with the verdict, what else held, and the cost of measuring."""
+    import pandas
+
+    rows = []
+    for name, demo in DEMOS.items():
+        for seed in range(seeds):
+            doctor = demo.train(seed)
+            verdict = doctor.report().verdict
+            rows.append({
+                "network": name,
+                "expected": demo.expected,
+                "seed": seed,
+                "verdict": verdict.cause,
+                "strength": verdict.causes[0][1] if verdict.causes else math.nan,
+                "also": " ".join(cause for cause, _ in verdict.causes[1:]),
+                "loss": doctor.loss,
+                "measurements": len(doctor.measured),
+                "overhead": doctor.overhead,
+            })  # fmt: skip
+            print(f"{name}, seed {seed}: {verdict.cause} (expected {demo.expected})", flush=True)
+    return pandas.DataFrame(rows)
+
+
+def table(rows: pandas.DataFrame) -> str:
+    """The rate of right verdicts by network, as Markdown."""
+    lines = [
+        "| network | what it is | expected | right | among those that hold | else |",
+        "|---|---|---|---|---|---|",
+    ]
+    right_in_all = 0
+    for name, demo in DEMOS.items():
+        own = rows[rows["network"] == name]
+        right = own["verdict"] == demo.expected
+        right_in_all += int(right.sum())
+        named = [
+            demo.expected in (verdict, *str(also).split())
+            for verdict, also in zip(own["verdict"], own["also"], strict=True)
+        ]
+        others = own["verdict"][~right].value_counts()
+        said = ", ".join(f"{_words(str(cause))} {count}" for cause, count in others.items())
+        lines.append(
+            f"| `{name}` | {demo.about} | {_words(demo.expected)} | {right.sum()} of {len(own)} |"
+            f" {sum(named)} of {len(own)} | {said} |"
+        )
+    return "\n".join([*lines, "", f"{right_in_all} of {len(rows)} verdicts are the expected one."])
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def write() -> None:
+    """Run the validation and put its table into docs/doctor.md, between the marks."""
+    rows = validate()
+    rows.round(4).to_csv(DOCS / "doctor.csv", index=False)
+    page = DOCS / "doctor.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

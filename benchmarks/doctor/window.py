@@ -1,0 +1,429 @@
+"""One measurement: what several minibatches say of the point at which one step was taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.doctor.aside import RandomState, aside
+from benchmarks.doctor.curvature import End, direction, ends, ritz
+from benchmarks.doctor.layers import dead_units, outputs
+from benchmarks.doctor.stability import Stability
+from ravine import Refused
+
+DRAWS = 4  # minibatches a measurement, at least
+MOST_DRAWS = 64  # where the noise of their mean gradient is above the mean itself
+BENT_DRAWS = 16  # of them, at most, give products with their Hessians, too
+FROM_GRADIENT = 10  # steps of Lanczos from the gradient, for what a step that knows H would gain
+FROM_RANDOM = 8  # from a random vector, for both ends of the spectrum
+PRECONDITIONED = 10  # for the largest curvature as the optimizer's preconditioner sees it
+
+NEARBY = 1e-4  # of the weights' length: where a derivative is held against a difference
+
+Closure = Callable[[], object]
+
+
+def parted(result: object, graph: bool = True) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The loss and the hidden states that a closure returned: loss, or (loss, [h₁, h₂, …]).
+
+    Raises Refused for what is no loss, or where its `graph` is needed and there is none.
+    """
+    loss, states = result if isinstance(result, tuple) and len(result) == 2 else (result, ())
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        what = (
+            f"a tensor of shape {tuple(loss.shape)}"
+            if isinstance(loss, torch.Tensor)
+            else repr(loss)
+        )
+        raise Refused(
+            f"the closure must return the loss, a tensor of one number (or it and a list of hidden "
+            f"states), and returned {what}"
+        )
+    if graph and not loss.requires_grad:
+        raise Refused(
+            "the loss has no graph: compute it within the closure from parameters that require "
+            "gradients, not under no_grad and without detach"
+        )
+    return loss, list(states)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A network as it is measured: the parameters that its optimizer moves, as one vector (dim,)."""
+
+    model: torch.nn.Module
+    names: list[str]
+    parameters: list[torch.nn.Parameter]
+    scale: float = 1.0  # of the loss in mixed precision, lest gradients vanish in half precision
+
+    @property
+    def devices(self) -> list[torch.device]:
+        """Those beyond the CPU."""
+        return list({each.device for each in self.parameters if each.device.type != "cpu"})
+
+    @property
+    def vector(self) -> torch.Tensor:
+        """A copy of the parameters."""
+        return self.flat(self.parameters).clone()
+
+    def flat(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Tensors of the parameters' shapes as one vector."""
+        return torch.cat([each.detach().flatten() for each in parts])
+
+    def parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        """A vector as tensors of the parameters' shapes and dtypes."""
+        split = vector.split([each.numel() for each in self.parameters])
+        return [each.view_as(p).to(p.dtype) for each, p in zip(split, self.parameters, strict=True)]
+
+    def place(self, vector: torch.Tensor) -> None:
+        """Give the parameters these values."""
+        with torch.no_grad():
+            for parameter, values in zip(self.parameters, self.parts(vector), strict=True):
+                parameter.copy_(values)
+
+    def gradient(
+        self, loss: torch.Tensor, others: Sequence[torch.Tensor] = (), graph: bool = False
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """With respect to the parameters (dim,), and to other tensors of the forward pass."""
+        found = torch.autograd.grad(
+            loss * self.scale, [*self.parameters, *others], create_graph=graph,
+            retain_graph=graph, materialize_grads=True,
+        )  # fmt: skip
+        own = torch.cat([each.flatten() for each in found[: len(self.parameters)]]) / self.scale
+        return own, [each.detach() / self.scale for each in found[len(self.parameters) :]]
+
+    def product(self, gradient: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        """The Hessian times a vector, from a gradient with its graph."""
+        if not gradient.requires_grad:  # a linear loss
+            return torch.zeros_like(vector)
+        found = torch.autograd.grad(
+            gradient, self.parameters, vector, retain_graph=True, materialize_grads=True
+        )
+        return torch.cat([each.flatten() for each in found])
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What Lanczos shows of the Hessian of the first minibatch, and what the others are asked about it.
+
+    low, high: the ends. gain, gain_negative: (|H| + δ)⁻¹ g, and its part along negative curvature.
+    stiff: a vector z with zᵀHz = λmax(D½HD½)/limit on that minibatch; None where no limit is known, and where D
+        is one number, for then z is along the upper end.
+    """
+
+    low: End
+    high: End
+    gain: torch.Tensor
+    gain_negative: torch.Tensor
+    stiff: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of one measurement.
+
+    row: estimates by the names of `benchmarks.diagnosis.Record`; seen: change, gᵀs and sᵀHs on the minibatch of
+    the step itself. chain: the norms of the gradient by position along depth or time, the output's first.
+    layers: by parameter, the norms of weight, gradient and step, and the share of units without gradient.
+    """
+
+    row: dict[str, float]
+    seen: dict[str, float]
+    positions: list[str]
+    chain: list[float]
+    layers: dict[str, dict[str, float]]
+
+
+class Window:
+    """A point w, the step s that was taken there, and independent draws of the minibatch, all at w.
+
+    The first draw is the minibatch of the step itself; those of the next steps are evaluated at w too, for
+    a closure cannot be kept: `lambda: loss(model(inputs), targets)` sees the inputs of the day on which it
+    is called. So every product of two means takes its factors from different draws, and has no bias:
+    with gᵢ the gradients at w, K of them,
+
+        |m|² ≈ (|Σgᵢ|² − Σ|gᵢ|²)/K(K − 1)     tr S ≈ (Σ|gᵢ|² − |Σgᵢ|²/K)/(K − 1)
+        mᵀs ≈ mean gᵢᵀs, sᵀHs ≈ mean sᵀHᵢs, and the change of the loss likewise, for i ≥ 1: s knows g₀
+        mᵀHm ≈ mean gⱼᵀHᵢgᵢ₋₁ for j < i − 1     tr HS ≈ mean gᵢ₋₁ᵀHᵢgᵢ₋₁ − mᵀHm
+
+    The ends of the spectrum are found on the first minibatch, whose extremes are more extreme than those of
+    the mean; the others are asked for vᵀHᵢv on the same vectors, which errs to the other side. Their mean is
+    what is recorded, and the distance of the two is part of the residual.
+    """
+
+    def __init__(
+        self, patient: Patient, step: int, start: torch.Tensor, distance: float, recent: list[float],
+        before: tuple[RandomState, float] | None, curvature: bool, full: bool,
+        verify: bool, stability: Stability | None, generator: torch.Generator,
+    ):  # fmt: skip
+        """recent: losses of the steps just before, which tell f together with the draws.
+
+        before: the random state in which the step's own closure was called, and what it gave.
+        curvature: whether second derivatives are wanted, and full: the ends of the spectrum, too.
+        verify: whether to see first that they are right.
+        """
+        self._patient, self.step, self._start = patient, step, start
+        self._recent, self._before, self._full, self._stability = recent, before, full, stability
+        self._curvature, self._verify, self._half = curvature, verify, False
+        self._generator = generator
+        self._move = patient.vector - start
+        self._numbers: dict[str, float] = {
+            "step": float(step),
+            "step_norm": self._move.norm().item(),
+            "distance_start": distance,
+        }
+        self.verified = False
+        self._losses: list[float] = []
+        self._sums: dict[str, tuple[float, int]] = {}
+        self._spectrum: Spectrum | None = None
+        self.failure: str | None = None  # of second derivatives
+        self._chain: list[float] = []
+        self._positions: list[str] = []
+        self._seen: dict[str, float] = {}  # on the minibatch of the step
+
+    @property
+    def draws(self) -> int:
+        """How many there are so far."""
+        return len(self._losses)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are enough draws: more where there is more noise, tr S/K ≥ |m|²."""
+        if self.draws < DRAWS:
+            return False
+        row = self._estimates()
+        return self.draws >= MOST_DRAWS or row["noise_sq"] <= self.draws * row["grad_sq"]
+
+    def draw(self, closures: Sequence[Closure]) -> None:
+        """Evaluate a step's closures at w; of several, whose mean is the loss, the first stands for curvature."""
+        patient, first = self._patient, not self._losses
+        beginning = self._before[0] if first and self._before else None
+        with aside(patient.model, patient.parameters, patient.devices, beginning):
+            patient.place(self._start)
+            here = RandomState.now(patient.devices)
+            loss, gradient, sloped = self._slope(closures, first)
+            if first and self._before:
+                _repeats(self._before[1], loss)
+            try:
+                (self._begin if first else self._ask)(gradient, sloped)
+            except RuntimeError as error:  # of second derivatives, which may not fit into memory
+                self.failure, self._spectrum = str(error).partition("\n")[0], None
+            verify = first and self._verify and not self._half
+            foretold = self._foretold(sloped) if verify else None
+            self.verified = foretold is not None
+            del sloped  # and with it the graph, which no move of the weights survives
+            if foretold is not None and self._contradicts(closures[0], here, *foretold):
+                self.failure = "the gradient does not change as its derivative says"
+                self._spectrum = None
+                self._seen.pop("s_h_s", None)
+            patient.place(self._start + self._move)
+            here.restore()
+            with torch.enable_grad():  # for losses that are made of derivatives
+                moved = sum(parted(each())[0].item() for each in closures) / len(closures)
+        self._losses.append(loss)
+        if first:
+            self._seen["change"] = moved - loss
+        else:
+            self._add("change", moved - loss)
+
+    def _slope(
+        self, closures: Sequence[Closure], first: bool
+    ) -> tuple[float, torch.Tensor, torch.Tensor | None]:
+        """The mean loss, the mean gradient, and that of the first closure with its graph where it has one."""
+        patient = self._patient
+        values: list[float] = []
+        total, sloped = None, None
+        with torch.enable_grad():
+            for k, closure in enumerate(closures):
+                bent = self._curvature and self.failure is None and self.draws < BENT_DRAWS
+                wanted = bent and k == 0
+                if first and k == 0:
+                    with outputs(patient.model) as seen:
+                        loss, states = parted(closure())
+                    # Half precision rounds away what a derivative could be held against.
+                    self._half = any(torch.finfo(each.dtype).bits < 32 for each in seen.values())
+                    named = {f"t={t}": state for t, state in enumerate(states, 1)} or seen
+                    gradient, arrived = self._gradient(loss, list(named.values()), wanted)
+                    self._chain = [each.double().norm().item() for each in reversed(arrived)]
+                    self._positions = list(reversed(named))
+                else:
+                    loss, _ = parted(closure())
+                    gradient, _ = self._gradient(loss, (), wanted)
+                values.append(loss.item())
+                if wanted and self.failure is None:
+                    sloped = gradient
+                gradient = gradient.detach()
+                total = gradient if total is None else total + gradient
+        assert total is not None
+        return sum(values) / len(values), total / len(values), sloped
+
+    def _gradient(
+        self, loss: torch.Tensor, others: Sequence[torch.Tensor], graph: bool
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """With its graph where that can be had: some operations have a first derivative only."""
+        if graph:
+            try:
+                gradient, arrived = self._patient.gradient(loss, others, graph=True)
+                self._patient.product(gradient, torch.zeros_like(gradient))
+                return gradient, arrived
+            except (RuntimeError, NotImplementedError) as error:  # one too large for memory, too
+                self.failure = str(error).partition("\n")[0]
+        return self._patient.gradient(loss, others)
+
+    def _begin(self, gradient: torch.Tensor, sloped: torch.Tensor | None) -> None:
+        """The first draw."""
+        self._previous = self._sum = gradient
+        self._squares = gradient.square().sum().item()
+        move = self._move
+        self._seen["g_s"] = (gradient @ move).item()
+        if sloped is None:
+            return
+        self._seen["s_h_s"] = (move @ self._patient.product(sloped, move)).item()
+        if self._full and math.isfinite(self._squares):
+            self._spectrum = self._look(gradient, sloped)
+
+    def _foretold(
+        self, sloped: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """A short way along the gradient, the gradient, and how it should change on the way, (dim,) each."""
+        if sloped is None or not (size := sloped.detach().norm()) > 0:
+            return None
+        way = NEARBY * self._start.norm() / size * sloped.detach()
+        return way, sloped.detach(), self._patient.product(sloped, way)
+
+    def _contradicts(
+        self, closure: Closure, here: RandomState, way: torch.Tensor, gradient: torch.Tensor,
+        foretold: torch.Tensor,
+    ) -> bool:  # fmt: skip
+        """Whether the gradient a short way further on is another one than H foretells.
+
+        A function whose backward is made of operations without derivatives does not fail: autograd takes
+        what it gives for a constant. So near by, units that switch on or off bend little; and what is too
+        small to be told from roundings of single precision is not held against it.
+        """
+        self._patient.place(self._start + way)
+        here.restore()
+        with torch.enable_grad():
+            found = self._patient.gradient(parted(closure())[0])[0] - gradient
+        off = (found - foretold).norm()
+        return bool(found.norm() > 2e-4 * gradient.norm() and off > 0.2 * found.norm())
+
+    def _look(self, gradient: torch.Tensor, sloped: torch.Tensor) -> Spectrum:
+        def product(vector: torch.Tensor) -> torch.Tensor:
+            return self._patient.product(sloped, vector)
+
+        from_gradient = ritz(product, gradient, FROM_GRADIENT)
+        from_random = ritz(product, self._normal(gradient), FROM_RANDOM)
+        low, high = ends(from_gradient, from_random)
+        gain, negative = direction(from_gradient, max(-low.value, high.value))
+        return Spectrum(low, high, gain, negative, self._stiffest(product, gradient))
+
+    def _stiffest(
+        self, product: Callable[[torch.Tensor], torch.Tensor], like: torch.Tensor
+    ) -> torch.Tensor | None:
+        if self._stability is None or self._stability.uniform is not None:
+            return None
+        limit = self._stability.limit
+        root = torch.cat(
+            [
+                (each if isinstance(each, torch.Tensor) else torch.full_like(p, each)).flatten()
+                for each, p in zip(self._stability.scale, self._patient.parameters, strict=True)
+            ]
+        )
+        root = (root / limit).to(like.dtype).sqrt()
+        found = ritz(lambda vector: root * product(root * vector), self._normal(like), PRECONDITIONED)  # fmt: skip
+        return root * found.vectors[-1]
+
+    def _normal(self, like: torch.Tensor) -> torch.Tensor:
+        """From the doctor's own generator, on the CPU."""
+        drawn = torch.randn(like.shape, generator=self._generator, dtype=torch.float32)
+        return drawn.to(like)
+
+    def _ask(self, gradient: torch.Tensor, sloped: torch.Tensor | None) -> None:
+        """A draw that is independent of those before."""
+        previous, earlier = self._previous, self._sum - self._previous
+        self._previous, self._sum = gradient, self._sum + gradient
+        self._squares += gradient.square().sum().item()
+        self._add("g_s", (gradient @ self._move).item())
+        if (spectrum := self._spectrum) is not None:
+            self._add("decrease", 0.5 * (gradient @ spectrum.gain).item())
+            self._add("decrease_negative", 0.5 * (gradient @ spectrum.gain_negative).item())
+        if sloped is None:
+            return
+        self._quadratic("s_h_s", self._move, sloped)
+        product = self._patient.product(sloped, previous)
+        self._add("quadratic", (previous @ product).item())
+        if self.draws > 1:
+            self._add("cross", (earlier @ product).item(), self.draws - 1)
+        if spectrum is not None and self.draws < DRAWS:
+            self._quadratic("lambda_min", spectrum.low.vector, sloped)
+            self._quadratic("lambda_max", spectrum.high.vector, sloped)
+            if spectrum.stiff is not None:
+                self._quadratic("stability", spectrum.stiff, sloped)
+
+    def _quadratic(self, name: str, vector: torch.Tensor, sloped: torch.Tensor) -> None:
+        self._add(name, (vector @ self._patient.product(sloped, vector)).item())
+
+    def _add(self, name: str, value: float, terms: int = 1) -> None:
+        """One more independent estimate, or the sum of several."""
+        total, count = self._sums.get(name, (0.0, 0))
+        self._sums[name] = total + value, count + terms
+
+    def _estimates(self) -> dict[str, float]:
+        """The estimates; what could not be measured is missing."""
+        count = self.draws
+        known = [*self._losses, *self._recent]
+        row = {**self._numbers, "loss": sum(known) / max(len(known), 1)}
+        if count < 2:
+            return row
+        total = self._sum.square().sum().item()
+        row["grad_sq"] = (total - self._squares) / (count * (count - 1))
+        row["noise_sq"] = (self._squares - total / count) / (count - 1)
+        row |= {name: value / terms for name, (value, terms) in self._sums.items()}
+        quadratic = row.pop("quadratic", math.nan)
+        row["g_h_g"] = row.pop("cross", math.nan)
+        row["noise_h"] = quadratic - row["g_h_g"]
+        if (spectrum := self._spectrum) is not None and "lambda_max" in row:
+            rate = None if self._stability is None else self._stability.uniform
+            if self._stability is not None and rate is not None:
+                row["stability"] = rate * row["lambda_max"] / self._stability.limit
+            row["residual"] = max(
+                spectrum.low.residual, spectrum.high.residual,
+                abs(spectrum.low.value - row["lambda_min"]),
+                abs(spectrum.high.value - row["lambda_max"]),
+            )  # fmt: skip
+        return row
+
+    def _layers(self) -> dict[str, dict[str, float]]:
+        """By parameter: the norms of gradient and step, relative to the weights', and the share of dead units."""
+        patient = self._patient
+        parts = [patient.parts(each) for each in (self._start, self._sum / self.draws, self._move)]
+        norms = [[each.double().norm().item() for each in part] for part in parts]
+        dead = dead_units(patient.model, patient.names, parts[1])
+        return {
+            name: {
+                "weight": weight,
+                "gradient": slope,
+                "step": move,
+                "step / weight": move / weight if weight > 0 else math.nan,
+                "dead units": dead.get(name, math.nan),
+            }
+            for name, weight, slope, move in zip(patient.names, *norms, strict=True)
+        }
+
+    def result(self) -> Measured:
+        """What is kept when the vectors are let go."""
+        return Measured(self._estimates(), self._seen, self._positions, self._chain, self._layers())
+
+
+def _repeats(loss: float, again: float) -> None:
+    """Refuse a closure that draws anew each time: it would also take batches away from the training."""
+    # Kernels that add in another order differ by a few roundings, of which half precision has 1e-3.
+    if math.isfinite(loss) and not abs(again - loss) <= 2e-3 * abs(loss) + 1e-6:
+        raise Refused(
+            f"the closure gave {loss:g} and, called again with the same weights and random numbers, {again:g}: "
+            "take the next batch outside of it, and let it draw from torch's, numpy's or Python's global generator only"
+        )

@@ -1,0 +1,372 @@
+"""What the doctor measures, against what is known exactly."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from benchmarks.doctor.aside import RandomState
+from benchmarks.doctor.curvature import DAMPING, direction, ends, ritz
+from benchmarks.doctor.doctor import Doctor
+from benchmarks.doctor.layers import outputs
+from benchmarks.doctor.stability import stability
+from benchmarks.doctor.window import DRAWS, MOST_DRAWS, Patient, Window
+
+
+def symmetric(values, seed=0) -> torch.Tensor:
+    """A matrix of this spectrum in a random basis."""
+    values = torch.as_tensor(values, dtype=torch.float64)
+    normal = torch.randn(
+        2 * values.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    basis, _ = torch.linalg.qr(normal)
+    return (basis * values) @ basis.T
+
+
+class Form(torch.nn.Module):
+    """½ xᵀHx + bᵀx, with x in two parameters of two shapes."""
+
+    def __init__(self, hessian: torch.Tensor, x: torch.Tensor):
+        super().__init__()
+        self.hessian = hessian
+        self.one = torch.nn.Parameter(x[:4].clone().view(2, 2))
+        self.two = torch.nn.Parameter(x[4:].clone())
+
+    @property
+    def x(self) -> torch.Tensor:
+        return torch.cat([self.one.flatten(), self.two])
+
+    def forward(self, slope: torch.Tensor, bend: torch.Tensor | float = 0.0) -> torch.Tensor:
+        return 0.5 * self.x @ (self.hessian + bend) @ self.x + slope @ self.x
+
+
+SPECTRUM = (-1.0, -0.1, 0.02, 0.5, 3.0, 8.0)
+DIM = len(SPECTRUM)
+
+
+def normal(*shape, seed=1) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# Without noise all is exact.
+
+
+def test_a_step_on_a_quadratic_is_measured_exactly():
+    hessian, slope, lr = symmetric(SPECTRUM), normal(DIM), 0.05
+    model = Form(hessian, normal(DIM, seed=2))
+    start = model.x.detach()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr), overhead=math.inf)
+    for _ in range(DRAWS):
+        doctor.step(lambda: model(slope))
+    (measured,) = doctor.measured
+    gradient = hessian @ start + slope
+    move = -lr * gradient
+    values, basis = torch.linalg.eigh(hessian)
+    along = (basis.T @ gradient).square() / (values.abs() + DAMPING * 8.0)
+    known = {
+        "step": 0.0,
+        "loss": 0.5 * start @ hessian @ start + slope @ start,
+        "change": gradient @ move + 0.5 * move @ hessian @ move,
+        "grad_sq": gradient @ gradient,
+        "g_h_g": gradient @ hessian @ gradient,
+        "g_s": gradient @ move,
+        "s_h_s": move @ hessian @ move,
+        "step_norm": move.norm(),
+        "distance_start": 0.0,
+        "lambda_min": -1.0,
+        "lambda_max": 8.0,
+        "decrease": 0.5 * along.sum(),
+        "decrease_negative": 0.5 * along[values < 0].sum(),
+        "stability": lr * 8.0 / 2,
+        "noise_sq": 0.0,
+        "noise_h": 0.0,
+        "residual": 0.0,
+    }
+    assert measured.row.keys() == known.keys()
+    # Lanczos in float64 ends when β < 2e-12 |H|; the eigenvectors then are right to about 1e-10.
+    for name, value in known.items():
+        assert measured.row[name] == pytest.approx(float(value), rel=1e-8, abs=1e-8), name
+    assert measured.seen["change"] == pytest.approx(float(known["change"]), rel=1e-9)
+    assert measured.layers["one"]["step"] == pytest.approx(move[:4].norm().item(), rel=1e-9)
+    assert measured.layers["two"]["step / weight"] == pytest.approx(
+        (move[4:].norm() / start[4:].norm()).item(), rel=1e-9
+    )
+
+
+# Estimates have no bias.
+
+
+def test_estimates_from_minibatches_have_no_bias():
+    """On the mean of many windows at one point, within four standard errors; |g_B|² is outside."""
+    hessian, lr, count, batches = symmetric(SPECTRUM), 0.1, 150, 7
+    # Minibatches with large gradients have large Hessians, too, so that the two must be independent.
+    slopes, bends = 4 * normal(batches, DIM, seed=3), torch.zeros(batches, DIM, DIM)
+    bends = bends + torch.einsum("bi,bj->bij", slopes, slopes)
+    slopes, bends = slopes - slopes.mean(0) + 0.1 * normal(DIM), bends - bends.mean(0)
+    model = Form(hessian, normal(DIM, seed=2))
+    patient = Patient(model, ["one", "two"], [model.one, model.two])
+    start = patient.vector
+    gradients = (hessian + bends) @ start + slopes
+    mean = gradients.mean(0)
+    noise = (gradients - mean).T @ (gradients - mean) / batches
+    moves = -lr * gradients
+    bent = torch.einsum("bi,ij,bj->b", moves, hessian, moves).mean()
+    known = {
+        "grad_sq": mean @ mean,
+        "noise_sq": noise.trace(),
+        "g_s": mean @ moves.mean(0),
+        "s_h_s": bent,
+        "change": mean @ moves.mean(0) + 0.5 * bent,
+        "g_h_g": mean @ hessian @ mean,
+        "noise_h": (hessian @ noise).trace(),
+        "loss": 0.5 * start @ hessian @ start + slopes.mean(0) @ start,
+    }
+    generator = torch.Generator().manual_seed(5)
+    rows, naive = [], []
+    for _ in range(count):
+        drawn = torch.randint(batches, (DRAWS,), generator=generator)
+        patient.place(start + moves[drawn[0]])
+        window = Window(
+            patient, 0, start, 0.0, [], None, True, False, False, None, torch.Generator()
+        )  # fmt: skip
+        for k in drawn:
+            window.draw([lambda k=k: model(slopes[k], bends[k])])
+        rows.append(window.result().row)
+        naive.append(gradients[drawn[0]].square().sum())
+    for name, value in known.items():
+        found = torch.tensor([row[name] for row in rows], dtype=torch.float64)
+        error = found.std() / math.sqrt(count)
+        assert abs(found.mean() - value) < 4 * error, name
+    seen = torch.stack(naive)
+    assert seen.mean() - known["grad_sq"] > 4 * seen.std() / math.sqrt(count)
+
+
+def test_more_draws_where_there_is_more_noise():
+    """And no more where there is no gradient at all."""
+
+    def draws(noise: float, scale: float = 1.0) -> int:
+        model = Form(symmetric(SPECTRUM), scale * normal(DIM, seed=2))
+        generator = torch.Generator().manual_seed(0)
+        patient = Patient(model, ["one", "two"], [model.one, model.two])
+        window = Window(
+            patient, 0, patient.vector, 0.0, [], None, True, False, False, None, torch.Generator()
+        )  # fmt: skip
+        while not window.complete:
+            slope = noise * torch.randn(DIM, generator=generator, dtype=torch.float64)
+            window.draw([lambda slope=slope: model(slope)])
+        return window.draws
+
+    assert (draws(0.0), draws(100.0), draws(0.0, scale=0.0)) == (DRAWS, MOST_DRAWS, DRAWS)
+
+
+# Curvature.
+
+SPECTRA = {
+    "a saddle": (1.0, -1.0),
+    "a deeper saddle": (1.0, -10.0),
+    "degenerate": (*(2.0,) * 20, *(-3.0,) * 20),
+    "one value": (4.0,) * 12,
+    "clustered": (*(1 + 1e-6 * k for k in range(30)), -0.5, -0.5 + 1e-7),
+    "zero": (0.0,) * 6,
+    "outliers": (*torch.linspace(-0.01, 0.01, 298).tolist(), -2.0, 50.0),
+}
+
+
+@pytest.mark.parametrize("name", list(SPECTRA))
+def test_both_ends_of_a_spectrum(name):
+    values = torch.tensor(SPECTRA[name], dtype=torch.float64)
+    hessian = symmetric(values)
+    # A start without a component along the least eigenvalue never shows it: the random one must.
+    least = torch.linalg.eigh(hessian)[1][:, 0]
+    gradient = normal(len(values))
+    gradient = gradient - (gradient @ least) * least
+    from_gradient = ritz(lambda v: hessian @ v, gradient, 10)
+    from_random = ritz(lambda v: hessian @ v, normal(len(values), seed=9), 12)
+    low, high = ends(from_gradient, from_random)
+    scale = max(values.abs().max().item(), 1.0)
+    for end, known in ((low, values.min().item()), (high, values.max().item())):
+        # Of a symmetric matrix some eigenvalue is within the residual: here the one at this end.
+        assert abs(end.value - known) <= end.residual + 1e-9 * scale
+        assert end.residual <= 1e-3 * scale
+        rest = hessian @ end.vector - end.value * end.vector
+        assert rest.norm().item() == pytest.approx(end.residual, abs=1e-8 * scale)
+
+
+def test_what_too_few_steps_leave_open_is_in_the_residual():
+    values = torch.linspace(-1, 1, 200, dtype=torch.float64)
+    hessian = symmetric(values)
+    found = ritz(lambda v: hessian @ v, normal(200), 5)
+    low, high = ends(found)
+    for end in (low, high):
+        assert end.residual > 1e-3
+        assert (values - end.value).abs().min() <= end.residual
+
+
+def test_a_step_that_knows_all_curvatures():
+    values, gradient = torch.tensor([-2.0, -0.5, 1.0, 4.0], dtype=torch.float64), normal(4)
+    hessian = symmetric(values)
+    found = ritz(lambda v: hessian @ v, gradient, 10)
+    gain, negative = direction(found, 4.0)
+    eigenvalues, basis = torch.linalg.eigh(hessian)
+    wanted = basis @ ((basis.T @ gradient) / (eigenvalues.abs() + DAMPING * 4.0))
+    torch.testing.assert_close(gain, wanted, rtol=1e-9, atol=1e-12)
+    below = basis[:, :2]
+    torch.testing.assert_close(negative, below @ below.T @ wanted, rtol=1e-8, atol=1e-10)
+
+
+# Stability.
+
+MOMENTS = {"exp_avg": torch.zeros(1), "exp_avg_sq": torch.tensor([4.0])}
+START = 1e-30  # so small that no second moment moves, even in a run that diverges
+OPTIMIZERS = {
+    "gradient descent": (torch.optim.SGD, {}, {}),
+    "momentum": (torch.optim.SGD, {"momentum": 0.9}, {}),
+    "dampened": (torch.optim.SGD, {"momentum": 0.8, "dampening": 0.5}, {}),
+    "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, {}),
+    "adam": (torch.optim.Adam, {"betas": (0.9, 1 - 1e-9)}, MOMENTS),
+    "adamw": (torch.optim.AdamW, {"betas": (0.5, 1 - 1e-9), "weight_decay": 0.0}, MOMENTS),
+    "rmsprop": (torch.optim.RMSprop, {"alpha": 1 - 1e-9}, {"square_avg": torch.tensor([4.0])}),
+    "rmsprop centered": (
+        torch.optim.RMSprop, {"alpha": 1 - 1e-9, "centered": True},
+        {"square_avg": torch.tensor([4.0]), "grad_avg": torch.tensor([1.5])},
+    ),
+    "rmsprop with momentum": (
+        torch.optim.RMSprop, {"alpha": 1 - 1e-9, "momentum": 0.7},
+        {"square_avg": torch.tensor([4.0]), "momentum_buffer": torch.zeros(1)},
+    ),
+    "adagrad": (torch.optim.Adagrad, {}, {"sum": torch.tensor([4.0])}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize("share", [0.97, 1.03])
+def test_a_step_below_its_limit_converges_and_one_above_does_not(name, share):
+    """Second moments are held where they are, as theory does: at a decay of 1 − 1e-9, after 1e11 steps."""
+    method, settings, state = OPTIMIZERS[name]
+
+    def run(lr: float, steps: int) -> tuple[float, float]:
+        x = torch.nn.Parameter(torch.tensor([START], dtype=torch.float64))
+        optimizer = method([x], lr, **settings)
+        if state:
+            kept = {key: value.double().clone() for key, value in state.items()}
+            optimizer.state[x] = {"step": torch.tensor(1e11 if name != "adagrad" else 0.0), **kept}
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (3.0 * x.square().sum() / 2).backward()
+            optimizer.step()
+            if x.abs() > 1e3 * START:
+                break
+        limit = stability(optimizer, [x])
+        assert limit is not None
+        scale = float(torch.as_tensor(limit.scale[0]))
+        return x.abs().item(), scale * 3.0 / limit.limit
+
+    _, used = run(1e-3, 1)
+    size, again = run(1e-3 * share / used, 600)
+    assert again == pytest.approx(share, rel=1e-6)
+    assert size < 1e-2 * START if share < 1 else size > 1e2 * START
+
+
+def test_an_optimizer_whose_limit_is_not_known():
+    x = torch.nn.Parameter(torch.ones(1))
+    assert stability(torch.optim.Rprop([x]), [x]) is None
+
+
+def test_stability_with_a_learning_rate_for_each_group():
+    """λmax(D½HD½)/limit, with D the learning rates."""
+    hessian = symmetric(SPECTRUM)
+    model = Form(hessian, normal(DIM, seed=2))
+    groups = [{"params": [model.one], "lr": 0.01}, {"params": [model.two], "lr": 0.1}]
+    doctor = Doctor(model, torch.optim.SGD(groups, momentum=0.5), overhead=math.inf)
+    for _ in range(DRAWS):
+        doctor.step(lambda: model(normal(DIM)))
+    root = torch.tensor([0.01] * 4 + [0.1] * 2, dtype=torch.float64).sqrt()
+    wanted = torch.linalg.eigvalsh(root[:, None] * hessian * root)[-1].item() / 3.0
+    assert doctor.measured[0].row["stability"] == pytest.approx(wanted, rel=1e-8)
+
+
+# Layers.
+
+
+class Chain(torch.nn.Module):
+    """Linear layers x ← a x, of width one."""
+
+    def __init__(self, *factors: float):
+        super().__init__()
+        layers = [torch.nn.Linear(1, 1, bias=False) for _ in factors]
+        for layer, factor in zip(layers, factors, strict=True):
+            torch.nn.init.constant_(layer.weight, factor)
+        self.layers = torch.nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def test_the_gradient_that_arrives_at_each_layer():
+    model = Chain(2.0, 0.1, 3.0)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), 0.0), overhead=math.inf)
+    for _ in range(DRAWS):
+        doctor.step(lambda: model(torch.ones(1, 1)).sum())
+    record = doctor.record
+    assert record.layers == ("layers.2", "layers.1", "layers.0")
+    assert record.chain is not None
+    assert record.chain[0].tolist() == pytest.approx([1.0, 3.0, 0.3], rel=1e-6)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_along_time_where_states_are_given():
+    weight = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(weight.weight, 0.5)
+
+    def closure():
+        states = [torch.ones(1, 1, requires_grad=True)]
+        for _ in range(3):
+            states.append(weight(states[-1]))
+        return states[-1].sum(), states
+
+    doctor = Doctor(weight, torch.optim.SGD(weight.parameters(), 0.0), overhead=math.inf)
+    for _ in range(DRAWS):
+        doctor.step(closure)
+    record = doctor.record
+    assert record.layers == ("t=4", "t=3", "t=2", "t=1")
+    assert record.chain is not None
+    assert record.chain[0].tolist() == pytest.approx([1.0, 0.5, 0.25, 0.125], rel=1e-6)
+
+
+def test_a_layer_that_is_called_again_counts_again():
+    cell = torch.nn.Linear(1, 1)
+    model = torch.nn.Sequential(cell, cell)
+    with outputs(model) as seen:
+        model(torch.ones(1, 1))
+    assert list(seen) == ["0", "0 (call 2)"]
+
+
+def test_dead_units_are_counted_and_words_that_did_not_occur_are_not():
+    model = torch.nn.Sequential(
+        torch.nn.Embedding(5, 3), torch.nn.Flatten(), torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)
+    )  # fmt: skip
+    with torch.no_grad():
+        model[2].bias.copy_(torch.tensor([100.0, -100.0, 100.0, -100.0]))
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), 0.01), overhead=math.inf)
+    for _ in range(DRAWS):
+        doctor.step(lambda: model(torch.tensor([[1]])).square().sum())
+    layers = doctor.measured[0].layers
+    assert layers["2.weight"]["dead units"] == 0.5
+    assert math.isnan(layers["0.weight"]["dead units"])
+
+
+# Randomness.
+
+
+def test_all_generators_are_put_back():
+    import random
+
+    import numpy as np
+
+    before = RandomState.now([])
+    drawn = torch.rand(3), random.random(), np.random.rand()  # noqa: NPY002
+    before.restore()
+    assert torch.equal(drawn[0], torch.rand(3))
+    assert drawn[1:] == (random.random(), np.random.rand())  # noqa: NPY002
