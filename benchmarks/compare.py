@@ -61,13 +61,13 @@ class Comparison:
 
     differences: one row a problem × dial × optimizer × choice that both have, with the columns of
         `benchmarks.statistics.paired` (of B against A: wins are B's; `effect` is log10 of B's cost
-        over A's), `p_holm`, and `verdict`: better, worse, not told apart, or error, where B raised
+        over A's), `p_holm`, and `judgement`: better, worse, not told apart, or error, where B raised
         one in place of numbers.
     overall: whether an optimizer differs across families of problems.
     new, missing: what only B has, and only A; `why` is what B says about it.
     newcomers: each optimizer that only B has against each of A's, tuned: one row a problem × dial that both ran,
         with the columns of `differences` (wins are the newcomer's) and `against`, A's optimizer; but here the
-        verdict is by `p`: on hundreds of rungs of ten instances, nothing would be significant for all at once.
+        judgement is by `p`: on hundreds of rungs of ten instances, nothing would be significant for all at once.
     against: the same across families of problems, one row a pair: those of `over_families`, and on how many rungs
         the newcomer is `rungs_better`, `rungs_worse` and `rungs_alike`.
     warnings: what makes the two less alike than they should be, a line each.
@@ -85,7 +85,7 @@ class Comparison:
     @property
     def regressions(self) -> pandas.DataFrame:
         """The differences in which B is worse, or ended in an error."""
-        return self.differences[self.differences["verdict"].isin(["worse", "error"])]
+        return self.differences[self.differences["judgement"].isin(["worse", "error"])]
 
     def __repr__(self) -> str:
         return "\n\n".join(
@@ -124,9 +124,9 @@ class Comparison:
 
     def _view(self) -> View:
         before, after = self.names
-        counts = self.differences["verdict"].value_counts()
-        said = ", ".join(f"{counts.get(each, 0)} {each}" for each in VERDICTS)
-        told = self.differences[self.differences["verdict"] != VERDICTS[-1]]
+        counts = self.differences["judgement"].value_counts()
+        said = ", ".join(f"{counts.get(each, 0)} {each}" for each in JUDGEMENTS)
+        told = self.differences[self.differences["judgement"] != JUDGEMENTS[-1]]
         title = f"{before} → {after}: {len(self.differences)} in both, {said}"
         remarks = [
             _across(row) for row in self.overall.to_dict("records") if row["p_holm"] <= LEVEL
@@ -139,7 +139,7 @@ class Comparison:
         return View(title, pandas.DataFrame(shown), remarks)
 
 
-VERDICTS = ("better", "worse", "error", "not told apart")
+JUDGEMENTS = ("better", "worse", "error", "not told apart")
 
 
 def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
@@ -162,10 +162,10 @@ def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
     before, after = (chosen(each.runs, each.summary) for each in (first, second))
     found = differences(before, after, on=ON, noisy=noisy)
     sign = np.where(found["wins"] > found["losses"], "better", "worse")
-    found["verdict"] = np.where(found["p_holm"] <= LEVEL, sign, VERDICTS[-1])
+    found["judgement"] = np.where(found["p_holm"] <= LEVEL, sign, JUDGEMENTS[-1])
     new, missing = _only(after, before, first), _only(before, after, second)
     has_error = missing["status"] == "error"
-    errors = missing.loc[has_error, [*ON, "why"]].assign(verdict="error")
+    errors = missing.loc[has_error, [*ON, "why"]].assign(judgement="error")
     for name in ("pairs", "wins", "losses", "ties"):
         errors[name] = 0
     overall = over_families(found, families(), by=["optimizer", "choice"])
@@ -214,8 +214,8 @@ def _newcomers(
             parts.append(differences(*pair, on=at, noisy=noisy))
     found = pandas.concat(parts, ignore_index=True) if parts else _none(at)
     sign = np.where(found["wins"] > found["losses"], "better", "worse")
-    verdict = np.where(found["p"] <= LEVEL, sign, VERDICTS[-1])
-    return found.drop(columns="p_holm").assign(verdict=verdict)
+    judgement = np.where(found["p"] <= LEVEL, sign, JUDGEMENTS[-1])
+    return found.drop(columns="p_holm").assign(judgement=judgement)
 
 
 def _none(at: Sequence[str]) -> pandas.DataFrame:
@@ -224,10 +224,10 @@ def _none(at: Sequence[str]) -> pandas.DataFrame:
 
 def _against(newcomers: pandas.DataFrame) -> pandas.DataFrame:
     by = ["optimizer", "against"]
-    verdicts = newcomers.groupby(by)["verdict"]
+    judgements = newcomers.groupby(by)["judgement"]
     counts = {
-        f"rungs_{name}": verdicts.agg(lambda each, said=said: int((each == said).sum()))
-        for name, said in (("better", "better"), ("worse", "worse"), ("alike", VERDICTS[-1]))
+        f"rungs_{name}": judgements.agg(lambda each, said=said: int((each == said).sum()))
+        for name, said in (("better", "better"), ("worse", "worse"), ("alike", JUDGEMENTS[-1]))
     }
     table = over_families(newcomers, families(), by=by)
     return table.merge(pandas.DataFrame(counts).reset_index(), on=by)
@@ -404,7 +404,7 @@ def _across(row: Mapping[Any, Any]) -> str:
 
 def _shown(row: Mapping[Any, Any]) -> dict[str, str]:
     numbers = {"better : worse : equal": "–", "cost or gap, B / A [95%]": row.get("why"), "p": "–"}
-    if row["verdict"] != "error":
+    if row["judgement"] != "error":
         ends = ", ".join(_factor(row[name]) for name in ("effect_low", "effect_high"))
         counts = (f"{row[name]}" for name in ("wins", "losses", "ties"))
         numbers = {
@@ -417,7 +417,7 @@ def _shown(row: Mapping[Any, Any]) -> dict[str, str]:
         "optimizer": row["optimizer"],
         "choice": row["choice"],
         **numbers,
-        "verdict": row["verdict"],
+        "judgement": row["judgement"],
     }
 
 

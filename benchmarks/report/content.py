@@ -21,7 +21,7 @@ from benchmarks.report.pictures import Rung, slug
 from benchmarks.results import Results
 from benchmarks.saved import Saved, rebuilt, scale_of, sections
 from benchmarks.statistics import best_of, chosen, success
-from benchmarks.tables import WITHOUT_NUMBERS
+from benchmarks.tables import VERDICT, WITHOUT_NUMBERS
 from problems import Problem
 
 PANELS = 3  # rungs of a problem that are drawn
@@ -305,7 +305,13 @@ class _Writer:
         if beaten.empty:
             return ""
         first = beaten.iloc[0]
-        return _words(first.get("verdict")) or _words(first["status"])
+        judged = {
+            name.removeprefix(VERDICT): first[name]
+            for name in map(str, beaten)
+            if name.startswith(VERDICT) and not pandas.isna(first[name]) and first[name] > 0
+        }
+        judged.pop("solved", None)  # why not, is what is asked
+        return _words(max(judged, key=lambda name: judged[name], default=first["status"]))
 
     def _falling(self, job: str) -> bool:
         rows = self.by_job[job]["runs"]
@@ -512,7 +518,6 @@ class _Writer:
 
     def _every_run(self, jobs: Sequence[str], falling: bool) -> Table:
         rows = []
-        judged = "verdict" in self.saved.runs
         for job in jobs:
             runs, summary = self.by_job[job]["runs"], self.by_job[job]["summary"]
             tuned = summary.loc[summary["choice"] == "tuned", ["cell", "trial"]]
@@ -520,24 +525,24 @@ class _Writer:
             for each in mine.sort_values(["dial", "seed"], ascending=[not falling, True]).to_dict(
                 "records"
             ):
-                verdict = [Field(_words(each.get("verdict"))), Field(_words(each.get("ruled_out")))]
                 rows.append(Row(self.styles[each["optimizer"]], [
                     Field(each["optimizer"]),
                     Field(f"{each['dial']:g}", -each["dial"] if falling else each["dial"]),
                     Field(f"{int(each['seed'])}", each["seed"]),
                     Field(_words(each["status"])),
-                    *(verdict if judged else []),
+                    Field(_words(each["verdict"])),
+                    Field(_words(each["ruled_out"])),
                     _number(each["cost"], "{:.4g}"),
                     _number(each["cost_to_target"], "{:.4g}"),
                     _number(each["gap_final"], "{:.1e}"),
                 ]))  # fmt: skip
-        columns = ["optimizer", "rung", "seed", "ended", *(["verdict", "ruled out"] if judged else []),
+        columns = ["optimizer", "rung", "seed", "ended", "verdict", "ruled out",
                    "cost", "cost to target", "final gap"]  # fmt: skip
         return Table(
             "What happened in each run of the tuned settings",
             columns,
             rows,
-            numeric=6 if judged else 4,
+            numeric=6,
         )
 
     def _failures(self) -> Table | None:

@@ -78,7 +78,7 @@ def dearer(factor, optimizer="newton", role="reporting"):
 def test_a_sweep_is_like_itself(whole):
     for one, other in ((whole, whole), (sweep(PROBLEM, OPTIMIZERS, **SIZE), whole)):
         found = compare_sweeps(one, other)
-        assert set(found.differences["verdict"]) == {"not told apart"}
+        assert set(found.differences["judgement"]) == {"not told apart"}
         assert (found.differences["ties"] == 6).all() and len(found.differences) == 6
         assert found.regressions.empty and found.new.empty and found.missing.empty
         assert found.warnings == ()
@@ -113,9 +113,9 @@ def test_the_direction_and_the_exit_code(ten, capsys):
     before, after = map(str, ten)
     found = compare_sweeps(before, after)
     assert set(found.regressions["optimizer"]) == {"newton"}
-    assert set(found.regressions["verdict"]) == {"worse"} and not found.warnings
-    assert (compare_sweeps(after, before).differences["verdict"] != "worse").all()
-    assert "better" in set(compare_sweeps(after, before).differences["verdict"])
+    assert set(found.regressions["judgement"]) == {"worse"} and not found.warnings
+    assert (compare_sweeps(after, before).differences["judgement"] != "worse").all()
+    assert "better" in set(compare_sweeps(after, before).differences["judgement"])
 
     assert main(["compare", before, after]) == 0
     assert main(["compare", before, after, "--fail-on-regression"]) == 1
@@ -171,7 +171,7 @@ def test_an_error_is_a_regression(whole, copy):
     for table in ("runs", "summary"):
         edit(copy, table, failed)
     found = compare_sweeps(whole, copy)
-    assert set(found.regressions["verdict"]) == {"error"} and found.missing.empty
+    assert set(found.regressions["judgement"]) == {"error"} and found.missing.empty
     assert "ValueError: no" in repr(found)
     assert main(["compare", str(whole), str(copy), "--fail-on-regression"]) == 1
     assert len(compare_sweeps(copy, whole).new) == 3
