@@ -38,9 +38,7 @@ MOVED = (
     "flat_gradient", "flat_curvature", "stuck_share", "jump", "thrown", "vanished", "bias",
 )  # fmt: skip
 FACTORS = (0.5, 2.0)  # what a threshold is tried at, times what theory says
-WORTH = (
-    0.005  # of macro recall: what moving a threshold must gain on the families that it is fitted on
-)
+WORTH = 0.005  # of macro recall: what moving thresholds must gain, on families seen and unseen
 COVERAGE = 0.8  # the least share of runs that must get a verdict
 SICK = 0.05  # the largest share of healthy runs that may be called sick
 FEW = 8  # a cause with fewer runs has no recall worth the name
@@ -237,9 +235,13 @@ def calibrate(runs: Sequence[Case], theory: Thresholds) -> Result:
     _add(table, "fitted", known, fitted)
     _add(table, "curve", known, by_loss_curve(judge, known))
     _add(table, "majority", known, majority(judge, known))
-    scores = {name: scored(table, name).worth for name in ("theory", "fitted")}
-    better = scores["fitted"] > scores["theory"]
+    better = fit_is_better(table)
     return Result(table, fit(judge, known, theory) if better else theory, better)
+
+
+def fit_is_better(table: pandas.DataFrame) -> bool:
+    """Whether thresholds fitted on the other families are worth moving any."""
+    return scored(table, "fitted").worth > scored(table, "theory").worth + WORTH
 
 
 def _add(table: pandas.DataFrame, name: str, at: np.ndarray, said: Sequence[Said]) -> None:
