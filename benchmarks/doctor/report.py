@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmarks.diagnosis import Record, Verdict, diagnose
 from benchmarks.doctor.advice import Chart, advice
 
@@ -43,7 +45,7 @@ class Report:
             verdict,
             record,
             tuple(advice(verdict, chart)),
-            tuple(_remarks(doctor, len(measured))),
+            tuple(_remarks(doctor, record, len(measured))),
             measured[-1].layers if measured else {},
         )
 
@@ -142,7 +144,7 @@ class Report:
         return [["layer", *columns], *rows]
 
 
-def _remarks(doctor: Doctor, measurements: int) -> list[str]:
+def _remarks(doctor: Doctor, record: Record, measurements: int) -> list[str]:
     kinds = "1 measurement" if measurements == 1 else f"{measurements} measurements"
     lines = [
         f"{doctor.steps} steps, {kinds}; measuring took {doctor.overhead:.1%} of the wall time"
@@ -153,9 +155,10 @@ def _remarks(doctor: Doctor, measurements: int) -> list[str]:
             "Second derivatives of this network fail, so that this is first-order evidence alone: "
             f"{doctor.first_order_only}"
         )
-    if not measurements:
+    elif not np.isfinite(record.lambda_max).any():
         lines.append(
-            "There was no time to measure: train longer, or allow more (overhead=, allowance=)."
+            "There was no time to measure curvatures, without which ill-conditioning, saddles and rates that are "
+            "too small are not seen: train longer, or allow more (overhead=, allowance=)."
         )
     return lines
 
