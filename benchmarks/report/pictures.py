@@ -21,6 +21,7 @@ from benchmarks.pictures import called, path
 from benchmarks.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.report.chart import Axis, Chart, Level, Series, spanning
 from benchmarks.statistics import sensitivity
+from benchmarks.traces import MEASURED_AT
 from optimizers import OPTIMIZERS
 from problems import Curves, Plane, Problem
 from problems.precision import default_dtype
@@ -196,7 +197,7 @@ def along(rung: Rung) -> Iterator[Chart]:
 
 
 def _spectrum(rung: Rung) -> Chart | None:
-    """λmin and λmax at the start, after a tenth of the budget, and at the end."""
+    """λmin and λmax at the start, after a tenth and a third of the budget, and at the end."""
     if "lambda_max" not in rung.traces:
         return None
     series, said = [], []
@@ -204,10 +205,9 @@ def _spectrum(rung: Rung) -> Chart | None:
         known = rung.of(optimizer).dropna(subset=["lambda_min", "lambda_max"])
         if known.empty:
             continue
-        known = known.assign(at=known.groupby("seed").cumcount())
-        known = known.assign(
-            at=known["at"].where(known.groupby("seed")["at"].transform("size") > 2, known["at"] * 2)
-        )
+        by_seed = known.groupby("seed")
+        is_last = by_seed.cumcount(ascending=False) == 0  # of a run that ended early, too
+        known = known.assign(at=by_seed.cumcount().where(~is_last, len(MEASURED_AT) + 1))
         middle = known.groupby("at")[["lambda_min", "lambda_max"]].median()
         at = middle.index.to_numpy(dtype=float)
         for column, sign, dashed in (("lambda_max", "λmax", False), ("lambda_min", "λmin", True)):
@@ -221,7 +221,8 @@ def _spectrum(rung: Rung) -> Chart | None:
         )
     if not series:
         return None
-    x = Axis("", "linear", -0.2, 2.2, given=((0, "start"), (1, "a tenth"), (2, "end")))
+    places = ["start", *(f"{share:.0%}" for share in MEASURED_AT), "end"]
+    x = Axis("", "linear", -0.2, len(places) - 0.8, given=tuple(enumerate(places)))
     y = _axis_of("eigenvalue of H", [each.y for each in series], False)
     title = "Curvature: λmax, and λmin dashed"
     note = f"Largest and least eigenvalue of the Hessian, medians: {'; '.join(said)}."

@@ -176,6 +176,16 @@ def test_gradients_along_the_run_are_medians_of_the_traces(swept, page):
     assert line.y[-1] == pytest.approx(squares.last().median())
 
 
+def test_curvature_is_shown_where_it_was_measured_and_the_end_at_the_end(page):
+    drawn = next(each for each in page.charts if each.name == "quadratic-condition-100000-spectrum")
+    last = len(drawn.x.given) - 1
+    assert [text for _, text in drawn.x.given] == ["start", "10%", "33%", "end"]
+    assert all(each.x[0] == 0 and each.x[-1] == last for each in drawn.series)
+    ends = {each.name: (each.y.min(), each.y.max()) for each in drawn.series}
+    assert ends["sgd, λmin"] == pytest.approx((1e-5, 1e-5), rel=1e-3)  # float32, and H is constant
+    assert ends["sgd, λmax"] == pytest.approx((1, 1), rel=1e-3)
+
+
 def test_tables_have_shares_costs_and_every_run(swept, page):
     quadratic = landscapes(page)["quadratic"]
     choices, search = quadratic.tables
