@@ -13,7 +13,7 @@ Some removals take more away than one cause. The exact gradient lacks the noise 
 one that holds without the noise; a gradient that is raised on flat ground also leaves a saddle, so that a plateau is
 one that a kick does not end; shorter steps also help where the rate is too large everywhere, so that a cliff is what a
 tenth of it does not cure; steps that know all curvatures cannot be too large, so that ill-conditioning is asked about
-only where a run was never thrown above its start. What no removal ends alone, two causes together, has no
+only where a run was never thrown far above its start. What no removal ends alone, two causes together, has no
 cause here.
 """
 
@@ -47,6 +47,7 @@ NEAR = 0.05  # of that distance: where a run starts that is to have no other min
 DAMPING = (1e-6, 1e-2)  # of the largest curvature: exact on a bowl, careful where the ground bends
 POLISH = 80  # steps of Newton's flow,
 RADIUS = 0.04  # each at most this share of the way to the solutions
+BACK = 10.0  # times higher: what counts as thrown, and not as a step that went a little too far
 TINY = 1e-100  # instead of a division by zero
 
 Runs = torch.Tensor  # (instances, trials)
@@ -573,14 +574,14 @@ def _ends(outcome: Outcome) -> torch.Tensor:
 
 
 def _set_back(outcome: Outcome) -> Runs:
-    """Whether a run was ever seen to be ten times as high as it had been, or higher than its start."""
+    """Whether a run was ever seen to be ten times as high as it had been, or diverged."""
     assert outcome.trace is not None, "the run is not recorded"
     gap = outcome.trace.columns["gap"].nan_to_num(math.inf)
-    higher = (gap > 10 * gap.cummin(0).values) & torch.isfinite(gap)
-    return higher.any(0) | _thrown(outcome)
+    higher = (gap > BACK * gap.cummin(0).values) & torch.isfinite(gap)
+    return higher.any(0) | _diverged(outcome)
 
 
 def _thrown(outcome: Outcome) -> Runs:
-    """Whether a run was ever higher than where it started."""
+    """Whether a run was ever seen to be ten times as high as where it started, or diverged."""
     assert outcome.trace is not None, "the run is not recorded"
-    return (outcome.trace.columns["gap"].nan_to_num(-math.inf) > 1.0).any(0) | _diverged(outcome)
+    return (outcome.trace.columns["gap"].nan_to_num(-math.inf) > BACK).any(0) | _diverged(outcome)
