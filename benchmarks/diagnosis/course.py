@@ -12,6 +12,9 @@ from benchmarks.diagnosis.thresholds import Thresholds
 
 WINDOW = 1.3  # a gain per step is measured from a step divided by this to the step times it
 TINY = 1e-300
+SET_BACK = 10.0  # times as high as before: thrown, and not a step that went a little too far
+CHEAPER = 5.0  # times: what makes a cause one
+AHEAD = 18  # halves of a run that nine more of its length have
 SAMPLE = (
     4.0  # times tr S: a loss measured on twice as many examples as a step sees is off by half of it
 )
@@ -95,6 +98,134 @@ class Course:
             left = middle_loss - float(self.record.loss[-1] - self.excess[-1])
         return gained / left if left > 0 else 0.0
 
+    @cached_property
+    def progress(self) -> float:
+        """What the second half gained of what was left, or all steps where they are too few to be halved."""
+        if self.half < len(self.steps) - 1 or len(self.steps) < 2:
+            return self.gained_late
+        left = float(self.excess[0])
+        gained = float(self.record.loss[0] - self.record.loss[-1])
+        return gained / left if left > 0 else float(gained > 0)
+
+    @property
+    def thrown(self) -> bool:
+        """Whether the run was ever seen ten times as high as its start."""
+        return self.record.status == "diverged" or self.highest > SET_BACK
+
+    @cached_property
+    def risen(self) -> bool:
+        """Whether the run was ever above its start: by a tenth of what there was to gain, if losses are inexact."""
+        seen, squares = finite(self.record.loss), finite(self.record.noise_sq)
+        if self.record.status == "diverged" or len(seen) < 2:
+            return self.record.status == "diverged"
+        exact = len(squares) > 0 and (self.record.gap is not None or not squares.any())
+        bottom = seen.min() if math.isnan(self.excess[0]) else seen[0] - self.excess[0]
+        allowed = 0.0 if exact else 0.1 * (seen[0] - bottom)
+        return bool(seen.max() > seen[0] + allowed)
+
+    @cached_property
+    def highest(self) -> float:
+        """How high the run was seen, over its start: (f − f*)/(f₀ − f*), or losses without a known f*."""
+        left = finite(self.excess)
+        left = left if len(left) else finite(self.record.loss)
+        return float(left.max() / left[0]) if len(left) and left[0] > 0 else math.nan
+
+    @property
+    def begins_too_large(self) -> bool:
+        """Whether the first step was past its limit, or where that is unknown, past twice the way to the bottom."""
+        first = self.first_stability
+        if math.isnan(first):
+            upwards = self.ratio[self.ratio > 0]
+            first = float(upwards[0]) if len(upwards) else math.nan
+        return first > 1
+
+    @property
+    def first_stability(self) -> float:
+        """q where the run began."""
+        return float(self.stability[0]) if len(self.stability) else math.nan
+
+    @cached_property
+    def set_back(self) -> bool:
+        """Whether the run was ever seen ten times as high as it had been, or as its start."""
+        if self.thrown:
+            return True
+        left = finite(self.excess)
+        return bool((left > SET_BACK * np.minimum.accumulate(left)).any()) if len(left) else False
+
+    @cached_property
+    def fewest(self) -> float:
+        """Steps in which no rate does what this run did: with momentum β a loss falls by β a step at best."""
+        beta = self.momentum
+        left, all_ = float(self.excess[-1]), float(self.excess[0])
+        if not 0 < beta < 1 or not 0 < left < all_:
+            return 1.0
+        return max(math.log(all_ / left) / -math.log(beta), 1.0)
+
+    @property
+    def momentum(self) -> float:
+        """β, by which the velocity decays."""
+        settings = self.record.settings
+        return float(settings.get("momentum", settings.get("beta1", 0.0)) or 0.0)
+
+    @property
+    def drowned(self) -> bool:
+        """Whether noise takes what the gradient gains, and some late step was seen to go up, if any was watched."""
+        return self.noise_share > self.limits.noise_share and self.rises != 0
+
+    @cached_property
+    def noisy(self) -> bool:
+        """Whether noise was measured."""
+        return bool(finite(self.record.noise_sq).any())
+
+    @cached_property
+    def tossed(self) -> float:
+        """The share of late steps that go up, where noise is there and each step well within its limit; else NaN.
+
+        Only on an exact loss, which is one of which the gap is known: one that is estimated goes up by itself.
+        """
+        inside = self.noisy and self.record.gap is not None and len(self.stability) > 0
+        inside = inside and float(self.stability.max()) < self.limits.stability_half
+        return self.rises if inside else math.nan
+
+    @cached_property
+    def aimless(self) -> float:
+        """The share of a step's square that is not along the gradient, 1 − cos²: its late median; NaN without noise.
+
+        Momentum alone turns steps too, so that with it noise has to be comparable to the gradient; and so does the
+        error of a gradient that is estimated, so that it is NaN there.
+        """
+        record = self.record
+        lengths = self.gradient * record.step_norm
+        cosines = record.g_s / np.where(lengths > 0, lengths, np.nan)
+        rows = finite(cosines) if record.status == "diverged" else self.late(cosines)
+        if not self.noisy or record.gap is None or not len(rows):
+            return math.nan
+        squares = self.late(record.grad_sq)
+        drowns = len(squares) and SAMPLE * finite(record.noise_sq)[-1] > middle(squares)
+        if self.momentum and not drowns:
+            return math.nan
+        return 1 - min(middle(-rows), 1.0) ** 2 if middle(rows) < 0 else 1.0
+
+    @property
+    def lost_in_noise(self) -> bool:
+        """Whether noise tosses the run about, or turns its steps."""
+        return self.tossed > self.limits.rising or self.aimless > self.limits.aimless
+
+    @cached_property
+    def faster(self) -> float:
+        """The gap, over the target's, that ten times as many steps would leave: at most 1 where they reach it.
+
+        As if each half of the steps went on to leave the same share. Of a run that goes on it is five times the fewest
+        steps in which any rate does it, over its steps: who has made fewer cannot be five times as fast.
+        """
+        record = self.record
+        if record.status == "running":
+            return CHEAPER * self.fewest / self.total
+        if record.gap is None or record.target is None or math.isnan(self.gained_late):
+            return math.nan
+        kept = min(max(1 - self.gained_late, 0.0), 1.0)
+        return record.gap * kept**AHEAD / record.target
+
     def _level(self, row: int) -> float:
         """The loss at a row; under noise its mean over the rows around it, for there each one is a matter of chance."""
         squares = finite(self.record.noise_sq)
@@ -151,6 +282,14 @@ class Course:
         """The share of the late rows from which the loss went up."""
         late = self.late(self.record.change)
         return float((late > 0).mean()) if len(late) else math.nan
+
+    @cached_property
+    def up(self) -> float:
+        """The share of late steps that go up: with r > 1, or a higher loss after; of all, where they are few."""
+        ratios = self.ratio[0 if self.record.status == "diverged" else self.half :]
+        ratios = ratios[~np.isnan(ratios)]
+        over = float((ratios > 1).mean()) if len(ratios) else math.nan
+        return float(np.fmax(over, self.rises))
 
     # Of what is left to gain, and what takes it away.
 
@@ -215,7 +354,7 @@ class Course:
         mean_sq, lengths = self.late(record.grad_sq), self.late(record.step_norm)
         if not (len(square) and len(spread) and len(mean_sq)):
             return math.nan
-        beta = float(record.settings.get("momentum", record.settings.get("beta1", 0.0)) or 0.0)
+        beta = self.momentum
         rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + square[-1] + TINY)
         rate *= math.sqrt((1 + beta) / max(1 - beta, 1e-6))
         return rate * float(spread[-1]) / max(2 * float(mean_sq.mean()), TINY)

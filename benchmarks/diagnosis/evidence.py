@@ -24,7 +24,9 @@ CONSEQUENCES = {
     "sharpening", "saddle", "plateau", "local_minimum", "no_signal", "vanishing_gradient", "step_too_small",
     "ill_conditioning",
 }  # fmt: skip
-WEAK = 0.5  # what the strength of a cause is multiplied by where a substitute was measured
+OF_A_THROW = {"cliff", "exploding_gradient", "plateau", "saddle", "sharpening"}
+OF_THE_STEP = {"ill_conditioning", "sharpening", "step_too_large", "step_too_small"}
+WEAK = 0.5  # times the strength: of what a substitute for a measurement says, and of what is a consequence
 CHOSEN = Thresholds()
 HIGHER = 10.0  # a leap above all norms before counts this many times
 BEFORE = 7  # rows whose median says what is usual
@@ -51,10 +53,13 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
     with np.errstate(all="ignore"):  # what was not measured is NaN, and stays so
         course = Course(record, thresholds)
         findings = [finding for test in TESTS for finding in test(course)]
-        findings = _after_a_throw(findings)
-    holding = sorted((each for each in findings if each.strength > 0), key=lambda f: -f.strength)
+        findings = _in_a_basin(_after_a_throw(findings))
+        findings = _too_large_from_the_start(findings, course)
+    # What a substitute or a consequence says is not enough to call a run sick that halves what is left.
+    least = WEAK if _progressing(course) else 0.0
+    holding = sorted((f for f in findings if f.strength > least), key=lambda f: -f.strength)
     causes = tuple((each.cause, each.strength) for each in holding)
-    progresses = record.status == "running" and course.gained_late > thresholds.stalled
+    progresses = record.status == "running" and course.progress > thresholds.stalled
     return Verdict(
         cause=causes[0][0] if causes else "healthy" if progresses else "not_sure",
         causes=causes,
@@ -75,13 +80,35 @@ def _after_a_throw(findings: list[Finding]) -> list[Finding]:
     ]
 
 
+def _too_large_from_the_start(findings: list[Finding], course: Course) -> list[Finding]:
+    """Where the first step was past its limit already, what is found where it led is its consequence."""
+    large = any(each.cause == "step_too_large" and each.strength > 0 for each in findings)
+    if not (large and course.begins_too_large):
+        return findings
+    return [
+        replace(each, strength=WEAK * each.strength) if each.cause in OF_A_THROW else each
+        for each in findings
+    ]
+
+
+def _in_a_basin(findings: list[Finding]) -> list[Finding]:
+    """In a minimum whose bottom is too high, what a step alone changes does not lead out, and counts less."""
+    if not any(each.cause == "local_minimum" and each.strength > 0 for each in findings):
+        return findings
+    return [
+        replace(each, strength=WEAK * each.strength) if each.cause in OF_THE_STEP else each
+        for each in findings
+    ]
+
+
 # Curvature and the step.
 
 
 def ill_conditioning(course: Course) -> Iterator[Finding]:
     """A step that knew all curvatures would gain much more, although the rate is as large as curvature allows.
 
-    Of the causes that share the lost gain G: the share q of stability in use tells them apart.
+    Of the causes that share the lost gain G the share q of stability in use tells which it is, and whether ten
+    times as many steps would have arrived: a rate of which ten times is stable is too small only if that helps.
     """
     limits = course.limits
     lost = course.lost
@@ -106,13 +133,16 @@ def ill_conditioning(course: Course) -> Iterator[Finding]:
         )  # fmt: skip
     to_and_fro = course.stalled and course.rises > limits.rising
     # Where noise or a bias takes the gain, G says how little they leave, and no more.
-    drowned = course.noise_share > limits.noise_share or course.bias > limits.bias
-    slow = not to_and_fro and not drowned and not _progressing(course)
-    holds = bool(gain.holds and large.holds and slow)
-    strength = min(_surely(lost, limits.lost_gain), _surely(large.value, limits.stability_used))
+    drowned = course.drowned or course.bias > limits.bias
+    slow = not to_and_fro and not drowned and not _progressing(course) and not course.thrown
+    bounded = bool(large.holds) or (course.record.status != "running" and course.faster > 1)
+    holds = bool(gain.holds and bounded and slow)
+    strength = _surely(lost, limits.lost_gain)
+    if large.holds:
+        strength = min(strength, _surely(large.value, limits.stability_used))
     yield Finding(
         "ill_conditioning",
-        course.moving * (1 - course.downward) * (strength if measured else WEAK * strength)
+        course.moving * (1 - course.downward / 2) * (strength if measured else WEAK * strength)
         if holds
         else 0.0,
         gain.holds is False,
@@ -128,6 +158,7 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
     limits = course.limits
     measured = not math.isnan(used)
     value = used if measured else weaker
+    round_bowl = 1 / (4 * limits.stability_unused)
     small = Evidence(
         "step_too_small",
         "ten times the rate is stable still" if measured else "no step comes near the bottom along it",
@@ -138,18 +169,25 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
     gain = Evidence(
         "step_too_small", "a step that knows all curvatures would gain more",
         "G = min(½gᵀ(|H| + δ)⁻¹g, f − f*)/(fall of f per step)",
-        lost, limits.lost_gain, _above(lost, limits.lost_gain), "Newton's decrement",
+        lost, round_bowl, _above(lost, round_bowl), "Newton's decrement; 1/4q on a round bowl",
     )  # fmt: skip
     taken = course.noise_share
+    drowns = course.rises != 0 and (10 * taken > 1 or course.lost_in_noise)
     quiet = Evidence(
         "step_too_small", "and does not drown in noise", "10 r_noise", 10 * taken, 1.0,
-        None if math.isnan(taken) else 10 * taken < 1, "Bottou, Curtis & Nocedal 2018, section 4",
+        None if math.isnan(taken) else not drowns, "Bottou, Curtis & Nocedal 2018, section 4",
     )  # fmt: skip
-    falls = course.record.loss[-1] < course.record.loss[0]
+    near = Evidence(
+        "step_too_small", "and ten times as many steps would have reached the target",
+        "gap (1 − late gain)¹⁸/target, or 5/steps where it is reached", course.faster, 1.0,
+        None if math.isnan(course.faster) else course.faster <= 1, "as if each step were ten",
+    )  # fmt: skip
+    falls = course.record.loss[-1] < course.record.loss[0] and course.record.status != "diverged"
     falls = falls and quiet.holds is not False and not course.bias > limits.bias
-    holds = bool(
-        small.holds and (gain.holds or math.isnan(lost)) and falls and not _progressing(course)
-    )
+    gains = near.holds is not False and gain.holds is not False
+    # Between the rows at which curvature is known a step may have come near its limit all the same.
+    felt = not course.momentum and not course.noisy and weaker > limits.stability_used
+    holds = bool(small.holds and gains and falls) and not felt
     strength = _surely(limits.stability_unused, max(value, TINY)) if holds else 0.0
     flat = bool(small.holds) and course.moving < 0.5
     between = measured and gain.holds and limits.stability_unused <= used <= limits.stability_used
@@ -164,7 +202,7 @@ def _step_too_small(course: Course, lost: float, used: float, weaker: float) -> 
         )
     return Finding(
         "step_too_small", course.moving * (strength if measured else WEAK * strength),
-        measured and used > limits.stability_used, (small, gain, quiet), tuple(texts),
+        measured and used > limits.stability_used, (small, gain, quiet, near), tuple(texts),
     )  # fmt: skip
 
 
@@ -196,7 +234,7 @@ def sharpening(course: Course) -> Iterator[Finding]:
     holds = bool(book.holds) and curved.holds is not False and at_limit.holds is not False
     if curved.holds is None and at_limit.holds is None:  # then it must at least go to and fro
         holds = holds and course.rises > limits.rising and not course.noise_ratio > 1
-    holds = holds and not _progressing(course)
+    holds = holds and (course.risen or course.up > limits.rising) and not _progressing(course)
     margins = [_surely(growth, limits.curvature_growth)]
     margins.append(_surely(sharper, limits.sharper) if curved.holds else WEAK)
     yield Finding(
@@ -222,12 +260,7 @@ def step_too_large(course: Course) -> Iterator[Finding]:
     """Steps past the bottom along them: the loss goes up, or to and fro without gain."""
     record, limits = course.record, course.limits
     diverged = record.status == "diverged"
-    ratios = course.ratio[
-        0 if diverged else course.half :
-    ]  # what diverged may have had but a few steps
-    ratios = ratios[~np.isnan(ratios)]
-    over = float((ratios > 1).mean()) if len(ratios) else math.nan
-    up = _max(np.array([over, course.rises]))
+    up = course.up
     rising = Evidence(
         "step_too_large", "late steps go up", "share of late steps with r > 1 or a higher loss after",
         up, limits.rising, _above(up, limits.rising), f"{BOOK}.1",
@@ -242,16 +275,29 @@ def step_too_large(course: Course) -> Iterator[Finding]:
         "(f(N/2) − f(N))/(f(N/2) − f*)", course.gained_late, limits.stalled, course.stalled or diverged,
         "the edge of stability: what oscillates may still descend",
     )  # fmt: skip
-    noisy = course.noise_ratio > 1
+    noisy = course.noise_ratio > 1 or course.lost_in_noise
     # At a standstill under noise r_curv + r_noise = 1: where the first is the larger, the step is to blame.
     bends = bool(finite(record.noise_sq).any()) and course.noise_ratio <= 1
+    bends = bends and not used < limits.stability_half
     large = near.holds is not False or used > limits.stability_half or diverged or bends
     holds = bool(rising.holds and gains.holds and large and not noisy)
     strength = _surely(up, limits.rising) if math.isnan(used) else max(
         _surely(used, limits.stability_near), _surely(up, limits.rising))  # fmt: skip
+    # Who was thrown above his start by a step that curvature forbids may still be on his way back.
+    highest, past = course.highest, _max(np.array([used, _max(course.ratio)]))
+    above = Evidence(
+        "step_too_large", "the run was seen above its start", "max (f − f*)/(f₀ − f*)",
+        highest, 1.0, course.risen, "gradient descent within its limit never rises",
+    )  # fmt: skip
+    beyond = Evidence(
+        "step_too_large", "where some step went more than twice as far as to the bottom along it", "max q, r",
+        past, 1.0, _above(past, 1.0), f"{BOOK}.1",
+    )  # fmt: skip
+    back = bool(above.holds and beyond.holds) and not noisy and not _progressing(course)
     quiet = not math.isnan(used) and used < limits.stability_half and not rising.holds
+    strength = strength if holds else WEAK * _surely(past, 1.0) if back else 0.0
     yield Finding(
-        "step_too_large", strength if holds else 0.0, quiet and not diverged, (rising, near, gains)
+        "step_too_large", strength, quiet and not diverged, (rising, near, gains, above, beyond)
     )
 
 
@@ -271,11 +317,30 @@ def noise(course: Course) -> Iterator[Finding]:
         "noise", "and more of it than curvature does", "r_noise/r_curv = tr(HS)/mᵀHm",
         ratio, 1.0, _above(ratio, 1.0), "the same",
     )  # fmt: skip
-    holds = bool(taken.holds and larger.holds) and not _progressing(course)
+    shown = bool(taken.holds and larger.holds) and course.drowned
+    strength = _surely(
+        share if not course.stalled else ratio, 1.0 if course.stalled else limits.noise_share
+    )
+    # Within its limit no step goes up by curvature: r_curv ≤ q.
+    tossed = course.tossed
+    up = Evidence(
+        "noise", "or late steps go up well within the limit of stability",
+        "share of late steps with a higher loss after", tossed, limits.rising,
+        _above(tossed, limits.rising), "r_curv ≤ q",
+    )  # fmt: skip
+    turned = Evidence(
+        "noise", "or most of a step is noise", "1 − median cos²(s, g)", course.aimless, limits.aimless,
+        _above(course.aimless, limits.aimless), "|E g_B|²/E|g_B|² = |m|²/(|m|² + tr S)",
+    )  # fmt: skip
+    aimless = _surely(1 - limits.aimless, 1 - course.aimless)
+    found = max(  # what turns a step where there is a bias may be that
+        strength if shown else 0.0,
+        _surely(tossed, limits.rising) if up.holds else 0.0,
+        (WEAK if course.bias > limits.bias else 1.0) * aimless if turned.holds else 0.0,
+    )
     yield Finding(
-        "noise", _surely(share if not course.stalled else ratio, 1.0 if course.stalled else limits.noise_share)
-        if holds else 0.0,
-        share < 0.2 * limits.noise_share, (taken, larger),
+        "noise", 0.0 if _progressing(course) else found,
+        share < 0.2 * limits.noise_share and not up.holds and not turned.holds, (taken, larger, up, turned),
     )  # fmt: skip
 
 
@@ -333,9 +398,11 @@ def wrong_direction(course: Course) -> Iterator[Finding]:
         _surely(drift, limits.descent_cosine * 10) if uphill.holds and record.status != "diverged" else 0.0,
         WEAK if descends.holds and course.stalled and not at_rest else 0.0,
     ]  # fmt: skip
+    exact = not finite(record.noise_sq).any() and record.bias_sq is None
     clearly = not math.isnan(mean) and mean + 2 * error < -limits.descent_cosine
     clearly = clearly and not turned.holds and not biased.holds and not uphill.holds
-    yield Finding("wrong_direction", max(found), clearly, (descends, uphill, turned, biased))
+    strength = (0.0 if _progressing(course) else WEAK * max(found)) if exact else max(found)
+    yield Finding("wrong_direction", strength, clearly, (descends, uphill, turned, biased))
 
 
 # Critical points and flat land.
@@ -352,12 +419,16 @@ def critical_points(course: Course) -> Iterator[Finding]:
     jitters = spent <= limits.exhausted and course.shrunk <= limits.flat_slope
     quiet = bool(course.near[end]) or (jitters and not course.slope[end] > 3 * limits.flat_slope)
     level = _at_level(course)
-    stuck = max(course.share(course.near), level if quiet else 0.0)
+    # Who bounces about a minimum may be anywhere near it, but has nothing left to gain.
+    known = record.gap is not None or record.excess is not None
+    bounces = known and record.status == "missed" and spent <= limits.exhausted
+    bounces = bool(bounces and record.lambda_min[end] > course.floor(end))
+    stuck = max(course.share(course.near), level if quiet or bounces else 0.0)
     slope = float(course.slope[end])
     by_slope = not math.isnan(slope)
     zero = record.grad_sq == 0
     signal = _no_signal(course, zero)
-    if not len(rows) and quiet and curved_end:
+    if curved_end and (bounces or (not len(rows) and quiet)):
         rows = np.array([end])
     row = int(rows[-1]) if len(rows) else None
 
@@ -380,7 +451,7 @@ def critical_points(course: Course) -> Iterator[Finding]:
     growth = course.rate * -low * course.total
     escapes = low < -floor and growth >= limits.escape
     # A minimum.
-    at_end = row == end and quiet
+    at_end = row == end and (quiet or bounces)
     convex = Evidence(
         "local_minimum", "the least curvature is above what rounding or its residual can make",
         "λmin", low, floor, None if row is None else low > floor, f"{BOOK}.2",
@@ -390,7 +461,6 @@ def critical_points(course: Course) -> Iterator[Finding]:
         spent, limits.exhausted, None if math.isnan(spent) else spent <= limits.exhausted, "Newton's decrement",
     )  # fmt: skip
     minimum = bool(at_end and convex.holds and nothing_left.holds is not False and not flat)
-    known = record.gap is not None or record.excess is not None
     strength = (
         min(_surely(low, floor), _surely(limits.exhausted, max(spent, TINY))) if minimum else 0.0
     )
@@ -551,16 +621,27 @@ def cliff(course: Course) -> Iterator[Finding]:
         beyond, limits.unseen, _above(beyond, limits.unseen), "a step that long was taken, and not recorded",
     )  # fmt: skip
     found = [0.0]
-    if leaps.holds:
-        found.append(WEAK * _surely(leap, limits.jump))
+    worse = course.set_back or course.risen
+    if leaps.holds and worse and not _progressing(course):
+        found.append(WEAK * _surely(leap, limits.jump) if course.set_back else 0.0)
         if throws.holds:
             found.append(min(_surely(leap, limits.jump), _surely(thrown, limits.thrown)))
     if unseen > limits.thrown:
         found.append(_surely(unseen, limits.thrown))
-    if far.holds:
+    if far.holds and worse:
         found.append(_surely(beyond, limits.unseen))
+    # A rate of which ten times is stable where the run began is not too large: the land ahead is steeper.
+    first = course.first_stability
+    gentle = Evidence(
+        "cliff", "or it was thrown by a rate that was small for where it began", "q at the start",
+        first if course.thrown else math.nan, limits.stability_unused,
+        abs(first) < limits.stability_unused if course.thrown and not course.noisy and not math.isnan(first) else None,
+        "a cliff: the curvature ahead is not that here",
+    )  # fmt: skip
+    if gentle.holds and not _progressing(course):
+        found.append(_surely(limits.stability_unused, abs(first)))
     calm = leap < math.sqrt(limits.jump) and not throws.holds and not far.holds
-    yield Finding("cliff", max(found), calm, (leaps, throws, far))
+    yield Finding("cliff", max(found), calm, (leaps, throws, far, gentle))
 
 
 def _leap(course: Course) -> tuple[float, int | None]:
@@ -633,6 +714,8 @@ def chains(course: Course) -> Iterator[Finding]:
             fit, limits.chain_fit, _above(fit, limits.chain_fit), "the same",
         )  # fmt: skip
         holds = bool(factor.holds and line.holds) and not _progressing(course)
+        # What explodes throws a run and what vanishes does not, where it is known how high a run was.
+        holds = holds and (record.gap is None or course.thrown == (sign > 0))
         yield Finding(
             cause, _surely(math.log(gain), math.log(limits.chain_gain)) if holds else 0.0,
             k is not None and gain < math.sqrt(limits.chain_gain), (factor, line),
@@ -682,10 +765,12 @@ def no_critical_point(course: Course) -> Iterator[Finding]:
         left, limits.exhausted, _above(left, limits.exhausted), "½ on an exponential tail, 1 on a quadratic",
     )  # fmt: skip
     attained = record.floor_attained
-    holds = bool(line.holds and grows.holds and fades.holds) and goes_on.holds is not False
+    # How the distance grows is the method's affair where it is known that no point is the last.
+    away = bool(line.holds) or (attained is False and course.record.status == "missed")
+    holds = bool(away and grows.holds and fades.holds) and goes_on.holds is not False
     holds = holds and attained is not True and not _progressing(course)
     strength = min(
-        _surely(1 - limits.runaway_fit, max(1 - line.value, TINY)),
+        _surely(1 - limits.runaway_fit, max(1 - line.value, TINY)) if line.holds else WEAK,
         _surely(later, limits.runaway_growth),
     )
     yield Finding(

@@ -12,7 +12,8 @@ class Thresholds:
     lost_gain: G, what a step that knows all curvatures gains over what a step gained. Ten, so that a target is
         missed by a factor that no tuning of the rate alone makes up; chosen.
     stability_used: q above which the rate is what curvature allows. A fifth: the rate cannot be raised fivefold.
-    stability_unused: q below which the step is too small. A tenth: ten times the rate is stable still.
+    stability_unused: q below which the step is too small. A tenth: ten times the rate is stable still. Between the two
+        the rate can be raised, but by less than would be worth it: ill-conditioning fits, and so does a small step.
     stability_near: q above which the step is at its limit; chosen, for runs at the edge hover within a tenth of it
         (Cohen et al. 2021, figure 1).
     stability_half: q below which a norm that does not shrink speaks against a critical point: at half its limit a
@@ -27,6 +28,7 @@ class Thresholds:
     sharper: factor by which the largest curvature itself grew; twice, for on a quadratic it is constant and the
         book's test alone is met by any run that begins to diverge.
     noise_share: r_noise = η tr(HS)/2|m|² from which noise eats half of what the gradient gains.
+    aimless: share of a step's square that noise makes up, from which it goes its own way; a half.
     descent_cosine: cosine of step and gradient down to which the steps count as going nowhere; chosen.
     bias: |E seen − g|²/|g|² from which the mean gradient that is seen is a matter of chance. Where a biased run
         comes to rest it is 1, for there E seen = 0; a half.
@@ -68,6 +70,7 @@ class Thresholds:
     gradient_holds: float = 3.2
     sharper: float = 2.0
     noise_share: float = 0.5
+    aimless: float = 0.5
     descent_cosine: float = 0.02
     bias: float = 0.5
     flat_slope: float = 0.1

@@ -15,12 +15,14 @@ from benchmarks.atlas import DIGEST
 from benchmarks.diagnosis import Thresholds, calibration, diagnose, verdict_page
 from benchmarks.diagnosis.calibration import (
     CHOSEN,
+    HALVES,
     PICTURES,
     TABLE,
     Judge,
     calibrate,
     digest,
     fit,
+    half,
     left_out,
     loss_curve,
     score,
@@ -94,6 +96,20 @@ def test_who_is_judged_is_left_out(fake):
     said = left_out(judge, np.arange(80), chosen, lambda other, mine: [(other, 0.0)] * len(mine))
     assert seen == {"a": {"a"}, "b": {"b"}}
     assert [each for each, _ in said] == ["b", "a"] * 40
+
+
+def test_a_half_of_the_families_is_a_matter_of_their_names():
+    halves = {each.family: half(each.family) for each in cells()}
+    counts = [list(halves.values()).count(each) for each in HALVES]
+    assert sum(counts) == len(halves) and min(counts) >= len(halves) // 3
+    assert (halves["rosenbrock"], halves["quadratic"]) == HALVES  # as it was while rules were made
+
+
+def test_evidence_is_one_row_of_numbers_of_any_run(tmp_path):
+    few = [each for each in cells() if each.family == "quadratic" and each.method == "newton"]
+    rows = np.stack([calibration.evidence(each) for cell in few for each in cases(cell, tmp_path)])
+    assert not np.isinf(rows).any() and np.nanmax(np.abs(rows)) <= 50
+    assert np.isfinite(rows).sum() > rows.size / 2
 
 
 def test_a_loss_curve_forgets_scale_and_length():
@@ -185,6 +201,6 @@ def test_a_calibration_of_a_few_cells(tmp_path):
     ]
     runs = [run for cell in few for run in cases(cell, tmp_path)]
     result = calibrate(runs, Thresholds())
-    for name in ("theory", "fitted", "curve", "majority"):
+    for name in ("theory", "fitted", "evidence", "curve", "majority"):
         assert 0 <= scored(result.table, name).macro <= 1
     assert scored(result.table, "theory").macro > scored(result.table, "majority").macro
