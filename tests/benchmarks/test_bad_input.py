@@ -126,7 +126,7 @@ OUT = {
     "cells=file": "cells=file: file is a file, but must be a folder",
 }
 WORD = {
-    "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, report, show); an option is written name=value, as in +problem=cliff",
+    "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, doctor, report, show); an option is written name=value, as in +problem=cliff",
     "show sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     "show nobody.py:Mine": "no file nobody.py for nobody.py:Mine: did you mean mine.py? (allowed: fails.py, mine.py, other.py)",
     "check": "check what? check NAME, or check file.py:Class (allowed: {problems})",

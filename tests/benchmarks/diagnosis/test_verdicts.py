@@ -124,7 +124,7 @@ def test_an_adopted_optimizer_is_judged_without_its_limit():
     from benchmarks.contenders import contender
     from optimizers.adopted import shaped
 
-    method = shaped(contender("torch.optim.SGD", {"lr": 1.9}).optimizer, None)
+    method = shaped(contender(torch.optim.SGD, {"lr": 1.9}).optimizer, None)
     problem = replace(PROBLEMS["quadratic"], condition=1e4)
     instances = Instances(problem, ("a",))
     found = run(method, instances, 1, 100)
