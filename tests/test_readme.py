@@ -8,6 +8,7 @@ it; any other is run.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -28,7 +29,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 INSTALLS = "python3 -m venv "
-OUT = re.compile(r"\bout=(\S+)")
+OUT = re.compile(r"(?<!-)\bout=(\S+)")  # of a sweep, and not --out= of a report
 
 
 class Block(NamedTuple):
@@ -50,17 +51,14 @@ def left_by(blocks):
 
 
 def in_chains(blocks):
-    """The blocks that are run, each one behind the first that leaves a folder it names."""
+    """The blocks that are run, each one behind those that leave the folders it names."""
     chains = []
     for block in blocks:
         if block.file or INSTALLS in block.text:
             continue
-        before = (each for each in chains if any(name in block.text for name in left_by(each)))
-        chain = next(before, None)
-        if chain is None:
-            chains.append([block])
-        else:
-            chain.append(block)
+        before = [each for each in chains if any(name in block.text for name in left_by(each))]
+        chains = [each for each in chains if each not in before]
+        chains.append(sorted([*itertools.chain(*before), block], key=lambda each: each.line))
     return chains
 
 
