@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks.contracts import CONTRACTS
 from problems import PROBLEMS, Cell
-from problems.long_term_dependencies.recurrent_network import RecurrentNetwork
 
 NAMES = list(PROBLEMS)
 LONG = {  # where a step takes milliseconds, and these take thousands of them
@@ -17,36 +16,24 @@ LONG = {  # where a step takes milliseconds, and these take thousands of them
 }
 
 
-DEEP = {  # where a loss takes hundreds of steps of a network, and these take hundreds of losses
-    "has_nothing_below_its_floor",
-    "has_the_derivatives_of_its_loss",
-    "does_not_mix_runs",
-}
-
-
 def marks(problem, contract):
-    """Networks of small cells, whoever spends more than most, and the longest sequences.
-
-    A sequence goes through the same code at each step, so that what is wrong at 500 is at 10 and at 50.
-    """
+    """Networks of small cells, and whoever spends more than most."""
     is_network = problem.shapes is not None and problem.card.cell.trials < Cell().trials
     costly = is_network or problem.budget > 3000
-    deep = isinstance(problem, RecurrentNetwork) and problem.dial > 100
-    slow = (costly and contract.name in LONG) or (deep and contract.name in DEEP)
-    return [pytest.mark.slow] if slow else []
+    return [pytest.mark.slow] if costly and contract.name in LONG else []
 
 
 KEPT = [
     pytest.param(
         contract,
-        at,
-        id=f"{name}-{at.dial:g}-{contract.name}",
-        marks=marks(at, contract),
+        problem.at_dial(rung),
+        id=f"{name}-{rung:g}-{contract.name}",
+        marks=marks(problem, contract),
     )
     for name, problem in PROBLEMS.items()
     for contract in CONTRACTS
     if contract.unless not in problem.card.exceptions
-    for at in map(problem.at_dial, problem.card.ladder if contract.at_each_rung else [problem.dial])
+    for rung in (problem.card.ladder if contract.at_each_rung else [problem.dial])
 ]
 CLAIMS = [
     pytest.param(
