@@ -183,10 +183,11 @@ def test_the_reference_ends_in_a_minimum_at_every_rung(dim):
 def test_newton_ends_in_saddles_and_with_absolute_curvatures_in_minima():
     """At dim 10: one critical point in 1622 is a minimum.
 
-    Newton's path is chaotic, and its last digits are the machine's: of 15 starts 2 to 9 come to rest.
+    Newton's path is chaotic, and its last digits are the machine's: of 15 starts 2 to 9 come
+    to rest, of 60 some 24.
     """
     problem = RandomField(dim=10)
-    data = stack(drawn(problem, 30))
+    data = stack(drawn(problem, 60))
 
     def ends(damping, absolute):
         x = data["start"]
@@ -201,10 +202,10 @@ def test_newton_ends_in_saddles_and_with_absolute_curvatures_in_minima():
         return at_rest.sum(), solved(problem, x, data).sum()
 
     at_rest, minima = ends(0.0, absolute=False)
-    assert at_rest >= 4
+    assert at_rest >= 16
     assert minima == 0
     at_rest, minima = ends(0.1, absolute=True)
-    assert minima == at_rest >= 20
+    assert minima == at_rest >= 40
 
 
 # What solved means.
