@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optimizers.oracle import Count, Oracle
 
 PER_DECADE = 20
+HIGHER = 10.0  # times a leap may stay below the largest gradient before it
 POSITIONS_UP_TO = 3  # dimensions in which positions are kept
 MEASURED_AT = (
     1 / 10,
@@ -119,6 +120,7 @@ class Recorder:
             None  # the loss of the row whose change is not known yet
         )
         self._kept: list[Kept] = []
+        self._between = _Between(start[..., 0])
 
     def observe(
         self, index: int, spent: Count, oracle: Oracle, value: torch.Tensor, gap: torch.Tensor,
@@ -131,10 +133,12 @@ class Recorder:
         if self._pending is not None:
             self._rows[-1]["change"] = value - self._pending
             self._pending = None
-        if not scheduled(index):
+        gradient = oracle.true_gradient()
+        between = self._between.row(value, alive) if scheduled(index) else None
+        self._between.add(value, gradient)
+        if between is None:
             return
         x = oracle.x
-        gradient = oracle.true_gradient()
         if gradient is None:
             gradient = self._problem.value_and_gradient(x, self._data)[1]
         step = moved - x
@@ -145,6 +149,7 @@ class Recorder:
         row["s_h_s"] = (step * h_s).sum(-1)
         row["predicted"] = row["g_s"] + 0.5 * row["s_h_s"]
         row["step_norm"] = step.norm(dim=-1)
+        row |= between
         row["step"] = torch.where(alive, float(index), torch.nan)
         row["cost"] = torch.as_tensor(spent, dtype=x.dtype, device=x.device).expand_as(gap)
         if len(self._kept) <= len(MEASURED_AT) and (
@@ -162,6 +167,7 @@ class Recorder:
         self._keep(None, x, gradient, state, spent / self._budget)
         last = self._point(x, value, gap, gradient, self._problem.hvp(x, self._data, gradient))
         last["step"], last["cost"] = steps, spent
+        last |= self._between.row(value, torch.ones_like(value, dtype=torch.bool))
         for row in self._rows:
             row.setdefault("change", torch.full_like(gap, torch.nan))
         names = self._rows[0] if self._rows else {}
@@ -199,3 +205,56 @@ class Recorder:
         if x.shape[-1] <= POSITIONS_UP_TO:
             row |= {f"x.{axis}": x[..., axis] for axis in range(x.shape[-1])}
         return row
+
+
+class _Between:
+    """What happened from each run's last row on: in the steps made since, and at the points from there to here.
+
+    grad_leap: the largest of |g| over the larger of its three values before and a tenth of all before; NaN where
+        exact gradients are not asked for.
+    loss_highest: the highest loss.
+
+    All is kept as it comes and looked at once a row, so that a step costs one norm.
+    """
+
+    def __init__(self, like: torch.Tensor):
+        unknown = torch.full_like(like, torch.nan)
+        self._found = {"grad_leap": unknown, "loss_highest": unknown}
+        self._values: list[torch.Tensor] = []
+        self._norms: list[torch.Tensor] = []  # |g|, the first `_old` of them from before the row
+        self._old = 0
+        self._largest = torch.zeros_like(like)  # of all before those
+
+    def add(self, value: torch.Tensor, gradient: torch.Tensor | None) -> None:
+        """A step from a point with this loss and gradient."""
+        self._values.append(value)
+        if gradient is None:
+            self._norms, self._old = [], 0
+        else:
+            self._norms.append(torch.linalg.vector_norm(gradient, dim=-1))
+
+    def row(self, value: torch.Tensor, alive: torch.Tensor) -> dict[str, torch.Tensor]:
+        """All of it, up to a point with this loss; what is found next of runs that are alive is since then."""
+        highest = torch.stack([self._found["loss_highest"], *self._values, value])
+        found = {
+            "grad_leap": self._leap(),
+            "loss_highest": highest.nan_to_num(-math.inf, math.inf).amax(0),
+        }
+        self._found = {name: torch.where(alive, torch.nan, each) for name, each in found.items()}
+        self._values = []
+        return found
+
+    def _leap(self) -> torch.Tensor:
+        so_far = self._found["grad_leap"]
+        if len(self._norms) <= max(self._old, 1):
+            return so_far
+        norms = torch.stack(self._norms).nan_to_num(0.0, 0.0)  # who overflows has ended
+        largest = torch.maximum(norms.cummax(0).values, self._largest)
+        before = norms[:-1].clone()
+        for back in (1, 2):
+            before[back:] = torch.maximum(before[back:], norms[: -1 - back])
+        before = torch.maximum(before, largest[:-1] / HIGHER)
+        leaps = torch.where(before > 0, norms[1:] / before, 0.0)[max(self._old - 1, 0) :]
+        self._norms, self._largest = self._norms[-3:], largest[-1]
+        self._old = len(self._norms)
+        return torch.fmax(so_far, leaps.amax(0))

@@ -74,6 +74,12 @@ class Course:
         return np.maximum(record.loss - record.loss[-1] + last, 0.0)
 
     @cached_property
+    def peaks(self) -> np.ndarray:
+        """How high f was on the way to each row from the one before, as far as it was watched."""
+        highest = self.record.loss_highest
+        return self.record.loss if highest is None else np.fmax(self.record.loss, highest)
+
+    @cached_property
     def scale(self) -> float:
         """What there is to gain at the last point: f − f*, or else what has been gained so far."""
         left = float(self.excess[-1])
@@ -115,20 +121,24 @@ class Course:
     @cached_property
     def risen(self) -> bool:
         """Whether the run was ever above its start: by a tenth of what there was to gain, if losses are inexact."""
-        seen, squares = finite(self.record.loss), finite(self.record.noise_sq)
+        seen, squares = finite(self.peaks), finite(self.record.noise_sq)
         if self.record.status == "diverged" or len(seen) < 2:
             return self.record.status == "diverged"
         exact = len(squares) > 0 and (self.record.gap is not None or not squares.any())
-        bottom = seen.min() if math.isnan(self.excess[0]) else seen[0] - self.excess[0]
+        lowest = finite(self.record.loss).min()
+        bottom = lowest if math.isnan(self.excess[0]) else seen[0] - self.excess[0]
         allowed = 0.0 if exact else 0.1 * (seen[0] - bottom)
         return bool(seen.max() > seen[0] + allowed)
 
     @cached_property
     def highest(self) -> float:
         """How high the run was seen, over its start: (f − f*)/(f₀ − f*), or losses without a known f*."""
-        left = finite(self.excess)
-        left = left if len(left) else finite(self.record.loss)
-        return float(left.max() / left[0]) if len(left) and left[0] > 0 else math.nan
+        known = not math.isnan(self.excess[0])
+        start = float(self.excess[0] if known else self.record.loss[0])
+        seen = finite(self.peaks)
+        if not len(seen) or not start > 0:
+            return math.nan
+        return float(seen.max() - self.record.loss[0] + start) / start
 
     @property
     def begins_too_large(self) -> bool:
@@ -146,11 +156,29 @@ class Course:
 
     @cached_property
     def set_back(self) -> bool:
-        """Whether the run was ever seen ten times as high as it had been, or as its start."""
-        if self.thrown:
-            return True
-        left = finite(self.excess)
-        return bool((left > SET_BACK * np.minimum.accumulate(left)).any()) if len(left) else False
+        """Whether the run was ever ten times as high as it had been at some row before, or as its start."""
+        height = self.excess + (self.peaks - self.record.loss)
+        return self.thrown or bool(
+            (height[1:] > SET_BACK * np.fmin.accumulate(self.excess)[:-1]).any()
+        )
+
+    @cached_property
+    def leap(self) -> float:
+        """How far |g| leapt at most from one step to the next, where that led to no new low; NaN if not watched.
+
+        Only where steps are proportional to gradients, so that the step leapt too. Who leaves a plateau meets steep
+        ground as well, but on the way down.
+        """
+        leaps = self.record.grad_leap
+        rates = np.sort(finite(self.record.step_norm / self.gradient))
+        if leaps is None or not np.isfinite(leaps).any() or not len(rates):
+            return math.nan
+        tenth = len(rates) // 10
+        if not rates[-1 - tenth] < self.limits.steady * rates[tenth]:
+            return math.nan
+        lowest = np.fmin.accumulate(self.record.loss)
+        nowhere = ~(self.record.loss[1:] < lowest[:-1])
+        return float(np.fmax.reduce(leaps[1:][nowhere], initial=0.0))
 
     @cached_property
     def fewest(self) -> float:

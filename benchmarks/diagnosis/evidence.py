@@ -620,6 +620,11 @@ def cliff(course: Course) -> Iterator[Finding]:
         "cliff", "or it is thrown between two records", "travel over what the longest recorded step explains",
         beyond, limits.unseen, _above(beyond, limits.unseen), "a step that long was taken, and not recorded",
     )  # fmt: skip
+    sudden = Evidence(
+        "cliff", "or the gradient leaps from one step to the next, and with it the step, and not down",
+        "max |g|/max(the three before, a tenth of the largest before)", course.leap, limits.leap,
+        _above(course.leap, limits.leap), "the same; a curvature on the way of 5 times the limit of stability",
+    )  # fmt: skip
     found = [0.0]
     worse = course.set_back or course.risen
     if leaps.holds and worse and not _progressing(course):
@@ -628,6 +633,8 @@ def cliff(course: Course) -> Iterator[Finding]:
             found.append(min(_surely(leap, limits.jump), _surely(thrown, limits.thrown)))
     if unseen > limits.thrown:
         found.append(_surely(unseen, limits.thrown))
+    if sudden.holds and worse and not _progressing(course):
+        found.append(_surely(course.leap, limits.leap))
     if far.holds and worse:
         found.append(_surely(beyond, limits.unseen))
     # A rate of which ten times is stable where the run began is not too large: the land ahead is steeper.
@@ -640,8 +647,9 @@ def cliff(course: Course) -> Iterator[Finding]:
     )  # fmt: skip
     if gentle.holds and not _progressing(course):
         found.append(_surely(limits.stability_unused, abs(first)))
-    calm = leap < math.sqrt(limits.jump) and not throws.holds and not far.holds
-    yield Finding("cliff", max(found), calm, (leaps, throws, far, gentle))
+    quiet = not (throws.holds or far.holds or sudden.holds)
+    calm = leap < math.sqrt(limits.jump) and quiet
+    yield Finding("cliff", max(found), calm, (leaps, throws, far, sudden, gentle))
 
 
 def _leap(course: Course) -> tuple[float, int | None]:

@@ -574,14 +574,31 @@ def _ends(outcome: Outcome) -> torch.Tensor:
 
 
 def _set_back(outcome: Outcome) -> Runs:
-    """Whether a run was ever seen to be ten times as high as it had been, or diverged."""
-    assert outcome.trace is not None, "the run is not recorded"
-    gap = outcome.trace.columns["gap"].nan_to_num(math.inf)
-    higher = (gap > BACK * gap.cummin(0).values) & torch.isfinite(gap)
+    """Whether a run was ever ten times as high as it had been at some row before, or diverged."""
+    lowest = _columns(outcome)["gap"].nan_to_num(math.inf).cummin(0).values
+    peaks = _peaks(outcome)
+    higher = (peaks[1:] > BACK * lowest[:-1]) & torch.isfinite(peaks[1:])
     return higher.any(0) | _diverged(outcome)
 
 
 def _thrown(outcome: Outcome) -> Runs:
-    """Whether a run was ever seen to be ten times as high as where it started, or diverged."""
-    assert outcome.trace is not None, "the run is not recorded"
-    return (outcome.trace.columns["gap"].nan_to_num(-math.inf) > BACK).any(0) | _diverged(outcome)
+    """Whether a run was ever ten times as high as where it started, or diverged."""
+    return (_peaks(outcome).nan_to_num(-math.inf) > BACK).any(0) | _diverged(outcome)
+
+
+def _peaks(outcome: Outcome) -> Runs:
+    """The highest gap on the way to each row from the one before (rows, *runs), NaN where a run had ended."""
+    seen = _columns(outcome)
+    above = (seen["loss_highest"] - seen["loss"]) / seen["excess"][0]
+    return torch.fmax(seen["gap"], seen["gap"] + above)
+
+
+def _columns(outcome: Outcome) -> dict[str, torch.Tensor]:
+    """The rows of the trace and below them its last points; NaN where a run had ended."""
+    trace = outcome.trace
+    assert trace is not None, "the run is not recorded"
+    over = torch.isnan(trace.columns["step"])
+    return {
+        name: torch.cat([trace.columns[name].masked_fill(over, math.nan), trace.last[name][None]])
+        for name in ("loss", "gap", "excess", "loss_highest")
+    }

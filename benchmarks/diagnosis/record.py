@@ -36,6 +36,8 @@ class Record:
     excess: f − f* of the last point, or f itself where the loss is known to be never negative; None
         where nothing is known below it. distance: |x − x*| to the nearest solution; None without.
     bias_sq: |E seen − g|², of the mean gradient that the optimizer sees; None where it was not measured.
+    grad_leap: of the steps from the row before on, how far |g| leapt above its three values before, or a tenth of all
+        before, at most; loss_highest: of the points from there to here. None where only recorded steps are known.
     """
 
     status: Status
@@ -66,3 +68,5 @@ class Record:
     excess: float | None = None
     distance: np.ndarray | None = None
     bias_sq: np.ndarray | None = None
+    grad_leap: np.ndarray | None = None
+    loss_highest: np.ndarray | None = None

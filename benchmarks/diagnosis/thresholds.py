@@ -47,6 +47,7 @@ class Thresholds:
         a saddle; a half. passed: least share of its steps that it has spent near one, a tenth; chosen.
     jump: factor by which the gradient leaps above its trend, and chain_gain by which it grows or vanishes along
         a chain; chosen, as far above what few layers do to a gradient that learns.
+    leap: factor by which the gradient grows in one step; chosen. On a parabola it is lr λ − 1, and the limit lr λ = 2.
     thrown: factor by which a step is longer than usual, or travel between two records than steps explain; chosen.
     unseen: the same over what the longest recorded step explains, at which 1 would be a proof that a longer one was
         taken; twice.
@@ -84,6 +85,7 @@ class Thresholds:
     downward: float = 0.5
     passed: float = 0.1
     jump: float = 30.0
+    leap: float = 10.0
     thrown: float = 10.0
     unseen: float = 2.0
     chain_gain: float = 100.0

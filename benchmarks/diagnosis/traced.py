@@ -16,6 +16,7 @@ MEASURED = (
     "step", "loss", "change", "grad_sq", "g_h_g", "g_s", "s_h_s", "step_norm", "distance_start",
     "lambda_min", "lambda_max", "decrease", "decrease_negative", "stability", "noise_sq", "noise_h", "bias",
 )  # fmt: skip
+OTHERS = ("bias_sq", "grad_leap", "loss_highest")  # None where they were not measured
 SETTINGS = "hp."  # columns of runs that have hyperparameters
 CHAIN = "chain."  # columns chain.0, chain.1, …: by position, the output's first
 
@@ -36,7 +37,7 @@ def traced_record(
     columns: dict[str, Any] = {
         name: np.asarray(trace.get(name, unknown), dtype=float) for name in MEASURED
     }
-    bias_sq = np.asarray(trace["bias_sq"], dtype=float) if "bias_sq" in trace else None
+    others = {name: np.asarray(trace[name], dtype=float) for name in OTHERS if name in trace}
     if not info["noisy"]:
         columns |= {"noise_sq": np.zeros(rows), "noise_h": np.zeros(rows)}
     positions = sorted(
@@ -58,7 +59,7 @@ def traced_record(
         settings=settings or {},
         excess=None if np.isnan(excess) else float(excess),
         distance=distance,
-        bias_sq=bias_sq,
+        **others,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
@@ -207,6 +209,29 @@ def test_the_record_predicts_what_a_gradient_step_does_to_a_quadratic():
     book = 0.5 * 0.1**2 * row["g_h_g"] - 0.1 * row["grad_sq"]
     assert row["predicted"][inner] == pytest.approx(book[inner], rel=1e-5)
     assert row["gap"][-1] == pytest.approx(float(numbers["gap_final"][0, 0]), rel=1e-6)
+
+
+def test_between_rows_the_record_keeps_the_largest_leap_and_the_highest_loss(monkeypatch):
+    given = {"budget": 400, "trials": 3, "lr": [0.001, 0.05, 0.3]}
+    _, _, trace = outcome(Momentum(momentum=0.9), **given)
+    monkeypatch.setattr("benchmarks.traces.scheduled", lambda step: True)
+    _, numbers, every = outcome(Momentum(momentum=0.9), **given)
+    for trial in range(3):
+        row, all_ = trace.run(0, trial), every.run(0, trial)
+        norms = np.sqrt(all_["grad_sq"])
+        ends = range(1, len(norms))
+        before = [max([*norms[max(k - 3, 0) : k], norms[:k].max() / 10]) for k in ends]
+        leaps = norms[1:] / before
+        steps = row["step"].astype(int)
+        assert numbers["steps"][0, trial] == steps[-1]  # 400, or fewer: each run ends by itself
+        assert np.diff(steps).max() > 5
+        assert np.isnan(row["grad_leap"][:2]).all()  # the first gradient has none before it
+        for k, (first, now) in enumerate(itertools.pairwise(steps[1:]), 2):
+            assert row["grad_leap"][k] == pytest.approx(leaps[first - 1 : now - 1].max(), rel=1e-5)
+            assert row["loss_highest"][k] == all_["loss"][first : now + 1].max()
+    assert len({int(each) for each in numbers["steps"][0]}) > 1
+    assert np.isnan(outcome(RandomSearch())[2].run(0, 0)["grad_leap"]).all()
+    assert np.isnan(outcome(SGD(), NoisyBowl(), lr=[0.1])[2].run(0, 0)["grad_leap"]).all()
 
 
 def test_the_record_is_never_charged_and_changes_nothing():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.diagnosis import CAUSES, Record, Thresholds, diagnose
+from benchmarks.diagnosis.course import Course
 
 STEPS = np.unique(np.round(np.geomspace(1, 1001, 60))) - 1.0
 
@@ -299,6 +300,42 @@ def test_a_throw_between_two_records_is_seen_in_the_way_that_steps_do_not_explai
     back = np.where(STEPS > 900, 0.1, np.where(after, 50.0, 1.0))
     longer = record(loss=back, distance_start=far, step_norm=1e-3)
     assert "cliff" in names(longer)  # but was never set back on the way
+
+
+def test_a_gradient_that_leaps_from_one_step_to_the_next_is_a_cliff_unless_it_leads_down():
+    """As of a recurrent network that is thrown where its gradient vanishes, though its loss is no tenfold."""
+    leaps = dict.fromkeys(range(1, len(STEPS)), 1.0) | {40: 15.0}
+    rows = np.arange(len(STEPS))
+    loss = np.where(rows < 20, 2.0, np.where(rows < 40, 1.0, 1.1))
+    chain = np.tile(0.7 ** np.arange(20.0), (len(STEPS), 1))
+    lost = {
+        "loss": loss, "loss_highest": np.where(STEPS > 0, loss + 0.5, np.nan), "grad_leap": leaps, "chain": chain,
+        "gap": 0.9, "excess": 0.9,
+    }  # fmt: skip
+    assert names(record(**lost))[0] == "cliff" and "vanishing_gradient" in names(record(**lost))
+    assert names(record(**lost), leap=20.0)[0] == "vanishing_gradient"
+    down = lost | {"loss": np.where(rows < 40, loss, 0.9)}  # who leaves a saddle
+    assert "cliff" not in names(record(**down))
+    never_up = lost | {"loss_highest": loss}
+    assert "cliff" not in names(record(**never_up))
+    other = np.where(STEPS > 30, 3.0, 1.0)  # who takes steps of another kind need not be thrown
+    assert "cliff" not in names(record(**lost, step_norm=other))
+    assert "cliff" not in names(record(**lost | {"grad_leap": None, "loss_highest": None}))
+    assert "cliff" in diagnose(record(**lost | {"grad_leap": 1.0, "loss_highest": loss})).ruled_out
+    assert "cliff" not in diagnose(record(**never_up)).ruled_out
+
+
+def test_peaks_between_rows_count():
+    """Thrown far above its start and back before the next row."""
+    start = {"excess": 1.0, "gap": 0.5, "loss": 1 + np.exp(-STEPS / 1000)}
+    up = dict.fromkeys(range(len(STEPS)), 1.0) | {40: 60.0}
+    seen = [
+        Course(record(**start, loss_highest=peak), Thresholds())
+        for peak in (None, up, at(1, 1, 1, 1))
+    ]
+    assert [each.thrown for each in seen] == [False, True, False]
+    assert [each.set_back for each in seen] == [False, True, False]
+    assert seen[1].highest > 20 > 10 > 1 == seen[0].highest == seen[2].highest
 
 
 def test_a_rate_that_was_small_where_the_run_began_is_not_what_throws_it():
