@@ -164,7 +164,7 @@ class _Writer:
         return Page(
             title=self._title(),
             protocol=self._protocol(),
-            next=_next(weakest),
+            next=_next(weakest, self._reason(weakest.job) if weakest else ""),
             next_anchor=_anchor(weakest.label) if weakest else "",
             optimizers=matrix.optimizers,
             sections=[
@@ -589,10 +589,11 @@ def _innermost(problem: Problem) -> Problem:
     return problem
 
 
-def _next(weakest: Entry | None) -> str:
+def _next(weakest: Entry | None, reason: str) -> str:
     if weakest is None:
         return "Nothing breaks here: ask for harder rungs with ladder=, or for a smaller budget."
-    return f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}."
+    why = f" ({reason})" if reason else ""
+    return f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}{why}."
 
 
 def _odd(by_job: Mapping[str, Mapping[str, pandas.DataFrame]], entries: Sequence[Entry]) -> str:
