@@ -127,7 +127,10 @@ class Comparison:
         counts = self.differences["judgement"].value_counts()
         said = ", ".join(f"{counts.get(each, 0)} {each}" for each in JUDGEMENTS)
         told = self.differences[self.differences["judgement"] != JUDGEMENTS[-1]]
-        title = f"{before} → {after}: {len(self.differences)} in both, {said}"
+        both = (
+            f"{len(self.differences)} in both, {said}" if len(self.differences) else "none in both"
+        )
+        title = f"{before} → {after}: {both}"
         remarks = [
             _across(row) for row in self.overall.to_dict("records") if row["p_holm"] <= LEVEL
         ]
@@ -383,15 +386,15 @@ def _too_few(found: pandas.DataFrame) -> Iterator[str]:
 
 
 def _listed(only: pandas.DataFrame) -> str:
-    """By optimizer, and for what reason."""
-    parts = []
+    """By problems, and for what reason, which optimizers."""
+    by: dict[str, list[str]] = {}
     for optimizer, rows in only.groupby("optimizer"):
         whys = {why for why in rows.get("why", []) if why}
         names = sorted(set(rows["problem"]))
         where = ", ".join(names) if len(names) <= NAMED else f"{len(names)} problems"
-        said = f"{optimizer} on {where}"
-        parts.append(said + "".join(f" ({why})" for why in sorted(whys)))
-    return "; ".join(parts)
+        said = where + "".join(f" ({why})" for why in sorted(whys))
+        by.setdefault(said, []).append(str(optimizer))
+    return "; ".join(f"{', '.join(names)} on {said}" for said, names in by.items())
 
 
 def _across(row: Mapping[Any, Any]) -> str:

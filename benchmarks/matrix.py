@@ -20,6 +20,7 @@ from benchmarks.terminal import View
 
 EASIER, HARDER = -1.0, 2.0  # places of what lies beyond the rungs
 FALLING = " ↓"
+NO_STEP = "no step"  # where a single one costs more than the budget
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Matrix:
     def _entry(self, of_job: pandas.DataFrame, of_problem: pandas.DataFrame) -> Entry:
         info = self.tables.cells[str(of_job["cell"].iloc[0])].info
         text, place = self._said(of_job, info)
+        if of_job["cell"].map(self._steps).max() == 0:
+            text = NO_STEP
         fields = [
             name
             for name in map(str, of_problem)
@@ -120,6 +123,12 @@ class Matrix:
         label = " ".join([info["problem"], *variant])
         dial = f"{info['dial_name']}{FALLING if info['falling'] else ''}"
         return Entry(info["optimizer"], info["problem"], label, dial, text, place, info["job"])
+
+    @cached_property
+    def _steps(self) -> pandas.Series:
+        """The most steps that any run of a cell made, NaN where none has numbers."""
+        steps = self.tables.runs.reindex(columns=["cell", "steps"]).astype({"steps": float})
+        return steps.groupby("cell")["steps"].max()
 
     def _said(self, of_job: pandas.DataFrame, info: Mapping[str, Any]) -> tuple[str, float | None]:
         points = self.tables.breaking_points
@@ -198,6 +207,7 @@ class Matrix:
             f"{FALLING.strip()}: the problem gets harder as this dial falls.":
                 any(each.dial.endswith(FALLING) for each in self.entries.values()),
             "n/a: not run there.": absent,
+            f"{NO_STEP}: a single one costs more than the budget.": NO_STEP in texts,
             f"{skipped} of {len(self.tables.cells)} cells were skipped: harder than one that no trial solves.":
                 skipped > 0,
         }  # fmt: skip
@@ -224,11 +234,10 @@ def separation(tables: Tables) -> list[str]:
         f"on {between} some solve at least half of the instances and others do not."
     )
     seeds = tables.runs.loc[tables.runs["role"] == "reporting", "seed"].nunique()
-    enough = next(n for n in range(1, 100) if sign_test(0, n) <= LEVEL)
-    if seeds < enough:
+    if seeds < fewest():
         return [
             said,
-            f"Of one rung, {seeds} instances do not tell two apart at {LEVEL:.0%}: it takes {enough}.",
+            f"Of one rung, {seeds} instances do not tell two apart at {LEVEL:.0%}: it takes {fewest()}.",
         ]
     alike = table.groupby("problem")["separates"].any()
     names = ", ".join(map(str, alike.index[~alike]))
@@ -237,6 +246,11 @@ def separation(tables: Tables) -> list[str]:
         f"A sign test at {LEVEL:.0%} tells some two apart on {table['separates'].sum()} of them"
         + (f", and on none of {names}." if names else "."),
     ]
+
+
+def fewest() -> int:
+    """Instances that it takes to tell two optimizers apart at all."""
+    return next(n for n in range(1, 100) if sign_test(0, n) <= LEVEL)
 
 
 def _place(point: Any, dials: pandas.Series, info: Mapping[str, Any]) -> float:

@@ -23,6 +23,7 @@ from ravine import Refused, nearest
 SUMMARIZED = ("runs", "solved", "diverged", "cost_to_target", "gap_final")
 IN_SUMMARY = ("problem", "dial", "optimizer", "cell", "choice", "trial", "status", *SUMMARIZED)
 NUMBERS = ("dial", "trial", "seed", "gap_final", "cost", "cost_to_target", "grad_sq_initial")
+JUDGED = ("cell", "trial", "seed", "role", "status", "cost", "cost_to_target", "gap_final")
 CHOSEN = "chosen"  # what a manifest says where only the reporting runs of chosen trials were kept
 KEPT = (
     "problem", "dial", "optimizer", "trial", "search", "seed", "role", "status", "gap_final",
@@ -95,7 +96,7 @@ def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
     try:
         if file.suffix == ".parquet":
             return pandas.read_parquet(file).replace("", math.nan)  # as it comes from a CSV
-        return pandas.read_csv(file, low_memory=False)
+        return pandas.read_csv(file, low_memory=False).copy()  # in one piece, for it is wide
     except (ValueError, OSError) as error:
         raise Refused(f"{file} cannot be read: {error}") from error
 
@@ -134,8 +135,8 @@ def _contradictions(
         yield "runs has a run twice"
     if not numbered:
         return
-    choices = summary[summary["choice"].notna()].groupby("cell")
-    sound = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
+    choices = summary.loc[summary["choice"].notna(), [*IN_SUMMARY]].groupby("cell")
+    sound = runs.loc[~runs["status"].isin(WITHOUT_NUMBERS), [*JUDGED]]
     for cell, group in sound.groupby("cell", sort=False):
         if cell not in choices.groups:
             yield f"summary has no choice of cell {cell}"

@@ -112,8 +112,9 @@ def _read(folder: Path) -> tuple[dict[str, pandas.DataFrame], Results]:
         columns = dict(zip(_kinds(runs), runs["dial_column"], strict=True))
         points = points.assign(dial_column=[columns.get(kind, "") for kind in _kinds(points)])
         points = points.assign(job=_jobs(points))
-    runs = runs.assign(job=_jobs(runs))
-    job = runs.drop_duplicates("cell").set_index("cell")["job"]
+    cells = runs.drop_duplicates("cell")
+    job = pandas.Series(_jobs(cells), index=cells["cell"])
+    runs = runs.assign(job=runs["cell"].map(job))
     summary = results.summary.assign(job=results.summary["cell"].map(job))
     traces = read_table(folder, "traces")
     for name in ("cell", "trial", "seed", "step", "cost", "gap"):
@@ -136,6 +137,7 @@ def _contradictions(
     if points.empty:
         return
     ladders = {str(job): rows for job, rows in summary.groupby("job", sort=False)}
+    firsts = {row["job"]: row for _, row in runs.drop_duplicates("job").iterrows()}
     for row in points[points["budget"] == 1].to_dict("records"):
         if row["job"] not in ladders:
             yield f"breaking_points has {row['optimizer']} on {row['problem']}, which runs have not"
@@ -145,7 +147,7 @@ def _contradictions(
         ladder = ladders[row["job"]]
         rungs = ladder[(ladder["choice"] == row["choice"]) | (ladder["status"] == "skipped")]
         shares = (rungs["solved"].fillna(0) / rungs["runs"].fillna(1)).set_axis(rungs["dial"])
-        scale, falling = scale_of(runs[runs["job"] == row["job"]].iloc[0], ladder["dial"])
+        scale, falling = scale_of(firsts[row["job"]], ladder["dial"])
         axis = Axis.of(shares.index.to_numpy(), scale, falling)
         place = float(crossing(axis.x, isotonic(shares.loc[axis.dials].to_numpy(dtype=float))))
         here = axis.read(place, place, place)

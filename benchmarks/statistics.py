@@ -27,6 +27,9 @@ from ravine import Refused
 LEVEL = 0.05
 RUNG = ["problem", "dial", "variant"]
 CELL = [*RUNG, "optimizer", "cell"]
+OF_A_RUN = [
+    *CELL, "choice", "trial", "search", "role", "seed", "status", "cost", "cost_to_target", "gap_final", "u",
+]  # fmt: skip
 ROUNDING = 1e-9  # what should be equal is so but for this: sums of chances, costs read from a file
 
 
@@ -113,11 +116,11 @@ def best_of(runs: pandas.DataFrame, ks: Sequence[int] = (1, 2, 4, 8, 16, 24)) ->
             cell[cell["search"].isin(kinds)] for kinds in (["sobol"], ["sobol", "refined"])
         )
         total, refined = searched["trial"].nunique(), (searched["search"] == "refined").any()
+        of_sobol = _in_order(sobol)
         for k in ks:
-            drawn = searched if refined and k == total else sobol
-            if k > drawn["trial"].nunique():
+            cost = _in_order(searched) if refined and k == total else of_sobol
+            if k > len(cost):
                 continue
-            cost = _in_order(drawn)
             weights = best_rank_chances(len(cost), k)
             each = np.repeat(weights / cost.shape[1], cost.shape[1])
             rows.append({
@@ -147,8 +150,9 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _sound(runs: pandas.DataFrame) -> pandas.DataFrame:
-    """The runs that have numbers."""
-    return with_variant(runs[~runs["status"].isin(WITHOUT_NUMBERS)])
+    """The runs that have numbers, without the fields of their problems: a suite has two hundred of them."""
+    found = with_variant(runs[~runs["status"].isin(WITHOUT_NUMBERS)])
+    return found[[name for name in OF_A_RUN if name in found]]
 
 
 def _criteria(runs: pandas.DataFrame) -> tuple[np.ndarray, ...]:

@@ -1,5 +1,5 @@
-"""Every command and snippet of the README runs, in a folder that is empty at first; what reads a folder that
-another leaves runs in the same one, in README's order.
+"""Every command and snippet of the README runs, in a folder that has nothing but the published reference at first;
+what reads a folder that another leaves runs in the same one, in README's order.
 
 The two commands that make a virtual environment are not run here but by .ci/run, as they are
 written. A Python snippet under `<!-- file: NAME -->` is saved by that name for the commands after
@@ -28,6 +28,7 @@ BLOCK = re.compile(
     r"^(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<language>sh|python)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+REFERENCE = "results/reference"
 INSTALLS = "python3 -m venv "
 OUT = re.compile(r"(?<!-)\bout=(\S+)")  # of a sweep, and not --out= of a report
 
@@ -100,7 +101,9 @@ def found_columns(file):
 
 @pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: f"line {chain[0].line}")
 def test_commands_and_snippets_run_and_tables_have_the_columns_that_are_told(chain, tmp_path):
-    """In a folder that is empty but for the files that stand before them."""
+    """In a folder that is empty but for the reference and the files that stand before them."""
+    (tmp_path / REFERENCE).parent.mkdir()
+    (tmp_path / REFERENCE).symlink_to(ROOT / REFERENCE)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     for block in BLOCKS[: BLOCKS.index(chain[-1]) + 1]:

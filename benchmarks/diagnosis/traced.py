@@ -37,7 +37,9 @@ def traced_record(
     columns: dict[str, Any] = {
         name: np.asarray(trace.get(name, unknown), dtype=float) for name in MEASURED
     }
-    others = {name: np.asarray(trace[name], dtype=float) for name in OTHERS if name in trace}
+    others: dict[str, Any] = {
+        name: np.asarray(trace[name], dtype=float) for name in OTHERS if name in trace
+    }
     if not info["noisy"]:
         columns |= {"noise_sq": np.zeros(rows), "noise_h": np.zeros(rows)}
     positions = sorted(

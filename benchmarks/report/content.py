@@ -14,16 +14,21 @@ import pandas
 from benchmarks.breaking_points import number
 from benchmarks.intervals import order_statistics
 from benchmarks.listing import summary as in_a_line
-from benchmarks.matrix import EASIER, HARDER, Entry, Matrix
+from benchmarks.matrix import EASIER, HARDER, NO_STEP, Entry, Matrix
 from benchmarks.report import pictures
 from benchmarks.report.chart import Chart
 from benchmarks.report.pictures import Rung, slug
 from benchmarks.results import Results
 from benchmarks.saved import Saved, rebuilt, scale_of, sections
 from benchmarks.statistics import best_of, chosen, success
-from benchmarks.tables import VERDICT, WITHOUT_NUMBERS
+from benchmarks.tables import AT_END, VERDICT, WITHOUT_NUMBERS
 from problems import Problem
 
+FIELDS = (
+    "problem.",
+    "hp.",
+    AT_END,
+)  # columns that one problem or optimizer has and others have not
 PANELS = 3  # rungs of a problem that are drawn
 NOTHING = "–"
 ELSEWHERE = "Yours"  # the section of what is in no subsection of the book
@@ -193,8 +198,9 @@ class _Writer:
             frames["points"] = self.saved.breaking_points
         found: dict[str, dict[str, pandas.DataFrame]] = {}
         for name, frame in frames.items():
-            for job, rows in frame.groupby("job", sort=False):
-                found.setdefault(str(job), {})[name] = rows
+            for _, of_problem in frame.groupby("problem", sort=False):
+                for job, rows in _without_others(of_problem).groupby("job", sort=False):
+                    found.setdefault(str(job), {})[name] = rows
         return found
 
     @cached_property
@@ -273,7 +279,7 @@ class _Writer:
             if theory is not None and not pandas.isna(theory):
                 notes.append(f"theory {_foretold(theory)}")
         reason = self._reason(entry.job)
-        if reason:
+        if reason and entry.text != NO_STEP:
             notes.append(reason)
         spoken = {HARDER: "does not break", EASIER: "breaks at once"}.get(entry.place or 0.0, "")
         return Answer(
@@ -451,7 +457,7 @@ class _Writer:
             shares = [f"at B/{1 / share:.0f}" for share in tuned["budget"].iloc[1:]]
             rows.append(Row(self.styles[entry.optimizer], [
                 Field(entry.optimizer),
-                Field(str(full["text"]), entry.place),
+                Field(NO_STEP if entry.text == NO_STEP else str(full["text"]), entry.place),
                 Field(str(robust["text"].iloc[0]) if len(robust) else NOTHING,
                       float(robust["breaking_point"].iloc[0]) if len(robust) else None),
                 *(Field(str(each["text"]).partition(" [")[0], float(each["breaking_point"]))
@@ -583,6 +589,13 @@ def _facts(problem: Problem) -> dict[str, str]:
     return {name: text for name, text in facts.items() if text}
 
 
+def _without_others(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """The rows of a problem without the fields that only others have: a suite has two hundred of them."""
+    fields = [name for name in map(str, rows) if name.startswith(FIELDS)]
+    empty = rows[fields].isna().all()
+    return rows.drop(columns=empty.index[empty])
+
+
 def _innermost(problem: Problem) -> Problem:
     while hasattr(problem, "inner"):
         problem = problem.inner  # type: ignore[attr-defined]
@@ -593,7 +606,9 @@ def _next(weakest: Entry | None, reason: str) -> str:
     if weakest is None:
         return "Nothing breaks here: ask for harder rungs with ladder=, or for a smaller budget."
     why = f" ({reason})" if reason else ""
-    return f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}{why}."
+    return (
+        f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}{why}."
+    )
 
 
 def _odd(by_job: Mapping[str, Mapping[str, pandas.DataFrame]], entries: Sequence[Entry]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,11 @@ class TestStandings:
         """The mountain gets harder as its dimension falls; two beyond the rungs are equal."""
         rows = [("quadratic", "a", 1e5, ">"), ("quadratic", "b", 1e5, ">"), ("quadratic", "c", 30, ""),
                 ("mountain", "a", 2.0, ""), ("mountain", "b", 10.0, ">"), ("mountain", "c", 1.0, "<")]  # fmt: skip
-        found = standings(points(rows)).set_index(["problem", "optimizer"])
+        found = standings(points(rows))
         assert found["place"].tolist() == [1.5, 1.5, 3, 2, 3, 1]
         assert found["text"].tolist() == ["> 1e5", "> 1e5", "30", "2", "> 10", "< 1"]
+        said = [reference._said(row, {("quadratic", "c")}) for row in found.to_dict("records")]
+        assert said == ["> 1e5 ✓", "> 1e5 ✓", "no step", "2", "> 10", "< 1 ✓"]
 
     def test_only_the_choice_at_the_whole_budget_counts(self):
         rows = [("quadratic", "a", 10.0, "")]
@@ -109,7 +112,8 @@ class TestFolder:
         rungs = against[["rungs_better", "rungs_worse", "rungs_alike"]]
         assert rungs.T.to_dict("list") == {"idle": [0, 0, 6], "newton": [0, 3, 3], "sgd": [0, 0, 6]}
         assert against["worse"].to_dict() == {"newton": 1, "sgd": 0, "idle": 0}
-        assert f"Only in {kept}: idle on Bowl, quadratic; newton on" in str(found)
+        assert f"Only in {kept}: idle, newton, sgd on Bowl, quadratic." in str(found)
+        assert f"{kept} → {tmp_path / 'mine'}: none in both" in str(found)
         assert str(found).startswith(f"{name} against the optimizers of {kept}, tuned")
         assert found.regressions.empty
 
@@ -141,6 +145,36 @@ class TestFolder:
             line.startswith("| quick | rotated | 1.00 |") and " 0 of " in line for line in lines
         )
         assert "| quadratic: condition |" in page and "| mean place |" in page
+        assert "have fewer" not in page  # than it takes to tell two apart: there are six
+
+    def test_the_page_says_who_makes_no_step_and_what_cannot_be_told(self, tmp_path):
+        """A step of Newton's costs 1 + 2 · 10 gradients; of five instances no test tells two apart."""
+        size = {**SIZE, "budget": 20, "seeds": 5}
+        result = sweep(Quadratic(dim=10), ["sgd", "newton"], out=tmp_path / "short", **size)
+        reference.compact(tmp_path / "short", tmp_path / "kept")
+        variants = dict.fromkeys(["standard", *reference.VARIANTS], result.tables)
+        kept = tmp_path / "kept"
+        reference.robustness(variants, "standard").to_csv(kept / "robustness.csv", index=False)
+        reference.separated(result.tables).to_csv(kept / "discrimination.csv", index=False)
+        lines = reference.page(kept).splitlines()
+        (heads,) = [line for line in lines if line.startswith("| subsection |")]
+        (row,) = [line for line in lines if "| quadratic: condition |" in line]
+        found = dict(zip(heads.split("|"), map(str.strip, row.split("|")), strict=True))
+        assert found[" newton "] == "no step" != found[" sgd "]
+        (few,) = [line for line in lines if "have fewer" in line]
+        assert "It takes 6 instances to tell two apart, and quadratic have fewer." in few
+        told = (line for line in lines if line.startswith("| quadratic | 3 |"))
+        assert next(told).endswith("|  |  |")
+
+
+def test_the_published_page_follows_from_the_published_folder():
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "reference.md").read_text()
+    assert reference.page(root / "results" / "reference") == page, "python -m benchmarks.reference"
+    rows = (line.split(" | ") for line in page.splitlines() if line.endswith((" yes |", " no |")))
+    assert (
+        len({(row[0], row[1]) for row in rows}) >= 10
+    )  # pairs of which a theorem says where they break
 
 
 def test_a_prediction_agrees_where_it_lies_in_the_interval():

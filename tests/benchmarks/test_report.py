@@ -217,6 +217,18 @@ def test_the_commonest_verdict_on_what_is_not_solved_is_the_reason(copy):
     assert (row["verdict"], row["ruled out"]) == ("long path", "noise, saddle")
 
 
+def test_who_cannot_pay_for_one_step_is_not_said_to_break(tmp_path):
+    """A step of Newton's costs 1 + 2 · 10 gradients here."""
+    size: dict[str, Any] = {"trials": 3, "seeds": 2, "tuning_seeds": 1, "budget": 20, "rungs": 3}
+    sweep("quadratic", ["sgd", "newton"], out=tmp_path / "short", **size)
+    page = report([tmp_path / "short"])
+    answer = rows_of(page)["quadratic"].answers[page.optimizers.index("newton")]
+    assert answer.text == "no step" and not any("sure" in each for each in answer.notes)
+    breaking = {row["optimizer"]: row for row in texts(landscapes(page)["quadratic"].breaking)}
+    (where,) = (name for name in breaking["newton"] if name.startswith("breaks at"))
+    assert breaking["newton"][where] == "no step" != breaking["sgd"][where]
+
+
 def test_it_has_the_pathology_s_own_picture(page):
     names = [each.name for each in page.charts]
     assert len(names) == len(set(names))

@@ -261,6 +261,17 @@ def test_with_one_rung_the_matrix_counts():
     assert matrix(rungs=1).entries["newton", "Bowl"].text == "3 of 3"
 
 
+def test_who_cannot_pay_for_one_step_is_said_to_make_none():
+    """A step of Newton's costs 1 + 2 · 2 gradients here."""
+    short = SIZE | {"budget": 4}
+    for number in (1, 3):
+        found = Matrix(sweep(Bowl(), ["sgd", "newton"], **short, rungs=number).tables)
+        texts = {name: entry.text for (name, _), entry in found.entries.items()}
+        assert texts["newton"] == "no step" != texts["sgd"]
+        assert "no step: a single one costs more than the budget." in found.remarks()
+    assert "no step" not in " ".join(matrix(rungs=1).remarks())
+
+
 def test_a_wide_matrix_is_cut_into_columns_that_fit():
     problems = [Bowl(dim=dim) for dim in range(1, 16)]
     found = Matrix(sweep(problems, ["newton"], **SIZE, rungs=3).tables)
