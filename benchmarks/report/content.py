@@ -70,6 +70,11 @@ class Strip:
     charts: Sequence[Chart]
 
     @property
+    def drawn(self) -> set[int | None]:
+        """The places of the optimizers that are in the legend: a few run only where there is noise, say."""
+        return {series.style for chart in self.charts for series in chart.series}
+
+    @property
     def own(self) -> list[tuple[int | None, str]]:
         """What the legend says, where the lines are not the optimizers of the page."""
         own = (series for chart in self.charts if chart.own for series in chart.series)

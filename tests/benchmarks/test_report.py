@@ -309,6 +309,19 @@ def test_several_folders_are_one_page(small, tmp_path):
     assert len(runs) == 2 * 2 * 3  # the same cell counts once
 
 
+def test_a_legend_has_who_is_drawn(small, tmp_path):
+    sweep(Rosenbrock(), ["newton"], rungs=2, out=tmp_path / "other", **SIZE)
+    both = report([small, tmp_path / "other"], tmp_path / "both.html")
+    places = {name: both.optimizers.index(name) for name in both.optimizers}
+    (quadratic, rosenbrock) = (landscapes(both)[each] for each in ("quadratic", "rosenbrock"))
+    assert quadratic.strips[0].drawn == {places["sgd"]}
+    assert rosenbrock.strips[0].drawn == {places["newton"]}
+    page = (tmp_path / "both.html").read_text()
+    legends = [part.partition("</ul>")[0] for part in page.split('aria-label="Legend">')[1:]]
+    of_both, *of_one = (sum(f"{name}</li>" in each for name in places) for each in legends)
+    assert of_both == 2 and set(of_one) <= {0, 1} and sum(of_one) >= 4
+
+
 def test_the_same_optimizer_with_other_cells_is_told_apart(small, tmp_path):
     other = tmp_path / "other"
     sweep(Quadratic(dim=3), ["sgd", "idle"], rungs=2, out=other, **{**SIZE, "budget": 90})
