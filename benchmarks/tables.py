@@ -232,8 +232,11 @@ def _summarized(
         cost_low, cost_high = median_interval(cost)
         half = len(chosen) / 2
         judged = chosen.loc[chosen["verdict"] != "", "verdict"].value_counts()
+        # A suite's runs have two hundred columns: one row at once, and not each column by itself.
+        first = dict(zip(map(str, chosen), chosen.iloc[0], strict=True))
+        ends = [name for name in first if name.startswith(AT_END)]
         yield {
-            **_of(chosen, CELL),
+            **{name: first[name] for name in CELL},
             "choice": choice,
             "trial": trial,
             "runs": len(chosen),
@@ -248,18 +251,18 @@ def _summarized(
             "solving_volume": solving.mean() if len(solving) else None,
             "solving_volume_low": low if len(solving) else None,
             "solving_volume_high": high if len(solving) else None,
-            "edge": bool(chosen["edge"].iloc[0]),
+            "edge": bool(first["edge"]),
             "predicted_share": info["predicted_share"],
-            "seconds": chosen["seconds"].iloc[0],
+            "seconds": first["seconds"],
             "status": "solved" if solved >= half else "diverged" if diverged >= half else "missed",
             "verdict": judged.index[0] if len(judged) else "",
             **{f"{VERDICT}{name}": count for name, count in judged.items()},
             **{
-                name: chosen[name].iloc[0]
-                for name in map(str, chosen)
+                name: value
+                for name, value in first.items()
                 if name == "u" or name.startswith(SETTINGS)
             },
-            **{name: chosen[name].median() for name in map(str, chosen) if name.startswith(AT_END)},
+            **dict(zip(ends, chosen[ends].median(), strict=True)),
         }
 
 

@@ -805,22 +805,11 @@ def long_path(course: Course) -> Iterator[Finding]:
         pace, 1 / limits.steady, None if math.isnan(pace) else 1 / limits.steady < pace < limits.steady,
         f"{BOOK}.7",
     )  # fmt: skip
-    slopes = finite(course.gradient[early : course.half + 1]), course.late(course.gradient)
-    kept = (
-        middle(slopes[1]) / middle(slopes[0])
-        if len(slopes[0]) and middle(slopes[0]) > 0
-        else math.nan
-    )
+    kept, speed = (_lasting(course, each, early) for each in (course.gradient, record.step_norm))
     slope = Evidence(
         "long_path", "on a slope that does not vanish", "median |g| late/earlier",
         kept, 1 / limits.steady, None if math.isnan(kept) else kept > 1 / limits.steady, f"{BOOK}.7",
     )  # fmt: skip
-    speeds = finite(record.step_norm[early : course.half + 1]), course.late(record.step_norm)
-    speed = (
-        middle(speeds[1]) / middle(speeds[0])
-        if len(speeds[0]) and middle(speeds[0]) > 0
-        else math.nan
-    )
     linear = Evidence(
         "long_path", "its path grows linearly", "median |s| late/earlier", speed, 1 / limits.steady,
         None if math.isnan(speed) else 1 / limits.steady < speed < limits.steady, f"{BOOK}.7",
@@ -841,6 +830,12 @@ def long_path(course: Course) -> Iterator[Finding]:
         "long_path", strength * (WEAK if math.isnan(used) else 1.0) if holds else 0.0,
         steady.holds is False or slope.holds is False, (steady, slope, linear),
     )  # fmt: skip
+
+
+def _lasting(course: Course, values: np.ndarray, early: int) -> float:
+    """The median of the second half of the steps over that from row `early` to its beginning."""
+    before, late = finite(values[early : course.half + 1]), course.late(values)
+    return middle(late) / middle(before) if len(before) and middle(before) > 0 else math.nan
 
 
 TESTS: tuple[Callable[[Course], Iterator[Finding]], ...] = (
