@@ -14,6 +14,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from benchmarks.results import CHOSEN, KEPT, read_table
 from benchmarks.standings import mean_places, moved, standings
 from benchmarks.statistics import discrimination
 from benchmarks.sweeps import CLASSICS
-from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS, Tables, read
+from benchmarks.tables import OF_PROBLEMS, VERDICT, WITHOUT_NUMBERS, Tables, read
 from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND
 from ravine import Refused
@@ -50,6 +51,8 @@ VARIANTS = {
     "clipped": [f"optimizer={','.join(f'{name}{AND}clip' for name in BARE)}"],
     "with decay": [f"optimizer={','.join(f'{name}{AND}decay' for name in RATED)}"],
 }
+SOLVED = f"{VERDICT}solved"
+REASONS = 3  # that are named, of what goes wrong on a problem
 NEAR = 2.0  # a ratio of measured to predicted up to which they are called near
 REWEIGHED = f"at other prices: a loss {LOSS_TOO:g}, a product {HVP_TOO:g}"
 
@@ -207,7 +210,8 @@ def page(folder: Path) -> str:
     steps = runs.groupby(["problem", "optimizer"])["steps"].max()
     unable = set(steps.index[steps == 0])
     table["text"] = [_said(row, unable) for row in table.to_dict("records")]
-    parts = [HEAD, _provenance(manifest), *_matrix(table), *_predicted(points)]
+    parts = [HEAD, _provenance(manifest), *_matrix(table), *_reasons(read_table(folder, "summary"))]
+    parts += _predicted(points)
     parts += _separation(read_table(folder, "discrimination"), _too_few(runs))
     parts += _robustness(read_table(folder, "robustness"))
     return "\n".join(parts).rstrip() + "\n"
@@ -261,6 +265,33 @@ def _rows(table: pandas.DataFrame, names: Sequence[str]) -> Iterator[list[str]]:
                 card = problems[name].card
                 dial = card.dial + (FALLING if card.ladder[0] > card.ladder[-1] else "")
                 yield [title, f"{name}: {dial}", *of_problem]
+
+
+def _reasons(summary: pandas.DataFrame) -> Iterator[str]:
+    yield "\n## What goes wrong\n"
+    yield (
+        "Of the tuned runs of all rungs and optimizers those that are not solved, and their commonest verdicts. These "
+        "are read off each run alone, whatever its problem is called; [how often they are right](verdicts.md) is "
+        "measured.\n"
+    )
+    names = [each for each in map(str, summary) if each.startswith(VERDICT) and each != SOLVED]
+    by_problem = summary[summary["choice"] == "tuned"].groupby("problem")[names].sum()
+    found = {
+        str(problem): Counter(dict(zip(names, row, strict=True)))
+        for problem, *row in by_problem.itertuples(name=None)
+    }
+    rows = []
+    for title, problems in by_subsection().items():
+        for name in (each for each in problems if each in found):
+            counts = found[name]
+            said = [
+                f"{verdict.removeprefix(VERDICT).replace('_', ' ')} {count:.0f}"
+                for verdict, count in counts.most_common(REASONS)
+                if count
+            ]
+            more = sum(count > 0 for count in counts.values()) > REASONS
+            rows.append([title, name, f"{counts.total():.0f}", ", ".join([*said, *["…"] * more])])
+    yield from _markdown(["subsection", "problem", "not solved", "why"], rows)
 
 
 def _predicted(points: pandas.DataFrame) -> Iterator[str]:

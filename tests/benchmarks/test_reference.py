@@ -145,6 +145,13 @@ class TestFolder:
             line.startswith("| quick | rotated | 1.00 |") and " 0 of " in line for line in lines
         )
         assert "| quadratic: condition |" in page and "| mean place |" in page
+        tuned = tables.runs.merge(tables.summary.query("choice == 'tuned'")[["cell", "trial"]])
+        tuned = tuned.query("problem == 'quadratic' and role == 'reporting' and status != 'solved'")
+        (why,) = [
+            line for line in lines if line.startswith("| 8.2.1 Ill-conditioning | quadratic |")
+        ]
+        verdict, count = next(iter(tuned["verdict"].value_counts().items()))
+        assert f"| {len(tuned)} |" in why and f"{verdict.replace('_', ' ')} {count}" in why
         assert "have fewer" not in page  # than it takes to tell two apart: there are six
 
     def test_the_page_says_who_makes_no_step_and_what_cannot_be_told(self, tmp_path):
@@ -157,7 +164,7 @@ class TestFolder:
         reference.robustness(variants, "standard").to_csv(kept / "robustness.csv", index=False)
         reference.separated(result.tables).to_csv(kept / "discrimination.csv", index=False)
         lines = reference.page(kept).splitlines()
-        (heads,) = [line for line in lines if line.startswith("| subsection |")]
+        (heads,) = [line for line in lines if line.startswith("| subsection | problem: dial |")]
         (row,) = [line for line in lines if "| quadratic: condition |" in line]
         found = dict(zip(heads.split("|"), map(str.strip, row.split("|")), strict=True))
         assert found[" newton "] == "no step" != found[" sgd "]
