@@ -24,11 +24,8 @@ from benchmarks.statistics import best_of, chosen, success
 from benchmarks.tables import AT_END, VERDICT, WITHOUT_NUMBERS
 from problems import Problem
 
-FIELDS = (
-    "problem.",
-    "hp.",
-    AT_END,
-)  # columns that one problem or optimizer has and others have not
+# Columns that one problem or optimizer has and others have not.
+FIELDS = ("problem.", "hp.", AT_END)
 PANELS = 3  # rungs of a problem that are drawn
 NOTHING = "–"
 ELSEWHERE = "Yours"  # the section of what is in no subsection of the book
@@ -174,7 +171,7 @@ class _Writer:
         return Page(
             title=self._title(),
             protocol=self._protocol(),
-            next=_next(weakest, self._reason(weakest.job) if weakest else ""),
+            next=_next(weakest, self._reason(weakest) if weakest else ""),
             next_anchor=_anchor(weakest.label) if weakest else "",
             optimizers=matrix.optimizers,
             sections=[
@@ -283,8 +280,8 @@ class _Writer:
             theory = point.get("theory")
             if theory is not None and not pandas.isna(theory):
                 notes.append(f"theory {_foretold(theory)}")
-        reason = self._reason(entry.job)
-        if reason and entry.text != NO_STEP:
+        reason = self._reason(entry)
+        if reason:
             notes.append(reason)
         spoken = {HARDER: "does not break", EASIER: "breaks at once"}.get(entry.place or 0.0, "")
         return Answer(
@@ -304,14 +301,14 @@ class _Writer:
         tuned = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
         return next(iter(tuned.to_dict("records")), None)
 
-    def _reason(self, job: str) -> str:
-        """What happens at the easiest rung that fewer than half of the instances solve."""
-        rows = self.by_job[job]["summary"]
+    def _reason(self, entry: Entry) -> str:
+        """What happens at the easiest rung that fewer than half of the instances solve, where anything does."""
+        rows = self.by_job[entry.job]["summary"]
         failed = rows[rows["status"].isin(["error", "not_applicable"])]
-        if len(failed):
+        if len(failed) or entry.text == NO_STEP:
             return ""
         tuned = rows[rows["choice"] == "tuned"]
-        tuned = tuned.sort_values("dial", ascending=not self._falling(job))
+        tuned = tuned.sort_values("dial", ascending=not self._falling(entry.job))
         beaten = tuned[tuned["solved"] < tuned["runs"] / 2]
         if beaten.empty:
             return ""
@@ -469,7 +466,7 @@ class _Writer:
                   for _, each in tuned.iloc[1:].iterrows()),
                 _number(full["dose_exponent"], "{:.2f}"),
                 Field(NOTHING if pandas.isna(full.get("theory")) else _foretold(full["theory"]), full.get("theory")),
-                Field(self._reason(entry.job) or NOTHING),
+                Field(self._reason(entry) or NOTHING),
             ]))  # fmt: skip
         columns = ["optimizer", f"breaks at {entries[0].dial} [95 %]", "with one setting", *shares,
                    "cost exponent", "theory", "why"]  # fmt: skip
