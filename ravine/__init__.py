@@ -1,6 +1,7 @@
 """What problems, optimizers and benchmarks share: a registry of names, and one way to refuse input."""
 
+from ravine.fields import bounded, check_fields
 from ravine.refusal import Refused, nearest, require
 from ravine.registry import Registry
 
-__all__ = ["Refused", "Registry", "nearest", "require"]
+__all__ = ["Refused", "Registry", "bounded", "check_fields", "nearest", "require"]

@@ -35,16 +35,27 @@ def require(
     Traceback (most recent call last):
     ravine.refusal.Refused: quadratic.condition is 0.5, but must be a number, at least 1
     """
+    what = f"{owner}.{name}" if owner else name
+    message = unless_number(
+        what, value, low=low, high=high, open_low=open_low, open_high=open_high, whole=whole
+    )
+    if message:
+        raise Refused(message)
+
+
+def unless_number(
+    what: str, value: Any, *, low: float, high: float, open_low: bool, open_high: bool, whole: bool
+) -> str:
+    """The refusal of a value that is not such a number, and nothing for one that is."""
     number = isinstance(value, int) if whole else isinstance(value, (int, float))
     if number and not isinstance(value, bool) and math.isfinite(value):
         above = value > low if open_low else value >= low
         below = value < high if open_high else value <= high
         if above and below:
-            return
+            return ""
     wanted = ["a whole number" if whole else "a number"]
     if low > -math.inf:
         wanted.append(f"{'above' if open_low else 'at least'} {low:g}")
     if high < math.inf:
         wanted.append(f"{'below' if open_high else 'at most'} {high:g}")
-    what = f"{owner}.{name}" if owner else name
-    raise Refused(f"{what} is {value!r}, but must be {', '.join(wanted)}")
+    return f"{what} is {value!r}, but must be {', '.join(wanted)}"
