@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from benchmarks.choices import best, costs, grid, keys, log_gaps, median
+from benchmarks.engine.trial_choice import best, costs, grid, keys, log_gaps, median
 from ravine import Refused
 
 COLUMNS = [

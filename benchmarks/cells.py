@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks import cell as engine_room
-from benchmarks.contenders import Contender
-from benchmarks.protocol import RELEASE, Settled
+from benchmarks.engine import cell as engine_room
+from benchmarks.engine.contender import Contender
+from benchmarks.engine.protocol import RELEASE, Settled
 from optimizers import Optimizer
 from problems import Problem
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.engine import Instances
-from benchmarks.protocol import stream
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.protocol import stream
 from problems import Problem
 from ravine import Refused
 

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from benchmarks import loading
+from benchmarks.engine.contender import Contender
 from optimizers import OPTIMIZERS, Optimizer, Range
 from optimizers.adopted import Adopted
 from ravine import Refused, nearest
 
 SEARCHED_AT_MOST = 2
-
-
-@dataclass(frozen=True)
-class Contender:
-    """`optimizer` has the values of the default trial; `space` holds what is searched."""
-
-    name: str
-    optimizer: Optimizer
-    space: Mapping[str, Range]
 
 
 def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None = None) -> Contender:

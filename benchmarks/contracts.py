@@ -18,8 +18,9 @@ import torch
 
 from benchmarks.checks import check_problem
 from benchmarks.diagnosis import CAUSES
-from benchmarks.engine import CEILING, SOLVED, Instances, run, stack
-from benchmarks.protocol import FIRST_REPORTING_SEED, stream
+from benchmarks.engine.instances import Instances, stack
+from benchmarks.engine.loop import CEILING, SOLVED, run
+from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from optimizers import OPTIMIZERS
 from problems import Problem, Tree
 from problems.precision import default_dtype

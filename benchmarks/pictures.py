@@ -11,7 +11,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.patheffects import Normal, Stroke
 
-from benchmarks.engine import generator, stack
+from benchmarks.engine.instances import generator, stack
 from benchmarks.figures import COLOURS, GRID, LOOK, Picture, contours
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.oracle import Oracle

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from benchmarks.choices import choose, costs
+from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.sweep_folder import MARKERS, SCHEMA
 from benchmarks.tables import RUNS, WITHOUT_NUMBERS
 from ravine import Refused, nearest

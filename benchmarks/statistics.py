@@ -19,7 +19,7 @@ import numpy as np
 import pandas
 from scipy.stats import rankdata
 
-from benchmarks.choices import costs, grid, keys, log_gaps
+from benchmarks.engine.trial_choice import costs, grid, keys, log_gaps
 from benchmarks.intervals import median_interval, order_statistics, sign_test, wilson
 from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS
 from ravine import Refused

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import Store, Stored
-from benchmarks.protocol import Protocol
+from benchmarks.engine.protocol import Protocol
 from benchmarks.tables import Tables
 from ravine import Refused
 

@@ -13,8 +13,8 @@ import torch
 from benchmarks.cells import Memory, Store, described
 from benchmarks.checks import check_problem
 from benchmarks.contenders import contender, name_of
+from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import CellDone, Job, run_job
-from benchmarks.protocol import Protocol
 from benchmarks.sweep_folder import SweepFolder
 from benchmarks.tables import Tables, read
 from optimizers import Optimizer

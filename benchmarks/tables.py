@@ -14,12 +14,12 @@ import pandas
 
 from benchmarks.breaking_points import breaking_points, one_setting
 from benchmarks.cells import Memory, Store, Stored
-from benchmarks.choices import choose, costs
 from benchmarks.diagnosis import Verdict
 from benchmarks.diagnosis.traced import verdicts
+from benchmarks.engine.protocol import FRONTIER
+from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.intervals import median_interval, wilson
 from benchmarks.listing import families
-from benchmarks.protocol import FRONTIER
 
 if TYPE_CHECKING:
     from problems import Problem

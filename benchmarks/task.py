@@ -19,9 +19,9 @@ from benchmarks import loading
 from benchmarks.cells import Store, is_followed, module_of
 from benchmarks.checks import check_problem
 from benchmarks.contenders import contender, typed
+from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import CellDone, Job, run_job, rungs
 from benchmarks.progress import Progress
-from benchmarks.protocol import Protocol
 from benchmarks.sweep_folder import Notes, SweepFolder
 from optimizers.registry import AND
 from problems import PROBLEMS, Problem

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas
 
-from benchmarks.choices import costs, log_gaps
-from benchmarks.engine import SOLVED
+from benchmarks.engine.loop import SOLVED
+from benchmarks.engine.trial_choice import costs, log_gaps
 from benchmarks.intervals import order_statistics, sign_test
 from benchmarks.tables import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 

@@ -19,16 +19,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.choices import SMALLEST, best, keys
 from benchmarks.diagnosis import interventions
 from benchmarks.diagnosis.interventions import Truth, truth
 from benchmarks.diagnosis.record import Record
 from benchmarks.diagnosis.traced import traced_record
-from benchmarks.engine import DIVERGED, Instances, Outcome, run
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import DIVERGED, Outcome, run
+from benchmarks.engine.measurements import DRAWS
+from benchmarks.engine.protocol import stream
+from benchmarks.engine.search_space import measure_units
+from benchmarks.engine.trial_choice import SMALLEST, best, keys
 from benchmarks.jobs import floor_attained
-from benchmarks.measurements import DRAWS
-from benchmarks.protocol import stream
-from benchmarks.search import measure_units
 from optimizers import OPTIMIZERS, Optimizer
 from problems import PROBLEMS, Problem
 from problems.modifiers.noises import noisy

@@ -28,8 +28,9 @@ from typing import Literal, TypeAlias
 import torch
 
 from benchmarks.diagnosis.verdict import CAUSES
-from benchmarks.engine import DIVERGED, SOLVED, Instances, Outcome, run
-from benchmarks.search import measure_units
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import DIVERGED, SOLVED, Outcome, run
+from benchmarks.engine.search_space import measure_units
 from optimizers import Optimizer
 from optimizers.clip import AdaptiveClip, Clip
 from optimizers.optimizer import Oracle, Point, State

@@ -27,7 +27,7 @@ from benchmarks.breaking_points import (
     one_setting,
     theil_sen,
 )
-from benchmarks.choices import best, choose, keys
+from benchmarks.engine.trial_choice import best, choose, keys
 from ravine import Refused
 
 BUDGET = 1000.0

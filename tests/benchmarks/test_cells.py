@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.cells import Memory, Store, Stored, cell_key
 from benchmarks.contenders import contender
+from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import Job, run_job
-from benchmarks.protocol import Protocol
 from benchmarks.tables import read
 from optimizers.sgd import SGD
 from tests.benchmarks.problems_for_tests import Bowl

@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 import pytest
 
-from benchmarks.choices import best, choose, costs, grid, keys, log_gaps, median
+from benchmarks.engine.trial_choice import best, choose, costs, grid, keys, log_gaps, median
 
 MISS = (np.nan, 1.0)
 

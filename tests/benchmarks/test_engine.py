@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.engine import Instances, generator, run
-from benchmarks.traces import scheduled
+from benchmarks.engine.instances import Instances, generator
+from benchmarks.engine.loop import run
+from benchmarks.engine.recorder import scheduled
 from optimizers import Optimizer
 from optimizers.controls import Idle, RandomSearch
 from optimizers.damped_newton import DampedNewton
@@ -214,7 +215,7 @@ def test_the_record_predicts_what_a_gradient_step_does_to_a_quadratic():
 def test_between_rows_the_record_keeps_the_largest_leap_and_the_highest_loss(monkeypatch):
     given = {"budget": 400, "trials": 3, "lr": [0.001, 0.05, 0.3]}
     _, _, trace = outcome(Momentum(momentum=0.9), **given)
-    monkeypatch.setattr("benchmarks.traces.scheduled", lambda step: True)
+    monkeypatch.setattr("benchmarks.engine.recorder.scheduled", lambda step: True)
     _, numbers, every = outcome(Momentum(momentum=0.9), **given)
     for trial in range(3):
         row, all_ = trace.run(0, trial), every.run(0, trial)

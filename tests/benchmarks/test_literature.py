@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from benchmarks import sweep
-from benchmarks.engine import Instances, run
-from benchmarks.protocol import stream
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
+from benchmarks.engine.protocol import stream
 from optimizers.newton import Newton
 from optimizers.saddle_free_newton import SaddleFreeNewton
 from problems.cliffs.cliff import Cliff

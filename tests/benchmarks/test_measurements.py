@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.engine import Instances, run
-from benchmarks.measurements import CHAIN_POSITIONS, DRAWS, curvature, noise, stability
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
+from benchmarks.engine.measurements import CHAIN_POSITIONS, DRAWS, curvature, noise, stability
 from optimizers.sgd import SGD
 from problems import PROBLEMS
 from problems.geometry import random_rotation

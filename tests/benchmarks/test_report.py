@@ -22,9 +22,9 @@ from scipy.stats import binomtest
 from benchmarks import figures, sweep
 from benchmarks.breaking_points import number
 from benchmarks.command import main
-from benchmarks.engine import Instances
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.protocol import stream
 from benchmarks.matrix import Matrix
-from benchmarks.protocol import stream
 from benchmarks.report import paper, report, svg
 from benchmarks.report.content import Page
 from benchmarks.report.render import attribute

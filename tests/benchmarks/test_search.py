@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from benchmarks.contenders import contender
-from benchmarks.engine import Instances
-from benchmarks.search import Box, measure_units
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.search_space import Box, measure_units
 from benchmarks.sweeps import sweep
 from optimizers import OPTIMIZERS
 from ravine import Refused

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import statistics
-from benchmarks.choices import choose
+from benchmarks.engine.trial_choice import choose
 from ravine import Refused
 
 MISS = math.inf

@@ -16,11 +16,11 @@ import yaml
 from benchmarks import plan, sweep
 from benchmarks.cells import Memory
 from benchmarks.contenders import contender
+from benchmarks.engine.protocol import Protocol
 from benchmarks.forecast import ADOPTED, RUN, STEP
 from benchmarks.jobs import Job, run_job, rungs
 from benchmarks.listing import by_subsection
 from benchmarks.matrix import Matrix, separation
-from benchmarks.protocol import Protocol
 from benchmarks.suites import subsection, suites
 from benchmarks.tables import read
 from problems import PROBLEMS

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from benchmarks.engine import Instances, run
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
 from optimizers import OPTIMIZERS, NotApplicable
 from optimizers.learning_rate_unit import measured_unit
 from ravine import Refused

@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks.engine import Instances, run
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
 from optimizers import OPTIMIZERS
 from optimizers.adam import Adam
 from optimizers.amsgrad import AMSGrad

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.optimize import least_squares
 
-from benchmarks.engine import stack
+from benchmarks.engine.instances import stack
 from optimizers import NotApplicable
 from optimizers.gauss_newton import GaussNewton
 from optimizers.oracle import Oracle, cost

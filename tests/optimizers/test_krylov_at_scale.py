@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks.engine import Instances
+from benchmarks.engine.instances import Instances
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.krylov_saddle_free_newton import KrylovSaddleFreeNewton
 from optimizers.newton_cg import NewtonCG

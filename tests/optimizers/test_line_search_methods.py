@@ -9,7 +9,8 @@ import pytest
 import scipy.optimize
 import torch
 
-from benchmarks.engine import Instances, run
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
 from optimizers.conjugate_gradient import ConjugateGradient, NonlinearCG
 from optimizers.lbfgs import LBFGS
 from optimizers.oracle import Oracle, cost

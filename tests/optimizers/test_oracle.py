@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.engine import Instances
+from benchmarks.engine.instances import Instances
 from optimizers.oracle import Oracle, cost
 from tests.benchmarks.problems_for_tests import Bowl, Hole, NoisyBowl
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse.linalg
 import torch
 
-from benchmarks.engine import Instances
+from benchmarks.engine.instances import Instances
 from optimizers import OPTIMIZERS, NotApplicable, Optimizer
 from optimizers.chebyshev import Chebyshev
 from optimizers.conjugate_gradient import ConjugateGradient

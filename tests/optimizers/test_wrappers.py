@@ -7,7 +7,8 @@ import functools
 import pytest
 import torch
 
-from benchmarks.engine import Instances, run
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
 from optimizers import OPTIMIZERS, NotApplicable
 from optimizers.adam import Adam
 from optimizers.average import Average

@@ -13,8 +13,9 @@ from typing import ClassVar
 import pytest
 import torch
 
-from benchmarks.engine import Instances, draw_instance, run
-from benchmarks.protocol import stream
+from benchmarks.engine.instances import Instances, draw_instance
+from benchmarks.engine.loop import run
+from benchmarks.engine.protocol import stream
 from optimizers.adam import Adam
 from optimizers.momentum import Momentum
 from problems import Card

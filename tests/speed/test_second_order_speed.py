@@ -14,8 +14,9 @@ import time
 import pytest
 import torch
 
-from benchmarks.engine import Instances, draw_instance, run
-from benchmarks.protocol import stream
+from benchmarks.engine.instances import Instances, draw_instance
+from benchmarks.engine.loop import run
+from benchmarks.engine.protocol import stream
 from optimizers.adopted import Adopted
 from optimizers.newton import Newton
 from optimizers.optimizer import Optimizer

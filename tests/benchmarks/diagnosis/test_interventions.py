@@ -20,8 +20,9 @@ from benchmarks.diagnosis.interventions import (
     raised,
     truth,
 )  # fmt: skip
-from benchmarks.engine import Instances, run
-from benchmarks.protocol import stream
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
+from benchmarks.engine.protocol import stream
 from optimizers.adam import Adam
 from optimizers.momentum import Momentum
 from optimizers.newton import Newton

@@ -12,9 +12,10 @@ import torch
 from benchmarks import sweep
 from benchmarks.diagnosis import Record, Verdict, diagnose
 from benchmarks.diagnosis.traced import traced_record
-from benchmarks.engine import Instances, run
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
+from benchmarks.engine.measurements import DRAWS
 from benchmarks.jobs import floor_attained
-from benchmarks.measurements import DRAWS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS, Problem
 from problems.descent import descent

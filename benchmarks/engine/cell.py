@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.choices import SMALLEST, best, keys
-from benchmarks.contenders import Contender
-from benchmarks.engine import DIVERGED, SOLVED, Instances, Outcome, run
-from benchmarks.measurements import DRAWS
-from benchmarks.protocol import Settled, stream
-from benchmarks.search import Box, measure_units
+from benchmarks.engine.contender import Contender
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import DIVERGED, SOLVED, Outcome, run
+from benchmarks.engine.measurements import DRAWS
+from benchmarks.engine.protocol import Settled, stream
+from benchmarks.engine.search_space import Box, measure_units
+from benchmarks.engine.trial_choice import SMALLEST, best, keys
 from optimizers import Optimizer
 from optimizers.adopted import shaped
 from optimizers.oracle import part_of

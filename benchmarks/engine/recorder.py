@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from benchmarks.measurements import measure
+from benchmarks.engine.measurements import measure
 from problems import Problem, Tree
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.contenders import Contender
-from benchmarks.engine import Instances
+from benchmarks.engine.contender import Contender
+from benchmarks.engine.instances import Instances
 from optimizers import Range
 
 REFINED = 0.1  # half the width of the refined box, as a share of the searched one

@@ -1,0 +1,75 @@
+"""Instances: what seeds draw from a problem, stacked so that all of them run as one batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from problems import Problem, Tree
+from problems.precision import default_dtype
+
+
+def generator(*purpose: object) -> torch.Generator:
+    """A stream of random numbers that belongs to a purpose, the same in every process."""
+    digest = hashlib.sha256("|".join(map(str, purpose)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def draw_instance(problem: Problem, seed: str) -> Tree:
+    """What a seed draws, in float64 on the CPU."""
+    with default_dtype(torch.float64):
+        return problem.instance(generator(seed, "instance"))
+
+
+def stack(trees: Sequence[Tree], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tree:
+    """Instances one above the other: each tensor gets the leading dimensions (instances, 1)."""
+    stacked: Tree = {}
+    for name, leaf in trees[0].items():
+        if isinstance(leaf, dict):
+            stacked[name] = stack([tree[name] for tree in trees], dtype, device)
+        else:
+            leaves = torch.stack([torch.as_tensor(tree[name]) for tree in trees]).unsqueeze(1)
+            stacked[name] = leaves.to(device, dtype if leaves.is_floating_point() else None)
+    return stacked
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What some seeds draw from one problem."""
+
+    problem: Problem
+    seeds: tuple[str, ...]
+    dtype: torch.dtype = torch.float64
+    device: str = "cpu"
+    trees: tuple[Tree, ...] = field(init=False, repr=False)
+    data: Tree = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        trees = tuple(draw_instance(self.problem, seed) for seed in self.seeds)
+        object.__setattr__(self, "trees", trees)
+        object.__setattr__(self, "data", stack(trees, self.dtype, self.device))
+
+    def draws(self, purpose: str = "draws"):
+        """The noise of each step, stacked; None for ever where there is none. Each purpose has its own."""
+        streams = [
+            self.problem.draws(tree, generator(seed, purpose))
+            for tree, seed in zip(self.trees, self.seeds, strict=True)
+        ]
+        while True:
+            with default_dtype(torch.float64):
+                items = [next(stream) for stream in streams if stream is not None]
+            yield stack(items, self.dtype, self.device) if items else None
+
+    def normals(self):
+        """A function that gives standard normal numbers of shape (instances, 1, dim), others at each call."""
+        generators = [generator(seed, "optimizer") for seed in self.seeds]
+        dim = self.data["start"].shape[-1]
+
+        def draw() -> torch.Tensor:
+            rows = [torch.randn(dim, generator=each, dtype=torch.float64) for each in generators]
+            return torch.stack(rows).unsqueeze(1).to(self.device, self.dtype)
+
+        return draw
