@@ -15,7 +15,7 @@ import pandas
 from benchmarks.breaking_points import breaking_points, one_setting
 from benchmarks.cells import Memory, Store, Stored
 from benchmarks.diagnosis import Verdict
-from benchmarks.diagnosis.traced import verdicts
+from benchmarks.diagnosis.from_trace import verdicts
 from benchmarks.engine.protocol import FRONTIER
 from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.intervals import median_interval, wilson

@@ -1,6 +1,6 @@
 """From measurements along a run to a verdict: which pathology, on what evidence, and what is ruled out."""
 
-from benchmarks.diagnosis.evidence import diagnose
+from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.record import Record
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES, Evidence, Verdict

@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.atlas import DIGEST, DOCS, DOTS
 from benchmarks.diagnosis.cases import Case, cases, cells
-from benchmarks.diagnosis.evidence import diagnose
+from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.diagnosis.verdict import CAUSES
 

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from benchmarks.diagnosis import interventions
+from benchmarks.diagnosis.from_trace import traced_record
 from benchmarks.diagnosis.interventions import Truth, truth
 from benchmarks.diagnosis.record import Record
-from benchmarks.diagnosis.traced import traced_record
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import DIVERGED, Outcome, run
 from benchmarks.engine.measurements import DRAWS

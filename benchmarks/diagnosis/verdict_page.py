@@ -23,7 +23,7 @@ from benchmarks.diagnosis.calibration import (
     scored,
 )
 from benchmarks.diagnosis.cases import DIM, METHODS, RATES, SEEDS, STEPS, STEPS_OF_CURVATURE, Case
-from benchmarks.diagnosis.evidence import diagnose
+from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.interventions import BACK, CHEAPER, KICK, LEASH, NEAR
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.diagnosis.verdict import CAUSES

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.diagnosis import CAUSES, Record, Thresholds, diagnose
-from benchmarks.diagnosis.course import Course
+from benchmarks.diagnosis.run_features import RunFeatures
 
 STEPS = np.unique(np.round(np.geomspace(1, 1001, 60))) - 1.0
 
@@ -330,7 +330,7 @@ def test_peaks_between_rows_count():
     start = {"excess": 1.0, "gap": 0.5, "loss": 1 + np.exp(-STEPS / 1000)}
     up = dict.fromkeys(range(len(STEPS)), 1.0) | {40: 60.0}
     seen = [
-        Course(record(**start, loss_highest=peak), Thresholds())
+        RunFeatures(record(**start, loss_highest=peak), Thresholds())
         for peak in (None, up, at(1, 1, 1, 1))
     ]
     assert [each.thrown for each in seen] == [False, True, False]

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import sweep
 from benchmarks.diagnosis import Record, Verdict, diagnose
-from benchmarks.diagnosis.traced import traced_record
+from benchmarks.diagnosis.from_trace import traced_record
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.measurements import DRAWS

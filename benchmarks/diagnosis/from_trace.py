@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.diagnosis.evidence import CHOSEN, diagnose
+from benchmarks.diagnosis.combine import CHOSEN, diagnose
 from benchmarks.diagnosis.record import Record, Status
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.diagnosis.verdict import Verdict

@@ -20,7 +20,7 @@ SAMPLE = (
 )
 
 
-class Course:
+class RunFeatures:
     """A record and what follows from it.
 
     half: the first row of the second half of the steps; curved: the rows where curvatures are known.

@@ -1,0 +1,99 @@
+"""From what the rules find to a verdict: consequences count less than causes, and the strongest cause is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.diagnosis.record import Record
+from benchmarks.diagnosis.rules.cliffs_and_chains import chains, cliff
+from benchmarks.diagnosis.rules.critical_points import critical_points
+from benchmarks.diagnosis.rules.finding import (
+    WEAK,
+    Finding,
+    progressing,
+)
+from benchmarks.diagnosis.rules.long_ways import long_path, no_critical_point
+from benchmarks.diagnosis.rules.noise import noise, wrong_direction
+from benchmarks.diagnosis.rules.step_and_curvature import (
+    ill_conditioning,
+    sharpening,
+    step_too_large,
+)
+from benchmarks.diagnosis.run_features import RunFeatures
+from benchmarks.diagnosis.thresholds import Thresholds
+from benchmarks.diagnosis.verdict import Verdict
+
+CONSEQUENCES = {
+    "sharpening", "saddle", "plateau", "local_minimum", "no_signal", "vanishing_gradient", "step_too_small",
+    "ill_conditioning",
+}  # fmt: skip
+OF_A_THROW = {"cliff", "exploding_gradient", "plateau", "saddle", "sharpening"}
+OF_THE_STEP = {"ill_conditioning", "sharpening", "step_too_large", "step_too_small"}
+CHOSEN = Thresholds()
+
+
+def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
+    """Which causes hold for a run, on what evidence, and what is ruled out.
+
+    A run that solved its problem has nothing wrong with it; ask with the status "running" what slowed it.
+    """
+    if record.status == "solved" or not len(record.step):
+        return Verdict("solved" if record.status == "solved" else "not_sure", (), (), (), ())
+    with np.errstate(all="ignore"):  # what was not measured is NaN, and stays so
+        features = RunFeatures(record, thresholds)
+        findings = [finding for test in TESTS for finding in test(features)]
+        findings = _in_a_basin(_after_a_throw(findings))
+        findings = _too_large_from_the_start(findings, features)
+    # What a substitute or a consequence says is not enough to call a run sick that halves what is left.
+    least = WEAK if progressing(features) else 0.0
+    holding = sorted((f for f in findings if f.strength > least), key=lambda f: -f.strength)
+    causes = tuple((each.cause, each.strength) for each in holding)
+    progresses = record.status == "running" and features.progress > thresholds.stalled
+    return Verdict(
+        cause=causes[0][0] if causes else "healthy" if progresses else "not_sure",
+        causes=causes,
+        ruled_out=tuple(each.cause for each in findings if each.ruled_out and not each.strength),
+        unresolved=tuple(dict.fromkeys(text for each in findings for text in each.unresolved)),
+        evidence=tuple(row for each in findings for row in each.evidence),
+    )
+
+
+def _after_a_throw(findings: list[Finding]) -> list[Finding]:
+    """What is found where a throw has led is its consequence, and counts less."""
+    thrown = any(each.cause == "cliff" and each.strength > WEAK for each in findings)
+    if not thrown:
+        return findings
+    return [
+        replace(each, strength=WEAK * each.strength) if each.cause in CONSEQUENCES else each
+        for each in findings
+    ]
+
+
+def _too_large_from_the_start(findings: list[Finding], features: RunFeatures) -> list[Finding]:
+    """Where the first step was past its limit already, what is found where it led is its consequence."""
+    large = any(each.cause == "step_too_large" and each.strength > 0 for each in findings)
+    if not (large and features.begins_too_large):
+        return findings
+    return [
+        replace(each, strength=WEAK * each.strength) if each.cause in OF_A_THROW else each
+        for each in findings
+    ]
+
+
+def _in_a_basin(findings: list[Finding]) -> list[Finding]:
+    """In a minimum whose bottom is too high, what a step alone changes does not lead out, and counts less."""
+    if not any(each.cause == "local_minimum" and each.strength > 0 for each in findings):
+        return findings
+    return [
+        replace(each, strength=WEAK * each.strength) if each.cause in OF_THE_STEP else each
+        for each in findings
+    ]
+
+
+TESTS: tuple[Callable[[RunFeatures], Iterator[Finding]], ...] = (
+    ill_conditioning, sharpening, step_too_large, noise, wrong_direction, critical_points, cliff, chains,
+    no_critical_point, long_path,
+)  # fmt: skip
