@@ -26,7 +26,7 @@ from benchmarks.statistics import (
     over_families,
     with_variant,
 )
-from benchmarks.sweep_folder import _version
+from benchmarks.store.provenance import version_of
 from benchmarks.tables import WITHOUT_NUMBERS
 from benchmarks.terminal import View
 from problems import PROBLEMS
@@ -247,7 +247,7 @@ def _side(given: Any, name: str) -> _Side:
     return _Side(
         name=name,
         **_tables(tables.runs, tables.summary),
-        versions={each: _version(each) for each in VERSIONS},
+        versions={each: version_of(each) for each in VERSIONS},
         protocol={each: ", ".join(sorted(values)) for each, values in stated.items()},
         noisy=frozenset(info["problem"] for info in infos if info["noisy"]),
     )

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.cells import Store, cell_key
 from benchmarks.engine.protocol import Settled
 from benchmarks.jobs import BISECTIONS
 from benchmarks.progress import Ahead, duration
+from benchmarks.store.cells import Store
+from benchmarks.store.key import cell_key
 from benchmarks.task import Setup
 from optimizers.adopted import Adopted
 from optimizers.wrapper import Wrapper

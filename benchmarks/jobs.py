@@ -17,12 +17,13 @@ import pandas
 import torch
 
 from benchmarks.breaking_points import next_rung
-from benchmarks.cells import SCHEMA, Memory, Store, Stored, cell_key, described
 from benchmarks.engine.cell import plain, run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.loop import SOLVED
 from benchmarks.engine.protocol import FRONTIER, RELEASE, Protocol
 from benchmarks.engine.trial_choice import choose
+from benchmarks.store.cells import Memory, Store, Stored
+from benchmarks.store.key import SCHEMA, cell_key, described
 from optimizers import NotApplicable
 from problems import Problem
 from problems.precision import default_dtype

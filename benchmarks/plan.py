@@ -40,10 +40,10 @@ from benchmarks import listing, loading
 from benchmarks.command import FAILED, Config
 from benchmarks.forecast import Forecast, forecast
 from benchmarks.matrix import Entry, Matrix, separation
+from benchmarks.store.sweep_folder import SweepFolder
 from benchmarks.suites import Suite, suites
-from benchmarks.sweep_folder import SweepFolder
 from benchmarks.sweeps import CLASSICS, TWINS, default_optimizers
-from benchmarks.tables import Tables
+from benchmarks.tables import Tables, collect
 from benchmarks.task import Setup, Task, key_of
 from benchmarks.terminal import failures, views
 from optimizers import OPTIMIZERS
@@ -105,7 +105,7 @@ class Plan:
             returned = launcher.launch([each.overrides for each in self.jobs], initial_job_idx=0)
         finally:
             task.progress.close()
-            found = folder.finish(time.perf_counter() - began)
+            found = collect(folder, time.perf_counter() - began)
             if found is not None:
                 self._print(*found, folder.path)
         for each in returned:

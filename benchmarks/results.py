@@ -16,7 +16,7 @@ import numpy as np
 import pandas
 
 from benchmarks.engine.trial_choice import choose, costs
-from benchmarks.sweep_folder import MARKERS, SCHEMA
+from benchmarks.store.sweep_folder import MARKERS, SCHEMA
 from benchmarks.tables import RUNS, WITHOUT_NUMBERS
 from ravine import Refused, nearest
 

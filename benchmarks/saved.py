@@ -17,9 +17,9 @@ import numpy as np
 import pandas
 
 from benchmarks.breaking_points import Axis, crossing, isotonic
-from benchmarks.cells import Stored
 from benchmarks.listing import by_subsection
 from benchmarks.results import CHOSEN, Results, contradicted, read_results, read_table
+from benchmarks.store.cells import Stored
 from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 from optimizers import OPTIMIZERS
 from optimizers.registry import AND

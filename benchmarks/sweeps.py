@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from benchmarks.cells import Memory, Store, described
 from benchmarks.checks import check_problem
 from benchmarks.contenders import contender, name_of
 from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import CellDone, Job, run_job
-from benchmarks.sweep_folder import SweepFolder
-from benchmarks.tables import Tables, read
+from benchmarks.store.cells import Memory, Store
+from benchmarks.store.key import described
+from benchmarks.store.sweep_folder import SweepFolder
+from benchmarks.tables import Tables, collect, read
 from optimizers import Optimizer
 from optimizers.registry import AND
 from problems import PROBLEMS, Problem
@@ -117,7 +118,7 @@ def _written(
             for key in run_job(job, size, folder.store, mark):
                 problems[key] = job.problem
     finally:
-        found = folder.finish(time.perf_counter() - began)
+        found = collect(folder, time.perf_counter() - began)
     assert found is not None  # every job has a cell, even where it ended in an error
     return replace(found[0], problems=problems)
 

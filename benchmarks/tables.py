@@ -13,13 +13,14 @@ import numpy as np
 import pandas
 
 from benchmarks.breaking_points import breaking_points, one_setting
-from benchmarks.cells import Memory, Store, Stored
 from benchmarks.diagnosis import Verdict
 from benchmarks.diagnosis.from_trace import verdicts
 from benchmarks.engine.protocol import FRONTIER
 from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.intervals import median_interval, wilson
 from benchmarks.listing import families
+from benchmarks.store.cells import Memory, Store, Stored
+from benchmarks.store.sweep_folder import SweepFolder
 
 if TYPE_CHECKING:
     from problems import Problem
@@ -304,3 +305,12 @@ def _sobol(runs: pandas.DataFrame) -> int:
 
 def _of(runs: pandas.DataFrame, names: Iterable[str]) -> dict[str, Any]:
     return {name: runs[name].iloc[0] for name in names}
+
+
+def collect(folder: SweepFolder, seconds: float) -> tuple[Tables, list[str]] | None:
+    """End a sweep: write the tables of all its cells, and return them and their files; None without any cell."""
+    cells = folder.finish(seconds)
+    if not cells:
+        return None
+    tables = Tables(cells)
+    return tables, tables.write(folder.path)

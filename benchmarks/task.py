@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import loading
-from benchmarks.cells import Store, is_followed, module_of
 from benchmarks.checks import check_problem
 from benchmarks.contenders import contender, typed
 from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import CellDone, Job, run_job, rungs
 from benchmarks.progress import Progress
-from benchmarks.sweep_folder import Notes, SweepFolder
+from benchmarks.store.cells import Store
+from benchmarks.store.key import is_followed, module_of
+from benchmarks.store.sweep_folder import Notes, SweepFolder
 from optimizers.registry import AND
 from problems import PROBLEMS, Problem
 from problems.modifiers import noisy, transformed

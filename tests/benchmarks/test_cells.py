@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.cells import Memory, Store, Stored, cell_key
 from benchmarks.contenders import contender
 from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import Job, run_job
+from benchmarks.store.cells import Memory, Store, Stored
+from benchmarks.store.key import cell_key
 from benchmarks.tables import read
 from optimizers.sgd import SGD
 from tests.benchmarks.problems_for_tests import Bowl
@@ -85,7 +86,7 @@ def test_a_cell_is_run_once_and_read_back_as_it_was_written(tmp_path):
 
 def test_a_half_written_cell_is_no_cell(tmp_path, monkeypatch):
     store = Store(tmp_path)
-    monkeypatch.setattr("benchmarks.cells.json.dumps", lambda *given, **named: 1 / 0)
+    monkeypatch.setattr("benchmarks.store.cells.json.dumps", lambda *given, **named: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         store.write("key", Stored({"error": ""}, {"a": np.zeros(1)}, {}))
     monkeypatch.undo()

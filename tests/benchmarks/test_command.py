@@ -22,10 +22,10 @@ import yaml
 from hydra.core.config_store import ConfigStore
 
 from benchmarks import command, listing, progress, task
-from benchmarks.cells import Store
 from benchmarks.command import DESCRIPTIONS, Config
 from benchmarks.jobs import CellDone
-from benchmarks.sweep_folder import MARKERS, Notes, SweepFolder
+from benchmarks.store.cells import Store
+from benchmarks.store.sweep_folder import MARKERS, Notes, SweepFolder
 from benchmarks.sweeps import CLASSICS, TWINS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS

@@ -14,13 +14,13 @@ import torch
 import yaml
 
 from benchmarks import plan, sweep
-from benchmarks.cells import Memory
 from benchmarks.contenders import contender
 from benchmarks.engine.protocol import Protocol
 from benchmarks.forecast import ADOPTED, RUN, STEP
 from benchmarks.jobs import Job, run_job, rungs
 from benchmarks.listing import by_subsection
 from benchmarks.matrix import Matrix, separation
+from benchmarks.store.cells import Memory
 from benchmarks.suites import subsection, suites
 from benchmarks.tables import read
 from problems import PROBLEMS

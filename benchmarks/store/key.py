@@ -1,4 +1,4 @@
-"""The store of cells: written whole or not at all, shared by all sweeps, keyed by what decides the numbers."""
+"""The key of a cell: a hash of what decides its numbers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import os
-import shutil
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from benchmarks.engine import cell as engine_room
@@ -29,7 +23,11 @@ from optimizers import Optimizer
 from problems import Problem
 
 OURS = {"benchmarks", "optimizers", "problems", "ravine"}
+
+
 INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+
+
 SCHEMA = 1
 
 
@@ -116,77 +114,3 @@ def is_followed(module: ModuleType) -> bool:
         return True
     file = getattr(module, "__file__", None)
     return file is not None and not file.startswith(INSTALLED)
-
-
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    """A cell as it is kept: what it is, its runs and traces column by column, and the traceback of an error."""
-
-    info: Mapping[str, Any]
-    runs: Mapping[str, np.ndarray]
-    traces: Mapping[str, np.ndarray]
-    traceback: str = ""
-
-
-class Memory(dict[str, Stored]):
-    """Cells of this process alone, by key: what a notebook uses."""
-
-    def has(self, key: str) -> bool:
-        """Whether a cell is there."""
-        return key in self
-
-    def write(self, key: str, cell: Stored) -> None:
-        """Keep a cell."""
-        self[key] = cell
-
-    def read(self, key: str) -> Stored:
-        """A cell that is there."""
-        return self[key]
-
-    def traceback(self, key: str) -> str:
-        """The file that has the traceback of a cell: none."""
-        return ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Store:
-    """Cells in a folder, one folder each: cell.json, runs.parquet, traces.parquet."""
-
-    folder: Path
-
-    def has(self, key: str) -> bool:
-        """Whether a cell is there; one that ended in an error is not, so that it is tried again."""
-        path = self.folder / key / "cell.json"
-        return path.is_file() and not json.loads(path.read_text())["error"]
-
-    def write(self, key: str, cell: Stored) -> None:
-        """Put a cell in its place: into a folder of another name first, which is then renamed."""
-        path = self.folder / key
-        self.folder.mkdir(parents=True, exist_ok=True)
-        half = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.folder))
-        for name, columns in (("runs", cell.runs), ("traces", cell.traces)):
-            pq.write_table(pa.table(dict(columns)), half / f"{name}.parquet", compression="zstd")
-        if cell.traceback:
-            (half / "traceback.txt").write_text(cell.traceback)
-        (half / "cell.json").write_text(json.dumps(cell.info, indent=1))
-        for file in half.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        if path.exists():  # it ended in an error, or another worker was as fast
-            shutil.rmtree(path)
-        half.rename(path)
-
-    def read(self, key: str) -> Stored:
-        """A cell that is there."""
-        path = self.folder / key
-
-        def columns(file: str) -> dict[str, np.ndarray]:
-            table = pq.read_table(path / file)
-            return {name: table[name].to_numpy() for name in table.column_names}
-
-        info = json.loads((path / "cell.json").read_text())
-        return Stored(info, columns("runs.parquet"), columns("traces.parquet"))
-
-    def traceback(self, key: str) -> str:
-        """The file that has the traceback of a cell that ended in an error."""
-        return str(self.folder / key / "traceback.txt")

@@ -9,23 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Store, Stored
 from benchmarks.engine.protocol import Protocol
-from benchmarks.tables import Tables
+from benchmarks.store.cells import Store, Stored
+from benchmarks.store.provenance import provenance
 from ravine import Refused
 
 SCHEMA = 1
 MARKERS, ENDED = ".cells", ".ended"
-PACKAGES = ("ravine", "torch", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf")
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class SweepFolder:
                 "schema": SCHEMA,
                 "argv": list(argv),
                 "config": {**config, "jobs": jobs},
-                **_provenance(),
+                **provenance(),
                 "threads": config["threads"],
                 "seconds": old.get("seconds", 0.0),
                 "cells": [*old.get("cells", []), *self._marked()],
@@ -93,14 +89,11 @@ class SweepFolder:
         folder = self.path / MARKERS
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
-    def finish(self, seconds: float) -> tuple[Tables, list[str]] | None:
-        """Write the tables of all cells there are, and return them and their files; None without any cell."""
+    def finish(self, seconds: float) -> dict[str, Stored]:
+        """List the cells of the sweep in its manifest and return them by key; without any, remove the folder."""
         manifest, marked = self._manifest(), self._marked()
         cells = self._current([*manifest["cells"], *marked])
-        found = None
         if cells:
-            tables = Tables(cells)
-            found = tables, tables.write(self.path)
             self._write_manifest(
                 {**manifest, "seconds": manifest["seconds"] + seconds, "cells": [*cells]}
             )
@@ -108,7 +101,7 @@ class SweepFolder:
         if not cells:
             (self.path / "manifest.json").unlink()
             self.path.rmdir()
-        return found
+        return cells
 
     def _current(self, keys: Iterable[str]) -> dict[str, Stored]:
         """The last cell of each job and rung, for an optimizer may have been edited since the one before.
@@ -168,43 +161,6 @@ def _check_writable(option: str, path: Path) -> None:
         raise Refused(f"{option}={path}: {existing} is a file, but must be a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise Refused(f"{option}={path}: {existing} is not writable")
-
-
-def _provenance() -> dict[str, Any]:
-    """Which code ran, with which packages, on which machine."""
-    return {
-        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))},
-        "packages": {name: _version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "cpu": _cpu(),
-    }
-
-
-def _git(*words: str) -> str | None:
-    """What git says of this checkout; None where it was installed from elsewhere."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        return subprocess.run(
-            ["git", "-C", root, *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # ravine itself, from a checkout
-        return None
-
-
-def _cpu() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _spelled(value: Any) -> str:
