@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from benchmarks.examination import spelled
-from benchmarks.listing import by_subsection, summary
+from benchmarks.catalog.subsections import by_subsection, summary
+from benchmarks.checks.claims import spelled
 from problems import PROBLEMS, Problem
 from problems.precision import default_dtype
 

@@ -15,8 +15,8 @@ import pandas
 import torch
 
 from benchmarks.atlas import DOCS, cell
-from benchmarks.examination import measured, spelled
-from benchmarks.listing import by_subsection
+from benchmarks.catalog.subsections import by_subsection
+from benchmarks.checks.claims import measured, spelled
 from problems import PROBLEMS
 from ravine import Refused
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from benchmarks import listing, loading
-from benchmarks.suites import suites
+from benchmarks import listing
+from benchmarks.catalog import loading
+from benchmarks.catalog.suites import suites
 from problems import PROBLEMS
 from problems.modifiers import NOISES, TRANSFORMS
 from ravine import Refused, nearest
@@ -145,7 +146,7 @@ def _run(words: list[str]) -> int:
     words, only_shown = _without_flags(words)
 
     with _making_no_garbage():
-        from benchmarks.plan import planned  # and with it Hydra, pandas and torch
+        from benchmarks.plan import planned
 
     with planned(words) as plan:
         if only_shown:
@@ -212,7 +213,7 @@ def _check(words: Sequence[str]) -> int:
             raise Refused(f"unknown flag {word}: {nearest(word, ['--slow'])}")
     problems = {name: PROBLEMS.find(name) for name in map(_loaded, names)}
 
-    from benchmarks.examination import check
+    from benchmarks.checks.check import check
 
     found = [
         check(name, problem, "--slow" in words, lambda line: print(line, flush=True))

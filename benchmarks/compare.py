@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas
 
+from benchmarks.catalog.subsections import families
 from benchmarks.intervals import sign_test
-from benchmarks.listing import families
 from benchmarks.results import IN_SUMMARY, read_results
 from benchmarks.statistics import (
     LEVEL,

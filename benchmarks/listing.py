@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import shlex
 import sys
 import textwrap
@@ -13,7 +12,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.loading import class_of, preset_words
+from benchmarks.catalog.loading import preset_words
+from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import AND, WRAPPERS
 from optimizers.wrapper import Wrapper
@@ -119,9 +119,9 @@ def card(name: str) -> str:
         noise = NOISES[name]
         strengths = ", ".join(f"{each:g}" for each in noise.ladder)
         facts = {"noise.strength": f"{noise.strength:g}; ladder {strengths}, {noise.scale}"}
-        return "\n".join([f"{name} · noise", "", _docstring(noise), "", *_table(facts.items())])
+        return "\n".join([f"{name} · noise", "", docstring(noise), "", *_table(facts.items())])
     if name in TRANSFORMS:
-        return "\n".join([f"{name} · transform", "", _docstring(TRANSFORMS[name])])
+        return "\n".join([f"{name} · transform", "", docstring(TRANSFORMS[name])])
     if name in WRAPPERS:
         return _optimizer_card(f"NAME{AND}{name}", WRAPPERS[name])
     known = [*PROBLEMS, *OPTIMIZERS, *WRAPPERS, *NOISES, *TRANSFORMS]
@@ -151,12 +151,12 @@ def _problem_card(name: str, problem: Problem) -> str:
         (f"problem.{field.name}", _value(getattr(problem, field.name)))
         for field in _fields(problem)
     ]
-    title = f"{name} · {_subsection(problem)}"
+    title = f"{name} · {title_of(problem)}"
     claims = [
         f"{each.statement}: {each.stated if isinstance(each.stated, str) else f'{each.stated:g}'} ({each.source})"
         for each in problem.claims.values()
     ]
-    parts = [title, "", _docstring(problem), "", *_table(fields), "", *_table(facts.items())]
+    parts = [title, "", docstring(problem), "", *_table(fields), "", *_table(facts.items())]
     return "\n".join(
         [*parts, "", *_table((("claims", "")[k > 0], text) for k, text in enumerate(claims))]
     )
@@ -185,42 +185,11 @@ def _optimizer_card(name: str, optimizer: Optimizer) -> str:
         [
             f"{name} · {kind}{role}",
             "",
-            _docstring(optimizer),
+            docstring(optimizer),
             "",
             *_table(rows),
         ]
     )
-
-
-def by_subsection() -> dict[str, dict[str, Problem]]:
-    """The problems by the title of their subsection."""
-    titles: dict[str, dict[str, Problem]] = {}
-    for name, problem in sorted(PROBLEMS.items()):
-        titles.setdefault(_subsection(problem), {})[name] = problem
-    return dict(sorted(titles.items()))
-
-
-def families() -> dict[str, str]:
-    """By problem, the title of its subsection: what is alike, where problems are units of a statistic."""
-    return {name: title for title, names in by_subsection().items() for name in names}
-
-
-def _subsection(problem: Problem) -> str:
-    """The title of the folder that the problem's file is in."""
-    module = type(problem).__module__
-    package = sys.modules.get(module.rpartition(".")[0])
-    return (
-        (package.__doc__ or "").strip() if module.startswith("problems.") and package else "Yours"
-    )
-
-
-def summary(prototype: Any) -> str:
-    """What a problem or an optimizer is, in a line."""
-    return _docstring(prototype).partition("\n")[0]
-
-
-def _docstring(prototype: Any) -> str:
-    return inspect.getdoc(class_of(prototype)) or ""
 
 
 def _fields(prototype: Any) -> tuple[dataclasses.Field[Any], ...]:

@@ -12,8 +12,9 @@ import numpy as np
 import pandas
 
 from benchmarks.breaking_points import Axis, number
+from benchmarks.catalog.subsections import by_subsection
 from benchmarks.intervals import sign_test
-from benchmarks.listing import WIDTH, by_subsection
+from benchmarks.listing import WIDTH
 from benchmarks.statistics import LEVEL, discrimination
 from benchmarks.tables import OF_PROBLEMS, Tables
 from benchmarks.terminal import View

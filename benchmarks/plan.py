@@ -36,19 +36,20 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks import listing, loading
+from benchmarks import listing
+from benchmarks.catalog import loading
+from benchmarks.catalog.defaults import CLASSICS, TWINS, default_optimizers
+from benchmarks.catalog.loading import is_own
+from benchmarks.catalog.suites import fields_of, suites
 from benchmarks.command import FAILED, Config
 from benchmarks.forecast import Forecast, forecast
 from benchmarks.matrix import Entry, Matrix, separation
 from benchmarks.store.sweep_folder import SweepFolder
-from benchmarks.suites import Suite, suites
-from benchmarks.sweeps import CLASSICS, TWINS, default_optimizers
 from benchmarks.tables import Tables, collect
 from benchmarks.task import Setup, Task, key_of
 from benchmarks.terminal import failures, views
 from optimizers import OPTIMIZERS
 from optimizers.registry import AND
-from optimizers.wrapper import Wrapper
 from problems import PROBLEMS
 from problems.modifiers import NOISES
 from ravine import Refused, nearest
@@ -188,12 +189,8 @@ class Plan:
 
     def matrix(self, tables: Tables) -> Matrix:
         """The tables of a suite as one, the optimizers that are not ours first."""
-        names = {
-            each.setup.job.contender.name
-            for each in self.jobs
-            if _is_own(each.setup.settings["name"])
-        }
-        return Matrix(tables, names)
+        names = {each.setup.job.contender.name for each in self.jobs}
+        return Matrix(tables, set(filter(is_own, names)))
 
     def _next(self, entry: Entry | None) -> None:
         """Say where an optimizer breaks first, and how to look closer at that."""
@@ -202,7 +199,7 @@ class Plan:
             return
         there = next(each for each in self.jobs if each.setup.job.name == entry.problem)
         assert self.suite is not None
-        mine = _fields(suites()[self.suite], {"problem": f"problem={entry.problem}"})
+        mine = fields_of(suites()[self.suite], {"problem": f"problem={entry.problem}"})
         closer = "preset=careful" if there.setup.protocol.rungs == "auto" else "rungs=auto"
         left_out = ("suite", "out", "rungs", "preset", *(each.partition("=")[0] for each in mine))
         words = [word for word in self.words if word.lstrip("+").partition("=")[0] not in left_out]
@@ -279,7 +276,7 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
             dict(zip(axes, words, strict=True)) for words in itertools.product(*axes.values())
         )
         jobs = [
-            _composed([*given.values(), *_fields(suite, given)], loader)
+            _composed([*given.values(), *fields_of(suite, given)], loader)
             for given in everything
             if chosen or _may_be_default(given)
         ]
@@ -292,32 +289,10 @@ def planned(words: Sequence[str]) -> Iterator[Plan]:
         yield Plan(words, _checked(jobs), of_hydra, loader)
 
 
-def _is_own(name: str) -> bool:
-    """Whether an optimizer is the user's: neither one of ours nor of the collections of other people's."""
-    prototype = OPTIMIZERS[name]
-    while isinstance(prototype, Wrapper):
-        prototype = prototype.inner
-    theirs = loading.class_of(prototype).__module__.partition(".")[0]
-    return theirs != "optimizers" and name.partition(AND)[0] not in loading.presets()
-
-
 def _may_be_default(given: Mapping[str, str]) -> bool:
     """Whether an optimizer may be compared where nothing is said: composing a job takes 0.05 s."""
     problem, optimizer = (given[each].partition("=")[2] for each in ("problem", "optimizer"))
     return optimizer not in TWINS or "noise" in given or PROBLEMS[problem].noisy
-
-
-def _fields(suite: Suite | None, given: Mapping[str, str]) -> list[str]:
-    """What a suite says of the problem of a job, and the command does not."""
-    of_problem = {} if suite is None else suite.problems[given["problem"].partition("=")[2]]
-    words = {
-        name if name == "ladder" else f"problem.{name}": value for name, value in of_problem.items()
-    }
-    return [
-        f"{name}={','.join(map(str, value)).join('[]') if name == 'ladder' else value}"
-        for name, value in words.items()
-        if name not in given
-    ]
 
 
 def _parsed(word: str, loader: ConfigLoader) -> Override:

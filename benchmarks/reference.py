@@ -24,13 +24,13 @@ import pandas
 
 from benchmarks.atlas import DOCS, cell
 from benchmarks.breaking_points import number
-from benchmarks.listing import by_subsection, families
+from benchmarks.catalog.defaults import CLASSICS
+from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.matrix import FALLING, NO_STEP, fewest
 from benchmarks.results import CHOSEN, KEPT, read_table
 from benchmarks.standings import mean_places, moved, standings
 from benchmarks.statistics import discrimination
 from benchmarks.store.cells import Store, Stored
-from benchmarks.sweeps import CLASSICS
 from benchmarks.tables import OF_PROBLEMS, VERDICT, WITHOUT_NUMBERS, Tables, read
 from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND

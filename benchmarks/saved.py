@@ -17,12 +17,11 @@ import numpy as np
 import pandas
 
 from benchmarks.breaking_points import Axis, crossing, isotonic
-from benchmarks.listing import by_subsection
+from benchmarks.catalog.loading import is_own
 from benchmarks.results import CHOSEN, Results, contradicted, read_results, read_table
 from benchmarks.store.cells import Stored
 from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 from optimizers import OPTIMIZERS
-from optimizers.registry import AND
 from problems import PROBLEMS, Problem
 from problems.modifiers import noisy, transformed
 from ravine import Refused
@@ -59,7 +58,7 @@ class Saved(Tables):
     @cached_property
     def own(self) -> set[str]:
         """The optimizers that are neither ours nor of the collections of other people's."""
-        return {name for name in self.runs["optimizer"].unique() if _is_own(str(name))}
+        return {name for name in self.runs["optimizer"].unique() if is_own(str(name))}
 
 
 def read_saved(folders: Sequence[Path]) -> tuple[Saved, list[Results]]:
@@ -299,17 +298,3 @@ def _info(row: Any, problem: Problem | str) -> dict[str, Any]:
         "falling": falling,
         "unranked": known.card.exceptions.get("ranked", "") if known else "",
     }
-
-
-def _is_own(name: str) -> bool:
-    from benchmarks import loading
-
-    base = name.partition(AND)[0].partition("(")[0].strip()
-    if base in loading.presets():
-        return False
-    return base not in OPTIMIZERS or not type(OPTIMIZERS[base]).__module__.startswith("optimizers")
-
-
-def sections() -> dict[str, str]:
-    """The title of the subsection of each registered problem."""
-    return {name: title for title, names in by_subsection().items() for name in names}

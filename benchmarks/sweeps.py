@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from benchmarks.checks import check_problem
-from benchmarks.contenders import contender, name_of
+from benchmarks.catalog.contenders import contender, name_of
+from benchmarks.catalog.defaults import default_optimizers
+from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import CellDone, Job, run_job
 from benchmarks.store.cells import Memory, Store
@@ -19,7 +20,6 @@ from benchmarks.store.key import described
 from benchmarks.store.sweep_folder import SweepFolder
 from benchmarks.tables import Tables, collect, read
 from optimizers import Optimizer
-from optimizers.registry import AND
 from problems import PROBLEMS, Problem
 from problems.modifiers import Wrapper
 from ravine import Refused, nearest
@@ -32,21 +32,6 @@ if TYPE_CHECKING:
 
 AnyProblem = str | type[Problem] | Problem
 AnyOptimizer = str | type[Optimizer] | type[torch.optim.Optimizer] | Optimizer
-
-
-# What a sweep compares where nothing is said: the methods of the book's sections 8.3 to 8.6, and clipping.
-CLASSICS = (
-    "sgd", "momentum", "nesterov", "rmsprop", "adam", "newton", "damped_newton", "saddle_free_newton",
-    "clipped_sgd", "clipped_momentum",
-)  # fmt: skip
-# And where gradients are noisy. Decay alone can move a breaking point further than another method would, so
-# an optimizer at a falling rate is a contender of its own.
-TWINS = tuple(f"{name}{AND}decay" for name in CLASSICS if name != "damped_newton")  # it has no rate
-
-
-def default_optimizers(problem: Problem) -> tuple[str, ...]:
-    """What a sweep compares on a problem where nothing is said."""
-    return (*CLASSICS, *(TWINS if problem.noisy else ()))
 
 
 def sweep(

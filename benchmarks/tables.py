@@ -13,12 +13,12 @@ import numpy as np
 import pandas
 
 from benchmarks.breaking_points import breaking_points, one_setting
+from benchmarks.catalog.subsections import families
 from benchmarks.diagnosis import Verdict
 from benchmarks.diagnosis.from_trace import verdicts
 from benchmarks.engine.protocol import FRONTIER
 from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.intervals import median_interval, wilson
-from benchmarks.listing import families
 from benchmarks.store.cells import Memory, Store, Stored
 from benchmarks.store.sweep_folder import SweepFolder
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import loading
-from benchmarks.checks import check_problem
-from benchmarks.contenders import contender, typed
+from benchmarks.catalog import loading
+from benchmarks.catalog.contenders import contender, typed
+from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import CellDone, Job, run_job, rungs
 from benchmarks.progress import Progress

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmarks.loading import preset_words
+from benchmarks.catalog.loading import preset_words
 from optimizers import OPTIMIZERS
 from optimizers.registry import WRAPPERS
 

@@ -11,7 +11,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas
 
-from benchmarks.diagnosis.calibration import (
+from benchmarks.diagnosis.combine import diagnose
+from benchmarks.diagnosis.thresholds import Thresholds
+from benchmarks.diagnosis.verdict import CAUSES
+from benchmarks.figures import COLOURS, LOOK, Picture
+from benchmarks.validation.calibration import (
     COVERAGE,
     FACTORS,
     FEW,
@@ -22,12 +26,8 @@ from benchmarks.diagnosis.calibration import (
     explained,
     scored,
 )
-from benchmarks.diagnosis.cases import DIM, METHODS, RATES, SEEDS, STEPS, STEPS_OF_CURVATURE, Case
-from benchmarks.diagnosis.combine import diagnose
-from benchmarks.diagnosis.interventions import BACK, CHEAPER, KICK, LEASH, NEAR
-from benchmarks.diagnosis.thresholds import Thresholds
-from benchmarks.diagnosis.verdict import CAUSES
-from benchmarks.figures import COLOURS, LOOK, Picture
+from benchmarks.validation.cases import DIM, METHODS, RATES, SEEDS, STEPS, STEPS_OF_CURVATURE, Case
+from benchmarks.validation.interventions import BACK, CHEAPER, KICK, LEASH, NEAR
 
 WHO = {
     "theory": "thresholds of theory",
@@ -70,7 +70,7 @@ REMOVALS = {
 HEAD = f"""# Verdicts
 
 How often Ravine is right about what is wrong with a run. Written by
-`python -m benchmarks.diagnosis.calibration`; the runs are in [verdicts.csv](verdicts.csv), one a row.
+`python -m benchmarks.validation.calibration`; the runs are in [verdicts.csv](verdicts.csv), one a row.
 Figures that miss what was aimed at stand here as they are.
 
 ## What is true of a run

@@ -12,14 +12,15 @@ import numpy as np
 import pandas
 
 from benchmarks.breaking_points import number
+from benchmarks.catalog.subsections import families
+from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.intervals import order_statistics
-from benchmarks.listing import summary as in_a_line
 from benchmarks.matrix import EASIER, HARDER, NO_STEP, Entry, Matrix
 from benchmarks.report import pictures
 from benchmarks.report.chart import Chart
 from benchmarks.report.pictures import Rung, slug
 from benchmarks.results import Results
-from benchmarks.saved import Saved, rebuilt, scale_of, sections
+from benchmarks.saved import Saved, rebuilt, scale_of
 from benchmarks.statistics import best_of, chosen, success
 from benchmarks.tables import AT_END, VERDICT, WITHOUT_NUMBERS
 from problems import Problem
@@ -162,7 +163,7 @@ class _Writer:
     results: Sequence[Results]
 
     def page(self) -> Page:
-        matrix, titles = self.matrix, sections()
+        matrix, titles = self.matrix, families()
         by_section: dict[str, list[str]] = {}
         for label in matrix.problems:
             name = self.entries_of(label)[0].problem

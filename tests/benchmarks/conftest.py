@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from hydra.core.config_store import ConfigStore
 
-from benchmarks import loading
+from benchmarks.catalog import loading
 from benchmarks.command import main
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.contenders import contender
+from benchmarks.catalog.contenders import contender
 from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import Job, run_job
 from benchmarks.store.cells import Memory, Store, Stored

@@ -22,11 +22,11 @@ import yaml
 from hydra.core.config_store import ConfigStore
 
 from benchmarks import command, listing, progress, task
+from benchmarks.catalog.defaults import CLASSICS, TWINS
 from benchmarks.command import DESCRIPTIONS, Config
 from benchmarks.jobs import CellDone
 from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import MARKERS, Notes, SweepFolder
-from benchmarks.sweeps import CLASSICS, TWINS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
 

@@ -11,7 +11,8 @@ import pandas
 import pytest
 import torch
 
-from benchmarks import loading, sweep
+from benchmarks import sweep
+from benchmarks.catalog import loading
 from optimizers import OPTIMIZERS
 from optimizers.clip import Clip
 from problems import PROBLEMS

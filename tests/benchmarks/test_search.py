@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.contenders import contender
+from benchmarks.catalog.contenders import contender
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.search_space import Box, measure_units
 from benchmarks.sweeps import sweep

@@ -14,14 +14,14 @@ import torch
 import yaml
 
 from benchmarks import plan, sweep
-from benchmarks.contenders import contender
+from benchmarks.catalog.contenders import contender
+from benchmarks.catalog.subsections import by_subsection
+from benchmarks.catalog.suites import subsection, suites
 from benchmarks.engine.protocol import Protocol
 from benchmarks.forecast import ADOPTED, RUN, STEP
 from benchmarks.jobs import Job, run_job, rungs
-from benchmarks.listing import by_subsection
 from benchmarks.matrix import Matrix, separation
 from benchmarks.store.cells import Memory
-from benchmarks.suites import subsection, suites
 from benchmarks.tables import read
 from problems import PROBLEMS
 from tests.benchmarks.problems_for_tests import Bowl, card

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import statistics, sweep
-from benchmarks.listing import families
+from benchmarks.catalog.subsections import families
 from optimizers.clip import Clip
 from optimizers.sgd import SGD
 from problems.ill_conditioning.quadratic import Quadratic

@@ -10,7 +10,8 @@ import pandas
 import pytest
 import torch
 
-from benchmarks import loading, sweep
+from benchmarks import sweep
+from benchmarks.catalog import loading
 from benchmarks.listing import card
 from optimizers import OPTIMIZERS
 from optimizers.adopted import shaped

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from benchmarks.contracts import CONTRACTS
+from benchmarks.checks.contracts import CONTRACTS
 from problems import PROBLEMS, Cell
 
 NAMES = list(PROBLEMS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from benchmarks.contracts import CONTRACTS, Broken, examined
+from benchmarks.checks.contracts import CONTRACTS, Broken, examined
 from problems import Card, Claim, CriticalPoint, Problem, about
 from ravine import Refused, require
 

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from benchmarks.atlas import DIGEST
-from benchmarks.diagnosis import Thresholds, calibration, diagnose, verdict_page
-from benchmarks.diagnosis.calibration import (
+from benchmarks.diagnosis import Thresholds, diagnose, verdict_page
+from benchmarks.diagnosis.verdict import CAUSES, Verdict
+from benchmarks.validation import calibration
+from benchmarks.validation.calibration import (
     CHOSEN,
     HALVES,
     PICTURES,
@@ -27,12 +29,11 @@ from benchmarks.diagnosis.calibration import (
     loss_curve,
     score,
     scored,
-)  # fmt: skip
-from benchmarks.diagnosis.cases import Cell, cases, cells
-from benchmarks.diagnosis.verdict import CAUSES, Verdict
+)
+from benchmarks.validation.cases import Cell, cases, cells
 from problems.ill_conditioning.quadratic import Quadratic
 
-AGAIN = "python -m benchmarks.diagnosis.calibration writes it anew"
+AGAIN = "python -m benchmarks.validation.calibration writes it anew"
 
 
 def test_the_score_of_verdicts_counted_by_hand():

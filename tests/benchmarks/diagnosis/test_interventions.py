@@ -8,7 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.diagnosis.interventions import (
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
+from benchmarks.engine.protocol import stream
+from benchmarks.validation.interventions import (
     Exact,
     Kicked,
     Near,
@@ -19,10 +22,7 @@ from benchmarks.diagnosis.interventions import (
     modes,
     raised,
     truth,
-)  # fmt: skip
-from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import run
-from benchmarks.engine.protocol import stream
+)
 from optimizers.adam import Adam
 from optimizers.momentum import Momentum
 from optimizers.newton import Newton

@@ -122,7 +122,7 @@ def test_small_gradients_of_a_saturated_neuron_are_no_minimum():
 
 
 def test_an_adopted_optimizer_is_judged_without_its_limit():
-    from benchmarks.contenders import contender
+    from benchmarks.catalog.contenders import contender
     from optimizers.adopted import shaped
 
     method = shaped(contender(torch.optim.SGD, {"lr": 1.9}).optimizer, None)

@@ -24,14 +24,15 @@ from optimizers import OPTIMIZERS, Optimizer
 from optimizers.adopted import Adopted
 from optimizers.optimizer import log_uniform
 from optimizers.registry import AND
+from optimizers.wrapper import Wrapper
 from problems import PROBLEMS, Problem
 from ravine import Refused, Registry, nearest
 from ravine.registry import origin
 
-# A wheel has the YAML files in this folder, a checkout beside it.
+# A wheel has the YAML files in the package `benchmarks`, a checkout beside it.
 CONF = next(
     folder
-    for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf")
+    for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf")
     if (folder / "config.yaml").is_file()
 )
 PLUGINS = "ravine.plugins"  # the entry points by which installed packages offer theirs
@@ -236,3 +237,16 @@ def _refusal(what: str, error: BaseException) -> Refused:
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = "" if last.filename.startswith("<") else f" ({Path(last.filename).name}:{last.lineno})"
     return Refused(f"{what} cannot be imported: {type(error).__name__}: {error}{place}")
+
+
+def is_own(name: str) -> bool:
+    """True for the user's optimizers, by their name in tables: not built in, and not a preset."""
+    base = name.partition("(")[0].partition(AND)[0]
+    if base in presets():
+        return False
+    if base not in OPTIMIZERS:  # its file was loaded by the process that ran it
+        return True
+    prototype = OPTIMIZERS[base]
+    while isinstance(prototype, Wrapper):
+        prototype = prototype.inner
+    return class_of(prototype).__module__.partition(".")[0] != "optimizers"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.listing import by_subsection
+from benchmarks.catalog.subsections import by_subsection
 from problems import PROBLEMS, Problem
 
 
@@ -63,3 +63,16 @@ def _those(belong: Callable[[Problem], bool]) -> list[tuple[str, Problem]]:
     """Name and problem of those in a subsection of which something else is true as well, in the book's order."""
     ordered = (each for problems in by_subsection().values() for each in problems.items())
     return [(name, each) for name, each in ordered if subsection(each) and belong(each)]
+
+
+def fields_of(suite: Suite | None, given: Mapping[str, str]) -> list[str]:
+    """Return the words with which a suite sets the fields of a job's problem, less those that are given."""
+    of_problem = {} if suite is None else suite.problems[given["problem"].partition("=")[2]]
+    words = {
+        name if name == "ladder" else f"problem.{name}": value for name, value in of_problem.items()
+    }
+    return [
+        f"{name}={','.join(map(str, value)).join('[]') if name == 'ladder' else value}"
+        for name, value in words.items()
+        if name not in given
+    ]

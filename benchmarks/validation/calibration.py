@@ -1,4 +1,4 @@
-"""How often a verdict is right: `python -m benchmarks.diagnosis.calibration` measures it and writes docs/verdicts.md.
+"""How often a verdict is right: `python -m benchmarks.validation.calibration` measures it and writes docs/verdicts.md.
 
 The truth about each run is found by intervention; the verdict sees what the run recorded. Thresholds are fitted on
 all families of problems but one, and judged on that one. A folder behind the command is where what is true of the
@@ -24,10 +24,10 @@ import pandas
 import torch
 
 from benchmarks.atlas import DIGEST, DOCS, DOTS
-from benchmarks.diagnosis.cases import Case, cases, cells
 from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.diagnosis.verdict import CAUSES
+from benchmarks.validation.cases import Case, cases, cells
 
 FOLDER = Path("results/verdicts")
 TABLE = DOCS / "verdicts.csv"

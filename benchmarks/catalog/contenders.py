@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import loading
+from benchmarks.catalog import loading
 from benchmarks.engine.contender import Contender
 from optimizers import OPTIMIZERS, Optimizer, Range
 from optimizers.adopted import Adopted

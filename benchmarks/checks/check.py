@@ -6,19 +6,11 @@ import textwrap
 from collections.abc import Callable
 from itertools import groupby
 
-import torch
-
-from benchmarks.contracts import examined
+from benchmarks.checks.claims import measured, spelled
+from benchmarks.checks.contracts import examined
 from problems import Problem
-from problems.precision import default_dtype
 
 WIDTH = 110
-
-
-def measured(problem: Problem, name: str) -> float:
-    """Measure one of a problem's claims."""
-    with default_dtype(torch.float64):
-        return float(getattr(problem, name)())
 
 
 def check(name: str, problem: Problem, slow: bool, say: Callable[[str], None]) -> bool:
@@ -57,11 +49,6 @@ def check(name: str, problem: Problem, slow: bool, say: Callable[[str], None]) -
         )
     say(f"{name} keeps what it promises." if sound else f"{name} is broken.")
     return sound
-
-
-def spelled(stated: float | str) -> str:
-    """A stated figure as it is written."""
-    return stated if isinstance(stated, str) else f"{stated:.6g}"
 
 
 def _line(mark: str, text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 
-from benchmarks.checks import check_problem
+from benchmarks.checks.preflight import check_problem
 from benchmarks.diagnosis import CAUSES
 from benchmarks.engine.instances import Instances, stack
 from benchmarks.engine.loop import CEILING, SOLVED, run

@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.diagnosis import interventions
 from benchmarks.diagnosis.from_trace import traced_record
-from benchmarks.diagnosis.interventions import Truth, truth
 from benchmarks.diagnosis.record import Record
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import DIVERGED, Outcome, run
@@ -30,6 +28,8 @@ from benchmarks.engine.protocol import stream
 from benchmarks.engine.search_space import measure_units
 from benchmarks.engine.trial_choice import SMALLEST, best, keys
 from benchmarks.jobs import floor_attained
+from benchmarks.validation import interventions
+from benchmarks.validation.interventions import Truth, truth
 from optimizers import OPTIMIZERS, Optimizer
 from problems import PROBLEMS, Problem
 from problems.modifiers.noises import noisy

@@ -1,0 +1,42 @@
+"""Problems by the subsection of the book that they belong to, and what each is in a line."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+from benchmarks.catalog.loading import class_of
+from problems import PROBLEMS, Problem
+
+
+def by_subsection() -> dict[str, dict[str, Problem]]:
+    """The problems by the title of their subsection."""
+    titles: dict[str, dict[str, Problem]] = {}
+    for name, problem in sorted(PROBLEMS.items()):
+        titles.setdefault(title_of(problem), {})[name] = problem
+    return dict(sorted(titles.items()))
+
+
+def families() -> dict[str, str]:
+    """By problem, the title of its subsection: what is alike, where problems are units of a statistic."""
+    return {name: title for title, names in by_subsection().items() for name in names}
+
+
+def title_of(problem: Problem) -> str:
+    """The title of the folder that the problem's file is in."""
+    module = type(problem).__module__
+    package = sys.modules.get(module.rpartition(".")[0])
+    return (
+        (package.__doc__ or "").strip() if module.startswith("problems.") and package else "Yours"
+    )
+
+
+def summary(prototype: Any) -> str:
+    """What a problem or an optimizer is, in a line."""
+    return docstring(prototype).partition("\n")[0]
+
+
+def docstring(prototype: Any) -> str:
+    """Return the docstring of a problem's or an optimizer's class."""
+    return inspect.getdoc(class_of(prototype)) or ""

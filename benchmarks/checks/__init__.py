@@ -1,0 +1,1 @@
+"""Checks: what a problem must satisfy to be swept, and what it promises."""

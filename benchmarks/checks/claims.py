@@ -1,0 +1,19 @@
+"""Measure the claims about a problem."""
+
+from __future__ import annotations
+
+import torch
+
+from problems import Problem
+from problems.precision import default_dtype
+
+
+def measured(problem: Problem, name: str) -> float:
+    """Measure one of a problem's claims."""
+    with default_dtype(torch.float64):
+        return float(getattr(problem, name)())
+
+
+def spelled(stated: float | str) -> str:
+    """A stated figure as it is written."""
+    return stated if isinstance(stated, str) else f"{stated:.6g}"
