@@ -18,8 +18,8 @@ import problems  # noqa: E402, F401
 del sys.path[0]
 
 if TYPE_CHECKING:
+    from benchmarks.analysis.folder import read_table
     from benchmarks.compare import compare_sweeps
-    from benchmarks.results import read_table
     from benchmarks.sweeps import Sweep, sweep
 
 __all__ = ["Sweep", "compare_sweeps", "read_table", "sweep"]
@@ -27,8 +27,9 @@ __all__ = ["Sweep", "compare_sweeps", "read_table", "sweep"]
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # pandas is imported only where tables are made
-        from benchmarks import compare, results, sweeps
+        from benchmarks import compare, sweeps
+        from benchmarks.analysis import folder
 
-        where = {"compare_sweeps": compare, "read_table": results}
+        where = {"compare_sweeps": compare, "read_table": folder}
         return getattr(where.get(name, sweeps), name)
     raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")

@@ -15,19 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas
 
+from benchmarks.analysis.chosen_runs import RUNG, chosen, with_variant
+from benchmarks.analysis.columns import WITHOUT_NUMBERS
+from benchmarks.analysis.consistency import IN_SUMMARY
+from benchmarks.analysis.folder import read_results
+from benchmarks.analysis.intervals import sign_test
+from benchmarks.analysis.pairs import LEVEL, differences, over_families
 from benchmarks.catalog.subsections import families
-from benchmarks.intervals import sign_test
-from benchmarks.results import IN_SUMMARY, read_results
-from benchmarks.statistics import (
-    LEVEL,
-    RUNG,
-    chosen,
-    differences,
-    over_families,
-    with_variant,
-)
 from benchmarks.store.provenance import version_of
-from benchmarks.tables import WITHOUT_NUMBERS
 from benchmarks.terminal import View
 from problems import PROBLEMS
 from ravine import Refused, nearest
@@ -60,7 +55,7 @@ class Comparison:
     """What `compare_sweeps` found; printed, it says what differs.
 
     differences: one row a problem × dial × optimizer × choice that both have, with the columns of
-        `benchmarks.statistics.paired` (of B against A: wins are B's; `effect` is log10 of B's cost
+        `benchmarks.analysis.pairs.paired` (of B against A: wins are B's; `effect` is log10 of B's cost
         over A's), `p_holm`, and `judgement`: better, worse, not told apart, or error, where B raised
         one in place of numbers.
     overall: whether an optimizer differs across families of problems.

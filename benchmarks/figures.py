@@ -21,11 +21,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
 
+from benchmarks.analysis.tables import Tables
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import DIVERGED, MISSED, SOLVED
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, Settled, stream
 from benchmarks.engine.trial_choice import choose
-from benchmarks.tables import Tables
 from problems import PROBLEMS, Problem
 from ravine import Refused, nearest
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas
 import torch
 
-from benchmarks.breaking_points import next_rung
+from benchmarks.analysis.breaking_points import next_rung
 from benchmarks.engine.cell import plain, run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.loop import SOLVED

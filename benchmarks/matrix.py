@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas
 
-from benchmarks.breaking_points import Axis, number
+from benchmarks.analysis.columns import OF_PROBLEMS
+from benchmarks.analysis.dial_axis import Axis, number
+from benchmarks.analysis.intervals import sign_test
+from benchmarks.analysis.pairs import LEVEL, discrimination
+from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
-from benchmarks.intervals import sign_test
 from benchmarks.listing import WIDTH
-from benchmarks.statistics import LEVEL, discrimination
-from benchmarks.tables import OF_PROBLEMS, Tables
 from benchmarks.terminal import View
 
 EASIER, HARDER = -1.0, 2.0  # places of what lies beyond the rungs

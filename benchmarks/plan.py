@@ -37,6 +37,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks import listing
+from benchmarks.analysis.tables import Tables, collect
 from benchmarks.catalog import loading
 from benchmarks.catalog.defaults import CLASSICS, TWINS, default_optimizers
 from benchmarks.catalog.loading import is_own
@@ -45,7 +46,6 @@ from benchmarks.command import FAILED, Config
 from benchmarks.forecast import Forecast, forecast
 from benchmarks.matrix import Entry, Matrix, separation
 from benchmarks.store.sweep_folder import SweepFolder
-from benchmarks.tables import Tables, collect
 from benchmarks.task import Setup, Task, key_of
 from benchmarks.terminal import failures, views
 from optimizers import OPTIMIZERS

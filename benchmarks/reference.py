@@ -22,16 +22,18 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from benchmarks.analysis.columns import OF_PROBLEMS, VERDICT, WITHOUT_NUMBERS
+from benchmarks.analysis.consistency import CHOSEN, KEPT
+from benchmarks.analysis.dial_axis import number
+from benchmarks.analysis.folder import read_table
+from benchmarks.analysis.pairs import discrimination
+from benchmarks.analysis.ranking import mean_places, moved, standings
+from benchmarks.analysis.tables import Tables, read
 from benchmarks.atlas import DOCS, cell
-from benchmarks.breaking_points import number
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.matrix import FALLING, NO_STEP, fewest
-from benchmarks.results import CHOSEN, KEPT, read_table
-from benchmarks.standings import mean_places, moved, standings
-from benchmarks.statistics import discrimination
 from benchmarks.store.cells import Store, Stored
-from benchmarks.tables import OF_PROBLEMS, VERDICT, WITHOUT_NUMBERS, Tables, read
 from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND
 from ravine import Refused

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from benchmarks.analysis.tables import Tables, collect, read
 from benchmarks.catalog.contenders import contender, name_of
 from benchmarks.catalog.defaults import default_optimizers
 from benchmarks.checks.preflight import check_problem
@@ -18,7 +19,6 @@ from benchmarks.jobs import CellDone, Job, run_job
 from benchmarks.store.cells import Memory, Store
 from benchmarks.store.key import described
 from benchmarks.store.sweep_folder import SweepFolder
-from benchmarks.tables import Tables, collect, read
 from optimizers import Optimizer
 from problems import PROBLEMS, Problem
 from problems.modifiers import Wrapper

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas
 
+from benchmarks.analysis.columns import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS
+from benchmarks.analysis.intervals import order_statistics, sign_test
+from benchmarks.analysis.tables import Tables
 from benchmarks.engine.loop import SOLVED
 from benchmarks.engine.trial_choice import costs, log_gaps
-from benchmarks.intervals import order_statistics, sign_test
-from benchmarks.tables import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 
 WHY = "why"  # the column with what is wrong with the runs that are not solved
 REASONS = 3  # that are named

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.diagnosis import Record, Verdict
-from benchmarks.doctor.window import Measured
+from benchmarks.doctor.measurement import Measured
 
 LATE = 5  # measurements whose median says what is so now
 AIM = 0.5  # of r, and of q: half of what a step can bear goes right to the bottom along it

@@ -5,17 +5,17 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from benchmarks.diagnosis import Record
-from benchmarks.doctor.aside import RandomState
-from benchmarks.doctor.clock import Clock, Schedule, Watch
+from benchmarks.doctor.measurement import Closure, Measured, Patient, Window, parted
+from benchmarks.doctor.no_side_effects import RandomState
+from benchmarks.doctor.overhead import Clock, Schedule, Watch
 from benchmarks.doctor.stability import stability
-from benchmarks.doctor.window import Closure, Measured, Patient, Window, parted
 from optimizers._training import AsTorch
 from ravine import Refused, require
 
@@ -152,7 +152,26 @@ class Doctor:
         """What is wrong, on what evidence, and what to try."""
         from benchmarks.doctor.report import Report
 
-        return Report.of(self)
+        record, measured = self.record, self.measured
+        return Report.of(record, measured, self.usual_norm, self._remarks(record, len(measured)))
+
+    def _remarks(self, record: Record, measurements: int) -> Iterator[str]:
+        """What a reader has to know about the measuring."""
+        kinds = "1 measurement" if measurements == 1 else f"{measurements} measurements"
+        yield (
+            f"{self.steps} steps, {kinds}; measuring took {self.overhead:.1%} of the wall time"
+            f" ({self.seconds:.2g} s)."
+        )
+        if self.first_order_only is not None:
+            yield (
+                "Second derivatives of this network fail, so that this is first-order evidence alone: "
+                f"{self.first_order_only}"
+            )
+        elif not np.isfinite(record.lambda_max).any():
+            yield (
+                "There was no time to measure curvatures, without which ill-conditioning, saddles and rates that are "
+                "too small are not seen: train longer, or allow more (overhead=, allowance=)."
+            )
 
     @property
     def record(self) -> Record:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from benchmarks.diagnosis import Record, Verdict, diagnose
 from benchmarks.doctor.advice import Chart, advice
@@ -17,7 +16,7 @@ from benchmarks.doctor.advice import Chart, advice
 if TYPE_CHECKING:
     import pandas
 
-    from benchmarks.doctor.doctor import Doctor
+    from benchmarks.doctor.measurement import Measured
 
 SHOWN = 12  # layers on the terminal
 
@@ -36,16 +35,31 @@ class Report:
     by_layer: dict[str, dict[str, float]]
 
     @classmethod
-    def of(cls, doctor: Doctor) -> Report:
-        """The report of a doctor's run."""
-        record, measured = doctor.record, doctor.measured
+    def of(
+        cls,
+        record: Record,
+        measured: list[Measured],
+        usual_norm: float,
+        remarks: Iterable[str],
+    ) -> Report:
+        """Diagnose a run.
+
+        Args:
+            record: What was measured, a row per measurement.
+            measured: The measurements themselves; the last one has the layers.
+            usual_norm: The median norm of the gradient along the run.
+            remarks: Lines about the measuring, shown at the end.
+
+        Returns:
+            The report: verdict, evidence, what to try, layers.
+        """
         verdict = diagnose(record)
-        chart = Chart(record, measured, doctor.usual_norm)
+        chart = Chart(record, measured, usual_norm)
         return cls(
             verdict,
             record,
             tuple(advice(verdict, chart)),
-            tuple(_remarks(doctor, record, len(measured))),
+            tuple(remarks),
             measured[-1].layers if measured else {},
         )
 
@@ -142,25 +156,6 @@ class Report:
         columns = list(next(iter(self.by_layer.values())))
         rows = [[name, *(_spelled(row[each]) for each in columns)] for name, row in self.by_layer.items()]  # fmt: skip
         return [["layer", *columns], *rows]
-
-
-def _remarks(doctor: Doctor, record: Record, measurements: int) -> list[str]:
-    kinds = "1 measurement" if measurements == 1 else f"{measurements} measurements"
-    lines = [
-        f"{doctor.steps} steps, {kinds}; measuring took {doctor.overhead:.1%} of the wall time"
-        f" ({doctor.seconds:.2g} s)."
-    ]
-    if doctor.first_order_only is not None:
-        lines.append(
-            "Second derivatives of this network fail, so that this is first-order evidence alone: "
-            f"{doctor.first_order_only}"
-        )
-    elif not np.isfinite(record.lambda_max).any():
-        lines.append(
-            "There was no time to measure curvatures, without which ill-conditioning, saddles and rates that are "
-            "too small are not seen: train longer, or allow more (overhead=, allowance=)."
-        )
-    return lines
 
 
 def _words(name: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.analysis.saved_sweep import read_saved
 from benchmarks.report import paper, render
 from benchmarks.report.content import Page, composed
-from benchmarks.saved import read_saved
 from ravine import Refused, nearest
 
 FILE = "report.html"

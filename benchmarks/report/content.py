@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 import pandas
 
-from benchmarks.breaking_points import number
+from benchmarks.analysis.chosen_runs import chosen
+from benchmarks.analysis.columns import AT_END, VERDICT, WITHOUT_NUMBERS
+from benchmarks.analysis.dial_axis import number
+from benchmarks.analysis.folder import Results
+from benchmarks.analysis.intervals import order_statistics
+from benchmarks.analysis.saved_sweep import Saved, rebuilt, scale_of
+from benchmarks.analysis.success import success
+from benchmarks.analysis.tuning import best_of
 from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
-from benchmarks.intervals import order_statistics
 from benchmarks.matrix import EASIER, HARDER, NO_STEP, Entry, Matrix
 from benchmarks.report import pictures
 from benchmarks.report.chart import Chart
 from benchmarks.report.pictures import Rung, slug
-from benchmarks.results import Results
-from benchmarks.saved import Saved, rebuilt, scale_of
-from benchmarks.statistics import best_of, chosen, success
-from benchmarks.tables import AT_END, VERDICT, WITHOUT_NUMBERS
 from problems import Problem
 
 # Columns that one problem or optimizer has and others have not.

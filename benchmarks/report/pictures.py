@@ -16,12 +16,12 @@ from contourpy import FillType, contour_generator
 from matplotlib.path import Path
 
 from benchmarks import figures
+from benchmarks.analysis.success import sensitivity
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.engine.recorder import MEASURED_AT
 from benchmarks.pictures import called, path
 from benchmarks.report.chart import Axis, Chart, Level, Series, spanning
-from benchmarks.statistics import sensitivity
 from optimizers import OPTIMIZERS
 from problems import Curves, Plane, Problem
 from problems.precision import default_dtype

@@ -23,11 +23,7 @@ from optimizers import Optimizer
 from problems import Problem
 
 OURS = {"benchmarks", "optimizers", "problems", "ravine"}
-
-
 INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
-
-
 SCHEMA = 1
 
 

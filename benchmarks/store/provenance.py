@@ -16,7 +16,7 @@ def provenance() -> dict[str, Any]:
     return {
         "git": {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))},
         "packages": {name: version_of(name) for name in PACKAGES},
-        "python": platform.pythonversion_of(),
+        "python": platform.python_version(),
         "cpu": _cpu(),
     }
 

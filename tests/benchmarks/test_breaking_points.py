@@ -11,9 +11,8 @@ import pandas
 import pytest
 from scipy import optimize, stats
 
-from benchmarks.breaking_points import (
+from benchmarks.analysis.breaking_points import (
     COLUMNS,
-    Axis,
     Draws,
     Results,
     breaking_points,
@@ -23,10 +22,10 @@ from benchmarks.breaking_points import (
     interval,
     isotonic,
     next_rung,
-    number,
     one_setting,
     theil_sen,
 )
+from benchmarks.analysis.dial_axis import Axis, number
 from benchmarks.engine.trial_choice import best, choose, keys
 from ravine import Refused
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
 from benchmarks.engine.protocol import Protocol
 from benchmarks.jobs import Job, run_job
 from benchmarks.store.cells import Memory, Store, Stored
 from benchmarks.store.key import cell_key
-from benchmarks.tables import read
 from optimizers.sgd import SGD
 from tests.benchmarks.problems_for_tests import Bowl
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas
 import pytest
 
-from benchmarks import compare_sweeps, read_table, sweep, tables
+from benchmarks import compare_sweeps, read_table, sweep
+from benchmarks.analysis import tables
 from benchmarks.command import main
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from ravine import Refused

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.intervals import median_interval, order_statistics, wilson
+from benchmarks.analysis.intervals import median_interval, order_statistics, wilson
 
 
 def test_ten_runs_take_the_second_and_the_ninth():

@@ -12,8 +12,8 @@ import pandas
 import pytest
 
 from benchmarks import compare_sweeps, read_table, reference, sweep
-from benchmarks.results import CHOSEN
-from benchmarks.standings import mean_places, moved, standings
+from benchmarks.analysis.consistency import CHOSEN
+from benchmarks.analysis.ranking import mean_places, moved, standings
 from optimizers.adam import Adam
 from optimizers.oracle import HVP, LOSS
 from problems.ill_conditioning.quadratic import Quadratic

@@ -20,7 +20,7 @@ from matplotlib.path import Path as Outline
 from scipy.stats import binomtest
 
 from benchmarks import figures, sweep
-from benchmarks.breaking_points import number
+from benchmarks.analysis.dial_axis import number
 from benchmarks.command import main
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import stream

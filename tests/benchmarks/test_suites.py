@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from benchmarks import plan, sweep
+from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.catalog.suites import subsection, suites
@@ -22,7 +23,6 @@ from benchmarks.forecast import ADOPTED, RUN, STEP
 from benchmarks.jobs import Job, run_job, rungs
 from benchmarks.matrix import Matrix, separation
 from benchmarks.store.cells import Memory
-from benchmarks.tables import read
 from problems import PROBLEMS
 from tests.benchmarks.problems_for_tests import Bowl, card
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import sweep
-from benchmarks.intervals import sign_test
+from benchmarks.analysis.intervals import sign_test
 from benchmarks.terminal import _ranks, views
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 

@@ -20,8 +20,6 @@ from benchmarks.diagnosis.run_features import TINY, RunFeatures, finite, middle
 from benchmarks.diagnosis.verdict import Evidence
 
 HIGHER = 10.0  # a leap above all norms before counts this many times
-
-
 BEFORE = 7  # rows whose median says what is usual
 
 

@@ -16,11 +16,7 @@ from benchmarks.diagnosis.run_features import RunFeatures
 from benchmarks.diagnosis.verdict import Evidence
 
 BOOK = "Deep Learning, section 8.2"
-
-
 COHEN = "Cohen et al. 2021, arXiv:2103.00065, and 2022, arXiv:2207.14484"
-
-
 WEAK = 0.5  # times the strength: of what a substitute for a measurement says, and of what is a consequence
 
 

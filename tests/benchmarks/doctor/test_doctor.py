@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.diagnosis import Verdict
 from benchmarks.doctor import Doctor
 from benchmarks.doctor.advice import Chart, advice
-from benchmarks.doctor.clock import Clock, Schedule, Watch
+from benchmarks.doctor.overhead import Clock, Schedule, Watch
 from benchmarks.doctor.report import Report
 from optimizers import as_torch
 from optimizers.newton_cg import NewtonCG
@@ -218,7 +218,7 @@ def test_a_curvature_that_does_not_fit_into_memory_ends_no_training(monkeypatch)
     def ritz(*given):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate much")
 
-    monkeypatch.setattr("benchmarks.doctor.window.ritz", ritz)
+    monkeypatch.setattr("benchmarks.doctor.measurement.ritz", ritz)
     doctor = doctored(torch.square)
     assert doctor.first_order_only == "CUDA out of memory."
     assert doctor.measured[-1].row["noise_sq"] > 0

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from benchmarks.doctor.aside import RandomState
 from benchmarks.doctor.curvature import DAMPING, direction, ends, ritz
 from benchmarks.doctor.doctor import Doctor
 from benchmarks.doctor.layers import outputs
+from benchmarks.doctor.measurement import DRAWS, MOST_DRAWS, Patient, Window
+from benchmarks.doctor.no_side_effects import RandomState
 from benchmarks.doctor.stability import stability
-from benchmarks.doctor.window import DRAWS, MOST_DRAWS, Patient, Window
 
 
 def symmetric(values, seed=0) -> torch.Tensor:

@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 import pandas
 
-from benchmarks.breaking_points import Axis, crossing, isotonic
+from benchmarks.analysis.breaking_points import crossing, isotonic
+from benchmarks.analysis.columns import OF_PROBLEMS, WITHOUT_NUMBERS
+from benchmarks.analysis.consistency import CHOSEN
+from benchmarks.analysis.dial_axis import Axis
+from benchmarks.analysis.folder import Results, contradicted, read_results, read_table
+from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.loading import is_own
-from benchmarks.results import CHOSEN, Results, contradicted, read_results, read_table
 from benchmarks.store.cells import Stored
-from benchmarks.tables import OF_PROBLEMS, WITHOUT_NUMBERS, Tables
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS, Problem
 from problems.modifiers import noisy, transformed

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.doctor.aside import RandomState, aside
 from benchmarks.doctor.curvature import End, direction, ends, ritz
 from benchmarks.doctor.layers import dead_units, outputs
+from benchmarks.doctor.no_side_effects import RandomState, aside
 from benchmarks.doctor.stability import Stability
 from ravine import Refused
 

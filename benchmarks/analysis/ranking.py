@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 from scipy.stats import kendalltau, rankdata
 
-from benchmarks.breaking_points import number
+from benchmarks.analysis.dial_axis import number
 from problems import PROBLEMS
 
 

@@ -12,43 +12,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas
 
-from benchmarks.breaking_points import breaking_points, one_setting
+from benchmarks.analysis.breaking_points import breaking_points, one_setting
+from benchmarks.analysis.columns import (
+    AT_END,
+    CELL,
+    INTEGERS,
+    OF_PROBLEMS,
+    RUNS,
+    SETTINGS,
+    VERDICT,
+    WITHOUT_NUMBERS,
+)
+from benchmarks.analysis.intervals import median_interval, wilson
 from benchmarks.catalog.subsections import families
 from benchmarks.diagnosis import Verdict
 from benchmarks.diagnosis.from_trace import verdicts
 from benchmarks.engine.protocol import FRONTIER
 from benchmarks.engine.trial_choice import choose, costs
-from benchmarks.intervals import median_interval, wilson
 from benchmarks.store.cells import Memory, Store, Stored
 from benchmarks.store.sweep_folder import SweepFolder
 
 if TYPE_CHECKING:
     from problems import Problem
 
-RUNS = (
-    "problem", "dial", "optimizer", "trial", "seed", "role", "status", "gap_initial", "gap_final",
-    "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final", "steps", "cost", "steps_to_target",
-    "cost_to_target", "losses", "gradients", "hvps", "hessians", "diverged_at", "seconds",
-    "verdict", "ruled_out",
-)  # fmt: skip
-OF_PROBLEMS = ("problem.", "transform", "noise")
-SETTINGS = ("hp.", *OF_PROBLEMS)
-WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
-AT_END = "end."  # a problem's own columns
-VERDICT = "verdict."  # how many runs got it
 LARGE = 100_000  # rows of runs, 33 MB as CSV: more are written as parquet
-CELL = ("problem", "dial", "optimizer", "cell")
-INTEGERS = (
-    "trial",
-    "seed",
-    "steps",
-    "steps_to_target",
-    "losses",
-    "gradients",
-    "hvps",
-    "hessians",
-    "diverged_at",
-)
 
 
 @dataclass(frozen=True)
@@ -106,7 +93,7 @@ class Tables:
     @cached_property
     def _transfer(self) -> dict[str, int]:
         """By cell, the trial that did best on the problems of all other families, where there are others."""
-        from benchmarks.statistics import transfer  # which reads tables
+        from benchmarks.analysis.tuning import transfer
 
         family = families()
         if len({family.get(name, name) for name in self.runs["problem"].unique()}) < 2:

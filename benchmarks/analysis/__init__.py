@@ -1,0 +1,1 @@
+"""Analysis: from cells to pandas tables, and what the tables say."""

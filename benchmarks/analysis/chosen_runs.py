@@ -1,0 +1,97 @@
+"""What result tables say, and how surely: functions from frames to frames, without anything hidden.
+
+They take the runs and the summary of a sweep (README has their columns), as a `Sweep` holds them or
+as they are read from its files. Each row follows from the rows of its own optimizer, or of its own
+pair: nothing moves when another method joins. Intervals are exact order statistics and Wilson's;
+breaking points have a file of their own.
+
+Tests of pairs are conditional: given the trials that were chosen, would other instances say the
+same? What another search would have found is what `best_of` shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas
+
+from benchmarks.analysis.columns import OF_PROBLEMS, WITHOUT_NUMBERS
+
+RUNG = ["problem", "dial", "variant"]
+CELL = [*RUNG, "optimizer", "cell"]
+OF_A_RUN = [
+    *CELL, "choice", "trial", "search", "role", "seed", "status", "cost", "cost_to_target", "gap_final", "u",
+]  # fmt: skip
+ROUNDING = 1e-9  # what should be equal is so but for this: sums of chances, costs read from a file
+
+
+def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """The rows with a column `variant`: the fields of their problem as text.
+
+    Problem, dial and variant say what was run, whether the frame is from memory or from a file,
+    where a column of whole numbers with gaps is one of floats.
+    """
+    fields = sorted(name for name in map(str, rows) if name.startswith(OF_PROBLEMS))
+
+    def text(values: Sequence[Any]) -> str:
+        known = [(name, each) for name, each in zip(fields, values, strict=True) if each == each]
+        return ", ".join(
+            f"{name.removeprefix('problem.')} {_plain(each)}" for name, each in known if each
+            is not None
+        )  # fmt: skip
+
+    cells = rows.drop_duplicates("cell")
+    variants = {
+        cell: text(values)
+        for cell, values in zip(
+            cells["cell"], cells[fields].itertuples(index=False, name=None), strict=True
+        )
+    }
+    return rows.assign(variant=rows["cell"].map(variants))
+
+
+def _plain(value: Any) -> str:
+    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return repr(float(value)).removesuffix(".0") if is_number else str(value)
+
+
+def chosen(rows: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFrame:
+    """The runs, or the rows of traces, of the reporting instances that each choice stands for.
+
+    A column `choice` says which; a trial that two choices share appears for both. A cell that was
+    skipped, because no trial solves an easier rung, counts as misses at the price of its budget, on
+    the same instances and for the same choices as the other cells of its problem and optimizer.
+    """
+    choices = summary.reindex(columns=["cell", "choice", "trial"]).dropna()
+    choices = choices.astype({"trial": "int64"})
+    if "role" not in rows:  # traces, which only reporting runs have
+        return rows.astype({"trial": "int64"}).merge(choices, on=["cell", "trial"])
+    reporting = rows[rows["role"] == "reporting"].astype({"trial": "int64"})
+    found = reporting.merge(choices, on=["cell", "trial"])
+    where = ["dial", "cell", "budget", *(name for name in map(str, rows) if _is_field(name))]
+    parts = [found]
+    for _, skipped in rows[rows["status"] == "skipped"].iterrows():
+        same = (found["problem"] == skipped["problem"]) & (
+            found["optimizer"] == skipped["optimizer"]
+        )
+        another = found[same & (found["cell"] == found.loc[same, "cell"].min())]
+        parts.append(
+            another.assign(
+                status="missed", cost=skipped["budget"], cost_to_target=math.nan,
+                gap_final=math.nan, **skipped[where],
+            )
+        )  # fmt: skip
+    return pandas.concat(parts, ignore_index=True) if len(parts) > 1 else found
+
+
+def _is_field(name: str) -> bool:
+    return name == "variant" or name.startswith(OF_PROBLEMS)
+
+
+def with_numbers(runs: pandas.DataFrame) -> pandas.DataFrame:
+    """The runs that have numbers, without the fields of their problems: a suite has two hundred of them."""
+    found = with_variant(runs[~runs["status"].isin(WITHOUT_NUMBERS)])
+    return found[[name for name in OF_A_RUN if name in found]]

@@ -1,0 +1,96 @@
+"""The folder of a finished sweep, read and checked: what `compare` and `report` begin with.
+
+Whatever is wrong with a folder, half-written, of another schema, or edited by hand, is one line.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from benchmarks.analysis.consistency import contradictions
+from benchmarks.store.sweep_folder import MARKERS, SCHEMA
+from ravine import Refused
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a folder says: its manifest, and the tables that agree with it."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    runs: pandas.DataFrame
+    summary: pandas.DataFrame
+
+
+def read_results(folder: Path) -> Results:
+    """The folder of a sweep. Raises Refused for one that is not whole, or was edited."""
+    manifest = _manifest(folder)
+    runs, summary = (read_table(folder, name) for name in ("runs", "summary"))
+    wrong = next(contradictions(manifest, runs, summary), None)
+    if wrong:
+        raise contradicted(folder, wrong)
+    return Results(folder, manifest, runs, summary)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What the folder says about itself; refuses what is no finished sweep of this schema."""
+    file = folder / "manifest.json"
+    if not folder.is_dir():
+        why = "is a file" if folder.exists() else "does not exist"
+        raise Refused(f"{folder} {why}, but must be the folder of a sweep")
+    if not file.is_file():
+        raise Refused(f"{folder} is not the folder of a sweep: it has no manifest.json")
+    try:
+        manifest = json.loads(file.read_text())
+        schema, _, cells = manifest["schema"], manifest["config"]["protocol"], manifest["cells"]
+    except (ValueError, TypeError) as error:
+        raise Refused(f"{file} cannot be read: {error}") from error
+    except KeyError as error:
+        raise Refused(f"{file} is not a sweep's: it has no {error}") from error
+    if schema != SCHEMA:
+        raise Refused(
+            f"{folder} has tables of schema {schema}, and this Ravine reads {SCHEMA}: "
+            "use the version that wrote it, or run the sweep again"
+        )
+    if (folder / MARKERS).exists() or not cells:
+        raise Refused(
+            f"{folder} is half-written: its sweep is still running, or was killed; "
+            "giving the same command again finishes it"
+        )
+    return manifest
+
+
+def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
+    """A table of a sweep's folder, "runs", "summary", "breaking_points" or "traces", whichever file it is in.
+
+    Raises Refused where there is none, and for one that cannot be read.
+    """
+    files = [Path(folder) / f"{name}.{kind}" for kind in ("csv", "parquet")]
+    file = next((each for each in files if each.is_file()), None)
+    if file is None:
+        wanted = files[name == "traces"].name
+        raise Refused(
+            f"{folder} is half-written: it has no {wanted}; "
+            "giving the command of its sweep again writes it"
+        )
+    try:
+        if file.suffix == ".parquet":
+            return pandas.read_parquet(file).replace("", math.nan)  # as it comes from a CSV
+        return pandas.read_csv(file, low_memory=False).copy()  # in one piece, for it is wide
+    except (ValueError, OSError) as error:
+        raise Refused(f"{file} cannot be read: {error}") from error
+
+
+def contradicted(folder: Path, wrong: str) -> Refused:
+    """What is said of tables that do not agree with each other, or with the list of cells."""
+    return Refused(
+        f"{folder} contradicts itself, as if edited by hand: {wrong}; "
+        "giving the command of its sweep again writes it anew"
+    )

@@ -1,0 +1,119 @@
+"""Which runs are solved, at what cost, and how sensitive that is to the setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas
+
+from benchmarks.analysis.chosen_runs import CELL, with_numbers
+from benchmarks.analysis.intervals import wilson
+from benchmarks.engine.trial_choice import costs
+
+
+def expected_running_time(runs: pandas.DataFrame) -> float:
+    """The cost of restarting until solved: all that these runs paid over how many were solved.
+
+    A solved run pays up to its target, a failed one its own whole cost; infinite where none is
+    solved. Hansen et al. 2021, COCO, arXiv:1603.08785 (there ERT or aRT).
+    """
+    paid, solved = costs(runs), (runs["status"] == "solved").to_numpy()
+    if not solved.any():
+        return math.inf
+    return float(np.where(solved, paid, runs["cost"].to_numpy(dtype=float)).sum() / solved.sum())
+
+
+def success(runs: pandas.DataFrame) -> pandas.DataFrame:
+    """How many of the runs of each choice are solved, from runs as `chosen` returns them.
+
+    `share` with Wilson's interval, and the expected running time.
+    """
+    rows = []
+    for _, group in with_numbers(runs).groupby(["cell", "choice"], sort=False):
+        first, solved = group.iloc[0], int((group["status"] == "solved").sum())
+        rows.append({
+            **{name: first[name] for name in [*CELL, "choice", "trial"]},
+            **_shares(solved, len(group)),
+            "expected_running_time": expected_running_time(group),
+        })  # fmt: skip
+    names = [*CELL, "choice", "trial", *_shares(0, 1), "expected_running_time"]
+    return pandas.DataFrame(rows, columns=names)
+
+
+def _shares(solved: int, runs: int) -> dict[str, float]:
+    low, high = wilson(solved, runs)
+    return {"runs": runs, "solved": solved, "share": solved / runs, "low": low, "high": high}
+
+
+def sensitivity(runs: pandas.DataFrame) -> pandas.DataFrame:
+    """The solved share of reporting instances by learning rate `u`, in the problem's units.
+
+    One row a Sobol trial, in the order of u within each cell, with Wilson's interval. Where another
+    hyperparameter is searched too, neighbours in u differ in it: the curve is a projection.
+    """
+    names = [*CELL, "trial", "u", *_shares(0, 1)]
+    if "u" not in runs:
+        return pandas.DataFrame(columns=names)
+    sound = with_numbers(runs)
+    searched = sound[(sound["search"] == "sobol") & (sound["role"] == "reporting")].dropna(
+        subset="u"
+    )
+    rows = []
+    for _, group in searched.groupby(["cell", "trial"], sort=False):
+        first, solved = group.iloc[0], int((group["status"] == "solved").sum())
+        rows.append({
+            **{name: first[name] for name in [*CELL, "trial", "u"]}, **_shares(solved, len(group)),
+        })  # fmt: skip
+    return pandas.DataFrame(rows, columns=names).sort_values(
+        [*CELL, "u"], ignore_index=True, kind="stable"
+    )
+
+
+def attainment(
+    traces: pandas.DataFrame,
+    target: Mapping[str, float],
+    *,
+    by: Sequence[str] = ("optimizer",),
+    count: int = 50,
+) -> pandas.DataFrame:
+    """The share of pairs of a run and a target that are reached within a cost (an ECDF).
+
+    A problem's targets for the gap are log-uniform from 1, the start, which is not one of them,
+    down to its own: none is tighter. A target is reached at the first recorded step whose gap,
+    measured from the known minimum, is at most that; steps are recorded 20 a decade, so costs are
+    at most 12 % too high. Pairs that are never reached count, so the share ends where it ends.
+    Hansen et al. 2021, arXiv:1603.08785, there with the reference of each problem as a target.
+
+    target: by problem; one that is not in it, because nobody knows its minimum, is left out.
+    by: the columns that name a curve; rows must be those of one choice, or `choice` be in it. What
+        was not traced is not counted: at some rungs that may be the trial of `one_setting`.
+
+    One row a curve and cost at which it rises: by, `cost`, `share`, `pairs`.
+    """
+    by = list(by)
+    known = traces[traces["problem"].isin(list(target))]
+    run = list(dict.fromkeys([*by, "cell", "trial", "seed"]))
+    hits: dict[tuple[Any, ...], list[np.ndarray]] = {}
+    for names, rows in known.sort_values("step").groupby(run, sort=False, dropna=False):
+        levels = np.geomspace(1, target[str(rows["problem"].iloc[0])], count + 1)[1:]
+        reached = np.fmin.accumulate(rows["gap"].to_numpy(dtype=float))
+        # Traces are float32: what is at a target there is within this of it.
+        at = np.searchsorted(-reached, -levels * (1 + 1e-6))
+        paid = np.append(rows["cost"].to_numpy(dtype=float), np.inf)[at]
+        hits.setdefault(names[: len(by)], []).append(paid)
+    curves = []
+    for name, paid in hits.items():
+        every = np.concatenate(paid)
+        cost, number = np.unique(every[np.isfinite(every)], return_counts=True)
+        curves.append(
+            pandas.DataFrame({"cost": cost, "share": number.cumsum() / len(every)}).assign(
+                pairs=len(every), **dict(zip(by, name, strict=True))
+            )
+        )
+    names = [*by, "cost", "share", "pairs"]
+    return pandas.concat(curves)[names].reset_index(drop=True) if curves else pandas.DataFrame(
+        columns=names
+    )  # fmt: skip
