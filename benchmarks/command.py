@@ -186,7 +186,7 @@ def _subcommand(name: str, *words: str) -> int:
     if name == "check":
         return _check(words)
     if name == "compare":
-        from benchmarks import compare
+        from benchmarks.display import compare
 
         return compare.main(words)
     if name == "report":

@@ -22,6 +22,7 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
 
 from benchmarks.analysis.tables import Tables
+from benchmarks.display.numbers_as_text import plain
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import DIVERGED, MISSED, SOLVED
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, Settled, stream
@@ -151,7 +152,7 @@ def _title(name: str, problem: Problem) -> str:
         *(each for each in unusual if name in PROBLEMS or not each.startswith("problem.")),
     ]
     return ", ".join(
-        [name, *(f"{each.removeprefix('problem.')} {_plain(settings[each])}" for each in said)]
+        [name, *(f"{each.removeprefix('problem.')} {plain(settings[each])}" for each in said)]
     )
 
 
@@ -160,10 +161,6 @@ def _broken(title: str, width: int) -> str:
     return textwrap.fill(
         title.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", "), width
     )
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shown(panels: Sequence[Panel], limit: int) -> tuple[list[Panel], str]:

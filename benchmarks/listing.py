@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.catalog.loading import preset_words
 from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
+from benchmarks.display import WIDTH
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import AND, WRAPPERS
 from optimizers.wrapper import Wrapper
@@ -21,8 +22,6 @@ from problems import PROBLEMS, Problem
 from problems.modifiers import NOISES, TRANSFORMS
 from problems.precision import default_dtype
 from ravine import Refused, nearest
-
-WIDTH = 110
 
 
 def program() -> str:

@@ -43,11 +43,12 @@ from benchmarks.catalog.defaults import CLASSICS, TWINS, default_optimizers
 from benchmarks.catalog.loading import is_own
 from benchmarks.catalog.suites import fields_of, suites
 from benchmarks.command import FAILED, Config
-from benchmarks.forecast import Forecast, forecast
-from benchmarks.matrix import Entry, Matrix, separation
+from benchmarks.display.breaking_table import Entry, Matrix, separation
+from benchmarks.display.sweep_views import failures, views
+from benchmarks.runner.forecast import Forecast, forecast
+from benchmarks.runner.setup import Setup, key_of
+from benchmarks.runner.worker import Task
 from benchmarks.store.sweep_folder import SweepFolder
-from benchmarks.task import Setup, Task, key_of
-from benchmarks.terminal import failures, views
 from optimizers import OPTIMIZERS
 from optimizers.registry import AND
 from problems import PROBLEMS

@@ -32,7 +32,7 @@ from benchmarks.analysis.tables import Tables, read
 from benchmarks.atlas import DOCS, cell
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import by_subsection, families
-from benchmarks.matrix import FALLING, NO_STEP, fewest
+from benchmarks.display.breaking_table import FALLING, NO_STEP, fewest
 from benchmarks.store.cells import Store, Stored
 from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND

@@ -15,7 +15,7 @@ from benchmarks.catalog.contenders import contender, name_of
 from benchmarks.catalog.defaults import default_optimizers
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
-from benchmarks.jobs import CellDone, Job, run_job
+from benchmarks.runner.job import CellDone, Job, run_job
 from benchmarks.store.cells import Memory, Store
 from benchmarks.store.key import described
 from benchmarks.store.sweep_folder import SweepFolder
@@ -148,12 +148,12 @@ class Sweep:
         return figures.draw(kind, self.tables)
 
     def __repr__(self) -> str:
-        from benchmarks.terminal import views
+        from benchmarks.display.sweep_views import views
 
         return "\n\n".join(view.text() for view in views(self.tables))
 
     def _repr_html_(self) -> str:
-        from benchmarks.terminal import views
+        from benchmarks.display.sweep_views import views
 
         return "".join(view.html() for view in views(self.tables))
 

@@ -13,7 +13,6 @@ import pandas
 
 from benchmarks.analysis.chosen_runs import chosen
 from benchmarks.analysis.columns import AT_END, VERDICT, WITHOUT_NUMBERS
-from benchmarks.analysis.dial_axis import number
 from benchmarks.analysis.folder import Results
 from benchmarks.analysis.intervals import order_statistics
 from benchmarks.analysis.saved_sweep import Saved, rebuilt, scale_of
@@ -21,7 +20,8 @@ from benchmarks.analysis.success import success
 from benchmarks.analysis.tuning import best_of
 from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
-from benchmarks.matrix import EASIER, HARDER, NO_STEP, Entry, Matrix
+from benchmarks.display.breaking_table import EASIER, HARDER, NO_STEP, Entry, Matrix
+from benchmarks.display.numbers_as_text import as_words, counted, percent, predicted
 from benchmarks.report import pictures
 from benchmarks.report.chart import Chart
 from benchmarks.report.pictures import Rung, slug
@@ -233,8 +233,8 @@ class _Writer:
         sound = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
         cells, skipped = runs["cell"].nunique(), int((runs["status"] == "skipped").sum())
         said = [
-            f"{_count(len(self.matrix.problems), 'problem')} × {_count(len(self.matrix.optimizers), 'optimizer')}: "
-            f"{_count(cells, 'cell')} of a rung each"
+            f"{counted(len(self.matrix.problems), 'problem')} × {counted(len(self.matrix.optimizers), 'optimizer')}: "
+            f"{counted(cells, 'cell')} of a rung each"
             + (
                 f", {skipped} of them skipped as harder than one that no trial solves"
                 if skipped
@@ -282,7 +282,7 @@ class _Writer:
                 notes.append(f"cost ∝ dial^{point['dose_exponent']:.2f}")
             theory = point.get("theory")
             if theory is not None and not pandas.isna(theory):
-                notes.append(f"theory {_foretold(theory)}")
+                notes.append(f"theory {predicted(theory)}")
         reason = self._reason(entry)
         if reason:
             notes.append(reason)
@@ -322,7 +322,7 @@ class _Writer:
             if name.startswith(VERDICT) and not pandas.isna(first[name]) and first[name] > 0
         }
         judged.pop("solved", None)  # why not, is what is asked
-        return _words(max(judged, key=lambda name: judged[name], default=first["status"]))
+        return as_words(max(judged, key=lambda name: judged[name], default=first["status"]))
 
     def _falling(self, job: str) -> bool:
         rows = self.by_job[job]["runs"]
@@ -468,7 +468,7 @@ class _Writer:
                 *(Field(str(each["text"]).partition(" [")[0], float(each["breaking_point"]))
                   for _, each in tuned.iloc[1:].iterrows()),
                 _number(full["dose_exponent"], "{:.2f}"),
-                Field(NOTHING if pandas.isna(full.get("theory")) else _foretold(full["theory"]), full.get("theory")),
+                Field(NOTHING if pandas.isna(full.get("theory")) else predicted(full["theory"]), full.get("theory")),
                 Field(self._reason(entry) or NOTHING),
             ]))  # fmt: skip
         columns = ["optimizer", f"breaks at {entries[0].dial} [95 %]", "with one setting", *shares,
@@ -490,9 +490,9 @@ class _Writer:
                 rows.append(Row(self.styles[each["optimizer"]], [
                     Field(each["optimizer"]),
                     Field(f"{each['dial']:g}", -each["dial"] if falling else each["dial"]),
-                    Field(_words(each["choice"])),
+                    Field(as_words(each["choice"])),
                     Field(f"{int(each['solved'])} of {int(each['runs'])}", each["solved"]),
-                    Field(f"{_percent(share['share'])} [{_percent(share['low'])}, {_percent(share['high'])}]",
+                    Field(f"{percent(share['share'])} [{percent(share['low'])}, {percent(share['high'])}]",
                           share["share"]),
                     Field(_cost(each), each["cost_to_target"]),
                     _number(share["expected_running_time"], "{:.4g}"),
@@ -540,9 +540,9 @@ class _Writer:
                     Field(each["optimizer"]),
                     Field(f"{each['dial']:g}", -each["dial"] if falling else each["dial"]),
                     Field(f"{int(each['seed'])}", each["seed"]),
-                    Field(_words(each["status"])),
-                    Field(_words(each["verdict"])),
-                    Field(_words(each["ruled_out"])),
+                    Field(as_words(each["status"])),
+                    Field(as_words(each["verdict"])),
+                    Field(as_words(each["ruled_out"])),
                     _number(each["cost"], "{:.4g}"),
                     _number(each["cost_to_target"], "{:.4g}"),
                     _number(each["gap_final"], "{:.1e}"),
@@ -562,7 +562,7 @@ class _Writer:
         rows = [
             Row(self.styles[each["optimizer"]], [
                 Field(f"{each['problem']} {each['dial']:g}"), Field(each["optimizer"]),
-                Field(_words(each["status"])), Field(_words(each["error"])),
+                Field(as_words(each["status"])), Field(as_words(each["error"])),
             ])
             for each in failed.to_dict("records")
         ]  # fmt: skip
@@ -661,29 +661,12 @@ def _searched(row: Mapping[Any, Any] | None) -> Field:
     if row is None:
         return Field(NOTHING, math.nan)
     cost = "" if math.isinf(row["cost"]) else f" · {row['cost']:.3g}"
-    return Field(_percent(row["solved"]) + cost, row["solved"])
+    return Field(percent(row["solved"]) + cost, row["solved"])
 
 
 def _number(value: Any, shape: str) -> Field:
     known = not pandas.isna(value) and math.isfinite(value)
     return Field(shape.format(value) if known else NOTHING, float(value) if known else math.nan)
-
-
-def _foretold(dial: float) -> str:
-    return "never" if math.isinf(dial) else number(dial)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _words(value: Any) -> str:
-    """A name as words, or several; nothing for what is missing."""
-    return "" if value is None or value != value else str(value).replace("_", " ")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _range(values: pandas.Series) -> str:

@@ -27,7 +27,7 @@ from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import stream
 from benchmarks.engine.search_space import measure_units
 from benchmarks.engine.trial_choice import SMALLEST, best, keys
-from benchmarks.jobs import floor_attained
+from benchmarks.runner.job import floor_attained
 from benchmarks.validation import interventions
 from benchmarks.validation.interventions import Truth, truth
 from optimizers import OPTIMIZERS, Optimizer

@@ -14,7 +14,7 @@ import torch
 from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
 from benchmarks.engine.protocol import Protocol
-from benchmarks.jobs import Job, run_job
+from benchmarks.runner.job import Job, run_job
 from benchmarks.store.cells import Memory, Store, Stored
 from benchmarks.store.key import cell_key
 from optimizers.sgd import SGD

@@ -21,10 +21,11 @@ import torch
 import yaml
 from hydra.core.config_store import ConfigStore
 
-from benchmarks import command, listing, progress, task
+from benchmarks import command, listing
 from benchmarks.catalog.defaults import CLASSICS, TWINS
 from benchmarks.command import DESCRIPTIONS, Config
-from benchmarks.jobs import CellDone
+from benchmarks.runner import progress, worker
+from benchmarks.runner.job import CellDone
 from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import MARKERS, Notes, SweepFolder
 from optimizers import OPTIMIZERS
@@ -338,7 +339,7 @@ def test_without_out_each_sweep_has_a_folder_and_cells_are_shared(ravine, files)
 
 def test_one_torch_thread_a_job(ravine, monkeypatch):
     asked = []
-    monkeypatch.setattr(task.torch, "set_num_threads", asked.append)
+    monkeypatch.setattr(worker.torch, "set_num_threads", asked.append)
     ravine(f"+problem=quadratic optimizer=sgd {SMALL}")
     assert asked == [1]
 
@@ -394,7 +395,7 @@ def test_a_cell_that_raises_is_a_row(ravine, files):
 def test_an_interrupted_sweep_keeps_what_is_finished(ravine, files, monkeypatch):
     given = f"+problem=quadratic optimizer=sgd,momentum,newton {SMALL}"
     calm = ravine(f"{given} out=calm cells=other")
-    run_job, count = task.run_job, 0
+    run_job, count = worker.run_job, 0
 
     def interrupted(*arguments):
         nonlocal count
@@ -404,7 +405,7 @@ def test_an_interrupted_sweep_keeps_what_is_finished(ravine, files, monkeypatch)
         return run_job(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(task, "run_job", interrupted)
+        patch.setattr(worker, "run_job", interrupted)
         code, _, err = ravine(f"{given} out=swept")
     assert code == 130
     assert (
@@ -428,7 +429,7 @@ def test_nothing_is_left_where_nothing_was_finished(ravine, files, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(task, "run_job", interrupted)
+    monkeypatch.setattr(worker, "run_job", interrupted)
     assert ravine(f"+problem=quadratic optimizer=sgd {SMALL} out=swept").code == 130
     assert not (files / "swept").exists()
 

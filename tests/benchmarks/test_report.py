@@ -22,9 +22,9 @@ from scipy.stats import binomtest
 from benchmarks import figures, sweep
 from benchmarks.analysis.dial_axis import number
 from benchmarks.command import main
+from benchmarks.display.breaking_table import Matrix
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import stream
-from benchmarks.matrix import Matrix
 from benchmarks.report import paper, report, svg
 from benchmarks.report.content import Page
 from benchmarks.report.render import attribute

@@ -18,10 +18,10 @@ from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.catalog.suites import subsection, suites
+from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.engine.protocol import Protocol
-from benchmarks.forecast import ADOPTED, RUN, STEP
-from benchmarks.jobs import Job, run_job, rungs
-from benchmarks.matrix import Matrix, separation
+from benchmarks.runner.forecast import ADOPTED, RUN, STEP
+from benchmarks.runner.job import Job, run_job, rungs
 from benchmarks.store.cells import Memory
 from problems import PROBLEMS
 from tests.benchmarks.problems_for_tests import Bowl, card

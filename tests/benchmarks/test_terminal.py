@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import sweep
 from benchmarks.analysis.intervals import sign_test
-from benchmarks.terminal import _ranks, views
+from benchmarks.display.sweep_views import _ranks, views
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 
 

@@ -15,7 +15,7 @@ from benchmarks.diagnosis.from_trace import traced_record
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.measurements import DRAWS
-from benchmarks.jobs import floor_attained
+from benchmarks.runner.job import floor_attained
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS, Problem
 from problems.descent import descent

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.jobs import CellDone
+from benchmarks.runner.job import CellDone
 
 CLEAR = "\r\x1b[K"
 AT_FIRST = 0.02  # of the sweep: what the forecast weighs against the pace that is seen

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,45 +12,13 @@ import pandas
 from benchmarks.analysis.columns import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS
 from benchmarks.analysis.intervals import order_statistics, sign_test
 from benchmarks.analysis.tables import Tables
+from benchmarks.display.numbers_as_text import counted, in_gradients, percent, plain, predicted
+from benchmarks.display.view import WHY, View
 from benchmarks.engine.loop import SOLVED
 from benchmarks.engine.trial_choice import costs, log_gaps
 
-WHY = "why"  # the column with what is wrong with the runs that are not solved
 REASONS = 3  # that are named
 TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
-
-
-@dataclass(frozen=True)
-class View:
-    """One problem as it is shown: what was run, a table, and remarks below it."""
-
-    title: str
-    table: pandas.DataFrame
-    remarks: list[str]
-
-    def text(self) -> str:
-        """For a terminal."""
-        words = (self.table.columns[0], WHY)
-        aligned = [
-            _aligned(
-                [str(label), *self.table[label].astype(str)],
-                str.ljust if label in words else str.rjust,
-            )
-            for label in self.table
-        ]
-        rows = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
-        title = [self.title, ""] if self.title else []
-        return "\n".join([*title, *rows, *(["", *self.remarks] if self.remarks else [])])
-
-    def html(self) -> str:
-        """For a notebook."""
-        remarks = "".join(f"<p>{html.escape(each)}</p>" for each in self.remarks)
-        return f"<p><b>{html.escape(self.title)}</b></p>{self.table.to_html(index=False)}{remarks}"
-
-
-def _aligned(cells: list[str], justify: Any) -> list[str]:
-    width = max(map(len, cells))
-    return [justify(cell, width) for cell in cells]
 
 
 def views(tables: Tables) -> Iterator[View]:
@@ -91,7 +57,7 @@ def _title(runs: pandas.DataFrame, info: Mapping[str, Any]) -> str:
     dial = info["dial_column"]
     fields = [name for name in map(str, runs) if name.startswith(OF_PROBLEMS) and name != dial]
     said = [
-        f"{name.removeprefix('problem.')} {_plain(runs[name].iloc[0])}"
+        f"{name.removeprefix('problem.')} {plain(runs[name].iloc[0])}"
         for name in fields
         if runs[name].notna().all()
     ]
@@ -99,7 +65,7 @@ def _title(runs: pandas.DataFrame, info: Mapping[str, Any]) -> str:
     return " · ".join([
         str(info["problem"]),
         ", ".join([f"{info['dial_name']} {span}", *said]),
-        f"{_count(runs['optimizer'].nunique(), 'optimizer')} × {_count(size['trials'], 'trial')}"
+        f"{counted(runs['optimizer'].nunique(), 'optimizer')} × {counted(size['trials'], 'trial')}"
         f" × ({size['tuning_seeds']} tuning + {size['seeds']} reporting) instances",
         f"budget {size['budget']:g} gradients",
     ])  # fmt: skip
@@ -153,8 +119,8 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
         "tuned": f"{row['tuned']} of {count}",
         f"gradients to target [{level:.0%}]": _cost(row["cost"]),
         "final gap": f"{row['gap']:.1e}" if math.isfinite(row["gap"]) else "–",
-        "trials that solve": _percent(row["solving_volume"]),
-        "runs that diverge": _percent(row["diverged"]),
+        "trials that solve": percent(row["solving_volume"]),
+        "runs that diverge": percent(row["diverged"]),
         **{name: f"{value:.3g}" for name, value in row["at_end"].items()},
         WHY: row["why"],
     } for rank, row in zip(ranks, rows, strict=True)])  # fmt: skip
@@ -176,7 +142,7 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
     if info["predicted_share"] is not None:
         share = info["predicted_share"]
         remarks.append(
-            f"Predicted for all: {_percent(share)} solved, {share * count:.3g} of {count}."
+            f"Predicted for all: {percent(share)} solved, {share * count:.3g} of {count}."
         )
     return View(_title(runs, info), table.fillna("–"), remarks)
 
@@ -206,7 +172,7 @@ def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> 
                     for share, text in zip(tuned["budget"].iloc[1:], tuned["text"].iloc[1:], strict=True)
                 },
                 "exponent": "–" if math.isnan(full["dose_exponent"]) else f"{full['dose_exponent']:.2f}",
-                "theory": _foretold(full["theory"]),
+                "theory": predicted(full["theory"]),
                 WHY: _why(tuned_runs[tuned_runs["cell"].map(jobs) == full["job"]]),
             },
         ))  # fmt: skip
@@ -261,24 +227,4 @@ def _cost(paid: np.ndarray) -> str:
     middle, low, high = np.median(paid), paid[k - 1], paid[len(paid) - k]
     if math.isinf(low):
         return "–"
-    return f"{_number(middle)} [{_number(low)}, {_number(high)}]"
-
-
-def _number(value: float) -> str:
-    return "–" if math.isinf(value) else f"{value:.0f}" if value >= 10 else f"{value:.3g}"
-
-
-def _foretold(dial: Any) -> str:
-    return "–" if pandas.isna(dial) else "never" if math.isinf(dial) else f"{dial:.2g}"
-
-
-def _percent(share: Any) -> str:
-    return "–" if pandas.isna(share) else f"{100 * share:.0f} %"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{in_gradients(middle)} [{in_gradients(low)}, {in_gradients(high)}]"

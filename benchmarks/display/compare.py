@@ -10,7 +10,7 @@ import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas
@@ -21,14 +21,12 @@ from benchmarks.analysis.consistency import IN_SUMMARY
 from benchmarks.analysis.folder import read_results
 from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import LEVEL, differences, over_families
+from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import families
+from benchmarks.display.view import View
 from benchmarks.store.provenance import version_of
-from benchmarks.terminal import View
 from problems import PROBLEMS
 from ravine import Refused, nearest
-
-if TYPE_CHECKING:
-    from benchmarks.sweeps import Sweep
 
 FAIL = "--fail-on-regression"
 REGRESSION = 1
@@ -36,6 +34,15 @@ ON = [*RUNG, "optimizer", "choice"]
 VERSIONS = ("ravine", "torch")  # of these, another one may change the numbers
 STATED = ("dtype", "device")  # of the protocol, what the runs do not say themselves
 NAMED = 8  # problems in a list; of more, their number is said
+
+
+class HasTables(Protocol):
+    """What `sweep` returns, as far as a comparison needs it."""
+
+    @property
+    def tables(self) -> Tables:
+        """The tables of the sweep."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ class Comparison:
 JUDGEMENTS = ("better", "worse", "error", "not told apart")
 
 
-def compare_sweeps(a: str | Path | Sweep, b: str | Path | Sweep) -> Comparison:
+def compare_sweeps(a: str | Path | HasTables, b: str | Path | HasTables) -> Comparison:
     """Compare two sweeps, given as folders or as what `sweep` returns: how B differs from A.
 
     A difference is called better or worse where the sign test over the instances is significant at

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.engine.protocol import Settled
-from benchmarks.jobs import BISECTIONS
-from benchmarks.progress import Ahead, duration
+from benchmarks.runner.job import BISECTIONS
+from benchmarks.runner.progress import Ahead, duration
+from benchmarks.runner.setup import Setup
 from benchmarks.store.cells import Store
 from benchmarks.store.key import cell_key
-from benchmarks.task import Setup
 from optimizers.adopted import Adopted
 from optimizers.wrapper import Wrapper
 

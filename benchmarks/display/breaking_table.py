@@ -17,8 +17,8 @@ from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import LEVEL, discrimination
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
-from benchmarks.listing import WIDTH
-from benchmarks.terminal import View
+from benchmarks.display import WIDTH
+from benchmarks.display.view import View
 
 EASIER, HARDER = -1.0, 2.0  # places of what lies beyond the rungs
 FALLING = " ↓"

@@ -1,0 +1,45 @@
+"""A table with a title and remarks, for a terminal or a notebook."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+import pandas
+
+WHY = "why"  # the column with what is wrong with the runs that are not solved
+
+
+@dataclass(frozen=True)
+class View:
+    """One problem as it is shown: what was run, a table, and remarks below it."""
+
+    title: str
+    table: pandas.DataFrame
+    remarks: list[str]
+
+    def text(self) -> str:
+        """For a terminal."""
+        words = (self.table.columns[0], WHY)
+        aligned = [
+            column(
+                [str(label), *self.table[label].astype(str)],
+                str.ljust if label in words else str.rjust,
+            )
+            for label in self.table
+        ]
+        rows = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
+        title = [self.title, ""] if self.title else []
+        return "\n".join([*title, *rows, *(["", *self.remarks] if self.remarks else [])])
+
+    def html(self) -> str:
+        """For a notebook."""
+        remarks = "".join(f"<p>{html.escape(each)}</p>" for each in self.remarks)
+        return f"<p><b>{html.escape(self.title)}</b></p>{self.table.to_html(index=False)}{remarks}"
+
+
+def column(cells: list[str], justify: Any) -> list[str]:
+    """Return the cells of a column, padded to the width of the widest."""
+    width = max(map(len, cells))
+    return [justify(cell, width) for cell in cells]
