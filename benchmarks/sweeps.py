@@ -143,9 +143,9 @@ class Sweep:
         self, kind: Literal["convergence", "sensitivity", "trajectories"] = "convergence"
     ) -> Figure:
         """Gap by cost, solved share by learning rate, or paths over the contour of a plane."""
-        from benchmarks import figures
+        from benchmarks.plots import sweep_plots
 
-        return figures.draw(kind, self.tables)
+        return sweep_plots.draw(kind, self.tables)
 
     def __repr__(self) -> str:
         from benchmarks.display.sweep_views import views

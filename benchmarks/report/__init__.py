@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.analysis.saved_sweep import read_saved
-from benchmarks.report import paper, render
-from benchmarks.report.content import Page, composed
+from benchmarks.report import export, render
+from benchmarks.report.compose import composed
+from benchmarks.report.page import Page
 from ravine import Refused, nearest
 
 FILE = "report.html"
@@ -38,7 +39,7 @@ def main(words: Sequence[str]) -> int:
     if "--figures" in given:
         folder = Path(given["--figures"])
         try:
-            files = paper.save(said.charts, folder)
+            files = export.save(said.charts, folder)
         except OSError as error:
             raise Refused(f"--figures {folder} cannot be written: {error.strerror}") from error
         print(f"{folder}/  {len(files)} files, each figure as SVG and PDF")

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from benchmarks.report import svg
-from benchmarks.report.content import Field, Page
+from benchmarks.report.page import Field, Page
 
 HERE = Path(__file__).parent
 

@@ -1,38 +1,27 @@
-"""How often a verdict is right: `python -m benchmarks.validation.calibration` measures it and writes docs/verdicts.md.
+"""How often a diagnosis is right.
 
-The truth about each run is found by intervention; the verdict sees what the run recorded. Thresholds are fitted on
-all families of problems but one, and judged on that one. A folder behind the command is where what is true of the
-runs is kept, so that it is not found twice; results/verdicts unless it is named.
+The truth about each run is found by intervention; the diagnosis sees what the run recorded. Thresholds are fitted on
+all families of problems but one, and judged on that one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
-import torch
 
-from benchmarks.atlas import DIGEST, DOCS, DOTS
 from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.diagnosis.verdict import CAUSES
-from benchmarks.validation.cases import Case, cases, cells
+from benchmarks.validation.cases import Case
 
-FOLDER = Path("results/verdicts")
-TABLE = DOCS / "verdicts.csv"
-CHOSEN = DOCS / "verdicts.json"
-PICTURES = DOCS / "verdicts"
 MOVED = (
     "lost_gain", "stability_used", "stability_unused", "rising", "halved", "noise_share", "flat_slope",
     "flat_gradient", "flat_curvature", "stuck_share", "jump", "thrown", "vanished", "bias",
@@ -273,49 +262,3 @@ def scored(table: pandas.DataFrame, name: str) -> Score:
     """The score of the verdicts in a column."""
     known = explained(table)
     return score([each.split() for each in known["truth"]], list(known[name]))
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run or look up, judge, and write."""
-    torch.set_num_threads(1)
-    folder = Path(arguments[0]) if arguments else FOLDER
-    began, runs = time.perf_counter(), []
-    planned = list(cells())
-    for number, cell in enumerate(planned, 1):
-        runs += cases(cell, folder)
-        seconds = time.perf_counter() - began
-        print(
-            f"{number}/{len(planned)} {cell.family} {cell.rung} {cell.method}: {seconds:.0f} s",
-            flush=True,
-        )
-    result = calibrate(runs, Thresholds())
-    write(result, runs)
-    return 0
-
-
-def write(result: Result, runs: Sequence[Case]) -> None:
-    """The table, the thresholds, the page and its pictures."""
-    from benchmarks.diagnosis.verdict_page import drawn, text
-
-    result.table.to_csv(TABLE, index=False)
-    said = {
-        "fitted": result.fitted,
-        "tried": len(MOVED),
-        "theory": dataclasses.asdict(Thresholds()),
-        "thresholds": dataclasses.asdict(result.thresholds),
-    }
-    CHOSEN.write_text(json.dumps(said, indent=1) + "\n")
-    table = pandas.read_csv(TABLE, keep_default_na=False)
-    TABLE.with_suffix(".md").write_text(text(table, said))
-    PICTURES.mkdir(exist_ok=True)
-    for name, picture in drawn(table, runs).items():
-        picture.savefig(PICTURES / f"{name}.png", dpi=DOTS, metadata={DIGEST: digest()})
-
-
-def digest() -> str:
-    """What the pictures depend on: the table."""
-    return hashlib.sha256(TABLE.read_bytes()).hexdigest()[:16]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
-from benchmarks import figures, sweep
+from benchmarks import sweep
+from benchmarks.plots import contours, style, sweep_plots
 from benchmarks.sweeps import Sweep
 from optimizers import Optimizer
 from optimizers.sgd import SGD
@@ -68,7 +69,7 @@ def ladder() -> Sweep:
 
 @pytest.fixture(scope="module")
 def drawn(found) -> dict[str, Figure]:
-    return {kind: found.figure(kind) for kind in figures.KINDS}
+    return {kind: found.figure(kind) for kind in sweep_plots.KINDS}
 
 
 def lines(axes) -> dict:
@@ -98,7 +99,7 @@ def test_an_unknown_kind_is_refused_in_one_line(found):
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("kind", figures.KINDS)
+@pytest.mark.parametrize("kind", sweep_plots.KINDS)
 def test_notebooks_and_files_get_a_picture_without_pyplot(drawn, kind):
     from matplotlib import pyplot
 
@@ -181,7 +182,7 @@ class TestConvergence:
         assert "6 of 8 panels" in said(figure)
 
     def test_the_ninth_optimizer_is_told_from_the_first(self):
-        styles = [figures.Style(place) for place in range(16)]
+        styles = [style.Style(place) for place in range(16)]
         assert len({(style.colour, style.line) for style in styles}) == 16
         assert len({style.colour for style in styles[:8]}) == 8
 
@@ -200,7 +201,7 @@ class TestSensitivity:
             for key, cell in found.tables.cells.items()
         }
         tables = replace(found.tables, cells=cells)
-        figure = figures.draw("sensitivity", tables)
+        figure = sweep_plots.draw("sensitivity", tables)
         share, gap = figure.axes[0], figure.axes[3]
         assert share.get_title() == "sgd"
         runs = tables.runs.query("optimizer == 'sgd' and role == 'reporting'")
@@ -266,7 +267,7 @@ class TestTrajectories:
 
     def test_nor_that_of_one_that_comes_to_rest_far_away(self):
         near, far = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0.0, 0.0], [1e6, 0.0]])
-        low, high = figures.window([(near, "solved"), (near, "solved"), (far, "solved")])
+        low, high = contours.window([(near, "solved"), (near, "solved"), (far, "solved")])
         assert ((low > -1) & (low < 0)).all() and ((high > 1) & (high < 2)).all()
 
     def test_contours_are_log_spaced_and_lowest_at_the_minimum(self, drawn):

@@ -11,9 +11,10 @@ import numpy as np
 import pandas
 import pytest
 
-from benchmarks import compare_sweeps, read_table, reference, sweep
+from benchmarks import compare_sweeps, read_table, sweep
 from benchmarks.analysis.consistency import CHOSEN
 from benchmarks.analysis.ranking import mean_places, moved, standings
+from benchmarks.docgen import reference
 from optimizers.adam import Adam
 from optimizers.oracle import HVP, LOSS
 from problems.ill_conditioning.quadratic import Quadratic
@@ -177,7 +178,9 @@ class TestFolder:
 def test_the_published_page_follows_from_the_published_folder():
     root = Path(__file__).parents[2]
     page = (root / "docs" / "reference.md").read_text()
-    assert reference.page(root / "results" / "reference") == page, "python -m benchmarks.reference"
+    assert reference.page(root / "results" / "reference") == page, (
+        "python -m benchmarks.docgen.reference"
+    )
     rows = (line.split(" | ") for line in page.splitlines() if line.endswith((" yes |", " no |")))
     assert (
         len({(row[0], row[1]) for row in rows}) >= 10

@@ -19,14 +19,15 @@ import torch
 from matplotlib.path import Path as Outline
 from scipy.stats import binomtest
 
-from benchmarks import figures, sweep
+from benchmarks import sweep
 from benchmarks.analysis.dial_axis import number
 from benchmarks.command import main
 from benchmarks.display.breaking_table import Matrix
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import stream
-from benchmarks.report import paper, report, svg
-from benchmarks.report.content import Page
+from benchmarks.plots import sweep_plots
+from benchmarks.report import export, report, svg
+from benchmarks.report.page import Page
 from benchmarks.report.render import attribute
 from benchmarks.sweeps import Sweep
 from optimizers import Optimizer
@@ -150,7 +151,7 @@ def test_figures_have_the_numbers_of_the_tables(swept, page):
     for dial in (1, 100000):
         lines = series(page, f"quadratic-condition-{dial}-convergence")
         for _, row in tuned[tuned["dial"] == dial].iterrows():
-            end = min(row["gap_final"], figures.BEYOND)  # which stands for a run that diverged
+            end = min(row["gap_final"], sweep_plots.BEYOND)  # which stands for a run that diverged
             # float32: traces are kept in it
             assert lines[row["optimizer"]].y[-1] == pytest.approx(end, rel=1e-6)
     frontier = series(page, "quadratic-frontier")
@@ -283,14 +284,14 @@ def test_figures_for_a_paper(small, tmp_path, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0] == str(out) and f"{len(files)} files" in said[1]
     again = chart(report([small], out), "quadratic-frontier")
-    for file in paper.save([again], tmp_path):
+    for file in export.save([again], tmp_path):
         assert file.read_bytes() == (folder / file.name).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["rosenbrock-b-100-paths", "quadratic-frontier"])
 def test_a_paper_has_the_lines_of_the_page(page, name):
     drawn = chart(page, name)
-    (axes,) = paper.draw(drawn).axes
+    (axes,) = export.draw(drawn).axes
     lines = {line.get_label(): line for line in axes.lines}
     for each in drawn.series:
         if each.style is not None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas
 import pytest
 
-from benchmarks import atlas, certificates
+from benchmarks.docgen import atlas, certificates
 from problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
-AGAIN = "python -m benchmarks.atlas writes it anew"
+AGAIN = "python -m benchmarks.docgen.atlas writes it anew"
 
 
 def test_the_pages_are_those_of_the_registry(monkeypatch):
@@ -44,7 +44,7 @@ def test_every_claim_has_a_certificate():
     """With what is stated now; what was measured is measured again by the tests of the claims."""
     stated = certificates.stated()
     table = pandas.read_csv(certificates.FILE, dtype={"stated": str}, keep_default_na=False)
-    again = "python -m benchmarks.certificates measures anew"
+    again = "python -m benchmarks.docgen.certificates measures anew"
     pandas.testing.assert_frame_equal(
         table[list(stated)].astype(str), stated.astype(str), obj=again
     )

@@ -11,18 +11,16 @@ import pandas
 import pytest
 from PIL import Image
 
-from benchmarks.atlas import DIGEST
-from benchmarks.diagnosis import Thresholds, diagnose, verdict_page
+from benchmarks.diagnosis import Thresholds, diagnose
 from benchmarks.diagnosis.verdict import CAUSES, Verdict
+from benchmarks.docgen import verdicts
+from benchmarks.docgen.paths import DIGEST
+from benchmarks.docgen.publish_verdicts import CHOSEN, PICTURES, TABLE, digest
 from benchmarks.validation import calibration
 from benchmarks.validation.calibration import (
-    CHOSEN,
     HALVES,
-    PICTURES,
-    TABLE,
     Judge,
     calibrate,
-    digest,
     fit,
     half,
     left_out,
@@ -33,7 +31,7 @@ from benchmarks.validation.calibration import (
 from benchmarks.validation.cases import Cell, cases, cells
 from problems.ill_conditioning.quadratic import Quadratic
 
-AGAIN = "python -m benchmarks.validation.calibration writes it anew"
+AGAIN = "python -m benchmarks.docgen.publish_verdicts writes it anew"
 
 
 def test_the_score_of_verdicts_counted_by_hand():
@@ -160,11 +158,11 @@ def said():
 
 
 def test_the_page_is_that_of_the_table(table, said):
-    assert verdict_page.text(table, said) == TABLE.with_suffix(".md").read_text(), AGAIN
+    assert verdicts.text(table, said) == TABLE.with_suffix(".md").read_text(), AGAIN
 
 
 def test_the_pictures_are_those_of_the_table(table):
-    names = {"risk", "confusion", *verdict_page.chosen(table)}
+    names = {"risk", "confusion", *verdicts.chosen(table)}
     assert {file.stem for file in PICTURES.glob("*.png")} == names, AGAIN
     for name in names:
         with Image.open(PICTURES / f"{name}.png") as image:

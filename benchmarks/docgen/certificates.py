@@ -1,6 +1,6 @@
 """The certificates: what is stated of each problem beside what is measured on ours.
 
-`python -m benchmarks.certificates` measures every claim, the slow ones too, and writes docs/certificates.csv and
+`python -m benchmarks.docgen.certificates` measures every claim, the slow ones too, and writes docs/certificates.csv and
 docs/certificates.md; with names of problems behind it, theirs alone.
 """
 
@@ -14,9 +14,10 @@ from collections.abc import Collection
 import pandas
 import torch
 
-from benchmarks.atlas import DOCS, cell
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.checks.claims import measured, spelled
+from benchmarks.docgen.markdown import markdown_cell
+from benchmarks.docgen.paths import DOCS
 from problems import PROBLEMS
 from ravine import Refused
 
@@ -26,7 +27,7 @@ HEAD = """# Certificates
 What the literature states of these problems, or what follows from their formulas, beside what is measured on
 ours. A claim **holds** where the measured figure lies in the accepted range; the reason for that range stands in
 the method of this name. `ravine check --slow NAME` measures again. No row is left out because it fails. Written
-by `python -m benchmarks.certificates`; the same rows are in [certificates.csv](certificates.csv).
+by `python -m benchmarks.docgen.certificates`; the same rows are in [certificates.csv](certificates.csv).
 """
 
 
@@ -93,7 +94,7 @@ def text(table: pandas.DataFrame) -> str:
                 _verdict(row),
                 row.source,
             )
-            lines.append("| " + " | ".join(cell(str(each)) for each in cells) + " |")
+            lines.append("| " + " | ".join(markdown_cell(str(each)) for each in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

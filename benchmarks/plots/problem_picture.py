@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import Normal, Stroke
 
 from benchmarks.engine.instances import generator, stack
-from benchmarks.figures import COLOURS, GRID, LOOK, Picture, contours
+from benchmarks.plots.contours import GRID, contours
+from benchmarks.plots.style import COLOURS, LOOK, Picture
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.oracle import Oracle
 from problems import PROBLEMS, Curves, Plane, Problem

@@ -14,7 +14,7 @@ import pandas
 from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.diagnosis.verdict import CAUSES
-from benchmarks.figures import COLOURS, LOOK, Picture
+from benchmarks.plots.style import COLOURS, LOOK, Picture
 from benchmarks.validation.calibration import (
     COVERAGE,
     FACTORS,
@@ -40,7 +40,6 @@ AIM = 0.9  # of macro recall
 EXAMPLES = ("ill_conditioning", "saddle", "noise", "step_too_large")
 SHOWN = 12  # confusions that are listed
 ORDER = ("healthy", *CAUSES, UNSURE)
-
 REMOVALS = {
     "step too large, step too small": "has a tenth of the rate, ten times the rate",
     "noise": "sees the exact loss, through the same bias",
@@ -66,11 +65,10 @@ REMOVALS = {
     "(`Card.removes`), at the same rate in the problem's units; exploding where the run was thrown "
     f"{BACK:g} times above its start, vanishing where not",
 }
-
 HEAD = f"""# Verdicts
 
 How often Ravine is right about what is wrong with a run. Written by
-`python -m benchmarks.validation.calibration`; the runs are in [verdicts.csv](verdicts.csv), one a row.
+`python -m benchmarks.docgen.publish_verdicts`; the runs are in [verdicts.csv](verdicts.csv), one a row.
 Figures that miss what was aimed at stand here as they are.
 
 ## What is true of a run
@@ -79,11 +77,9 @@ No problem's name decides, for Newton's method on an ill-conditioned bowl is not
 **holds** for a run if the paired run without it (same instance, setting and draws of the noise) gets to the
 target at least {CHEAPER:g} times cheaper, or gets there at all where the run does not. What is taken away:
 """
-
 AFTER = """Interventions happen behind the method's back and are not charged. Several causes may hold; what gains
 most comes first. A run that is not solved and that no single removal helps has two causes at least, or would need
 longer without the one, and has **no truth here**: such runs are counted below, and in no figure."""
-
 LOOKED = """## What was looked at
 
 The tests of the evidence and the thresholds of theory were written from analysis and from runs on problems of

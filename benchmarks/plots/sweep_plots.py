@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +14,10 @@ import numpy as np
 import pandas
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmarks.analysis.tables import Tables
 from benchmarks.display.numbers_as_text import plain
@@ -27,44 +25,13 @@ from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import DIVERGED, MISSED, SOLVED
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, Settled, stream
 from benchmarks.engine.trial_choice import choose
+from benchmarks.plots.contours import GRID, contours, window
+from benchmarks.plots.style import LOOK, Picture, Style
 from problems import PROBLEMS, Problem
 from ravine import Refused, nearest
 
 WIDTH = 8.0  # inches, of 100 pixels
-# Okabe & Ito's colours, told apart by the colour-blind too; brown stands for their yellow, which is too pale
-# for a line on white. The ninth optimizer has the first colour again, in another style.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#6B4226")
-STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
-LOOK: dict[Any, Any] = {
-    "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0, "xtick.labelsize": 8.0, "ytick.labelsize": 8.0,
-    "legend.fontsize": 8.5, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
-    "figure.dpi": 100.0, "savefig.dpi": 100.0,
-}  # fmt: skip
 BEYOND = 1e60  # stands for the gap of a run that diverged: it leaves at the top
-
-
-class Picture(Figure):
-    """A figure that notebooks show, whether or not pyplot is in use there."""
-
-    def _repr_png_(self) -> bytes:
-        file = io.BytesIO()
-        self.savefig(file, format="png")
-        return file.getvalue()
-
-
-@dataclass(frozen=True)
-class Style:
-    """How an optimizer is drawn, the same in every panel and figure of a sweep: by its place there."""
-
-    place: int
-
-    @property
-    def colour(self) -> str:
-        return COLOURS[self.place % len(COLOURS)]
-
-    @property
-    def line(self) -> Any:
-        return STYLES[self.place // len(COLOURS) % len(STYLES)]
 
 
 @dataclass(frozen=True)
@@ -394,8 +361,6 @@ def _trials(entry: Entry) -> pandas.DataFrame:
 
 # Paths over a plane.
 
-GRID = 201  # points a side
-
 
 def _trajectories(panels: Sequence[Panel]) -> Figure:
     flat = [
@@ -486,29 +451,6 @@ def _path(entry: Entry, seed: int) -> tuple[np.ndarray, str]:
     return points[np.isfinite(points).all(axis=1)], str(status)
 
 
-def window(paths: Sequence[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Lower left and upper right corner of what is shown.
-
-    It holds the paths that solve (or else those that miss) but for those that go more than three times as
-    far from the start as half of them do: one that was thrown far would leave the others no room. No side
-    is less than a quarter of the other, so that the landscape stays recognizable. Where nothing moves but
-    to infinity, it is as wide as the start is large.
-    """
-    start = paths[0][0][0]
-    solving, missing = (
-        [points for points, status in paths if status == ends] for ends in (SOLVED, MISSED)
-    )
-    shown = solving or missing or [start[None]]
-    reach = np.array([np.abs(points - start).max() for points in shown])
-    near = np.concatenate(
-        [points for points, far in zip(shown, reach, strict=True) if far <= 3 * np.median(reach)]
-    )
-    low, high = near.min(axis=0), near.max(axis=0)
-    middle, side = (low + high) / 2, 1.24 * (high - low)
-    half = np.maximum(side, side.max() / 4 or 2 * np.abs(start).max() or 1.0) / 2
-    return middle - half, middle + half
-
-
 def _contours(
     axes: Axes, panel: Panel, instance: Instances, low: np.ndarray, high: np.ndarray
 ) -> None:
@@ -522,50 +464,6 @@ def _contours(
     floor = problem.floor(data)
     gap = (problem.loss(points, data) - floor) / (problem.loss(data["start"], data) - floor)
     contours(axes, sides, gap.numpy().reshape(GRID, GRID), panel.logarithmic, panel.target)
-
-
-def contours(
-    axes: Axes,
-    sides: Sequence[np.ndarray],
-    height: np.ndarray,
-    logarithmic: bool,
-    target: float | None,
-) -> None:
-    """Levels of the relative gap `height` over a plane; that of the target is dotted."""
-    finite = height[np.isfinite(height)]
-    levels = level_heights(finite, logarithmic, target)
-    norm = (LogNorm if logarithmic else Normalize)(levels[0], levels[-1])
-    shade = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#b4b4b4"])
-    drawn = axes.contourf(*sides, height, levels=levels, norm=norm, cmap=shade, extend="both")
-    axes.contour(*sides, height, levels=levels, colors="white", linewidths=0.5, alpha=0.6)
-    if target is not None and finite.min() < target < finite.max():
-        axes.contour(*sides, height, levels=[target], colors="0.2", linewidths=1, linestyles=":")
-    bar = axes.figure.colorbar(drawn, ax=axes, label="relative gap", pad=0.02)
-    if logarithmic:
-        bar.set_ticks(
-            [level for level in levels if abs(math.log10(level) - round(math.log10(level))) < 1e-9]
-        )
-        bar.formatter = LogFormatterSciNotation()
-    axes.set_xlim(sides[0][0], sides[0][-1])
-    axes.set_ylim(sides[1][0], sides[1][-1])
-
-
-def level_heights(heights: np.ndarray, logarithmic: bool, target: float | None) -> np.ndarray:
-    """The heights, about a dozen of them, at which contours are drawn."""
-    if not logarithmic:
-        return np.asarray(MaxNLocator(12).tick_values(heights.min(), heights.max()))
-    bottom, top = np.quantile(heights, [0.002, 0.998])
-    return _log_levels(bottom, top, target or 1e-4)
-
-
-def _log_levels(bottom: float, top: float, target: float) -> np.ndarray:
-    """About a dozen levels, whole decades among them, up to a million times the start's gap if need be."""
-    bottom = max(bottom, target / 10)
-    top = min(max(top, 10 * bottom), max(1e6, 10 * bottom))
-    decades = math.log10(top / bottom)
-    parts = 4 if decades <= 3 else 2 if decades <= 6 else 1  # of a decade
-    first, last = math.floor(parts * math.log10(bottom)), math.ceil(parts * math.log10(top))
-    return 10 ** (np.arange(first, last + 1) / parts)
 
 
 KINDS: Mapping[str, Callable[[Sequence[Panel]], Figure]] = {

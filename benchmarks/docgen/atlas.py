@@ -1,4 +1,4 @@
-"""The atlas, made from the registry: `python -m benchmarks.atlas` writes docs/atlas.md, its pages and its pictures.
+"""The atlas, made from the registry: `python -m benchmarks.docgen.atlas` writes docs/atlas.md, its pages and pictures.
 
 A picture is drawn anew where it is missing or where the file of its problem has changed since, which a digest in
 the picture tells; `--all` draws all of them.
@@ -18,12 +18,11 @@ from PIL import Image
 
 from benchmarks.catalog.subsections import by_subsection, summary
 from benchmarks.checks.claims import spelled
+from benchmarks.docgen.markdown import escaped, markdown_cell
+from benchmarks.docgen.paths import DIGEST, DOCS, DOTS
 from problems import PROBLEMS, Problem
 from problems.precision import default_dtype
 
-DOCS = Path(__file__).parents[1] / "docs"
-DOTS = 110  # an inch
-DIGEST = "Source digest"
 FIELD = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): ")
 
 
@@ -69,7 +68,7 @@ def _index() -> str:
         "Every pathology of section 8.2 of Goodfellow, Bengio & Courville, *Deep Learning*, as a problem with "
         "a dial, a stated truth, a signature that proves the pathology, and a control without it. What is "
         "claimed of each is measured in the [certificates](certificates.md). Written by "
-        "`python -m benchmarks.atlas`.",
+        "`python -m benchmarks.docgen.atlas`.",
     ]
     for title, problems in by_subsection().items():
         page = _page(title).as_posix()
@@ -107,12 +106,16 @@ def _section(name: str, problem: Problem) -> str:
         **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
         "source": card.source,
     }
-    table = ["| | |", "|---|---|", *(f"| {key} | {cell(value)} |" for key, value in facts.items())]
+    table = [
+        "| | |",
+        "|---|---|",
+        *(f"| {key} | {markdown_cell(value)} |" for key, value in facts.items()),
+    ]
     claims = [
-        f"- {_escaped(f'{each.statement}: {spelled(each.stated)} ({each.source})')}"
+        f"- {escaped(f'{each.statement}: {spelled(each.stated)} ({each.source})')}"
         for each in problem.claims.values()
     ]
-    picture = f"![{name}: {cell(summary(problem))}]({picture_file(name).name})"
+    picture = f"![{name}: {markdown_cell(summary(problem))}]({picture_file(name).name})"
     return "\n\n".join(
         [
             f"## {name}",
@@ -131,7 +134,7 @@ def _signature(problem: Problem) -> str:
 
 def _paragraphs(problem: Problem) -> Iterator[str]:
     """The docstring, its fields as a list."""
-    for paragraph in _escaped(inspect.getdoc(type(problem)) or "").split("\n\n"):
+    for paragraph in escaped(inspect.getdoc(type(problem)) or "").split("\n\n"):
         lines = paragraph.split("\n")
         if not FIELD.match(lines[0]):
             yield " ".join(lines)
@@ -142,19 +145,9 @@ def _paragraphs(problem: Problem) -> Iterator[str]:
         )
 
 
-def cell(text: str) -> str:
-    """A text as a cell of a Markdown table."""
-    return _escaped(text).replace("|", "\\|")
-
-
-def _escaped(text: str) -> str:
-    """What Markdown would read as emphasis or as HTML is a minimizer x* and a bound."""
-    return text.replace("*", "\\*").replace("<", "&lt;")
-
-
 def main() -> int:
     """Write what is not there as it should be."""
-    from benchmarks.pictures import picture
+    from benchmarks.plots.problem_picture import picture
 
     torch.set_num_threads(1)
     for path, text in pages().items():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +22,20 @@ from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.display.breaking_table import EASIER, HARDER, NO_STEP, Entry, Matrix
 from benchmarks.display.numbers_as_text import as_words, counted, percent, predicted
-from benchmarks.report import pictures
+from benchmarks.report import problem_charts
 from benchmarks.report.chart import Chart
-from benchmarks.report.pictures import Rung, slug
+from benchmarks.report.page import (
+    Answer,
+    Field,
+    Landscape,
+    MatrixRow,
+    Page,
+    Row,
+    Section,
+    Strip,
+    Table,
+)
+from benchmarks.report.problem_charts import Rung, slug
 from problems import Problem
 
 # Columns that one problem or optimizer has and others have not.
@@ -32,126 +43,6 @@ FIELDS = ("problem.", "hp.", AT_END)
 PANELS = 3  # rungs of a problem that are drawn
 NOTHING = "–"
 ELSEWHERE = "Yours"  # the section of what is in no subsection of the book
-
-
-@dataclass(frozen=True)
-class Field:
-    """A cell of a table: its text, and what it is sorted by (the text where that is empty)."""
-
-    text: str
-    by: float | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """style: the optimizer's place among those of the page, for the filter."""
-
-    style: int | None
-    fields: Sequence[Field]
-
-
-@dataclass(frozen=True)
-class Table:
-    """The first column names the row. numeric: which columns are numbers, and set to the right."""
-
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Row]
-    note: str = ""
-    numeric: int = 1
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Charts side by side under one heading."""
-
-    title: str
-    note: str
-    charts: Sequence[Chart]
-
-    @property
-    def drawn(self) -> set[int | None]:
-        """The places of the optimizers that are in the legend: a few run only where there is noise, say."""
-        return {series.style for chart in self.charts for series in chart.series}
-
-    @property
-    def own(self) -> list[tuple[int | None, str]]:
-        """What the legend says, where the lines are not the optimizers of the page."""
-        own = (series for chart in self.charts if chart.own for series in chart.series)
-        return [(each.style, each.name) for each in own if each.name]
-
-
-@dataclass(frozen=True)
-class Landscape:
-    """All that is said of one problem. missing: why it has no picture of its own."""
-
-    anchor: str
-    label: str
-    line: str
-    facts: Mapping[str, str]
-    breaking: Table
-    strips: Sequence[Strip]
-    tables: Sequence[Table]
-    runs: Table
-    frontier: Chart | None = None
-    missing: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A cell of the matrix. filled: how far up the ladder it gets, from 0 to 1; None where there are no numbers."""
-
-    style: int
-    text: str
-    interval: str
-    notes: Sequence[str]
-    filled: float | None
-    order: float
-    spoken: str
-
-
-@dataclass(frozen=True)
-class MatrixRow:
-    """A problem in the matrix: where more is said of it, its dial, and each optimizer's answer."""
-
-    anchor: str
-    label: str
-    dial: str
-    answers: Sequence[Answer]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A subsection of the book."""
-
-    title: str
-    rows: Sequence[MatrixRow]
-    landscapes: Sequence[Landscape]
-
-
-@dataclass(frozen=True)
-class Page:
-    """The whole report."""
-
-    title: str
-    protocol: Sequence[str]
-    next: str
-    next_anchor: str
-    optimizers: Sequence[str]
-    sections: Sequence[Section]
-    remarks: Sequence[str]
-    failures: Table | None
-    provenance: Sequence[Mapping[str, str]] = field(default_factory=list)
-
-    @property
-    def charts(self) -> Iterator[Chart]:
-        """Every figure, in the order of the page."""
-        for section in self.sections:
-            for landscape in section.landscapes:
-                if landscape.frontier is not None:
-                    yield landscape.frontier
-                for strip in landscape.strips:
-                    yield from strip.charts
 
 
 def composed(saved: Saved, results: Sequence[Results]) -> Page:
@@ -403,16 +294,16 @@ class _Writer:
         hardest = _hardest_solved(rungs)
         flat, own, missing = [], [], ""
         try:
-            flat = [chart for chart in map(pictures.paths, rungs) if chart is not None]
+            flat = [chart for chart in map(problem_charts.paths, rungs) if chart is not None]
             if hardest.problem is not None:
-                own = [pictures.portrait(hardest)]
+                own = [problem_charts.portrait(hardest)]
         except Exception as error:  # from the problem, which may be anybody's
             missing = f"its picture cannot be drawn: {' '.join(str(error).split())}"
-        rates = [chart for chart in map(pictures.rates, rungs) if chart is not None]
+        rates = [chart for chart in map(problem_charts.rates, rungs) if chart is not None]
         strips = [
             Strip(
                 "Convergence", "Relative gap by cost: the median over reporting instances, and a band over the "
-                "middle half of them.", [pictures.convergence(each) for each in rungs],
+                "middle half of them.", [problem_charts.convergence(each) for each in rungs],
             ),
             Strip(
                 "Sensitivity to the learning rate",
@@ -426,7 +317,7 @@ class _Writer:
             Strip(
                 f"Along the run, at {hardest.title}", "Medians of the tuned runs at the hardest of the drawn rungs "
                 "that anyone solves: the squared gradient, the curvature along it, the ends of the spectrum.",
-                list(pictures.along(hardest)),
+                list(problem_charts.along(hardest)),
             ),
             Strip("The pathology itself", own[0].note if own else "", own),
         ]  # fmt: skip
@@ -448,7 +339,9 @@ class _Writer:
         tuned = pandas.concat(points)
         tuned = tuned[tuned["choice"] == "tuned"]
         dial = entries[0].dial
-        return pictures.frontier(slug(label), label, dial, tuned, self.styles, scale, falling, runs)
+        return problem_charts.frontier(
+            slug(label), label, dial, tuned, self.styles, scale, falling, runs
+        )
 
     def _breaking(self, entries: Sequence[Entry]) -> Table:
         rows, shares = [], []

@@ -1,6 +1,6 @@
 """The published reference: the tables of the standard suite in a small folder, and a page about them.
 
-`python -m benchmarks.reference` runs `+suite=standard`, and the quick suite as it is and in variants, on all cores;
+`python -m benchmarks.docgen.reference` runs `+suite=standard`, and the quick suite and its variants, on all cores;
 a run that was interrupted goes on where it stopped. It writes results/reference/ and docs/reference.md. Options of a
 sweep behind it hold for all of these; `suite=NAME` takes another's place, `out=FOLDER` another folder, and
 `page=FILE` another page.
@@ -29,10 +29,11 @@ from benchmarks.analysis.folder import read_table
 from benchmarks.analysis.pairs import discrimination
 from benchmarks.analysis.ranking import mean_places, moved, standings
 from benchmarks.analysis.tables import Tables, read
-from benchmarks.atlas import DOCS, cell
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.display.breaking_table import FALLING, NO_STEP, fewest
+from benchmarks.docgen.markdown import markdown_cell
+from benchmarks.docgen.paths import DOCS
 from benchmarks.store.cells import Store, Stored
 from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND
@@ -199,7 +200,7 @@ trials on the reporting instances, so that
     ravine +suite=standard optimizer=my_opt.py:MyOpt out=results/mine
     ravine compare results/reference results/mine
 
-compares an optimizer of yours with all of these, instance by instance. `python -m benchmarks.reference` runs
+compares an optimizer of yours with all of these, instance by instance. `python -m benchmarks.docgen.reference` runs
 everything again and writes this page.
 """
 
@@ -392,7 +393,7 @@ def _markdown(names: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterato
     yield f"| {' | '.join(names)} |"
     yield f"|{'---|' * len(names)}"
     for row in rows:
-        yield f"| {' | '.join(cell(str(each)) for each in row)} |"
+        yield f"| {' | '.join(markdown_cell(str(each)) for each in row)} |"
 
 
 if __name__ == "__main__":

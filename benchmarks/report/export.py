@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 
-from benchmarks.figures import COLOURS, LOOK, STYLES
+from benchmarks.plots.style import COLOURS, LOOK, STYLES
 from benchmarks.report.chart import Chart, Series
 
 SIZE = (3.4, 2.5)  # inches: a column is 3.5

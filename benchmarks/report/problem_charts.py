@@ -15,12 +15,12 @@ import torch
 from contourpy import FillType, contour_generator
 from matplotlib.path import Path
 
-from benchmarks import figures
 from benchmarks.analysis.success import sensitivity
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.engine.recorder import MEASURED_AT
-from benchmarks.pictures import called, path
+from benchmarks.plots import contours, sweep_plots
+from benchmarks.plots.problem_picture import called, path
 from benchmarks.report.chart import Axis, Chart, Level, Series, spanning
 from optimizers import OPTIMIZERS
 from problems import Curves, Plane, Problem
@@ -121,7 +121,7 @@ def convergence(rung: Rung) -> Chart:
         if traces.empty:
             continue
         status = rung.ends(optimizer).set_index("seed")["status"]
-        cost, low, middle, high = _thinned(*figures.quartiles(traces, status))
+        cost, low, middle, high = _thinned(*sweep_plots.quartiles(traces, status))
         middles.append(middle)
         band = (low, high) if len(rung.optimizers) <= 6 or place < 6 else None
         series.append(Series(optimizer, cost, middle, rung.styles[optimizer], "steps", band))
@@ -232,7 +232,7 @@ def _spectrum(rung: Rung) -> Chart | None:
 def _axis_of(label: str, values: Sequence[np.ndarray], positive: bool) -> Axis:
     """Logarithmic where all are above 0, else symlog: what is 10⁻⁵ of the largest is near 0 there."""
     every = np.concatenate(values) if values else np.ones(1)
-    every = every[np.isfinite(every) & (np.abs(every) < figures.BEYOND)]
+    every = every[np.isfinite(every) & (np.abs(every) < sweep_plots.BEYOND)]
     if positive or (every > 0).all():
         kept = every[every > 0]
         found = spanning(label, "log", [kept])
@@ -253,7 +253,7 @@ def _median_along(traces: pandas.DataFrame, column: str) -> tuple[np.ndarray, np
     for _, run in known.groupby("seed"):
         at = np.searchsorted(run["cost"].to_numpy(), cost, side="right") - 1
         values.append(run[column].to_numpy(dtype=float)[np.maximum(at, 0)])
-    middle = np.median(np.clip(values, -figures.BEYOND, figures.BEYOND), axis=0)
+    middle = np.median(np.clip(values, -sweep_plots.BEYOND, sweep_plots.BEYOND), axis=0)
     cost, middle = _thinned(cost.astype(float), middle)
     return cost, middle
 
@@ -289,7 +289,7 @@ def paths(rung: Rung) -> Chart | None:
             found[optimizer] = points, str(ends.loc[ends["seed"] == seed, "status"].iloc[0])
     if not found:
         return None
-    low, high = figures.window(list(found.values()))
+    low, high = contours.window(list(found.values()))
     instance = Instances(rung.problem, (stream(seed),), torch.float64)
     problem, data = rung.problem, instance.data
     floor = problem.floor(data)
@@ -404,7 +404,7 @@ def _levels(
     finite = height[np.isfinite(height)]
     if not len(finite):
         return ()
-    heights = figures.level_heights(finite, logarithmic, target)
+    heights = contours.level_heights(finite, logarithmic, target)
     top = float(finite.max())
     across, up = (np.linspace(low[axis], high[axis], GRID) for axis in (0, 1))
     filled = np.where(np.isfinite(height), height, top)
@@ -437,4 +437,4 @@ def slug(text: str) -> str:
 
 def _shown(value: float) -> str:
     value = float(value)
-    return "beyond all bounds" if abs(value) >= figures.BEYOND else f"{value:.2g}"
+    return "beyond all bounds" if abs(value) >= sweep_plots.BEYOND else f"{value:.2g}"

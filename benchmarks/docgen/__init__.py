@@ -1,0 +1,1 @@
+"""Docgen: the pages under docs/ that are written from the registry and from measurements."""

@@ -1,0 +1,1 @@
+"""Plots: figures of sweeps and pictures of problems, by matplotlib."""

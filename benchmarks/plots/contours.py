@@ -1,0 +1,82 @@
+"""Contours of a loss over a plane: the window, the levels, the drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
+
+from benchmarks.engine.loop import MISSED, SOLVED
+
+GRID = 201  # points a side
+
+
+def window(paths: Sequence[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Lower left and upper right corner of what is shown.
+
+    It holds the paths that solve (or else those that miss) but for those that go more than three times as
+    far from the start as half of them do: one that was thrown far would leave the others no room. No side
+    is less than a quarter of the other, so that the landscape stays recognizable. Where nothing moves but
+    to infinity, it is as wide as the start is large.
+    """
+    start = paths[0][0][0]
+    solving, missing = (
+        [points for points, status in paths if status == ends] for ends in (SOLVED, MISSED)
+    )
+    shown = solving or missing or [start[None]]
+    reach = np.array([np.abs(points - start).max() for points in shown])
+    near = np.concatenate(
+        [points for points, far in zip(shown, reach, strict=True) if far <= 3 * np.median(reach)]
+    )
+    low, high = near.min(axis=0), near.max(axis=0)
+    middle, side = (low + high) / 2, 1.24 * (high - low)
+    half = np.maximum(side, side.max() / 4 or 2 * np.abs(start).max() or 1.0) / 2
+    return middle - half, middle + half
+
+
+def contours(
+    axes: Axes,
+    sides: Sequence[np.ndarray],
+    height: np.ndarray,
+    logarithmic: bool,
+    target: float | None,
+) -> None:
+    """Levels of the relative gap `height` over a plane; that of the target is dotted."""
+    finite = height[np.isfinite(height)]
+    levels = level_heights(finite, logarithmic, target)
+    norm = (LogNorm if logarithmic else Normalize)(levels[0], levels[-1])
+    shade = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#b4b4b4"])
+    drawn = axes.contourf(*sides, height, levels=levels, norm=norm, cmap=shade, extend="both")
+    axes.contour(*sides, height, levels=levels, colors="white", linewidths=0.5, alpha=0.6)
+    if target is not None and finite.min() < target < finite.max():
+        axes.contour(*sides, height, levels=[target], colors="0.2", linewidths=1, linestyles=":")
+    bar = axes.figure.colorbar(drawn, ax=axes, label="relative gap", pad=0.02)
+    if logarithmic:
+        bar.set_ticks(
+            [level for level in levels if abs(math.log10(level) - round(math.log10(level))) < 1e-9]
+        )
+        bar.formatter = LogFormatterSciNotation()
+    axes.set_xlim(sides[0][0], sides[0][-1])
+    axes.set_ylim(sides[1][0], sides[1][-1])
+
+
+def level_heights(heights: np.ndarray, logarithmic: bool, target: float | None) -> np.ndarray:
+    """The heights, about a dozen of them, at which contours are drawn."""
+    if not logarithmic:
+        return np.asarray(MaxNLocator(12).tick_values(heights.min(), heights.max()))
+    bottom, top = np.quantile(heights, [0.002, 0.998])
+    return _log_levels(bottom, top, target or 1e-4)
+
+
+def _log_levels(bottom: float, top: float, target: float) -> np.ndarray:
+    """About a dozen levels, whole decades among them, up to a million times the start's gap if need be."""
+    bottom = max(bottom, target / 10)
+    top = min(max(top, 10 * bottom), max(1e6, 10 * bottom))
+    decades = math.log10(top / bottom)
+    parts = 4 if decades <= 3 else 2 if decades <= 6 else 1  # of a decade
+    first, last = math.floor(parts * math.log10(bottom)), math.ceil(parts * math.log10(top))
+    return 10 ** (np.arange(first, last + 1) / parts)

@@ -1,0 +1,128 @@
+"""What a report's page consists of, as values: sections, tables, charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.report.chart import Chart
+
+
+@dataclass(frozen=True)
+class Field:
+    """A cell of a table: its text, and what it is sorted by (the text where that is empty)."""
+
+    text: str
+    by: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """style: the optimizer's place among those of the page, for the filter."""
+
+    style: int | None
+    fields: Sequence[Field]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first column names the row. numeric: which columns are numbers, and set to the right."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    note: str = ""
+    numeric: int = 1
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Charts side by side under one heading."""
+
+    title: str
+    note: str
+    charts: Sequence[Chart]
+
+    @property
+    def drawn(self) -> set[int | None]:
+        """The places of the optimizers that are in the legend: a few run only where there is noise, say."""
+        return {series.style for chart in self.charts for series in chart.series}
+
+    @property
+    def own(self) -> list[tuple[int | None, str]]:
+        """What the legend says, where the lines are not the optimizers of the page."""
+        own = (series for chart in self.charts if chart.own for series in chart.series)
+        return [(each.style, each.name) for each in own if each.name]
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """All that is said of one problem. missing: why it has no picture of its own."""
+
+    anchor: str
+    label: str
+    line: str
+    facts: Mapping[str, str]
+    breaking: Table
+    strips: Sequence[Strip]
+    tables: Sequence[Table]
+    runs: Table
+    frontier: Chart | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A cell of the matrix. filled: how far up the ladder it gets, from 0 to 1; None where there are no numbers."""
+
+    style: int
+    text: str
+    interval: str
+    notes: Sequence[str]
+    filled: float | None
+    order: float
+    spoken: str
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A problem in the matrix: where more is said of it, its dial, and each optimizer's answer."""
+
+    anchor: str
+    label: str
+    dial: str
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A subsection of the book."""
+
+    title: str
+    rows: Sequence[MatrixRow]
+    landscapes: Sequence[Landscape]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    protocol: Sequence[str]
+    next: str
+    next_anchor: str
+    optimizers: Sequence[str]
+    sections: Sequence[Section]
+    remarks: Sequence[str]
+    failures: Table | None
+    provenance: Sequence[Mapping[str, str]] = field(default_factory=list)
+
+    @property
+    def charts(self) -> Iterator[Chart]:
+        """Every figure, in the order of the page."""
+        for section in self.sections:
+            for landscape in section.landscapes:
+                if landscape.frontier is not None:
+                    yield landscape.frontier
+                for strip in landscape.strips:
+                    yield from strip.charts
