@@ -19,18 +19,18 @@ del sys.path[0]
 
 if TYPE_CHECKING:
     from benchmarks.analysis.folder import read_table
+    from benchmarks.api import Sweep, sweep
     from benchmarks.display.compare import compare_sweeps
-    from benchmarks.sweeps import Sweep, sweep
 
 __all__ = ["Sweep", "compare_sweeps", "read_table", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # pandas is imported only where tables are made
-        from benchmarks import sweeps
+        from benchmarks import api
         from benchmarks.analysis import folder
         from benchmarks.display import compare
 
         where = {"compare_sweeps": compare, "read_table": folder}
-        return getattr(where.get(name, sweeps), name)
+        return getattr(where.get(name, api), name)
     raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")

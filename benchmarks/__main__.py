@@ -2,6 +2,6 @@
 
 import sys
 
-from benchmarks.command import main
+from benchmarks.cli.main import main
 
 sys.exit(main())

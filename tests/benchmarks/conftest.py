@@ -11,7 +11,7 @@ import pytest
 from hydra.core.config_store import ConfigStore
 
 from benchmarks.catalog import loading
-from benchmarks.command import main
+from benchmarks.cli.main import main
 
 
 class Answer(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import optimizers.adam
-from benchmarks.command import Config
+from benchmarks.cli.options import Config
 from optimizers import OPTIMIZERS
 from optimizers.registry import WRAPPERS
 from problems import PROBLEMS

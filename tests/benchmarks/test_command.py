@@ -21,9 +21,9 @@ import torch
 import yaml
 from hydra.core.config_store import ConfigStore
 
-from benchmarks import command, listing
 from benchmarks.catalog.defaults import CLASSICS, TWINS
-from benchmarks.command import DESCRIPTIONS, Config
+from benchmarks.cli import help, main
+from benchmarks.cli.options import DESCRIPTIONS, Config
 from benchmarks.runner import progress, worker
 from benchmarks.runner.job import CellDone
 from benchmarks.store.cells import Store
@@ -71,7 +71,7 @@ class Bowl(Problem):
         return torch.zeros(())
 """
 SCRIPT = f"""
-from benchmarks.command import main
+from benchmarks.cli.main import main
 {BOWL}
 if __name__ == "__main__":
     raise SystemExit(main())
@@ -124,7 +124,7 @@ def test_help_comes_without_what_is_slow_to_import():
     """With torch and pandas it would take more than 2 s on a laptop."""
     code = """
 import sys
-from benchmarks.command import main
+from benchmarks.cli.main import main
 main(["--help"])
 print({"torch._C", "pandas", "hydra"} & {*sys.modules})
 """
@@ -135,8 +135,8 @@ print({"torch._C", "pandas", "hydra"} & {*sys.modules})
 
 
 def test_garbage_is_searched_for_again_once_all_is_imported(monkeypatch):
-    monkeypatch.delitem(sys.modules, "benchmarks.plan", raising=False)
-    with command._making_no_garbage():
+    monkeypatch.delitem(sys.modules, "benchmarks.cli.compose", raising=False)
+    with main._making_no_garbage():
         assert not gc.isenabled()
     assert gc.isenabled()
 
@@ -204,11 +204,11 @@ def test_an_optimizer_is_shown(name, ravine):
 
 def test_what_a_shell_would_eat_is_quoted(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/ravine"])
-    assert listing.command_line(["+problem=quadratic", "optimizers.sgd.lr=[1e-5,1]"]) == (
+    assert help.command_line(["+problem=quadratic", "optimizers.sgd.lr=[1e-5,1]"]) == (
         "ravine +problem=quadratic 'optimizers.sgd.lr=[1e-5,1]'"
     )
     monkeypatch.setattr(sys, "argv", ["/home/me/benchmarks/__main__.py"])
-    assert listing.command_line(["show"]) == "python -m benchmarks show"
+    assert help.command_line(["show"]) == "python -m benchmarks show"
 
 
 # Which jobs it makes of its words.

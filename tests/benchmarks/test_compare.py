@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import compare_sweeps, read_table, sweep
 from benchmarks.analysis import tables
-from benchmarks.command import main
+from benchmarks.cli.main import main
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl

@@ -12,8 +12,8 @@ from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
 from benchmarks import sweep
+from benchmarks.api import Sweep
 from benchmarks.plots import contours, style, sweep_plots
-from benchmarks.sweeps import Sweep
 from optimizers import Optimizer
 from optimizers.sgd import SGD
 from problems import Card, Problem

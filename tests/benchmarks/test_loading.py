@@ -288,7 +288,7 @@ def test_an_unknown_preset(word, answer, ravine):
 
 def test_a_preset_without_its_package_says_how_to_get_it(ravine, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)  # as if it were not installed
-    monkeypatch.delitem(sys.modules, "benchmarks.zoo", raising=False)
+    monkeypatch.delitem(sys.modules, "optimizers._zoo", raising=False)
     for word in ("zoo/muon", "zoo/soap", "zoo_soap+decay"):
         code, out, err = ravine(f"+problem=quadratic optimizer={word}")
         needs = f"{word.partition('+')[0]} needs pytorch_optimizer"

@@ -21,7 +21,8 @@ from scipy.stats import binomtest
 
 from benchmarks import sweep
 from benchmarks.analysis.dial_axis import number
-from benchmarks.command import main
+from benchmarks.api import Sweep
+from benchmarks.cli.main import main
 from benchmarks.display.breaking_table import Matrix
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import stream
@@ -29,7 +30,6 @@ from benchmarks.plots import sweep_plots
 from benchmarks.report import export, report, svg
 from benchmarks.report.page import Page
 from benchmarks.report.render import attribute
-from benchmarks.sweeps import Sweep
 from optimizers import Optimizer
 from problems.ill_conditioning.quadratic import Quadratic
 from problems.ill_conditioning.rosenbrock import Rosenbrock

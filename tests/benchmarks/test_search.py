@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.api import sweep
 from benchmarks.catalog.contenders import contender
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.search_space import Box, measure_units
-from benchmarks.sweeps import sweep
 from optimizers import OPTIMIZERS
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Bowl

@@ -13,11 +13,12 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import plan, sweep
+from benchmarks import sweep
 from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.catalog.suites import subsection, suites
+from benchmarks.cli import launch
 from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.forecast import ADOPTED, RUN, STEP
@@ -348,13 +349,13 @@ def test_a_dry_run_knows_what_is_there_already(ravine, files):
 
 def test_a_suite_that_takes_long_uses_all_cores(ravine, files, monkeypatch):
     """Unless it is told otherwise, or the extra is not installed; one problem does as it is told."""
-    monkeypatch.setattr(plan.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(plan, "WORTH_WORKERS", 0.0)
+    monkeypatch.setattr(launch.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(launch, "WORTH_WORKERS", 0.0)
     given, at_once = f"optimizer=sgd {SMALL} dry_run=true", "2 at a time"
     assert at_once in ravine(f"+suite=cliffs {given}").out
     assert at_once not in ravine(f"+suite=cliffs hydra/launcher=basic {given}").out
     assert at_once not in ravine(f"+problem=cliff {given}").out
-    monkeypatch.setattr(plan, "WORKERS", "no_such_package")
+    monkeypatch.setattr(launch, "WORKERS", "no_such_package")
     assert at_once not in ravine(f"+suite=cliffs {given}").out
 
 

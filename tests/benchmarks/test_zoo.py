@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import sweep
 from benchmarks.catalog import loading
-from benchmarks.listing import card
+from benchmarks.cli.show import card
 from optimizers import OPTIMIZERS
 from optimizers.adopted import shaped
 from optimizers.optimizer import log_uniform
@@ -123,7 +123,7 @@ def test_muon_steps_as_the_package_does_where_it_is_told_what_is_a_matrix():
 
 
 def test_muon_gives_vectors_to_adamw_and_needs_a_matrix():
-    from benchmarks.zoo import Muon
+    from optimizers._zoo import Muon
 
     matrix, vector = (torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 3), (3,)))
     groups = Muon([vector, matrix]).param_groups

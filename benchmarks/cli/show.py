@@ -1,20 +1,15 @@
-"""What the command says about itself and about what is registered: usage, lists, cards."""
+"""Cards and lists of what is registered: what `show` prints."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
-import textwrap
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from benchmarks.catalog.loading import preset_words
 from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
-from benchmarks.display import WIDTH
+from benchmarks.cli.help import two_columns
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import AND, WRAPPERS
 from optimizers.wrapper import Wrapper
@@ -22,67 +17,6 @@ from problems import PROBLEMS, Problem
 from problems.modifiers import NOISES, TRANSFORMS
 from problems.precision import default_dtype
 from ravine import Refused, nearest
-
-
-def program() -> str:
-    """How this process was called, to be typed again."""
-    script = Path(sys.argv[0])
-    if script.name == "__main__.py":
-        return "python -m benchmarks"
-    return f"python {shlex.quote(sys.argv[0])}" if script.suffix == ".py" else "ravine"
-
-
-def command_line(words: Iterable[str]) -> str:
-    """A command that can be pasted into a shell."""
-    return " ".join([program(), *map(shlex.quote, words)])
-
-
-def usage(options: Mapping[str, str]) -> str:
-    """Everything that can be named: problems by subsection, optimizers, options with their descriptions."""
-    examples = [
-        ("+problem=cliff", "all optimizers on one problem"),
-        ("+problem=cliff,quadratic optimizer=adam,sgd", "some on two"),
-        ("+suite=quick optimizer=my_opt.py:MyOpt,adam", "one problem of each subsection"),
-        ("+problem=cliff optimizer=my_opt.py:MyOpt,adam", "yours too: any torch.optim.Optimizer"),
-        ("+problem=quadratic problem.condition=1e2,1e4", "two settings of a problem"),
-        ("+problem=quadratic rungs=auto hydra/launcher=joblib", "where each breaks, on all cores"),
-        ("+problem=cliff 'optimizers.sgd.lr=[1e-5,1]'", "a number pins, a pair is searched"),
-        (
-            "+problem=rosenbrock transform=rotate noise=gaussian",
-            "a problem turned, and seen through noise",
-        ),
-        ("show", "all problems: dial, dimension, minimum"),
-        ("show cliff", "what a problem, an optimizer or a noise is"),
-        ("report FOLDER", "a sweep as one page, with its figures"),
-        ("compare A B", "what became better or worse between the folders of two sweeps"),
-        ("doctor NAME", "what is wrong with a small network, and how one's own is asked"),
-        ("check my_problem.py:Mine", "whether a problem keeps what it promises, and what is wrong"),
-    ]
-    lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]
-    lines += _table((f"{program()} {words}", text) for words, text in examples)
-    for title, problems in by_subsection().items():
-        lines += [
-            "",
-            title,
-            *_table((name, summary(problem)) for name, problem in problems.items()),
-        ]
-    lines += [
-        "",
-        "Optimizers",
-        *_table((name, summary(each)) for name, each in sorted(OPTIMIZERS.items())),
-    ]
-    lines += [
-        "",
-        "Wrappers, as in optimizer=adam+clip+decay",
-        *_table((name, summary(each)) for name, each in sorted(WRAPPERS.items())),
-    ]
-    lines += [
-        "",
-        "Other people's optimizers, after pip install -c constraints.txt -e '.[zoo]'",
-        *_table([("optimizer=", ", ".join(preset_words()))]),
-    ]
-    lines += ["", "Options", *_table(options.items())]
-    return "\n".join(lines)
 
 
 def atlas() -> str:
@@ -118,7 +52,7 @@ def card(name: str) -> str:
         noise = NOISES[name]
         strengths = ", ".join(f"{each:g}" for each in noise.ladder)
         facts = {"noise.strength": f"{noise.strength:g}; ladder {strengths}, {noise.scale}"}
-        return "\n".join([f"{name} · noise", "", docstring(noise), "", *_table(facts.items())])
+        return "\n".join([f"{name} · noise", "", docstring(noise), "", *two_columns(facts.items())])
     if name in TRANSFORMS:
         return "\n".join([f"{name} · transform", "", docstring(TRANSFORMS[name])])
     if name in WRAPPERS:
@@ -155,9 +89,17 @@ def _problem_card(name: str, problem: Problem) -> str:
         f"{each.statement}: {each.stated if isinstance(each.stated, str) else f'{each.stated:g}'} ({each.source})"
         for each in problem.claims.values()
     ]
-    parts = [title, "", docstring(problem), "", *_table(fields), "", *_table(facts.items())]
+    parts = [
+        title,
+        "",
+        docstring(problem),
+        "",
+        *two_columns(fields),
+        "",
+        *two_columns(facts.items()),
+    ]
     return "\n".join(
-        [*parts, "", *_table((("claims", "")[k > 0], text) for k, text in enumerate(claims))]
+        [*parts, "", *two_columns((("claims", "")[k > 0], text) for k, text in enumerate(claims))]
     )
 
 
@@ -186,7 +128,7 @@ def _optimizer_card(name: str, optimizer: Optimizer) -> str:
             "",
             docstring(optimizer),
             "",
-            *_table(rows),
+            *two_columns(rows),
         ]
     )
 
@@ -201,15 +143,3 @@ def _value(value: Any) -> str:
 
 def _call(name: str, values: Mapping[str, Any]) -> str:
     return f"{name}({', '.join(f'{field}={_value(value)}' for field, value in values.items())})"
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Two columns, the second one wrapped."""
-    rows = list(rows)
-    width = max((len(left) for left, _ in rows), default=0) + 2
-    lines = []
-    for left, right in rows:
-        wrapped = textwrap.wrap(right, max(40, WIDTH - 2 - width)) or [""]
-        lines.append(f"  {left:<{width}}{wrapped[0]}".rstrip())
-        lines += [" " * (width + 2) + line for line in wrapped[1:]]
-    return lines

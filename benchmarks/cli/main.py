@@ -12,89 +12,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
 
-from benchmarks import listing
 from benchmarks.catalog import loading
-from benchmarks.catalog.suites import suites
+from benchmarks.cli import show
+from benchmarks.cli.help import usage
+from benchmarks.cli.options import BROKEN, FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
 from problems import PROBLEMS
-from problems.modifiers import NOISES, TRANSFORMS
 from ravine import Refused, nearest
-
-BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
-FLAGS = ("--help", "--version", "--cfg")
-SUBCOMMANDS = ("show", "check", "compare", "report", "doctor")
-
-
-@dataclass
-class Config:
-    """The options of a sweep and their defaults; null is what the problem's card states."""
-
-    problem: Any = None
-    suite: str | None = None
-    optimizer: Any = None
-    transform: Any = None
-    noise: Any = None
-    dial: str | None = None
-    rungs: Any = 1
-    ladder: Any = None
-    trials: int | None = None
-    tuning_seeds: int | None = None
-    seeds: int | None = None
-    budget: float | None = None
-    dtype: str | None = None
-    device: str = "cpu"
-    threads: int = 1
-    out: str | None = None
-    cells: str = "results/cells"
-    dry_run: bool = False
-    optimizers: dict[str, Any] = field(default_factory=dict)
-    adopted: list[str] = field(
-        default_factory=list
-    )  # what was loaded by file or path, for worker processes
-
-
-DESCRIPTIONS = {
-    "problem=": "NAME, file.py:Class, package.module.Class, several with commas, or 'glob(*)'",
-    "problem.FIELD=": "a field of the problem; several values with commas",
-    "suite=": "several problems at once, instead of problem=: ",
-    "optimizer=": "NAME, file.py:Class, … as for problem; adam+clip+decay wraps; the classics where nothing is given",
-    "optimizer.FIELD=": "a hyperparameter of each: a number pins it, a pair '[low,high]' is where it is searched",
-    "optimizers.NAME.FIELD=": "the same for one of them",
-    "transform=": "the problem in other coordinates, or several, as in 'transform=[rotate,shift]': ",
-    "noise=": "what the optimizer sees of the gradients: ",
-    "noise.strength=": "how much of it, in units of the gradient at the start; 0 is none",
-    "dial=": "what the rungs walk along: the strength of the noise where there is one, or the problem's dial",
-    "rungs=": "1: the problem's own dial value; 3: its ladder; auto: until each breaking point is found",
-    "ladder=": "that ladder, if not the problem's own, from harmless to extreme, as in 'ladder=[1,10,100]'",
-    "trials=": "settings tried per optimizer, the defaults among them",
-    "tuning_seeds=": "instances on which settings are chosen",
-    "seeds=": "other instances, on which they are reported",
-    "budget=": "gradient-equivalents that a run may spend",
-    "dtype=": "float64 or float32",
-    "device=": "cpu or cuda",
-    "threads=": "torch's threads in each process",
-    "out=": "folder of the sweep (results/<time>); may grow by problems and optimizers",
-    "cells=": "folder of what was ever computed, shared by all sweeps (results/cells)",
-    "dry_run=": "true: say how many cells and runs there would be and how long they might take, and end",
-    "preset=": "several options at once, from a file: ",
-    "hydra/launcher=joblib": "all cores; hydra.launcher.n_jobs=4: four of them",
-    "--cfg job": "show what would be run",
-}
-
-
-def usage() -> str:
-    """The help text."""
-    named = {
-        "suite=": suites(),
-        "preset=": sorted(each.stem for each in (loading.CONF / "preset").glob("*.yaml")),
-        "transform=": TRANSFORMS,
-        "noise=": ["none", *NOISES],
-    }
-    lists = {option: DESCRIPTIONS[option] + ", ".join(names) for option, names in named.items()}
-    return listing.usage({**DESCRIPTIONS, **lists})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,7 +71,7 @@ def _run(words: list[str]) -> int:
     words, only_shown = _without_flags(words)
 
     with _making_no_garbage():
-        from benchmarks.plan import planned
+        from benchmarks.cli.compose import planned
 
     with planned(words) as plan:
         if only_shown:
@@ -161,7 +86,7 @@ def _making_no_garbage() -> Iterator[None]:
 
     None of it is searched later either, for it stays. Only the first time: else what is garbage by then stays too.
     """
-    if "benchmarks.plan" in sys.modules or not gc.isenabled():
+    if "benchmarks.cli.compose" in sys.modules or not gc.isenabled():
         yield
         return
     gc.disable()
@@ -198,9 +123,9 @@ def _subcommand(name: str, *words: str) -> int:
 
         return demos.show(words)
     if not words:
-        print(listing.atlas())
+        print(show.atlas())
     for word in words:
-        print(listing.card(_loaded(word)))
+        print(show.card(_loaded(word)))
     return 0
 
 

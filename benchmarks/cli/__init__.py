@@ -1,0 +1,1 @@
+"""The command line: words in, a sweep or a subcommand out."""

@@ -1,0 +1,99 @@
+"""What --help prints, and how this command is typed again."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.catalog.loading import CONF, preset_words
+from benchmarks.catalog.subsections import by_subsection, summary
+from benchmarks.catalog.suites import suites
+from benchmarks.cli.options import DESCRIPTIONS
+from benchmarks.display import WIDTH
+from optimizers import OPTIMIZERS
+from optimizers.registry import WRAPPERS
+from problems.modifiers import NOISES, TRANSFORMS
+
+
+def program() -> str:
+    """How this process was called, to be typed again."""
+    script = Path(sys.argv[0])
+    if script.name == "__main__.py":
+        return "python -m benchmarks"
+    return f"python {shlex.quote(sys.argv[0])}" if script.suffix == ".py" else "ravine"
+
+
+def command_line(words: Iterable[str]) -> str:
+    """A command that can be pasted into a shell."""
+    return " ".join([program(), *map(shlex.quote, words)])
+
+
+def usage() -> str:
+    """Everything that can be named: problems by subsection, optimizers, options with their descriptions."""
+    named = {
+        "suite=": suites(),
+        "preset=": sorted(each.stem for each in (CONF / "preset").glob("*.yaml")),
+        "transform=": TRANSFORMS,
+        "noise=": ["none", *NOISES],
+    }
+    lists = {option: DESCRIPTIONS[option] + ", ".join(names) for option, names in named.items()}
+    options = {**DESCRIPTIONS, **lists}
+    examples = [
+        ("+problem=cliff", "all optimizers on one problem"),
+        ("+problem=cliff,quadratic optimizer=adam,sgd", "some on two"),
+        ("+suite=quick optimizer=my_opt.py:MyOpt,adam", "one problem of each subsection"),
+        ("+problem=cliff optimizer=my_opt.py:MyOpt,adam", "yours too: any torch.optim.Optimizer"),
+        ("+problem=quadratic problem.condition=1e2,1e4", "two settings of a problem"),
+        ("+problem=quadratic rungs=auto hydra/launcher=joblib", "where each breaks, on all cores"),
+        ("+problem=cliff 'optimizers.sgd.lr=[1e-5,1]'", "a number pins, a pair is searched"),
+        (
+            "+problem=rosenbrock transform=rotate noise=gaussian",
+            "a problem turned, and seen through noise",
+        ),
+        ("show", "all problems: dial, dimension, minimum"),
+        ("show cliff", "what a problem, an optimizer or a noise is"),
+        ("report FOLDER", "a sweep as one page, with its figures"),
+        ("compare A B", "what became better or worse between the folders of two sweeps"),
+        ("doctor NAME", "what is wrong with a small network, and how one's own is asked"),
+        ("check my_problem.py:Mine", "whether a problem keeps what it promises, and what is wrong"),
+    ]
+    lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]
+    lines += two_columns((f"{program()} {words}", text) for words, text in examples)
+    for title, problems in by_subsection().items():
+        lines += [
+            "",
+            title,
+            *two_columns((name, summary(problem)) for name, problem in problems.items()),
+        ]
+    lines += [
+        "",
+        "Optimizers",
+        *two_columns((name, summary(each)) for name, each in sorted(OPTIMIZERS.items())),
+    ]
+    lines += [
+        "",
+        "Wrappers, as in optimizer=adam+clip+decay",
+        *two_columns((name, summary(each)) for name, each in sorted(WRAPPERS.items())),
+    ]
+    lines += [
+        "",
+        "Other people's optimizers, after pip install -c constraints.txt -e '.[zoo]'",
+        *two_columns([("optimizer=", ", ".join(preset_words()))]),
+    ]
+    lines += ["", "Options", *two_columns(options.items())]
+    return "\n".join(lines)
+
+
+def two_columns(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Two columns, the second one wrapped."""
+    rows = list(rows)
+    width = max((len(left) for left, _ in rows), default=0) + 2
+    lines = []
+    for left, right in rows:
+        wrapped = textwrap.wrap(right, max(40, WIDTH - 2 - width)) or [""]
+        lines.append(f"  {left:<{width}}{wrapped[0]}".rstrip())
+        lines += [" " * (width + 2) + line for line in wrapped[1:]]
+    return lines
