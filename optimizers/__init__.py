@@ -2,29 +2,27 @@
 
 from typing import TYPE_CHECKING, Any
 
-from optimizers.optimizer import (
-    NotApplicable,
-    Optimizer,
-    Range,
-    State,
-    complement,
-    linear,
-    log_uniform,
-)
+from optimizers.hyperparameter import Hyper, Range, complement, hyper, linear, log
+from optimizers.optimizer import NotApplicable, Optimizer, State
 from optimizers.registry import OPTIMIZERS, register
 
 if TYPE_CHECKING:
     from optimizers._training import as_torch
 
+log_uniform = log  # its name in the last release
+
 __all__ = [
     "OPTIMIZERS",
+    "Hyper",
     "NotApplicable",
     "Optimizer",
     "Range",
     "State",
     "as_torch",
     "complement",
+    "hyper",
     "linear",
+    "log",
     "log_uniform",
     "register",
 ]

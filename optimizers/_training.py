@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from optimizers.optimizer import NotApplicable, Optimizer
-from optimizers.oracle import KINDS, LOSS, Count, Oracle, Tree, cost
+from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, Tree, cost
 from ravine import Refused
 
 Closure = Callable[[], torch.Tensor]
@@ -75,7 +75,7 @@ class AsTorch(torch.optim.Optimizer):
         self._optimizer = optimizer
         self._budget = budget
         x = self._model.x
-        self._oracle = Oracle(
+        self._oracle = CountingOracle(
             self._model, {"start": x}, (1, 1), lambda: torch.randn_like(x), x.device
         )
         self.counts: dict[str, float] = dict.fromkeys(KINDS, 0.0)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -21,11 +22,8 @@ class Adagrad(Optimizer):
     and the place of eps are torch.optim.Adagrad's.
     """
 
-    lr: float = 1e-2
-    eps: float = 1e-10
-
-    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
-    bounds = {"lr": {"low": 0.0}, "eps": {"low": 0.0}}
+    lr: Hyper = hyper(1e-2, search=log(1e-5, 1e1, unit="length"), low=0)
+    eps: Hyper = hyper(1e-10, low=0)
 
     def init(self, x: torch.Tensor) -> State:
         """v = 0."""

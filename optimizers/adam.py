@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -20,18 +21,10 @@ class Adam(Optimizer):
     The defaults and the place of eps are torch.optim.Adam's.
     """
 
-    lr: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
-    bounds = {
-        "lr": {"low": 0.0},
-        "beta1": {"low": 0.0, "high": 1.0, "open_high": True},
-        "beta2": {"low": 0.0, "high": 1.0, "open_high": True},
-        "eps": {"low": 0.0},
-    }
+    lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length"), low=0)
+    beta1: Hyper = hyper(0.9, low=0, below=1)
+    beta2: Hyper = hyper(0.999, low=0, below=1)
+    eps: Hyper = hyper(1e-8, low=0)
 
     def init(self, x: torch.Tensor) -> State:
         """m = v = 0; t = 0, a number, for it is the same for all runs."""

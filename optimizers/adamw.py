@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from optimizers.adam import Adam
+from optimizers.hyperparameter import Hyper, hyper
 from optimizers.optimizer import Oracle, State
 from optimizers.registry import register
 
@@ -22,10 +23,9 @@ class AdamW(Adam):
     arXiv:1711.05101. The defaults are torch.optim.AdamW's.
     """
 
-    weight_decay: float = 1e-2
+    weight_decay: Hyper = hyper(1e-2, low=0)
 
     moves_at_rest = True
-    bounds = {**Adam.bounds, "weight_decay": {"low": 0.0}}
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """Adam's step − lr · weight_decay · x."""

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 
+from optimizers.hyperparameter import Range, Unit, log
 from optimizers.learning_rate_unit import DIM, LR, Bowl, measured_unit
-from optimizers.optimizer import NotApplicable, Optimizer, Oracle, Point, State, Unit, log_uniform
+from optimizers.optimizer import NotApplicable, Optimizer, Oracle, Point, State
 from optimizers.wrapper import Wrapper
 from ravine import Refused, nearest
 
@@ -59,20 +60,19 @@ class Adopted(Optimizer):
         for name in self.values:
             if name not in defaults:
                 raise Refused(f"unknown hyperparameter {owner}.{name}: {nearest(name, defaults)}")
-        space = {}
+        space, reason = {}, ""
         if not set(self.missing_defaults) - {"lr"}:
             try:
                 unit = self._unit()
                 if "lr" in defaults:
                     # Where the step knows its length, the rate is the share of it that is taken.
                     low, high = (1e-3, 2.0) if unit == "none" else (1e-5, 1e1)
-                    space["lr"] = log_uniform(low, high, unit)
+                    space["lr"] = log(low, high, unit)
             except Exception as error:  # whatever the class raises
-                plain = type(self)(self.method).reason if self.values else _words(error)
-                if not plain or not _is_said(error):
+                reason = type(self)(self.method).reason if self.values else _words(error)
+                if not reason or not _is_said(error):
                     raise Refused(f"{owner} cannot be used: {_words(error)}") from error
-                object.__setattr__(self, "reason", plain)
-        object.__setattr__(self, "space", space)
+        vars(self).update(space=space, reason=reason)  # found out, and not given
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
@@ -94,15 +94,15 @@ class Adopted(Optimizer):
 
     def batched(self, values: Mapping[str, Any]) -> Self:
         """The same class with a tensor, one value a trial, for each argument named."""
-        other = super().batched({})
-        object.__setattr__(other, "values", {**self.values, **values})
-        return other
+        return self._changed(values={**self.values, **values})
 
     def on(self, shapes: Shapes | None) -> Self:
         """The same class for parameters of these shapes."""
-        other = super().batched({})
-        object.__setattr__(other, "shapes", shapes)
-        return other
+        return self._changed(shapes=shapes)
+
+    def searched(self, ranges: Mapping[str, Range]) -> Self:
+        """The same class, with these ranges of its hyperparameters besides."""
+        return self._changed(space={**self.space, **ranges})
 
     def init(self, x: torch.Tensor) -> State:
         """A copy of x, a row a run; the runs; the values that they began with; the steps so far.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from optimizers.hyperparameter import Hyper, hyper
 from optimizers.optimizer import Oracle, State
 from optimizers.registry import WRAPPERS
 from optimizers.sgd import SGD
@@ -23,9 +24,7 @@ class Average(Wrapper):
     Ruppert 1988. Without noise it only drags old points along.
     """
 
-    burn_in: float = 0.5
-
-    bounds = {"burn_in": {"low": 0.0, "high": 1.0, "open_high": True}}
+    burn_in: Hyper = hyper(0.5, low=0, below=1)
 
     def init(self, x: torch.Tensor) -> State:
         """z = x, how many iterates are in the mean (*runs, 1), and the inner optimizer's state."""

@@ -8,17 +8,17 @@ from typing import Literal, TypeAlias
 
 import torch
 
+from optimizers.hyperparameter import Hyper, hyper, linear, log
 from optimizers.momentum import Momentum
-from optimizers.optimizer import Oracle, Point, State, linear, log_uniform
+from optimizers.optimizer import Oracle, Point, State
 from optimizers.registry import WRAPPERS, register
 from optimizers.sgd import SGD
 from optimizers.wrapper import OracleView, PointView, Wrapper
-from ravine import Refused, nearest
 
-Shown: TypeAlias = "Callable[[torch.Tensor, torch.Tensor | float], torch.Tensor]"
+Clipping: TypeAlias = "Callable[[torch.Tensor, Hyper], torch.Tensor]"
 
 
-def clip_by_norm(gradient: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
+def clip_by_norm(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
     """Shorter but not turned: g · min(1, threshold/(|g| + 1e-6)).
 
     The 1e-6 is torch.nn.utils.clip_grad_norm_'s: it shows where gradients are that small.
@@ -26,7 +26,7 @@ def clip_by_norm(gradient: torch.Tensor, threshold: torch.Tensor | float) -> tor
     return gradient * _kept(gradient, threshold)
 
 
-def clip_by_value(gradient: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
+def clip_by_value(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
     """Each coordinate into [−threshold, threshold], which turns the gradient."""
     limit = torch.as_tensor(threshold, dtype=gradient.dtype, device=gradient.device)
     return gradient.clamp(-limit, limit)
@@ -42,18 +42,8 @@ class Clip(Wrapper):
     remembers is clipped too. Searched are its learning rate and the threshold.
     """
 
-    threshold: float = 1.0
-    by: Literal["norm", "value"] = "norm"
-
-    own_space = {"threshold": log_uniform(1e-2, 1e1, unit="gradient")}
-    bounds = {"threshold": {"low": 0.0, "open_low": True}}
-
-    def __post_init__(self) -> None:
-        if self.by not in ("norm", "value"):
-            raise Refused(
-                f"unknown Clip.by {self.by!r}: {nearest(str(self.by), ['norm', 'value'])}"
-            )
-        super().__post_init__()
+    threshold: Hyper = hyper(1.0, search=log(1e-2, 1e1, unit="gradient"), above=0)
+    by: Literal["norm", "value"] = hyper("norm", choices=("norm", "value"))
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """The inner optimizer's step where gradients are clipped."""
@@ -82,11 +72,8 @@ class AdaptiveClip(Wrapper):
     & Le Roux 2020, arXiv:2007.14469, who keep all norms (a quantile of .1).
     """
 
-    quantile: float = 0.1
-    window: int = 100
-
-    own_space = {"quantile": linear(0.0, 1.0)}
-    bounds = {"quantile": {"low": 0.0, "high": 1.0}, "window": {"whole": True, "low": 1}}
+    quantile: Hyper = hyper(0.1, search=linear(0.0, 1.0), low=0, high=1)
+    window: int = hyper(100, low=1)
 
     def init(self, x: torch.Tensor) -> State:
         """No norms yet, (*runs, 0), and the inner optimizer's state."""
@@ -110,13 +97,13 @@ class AdaptiveClip(Wrapper):
         return None if inner is None else inner * _kept(gradient, _quantile(norms, self.quantile))
 
 
-def _kept(gradient: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
+def _kept(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
     """The share of a gradient's norm that clipping leaves (*runs, 1)."""
     norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
     return (threshold / (norm + 1e-6)).clamp(max=1.0)
 
 
-def _quantile(values: torch.Tensor, share: torch.Tensor | float) -> torch.Tensor:
+def _quantile(values: torch.Tensor, share: Hyper) -> torch.Tensor:
     """The quantile of the last dimension, linear between order statistics: (*runs, 1)."""
     ordered = values.sort(dim=-1).values
     at = torch.as_tensor(share, dtype=values.dtype, device=values.device) * (values.shape[-1] - 1)
@@ -126,26 +113,26 @@ def _quantile(values: torch.Tensor, share: torch.Tensor | float) -> torch.Tensor
 
 
 class _ClippedPoint(PointView):
-    def __init__(self, point: Point, clip: Shown, threshold: torch.Tensor | float):
+    def __init__(self, point: Point, clip: Clipping, threshold: Hyper):
         super().__init__(point)
-        self._shown = clip
+        self._clip = clip
         self._threshold = threshold
 
     @property
     def gradient(self) -> torch.Tensor:
-        return self._shown(self._point.gradient, self._threshold)
+        return self._clip(self._point.gradient, self._threshold)
 
 
 class _ClippedOracle(OracleView):
     """An oracle whose gradients are clipped: here, at other points, and for one run alone."""
 
-    def __init__(self, oracle: Oracle, clip: Shown, threshold: torch.Tensor | float):
+    def __init__(self, oracle: Oracle, clip: Clipping, threshold: Hyper):
         super().__init__(oracle, _ClippedPoint(oracle, clip, threshold))
-        self._shown = clip
+        self._clip = clip
         self._threshold = threshold
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> Point:
-        return _ClippedPoint(self._oracle.at(x, who), self._shown, self._threshold)
+        return _ClippedPoint(self._oracle.at(x, who), self._clip, self._threshold)
 
     def single(
         self, instance: int, trial: int, x: torch.Tensor
@@ -153,7 +140,7 @@ class _ClippedOracle(OracleView):
         value, gradient = self._oracle.single(instance, trial, x)
         thresholds = torch.as_tensor(self._threshold, dtype=x.dtype, device=x.device)
         own = thresholds.expand(*self.x.shape[:-1], 1)[instance, trial]
-        return value, self._shown(gradient, own)
+        return value, self._clip(gradient, own)
 
 
 WRAPPERS.register("clip_by_value", Clip(SGD(), by="value"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from optimizers.hyperparameter import Hyper, hyper
 from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 from optimizers.strong_wolfe import dot, first_length, strong_wolfe
@@ -58,9 +59,7 @@ class NonlinearCG(Optimizer):
     methods for optimization".
     """
 
-    c2: float = 0.1
-
-    bounds = {"c2": {"low": 0.0, "high": 1.0, "open_low": True, "open_high": True}}
+    c2: Hyper = hyper(0.1, above=0, below=1)
 
     def init(self, x: torch.Tensor) -> State:
         """d₋ = 0, its share 0, for how many steps there was one, and t φ′(0) of the last step."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -31,10 +32,8 @@ class RandomSearch(Optimizer):
     compares with the value it saw on arrival, so under noise one lucky draw may hold it for long.
     """
 
-    radius: float = 0.1
+    radius: Hyper = hyper(0.1, search=log(1e-5, 1e1, unit="length"), low=0)
 
-    space = {"radius": log_uniform(1e-5, 1e1, unit="length")}
-    bounds = {"radius": {"low": 0.0}}
     role = "control"
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 from optimizers.secular import shifted_step
 from optimizers.trust_region import gain_ratio, within_range
@@ -29,10 +30,8 @@ class CubicNewton(Optimizer):
     regularisation methods for unconstrained optimization".
     """
 
-    cubic: float = 1.0
+    cubic: Hyper = hyper(1.0, search=log(1e-3, 1e2, unit="gradient/length^2"), above=0)
 
-    space = {"cubic": log_uniform(1e-3, 1e2, unit="gradient/length^2")}
-    bounds = {"cubic": {"low": 0.0, "open_low": True}}
     uses_hessian = True
 
     def init(self, x: torch.Tensor) -> State:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 GROWTHS = 30  # by 2, 4, 8, …: beyond any curvature
@@ -28,10 +29,8 @@ class DampedNewton(Optimizer):
     problems".
     """
 
-    damping: float = 0.1
+    damping: Hyper = hyper(0.1, search=log(1e-4, 1e1, unit="gradient/length"), above=0)
 
-    space = {"damping": log_uniform(1e-4, 1e1, unit="gradient/length")}
-    bounds = {"damping": {"low": 0.0, "open_low": True}}
     uses_hessian = True
 
     def init(self, x: torch.Tensor) -> State:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from optimizers.hyperparameter import Hyper, hyper, log
 from optimizers.lanczos import lanczos
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -28,19 +29,9 @@ class KrylovSaddleFreeNewton(Optimizer):
     nothing here.
     """
 
-    lr: float = 1.0
-    damping: float = 0.1
-    subspace: int = 5
-
-    space = {
-        "lr": log_uniform(0.1, 2.0),
-        "damping": log_uniform(1e-4, 1.0, unit="gradient/length"),
-    }
-    bounds = {
-        "lr": {"low": 0.0},
-        "damping": {"low": 0.0, "open_low": True},
-        "subspace": {"low": 1, "whole": True},
-    }
+    lr: Hyper = hyper(1.0, search=log(0.1, 2.0), low=0)
+    damping: Hyper = hyper(0.1, search=log(1e-4, 1.0, unit="gradient/length"), above=0)
+    subspace: int = hyper(5, low=1)
 
     def vectors(self, dim: int) -> int:
         return min(self.subspace, dim)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from optimizers.hyperparameter import Hyper, hyper
 from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 from optimizers.strong_wolfe import dot, first_length, strong_wolfe
@@ -29,13 +30,8 @@ class LBFGS(Optimizer):
     limited memory BFGS method for large scale optimization".
     """
 
-    memory: int = 10
-    c2: float = 0.9
-
-    bounds = {
-        "memory": {"low": 1, "whole": True},
-        "c2": {"low": 0.0, "high": 1.0, "open_low": True, "open_high": True},
-    }
+    memory: int = hyper(10, low=1)
+    c2: Hyper = hyper(0.9, above=0, below=1)
 
     def init(self, x: torch.Tensor) -> State:
         """The pairs s and y, oldest first (*runs, memory, dim), 1/sᵀy (*runs, memory, 1), or 0, and t gᵀd.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Unit
+from optimizers.hyperparameter import Unit
+from optimizers.optimizer import Optimizer
 
 LR = 1e-4  # small enough that the runs on all bowls stay where they started
 STEPS = 7  # the first are special: RAdam is not rectified yet, L-BFGS knows no curvature

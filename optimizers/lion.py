@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -21,18 +22,10 @@ class Lion(Optimizer):
     authors' code.
     """
 
-    lr: float = 1e-4
-    beta1: float = 0.9
-    beta2: float = 0.99
-    weight_decay: float = 0.0
-
-    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
-    bounds = {
-        "lr": {"low": 0.0},
-        "beta1": {"low": 0.0, "high": 1.0, "open_high": True},
-        "beta2": {"low": 0.0, "high": 1.0, "open_high": True},
-        "weight_decay": {"low": 0.0},
-    }
+    lr: Hyper = hyper(1e-4, search=log(1e-5, 1e1, unit="length"), low=0)
+    beta1: Hyper = hyper(0.9, low=0, below=1)
+    beta2: Hyper = hyper(0.99, low=0, below=1)
+    weight_decay: Hyper = hyper(0.0, low=0)
 
     def init(self, x: torch.Tensor) -> State:
         """m = 0."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, complement, log_uniform
+from optimizers.hyperparameter import Hyper, complement, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -20,14 +21,10 @@ class Momentum(Optimizer):
     momentum, which is 0 there.
     """
 
-    lr: float = 1e-3
-    momentum: float = 0.9
-
-    space = {
-        "lr": log_uniform(1e-5, 1e1, unit="length/gradient", discount="momentum"),
-        "momentum": complement(1e-3, 1.0),
-    }
-    bounds = {"lr": {"low": 0.0}, "momentum": {"low": 0.0, "high": 1.0, "open_high": True}}
+    lr: Hyper = hyper(
+        1e-3, search=log(1e-5, 1e1, unit="length/gradient", discount="momentum"), low=0
+    )
+    momentum: Hyper = hyper(0.9, search=complement(1e-3, 1.0), low=0, below=1)
 
     def init(self, x: torch.Tensor) -> State:
         """v = 0."""

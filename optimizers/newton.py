@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -21,9 +22,9 @@ class Newton(Optimizer):
     away: that is the method.
     """
 
-    lr: float = 1.0
+    # The whole step is the method: few are tried far from it.
+    lr: Hyper = hyper(1.0, search=log(0.1, 2.0), low=0)
 
-    space = {"lr": log_uniform(0.1, 2.0)}  # the whole step is the method: few are tried far from it
     uses_hessian = True
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
+from optimizers.strong_wolfe import dot
 
 FORCING = (
     0.5  # a residual below this share of the gradient, or √(|g|/|g₀|) if less, is small enough
@@ -31,10 +33,7 @@ class NewtonCG(Optimizer):
     Steihaug 1983; Nocedal & Wright 2006, "Numerical Optimization", algorithms 4.1 and 7.2.
     """
 
-    radius: float = 1.0
-
-    space = {"radius": log_uniform(1e-2, 1e2, unit="length")}
-    bounds = {"radius": {"low": 0.0, "open_low": True}}
+    radius: Hyper = hyper(1.0, search=log(1e-2, 1e2, unit="length"), above=0)
 
     def init(self, x: torch.Tensor) -> State:
         """Δ and |g₀|, 0 before the first gradient."""
@@ -75,7 +74,7 @@ def truncated_cg(
         if not going.any():
             break
         product = oracle.hvp(torch.where(going, direction, 0.0), who=going)
-        curvature, left = _dot(direction, product), _dot(residual, residual)
+        curvature, left = dot(direction, product), dot(residual, residual)
         falls = curvature <= 0
         length = left / torch.where(falls, 1.0, curvature)
         leaves = falls | ((step + length * direction).norm(dim=-1, keepdim=True) >= radius)
@@ -89,25 +88,21 @@ def truncated_cg(
         pushed = torch.where(going, pushed + length * product, pushed)
         on_border = on_border | (going & leaves)
         before, residual = left, torch.where(going, residual - length * product, residual)
-        left = _dot(residual, residual)
+        left = dot(residual, residual)
         going = going & ~leaves & (left.sqrt() >= enough)
         direction = residual + left / torch.where(going, before, 1.0) * direction
-    return step, -_dot(step, gradient + 0.5 * pushed), on_border
+    return step, -dot(step, gradient + 0.5 * pushed), on_border
 
 
 def _border(
     step: torch.Tensor, direction: torch.Tensor, radius: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The τ < 0 and the τ > 0 for which |s + τ d| is the radius."""
-    square, along = _dot(direction, direction), _dot(step, direction)
-    inside = (radius**2 - _dot(step, step)).clamp(min=0.0)
+    square, along = dot(direction, direction), dot(step, direction)
+    inside = (radius**2 - dot(step, step)).clamp(min=0.0)
     root = (along**2 + square * inside).sqrt()
     # Of the two, the one in which nothing cancels; their product is −inside / square.
     large = along + torch.where(along < 0, -root, root)
     some = torch.where(large == 0, 1.0, large)
     one, other = -large / torch.where(square > 0, square, 1.0), inside / some
     return torch.minimum(one, other), torch.maximum(one, other)
-
-
-def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    return (first * second).sum(-1, keepdim=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -22,9 +23,7 @@ class NormalizedSGD(Optimizer):
     whose steps too are as long as the rate.
     """
 
-    lr: float = 1e-3
-
-    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
+    lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length"), low=0)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """s = −lr · g/|g|. By the largest component first: the square of 1e-170 is 0."""

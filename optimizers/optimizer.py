@@ -1,67 +1,23 @@
-"""What an optimizer is: hyperparameters, the ranges in which they are searched, and two pure functions."""
+"""What an optimizer is: hyperparameters and two pure functions; and what it may ask at a step."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import torch
 
-from ravine import Refused, require
+from optimizers import _old_form
+from optimizers.hyperparameter import Space
+from ravine import check_fields
 
 State = tuple  # of tensors that lead with *runs, and of what all runs share, such as the number of steps
-Unit = Literal[
-    "none", "length", "gradient", "length/gradient", "gradient/length", "gradient/length^2"
-]
 
 
 class NotApplicable(Exception):
     """A method cannot be used on a problem, for a reason that is no fault of either: it becomes a row."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Where a hyperparameter is searched.
-
-    low, high: the ends, in `unit`s of the problem: "length" is D/√dim, "gradient" G, "length/gradient" D/G,
-        "gradient/length" G/D and "gradient/length^2" G/D², where D is the distance from the start to the
-        solutions and G the norm of the gradient at the start (medians over the tuning seeds). So the search
-        does not change when the loss or the space is rescaled.
-    scale: "log", "linear", or "complement": log-uniform in 1 − value (momentum: .9, .99, .999 are as far
-        apart as .1, .01, .001).
-    discount: the momentum by whose complement the value is multiplied: what is searched is the effective
-        learning rate lr/(1 − momentum).
-    """
-
-    low: float
-    high: float
-    scale: Literal["log", "linear", "complement"] = "log"
-    unit: Unit = "none"
-    discount: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high or (self.scale == "log" and self.low <= 0):
-            raise Refused(
-                f"a {self.scale} range goes from low to a higher value, and not [{self.low}, {self.high}]"
-            )
-
-
-def log_uniform(low: float, high: float, unit: Unit = "none", discount: str | None = None) -> Range:
-    """Every decade from low to high is as likely as any other."""
-    return Range(low, high, "log", unit, discount)
-
-
-def linear(low: float, high: float, unit: Unit = "none") -> Range:
-    """Every value from low to high is as likely as any other."""
-    return Range(low, high, "linear", unit)
-
-
-def complement(low: float, high: float) -> Range:
-    """A value below 1 whose distance from 1 is log-uniform: low and high are ends of 1 − value."""
-    return Range(low, high, "complement")
 
 
 class Point(Protocol):
@@ -144,19 +100,28 @@ class Oracle(Point, Protocol):
 
 
 class Optimizer:
-    """A method. Subclasses are frozen dataclasses whose fields are hyperparameters, declared `lr: float = 0.01`.
+    """A method. Subclasses are frozen dataclasses whose fields are hyperparameters, declared by `hyper`.
 
-    `x` is (*runs, dim). In `update`, a hyperparameter named in `space` may be a tensor that broadcasts
+        lr: Hyper = hyper(0.01, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
+
+    `x` is (*runs, dim). In `update`, a hyperparameter annotated `Hyper` may be a tensor that broadcasts
     against x, one value a run, so write `-self.lr * oracle.gradient` and it is right for one run and for
     many. Whatever is per run keeps a trailing dimension of 1. To shift a matrix write
     `diag_embed(self.damping * ones_like(oracle.x))`, never `damping * eye`.
+
+    A subclass that changes a hyperparameter's default, range or bounds declares it anew. `space` has
+    what is searched: the ranges on the fields by name, in the order of the fields.
     """
 
-    space: Mapping[str, Range] = {}
-    bounds: ClassVar[Mapping[str, dict[str, Any]]] = {"lr": {"low": 0.0}}
+    space = Space()
+    bounds: ClassVar[Mapping[str, dict[str, Any]]] = {}  # of the old form: see _old_form.py
     role: ClassVar[Literal["ranked", "control", "oracle"]] = "ranked"
     uses_hessian: ClassVar[bool] = False
     moves_at_rest: ClassVar[bool] = False  # even where the gradient is 0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _old_form.announce(cls)
 
     def init(self, x: torch.Tensor) -> State:
         """The state before the first step at x."""
@@ -178,9 +143,8 @@ class Optimizer:
         return None
 
     def __post_init__(self) -> None:
-        for name, limits in self.bounds.items():
-            if name in self.hyperparameters:
-                require(type(self).__name__, name, self.hyperparameters[name], **limits)
+        check_fields(type(self).__name__, self)
+        _old_form.check(self)
 
     def vectors(self, dim: int) -> int:
         """How many numbers a coordinate of x the largest of its tensors has: what a batch takes in memory."""
@@ -192,12 +156,15 @@ class Optimizer:
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def replace(self, **values: Any) -> Self:
-        """The same method with other hyperparameters, checked against `bounds`."""
+        """The same method with other hyperparameters, checked against their bounds."""
         return dataclasses.replace(self, **values)  # type: ignore[type-var]
 
     def batched(self, values: Mapping[str, torch.Tensor]) -> Self:
         """The same method with a tensor, one value a trial, for each hyperparameter named."""
+        return self._changed(**values)
+
+    def _changed(self, **attributes: Any) -> Self:
+        """A copy with other attributes, which are not checked: what a frozen dataclass has no way to say."""
         other = copy.copy(self)
-        for name, value in values.items():
-            object.__setattr__(other, name, value)
+        vars(other).update(attributes)
         return other

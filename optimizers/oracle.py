@@ -95,7 +95,7 @@ class At:
 
     def __init__(
         self,
-        oracle: Oracle,
+        oracle: CountingOracle,
         x: torch.Tensor,
         who: torch.Tensor | None = None,
         trial: bool = False,
@@ -202,7 +202,7 @@ def _either(first: Count, second: Count) -> Count:
     return first + second - first * second
 
 
-class Oracle:
+class CountingOracle:
     """The current point of all runs, the questions an optimizer may ask there, and their count.
 
     `counts` are those of the step; `broken` are the runs that met a number that is not finite, `alive`

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -27,21 +28,11 @@ class PerturbedGD(Optimizer):
     for the gradient at x + ξ is that of the next. They name no values; lr is torch.optim.SGD's.
     """
 
-    lr: float = 1e-3
-    radius: float = 1e-2
-    gradient_threshold: float = 0.1
-    waiting: int = 10
+    lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
+    radius: Hyper = hyper(1e-2, search=log(1e-5, 1e1, unit="length"), low=0)
+    gradient_threshold: Hyper = hyper(0.1, low=0)
+    waiting: int = hyper(10, low=0)
 
-    space = {
-        "lr": log_uniform(1e-5, 1e1, unit="length/gradient"),
-        "radius": log_uniform(1e-5, 1e1, unit="length"),
-    }
-    bounds = {
-        "lr": {"low": 0.0},
-        "radius": {"low": 0.0},
-        "gradient_threshold": {"low": 0.0},
-        "waiting": {"whole": True, "low": 0},
-    }
     moves_at_rest = True
 
     def init(self, x: torch.Tensor) -> State:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -20,16 +21,9 @@ class RMSprop(Optimizer):
     the place of eps are torch.optim.RMSprop's.
     """
 
-    lr: float = 1e-2
-    alpha: float = 0.99
-    eps: float = 1e-8
-
-    space = {"lr": log_uniform(1e-5, 1e1, unit="length")}
-    bounds = {
-        "lr": {"low": 0.0},
-        "alpha": {"low": 0.0, "high": 1.0, "open_high": True},
-        "eps": {"low": 0.0},
-    }
+    lr: Hyper = hyper(1e-2, search=log(1e-5, 1e1, unit="length"), low=0)
+    alpha: Hyper = hyper(0.99, low=0, below=1)
+    eps: Hyper = hyper(1e-8, low=0)
 
     def init(self, x: torch.Tensor) -> State:
         """v = 0."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -18,14 +19,9 @@ class SaddleFreeNewton(Optimizer):
     s = −lr · Q (|Λ| + damping)⁻¹ Qᵀ g, with H = Q Λ Qᵀ. Dauphin et al. 2014, arXiv:1406.2572.
     """
 
-    lr: float = 1.0
-    damping: float = 0.1
+    lr: Hyper = hyper(1.0, search=log(0.1, 2.0), low=0)
+    damping: Hyper = hyper(0.1, search=log(1e-4, 1.0, unit="gradient/length"), above=0)
 
-    space = {
-        "lr": log_uniform(0.1, 2.0),
-        "damping": log_uniform(1e-4, 1.0, unit="gradient/length"),
-    }
-    bounds = {"lr": {"low": 0.0}, "damping": {"low": 0.0, "open_low": True}}
     uses_hessian = True
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:

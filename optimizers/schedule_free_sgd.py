@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, complement, log_uniform
+from optimizers.hyperparameter import Hyper, complement, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -23,14 +24,8 @@ class ScheduleFreeSGD(Optimizer):
     arXiv:2405.15682, without its warm-up.
     """
 
-    lr: float = 1.0
-    beta: float = 0.9
-
-    space = {
-        "lr": log_uniform(1e-5, 1e1, unit="length/gradient"),
-        "beta": complement(1e-3, 1.0),
-    }
-    bounds = {"lr": {"low": 0.0}, "beta": {"low": 0.0, "high": 1.0}}
+    lr: Hyper = hyper(1.0, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
+    beta: Hyper = hyper(0.9, search=complement(1e-3, 1.0), low=0, high=1)
 
     def init(self, x: torch.Tensor) -> State:
         """z = x, and t = 0, a number, for it is the same for all runs."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 
 
@@ -19,9 +20,7 @@ class SGD(Optimizer):
     error per step. Cauchy 1847; with noise Robbins & Monro 1951. The default is torch.optim.SGD's.
     """
 
-    lr: float = 1e-3
-
-    space = {"lr": log_uniform(1e-5, 1e1, unit="length/gradient")}
+    lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """s = −lr · g."""

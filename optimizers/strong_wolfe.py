@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from optimizers.hyperparameter import Hyper
 from optimizers.optimizer import Oracle
 
 DECREASE = 1e-4  # c₁
@@ -31,7 +32,7 @@ class Found(NamedTuple):
 
 
 def strong_wolfe(
-    oracle: Oracle, direction: torch.Tensor, first: torch.Tensor, curvature: float
+    oracle: Oracle, direction: torch.Tensor, first: torch.Tensor, curvature: Hyper
 ) -> Found:
     """A step t along a direction d that satisfies, with φ(t) = f(x + t d), both of
 

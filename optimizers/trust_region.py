@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers.optimizer import Optimizer, Oracle, State, log_uniform
+from optimizers.hyperparameter import Hyper, hyper, log
+from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 from optimizers.secular import shifted_step
 
@@ -26,10 +27,8 @@ class TrustRegion(Optimizer):
     is that of Nocedal & Wright's "Numerical Optimization", algorithm 4.1.
     """
 
-    radius: float = 1.0
+    radius: Hyper = hyper(1.0, search=log(1e-2, 1e1, unit="length"), above=0)
 
-    space = {"radius": log_uniform(1e-2, 1e1, unit="length")}
-    bounds = {"radius": {"low": 0.0, "open_low": True}}
     uses_hessian = True
 
     def init(self, x: torch.Tensor) -> State:

@@ -9,35 +9,49 @@ from typing import Any, Self
 
 import torch
 
+from optimizers.hyperparameter import Range, ranges
 from optimizers.optimizer import Optimizer, Oracle, Point, State
-from ravine import Refused, require
+from ravine import Refused
 
 
 @dataclass(frozen=True)
 class Wrapper(Optimizer):
     """An optimizer around `inner`. The hyperparameters of both stand side by side, under their own names.
 
-    A subclass says in `own_space` what it searches of its own; of the inner optimizer's, the first
-    (its learning rate) and as many as fit into a search of two are searched still. Raises Refused
-    where both have a hyperparameter of the same name.
+    Of the inner optimizer's, the first (its learning rate) is searched, and as many as fit into a
+    search of two beside the wrapper's own. Raises Refused where both have a hyperparameter of the
+    same name.
     """
 
     inner: Optimizer
-
-    own_space = {}
 
     def __post_init__(self) -> None:
         clash = self.own.keys() & self.inner.hyperparameters.keys()
         if clash:
             name = type(self).__name__
             raise Refused(f"{name} cannot wrap {self.inner!r}: both have a {min(clash)}")
-        for name, limits in self.bounds.items():
-            if name in self.own:  # the inner optimizer has checked its own
-                require(type(self).__name__, name, self.own[name], **limits)
+        super().__post_init__()
+
+    @property
+    def space(self) -> Mapping[str, Range]:
+        """What is searched: of the inner optimizer, then of the wrapper."""
         theirs = list(self.inner.space.items())[: 2 - len(self.own_space)]
-        object.__setattr__(self, "space", {**dict(theirs), **self.own_space})
-        object.__setattr__(self, "uses_hessian", self.inner.uses_hessian)
-        object.__setattr__(self, "role", self.inner.role)
+        return {**dict(theirs), **self.own_space}
+
+    @property
+    def own_space(self) -> Mapping[str, Range]:
+        """What is searched of the wrapper's own."""
+        return ranges(self)
+
+    @property
+    def role(self) -> str:  # type: ignore[override]
+        """The inner optimizer's."""
+        return self.inner.role
+
+    @property
+    def uses_hessian(self) -> bool:  # type: ignore[override]
+        """The inner optimizer's."""
+        return self.inner.uses_hessian
 
     def init(self, x: torch.Tensor) -> State:
         """The inner optimizer's, unless the wrapper remembers something too."""
@@ -60,9 +74,7 @@ class Wrapper(Optimizer):
     def batched(self, values: Mapping[str, torch.Tensor]) -> Self:
         """The same method with a tensor, one value a trial, for each hyperparameter named."""
         inner, own = self._split(values)
-        other = super().batched(own)
-        object.__setattr__(other, "inner", self.inner.batched(inner))
-        return other
+        return self._changed(**own, inner=self.inner.batched(inner))
 
     def around(self, inner: Optimizer) -> Self:
         """The same wrapper around another optimizer."""

@@ -20,9 +20,8 @@ from typing import Any
 
 import torch
 
-from optimizers import OPTIMIZERS, Optimizer
+from optimizers import OPTIMIZERS, Optimizer, log
 from optimizers.adopted import Adopted
-from optimizers.optimizer import log_uniform
 from optimizers.registry import AND
 from optimizers.wrapper import Wrapper
 from problems import PROBLEMS, Problem
@@ -182,11 +181,9 @@ def _preset(word: str, kind: str) -> str:
         raise Refused(
             f"{word} needs {error.name}: pip install -c constraints.txt -e '.[{extra}]'"
         ) from error
-    pairs = {field: log_uniform(*each) for field, each in given.items() if isinstance(each, list)}
+    pairs = {field: log(*each) for field, each in given.items() if isinstance(each, list)}
     pinned = {field: each for field, each in given.items() if field not in pairs}
-    adopted = Adopted(method, pinned)
-    object.__setattr__(adopted, "space", {**adopted.space, **pairs})
-    OPTIMIZERS.register(name, adopted)
+    OPTIMIZERS.register(name, Adopted(method, pinned).searched(pairs))
     return name
 
 

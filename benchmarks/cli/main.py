@@ -9,10 +9,12 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib import metadata
+from typing import Any
 
 from benchmarks.catalog import loading
 from benchmarks.cli import show
@@ -30,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(words)
+        with _warning_in_a_line():
+            code = _run(words)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever reads the output, as in `| head`, has had enough
@@ -53,6 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _say(text: str) -> None:
     print(f"ravine: {' '.join(text.split())}", file=sys.stderr)
+
+
+@contextmanager
+def _warning_in_a_line() -> Iterator[None]:
+    """Show what will not work in the next release as a line of ours, without the line of code."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if category is FutureWarning:
+                _say(str(message))
+            else:
+                shown(message, category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 def _run(words: list[str]) -> int:

@@ -10,7 +10,7 @@ from benchmarks.engine.instances import Instances
 from benchmarks.engine.recorder import Recorder, Trace
 from optimizers import Optimizer
 from optimizers.optimizer import State
-from optimizers.oracle import KINDS, LOSS, Count, Oracle, cost
+from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, cost
 from problems import Problem, Tree
 
 HOLD = 10  # steps running inside the target, or above the ceiling, that end a run
@@ -72,7 +72,7 @@ def run(
     floor = problem.floor(data)
     scale = problem.loss(start, data) - floor
     draws = instances.draws()
-    oracle = Oracle(problem, data, runs, instances.normals(), x.device)
+    oracle = CountingOracle(problem, data, runs, instances.normals(), x.device)
     ends = _Ends(runs, x.device)
     recorder = Recorder(problem, data, x, budget, optimizer) if record else None
     state = optimizer.init(x)
@@ -155,7 +155,7 @@ def run(
     )
 
 
-def _of_living(oracle: Oracle, ends: _Ends) -> torch.Tensor | None:
+def _of_living(oracle: CountingOracle, ends: _Ends) -> torch.Tensor | None:
     """The exact gradient where it has been asked for; infinite for runs that have ended."""
     gradient = oracle.true_gradient()
     if gradient is None or ends.all_alive:

@@ -15,7 +15,7 @@ from problems import Problem, Tree
 if TYPE_CHECKING:
     from optimizers import Optimizer
     from optimizers.optimizer import State
-    from optimizers.oracle import Count, Oracle
+    from optimizers.oracle import Count, CountingOracle
 
 PER_DECADE = 20
 HIGHER = 10.0  # times a leap may stay below the largest gradient before it
@@ -123,7 +123,7 @@ class Recorder:
         self._between = _Between(start[..., 0])
 
     def observe(
-        self, index: int, spent: Count, oracle: Oracle, value: torch.Tensor, gap: torch.Tensor,
+        self, index: int, spent: Count, oracle: CountingOracle, value: torch.Tensor, gap: torch.Tensor,
         moved: torch.Tensor, alive: torch.Tensor, state: State, share: Count,
     ) -> None:  # fmt: skip
         """Record step `index`, which leads from oracle.x to `moved`, if it is due.

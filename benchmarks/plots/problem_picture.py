@@ -15,7 +15,7 @@ from benchmarks.engine.instances import generator, stack
 from benchmarks.plots.contours import GRID, contours
 from benchmarks.plots.style import COLOURS, LOOK, Picture
 from optimizers import OPTIMIZERS, Optimizer
-from optimizers.oracle import Oracle
+from optimizers.oracle import CountingOracle
 from problems import PROBLEMS, Curves, Plane, Problem
 from problems.precision import default_dtype
 
@@ -107,7 +107,7 @@ def path(problem: Problem, optimizer: Optimizer, start: torch.Tensor, steps: int
     data = stack([tree], torch.float64)
     noise, normals = generator("picture", "draws"), generator("picture", "optimizer")
     draws = problem.draws(tree, noise)
-    oracle = Oracle(
+    oracle = CountingOracle(
         problem, data, (1, 1), lambda: torch.randn(x.shape, generator=normals), x.device
     )
     state, points = optimizer.init(x), [x]

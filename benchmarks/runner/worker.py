@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class Task:
         """Know in a worker what the running script has registered, and what the keys of its cells depend on."""
         if state.pop("pid") != os.getpid():  # Ctrl-C ends the parent, which ends its workers
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            warnings.simplefilter("ignore", FutureWarning)  # the parent has shown it
         loading.load_plugins()
         for kind, name, prototype in state.pop("entries"):
             loading.REGISTRIES[kind].register(name, prototype)

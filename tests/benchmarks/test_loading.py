@@ -45,12 +45,11 @@ class Bowl(Problem):
 """
 STEP = """
 from dataclasses import dataclass
-from optimizers import Optimizer, log_uniform, register
+from optimizers import Optimizer, hyper, log, register
 @register("my_step")
 @dataclass(frozen=True)
 class Step(Optimizer):
-    lr: float = 0.01
-    space = {"lr": log_uniform(1e-5, 1e1, "length")}
+    lr: float = hyper(0.01, search=log(1e-5, 1e1, "length"), low=0)
     def update(self, oracle, state):
         return -self.lr * oracle.gradient.sign(), state
 @dataclass(frozen=True)
@@ -208,6 +207,23 @@ def test_several_of_ones_own_in_one_sweep_and_an_edit_runs_its_own_cells_alone(f
     assert dict(zip(names, ran, strict=True)) == {
         "Sign": False, "Sign+clip": False, "my_step": True, "Unregistered+decay": True, "sgd": False,
     }  # fmt: skip
+
+
+def test_the_old_form_is_told_in_a_line_how_it_is_written_now(files, ravine):
+    old = STEP.replace("hyper, log, register", "log_uniform, register").replace(
+        'hyper(0.01, search=log(1e-5, 1e1, "length"), low=0)',
+        '0.01\n    space = {"lr": log_uniform(1e-5, 1e1, "length")}',
+    )
+    (files / "old.py").write_text(old)
+    code, _, err = ravine(
+        f"+problem=quadratic problem.dim=2 optimizer=old.py:Step {SMALL} out=swept"
+    )
+    assert code == 0
+    assert err.splitlines()[0] == (
+        "ravine: Step: space beside the fields will not work in the next release: "
+        'write lr: float = hyper(0.01, search=log(1e-05, 10, unit="length"), low=0)'
+    )
+    assert err.count("Step: space") == 1
 
 
 def test_the_words_of_a_command_are_known_in_python_too(files):

@@ -13,9 +13,8 @@ import torch
 from benchmarks import sweep
 from benchmarks.catalog import loading
 from benchmarks.cli.show import card
-from optimizers import OPTIMIZERS
+from optimizers import OPTIMIZERS, log
 from optimizers.adopted import shaped
-from optimizers.optimizer import log_uniform
 from tests.optimizers.conftest import draw, smooth_valley, walk
 
 theirs = pytest.importorskip("pytorch_optimizer", reason="needs the extra zoo")
@@ -198,9 +197,9 @@ def test_the_class_itself_is_not_the_preset():
         assert [loading.load(word, "optimizer")[0] for word in words] == [*ranges][-len(words) :]
     assert loading.load("zoo_prodigy", "optimizer") == ("zoo_prodigy", "zoo_prodigy")
     for name, (low, high, unit) in ranges.items():
-        assert OPTIMIZERS[name].space == {"lr": log_uniform(low, high, unit)}
+        assert OPTIMIZERS[name].space == {"lr": log(low, high, unit)}
         wrapped = OPTIMIZERS[f"{name}+decay"]
-        assert wrapped.space["lr"] == log_uniform(low, high, unit)
+        assert wrapped.space["lr"] == log(low, high, unit)
 
 
 def test_presets_in_a_sweep(ravine, files):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from optimizers import Optimizer
-from optimizers.oracle import Oracle, cost
+from optimizers.oracle import CountingOracle, cost
 from problems import Problem, Tree
 
 RUNS = 3  # instances = trials = dim: what is mixed up with something else shows
@@ -80,7 +80,7 @@ def walk(
     start = data["start"]
     runs = (start.shape[0], trials)
     numbers = itertools.cycle(data["normal"].unbind(2) if "normal" in data else [start])
-    oracle = Oracle(Given(function), data, runs, lambda: next(numbers), start.device)
+    oracle = CountingOracle(Given(function), data, runs, lambda: next(numbers), start.device)
     x = start.expand(*runs, -1).clone()
     state = optimizer.init(x)
     points, prices, hessians = [x], [], 0.0

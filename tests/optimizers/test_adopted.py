@@ -8,12 +8,12 @@ import math
 import pytest
 import torch
 
+from optimizers import NotApplicable, log
 from optimizers.adopted import Adopted, default_hyperparameters, shaped
 from optimizers.average import Average
 from optimizers.clip import AdaptiveClip, Clip
 from optimizers.decay import Decay
 from optimizers.momentum import Momentum
-from optimizers.optimizer import NotApplicable, log_uniform
 from optimizers.sgd import SGD
 from ravine import Refused
 
@@ -76,7 +76,7 @@ def test_hyperparameters_are_read_from_the_signature():
 def test_what_has_no_default_must_be_given(walk, start, draw, valley):
     adopted = Adopted(Descent)
     assert adopted.missing_defaults == ("lr",)
-    assert adopted.space == {"lr": log_uniform(1e-5, 1e1, "length/gradient")}
+    assert adopted.space == {"lr": log(1e-5, 1e1, "length/gradient")}
     with pytest.raises(Refused, match=r"Descent\.lr has no default"):
         adopted.init(torch.zeros(1, 1, 2))
     given = adopted.replace(lr=0.1)
@@ -246,7 +246,7 @@ def test_what_is_applicable_nowhere_stays_so_with_values():
 @pytest.mark.parametrize("method", [torch.optim.Muon, Matrices])
 def test_the_unit_is_measured_where_the_class_can_step(method):
     unit = {"Muon": "length", "Matrices": "length/gradient"}[method.__name__]
-    assert Adopted(method).space == {"lr": log_uniform(1e-5, 1e1, unit)}
+    assert Adopted(method).space == {"lr": log(1e-5, 1e1, unit)}
     state = Adopted(method).on(((3, 4),)).init(torch.zeros(1, 1, 12))
     assert [each.shape for each in state[1].parameters] == [(3, 4)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from benchmarks.engine.loop import run
 from optimizers import OPTIMIZERS, NotApplicable
 from optimizers.learning_rate_unit import measured_unit
 from ravine import Refused
+from ravine.fields import BOUNDS
 from tests.benchmarks.problems_for_tests import Bowl
 
 
@@ -141,15 +143,16 @@ def test_the_step_is_a_function_of_its_arguments(walk, draw, valley, name):
 @every
 def test_every_number_has_its_bounds_and_is_held_to_them(name):
     optimizer = OPTIMIZERS[name]
-    bounds = {**getattr(optimizer, "inner", optimizer).bounds, **optimizer.bounds}
+    parts = (getattr(optimizer, "inner", optimizer), optimizer)
+    fields = {each.name: each for part in parts for each in dataclasses.fields(part)}
     numbers = [
         each for each, value in optimizer.hyperparameters.items() if isinstance(value, float)
     ]
     for each in numbers:
-        limits = bounds[each]
+        limits = fields[each].metadata[BOUNDS]
         outside = [math.nan, math.inf, -math.inf, "fast", None, True]
-        outside += [limits["low"] - 1] + ([limits["low"]] if limits.get("open_low") else [])
-        outside += [limits["high"]] if limits.get("open_high") else []
+        outside += [limits["low"] - 1] + ([limits["low"]] if limits["open_low"] else [])
+        outside += [limits["high"]] if limits["open_high"] else []
         for value in outside:
             with pytest.raises(Refused) as refusal:
                 optimizer.replace(**{each: value})

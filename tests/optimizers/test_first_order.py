@@ -17,7 +17,7 @@ from optimizers.amsgrad import AMSGrad
 from optimizers.average import Average
 from optimizers.lion import Lion
 from optimizers.normalized_sgd import NormalizedSGD
-from optimizers.oracle import Oracle
+from optimizers.oracle import CountingOracle
 from optimizers.perturbed_gd import PerturbedGD, in_unit_ball
 from optimizers.polyak_step import PolyakStep
 from optimizers.schedule_free_sgd import ScheduleFreeSGD
@@ -356,7 +356,7 @@ def test_schedule_free_descent_stays_where_the_problem_keeps_it():
     """Where a step leads out of the box, z comes back into it, and not only x."""
     problem = Reddi(variant="periodic", large=3.0, dim=3)
     x = torch.full((1, 1, 3), 0.5, dtype=torch.float64)
-    oracle = Oracle(problem, {}, (1, 1), lambda: x, x.device)
+    oracle = CountingOracle(problem, {}, (1, 1), lambda: x, x.device)
     optimizer = ScheduleFreeSGD(lr=0.9)
     state = optimizer.init(x)
     for _ in range(100):

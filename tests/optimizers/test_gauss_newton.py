@@ -12,7 +12,7 @@ from scipy.optimize import least_squares
 from benchmarks.engine.instances import stack
 from optimizers import NotApplicable
 from optimizers.gauss_newton import GaussNewton
-from optimizers.oracle import Oracle, cost
+from optimizers.oracle import CountingOracle, cost
 from problems import PROBLEMS, Problem
 from problems.ill_conditioning.rosenbrock import Rosenbrock
 from problems.modifiers import noisy, transformed
@@ -25,7 +25,7 @@ def walk(optimizer, problem, instances, steps, trials=1):
     data = stack(instances, torch.float64)
     runs = (len(instances), trials)
     start = data["start"]
-    oracle = Oracle(problem, data, runs, lambda: start, start.device)
+    oracle = CountingOracle(problem, data, runs, lambda: start, start.device)
     x = start.expand(*runs, -1).clone()
     points, prices, state = [x], [], optimizer.init(x)
     for _ in range(steps):
@@ -197,7 +197,7 @@ def test_is_not_applicable_without_residuals_or_under_noise():
     problem = noisy(Rosenbrock(), "gaussian")
     data = stack([problem.example()], torch.float64)
     x = data["start"]
-    oracle = Oracle(problem, data, (1, 1), lambda: x, x.device)
+    oracle = CountingOracle(problem, data, (1, 1), lambda: x, x.device)
     draws = problem.draws(problem.example(), torch.Generator().manual_seed(0))
     assert draws is not None
     oracle.move(x, stack([next(draws)], torch.float64))

@@ -18,7 +18,7 @@ from benchmarks.engine.instances import Instances
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.krylov_saddle_free_newton import KrylovSaddleFreeNewton
 from optimizers.newton_cg import NewtonCG
-from optimizers.oracle import KINDS, Oracle, cost
+from optimizers.oracle import KINDS, CountingOracle, cost
 from problems.problem import Problem
 
 pytestmark = pytest.mark.slow
@@ -98,7 +98,7 @@ def train(
     instances = Instances(problem, seeds, torch.float32)
     data, runs = instances.data, (len(seeds), trials)
     x = data["start"].expand(*runs, -1).clone()
-    oracle = Oracle(problem, data, runs, instances.normals(), x.device)
+    oracle = CountingOracle(problem, data, runs, instances.normals(), x.device)
     state = optimizer.init(x)
     spent, total, prices, losses = 0.0, dict.fromkeys(KINDS, 0.0), [], []
     while len(losses) < len(marks):

@@ -13,7 +13,7 @@ from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from optimizers.conjugate_gradient import ConjugateGradient, NonlinearCG
 from optimizers.lbfgs import LBFGS
-from optimizers.oracle import Oracle, cost
+from optimizers.oracle import CountingOracle, cost
 from optimizers.strong_wolfe import EVALUATIONS, strong_wolfe
 from problems import PROBLEMS
 from problems.ill_conditioning.quadratic import Quadratic
@@ -45,7 +45,7 @@ def look(function, x, direction, first=1.0, curvature=0.9):
     """One search from x (runs, dim) along a direction, and what it cost (runs)."""
     x = torch.as_tensor(x, dtype=torch.float64).unsqueeze(0)
     runs = (1, x.shape[1])
-    oracle = Oracle(Given(function), {"start": x}, runs, lambda: x, x.device)
+    oracle = CountingOracle(Given(function), {"start": x}, runs, lambda: x, x.device)
     oracle.move(x, None)
     first = torch.full((*runs, 1), first, dtype=x.dtype)
     found = strong_wolfe(oracle, direction(oracle), first, curvature)
@@ -177,7 +177,7 @@ def test_runs_pay_for_their_own_trials_only():
 
 def test_runs_that_have_ended_pay_nothing():
     x = torch.tensor([[[3.0], [3.0]]], dtype=torch.float64)
-    oracle = Oracle(
+    oracle = CountingOracle(
         Given(lambda x, data: x.square().sum(-1)), {"start": x}, (1, 2), lambda: x, x.device
     )
     oracle.move(x, None, alive=torch.tensor([[True, False]]))
@@ -210,13 +210,13 @@ def test_price_is_that_of_the_questions_asked(walk, draw, valley, method, monkey
     A search looks at the loss of a trial, and then at the gradient of those that were lower.
     """
     asked, kinds = {"losses": 0, "gradients": 0}, itertools.cycle(("losses", "gradients"))
-    at = Oracle.at
+    at = CountingOracle.at
 
     def counted(self, x, who):
         asked[next(kinds)] += int(who.sum())
         return at(self, x, who)
 
-    monkeypatch.setattr(Oracle, "at", counted)
+    monkeypatch.setattr(CountingOracle, "at", counted)
     data = draw(instances=1)
     paid = walk(method, valley, data, steps=8).prices.sum().item()
     lost = asked["losses"] - asked["gradients"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.engine.instances import Instances
-from optimizers.oracle import Oracle, cost
+from optimizers.oracle import CountingOracle, cost
 from tests.benchmarks.problems_for_tests import Bowl, Hole, NoisyBowl
 
 RUNS = (2, 4)
@@ -18,7 +18,9 @@ def make():
 
     def made(problem):
         instances = Instances(problem, ("a", "b"))
-        oracle = Oracle(problem, instances.data, RUNS, instances.normals(), torch.device("cpu"))
+        oracle = CountingOracle(
+            problem, instances.data, RUNS, instances.normals(), torch.device("cpu")
+        )
         draws = instances.draws()
         x = instances.data["start"].expand(*RUNS, -1)
         oracle.move(x, next(draws))
