@@ -1,7 +1,7 @@
-"""What tables say, and how surely: the statistics of `benchmarks.analysis` under one name.
+"""Statistics of a sweep's tables: the functions of `benchmarks.analysis` under one name.
 
-All are functions from frames to frames. They take the runs and the summary of a sweep (README has their columns), as
-a `Sweep` holds them or as they are read from its files.
+Each is a function from frames to frames. They take the runs and the summary of a sweep (the README lists
+their columns), from a `Sweep` or read from its files.
 """
 
 from benchmarks.analysis.chosen_runs import chosen, with_variant

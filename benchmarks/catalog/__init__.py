@@ -1,1 +1,1 @@
-"""The catalog: what can be named in a sweep, and what each name stands for."""
+"""Look up what can be named in a sweep: problems, optimizers, presets and suites."""

@@ -1,4 +1,4 @@
-"""An optimizer as it enters a sweep: its name, its values, and the ranges in which it is searched."""
+"""Make a contender of an optimizer: its name, its values, and the ranges in which it is searched."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from optimizers import OPTIMIZERS, Optimizer, Range
 from optimizers.adopted import Adopted
 from ravine import Refused, nearest
 
-SEARCHED_AT_MOST = 2
+SEARCHED_AT_MOST = 2  # hyperparameters
 
 
 def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None = None) -> Contender:
-    """A name (or `file.py:Class`, …) or class is searched, an object is taken as it is: one setting.
+    """Return the contender for an optimizer.
 
-    settings: hyperparameters by name: a number pins it, a pair (low, high) is the range in which it is
-    searched. Both are absolute and not in units of the problem. Raises Refused for what the optimizer does
-    not have or accept, and for more than two searched hyperparameters.
+    Args:
+        what: A name (`adam`, `file.py:Class`, …) or a class, whose hyperparameters are searched; or an
+            object, which is run with its values alone.
+        settings: Hyperparameters by name: a number pins one, a pair (low, high) is the range in which it is
+            searched. Both are absolute values, not in units of the problem.
+
+    Returns:
+        The contender.
+
+    Raises:
+        Refused: If the optimizer does not have or accept a hyperparameter, or more than two would be searched.
     """
     name, optimizer, space = _named(what)
     pins: dict[str, Any] = {}
@@ -37,7 +45,7 @@ def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None =
         ):
             space[field] = _range(name, field, given, optimizer.space.get(field))
             for end in given:
-                optimizer.replace(**{field: float(end)})  # refuses what is out of its bounds
+                optimizer.replace(**{field: float(end)})  # refuses values out of bounds
         else:
             pins[field] = typed(name, field, given, optimizer.hyperparameters[field])
             space.pop(field, None)
@@ -61,7 +69,7 @@ def _short(value: Any) -> str:
 
 
 def name_of(what: str | type | Optimizer) -> str:
-    """How it is called in tables: a registered name, a class's name, or the object as it is written."""
+    """Return an optimizer's name in tables: its registered name, its class's name, or the object's repr."""
     return _named(what)[0]
 
 
@@ -111,7 +119,7 @@ def _range(name: str, field: str, given: Sequence[Any], declared: Range | None) 
 
 
 def typed(name: str, field: str, given: Any, default: Any) -> Any:
-    """`given`, if it is of the default's type; whole numbers pass for floats, lists for tuples.
+    """Return `given` as the default's type; whole numbers pass for floats, lists for tuples.
 
     Raises Refused for anything else.
     """

@@ -1,22 +1,22 @@
-"""The optimizers that a sweep compares where none are given."""
+"""The optimizers that a sweep compares if none are given."""
 
 from __future__ import annotations
 
 from optimizers.registry import AND
 from problems import Problem
 
-# What a sweep compares where nothing is said: the methods of the book's sections 8.3 to 8.6, and clipping.
+# The methods of the book's sections 8.3 to 8.6, and clipping.
 CLASSICS = (
     "sgd", "momentum", "nesterov", "rmsprop", "adam", "newton", "damped_newton", "saddle_free_newton",
     "clipped_sgd", "clipped_momentum",
 )  # fmt: skip
 
 
-# And where gradients are noisy. Decay alone can move a breaking point further than another method would, so
-# an optimizer at a falling rate is a contender of its own.
+# Compared as well if gradients are noisy. A decaying rate alone can move a breaking point further than another
+# method would, so each optimizer with decay is a separate contender.
 TWINS = tuple(f"{name}{AND}decay" for name in CLASSICS if name != "damped_newton")  # it has no rate
 
 
 def default_optimizers(problem: Problem) -> tuple[str, ...]:
-    """What a sweep compares on a problem where nothing is said."""
+    """Return the names of the optimizers that a sweep compares on a problem by default."""
     return (*CLASSICS, *(TWINS if problem.noisy else ()))

@@ -1,6 +1,6 @@
-"""Anyone's classes, by file, by dotted path or by preset: `my_opt.py:MyOpt`, `package.MyOpt`, `zoo/muon`.
+"""Load classes by file, by dotted path or by preset: `my_opt.py:MyOpt`, `package.MyOpt`, `zoo/muon`.
 
-What is loaded is registered, so that from then on it is a name like any other. A `torch.optim.Optimizer` is
+A loaded class is registered, so that its name can be used like any other. A `torch.optim.Optimizer` is
 adopted unchanged. Loading the same specification in a worker process gives the same name.
 """
 
@@ -28,28 +28,28 @@ from problems import PROBLEMS, Problem
 from ravine import Refused, Registry, nearest
 from ravine.registry import origin
 
-# A wheel has the YAML files in the package `benchmarks`, a checkout beside it.
+# The YAML files are in the package `benchmarks` of a wheel, and next to it in a checkout.
 CONF = next(
     folder
     for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf")
     if (folder / "config.yaml").is_file()
 )
-PLUGINS = "ravine.plugins"  # the entry points by which installed packages offer theirs
+PLUGINS = "ravine.plugins"  # entry points of installed packages with problems and optimizers
 REGISTRIES: dict[str, Registry[Any]] = {"problem": PROBLEMS, "optimizer": OPTIMIZERS}
-_files: dict[str, int] = {}  # modules that were loaded from files, and when those were last changed
+_files: dict[str, int] = {}  # modules loaded from files, and the files' times of change in ns
 
 
 def is_specification(word: str) -> bool:
-    """Whether a word says where a class is; a registered name has no colon, dot or slash."""
+    """True if a word says where a class is; a registered name has no colon, dot or slash."""
     return any(each in word for each in ":./") or word in presets()
 
 
 def find(word: str, kind: str) -> tuple[str, str | None]:
-    """The registered name that a word stands for, wrappers behind it, and the argument of `load`, if any.
+    """Return the registered name for a word, with its wrappers, and the specification it was loaded from, if any.
 
-    Raises Refused for what cannot be loaded, is not registered, or cannot be wrapped.
+    Raises Refused if it cannot be loaded, is not registered, or cannot be wrapped.
     """
-    path, colon, name = word.rpartition(":")  # there may be a plus in the path of a file
+    path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
     name, *wrappers = name.split(AND) if kind == "optimizer" else [name]
     name, where = f"{path}{colon}{name}", None
     if is_specification(name):
@@ -60,13 +60,21 @@ def find(word: str, kind: str) -> tuple[str, str | None]:
 
 
 def load(specification: str, kind: str) -> tuple[str, str]:
-    """Register a class as a `kind` ("problem" or "optimizer") and return its name, and where it is, absolutely.
+    """Register a class, and return its name and its specification with an absolute path.
 
-    A class that registers itself when it is imported keeps that name, any other gets its own, and `zoo/muon`
-    is `zoo_muon`, by which it can be loaded as well. Raises Refused for a file, module, class or preset that
-    does not exist, fails on import or is of another kind, and for a name that is taken.
+    Args:
+        specification: `file.py:Class`, `package.module.Class` or a preset such as `zoo/muon`.
+        kind: "problem" or "optimizer".
+
+    Returns:
+        The registered name: the one that the class registers itself with on import, else the class's own;
+        `zoo/muon` is `zoo_muon`, which can be loaded as well. And the specification, absolute.
+
+    Raises:
+        Refused: If the file, module, class or preset does not exist, fails on import or is of another kind,
+            or if the name is taken.
     """
-    _ = torch.optim  # torch itself, and not what stands for it, before any of its modules
+    _ = torch.optim  # import torch itself, now a lazy stand-in, before any of its modules
     if not (":" in specification or "." in specification):
         return _preset(specification, kind), specification
     if ":" in specification or specification.endswith(".py"):
@@ -93,7 +101,7 @@ def load(specification: str, kind: str) -> tuple[str, str]:
 
 
 def presets() -> dict[str, Path]:
-    """By name, the files that say of some package's class what is not as its author has it.
+    """Return the files of the presets by name: each has a package's class, and values other than its defaults.
 
     `zoo/muon` is registered as `zoo_muon`: a slash would end a name in Hydra's keys.
     """
@@ -102,12 +110,12 @@ def presets() -> dict[str, Path]:
 
 
 def preset_words() -> list[str]:
-    """The presets as they are written in a command."""
+    """Return the presets as they are written in a command."""
     return [f"{each.parent.name}/{each.stem}" for each in presets().values()]
 
 
 def load_plugins() -> None:
-    """Import what installed packages offer; the working directory can be imported from, after all else."""
+    """Import the plugins of installed packages; the working directory is appended to the import path."""
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     for entry_point in entry_points(group=PLUGINS):
@@ -118,14 +126,14 @@ def load_plugins() -> None:
 
 
 def class_of(prototype: Any) -> type:
-    """The class that was registered: the adopted one, where it was adopted."""
+    """Return the class that was registered: the torch class if it was adopted."""
     return prototype.method if isinstance(prototype, Adopted) else type(prototype)
 
 
 def portable_entries() -> list[tuple[str, str, Any]]:
-    """Kind, name and prototype of all that can be pickled: what the running script registered travels by value.
+    """Return kind, name and prototype of all registered entries that can be pickled for a worker process.
 
-    What comes from a file is left out: no other process can import it, but each can load it again.
+    Classes from files are left out: another process cannot import them, but can load them again.
     """
     return [
         (kind, name, prototype)
@@ -136,7 +144,7 @@ def portable_entries() -> list[tuple[str, str, Any]]:
 
 
 def _classes(prototype: Any) -> Iterator[type]:
-    """The class of a prototype, and those of what it wraps."""
+    """Yield the class of a prototype, and those of the prototypes that it wraps."""
     yield class_of(prototype)
     for field in dataclasses.fields(prototype):
         value = getattr(prototype, field.name)
@@ -162,12 +170,12 @@ def _registered(found: type, kind: str) -> str:
 
 
 def _preset(word: str, kind: str) -> str:
-    """Register what a preset says: its class, numbers that it pins, pairs between which is searched."""
+    """Register a preset: its class, the values that it pins, and the pairs that it searches between."""
     from omegaconf import OmegaConf  # slow to import
 
     name, files = word.replace("/", "_"), presets()
     if kind != "optimizer":
-        REGISTRIES[kind].find(word)  # refuses it
+        REGISTRIES[kind].find(word)  # raises Refused
     if name not in files:
         raise Refused(f"unknown preset {word!r}: {nearest(word, preset_words())}")
     if name in OPTIMIZERS:
@@ -196,7 +204,7 @@ def _module_of_file(path: Path, given: str) -> ModuleType:
     if not path.is_file():
         there = [each.name for each in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise Refused(f"no file {path.name} for {given}: {nearest(path.name, there)}")
-    # One module a file, whatever it is called and wherever it lies, of the same name in every process.
+    # One module per file, with a name that depends on its path alone and is the same in every process.
     name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     stamp = path.stat().st_mtime_ns
     if _files.get(name) == stamp:
@@ -228,7 +236,7 @@ def _module_of_path(dotted: str, given: str) -> ModuleType:
 
 
 def _refusal(what: str, error: BaseException) -> Refused:
-    """What an import raised, in a line, with the place; what it refused itself is passed on."""
+    """Return the error of an import as a refusal of one line, with its place; a Refused is returned as it is."""
     if isinstance(error, Refused):
         return error
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -241,7 +249,7 @@ def is_own(name: str) -> bool:
     base = name.partition("(")[0].partition(AND)[0]
     if base in presets():
         return False
-    if base not in OPTIMIZERS:  # its file was loaded by the process that ran it
+    if base not in OPTIMIZERS:  # loaded from a file in the process that ran it
         return True
     prototype = OPTIMIZERS[base]
     while isinstance(prototype, Wrapper):

@@ -1,4 +1,4 @@
-"""Problems by the subsection of the book that they belong to, and what each is in a line."""
+"""Group problems by the subsection of the book that they belong to, and summarize each in a line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from problems import PROBLEMS, Problem
 
 
 def by_subsection() -> dict[str, dict[str, Problem]]:
-    """The problems by the title of their subsection."""
+    """Return the problems by the title of their subsection."""
     titles: dict[str, dict[str, Problem]] = {}
     for name, problem in sorted(PROBLEMS.items()):
         titles.setdefault(title_of(problem), {})[name] = problem
@@ -19,12 +19,12 @@ def by_subsection() -> dict[str, dict[str, Problem]]:
 
 
 def families() -> dict[str, str]:
-    """By problem, the title of its subsection: what is alike, where problems are units of a statistic."""
+    """Return, by problem, the title of its subsection, the family of similar problems in statistics."""
     return {name: title for title, names in by_subsection().items() for name in names}
 
 
 def title_of(problem: Problem) -> str:
-    """The title of the folder that the problem's file is in."""
+    """Return the title of the folder that the problem's file is in."""
     module = type(problem).__module__
     package = sys.modules.get(module.rpartition(".")[0])
     return (
@@ -33,7 +33,7 @@ def title_of(problem: Problem) -> str:
 
 
 def summary(prototype: Any) -> str:
-    """What a problem or an optimizer is, in a line."""
+    """Return the first line of a problem's or an optimizer's docstring."""
     return docstring(prototype).partition("\n")[0]
 
 

@@ -1,7 +1,7 @@
-"""Suites: several problems at once, found in the registry, and what a sweep over them is by default.
+"""Suites: groups of registered problems, with the default options of a sweep over them.
 
-A problem belongs to the subsection whose folder its file is in, `problems/<subsection>/`. One that is
-registered elsewhere belongs to none and is in no suite, so that a suite is the same wherever it is run.
+A problem belongs to the subsection whose folder its file is in, `problems/<subsection>/`. A problem that is
+registered elsewhere is in no suite, so that a suite is the same wherever it is run.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from problems import PROBLEMS, Problem
 
 @dataclass(frozen=True)
 class Suite:
-    """What a suite sweeps.
+    """A suite.
 
-    problems: by name, the fields that differ from the problem's own; `ladder` is no field but the rungs.
-    options: those of a sweep that it sets, unless they are given.
+    problems: by name, the fields that differ from the registered problem; `ladder` stands for its rungs.
+    options: options of the sweep that the suite sets, unless they are given.
     """
 
     problems: Mapping[str, Mapping[str, Any]]
@@ -27,7 +27,7 @@ class Suite:
 
 
 def suites() -> dict[str, Suite]:
-    """By name: "quick", one problem a subsection; "standard", all that are ranked; and each subsection alone."""
+    """Return the suites: "quick" (one problem per subsection), "standard" (all ranked ones), and each subsection."""
     found = {
         "quick": Suite(
             {
@@ -46,7 +46,7 @@ def suites() -> dict[str, Suite]:
 
 
 def subsection(problem: Problem) -> str:
-    """The folder in `problems/` that the problem's file is in, or nothing."""
+    """Return the folder in `problems/` that the problem's file is in, or an empty string."""
     package, *path = type(problem).__module__.split(".")
     return path[0] if package == "problems" and len(path) == 2 else ""
 
@@ -60,13 +60,13 @@ def _ranked(
 
 
 def _those(belong: Callable[[Problem], bool]) -> list[tuple[str, Problem]]:
-    """Name and problem of those in a subsection of which something else is true as well, in the book's order."""
+    """Return name and problem, in the book's order, of those in a subsection for which `belong` is true."""
     ordered = (each for problems in by_subsection().values() for each in problems.items())
     return [(name, each) for name, each in ordered if subsection(each) and belong(each)]
 
 
 def fields_of(suite: Suite | None, given: Mapping[str, str]) -> list[str]:
-    """Return the words with which a suite sets the fields of a job's problem, less those that are given."""
+    """Return the words with which a suite sets the fields of a job's problem, without those that are given."""
     of_problem = {} if suite is None else suite.problems[given["problem"].partition("=")[2]]
     words = {
         name if name == "ladder" else f"problem.{name}": value for name, value in of_problem.items()

@@ -1,4 +1,4 @@
-"""From measurements along a run to a verdict: which pathology, on what evidence, and what is ruled out."""
+"""Diagnose a run from its measurements: which pathology, on what evidence, and what is ruled out."""
 
 from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.record import Record

@@ -1,4 +1,4 @@
-"""From what the rules find to a verdict: consequences count less than causes, and the strongest cause is named."""
+"""Combine the findings of the rules into a verdict: discount consequences, and name the strongest cause."""
 
 from __future__ import annotations
 
@@ -36,18 +36,24 @@ CHOSEN = Thresholds()
 
 
 def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
-    """Which causes hold for a run, on what evidence, and what is ruled out.
+    """Diagnose a run: which causes hold, on what evidence, and what is ruled out.
 
-    A run that solved its problem has nothing wrong with it; ask with the status "running" what slowed it.
+    Args:
+        record: The measurements along the run. With the status "solved" the verdict is "solved"; to learn
+            what slowed such a run, pass the status "running".
+        thresholds: The numbers that the evidence is compared with.
+
+    Returns:
+        The verdict; its cause is "not_sure" if no cause holds, and "healthy" if the run also makes progress.
     """
     if record.status == "solved" or not len(record.step):
         return Verdict("solved" if record.status == "solved" else "not_sure", (), (), (), ())
-    with np.errstate(all="ignore"):  # what was not measured is NaN, and stays so
+    with np.errstate(all="ignore"):  # missing measurements are NaN and stay NaN
         features = RunFeatures(record, thresholds)
         findings = [finding for test in TESTS for finding in test(features)]
         findings = _in_a_basin(_after_a_throw(findings))
         findings = _too_large_from_the_start(findings, features)
-    # What a substitute or a consequence says is not enough to call a run sick that halves what is left.
+    # A weak finding (a proxy, or a downstream effect) never overrides steady progress.
     least = WEAK if progressing(features) else 0.0
     holding = sorted((f for f in findings if f.strength > least), key=lambda f: -f.strength)
     causes = tuple((each.cause, each.strength) for each in holding)
@@ -62,7 +68,7 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
 
 
 def _after_a_throw(findings: list[Finding]) -> list[Finding]:
-    """What is found where a throw has led is its consequence, and counts less."""
+    """Discount findings at the place to which a cliff has thrown the run: they are its consequences."""
     thrown = any(each.cause == "cliff" and each.strength > WEAK for each in findings)
     if not thrown:
         return findings
@@ -73,7 +79,7 @@ def _after_a_throw(findings: list[Finding]) -> list[Finding]:
 
 
 def _too_large_from_the_start(findings: list[Finding], features: RunFeatures) -> list[Finding]:
-    """Where the first step was past its limit already, what is found where it led is its consequence."""
+    """Discount findings at the place to which too large a first step has led: they are its consequences."""
     large = any(each.cause == "step_too_large" and each.strength > 0 for each in findings)
     if not (large and features.begins_too_large):
         return findings
@@ -84,7 +90,7 @@ def _too_large_from_the_start(findings: list[Finding], features: RunFeatures) ->
 
 
 def _in_a_basin(findings: list[Finding]) -> list[Finding]:
-    """In a minimum whose bottom is too high, what a step alone changes does not lead out, and counts less."""
+    """Discount findings about the step in a bad local minimum: changing the step alone does not lead out."""
     if not any(each.cause == "local_minimum" and each.strength > 0 for each in findings):
         return findings
     return [

@@ -1,4 +1,4 @@
-"""From the trace of one run of a sweep to its record."""
+"""Turn the trace of one run of a sweep into its record, and into its verdict."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MEASURED = (
     "step", "loss", "change", "grad_sq", "g_h_g", "g_s", "s_h_s", "step_norm", "distance_start",
     "lambda_min", "lambda_max", "decrease", "decrease_negative", "stability", "noise_sq", "noise_h", "bias",
 )  # fmt: skip
-OTHERS = ("bias_sq", "grad_leap", "loss_highest")  # None where they were not measured
-SETTINGS = "hp."  # columns of runs that have hyperparameters
-CHAIN = "chain."  # columns chain.0, chain.1, …: by position, the output's first
+OTHERS = ("bias_sq", "grad_leap", "loss_highest")  # None if they were not measured
+SETTINGS = "hp."  # prefix of the columns with hyperparameters
+CHAIN = "chain."  # prefix of chain.0, chain.1, …: by position, from the output's end
 
 
 def traced_record(
@@ -27,10 +27,10 @@ def traced_record(
     info: Mapping[str, Any],
     settings: Mapping[str, Any] | None = None,
 ) -> Record:
-    """The record of a run: `trace` is its rows by column, `info` what is kept of its cell.
+    """Return the record of a run: `trace` has its rows by column, `info` is that of its cell.
 
-    What the trace does not have is NaN. Spectra are dense, so their residual is 0; where the optimizer sees
-    the exact gradient, noise is 0 and so is bias.
+    Columns that the trace lacks are NaN. Spectra are computed densely, so that their residual is 0. If the
+    optimizer sees the exact gradient, noise is 0.
     """
     rows = len(trace["step"])
     unknown = np.full(rows, np.nan)
@@ -71,7 +71,7 @@ def verdicts(
     info: Mapping[str, Any],
     thresholds: Thresholds = CHOSEN,
 ) -> Iterator[tuple[int, Verdict]]:
-    """The row among `runs` of each traced run of a cell, and its verdict."""
+    """Yield, for each traced run of a cell, its row in `runs` and its verdict."""
     if not traces:
         return
     trial, seed = traces["trial"], traces["seed"]

@@ -1,4 +1,4 @@
-"""What was measured along one run, by whoever measured it: a sweep's trace, or the doctor of a network."""
+"""The measurements along one run, from the trace of a sweep or from the doctor of a network."""
 
 from __future__ import annotations
 
@@ -13,31 +13,47 @@ Status = Literal["solved", "missed", "diverged", "running"]
 
 @dataclass(frozen=True)
 class Record:
-    """One run. Each array has one entry a recorded step, in order; NaN where it was not measured there.
+    """The measurements along one run.
 
-    With f the loss, g its gradient and H its Hessian at the point, s the step taken from there, all of
-    the exact loss where that is known, and else estimates without bias of it (never |minibatch g|²):
+    Each array has one entry per recorded step, in order; NaN where it was not measured. f is the loss, g its
+    gradient and H its Hessian at the point x, s the step taken from there, ĝ the gradient that the optimizer
+    sees. All refer to the exact loss if it is known, else they are unbiased estimates of it (never |ĝ|² of one
+    minibatch).
 
-    step: the number of the step; loss: f; change: f(x + s) − f(x) of the whole step.
-    grad_sq: |g|², which as an estimate may be negative; g_h_g: gᵀHg; g_s: gᵀs; s_h_s: sᵀHs.
-    step_norm: |s|; distance_start: |x − x₀|.
-    lambda_min, lambda_max: the ends of H's spectrum; residual: how far off either may be, 0 where dense.
-    decrease: ½ gᵀ(|H| + δ)⁻¹g, what a step that knows all curvatures would gain.
-    decrease_negative: the part of it that lies along negative curvature.
-    stability: the share q of the stability limit that is in use, lr · λmax(P⁻¹H) / limit, where the
-        optimizer's limit is known.
-    noise_sq: tr S, with S the covariance of the gradients that the optimizer sees; noise_h: tr(HS).
-    bias: the cosine of the mean gradient that the optimizer sees with g.
-
-    chain: by position along depth or time, the norms of the gradient that arrives there, (steps, length),
-        the output's first; None where there is no such axis. layers: the names of the positions, if any.
-    gap: of the last point, (f − f*)/(f₀ − f*), and target: the gap at which it is solved; None without f*.
-    floor_attained: whether f* is a minimum that some point has; None where nothing is known.
-    excess: f − f* of the last point, or f itself where the loss is known to be never negative; None
-        where nothing is known below it. distance: |x − x*| to the nearest solution; None without.
-    bias_sq: |E seen − g|², of the mean gradient that the optimizer sees; None where it was not measured.
-    grad_leap: of the steps from the row before on, how far |g| leapt above its three values before, or a tenth of all
-        before, at most; loss_highest: of the points from there to here. None where only recorded steps are known.
+    Attributes:
+        status: "solved", "missed", "diverged", or "running" for a run that goes on.
+        step: Number of the step.
+        loss: f.
+        change: f(x + s) − f(x).
+        grad_sq: |g|²; an estimate may be negative.
+        g_h_g: gᵀHg.
+        g_s: gᵀs.
+        s_h_s: sᵀHs.
+        step_norm: |s|.
+        distance_start: |x − x₀|.
+        lambda_min: Smallest eigenvalue of H.
+        lambda_max: Largest eigenvalue of H.
+        residual: Error bound of either eigenvalue; 0 if H is diagonalized.
+        decrease: ½ gᵀ(|H| + δ)⁻¹g, the gain of a saddle-free Newton step.
+        decrease_negative: The part of `decrease` along negative curvature.
+        stability: q = lr λmax(P⁻¹H)/limit, the share of the optimizer's stability limit in use.
+        noise_sq: tr S, with S the covariance of ĝ.
+        noise_h: tr(HS).
+        bias: Cosine of E[ĝ] with g.
+        chain: Norms of the gradient by position along depth or time (steps, length), from the output's end;
+            None if there is no such axis.
+        layers: Names of the chain's positions, if any.
+        gap: (f − f*)/(f₀ − f*) at the last point; None if f* is unknown.
+        target: Gap at which the run is solved; None if f* is unknown.
+        floor_attained: True if some point has the value f*; None if that is unknown.
+        settings: Hyperparameters, such as lr and momentum; advice refers to them.
+        excess: f − f* at the last point, or f itself if the loss is never negative; None if no lower bound
+            is known.
+        distance: |x − x*| to the nearest solution; None if none is known.
+        bias_sq: |E[ĝ] − g|²; None if it was not measured.
+        grad_leap: Largest ratio, since the previous row, of |g_t| to max(|g_{t-1}|, |g_{t-2}|, |g_{t-3}|,
+            0.1 max_{s<t}|g_s|); None if only recorded steps are known.
+        loss_highest: Highest loss since the previous row; None if only recorded steps are known.
     """
 
     status: Status
@@ -64,7 +80,7 @@ class Record:
     gap: float | None = None
     target: float | None = None
     floor_attained: bool | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)  # lr, momentum, …: for what to try
+    settings: Mapping[str, Any] = field(default_factory=dict)
     excess: float | None = None
     distance: np.ndarray | None = None
     bias_sq: np.ndarray | None = None

@@ -1,4 +1,4 @@
-"""What several tests ask of a record, computed once: rates, shares of the run, where it is nearly at rest."""
+"""Features of a run that several rules use, computed once: rates, shares of the steps, rows nearly at rest."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 from benchmarks.diagnosis.record import Record
 from benchmarks.diagnosis.thresholds import Thresholds
 
-WINDOW = 1.3  # a gain per step is measured from a step divided by this to the step times it
-TINY = 1e-300
-SET_BACK = 10.0  # times as high as before: thrown, and not a step that went a little too far
-CHEAPER = 5.0  # times: what makes a cause one
-AHEAD = 18  # halves of a run that nine more of its length have
+WINDOW = 1.3  # the gain per step at step t is measured from t/WINDOW to t·WINDOW
+TINY = 1e-300  # avoids a division by zero
+SET_BACK = 10.0  # ratio of heights above which a run was thrown; a step a little too far gives less
+MIN_SPEEDUP = 5.0  # a removal must make the run 5x cheaper to count
+EXTRA_HALF_RUNS = 18  # ten times the budget = 20 half-runs, 2 of which are done
 SAMPLE = (
-    4.0  # times tr S: a loss measured on twice as many examples as a step sees is off by half of it
+    4.0  # least |g|² in units of tr S: a reference gradient from twice a batch is off by tr S/2
 )
 
 
 class RunFeatures:
-    """A record and what follows from it.
+    """A record and the features that follow from it.
 
-    half: the first row of the second half of the steps; curved: the rows where curvatures are known.
+    half: the first row of the second half of the steps; curved: the rows with known curvatures. "Late" means
+    the second half of the steps. Features that were not measured are NaN.
     """
 
     def __init__(self, record: Record, thresholds: Thresholds):
@@ -35,14 +36,14 @@ class RunFeatures:
         self.gradient = np.sqrt(np.maximum(record.grad_sq, 0.0))
         self.curved = np.flatnonzero(np.isfinite(record.lambda_min))
 
-    # Of rows.
+    # Rows.
 
     def late(self, values: np.ndarray) -> np.ndarray:
-        """What was measured in the second half of the steps."""
+        """Return the finite values of the second half of the steps."""
         return finite(values[self.half :])
 
     def share(self, rows: np.ndarray) -> float:
-        """Of the steps: a row (bool) stands for those up to the next one, the last for itself."""
+        """Return the share of the steps in these rows (bool); a row covers the steps up to the next row."""
         if len(rows) < 2:
             return float(rows[-1])
         spans = self.steps[1:] - self.steps[:-1]
@@ -54,16 +55,16 @@ class RunFeatures:
 
     @cached_property
     def shrunk(self) -> float:
-        """The late gradient's median norm over the largest."""
+        """Return the late median of |g| over the largest |g|."""
         norms, late = finite(self.gradient), self.late(self.gradient)
         largest = norms.max() if len(norms) else 0.0
         return middle(late) / largest if len(late) and largest > 0 else math.nan
 
-    # Of the loss.
+    # The loss.
 
     @cached_property
     def excess(self) -> np.ndarray:
-        """f − f* at each row, NaN where f* is unknown."""
+        """Return f − f* at each row; NaN if f* is unknown."""
         record = self.record
         last = record.excess
         if last is None:
@@ -75,13 +76,13 @@ class RunFeatures:
 
     @cached_property
     def peaks(self) -> np.ndarray:
-        """How high f was on the way to each row from the one before, as far as it was watched."""
+        """Return the highest loss between the previous row and each row, as far as it was recorded."""
         highest = self.record.loss_highest
         return self.record.loss if highest is None else np.fmax(self.record.loss, highest)
 
     @cached_property
     def scale(self) -> float:
-        """What there is to gain at the last point: f − f*, or else what has been gained so far."""
+        """Return f − f* at the last point, or the gain so far if f* is unknown."""
         left = float(self.excess[-1])
         if not math.isnan(left):
             return left
@@ -90,9 +91,9 @@ class RunFeatures:
 
     @cached_property
     def gained_late(self) -> float:
-        """What the second half of the steps gained, over what was left at its beginning.
+        """Return the gain of the second half of the steps over the excess f − f* at its beginning.
 
-        Where f* is unknown, over what the whole run has gained.
+        If f* is unknown, it is relative to the gain of the whole run.
         """
         if self.half == len(self.steps) - 1:
             return math.nan
@@ -106,7 +107,7 @@ class RunFeatures:
 
     @cached_property
     def progress(self) -> float:
-        """What the second half gained of what was left, or all steps where they are too few to be halved."""
+        """Return `gained_late`, or the same ratio for all steps if they are too few to be halved."""
         if self.half < len(self.steps) - 1 or len(self.steps) < 2:
             return self.gained_late
         left = float(self.excess[0])
@@ -115,12 +116,12 @@ class RunFeatures:
 
     @property
     def thrown(self) -> bool:
-        """Whether the run was ever seen ten times as high as its start."""
+        """True if the run diverged or was ever ten times as high as its start."""
         return self.record.status == "diverged" or self.highest > SET_BACK
 
     @cached_property
     def risen(self) -> bool:
-        """Whether the run was ever above its start: by a tenth of what there was to gain, if losses are inexact."""
+        """True if the run was ever above its start; by 0.1 (f₀ − f*) at least, if losses are inexact."""
         seen, squares = finite(self.peaks), finite(self.record.noise_sq)
         if self.record.status == "diverged" or len(seen) < 2:
             return self.record.status == "diverged"
@@ -132,7 +133,7 @@ class RunFeatures:
 
     @cached_property
     def highest(self) -> float:
-        """How high the run was seen, over its start: (f − f*)/(f₀ − f*), or losses without a known f*."""
+        """Return max (f − f*)/(f₀ − f*), or max f/f₀ if f* is unknown."""
         known = not math.isnan(self.excess[0])
         start = float(self.excess[0] if known else self.record.loss[0])
         seen = finite(self.peaks)
@@ -142,7 +143,7 @@ class RunFeatures:
 
     @property
     def begins_too_large(self) -> bool:
-        """Whether the first step was past its limit, or where that is unknown, past twice the way to the bottom."""
+        """True if the first step exceeded its stability limit, q > 1, or if q is unknown, r > 1."""
         first = self.first_stability
         if math.isnan(first):
             upwards = self.ratio[self.ratio > 0]
@@ -151,12 +152,12 @@ class RunFeatures:
 
     @property
     def first_stability(self) -> float:
-        """q where the run began."""
+        """Return q at the start of the run."""
         return float(self.stability[0]) if len(self.stability) else math.nan
 
     @cached_property
     def set_back(self) -> bool:
-        """Whether the run was ever ten times as high as it had been at some row before, or as its start."""
+        """True if the run was ever ten times as high as at an earlier row or at its start, or diverged."""
         height = self.excess + (self.peaks - self.record.loss)
         return self.thrown or bool(
             (height[1:] > SET_BACK * np.fmin.accumulate(self.excess)[:-1]).any()
@@ -164,10 +165,10 @@ class RunFeatures:
 
     @cached_property
     def leap(self) -> float:
-        """How far |g| leapt at most from one step to the next, where that led to no new low; NaN if not watched.
+        """Return the largest leap of |g| from one step to the next that led to no new lowest loss; NaN if unknown.
 
-        Only where steps are proportional to gradients, so that the step leapt too. Who leaves a plateau meets steep
-        ground as well, but on the way down.
+        It is known only if steps are proportional to gradients, so that the step leapt as well. Leaps that lead to
+        a new lowest loss do not count: a run that leaves a plateau meets them on its way down.
         """
         leaps = self.record.grad_leap
         rates = np.sort(finite(self.record.step_norm / self.gradient))
@@ -182,7 +183,7 @@ class RunFeatures:
 
     @cached_property
     def fewest(self) -> float:
-        """Steps in which no rate does what this run did: with momentum β a loss falls by β a step at best."""
+        """Return the least steps to this run's loss at any rate: momentum β takes f − f* to β(f − f*) at best."""
         beta = self.momentum
         left, all_ = float(self.excess[-1]), float(self.excess[0])
         if not 0 < beta < 1 or not 0 < left < all_:
@@ -191,25 +192,25 @@ class RunFeatures:
 
     @property
     def momentum(self) -> float:
-        """β, by which the velocity decays."""
+        """Return β, the factor by which the velocity decays per step."""
         settings = self.record.settings
         return float(settings.get("momentum", settings.get("beta1", 0.0)) or 0.0)
 
     @property
     def drowned(self) -> bool:
-        """Whether noise takes what the gradient gains, and some late step was seen to go up, if any was watched."""
+        """True if noise takes the gradient's gain and some late step increased the loss (or none was recorded)."""
         return self.noise_share > self.limits.noise_share and self.rises != 0
 
     @cached_property
     def noisy(self) -> bool:
-        """Whether noise was measured."""
+        """True if noise was measured."""
         return bool(finite(self.record.noise_sq).any())
 
     @cached_property
     def tossed(self) -> float:
-        """The share of late steps that go up, where noise is there and each step well within its limit; else NaN.
+        """Return the share of late steps that increase the loss, under noise and with q < `stability_half`; else NaN.
 
-        Only on an exact loss, which is one of which the gap is known: one that is estimated goes up by itself.
+        It needs the exact loss, that is, a known gap: an estimated loss also increases by chance.
         """
         inside = self.noisy and self.record.gap is not None and len(self.stability) > 0
         inside = inside and float(self.stability.max()) < self.limits.stability_half
@@ -217,10 +218,10 @@ class RunFeatures:
 
     @cached_property
     def aimless(self) -> float:
-        """The share of a step's square that is not along the gradient, 1 − cos²: its late median; NaN without noise.
+        """Return the late median of 1 − cos²(s, g), the share of |s|² that is not along g; NaN without noise.
 
-        Momentum alone turns steps too, so that with it noise has to be comparable to the gradient; and so does the
-        error of a gradient that is estimated, so that it is NaN there.
+        Momentum turns steps as well, so that with momentum it is NaN unless noise is comparable to the gradient. The
+        error of an estimated gradient does, too, so that it is NaN without a known gap.
         """
         record = self.record
         lengths = self.gradient * record.step_norm
@@ -236,26 +237,26 @@ class RunFeatures:
 
     @property
     def lost_in_noise(self) -> bool:
-        """Whether noise tosses the run about, or turns its steps."""
+        """True if noise makes late steps increase the loss, or makes up most of a step."""
         return self.tossed > self.limits.rising or self.aimless > self.limits.aimless
 
     @cached_property
     def faster(self) -> float:
-        """The gap, over the target's, that ten times as many steps would leave: at most 1 where they reach it.
+        """Return the gap after ten times as many steps over the target: at most 1 if they would reach it.
 
-        As if each half of the steps went on to leave the same share. Of a run that goes on it is five times the fewest
-        steps in which any rate does it, over its steps: who has made fewer cannot be five times as fast.
+        It assumes that each further half-run leaves the same share of the gap. For a run that goes on it is
+        MIN_SPEEDUP · `fewest`/steps: above 1 the run is too short to be made that much faster.
         """
         record = self.record
         if record.status == "running":
-            return CHEAPER * self.fewest / self.total
+            return MIN_SPEEDUP * self.fewest / self.total
         if record.gap is None or record.target is None or math.isnan(self.gained_late):
             return math.nan
         kept = min(max(1 - self.gained_late, 0.0), 1.0)
-        return record.gap * kept**AHEAD / record.target
+        return record.gap * kept**EXTRA_HALF_RUNS / record.target
 
     def _level(self, row: int) -> float:
-        """The loss at a row; under noise its mean over the rows around it, for there each one is a matter of chance."""
+        """Return the loss at a row; under noise, its mean over the rows around it."""
         squares = finite(self.record.noise_sq)
         if not len(squares) or not squares.any():
             return float(self.record.loss[row])
@@ -265,11 +266,11 @@ class RunFeatures:
 
     @property
     def stalled(self) -> bool:
-        """Whether the second half of the steps gained next to nothing."""
+        """True if the second half of the steps gained next to nothing."""
         return not self.gained_late > self.limits.stalled
 
     def gain(self, row: int) -> float:
-        """f's fall per step around a row: −gᵀs − ½sᵀHs on the average, however a run oscillates."""
+        """Return the mean fall of f per step around a row, −gᵀs − ½sᵀHs averaged over oscillations."""
         first, last = 0, len(self.steps) - 1
         at = self.steps[row]
         low = max(int(np.searchsorted(self.steps, at / WINDOW, side="right")) - 1, first)
@@ -281,11 +282,11 @@ class RunFeatures:
             float(self.record.loss[low] - self.record.loss[high]) / span if span > 0 else math.nan
         )
 
-    # Of steps.
+    # Steps.
 
     @cached_property
     def rate(self) -> float:
-        """|s|/|g| in the second half: the learning rate as it acts."""
+        """Return the late median of |s|/|g|, the effective learning rate."""
         moved = self.gradient > 0
         ratios = self.record.step_norm[moved] / self.gradient[moved]
         late = finite(ratios[self.steps[moved] >= self.steps[self.half]])
@@ -293,12 +294,12 @@ class RunFeatures:
 
     @cached_property
     def stability(self) -> np.ndarray:
-        """q where it was measured."""
+        """Return the measured values of q."""
         return finite(self.record.stability)
 
     @cached_property
     def ratio(self) -> np.ndarray:
-        """r = sᵀHs/(−2gᵀs) at each row: above 1 the loss goes up; infinite where gᵀs does not descend."""
+        """Return r = sᵀHs/(−2gᵀs) at each row: above 1 the loss increases; infinite if gᵀs ≥ 0 and sᵀHs > 0."""
         slope, bend = self.record.g_s, self.record.s_h_s
         down = slope < 0
         return np.where(
@@ -307,25 +308,25 @@ class RunFeatures:
 
     @cached_property
     def rises(self) -> float:
-        """The share of the late rows from which the loss went up."""
+        """Return the share of the late recorded steps that increased the loss."""
         late = self.late(self.record.change)
         return float((late > 0).mean()) if len(late) else math.nan
 
     @cached_property
     def up(self) -> float:
-        """The share of late steps that go up: with r > 1, or a higher loss after; of all, where they are few."""
+        """Return the share of late steps with r > 1 or with an increased loss, the larger; all steps if it diverged."""
         ratios = self.ratio[0 if self.record.status == "diverged" else self.half :]
         ratios = ratios[~np.isnan(ratios)]
         over = float((ratios > 1).mean()) if len(ratios) else math.nan
         return float(np.fmax(over, self.rises))
 
-    # Of what is left to gain, and what takes it away.
+    # The gain that is left, and what takes it away.
 
     @cached_property
     def lost(self) -> float:
-        """The median of G over the rows past the start where curvatures are known; 0 where a run is at rest in all.
+        """Return the median of G over the rows after the start with known curvatures; 0 if the run is at rest in all.
 
-        At rest nothing is left to gain to second order, and what slows a run there is not its step.
+        Rows at rest do not count: nothing is left to gain there to second order, and the step does not slow the run.
         """
         record = self.record
         rows = np.flatnonzero(np.isfinite(record.decrease))
@@ -339,13 +340,13 @@ class RunFeatures:
             if self.near[row] or (known and best <= self.limits.exhausted * left):
                 continue
             gain = self.gain(int(row))
-            if gain > 0:  # who gains nothing does not descend slowly
+            if gain > 0:  # a run without gain does not descend slowly
                 found.append((min(best, left) if known else best) / gain)
         return middle(np.array(found)) if found else 0.0
 
     @cached_property
     def downward(self) -> float:
-        """The share of ½gᵀ|H|⁻¹g that lies along negative curvature, past the start: its median, 0 if unknown."""
+        """Return the median share of ½gᵀ|H|⁻¹g along negative curvature, after the start; 0 if unknown."""
         rows = np.flatnonzero(np.isfinite(self.record.decrease))
         rows = rows[1:] if len(rows) > 1 else rows
         shares = self.record.decrease_negative[rows] / self.record.decrease[rows]
@@ -353,7 +354,7 @@ class RunFeatures:
 
     @cached_property
     def noise_ratio(self) -> float:
-        """tr(HS)/mᵀHm in the second half: r_noise/r_curv whatever the rate is; 0 without noise, NaN if unknown."""
+        """Return the late tr(HS)/mᵀHm = r_noise/r_curv, which no rate changes; 0 without noise, NaN if unknown."""
         record = self.record
         spread, bend = finite(record.noise_h), self.late(record.g_h_g)
         squares = finite(record.noise_sq)
@@ -367,10 +368,10 @@ class RunFeatures:
 
     @cached_property
     def noise_share(self) -> float:
-        """r_noise: what noise takes of the gain of a step; NaN where it is unknown.
+        """Return r_noise = η tr(HS)/2|m|², the share of a step's gain that noise takes; NaN if unknown.
 
-        At a standstill r_curv + r_noise = 1 whatever η is, and so their ratio tells. On the way η is the step's length
-        over √(|m|² + tr S), times √((1 + β)/(1 − β)) with momentum β, for then noises add up along the velocity.
+        At a standstill r_curv + r_noise = 1 for any η, so that their ratio gives r_noise. Otherwise η is estimated as
+        |s|/√(|m|² + tr S), times √((1 + β)/(1 − β)) with momentum β, because noise adds up in the velocity.
         """
         record = self.record
         ratio = self.noise_ratio
@@ -389,7 +390,7 @@ class RunFeatures:
 
     @cached_property
     def bias(self) -> float:
-        """|E seen − g|²/|g|² where it was last measured, less what a loss measured on a sample may be off; or NaN."""
+        """Return the last measured |E[ĝ] − g|²/max(|g|², SAMPLE · tr S), which allows for a g estimated on a sample."""
         record = self.record
         if record.bias_sq is None:
             return math.nan
@@ -399,11 +400,11 @@ class RunFeatures:
         k = known[-1]
         return float(record.bias_sq[k] / max(record.grad_sq[k], SAMPLE * record.noise_sq[k], TINY))
 
-    # Near critical points.
+    # Critical points.
 
     @cached_property
     def slope(self) -> np.ndarray:
-        """|g| · distance/(f − f*), the slope here over the mean slope from here to the solutions."""
+        """Return |g| · distance/(f − f*) at each row, the slope over the mean slope to the solutions."""
         if self.record.distance is None:
             return np.full(len(self.steps), np.nan)
         excess = np.where(np.isfinite(self.excess), self.excess, np.nan)
@@ -411,10 +412,10 @@ class RunFeatures:
 
     @cached_property
     def near(self) -> np.ndarray:
-        """Rows at which the slope is next to nothing.
+        """Return the rows (bool) at which the slope is next to nothing.
 
-        Where no solution is known, against the largest slope so far; and between two rows of known curvature
-        at which nothing is left to gain to second order although the step is too short to feel it.
+        If no solution is known, |g| is compared with its largest value; rows also count if they lie between two rows
+        of known curvature at which nothing is left to gain to second order and the step is far below its limit.
         """
         norms = finite(self.gradient)
         largest = norms.max() if len(norms) else 0.0
@@ -438,24 +439,24 @@ class RunFeatures:
 
     @cached_property
     def moving(self) -> float:
-        """The share of the steps that are not made near a critical point."""
+        """Return the share of the steps that are not near a critical point."""
         return 1 - self.share(self.near)
 
     def exhausted(self, row: int) -> float:
-        """½gᵀ|H|⁻¹g over what there is to gain."""
+        """Return ½gᵀ|H|⁻¹g/(f − f*) at a row; if f* is unknown, relative to the gain so far."""
         left = float(self.excess[row])
         left = self.scale if math.isnan(left) else left
         return float(self.record.decrease[row]) / left if left > 0 else math.nan
 
     def floor(self, row: int) -> float:
-        """The least curvature that is told apart from 0."""
+        """Return the least curvature that differs from 0 beyond rounding and residual."""
         low, high = self.record.lambda_min[row], self.record.lambda_max[row]
         residual = self.record.residual[row]
         rounding = self.limits.rounding * max(abs(low), abs(high))
         return max(float(rounding), float(residual) if residual > 0 else 0.0)
 
     def relative(self, curvature: float, row: int) -> tuple[float, float]:
-        """A curvature over the mean one between here and the solutions, or over the largest; and the limit."""
+        """Return a curvature over the mean curvature to the solutions (or over the largest), and its threshold."""
         excess = float(self.excess[row])
         distance = math.nan if self.record.distance is None else float(self.record.distance[row])
         if excess > 0 and math.isfinite(distance):
@@ -466,12 +467,12 @@ class RunFeatures:
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Those that are numbers."""
+    """Return the finite values."""
     return values[np.isfinite(values)]
 
 
 def middle(values: np.ndarray) -> float:
-    """The median; NaN of nothing."""
+    """Return the median, or NaN if there are no values."""
     if not len(values):
         return math.nan
     ordered = np.sort(values)
@@ -480,7 +481,7 @@ def middle(values: np.ndarray) -> float:
 
 
 def straight(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """The slope of y on x by least squares, and the share R² of y's variance that it explains."""
+    """Return the least-squares slope of y on x, and R²."""
     if len(x) < 3:
         return math.nan, math.nan
     dx, dy = x - x.mean(), y - y.mean()

@@ -1,4 +1,4 @@
-"""The numbers that evidence is held against, each with its reason."""
+"""The numbers that the evidence is compared with, each with its reason."""
 
 from __future__ import annotations
 
@@ -7,56 +7,65 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Numbers that decide, with where they are from; "chosen" ones are what a calibration may move.
+    """Thresholds of the tests; those marked "chosen" may be moved by a calibration.
 
-    lost_gain: G, what a step that knows all curvatures gains over what a step gained. Ten, so that a target is
-        missed by a factor that no tuning of the rate alone makes up; chosen.
-    stability_used: q above which the rate is what curvature allows. A fifth: the rate cannot be raised fivefold.
-    stability_unused: q below which the step is too small. A tenth: ten times the rate is stable still. Between the two
-        the rate can be raised, but by less than would be worth it: ill-conditioning fits, and so does a small step.
-    stability_near: q above which the step is at its limit; chosen, for runs at the edge hover within a tenth of it
-        (Cohen et al. 2021, figure 1).
-    stability_half: q below which a norm that does not shrink speaks against a critical point: at half its limit a
-        step goes exactly to the minimum along the sharpest direction, and above it bounces.
-    rising: share of the late steps that go up, from which steps are too large; on a quadratic a stable descent
-        has none; chosen.
-    stalled: share of what was left at half of the steps that is gained in the second half, below which a run is
-        at a standstill; chosen.
-    halved: the same share above which a run that goes on is healthy: what is left halves in half of its steps.
-    curvature_growth: the book's tenfold growth of gᵀHg while gᵀg holds (Deep Learning, section 8.2.1).
-    gradient_holds: factor within which gᵀg is said to hold; chosen, half a decade.
-    sharper: factor by which the largest curvature itself grew; twice, for on a quadratic it is constant and the
-        book's test alone is met by any run that begins to diverge.
-    noise_share: r_noise = η tr(HS)/2|m|² from which noise eats half of what the gradient gains.
-    aimless: share of a step's square that noise makes up, from which it goes its own way; a half.
-    descent_cosine: cosine of step and gradient down to which the steps count as going nowhere; chosen.
-    bias: |E seen − g|²/|g|² from which the mean gradient that is seen is a matter of chance. Where a biased run
-        comes to rest it is 1, for there E seen = 0; a half.
-    flat_slope: |g| · (distance to the solutions) / (f − f*), the slope here over the mean slope between here and
-        there, below which a point is nearly critical. On a convex loss it is never below 1; a tenth is chosen.
-    flat_gradient: |g| over the largest so far, which takes its place where no solution is known; chosen.
-    exhausted: ½gᵀ|H|⁻¹g over f − f*, below which nothing is left to gain here to second order; on a quadratic 1.
-    flat_curvature: |λ| · distance² / 2(f − f*), the largest curvature over the mean curvature between here and
-        the solutions, below which a point is flat; chosen, a tenth.
-    flat_curvature_start: the same over the largest curvature so far, where no solution is known; chosen.
-    rounding: curvature over the largest that counts as zero. Hessians come in float64 or float32: 1e-6.
-    escape: e-folds that negative curvature multiplies a distance by within the run, lr |λmin| N; at least one, or
-        the horizon cannot tell a saddle from a plateau.
-    stuck_share: share of the run's steps spent near critical points from which they are its trouble; a half.
-    downward: share of what is left to gain that lies along negative curvature, from which a slow run is slow because of
-        a saddle; a half. passed: least share of its steps that it has spent near one, a tenth; chosen.
-    jump: factor by which the gradient leaps above its trend, and chain_gain by which it grows or vanishes along
-        a chain; chosen, as far above what few layers do to a gradient that learns.
-    leap: factor by which the gradient grows in one step; chosen. On a parabola it is lr λ − 1, and the limit lr λ = 2.
-    thrown: factor by which a step is longer than usual, or travel between two records than steps explain; chosen.
-    unseen: the same over what the longest recorded step explains, at which 1 would be a proof that a longer one was
-        taken; twice.
-    chain_fit: share of the variance of log norms that a straight line explains (R²); chosen.
-    steady: factor within which speed and slope are constant along a long path; chosen.
-    runaway_fit: R² of the distance on log t where a run goes to infinity; chosen.
-    runaway_growth: least share of the distance gained in the second half of the steps. At log t it is
-        ln 2/ln N, a tenth at N = 1000.
-    vanished: |g| over the first from which a gradient vanishes along a way to infinity; chosen.
+    Symbols are those of `Record`; r_noise and r_curv are the shares of a step's gain that noise and curvature take.
+
+    Attributes:
+        lost_gain: G, the gain of a saddle-free Newton step over the gain of the run's own step, above which the
+            gain counts as lost: at ten, tuning the learning rate alone cannot make up for it; chosen.
+        stability_used: q above which the learning rate is as large as curvature allows: at a fifth it cannot be
+            raised fivefold.
+        stability_unused: q below which the step is too small: at a tenth, ten times the rate is still stable.
+            Between this and `stability_used` the rate can be raised, but by less than would be worth it:
+            ill-conditioning and too small a step both fit.
+        stability_near: q above which the step is at its limit; chosen, because runs at the edge of stability hover
+            within a tenth of it (Cohen et al. 2021, figure 1).
+        stability_half: q below which a gradient norm that does not shrink rules out a critical point. At q = 0.5 a
+            step goes exactly to the minimum along the sharpest direction; above it, the run bounces.
+        rising: Share of the late steps that increase the loss, above which steps are too large; 0 for a stable
+            descent on a quadratic; chosen.
+        stalled: Share of the excess f − f* at half of the steps that the second half gains, below which a run is
+            at a standstill; chosen.
+        halved: The same share, above which a run that goes on is healthy: the excess halves in half of its steps.
+        curvature_growth: Factor by which gᵀHg grows while gᵀg holds: the book's tenfold (Deep Learning,
+            section 8.2.1).
+        gradient_holds: Factor within which gᵀg counts as held: half a decade; chosen.
+        sharper: Factor by which λmax itself must grow as well: on a quadratic it is constant, and any run that
+            begins to diverge passes the book's test alone.
+        noise_share: r_noise = η tr(HS)/2|m|² above which noise takes half of what the gradient gains.
+        aimless: Share of |s|² made up by noise, above which the step is mostly noise.
+        descent_cosine: Steps do not descend if the mean cosine of step and gradient exceeds minus this; chosen.
+        bias: Relative squared bias |E[ĝ] − g|²/|g|² above which a run counts as biased (0.5; it is 1 at a biased
+            fixed point, where E[ĝ] = 0).
+        flat_slope: |g| · distance/(f − f*), the slope over the mean slope to the solutions, below which a point is
+            nearly critical; at least 1 on a convex loss; a tenth is chosen.
+        flat_gradient: |g| over its largest value so far, used instead if no solution is known; chosen.
+        exhausted: ½gᵀ|H|⁻¹g/(f − f*) below which nothing is left to gain to second order; 1 on a quadratic.
+        flat_curvature: |λ|max · distance²/2(f − f*), the largest curvature over the mean curvature to the
+            solutions, below which a point is flat: a tenth; chosen.
+        flat_curvature_start: |λ|max over the largest curvature so far, used instead if no solution is known; chosen.
+        rounding: Curvature over the largest one, below which it counts as 0 (Hessians are float64 or float32).
+        escape: lr |λmin| N, the e-folds by which negative curvature multiplies a distance within the run; below
+            one, the horizon cannot tell a saddle from a plateau.
+        stuck_share: Share of the steps near critical points, above which these are the run's trouble.
+        downward: Share of the gain left that lies along negative curvature, above which a saddle slows the run.
+        passed: Least share of its steps that such a run has spent near a critical point; chosen.
+        jump: Factor by which the gradient exceeds its trend at a cliff; chosen.
+        leap: Factor by which the gradient grows in one step; chosen. On a parabola it is lr λ − 1, and the limit is
+            lr λ = 2.
+        thrown: Factor by which a step exceeds the usual one, or travel between two rows exceeds what the steps
+            explain; chosen.
+        unseen: Travel between two rows over what the longest recorded step explains. Above 1 a longer step was
+            taken; 2 is on the safe side.
+        chain_gain: Factor by which the gradient grows or vanishes along a chain; chosen, like `jump`, far above what
+            few layers do to a gradient that learns.
+        chain_fit: R² of a line through the log norms along a chain; chosen.
+        steady: Factor within which speed and slope are constant along a long path; chosen.
+        runaway_fit: R² of the distance on log t for a run to infinity; chosen.
+        runaway_growth: Least share of the distance gained in the second half of the steps. If the distance grows
+            like log t the share is ln 2/ln N, a tenth at N = 1000.
+        vanished: |g| over its first value, below which the gradient vanishes on the way to infinity; chosen.
     """
 
     lost_gain: float = 10.0

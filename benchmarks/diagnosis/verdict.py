@@ -1,4 +1,4 @@
-"""What a verdict is: causes by strength, what is ruled out, and the table of evidence for both."""
+"""A verdict: causes by strength, what is ruled out, and the table of evidence for both."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ CAUSES = (
     "local_minimum", "saddle", "plateau", "no_signal", "cliff", "exploding_gradient",
     "vanishing_gradient", "no_critical_point", "long_path",
 )  # fmt: skip
-OUTCOMES = ("solved", "healthy", "not_sure")  # what is said where no cause holds
+OUTCOMES = ("solved", "healthy", "not_sure")  # verdicts if no cause holds
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One test: what it asks, in words and as a formula, what was measured, and whether it holds.
+    """One test of a cause.
 
-    cause: the cause that it speaks for where it holds.
-    value, threshold: NaN where it could not be measured; holds is None there.
-    source: where the test is from.
+    Attributes:
+        cause: The cause that the test supports if it holds.
+        test: The test in words.
+        formula: The measured quantity as a formula.
+        value: Its value; NaN if it could not be measured.
+        threshold: The number that the value is compared with.
+        holds: The outcome; None if the value could not be measured.
+        source: Literature or reason behind the test.
     """
 
     cause: str
@@ -37,12 +42,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with a run.
+    """The diagnosis of a run.
 
-    cause: the strongest cause, or one of OUTCOMES where none holds.
-    causes: all that hold, by strength, strongest first, each with its strength in (0, 1].
-    ruled_out: causes that the evidence speaks against; unresolved: what cannot be told apart at this
-        resolution, in words.
+    Attributes:
+        cause: The strongest cause, or one of `OUTCOMES` if none holds.
+        causes: All causes that hold, strongest first, each with its strength in (0, 1].
+        ruled_out: Causes that the evidence speaks against.
+        unresolved: Sentences about causes that these measurements cannot tell apart.
+        evidence: All tests, whether they hold or not.
     """
 
     cause: str
@@ -53,13 +60,13 @@ class Verdict:
 
     @property
     def frame(self) -> pandas.DataFrame:
-        """The table of evidence."""
+        """Return the evidence as a table: one row per test, one column per field of `Evidence`."""
         import pandas
 
         return pandas.DataFrame([vars(each) for each in self.evidence])
 
     def text(self) -> str:
-        """For a terminal."""
+        """Return the verdict as lines for a terminal."""
         lines = [f"Verdict: {_words(self.cause)}"]
         for row in self.evidence:
             if row.cause == self.cause and row.holds:

@@ -1,4 +1,4 @@
-"""A doctor for one's own training run: what is wrong with it, on what evidence, and what to try."""
+"""Diagnose a training run: what is wrong with it, on what evidence, and what to try."""
 
 from benchmarks.doctor.doctor import Doctor
 

@@ -1,4 +1,4 @@
-"""What to try, with its number: from the verdict and from what was measured."""
+"""Advise what to try, with numbers, from the verdict and the measurements."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import numpy as np
 from benchmarks.diagnosis import Record, Verdict
 from benchmarks.doctor.measurement import Measured
 
-LATE = 5  # measurements whose median says what is so now
-AIM = 0.5  # of r, and of q: half of what a step can bear goes right to the bottom along it
-DEAD = 0.5  # share of units without gradient from which a layer is named
-FADED = 1e-3  # of the output's gradient, below which a layer hardly learns
+LATE = 5  # last measurements, whose median is the current value
+AIM = 0.5  # value of r and q to aim at: half the stability limit goes to the minimum along the step
+DEAD = 0.5  # share of a layer's units without gradient, from which the layer is named
+FADED = 1e-3  # share of the output's gradient below which a layer hardly learns
 
 
 @dataclass(frozen=True)
 class Chart:
-    """What advice is given from: the record, the measurements, and the usual gradient norm."""
+    """The input of advice: the record, the measurements, and the usual gradient norm."""
 
     record: Record
     measured: list[Measured]
     usual_norm: float
 
     def now(self, values: np.ndarray) -> float:
-        """The median of the last few that were measured."""
+        """Return the median of the last LATE measured values; NaN if there are none."""
         known = values[np.isfinite(values)]
         return float(np.median(known[-LATE:])) if len(known) else math.nan
 
     @property
     def rate(self) -> float:
-        """The learning rate, where the optimizer has one."""
+        """Return the learning rate; NaN if the optimizer has none."""
         return float(self.record.settings.get("lr", math.nan))
 
     @property
@@ -41,12 +41,12 @@ class Chart:
 
     @property
     def used(self) -> float:
-        """q, the share of the stability limit in use."""
+        """Return q, the share of the stability limit in use."""
         return self.now(self.record.stability)
 
     @property
     def ratio(self) -> float:
-        """r = sᵀHs/(−2gᵀs) from the sums over the last measurements, for single ones are noisy."""
+        """Return r = sᵀHs/(−2gᵀs), from sums over the last measurements because single ones are noisy."""
         slopes, bends = self.record.g_s, self.record.s_h_s
         known = np.isfinite(slopes) & np.isfinite(bends)
         slope, bend = slopes[known][-LATE:].sum(), bends[known][-LATE:].sum()
@@ -54,7 +54,7 @@ class Chart:
 
     @property
     def noise_to_curvature(self) -> float:
-        """r_noise/r_curv = tr(HS)/mᵀHm, whatever the rate is."""
+        """Return r_noise/r_curv = tr(HS)/mᵀHm, which does not depend on the rate."""
         spread, bend = self.record.noise_h, self.record.g_h_g
         known = np.isfinite(spread) & np.isfinite(bend)
         bends = bend[known][-LATE:].sum()
@@ -62,13 +62,13 @@ class Chart:
 
     @property
     def calmer(self) -> float:
-        """The learning rate at which r is a half; or q, where r is not known or the lower of the two."""
+        """Return the learning rate at which the larger of r and q is AIM."""
         factors = [AIM / each for each in (self.ratio, self.used) if each > 0]
         return self.rate * min(factors, default=math.nan)
 
 
 def advice(verdict: Verdict, chart: Chart) -> list[str]:
-    """One sentence for each cause that holds, the strongest first; nothing where none does."""
+    """Return one piece of advice per cause that holds, the strongest cause first."""
     causes = [name for name, _ in verdict.causes] or [verdict.cause]
     return [
         text for cause in causes if cause in _TO_TRY for text in [_TO_TRY[cause](chart)] if text
@@ -81,7 +81,7 @@ def _number(value: float) -> str:
 
 def _rate(chart: Chart, value: float, why: str) -> str:
     if math.isnan(value):
-        return "another learning rate: a tenth, and ten times as much"
+        return "another learning rate: a tenth of it, and ten times as much"
     return f"a learning rate of {_number(value)} ({why}; now {_number(chart.rate)})"
 
 
@@ -91,51 +91,51 @@ def _ill_conditioning(chart: Chart) -> str:
     gains = f", which would gain {_number(steps)} times as much a step" if steps > 1 else ""
     momentum = "" if chart.momentum else "momentum 0.9, or "
     return (
-        f"Try inputs and activations of one scale (standardize, normalize); {momentum}a method that knows "
-        f"curvature (Adam, K-FAC, L-BFGS, Gauss-Newton){gains}. A larger rate is no way out: the largest "
-        f"curvature, {_number(high)}, uses {_number(chart.used)} of the stability limit already."
+        f"Try inputs and activations of one scale (standardize, normalize); {momentum}a method that uses "
+        f"curvature (Adam, K-FAC, L-BFGS, Gauss-Newton){gains}. A larger rate does not help: the largest "
+        f"curvature, {_number(high)}, already uses {_number(chart.used)} of the stability limit."
     )
 
 
 def _lower(chart: Chart) -> str:
-    why = "where r, or the share q of the stability limit, falls to a half"
-    return f"Try {_rate(chart, chart.calmer, why)}, or warm up to the rate there is."
+    why = "at which r or q, the share of the stability limit, falls to 0.5"
+    return f"Try {_rate(chart, chart.calmer, why)}, or warm up to the present rate."
 
 
 def _higher(chart: Chart) -> str:
-    return f"Try {_rate(chart, chart.calmer, 'where r, or the share q of the stability limit, rises to a half')}."
+    return f"Try {_rate(chart, chart.calmer, 'at which r or q, the share of the stability limit, rises to 0.5')}."
 
 
 def _noise(chart: Chart) -> str:
     times = chart.noise_to_curvature
     batch = "a larger batch"
     if times > 1:
-        batch = f"batches {_number(times)} times as large (where r_noise equals r_curv)"
+        batch = f"batches {_number(times)} times as large (at which r_noise equals r_curv)"
     lower = ""
     if chart.ratio > AIM:
-        lower = f", or {_rate(chart, chart.rate * AIM / chart.ratio, 'where r falls to a half')}"
+        lower = f", or {_rate(chart, chart.rate * AIM / chart.ratio, 'at which r falls to 0.5')}"
     return f"Try {batch}{lower}; or let the rate decay, or average the weights of the last steps."
 
 
 def _clip(chart: Chart) -> str:
     at = f" at norm {_number(chart.usual_norm)}, the running median"
-    return f"Try to clip the gradient{'' if math.isnan(chart.usual_norm) else at}: {_CLIPPING}."
+    return f"Try clipping the gradient{'' if math.isnan(chart.usual_norm) else at}: {_CLIPPING}."
 
 
 def _exploding(chart: Chart) -> str:
     where = _steepest(chart, np.argmax)
-    return f"{_clip(chart)} {where}Orthogonal recurrent weights or gates keep its growth down."
+    return f"{_clip(chart)} {where}Orthogonal recurrent weights or gates limit its growth."
 
 
 def _vanishing(chart: Chart) -> str:
     return (
         f"{_steepest(chart, np.argmin)}Try residual connections or gates, normalization, an initialization that "
-        "keeps variances (He, orthogonal), or units that do not saturate; a larger rate moves the last layers only."
+        "keeps variances (He, orthogonal), or units that do not saturate; a larger rate only moves the last layers."
     )
 
 
 def _steepest(chart: Chart, end: Callable[[np.ndarray], np.intp]) -> str:
-    """Where along the chain the gradient is at its extreme."""
+    """Return a sentence about the position along the chain at which the gradient is extreme."""
     if chart.record.chain is None:
         return ""
     rows = chart.record.chain[np.isfinite(chart.record.chain).all(1)]
@@ -153,7 +153,7 @@ def _steepest(chart: Chart, end: Callable[[np.ndarray], np.intp]) -> str:
 def _no_signal(chart: Chart) -> str:
     dead = _dead(chart)
     where = f"No gradient reaches {dead}. " if dead else ""
-    return f"{where}Start anew with smaller biases or another initialization, or with leaky units: no rate helps."
+    return f"{where}Restart with smaller biases, another initialization or leaky units: no learning rate helps."
 
 
 def _dead(chart: Chart) -> str:
@@ -170,7 +170,7 @@ def _dead(chart: Chart) -> str:
 def _saddle(chart: Chart) -> str:
     low = chart.now(chart.record.lambda_min)
     folds = 1 / (-low * chart.rate) if low < 0 and chart.rate > 0 else math.nan
-    takes = "" if math.isnan(folds) else f"; it takes {_number(folds)} steps per e-fold there"
+    takes = "" if math.isnan(folds) else f"; it takes {_number(folds)} steps per e-fold to leave"
     return f"Try a kick along negative curvature ({_number(low)}{takes}), momentum, or a saddle-free Newton step."
 
 
@@ -182,27 +182,28 @@ _TO_TRY: dict[str, Callable[[Chart], str]] = {
     "step_too_small": _higher,
     "noise": _noise,
     "wrong_direction": lambda chart: (
-        "Look at what makes the gradient: a sign, a detached path, a clipped or quantized gradient, a memory that "
-        "forgets (AMSGrad instead of Adam)."
+        "Check how the gradient is computed: a wrong sign, a detached path, a clipped or quantized gradient, second "
+        "moments that decay too fast (try AMSGrad instead of Adam)."
     ),
     "local_minimum": lambda chart: (
-        "It is a minimum, whether or not the best: try another start, a larger rate for a while, or a wider network."
+        "The run is in a minimum, perhaps not the best one: try another start, a larger rate for a while, or a wider "
+        "network."
     ),
     "saddle": _saddle,
     "plateau": lambda chart: (
-        "Try another start or scale of the weights, targets that give partial credit, or normalization: on flat "
-        "ground neither rate nor curvature says where to go."
+        "Try another start or scale of the weights, targets that give partial credit, or normalization: on a plateau "
+        "neither the learning rate nor curvature shows the way."
     ),
     "no_signal": _no_signal,
     "cliff": _clip,
     "exploding_gradient": _exploding,
     "vanishing_gradient": _vanishing,
     "no_critical_point": lambda chart: (
-        "The loss has no minimum to stop at: stop when the validation loss does, or add weight decay or label "
-        "smoothing."
+        "The loss has no minimum to stop at: stop when the validation loss stops falling, or add weight decay or "
+        "label smoothing."
     ),
     "long_path": lambda chart: (
-        "Nothing is wrong but the distance: try more steps, a better start, momentum, or "
-        f"{_rate(chart, chart.calmer, 'where r, or q, rises to a half')}."
+        "The way is long, and nothing else is wrong: try more steps, a better start, momentum, or "
+        f"{_rate(chart, chart.calmer, 'at which r or q rises to 0.5')}."
     ),
 }  # fmt: skip

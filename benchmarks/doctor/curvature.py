@@ -1,4 +1,4 @@
-"""A Hessian known by its products: both ends of its spectrum, and what a step that knows it would gain."""
+"""Both ends of a Hessian's spectrum, and a saddle-free Newton step, from Hessian-vector products."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from optimizers.lanczos import lanczos
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 
-DAMPING = 1e-4  # δ beside the largest |curvature|: what is flatter counts as this steep
+DAMPING = 1e-4  # δ/|λ|max: flatter curvatures count as this large
 
 
 @dataclass(frozen=True)
 class Ritz:
-    """What k steps of Lanczos from one vector show of a matrix H (dim, dim).
+    """The Ritz pairs of a matrix H (dim, dim) after k steps of Lanczos from one vector.
 
-    values: Ritz values (k,), ascending; vectors: theirs (k, dim), unit length.
-    residuals: |H v − θ v| (k,): some eigenvalue of H is as near as that to each value.
-    along: the start in the basis of these vectors (k,).
+    values: Ritz values θ (k,), ascending; vectors: Ritz vectors v (k, dim) of unit length.
+    residuals: |H v − θ v| (k,): H has an eigenvalue within this distance of each θ.
+    along: the start vector in the basis of the Ritz vectors (k,).
     """
 
     values: torch.Tensor
@@ -30,11 +30,11 @@ class Ritz:
 
 
 def ritz(product: Product, start: torch.Tensor, steps: int) -> Ritz:
-    """Ritz pairs in the span of start, H start, …: at most `steps` of them, and dim at most.
+    """Return the Ritz pairs in the span of start, H start, …: at most min(`steps`, dim).
 
-    One more step than is used gives the residuals without further products: |H v − θ v| = β |y|, with y the
-    last component of the eigenvector of the tridiagonal matrix (Parlett 1980, section 13.2). Where the
-    space is invariant they are 0. Costs `steps` + 1 products.
+    One extra step gives the residuals without further products: |H v − θ v| = β |y|, with y the last
+    component of the eigenvector of the tridiagonal matrix (Parlett 1980, section 13.2); 0 in an invariant
+    space. Costs `steps` + 1 products.
     """
     kept = min(steps, start.numel())
     going = torch.ones_like(start[:1], dtype=torch.bool)
@@ -54,7 +54,7 @@ def ritz(product: Product, start: torch.Tensor, steps: int) -> Ritz:
 
 @dataclass(frozen=True)
 class End:
-    """One end of a spectrum: the value, a unit vector on which H has it, and how far off it may be."""
+    """One end of a spectrum: the value vᵀHv, its unit vector v, and the residual, a bound of its error."""
 
     value: float
     vector: torch.Tensor
@@ -62,10 +62,10 @@ class End:
 
 
 def ends(*found: Ritz) -> tuple[End, End]:
-    """The least and the largest of what several starts have shown.
+    """Return the smallest and the largest Ritz value over several starts.
 
-    A start at right angles to an eigenvector never shows it: the gradient is, beside a saddle on its axis. So
-    one start is drawn at random. A start that is zero shows nothing.
+    Lanczos never finds an eigenvector orthogonal to its start, as the gradient is on the axis of a saddle. So
+    one of the starts should be random. A zero start finds nothing.
     """
 
     def end(at: int) -> list[End]:
@@ -79,9 +79,9 @@ def ends(*found: Ritz) -> tuple[End, End]:
 
 
 def direction(found: Ritz, largest: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """(|H| + δ)⁻¹ g in the Krylov space of g, and the part of it along negative curvature, (dim,) each.
+    """Return (|H| + δ)⁻¹ g in the Krylov space of g, and its part along negative curvature, (dim,) each.
 
-    found: from the start g; δ = `DAMPING` · largest.
+    found: the Ritz pairs from the start g; largest: |λ|max. δ = `DAMPING` · largest.
     """
     weights = found.along / (found.values.abs() + DAMPING * largest)
     return weights @ found.vectors, torch.where(found.values < 0, weights, 0.0) @ found.vectors

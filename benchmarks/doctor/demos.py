@@ -1,7 +1,7 @@
-"""Small networks with one thing wrong each, on scikit-learn's digits: whether the doctor finds it.
+"""Small networks with one fault each, on scikit-learn's digits, to test whether the doctor finds the fault.
 
 `ravine doctor NAME` trains one of them and prints its report. `python -m benchmarks.doctor.demos` trains each over
-ten seeds and writes the rate of right verdicts into docs/doctor.md, and all verdicts to docs/doctor.csv. No threshold
+ten seeds, writes the rate of right verdicts into docs/doctor.md and all verdicts to docs/doctor.csv. No threshold
 is fitted to them.
 """
 
@@ -27,31 +27,29 @@ DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- validation -->", "<!-- end of validation -->"
 SEEDS = 10
 PIXELS, CLASSES = 64, 10
-ALLOWANCE = (
-    10.0  # seconds for measuring: a second of training earns little, and on a busy machine less
-)
+ALLOWANCE = 10.0  # seconds for measuring: the demos are short, and on a busy machine a share of them is little
 READ, WAIT = (
     16,
     16,
-)  # steps in which the recurrent networks read a digit, four pixels each, and see nothing more
+)  # steps of the recurrent networks: with four pixels of the digit each, then without input
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A network, what is done to it, and the verdict that was expected before anyone looked.
+    """A network, its fault, and the verdict that was expected before the first run.
 
-    make: of a seed, the model, which returns logits, or logits and hidden states, and its optimizer.
+    make: returns the model and its optimizer; the model returns logits, or logits and hidden states.
     """
 
     expected: str
     about: str
     make: Callable[[], tuple[torch.nn.Module, torch.optim.Optimizer]]
-    batch: int | None = 64  # all digits at once where it is None
+    batch: int | None = 64  # None: all digits
     steps: int = 1000
-    spread: float = 1.0  # the last pixel's scale over the first's
+    spread: float = 1.0  # scale of the last pixel over scale of the first
 
     def train(self, seed: int = 0, **options: Any) -> Doctor:
-        """Train the network of a seed, with a doctor beside; `options` are the doctor's."""
+        """Train the network of a seed with a doctor, and return the doctor; `options` are the doctor's."""
         inputs, targets = _digits()
         inputs = inputs * torch.logspace(0, math.log10(self.spread), PIXELS)
         with torch.random.fork_rng():
@@ -70,7 +68,7 @@ class Demo:
 
 
 def _loss(output: Any, targets: torch.Tensor) -> object:
-    """Cross-entropy, with the hidden states where there are some."""
+    """Return the cross-entropy, with the hidden states if there are any."""
     logits, states = output if isinstance(output, tuple) else (output, None)
     loss = torch.nn.functional.cross_entropy(logits, targets)
     return loss if states is None else (loss, states)
@@ -78,7 +76,7 @@ def _loss(output: Any, targets: torch.Tensor) -> object:
 
 @functools.cache
 def _digits() -> tuple[torch.Tensor, torch.Tensor]:
-    """1797 digits of 64 pixels in [0, 1], and which they are."""
+    """Return 1797 digits of 64 pixels in [0, 1], and their classes."""
     from sklearn.datasets import load_digits
 
     digits: Any = load_digits()
@@ -86,10 +84,10 @@ def _digits() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Recurrent(torch.nn.Module):
-    """h ← W h + U x, four pixels at a time, and then none for as long; logits of the last h.
+    """The linear recurrence h ← W h + U x: READ steps with four pixels each, WAIT without; logits of the last h.
 
-    W is a rotation times the spectral radius. Linear, as in the argument of Deep Learning, section 8.2.5: tanh
-    would hold the states, and so W's powers, down.
+    W is an orthogonal matrix times the spectral radius. The network is linear as in Deep Learning, section 8.2.5:
+    tanh would bound the states, and with them the powers of W.
     """
 
     def __init__(self, radius: float, units: int = 32):
@@ -183,7 +181,7 @@ DEMOS = {
 
 
 def find(name: str) -> Demo:
-    """The demo of this name. Raises Refused, with the nearest name."""
+    """Return the demo of this name; raise Refused, with the nearest name, if there is none."""
     if name not in DEMOS:
         raise Refused(f"unknown network {name!r}: {nearest(name, DEMOS)}")
     return DEMOS[name]
@@ -203,7 +201,7 @@ def show(names: Sequence[str]) -> int:
 
 
 def validate(seeds: int = SEEDS) -> pandas.DataFrame:
-    """Each network over several seeds: a row each, with the verdict, what else held, and the cost of measuring."""
+    """Train each network over several seeds; return a row per run: verdict, other causes, cost of measuring."""
     import pandas
 
     rows = []
@@ -227,7 +225,7 @@ def validate(seeds: int = SEEDS) -> pandas.DataFrame:
 
 
 def table(rows: pandas.DataFrame) -> str:
-    """The rate of right verdicts by network, as Markdown."""
+    """Return the rate of right verdicts by network, as a Markdown table."""
     lines = [
         "| network | what it is | expected | right | among those that hold | else |",
         "|---|---|---|---|---|---|",
@@ -255,7 +253,7 @@ def _words(name: str) -> str:
 
 
 def write() -> None:
-    """Run the validation and put its table into docs/doctor.md, between the marks."""
+    """Run the validation, and write its table between the marks in docs/doctor.md."""
     rows = validate()
     rows.round(4).to_csv(DOCS / "doctor.csv", index=False)
     page = DOCS / "doctor.md"

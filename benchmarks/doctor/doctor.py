@@ -1,4 +1,4 @@
-"""The doctor of one training run: takes the steps, measures on the side, and says what is wrong."""
+"""Diagnose one training run: take its steps, measure between them, and report what is wrong."""
 
 from __future__ import annotations
 
@@ -27,34 +27,37 @@ COLUMNS = (
     "lambda_min", "lambda_max", "residual", "decrease", "decrease_negative", "stability", "noise_sq",
     "noise_h", "bias",
 )  # fmt: skip
-# Measurements, the most thorough first: what one takes, guessed in steps of training until one was taken, and the
-# share of the time for measuring that goes into such, lest many that say less leave no time for one that says more.
+# Kinds of measurement, the most thorough first: duration in training steps, a guess until one was taken; and the
+# share of the time for measuring that the kind may take, so that cheap kinds leave time for thorough ones.
 KINDS = {"full": (100.0, 1.0), "slope": (30.0, 0.4), "gradients": (12.0, 0.2)}
-RETRY = 10  # steps for which there is no time where there was none: to ask takes time, too
-WATCHING = 0.1  # of the time for measuring, at most, goes into looking whether anything happens
+RETRY = 10  # steps to wait after there was no time to measure: asking takes time, too
+WATCHING = 0.1  # share of the time for measuring, at most, that goes into watching for events
 
 
 class Doctor:
-    """Trains as a plain loop does, and diagnoses the run on the side.
+    """Train a model as a plain loop does, and diagnose the run meanwhile.
 
         doctor = Doctor(model, optimizer)
         for inputs, targets in loader:
             loss = doctor.step(lambda: criterion(model(inputs), targets))
         print(doctor.report())
 
-    The weights are bitwise those of the same loop without it. Measurements call the closure again, and put
-    parameters, buffers and random states back; the model keeps no hooks. They take place about eight times
-    a decade of steps and where something happens, and are held to `overhead` of the wall time.
+    The weights are bitwise those of the same loop without the doctor: measurements call the closure again
+    and restore parameters, buffers and random states; the model keeps no hooks. They take place about eight
+    times per decade of steps and at events (a jump, a stall), within `overhead` of the wall time.
 
-    overhead: the share of the wall time that measuring may take; inf for no limit.
-    allowance: seconds that it may take beyond that share in the first 1000 steps, so that the beginning
-        is seen; beside a run of minutes they do not count.
-    floor: the smallest loss that there can be, None where that is not known; a loss that was seen below it
-        has none.
-    scaler: the GradScaler of a run in mixed precision, which then scales, steps and updates.
+    Args:
+        model: The network, in training mode.
+        optimizer: Its optimizer, already given the model's parameters.
+        overhead: Share of the wall time that measuring may take; inf for no limit.
+        allowance: Seconds beyond that share that measuring may take in the first 1000 steps, so that the
+            beginning of the run is measured.
+        floor: Lower bound of the loss; None if it has none. It is ignored after a loss below it.
+        scaler: The GradScaler of a run in mixed precision; the doctor then scales, steps and updates with it.
 
-    Raises Refused, in one sentence, for what cannot be diagnosed: a model in evaluation mode, or an
-    optimizer that holds none of its parameters, or climbs.
+    Raises:
+        Refused: If the optimizer holds none of the model's parameters that require gradients, or maximizes,
+            if the parameters are on several devices, or if `overhead` or `allowance` is negative.
     """
 
     def __init__(
@@ -79,13 +82,13 @@ class Doctor:
         self._window: Window | None = None
         self._measured: list[Measured] = []
         self._kind_open = ""
-        self._verified = False  # that second derivatives are right
+        self._verified = False  # True after second derivatives were checked
         self._takes_closures = _takes_closures(optimizer)
         self.steps = 0
-        self.first_order_only: str | None = None  # why, where second derivatives fail
-        self._open_from = self._look_from = 0  # the steps before which there is no time
+        self.first_order_only: str | None = None  # why second derivatives fail
+        self._open_from = self._look_from = 0  # the next steps at which to ask for time
         self._last: torch.Tensor | float = math.nan
-        self._patient()  # refuses what cannot be measured before anything is trained
+        self._patient()  # refuse bad input before anything is trained
 
     def step(
         self,
@@ -93,16 +96,24 @@ class Doctor:
         *,
         before_update: Callable[[], object] | None = None,
     ) -> torch.Tensor:
-        """Set gradients to zero, go backward, let the optimizer step; return the loss, without its graph.
+        """Take one training step: zero the gradients, go backward, let the optimizer step.
 
-        closure: computes and returns the loss of a batch that was drawn outside of it, and leaves
-            backward() alone. Of a recurrent network it may return (loss, [h₁, h₂, …]), its hidden
-            states in the order of time, along which gradients then are followed. Autocast goes
-            inside. Several closures accumulate: the loss is the mean of theirs.
-        before_update: called between backward and the step, to clip, say. In mixed precision
-            gradients are still scaled there: `scaler.unscale_(optimizer)` first.
+        Learning-rate schedules step afterwards, as they do after an optimizer's step.
 
-        Learning-rate schedules step after it, as they do after an optimizer.
+        Args:
+            closure: Computes and returns the loss of a batch that is drawn outside of it, and does not call
+                backward(). For a recurrent network it may return (loss, [h₁, h₂, …]) with the hidden
+                states in the order of time, so that gradients are followed along time. Autocast goes
+                inside. Several closures accumulate: the loss is their mean.
+            before_update: Called between backward and the optimizer's step, for instance to clip. In mixed
+                precision gradients are still scaled then: call `scaler.unscale_(optimizer)` first.
+
+        Returns:
+            The loss, a tensor of one number without graph.
+
+        Raises:
+            Refused: If the model is in evaluation mode, the closure returns no loss with a graph, calls
+                backward() or draws its own batch, or the first loss is not finite.
         """
         closures = [closure] if callable(closure) else _checked(closure)
         if not self._model.training:
@@ -121,7 +132,7 @@ class Doctor:
         self._optimizer.zero_grad()
         loss = None if self._takes_closures else self._backward(closures)
         trained = time.perf_counter() - trains
-        if kind == "unknown":  # what a step takes is known only now
+        if kind == "unknown":  # the duration of a step is known only now
             kind = self._kind(trained)
         happens = False
         if loss is not None and step >= self._look_from:
@@ -149,14 +160,18 @@ class Doctor:
         return loss
 
     def report(self) -> Report:
-        """What is wrong, on what evidence, and what to try."""
+        """Diagnose the run so far.
+
+        Returns:
+            The report: what is wrong, on what evidence, and what to try.
+        """
         from benchmarks.doctor.report import Report
 
         record, measured = self.record, self.measured
         return Report.of(record, measured, self.usual_norm, self._remarks(record, len(measured)))
 
     def _remarks(self, record: Record, measurements: int) -> Iterator[str]:
-        """What a reader has to know about the measuring."""
+        """Yield remarks about the measuring: its cost, and what could not be measured."""
         kinds = "1 measurement" if measurements == 1 else f"{measurements} measurements"
         yield (
             f"{self.steps} steps, {kinds}; measuring took {self.overhead:.1%} of the wall time"
@@ -164,21 +179,21 @@ class Doctor:
         )
         if self.first_order_only is not None:
             yield (
-                "Second derivatives of this network fail, so that this is first-order evidence alone: "
+                "Second derivatives of this network fail, so this is first-order evidence alone: "
                 f"{self.first_order_only}"
             )
         elif not np.isfinite(record.lambda_max).any():
             yield (
-                "There was no time to measure curvatures, without which ill-conditioning, saddles and rates that are "
-                "too small are not seen: train longer, or allow more (overhead=, allowance=)."
+                "There was no time to measure curvatures, so ill-conditioning, saddles and too small a learning rate "
+                "cannot be found: train longer, or allow more time (overhead=, allowance=)."
             )
 
     @property
     def record(self) -> Record:
-        """What was measured so far, as `diagnose` reads it: a row each measurement."""
+        """Return the measurements so far as input for `diagnose`: one row per measurement."""
         measured, last = self.measured, self.loss
         rows = [each.row for each in measured]
-        if not rows or rows[-1]["step"] < self.steps / 2:  # too long ago to stand for the end
+        if not rows or rows[-1]["step"] < self.steps / 2:  # too old to represent the end
             rows.append({"step": float(self.steps), "loss": last})
         positions = measured[-1].positions if measured else []
         chain = np.full((len(rows), len(positions)), math.nan)
@@ -203,27 +218,27 @@ class Doctor:
 
     @property
     def measured(self) -> list[Measured]:
-        """All measurements, in order, and one that is under way if it says anything yet."""
+        """Return all measurements in order, the unfinished one included."""
         return [*self._measured, *([] if self._window is None else [self._window.result()])]
 
     @property
     def loss(self) -> float:
-        """That of the last step."""
+        """Return the loss of the last step."""
         return self._last.item() if isinstance(self._last, torch.Tensor) else self._last
 
     @property
     def overhead(self) -> float:
-        """The share of the wall time that measuring has taken."""
+        """Return the share of the wall time that measuring has taken."""
         return self._clock.share
 
     @property
     def seconds(self) -> float:
-        """How long measuring has taken."""
+        """Return the seconds that measuring has taken."""
         return self._clock.spent
 
     @property
     def usual_norm(self) -> float:
-        """The running median of the norm of the gradients that the optimizer saw; NaN if none was looked at."""
+        """Return the running median of the norm of the optimizer's gradients; NaN if none was watched."""
         return self._watch.usual_norm
 
     @property
@@ -232,7 +247,7 @@ class Doctor:
         return [each for each in kinds if each.type != "cpu"]
 
     def _patient(self) -> Patient:
-        """The parameters that the optimizer moves now: a group may have been added, or a layer frozen."""
+        """Return the parameters that the optimizer moves at present: groups may be added, and layers frozen."""
         names = {p: name for name, p in self._model.named_parameters()}
         wanted = [p for p in names if p.requires_grad]
         if not wanted:
@@ -244,11 +259,11 @@ class Doctor:
                 "model.parameters(), after the model has been moved and wrapped"
             )
         if any(group.get("maximize") for group in self._optimizer.param_groups):
-            raise Refused("the optimizer maximizes, and the doctor reads descents: minimize -loss")
+            raise Refused("the optimizer maximizes, but the doctor needs a descent: minimize -loss")
         moved = [p for p in held if p.requires_grad]
         if len({p.device for p in moved}) > 1:
             raise Refused(
-                "the parameters are on several devices, and must be on one to be measured"
+                "the parameters are on several devices, but must be on one to be measured"
             )
         for p in moved:
             if p not in self._starts:
@@ -259,7 +274,7 @@ class Doctor:
         return Patient(self._model, named, moved, scale)
 
     def _backward(self, closures: Sequence[Closure]) -> torch.Tensor:
-        """Gradients of the mean loss, where torch keeps them; the loss without its graph."""
+        """Go backward from the mean loss into the parameters' `grad`; return the loss without its graph."""
         total = None
         for closure in closures:
             loss, _ = parted(closure())
@@ -281,7 +296,7 @@ class Doctor:
         return total
 
     def _update(self, closures: Sequence[Closure], loss: torch.Tensor | None) -> torch.Tensor:
-        """The optimizer's step, for which it may itself want the loss several times."""
+        """Let the optimizer step, with closures if it evaluates the loss itself; return the loss."""
         optimizer = self._optimizer
         if loss is not None:
             if self._scaler is None:
@@ -311,7 +326,7 @@ class Doctor:
         return f"the first loss is {loss}: {reason}"
 
     def _looks(self, loss: torch.Tensor) -> bool:
-        """Whether something happens. That what the device has been given must be ready for it counts, too."""
+        """True if an event happens at this step; waiting for the device counts as measuring."""
         with self._clock.measuring("watch"):
             gradients = [
                 p.grad
@@ -329,9 +344,9 @@ class Doctor:
         return happens
 
     def _kind(self, seconds: float) -> str | None:
-        """The most thorough measurement that there is time for, where a step of training takes that many seconds."""
+        """Return the most thorough affordable kind of measurement, given the seconds of a training step."""
         for kind, (steps, share) in KINDS.items():
-            # The first step takes longer than others, and a run may explode at once.
+            # No limit per kind at the first step: it is slower than others, and a run may explode at once.
             if self._clock.affords(kind, share if self.steps else 1.0, guess=steps * seconds):
                 return kind
         return None
@@ -375,7 +390,7 @@ class Doctor:
             getattr(torch, device.type).synchronize()
 
     def _settings(self) -> dict[str, Any]:
-        """The optimizer's, of its first group."""
+        """Return the numbers in the optimizer's first parameter group."""
         group = self._optimizer.param_groups[0]
         found = {
             name: float(value)
@@ -388,7 +403,7 @@ class Doctor:
 
 
 def _takes_closures(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether its step asks for the loss itself, as L-BFGS does, and our own optimizers do."""
+    """True if the optimizer evaluates the loss itself, as L-BFGS and this project's optimizers do."""
     if isinstance(optimizer, AsTorch):
         return True
     closure = inspect.signature(optimizer.step).parameters.get("closure")
@@ -401,6 +416,6 @@ def _checked(closure: Closure | Sequence[Closure] | None) -> Sequence[Closure]:
         return closures  # type: ignore[return-value]
     given = "a loss" if isinstance(closure, torch.Tensor) else repr(closure)
     raise Refused(
-        f"step() needs a closure, or several, that return the loss, and was given {given}: "
+        f"step() needs a closure, or several, that return the loss, but was given {given}: "
         "doctor.step(lambda: criterion(model(inputs), targets))"
     )

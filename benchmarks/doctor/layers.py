@@ -1,4 +1,4 @@
-"""Layer by layer: what the gradient is where it arrives, and which units it does not reach."""
+"""The gradient layer by layer: its norm at each layer's output, and the units that it does not reach."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import torch
 
 @contextmanager
 def outputs(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
-    """Within, what the layers put out in a forward pass, in the order in which they were called.
+    """Collect, inside the context, the layers' outputs of a forward pass, in the order of the calls.
 
-    A layer is a module with a weight of two or more dimensions of its own; one that is called several times,
-    as a recurrent cell is, counts each time. The gradient that arrives at a layer is that with respect to
-    its output: weight gradients also depend on how many weights share an input. The hooks are taken off
-    again.
+    A layer is a module that itself has a weight of two or more dimensions; each call of a layer counts, as
+    for a recurrent cell. The gradient at a layer is the one with respect to its output, because weight
+    gradients also depend on how many weights share an input. The hooks are removed at the end.
     """
     seen: dict[str, torch.Tensor] = {}
 
@@ -44,9 +43,9 @@ def outputs(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
 def dead_units(
     model: torch.nn.Module, names: Sequence[str], gradients: Sequence[torch.Tensor]
 ) -> dict[str, float]:
-    """The share of units, rows of a weight, whose gradient is exactly zero; by the name of the weight.
+    """Return the share of units (rows of a weight) whose gradient is exactly zero, by the weight's name.
 
-    Weights alone count, and no embeddings: the row of a word that did not occur has no gradient either.
+    Biases and embeddings are left out: the row of a word that did not occur has a zero gradient, too.
     """
     embeddings = {
         id(weight)

@@ -1,4 +1,4 @@
-"""One measurement: what several minibatches say of the point at which one step was taken."""
+"""Measure, on several minibatches, the point at which one step was taken."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from benchmarks.doctor.no_side_effects import RandomState, aside
 from benchmarks.doctor.stability import Stability
 from ravine import Refused
 
-DRAWS = 4  # minibatches a measurement, at least
-MOST_DRAWS = 64  # where the noise of their mean gradient is above the mean itself
-BENT_DRAWS = 16  # of them, at most, give products with their Hessians, too
-FROM_GRADIENT = 10  # steps of Lanczos from the gradient, for what a step that knows H would gain
-FROM_RANDOM = 8  # from a random vector, for both ends of the spectrum
-PRECONDITIONED = 10  # for the largest curvature as the optimizer's preconditioner sees it
+DRAWS = 4  # least minibatches per measurement
+MOST_DRAWS = 64  # most minibatches, used if the noise of the mean gradient exceeds the mean itself
+BENT_DRAWS = 16  # most minibatches with Hessian-vector products
+FROM_GRADIENT = 10  # Lanczos steps from the gradient, for the gain of a saddle-free Newton step
+FROM_RANDOM = 8  # Lanczos steps from a random vector, for both ends of the spectrum
+PRECONDITIONED = 10  # Lanczos steps for the largest preconditioned curvature
 
-NEARBY = 1e-4  # of the weights' length: where a derivative is held against a difference
+NEARBY = 1e-4  # distance, over the weights' norm, at which a derivative is checked by a difference
 
 Closure = Callable[[], object]
 
 
 def parted(result: object, graph: bool = True) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The loss and the hidden states that a closure returned: loss, or (loss, [h₁, h₂, …]).
+    """Return the loss and the hidden states of a closure's result: loss, or (loss, [h₁, h₂, …]).
 
-    Raises Refused for what is no loss, or where its `graph` is needed and there is none.
+    Raises Refused if there is no loss, or if `graph` is true and the loss has no graph.
     """
     loss, states = result if isinstance(result, tuple) and len(result) == 2 else (result, ())
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
@@ -40,7 +40,7 @@ def parted(result: object, graph: bool = True) -> tuple[torch.Tensor, list[torch
         )
         raise Refused(
             f"the closure must return the loss, a tensor of one number (or it and a list of hidden "
-            f"states), and returned {what}"
+            f"states), but returned {what}"
         )
     if graph and not loss.requires_grad:
         raise Refused(
@@ -52,34 +52,34 @@ def parted(result: object, graph: bool = True) -> tuple[torch.Tensor, list[torch
 
 @dataclass(frozen=True)
 class Patient:
-    """A network as it is measured: the parameters that its optimizer moves, as one vector (dim,)."""
+    """The network that is measured: the parameters that its optimizer moves, as one vector (dim,)."""
 
     model: torch.nn.Module
     names: list[str]
     parameters: list[torch.nn.Parameter]
-    scale: float = 1.0  # of the loss in mixed precision, lest gradients vanish in half precision
+    scale: float = 1.0  # factor on the loss in mixed precision, so that gradients do not underflow
 
     @property
     def devices(self) -> list[torch.device]:
-        """Those beyond the CPU."""
+        """Return the devices besides the CPU."""
         return list({each.device for each in self.parameters if each.device.type != "cpu"})
 
     @property
     def vector(self) -> torch.Tensor:
-        """A copy of the parameters."""
+        """Return a copy of the parameters (dim,)."""
         return self.flat(self.parameters).clone()
 
     def flat(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Tensors of the parameters' shapes as one vector."""
+        """Return tensors of the parameters' shapes as one vector (dim,)."""
         return torch.cat([each.detach().flatten() for each in parts])
 
     def parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
-        """A vector as tensors of the parameters' shapes and dtypes."""
+        """Return a vector (dim,) as tensors of the parameters' shapes and dtypes."""
         split = vector.split([each.numel() for each in self.parameters])
         return [each.view_as(p).to(p.dtype) for each, p in zip(split, self.parameters, strict=True)]
 
     def place(self, vector: torch.Tensor) -> None:
-        """Give the parameters these values."""
+        """Set the parameters to these values (dim,)."""
         with torch.no_grad():
             for parameter, values in zip(self.parameters, self.parts(vector), strict=True):
                 parameter.copy_(values)
@@ -87,7 +87,7 @@ class Patient:
     def gradient(
         self, loss: torch.Tensor, others: Sequence[torch.Tensor] = (), graph: bool = False
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """With respect to the parameters (dim,), and to other tensors of the forward pass."""
+        """Return the gradient with respect to the parameters (dim,), and to `others` of the forward pass."""
         found = torch.autograd.grad(
             loss * self.scale, [*self.parameters, *others], create_graph=graph,
             retain_graph=graph, materialize_grads=True,
@@ -96,7 +96,7 @@ class Patient:
         return own, [each.detach() / self.scale for each in found[len(self.parameters) :]]
 
     def product(self, gradient: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-        """The Hessian times a vector, from a gradient with its graph."""
+        """Return the Hessian times a vector (dim,), from a gradient with its graph."""
         if not gradient.requires_grad:  # a linear loss
             return torch.zeros_like(vector)
         found = torch.autograd.grad(
@@ -107,11 +107,12 @@ class Patient:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What Lanczos shows of the Hessian of the first minibatch, and what the others are asked about it.
+    """The vectors found by Lanczos on the first minibatch; the other minibatches are measured along them.
 
-    low, high: the ends. gain, gain_negative: (|H| + δ)⁻¹ g, and its part along negative curvature.
-    stiff: a vector z with zᵀHz = λmax(D½HD½)/limit on that minibatch; None where no limit is known, and where D
-        is one number, for then z is along the upper end.
+    low, high: the ends of the spectrum.
+    gain, gain_negative: (|H| + δ)⁻¹ g, and its part along negative curvature.
+    stiff: a vector z with zᵀHz = λmax(D½HD½)/limit on the first minibatch; None if no limit is known, or if D
+        is one number: then z is along the upper end.
     """
 
     low: End
@@ -125,8 +126,9 @@ class Spectrum:
 class Measured:
     """The numbers of one measurement.
 
-    row: estimates by the names of `benchmarks.diagnosis.Record`; seen: change, gᵀs and sᵀHs on the minibatch of
-    the step itself. chain: the norms of the gradient by position along depth or time, the output's first.
+    row: estimates, by the names of `benchmarks.diagnosis.Record`.
+    seen: change, gᵀs and sᵀHs on the minibatch of the step itself.
+    positions, chain: positions along depth or time, from the output's end, and the gradient norms there.
     layers: by parameter, the norms of weight, gradient and step, and the share of units without gradient.
     """
 
@@ -138,20 +140,20 @@ class Measured:
 
 
 class Window:
-    """A point w, the step s that was taken there, and independent draws of the minibatch, all at w.
+    """A point w, the step s taken there, and independent minibatches ("draws"), all evaluated at w.
 
-    The first draw is the minibatch of the step itself; those of the next steps are evaluated at w too, for
-    a closure cannot be kept: `lambda: loss(model(inputs), targets)` sees the inputs of the day on which it
-    is called. So every product of two means takes its factors from different draws, and has no bias:
-    with gᵢ the gradients at w, K of them,
+    The first draw is the minibatch of the step itself. A closure such as `lambda: loss(model(inputs), targets)`
+    refers to the current batch, so we can't store it; instead the next few steps' batches are also evaluated
+    at w. Each product of two means takes its factors from different draws, so that it is unbiased. With K
+    gradients gᵢ at w:
 
         |m|² ≈ (|Σgᵢ|² − Σ|gᵢ|²)/K(K − 1)     tr S ≈ (Σ|gᵢ|² − |Σgᵢ|²/K)/(K − 1)
-        mᵀs ≈ mean gᵢᵀs, sᵀHs ≈ mean sᵀHᵢs, and the change of the loss likewise, for i ≥ 1: s knows g₀
+        mᵀs ≈ mean gᵢᵀs, sᵀHs ≈ mean sᵀHᵢs, and likewise the change of the loss, i ≥ 1: s depends on g₀
         mᵀHm ≈ mean gⱼᵀHᵢgᵢ₋₁ for j < i − 1     tr HS ≈ mean gᵢ₋₁ᵀHᵢgᵢ₋₁ − mᵀHm
 
-    The ends of the spectrum are found on the first minibatch, whose extremes are more extreme than those of
-    the mean; the others are asked for vᵀHᵢv on the same vectors, which errs to the other side. Their mean is
-    what is recorded, and the distance of the two is part of the residual.
+    The ends of the spectrum are found on the first minibatch, where they are more extreme than for the mean
+    loss. vᵀHᵢv on the other minibatches, along the same vectors v, errs to the other side. The mean of vᵀHᵢv
+    is recorded, and its distance from the first value is part of the residual.
     """
 
     def __init__(
@@ -159,11 +161,13 @@ class Window:
         before: tuple[RandomState, float] | None, curvature: bool, full: bool,
         verify: bool, stability: Stability | None, generator: torch.Generator,
     ):  # fmt: skip
-        """recent: losses of the steps just before, which tell f together with the draws.
+        """Begin a measurement of the step from `start` to the patient's present parameters.
 
-        before: the random state in which the step's own closure was called, and what it gave.
-        curvature: whether second derivatives are wanted, and full: the ends of the spectrum, too.
-        verify: whether to see first that they are right.
+        distance: |start − x₀|.
+        recent: losses of the steps just before, averaged with those of the draws.
+        before: the random state in which the step's own closure was called, and its loss.
+        curvature: measure second derivatives; full: the ends of the spectrum, too.
+        verify: check the second derivatives first.
         """
         self._patient, self.step, self._start = patient, step, start
         self._recent, self._before, self._full, self._stability = recent, before, full, stability
@@ -179,26 +183,26 @@ class Window:
         self._losses: list[float] = []
         self._sums: dict[str, tuple[float, int]] = {}
         self._spectrum: Spectrum | None = None
-        self.failure: str | None = None  # of second derivatives
+        self.failure: str | None = None  # why second derivatives fail
         self._chain: list[float] = []
         self._positions: list[str] = []
         self._seen: dict[str, float] = {}  # on the minibatch of the step
 
     @property
     def draws(self) -> int:
-        """How many there are so far."""
+        """Return the number of draws so far."""
         return len(self._losses)
 
     @property
     def complete(self) -> bool:
-        """Whether there are enough draws: more where there is more noise, tr S/K ≥ |m|²."""
+        """True if there are enough draws: DRAWS, and more as long as tr S/K > |m|², up to MOST_DRAWS."""
         if self.draws < DRAWS:
             return False
         row = self._estimates()
         return self.draws >= MOST_DRAWS or row["noise_sq"] <= self.draws * row["grad_sq"]
 
     def draw(self, closures: Sequence[Closure]) -> None:
-        """Evaluate a step's closures at w; of several, whose mean is the loss, the first stands for curvature."""
+        """Evaluate a step's closures at w: the loss is their mean, and curvature that of the first."""
         patient, first = self._patient, not self._losses
         beginning = self._before[0] if first and self._before else None
         with aside(patient.model, patient.parameters, patient.devices, beginning):
@@ -209,19 +213,19 @@ class Window:
                 _repeats(self._before[1], loss)
             try:
                 (self._begin if first else self._ask)(gradient, sloped)
-            except RuntimeError as error:  # of second derivatives, which may not fit into memory
+            except RuntimeError as error:  # second derivatives may not fit into memory
                 self.failure, self._spectrum = str(error).partition("\n")[0], None
             verify = first and self._verify and not self._half
             foretold = self._foretold(sloped) if verify else None
             self.verified = foretold is not None
-            del sloped  # and with it the graph, which no move of the weights survives
+            del sloped  # and with it the graph, which is invalid after the weights move
             if foretold is not None and self._contradicts(closures[0], here, *foretold):
                 self.failure = "the gradient does not change as its derivative says"
                 self._spectrum = None
                 self._seen.pop("s_h_s", None)
             patient.place(self._start + self._move)
             here.restore()
-            with torch.enable_grad():  # for losses that are made of derivatives
+            with torch.enable_grad():  # some losses contain derivatives
                 moved = sum(parted(each())[0].item() for each in closures) / len(closures)
         self._losses.append(loss)
         if first:
@@ -232,7 +236,7 @@ class Window:
     def _slope(
         self, closures: Sequence[Closure], first: bool
     ) -> tuple[float, torch.Tensor, torch.Tensor | None]:
-        """The mean loss, the mean gradient, and that of the first closure with its graph where it has one."""
+        """Return the mean loss, the mean gradient, and the first closure's gradient with its graph, if any."""
         patient = self._patient
         values: list[float] = []
         total, sloped = None, None
@@ -243,7 +247,7 @@ class Window:
                 if first and k == 0:
                     with outputs(patient.model) as seen:
                         loss, states = parted(closure())
-                    # Half precision rounds away what a derivative could be held against.
+                    # In half precision, differences are too inexact to check a derivative.
                     self._half = any(torch.finfo(each.dtype).bits < 32 for each in seen.values())
                     named = {f"t={t}": state for t, state in enumerate(states, 1)} or seen
                     gradient, arrived = self._gradient(loss, list(named.values()), wanted)
@@ -263,18 +267,18 @@ class Window:
     def _gradient(
         self, loss: torch.Tensor, others: Sequence[torch.Tensor], graph: bool
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """With its graph where that can be had: some operations have a first derivative only."""
+        """Return the gradient, with its graph if possible: some operations have no second derivative."""
         if graph:
             try:
                 gradient, arrived = self._patient.gradient(loss, others, graph=True)
                 self._patient.product(gradient, torch.zeros_like(gradient))
                 return gradient, arrived
-            except (RuntimeError, NotImplementedError) as error:  # one too large for memory, too
+            except (RuntimeError, NotImplementedError) as error:  # or the graph exceeds memory
                 self.failure = str(error).partition("\n")[0]
         return self._patient.gradient(loss, others)
 
     def _begin(self, gradient: torch.Tensor, sloped: torch.Tensor | None) -> None:
-        """The first draw."""
+        """Evaluate the first draw, the minibatch of the step itself."""
         self._previous = self._sum = gradient
         self._squares = gradient.square().sum().item()
         move = self._move
@@ -288,7 +292,7 @@ class Window:
     def _foretold(
         self, sloped: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """A short way along the gradient, the gradient, and how it should change on the way, (dim,) each."""
+        """Return a short way v along the gradient, the gradient, and its predicted change H v, (dim,) each."""
         if sloped is None or not (size := sloped.detach().norm()) > 0:
             return None
         way = NEARBY * self._start.norm() / size * sloped.detach()
@@ -298,11 +302,11 @@ class Window:
         self, closure: Closure, here: RandomState, way: torch.Tensor, gradient: torch.Tensor,
         foretold: torch.Tensor,
     ) -> bool:  # fmt: skip
-        """Whether the gradient a short way further on is another one than H foretells.
+        """True if the gradient after a short way differs from the prediction by H.
 
-        A function whose backward is made of operations without derivatives does not fail: autograd takes
-        what it gives for a constant. So near by, units that switch on or off bend little; and what is too
-        small to be told from roundings of single precision is not held against it.
+        A function whose backward has no derivative does not fail: autograd takes its gradient for a constant.
+        The way is so short that units which switch on or off matter little; changes that are within the
+        rounding of single precision are ignored.
         """
         self._patient.place(self._start + way)
         here.restore()
@@ -338,12 +342,12 @@ class Window:
         return root * found.vectors[-1]
 
     def _normal(self, like: torch.Tensor) -> torch.Tensor:
-        """From the doctor's own generator, on the CPU."""
+        """Return standard normal numbers from the doctor's own generator on the CPU."""
         drawn = torch.randn(like.shape, generator=self._generator, dtype=torch.float32)
         return drawn.to(like)
 
     def _ask(self, gradient: torch.Tensor, sloped: torch.Tensor | None) -> None:
-        """A draw that is independent of those before."""
+        """Evaluate a further draw, independent of the earlier ones."""
         previous, earlier = self._previous, self._sum - self._previous
         self._previous, self._sum = gradient, self._sum + gradient
         self._squares += gradient.square().sum().item()
@@ -368,12 +372,12 @@ class Window:
         self._add(name, (vector @ self._patient.product(sloped, vector)).item())
 
     def _add(self, name: str, value: float, terms: int = 1) -> None:
-        """One more independent estimate, or the sum of several."""
+        """Add an independent estimate, or the sum of several (`terms`)."""
         total, count = self._sums.get(name, (0.0, 0))
         self._sums[name] = total + value, count + terms
 
     def _estimates(self) -> dict[str, float]:
-        """The estimates; what could not be measured is missing."""
+        """Return the estimates by name; quantities that could not be measured are missing."""
         count = self.draws
         known = [*self._losses, *self._recent]
         row = {**self._numbers, "loss": sum(known) / max(len(known), 1)}
@@ -398,7 +402,7 @@ class Window:
         return row
 
     def _layers(self) -> dict[str, dict[str, float]]:
-        """By parameter: the norms of gradient and step, relative to the weights', and the share of dead units."""
+        """Return, by parameter, the norms of weight, gradient and step, |step|/|weight|, the share of dead units."""
         patient = self._patient
         parts = [patient.parts(each) for each in (self._start, self._sum / self.draws, self._move)]
         norms = [[each.double().norm().item() for each in part] for part in parts]
@@ -415,15 +419,15 @@ class Window:
         }
 
     def result(self) -> Measured:
-        """What is kept when the vectors are let go."""
+        """Return the numbers of the measurement, without its vectors."""
         return Measured(self._estimates(), self._seen, self._positions, self._chain, self._layers())
 
 
 def _repeats(loss: float, again: float) -> None:
-    """Refuse a closure that draws anew each time: it would also take batches away from the training."""
-    # Kernels that add in another order differ by a few roundings, of which half precision has 1e-3.
+    """Refuse a closure that draws a new batch at each call: it would also take batches from the training."""
+    # Kernels that add in another order differ by a few roundings, about 1e-3 each in half precision.
     if math.isfinite(loss) and not abs(again - loss) <= 2e-3 * abs(loss) + 1e-6:
         raise Refused(
-            f"the closure gave {loss:g} and, called again with the same weights and random numbers, {again:g}: "
+            f"the closure returned {loss:g}, and again with the same weights and random numbers {again:g}: "
             "take the next batch outside of it, and let it draw from torch's, numpy's or Python's global generator only"
         )

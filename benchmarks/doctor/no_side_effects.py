@@ -1,4 +1,4 @@
-"""Running a model aside: afterwards its parameters, its buffers and all random states are bitwise what they were."""
+"""Run a model without side effects: parameters, buffers and random states are restored bitwise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 @dataclass(frozen=True)
 class RandomState:
-    """Of each global generator that a forward pass may draw from: torch's on each device, numpy's and Python's."""
+    """The states of the global random generators: torch's on each device, numpy's and Python's."""
 
     cpu: torch.Tensor
     devices: dict[torch.device, torch.Tensor]
@@ -23,7 +23,7 @@ class RandomState:
 
     @classmethod
     def now(cls, devices: Sequence[torch.device]) -> RandomState:
-        """The states at this moment; `devices` beyond the CPU."""
+        """Return the current states; `devices` are those besides the CPU."""
         return cls(
             torch.get_rng_state(),
             {each: _module(each).get_rng_state(*_index(each)) for each in devices},
@@ -55,10 +55,11 @@ def aside(
     devices: Sequence[torch.device],
     beginning: RandomState | None = None,
 ) -> Iterator[None]:
-    """Within, the model may be moved and run, from the random state `beginning` where one is given.
+    """Let the model be moved and run inside the context, from the random state `beginning` if it is given.
 
-    Buffers are put back as tensors and as values: batch norm counts in place, other modules assign. So are
-    the parameters, in place, since an optimizer or a compiled graph may hold them by address.
+    Buffers are restored both as tensors and as values, because batch norm updates them in place and other
+    modules assign new ones. Parameters are restored in place, because an optimizer or a compiled graph may
+    hold them by address.
     """
     randomness = RandomState.now(devices)
     buffers = [

@@ -1,4 +1,4 @@
-"""When to measure: at steps spaced evenly on a logarithmic axis, when something happens, and as time allows."""
+"""Decide when to measure: at steps evenly spaced on a logarithmic axis and at events, as the time budget allows."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
 
-PER_DECADE = 8
-RECENT = 64  # steps over which a jump is told from what is usual
-USUAL = 16  # of them at least have to be known
-JUMP = (
-    10.0  # times the running median of the gradient norm, or of the distance of losses from theirs
-)
-REFRESH = 8  # observations after which the medians are taken anew
-EVENTS_PER_DECADE = 10
+PER_DECADE = 8  # scheduled measurements per decade of steps
+RECENT = 64  # recent steps from which usual values are computed
+USUAL = 16  # least number of them before a jump can be detected
+JUMP = 10.0  # a jump is this many times the median gradient norm, or the losses' median deviation
+REFRESH = 8  # observations between updates of the medians
+EVENTS_PER_DECADE = 10  # at most, per decade of steps
 
 
 class Clock:
-    """Holds measuring to a share of the wall time.
+    """Limit measuring to a share of the wall time.
 
-    What measuring has taken so far, and what the next measurement of this kind will take by the last of its
-    kind, is at most overhead · (time since the first step) + loan. The loan, by which the beginning of the run
-    is seen, is allowance · (1 + log₁₀(step + 1))/4 seconds, and the allowance from step 999 on.
+    A measurement is affordable if time spent so far + its own time ≤ overhead · (time since the first step)
+    + loan; its own time is that of the last measurement of its kind. The loan allows measurements at the
+    beginning: allowance · min(1, (1 + log₁₀(step + 1))/4) seconds.
     """
 
     def __init__(self, overhead: float, allowance: float):
         self.overhead, self.allowance = overhead, allowance
         self.began: float | None = None
-        self.ended: float | None = None  # the last step
+        self.ended: float | None = None  # the end of the last step
         self._step = 0
         self.spent = 0.0
         self.training = 0.0  # seconds of closures, backward and optimizer
@@ -40,27 +38,28 @@ class Clock:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the first step began."""
+        """Return the seconds since the first step began."""
         return 0.0 if self.began is None else time.perf_counter() - self.began
 
     @property
     def share(self) -> float:
-        """Of the time from the first step to the end of the last, what measuring has taken."""
+        """Return the share of measuring in the time from the first step to the end of the last."""
         if self.began is None or self.ended is None:
             return 0.0
         return self.spent / (self.ended - self.began)
 
     def start(self, step: int) -> float:
-        """The time at which a step begins, and with the first one the run."""
+        """Begin a step, and with the first one the run; return the time."""
         now, self._step = time.perf_counter(), step
         if self.began is None:
             self.began = now
         return now
 
     def affords(self, kind: str, share: float = 1.0, guess: float = 0.0) -> bool:
-        """Whether one more of this kind keeps the whole within what is earned, and this kind within its share of it.
+        """True if one more measurement of this kind is affordable.
 
-        What was never taken is guessed to take that long.
+        share: share of the time for measuring that this kind may take.
+        guess: seconds that a kind takes which was never measured.
         """
         loan = self.allowance * min(1.0, (1 + math.log10(self._step + 1)) / 4)
         earned, more = loan + self.overhead * self.elapsed, self._last.get(kind, guess)
@@ -68,7 +67,7 @@ class Clock:
 
     @contextmanager
     def measuring(self, kind: str) -> Iterator[None]:
-        """Within is time that a part of a measurement takes."""
+        """Count the time inside the context as a part of a measurement of this kind."""
         began = time.perf_counter()
         try:
             yield
@@ -78,18 +77,18 @@ class Clock:
             self._pending[kind] = self._pending.get(kind, 0.0) + took
 
     def close(self, kind: str) -> None:
-        """A measurement has all its parts."""
+        """End a measurement: all of its parts are done."""
         self._last[kind] = self._pending.pop(kind)
 
     def end(self, began: float, trained: float) -> None:
-        """A step has ended; what of it was not training went into measuring, and into deciding on it."""
+        """End a step; its time besides `trained` counts as measuring, the decision to measure included."""
         self.ended = time.perf_counter()
         self.training += trained
         self.spent += self.ended - began - trained
 
 
 class Schedule:
-    """Steps 0, 1, …, about `PER_DECADE` a decade; one that is late moves those that follow."""
+    """Steps evenly spaced on a logarithmic axis, from 0; a late measurement shifts the following ones."""
 
     def __init__(self, per_decade: int = PER_DECADE):
         self._factor = 10 ** (1 / per_decade)
@@ -99,12 +98,12 @@ class Schedule:
         return step >= self._next
 
     def done(self, step: int) -> None:
-        """It was taken at this step."""
+        """Note that a measurement was taken at this step, and schedule the next."""
         self._next = max(step + 1, math.ceil((step + 1) * self._factor) - 1)
 
 
 class Watch:
-    """Tells a jump from what is usual, and a stall from progress; in constant memory."""
+    """Detect jumps of the loss or the gradient norm, and stalls of the loss, in constant memory."""
 
     def __init__(self) -> None:
         self._norms: deque[float] = deque(maxlen=RECENT)
@@ -117,11 +116,11 @@ class Watch:
         self._best, self._best_at, self._stalled = math.inf, 0, False
 
     def recent(self, step: int) -> list[float]:
-        """The losses that were seen in the last twentieth of the run, before this step."""
+        """Return the losses of the last twentieth of the run, before this step."""
         return [loss for at, loss in self._losses if 0.95 * step < at < step]
 
     def event(self, step: int, loss: float, norm: float | None) -> bool:
-        """Whether something happened at this step that deserves a look, at most ten times a decade."""
+        """True if this step is worth a measurement; at most EVENTS_PER_DECADE times per decade of steps."""
         happened = self._jumped(loss, norm) | self._stalls(step, loss)
         if math.isfinite(loss):
             self._losses.append((step, loss))
@@ -139,7 +138,7 @@ class Watch:
         return False
 
     def _jumped(self, loss: float, norm: float | None) -> bool:
-        """Comparisons with NaN are false."""
+        """True if the loss or the gradient norm jumps; comparisons with NaN are false."""
         if self._seen < USUAL:
             return False
         spread = max(self._spread, 0.01 * abs(self._usual_loss))
@@ -147,7 +146,7 @@ class Watch:
         return steep or loss - self._usual_loss > JUMP * spread
 
     def _stalls(self, step: int, loss: float) -> bool:
-        """The smoothed loss has no new low for a quarter of the run; said once, until there is one."""
+        """True, once, if the smoothed loss has had no new low for a quarter of the run (50 steps at least)."""
         if not math.isfinite(loss):
             return False
         before = loss if self._smooth is None else self._smooth

@@ -1,4 +1,4 @@
-"""What the doctor says: the verdict, the evidence, the layers, and what to try; for terminal, notebook and browser."""
+"""The doctor's report for terminal, notebook and browser: verdict, evidence, layers, and what to try."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ SHOWN = 12  # layers on the terminal
 class Report:
     """The diagnosis of a run so far; `print` it, or let a notebook show it.
 
-    frame: the table of evidence; layers: gradient and step of each parameter; record: all that was measured.
+    Attributes:
+        verdict: The causes, what is ruled out, and the evidence.
+        record: All measurements, one row each.
+        to_try: Advice, the strongest cause first.
+        remarks: Lines about the measuring.
+        by_layer: Norms and the share of dead units, by parameter; `layers` is the same as a table.
     """
 
     verdict: Verdict
@@ -65,19 +70,19 @@ class Report:
 
     @property
     def frame(self) -> pandas.DataFrame:
-        """The table of evidence, a row each test."""
+        """Return the evidence as a table, one row per test."""
         return self.verdict.frame
 
     @cached_property
     def layers(self) -> pandas.DataFrame:
-        """By parameter: norms of weight, gradient and step, and the share of units that get no gradient."""
+        """Return, by parameter, the norms of weight, gradient and step, and the share of units without gradient."""
         import pandas
 
         return pandas.DataFrame.from_dict(self.by_layer, orient="index")
 
     @property
     def chain(self) -> pandas.Series | None:
-        """The gradient that arrives at each layer, or at each time, when it was last measured; None without."""
+        """Return the last measured gradient norm at each layer, or at each time; None if there is none."""
         import pandas
 
         if self.record.chain is None:
@@ -101,11 +106,18 @@ class Report:
         return "\n\n".join([*parts, "\n".join(self.remarks)])
 
     def _repr_html_(self) -> str:
-        """For a notebook."""
+        """Return the report as HTML for a notebook."""
         return f"<style>{_STYLE}</style><div class='doctor'>{self._body()}</div>"
 
     def html(self, path: str | Path) -> Path:
-        """Write the report as one page that needs nothing else."""
+        """Write the report as one self-contained HTML page.
+
+        Args:
+            path: Where to write it.
+
+        Returns:
+            The path.
+        """
         path = Path(path)
         title = html.escape(f"Verdict: {_words(self.verdict.cause)}")
         path.write_text(
@@ -132,7 +144,7 @@ class Report:
         return "".join(parts)
 
     def _evidence(self, short: bool = False) -> list[list[str]]:
-        """Rows of text, with their head; those of causes that hold first, and alone where it is to be short."""
+        """Return a head and rows of text, causes that hold first; if `short`, only these causes if there are any."""
         strength = dict(self.verdict.causes)
         rows = sorted(self.verdict.evidence, key=lambda each: -strength.get(each.cause, 0.0))
         if short and strength:
@@ -167,7 +179,7 @@ def _spelled(value: float) -> str:
 
 
 def _shortened(rows: list[list[str]], most: int) -> list[list[str]]:
-    """The head, and the first and the last of many rows."""
+    """Return the head and at most `most` rows: the first and the last, with an ellipsis between them."""
     if len(rows) <= most + 1:
         return rows
     half = most // 2

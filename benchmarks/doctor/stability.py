@@ -1,4 +1,4 @@
-"""How far an optimizer is from its stability limit: its preconditioner, and the curvature that it can bear."""
+"""The stability limit of a torch optimizer: its preconditioner, and the largest stable curvature."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 @dataclass(frozen=True)
 class Stability:
-    """On a quadratic, the optimizer converges as long as λmax(D½ H D½) < limit.
+    """The condition λmax(D½ H D½) < limit under which an optimizer converges on a quadratic.
 
-    scale: the diagonal D, one tensor (or number) a parameter: without momentum the step is −D g.
+    scale: the diagonal D, one tensor (or number) per parameter: without momentum the step is −D g.
     limit: 2 for gradient descent; see `stability`.
     """
 
@@ -22,7 +22,7 @@ class Stability:
 
     @property
     def uniform(self) -> float | None:
-        """The learning rate where D is one number times the identity."""
+        """Return the learning rate if D is a multiple of the identity, else None."""
         rates = {each if isinstance(each, float) else None for each in self.scale}
         return rates.pop() if len(rates) == 1 else None
 
@@ -30,12 +30,15 @@ class Stability:
 def stability(
     optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor]
 ) -> Stability | None:
-    """Preconditioner and limit of the step that was just taken; None for an optimizer whose limit is not known.
+    """Return the preconditioner and limit of the step just taken; None if the optimizer's limit is unknown.
 
-    With learning rate lr and D its diagonal preconditioner, the limits of λmax(D½ H D½) are: gradient
-    descent, D = lr: 2; heavy ball with momentum β and dampening τ: 2(1 + β)/(1 − τ), and Nesterov's, as
-    torch writes it: 2(1 + β)/(1 + 2β); Adam and AdamW, D = lr/(√v̂ + ε): 2(1 + β₁)/(1 − β₁), which is 38 for
-    β₁ = 0.9; RMSprop and Adagrad as gradient descent, or as heavy ball where RMSprop has momentum.
+    The limits of λmax(D½ H D½) are, with learning rate lr and diagonal preconditioner D:
+
+    - gradient descent, D = lr: 2;
+    - heavy ball with momentum β and dampening τ: 2(1 + β)/(1 − τ);
+    - Nesterov's method as torch writes it: 2(1 + β)/(1 + 2β);
+    - Adam and AdamW, D = lr/(√v̂ + ε): 2(1 + β₁)/(1 − β₁), which is 38 for β₁ = 0.9;
+    - Adagrad, and RMSprop without momentum: as gradient descent; RMSprop with momentum: as heavy ball.
 
     Cohen et al. 2021, arXiv:2103.00065 (gradient descent and momentum), and 2022, arXiv:2207.14484 (Adam).
     """

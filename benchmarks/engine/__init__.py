@@ -1,1 +1,1 @@
-"""The engine: all runs of one problem at one rung by one optimizer, as one tensor program."""
+"""Run one optimizer on one problem at one rung: all trials on all instances as one tensor program."""

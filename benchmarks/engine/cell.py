@@ -1,8 +1,8 @@
-"""One cell: every trial of an optimizer on every instance of a problem at one rung.
+"""Run one cell: every trial of an optimizer on every instance of a problem at one rung.
 
-Trial 0 is the optimizer's defaults; two thirds of the others are scrambled Sobol points of its search
-space, the same at every rung; the rest are drawn in a shrunken box around the best of them, which the
-tuning seeds alone decide.
+Trial 0 has the optimizer's default values. Two thirds of the other trials are scrambled Sobol points of
+its search space, the same at every rung. The rest are drawn from a smaller box around the best Sobol
+point, chosen on the tuning seeds alone.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from optimizers.adopted import shaped
 from optimizers.oracle import part_of
 from problems import Problem
 
-SOBOL_SHARE = 2 / 3
-MEMORY = 2**31  # bytes that a batch may take
-COPIES = 8  # of its largest tensor
+SOBOL_SHARE = 2 / 3  # of the searched trials
+MEMORY = 2**31  # bytes per batch, at most
+COPIES = 8  # of the largest tensor that are alive at a time
 
 Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """Runs and traces column by column; the traces are those of the reporting runs of the chosen trials."""
+    """Runs and traces by column; only reporting runs of the chosen trials have traces."""
 
     runs: Columns
     traces: Columns
@@ -46,7 +46,7 @@ class CellResult:
 
 @dataclass
 class _Batch:
-    """Some trials of a cell and how they ended; arrays are (instances, trials)."""
+    """Trials of a cell and their outcomes; arrays are (instances, trials)."""
 
     numbers: list[int]
     points: torch.Tensor  # (trials, searched), NaN for the defaults
@@ -71,7 +71,7 @@ class _Batch:
         return np.concatenate([each.numbers[name].numpy() for each in self.outcomes], axis=1)
 
     def best(self, instances: slice, eligible: Callable[[int], bool]) -> int:
-        """The position of the best eligible trial on these instances."""
+        """Return the position of the best eligible trial on these instances."""
         status = self.status[instances].T
         cost = np.where(status == SOLVED, self.number("cost_to_target")[instances].T, np.inf)
         gap = np.where(status == DIVERGED, np.inf, self.number("gap_final")[instances].T)
@@ -80,7 +80,7 @@ class _Batch:
 
 
 def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellResult:
-    """Run all trials on all instances, and choose the trials that are traced."""
+    """Run all trials on all instances, and choose which trials are traced."""
     began = time.perf_counter()
     seeds = settled.seed_numbers
     instances = Instances(problem, tuple(map(stream, seeds)), settled.torch_dtype, settled.device)
@@ -117,7 +117,7 @@ def _run(
     settled: Settled,
     defaults: bool,
 ) -> _Batch:
-    """Run the trials at these points of the box, numbered from `number`, after the defaults if asked."""
+    """Run trials at these points of the box, numbered from `number`; if `defaults`, trial 0 as well."""
     optimizer = shaped(box.contender.optimizer, instances.problem.shapes)
     values = box.values(points)
     numbers = list(range(number, number + len(points)))
@@ -140,7 +140,7 @@ def _run(
 
 
 def _chunk(optimizer: Optimizer, instances: Instances) -> int:
-    """How many trials are run at a time: a function of the configuration alone."""
+    """Return the number of trials per batch; it depends on the configuration alone."""
     start = instances.data["start"]
     numbers = start.numel() * optimizer.vectors(start.shape[-1])
     return max(1, MEMORY // (COPIES * start.element_size() * numbers))
@@ -188,7 +188,7 @@ def _runs(
 
 
 def plain(value: Any) -> Any:
-    """A setting as a table has it."""
+    """Return a setting as it is written in a table: a number, a flag or text."""
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
@@ -200,12 +200,12 @@ def _traces(
     reporting: slice,
     settled: Settled,
 ) -> Columns:
-    """A row a recorded step of the reporting runs of the chosen trials, one run below the other."""
+    """Return the traces of the reporting runs of the chosen trials: one row per recorded step, run after run."""
     rows = range(settled.tuning_seeds, len(settled.seed_numbers))
     data = part_of(instances.data, reporting)
     draws = []
     if problem.noisy:
-        stream = instances.draws("diagnosis")  # its own, so that no run's numbers depend on it
+        stream = instances.draws("diagnosis")  # a separate stream: measuring changes no run
         some = (draw for draw in itertools.islice(stream, DRAWS) if draw is not None)
         draws = [part_of(draw, reporting) for draw in some]
     parts: list[Columns] = []

@@ -1,4 +1,4 @@
-"""A contender: an optimizer with the values of its default trial, and the ranges in which it is searched."""
+"""A contender: an optimizer with its default values and the ranges in which it is searched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from optimizers import Optimizer, Range
 
 @dataclass(frozen=True)
 class Contender:
-    """`optimizer` has the values of the default trial; `space` holds what is searched."""
+    """`optimizer` has the values of trial 0; `space` has the range of each searched hyperparameter."""
 
     name: str
     optimizer: Optimizer

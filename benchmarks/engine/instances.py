@@ -1,4 +1,4 @@
-"""Instances: what seeds draw from a problem, stacked so that all of them run as one batch."""
+"""Draw instances of a problem from seeds, and stack them so that they run as one batch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from problems.precision import default_dtype
 
 
 def generator(*purpose: object) -> torch.Generator:
-    """A stream of random numbers that belongs to a purpose, the same in every process."""
+    """Return the random generator of a purpose; it is the same in every process."""
     digest = hashlib.sha256("|".join(map(str, purpose)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def draw_instance(problem: Problem, seed: str) -> Tree:
-    """What a seed draws, in float64 on the CPU."""
+    """Return the instance of a seed, in float64 on the CPU."""
     with default_dtype(torch.float64):
         return problem.instance(generator(seed, "instance"))
 
 
 def stack(trees: Sequence[Tree], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tree:
-    """Instances one above the other: each tensor gets the leading dimensions (instances, 1)."""
+    """Stack instances: each tensor gets the leading dimensions (instances, 1)."""
     stacked: Tree = {}
     for name, leaf in trees[0].items():
         if isinstance(leaf, dict):
@@ -38,7 +38,7 @@ def stack(trees: Sequence[Tree], dtype: torch.dtype, device: torch.device | str 
 
 @dataclass(frozen=True)
 class Instances:
-    """What some seeds draw from one problem."""
+    """The instances that these seeds draw from a problem."""
 
     problem: Problem
     seeds: tuple[str, ...]
@@ -53,7 +53,7 @@ class Instances:
         object.__setattr__(self, "data", stack(trees, self.dtype, self.device))
 
     def draws(self, purpose: str = "draws"):
-        """The noise of each step, stacked; None for ever where there is none. Each purpose has its own."""
+        """Yield the noise of each step, stacked, or None if the problem has none. Purposes have separate streams."""
         streams = [
             self.problem.draws(tree, generator(seed, purpose))
             for tree, seed in zip(self.trees, self.seeds, strict=True)
@@ -64,7 +64,7 @@ class Instances:
             yield stack(items, self.dtype, self.device) if items else None
 
     def normals(self):
-        """A function that gives standard normal numbers of shape (instances, 1, dim), others at each call."""
+        """Return a function that draws standard normal numbers (instances, 1, dim), new ones at each call."""
         generators = [generator(seed, "optimizer") for seed in self.seeds]
         dim = self.data["start"].shape[-1]
 

@@ -1,4 +1,4 @@
-"""The loop: all instances × trials of one problem and one optimizer as one tensor program."""
+"""Run all instances × trials of one problem and one optimizer as one tensor program."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from optimizers.optimizer import State
 from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, cost
 from problems import Problem, Tree
 
-HOLD = 10  # steps running inside the target, or above the ceiling, that end a run
-CEILING = 1e6  # a gap above this is divergence
-WINDOW = 20  # a noisy run is judged by its mean gap over at least so many steps, or
-SHARE = 0.1  # this share of them
-ROUNDING = 1e-6  # of a budget: thirds of a gradient do not add up exactly
+HOLD = 10  # consecutive steps inside the target (solved) or above the ceiling (diverged) that end a run
+CEILING = 1e6  # gap above which a run counts as diverging
+WINDOW = 20  # steps: a noisy run is judged by its mean gap over the last max(WINDOW, SHARE · steps)
+SHARE = 0.1  # of the steps so far
+ROUNDING = 1e-6  # tolerance, as a share of the budget: thirds of a gradient do not add up exactly
 SOLVED, MISSED, DIVERGED = "solved", "missed", "diverged"
 
 
 @dataclass
 class Outcome:
-    """How every run ended: each array is (instances, trials)."""
+    """The outcome of every run; arrays are (instances, trials)."""
 
     status: list[list[str]]
     numbers: dict[str, torch.Tensor]
@@ -31,7 +31,7 @@ class Outcome:
 
 
 class _Ends:
-    """Keeps what is true of each run at the step at which it ends."""
+    """Keep the numbers of each run from the step at which it ends."""
 
     def __init__(self, runs: tuple[int, int], device: torch.device):
         self.alive = torch.ones(runs, dtype=torch.bool, device=device)
@@ -40,7 +40,7 @@ class _Ends:
         self.kept: dict[str, torch.Tensor] = {}
 
     def end(self, who: torch.Tensor, **values: Count) -> None:
-        """These runs end, with these values."""
+        """End these runs, and keep these values of them."""
         who = who & self.alive
         if not who.any():
             return
@@ -62,8 +62,8 @@ def run(
 ) -> Outcome:
     """Run `trials` settings of an optimizer on every instance until solved, diverged or out of budget.
 
-    `optimizer` has a tensor (trials, 1) for each hyperparameter that differs between trials. A run's step
-    is taken only where its cost fits into the budget. What is measured here is never charged.
+    `optimizer` has a tensor (trials, 1) for each hyperparameter that differs between trials. A step is
+    taken only if its cost fits into the budget. Measurements made here are not charged.
     """
     problem, data = instances.problem, instances.data
     start = data["start"]
@@ -117,7 +117,7 @@ def run(
 
         judged = gap
         if oracle.noisy:
-            # Above the ceiling a gap is divergence, and in a sum it would swallow all that comes after.
+            # Clamped at the ceiling: a larger gap would swamp all later terms of the running sum.
             summed.append(gap.double().clamp(max=CEILING) + (summed[-1] if summed else 0.0))
             judged = _trailing_mean(summed)
         inside = problem.solved(x, judged, _of_living(oracle, ends), data)
@@ -156,7 +156,7 @@ def run(
 
 
 def _of_living(oracle: CountingOracle, ends: _Ends) -> torch.Tensor | None:
-    """The exact gradient where it has been asked for; infinite for runs that have ended."""
+    """Return the exact gradient if the optimizer asked for it; infinite for runs that have ended."""
     gradient = oracle.true_gradient()
     if gradient is None or ends.all_alive:
         return gradient
@@ -164,7 +164,7 @@ def _of_living(oracle: CountingOracle, ends: _Ends) -> torch.Tensor | None:
 
 
 def _trailing_mean(summed: list[torch.Tensor]) -> torch.Tensor:
-    """Mean over the last max(20, a tenth) of the steps, or infinite where there are not so many yet."""
+    """Return the mean over the last max(WINDOW, SHARE · steps) steps; infinite before that many steps."""
     steps = len(summed)
     window = max(WINDOW, round(SHARE * steps))
     if steps < window:
@@ -178,7 +178,7 @@ def _outcome(
     best: torch.Tensor, entry_cost: torch.Tensor, entry_step: torch.Tensor, ends: _Ends,
     recorder: Recorder | None, state: State,
 ) -> Outcome:  # fmt: skip
-    """Measure the last points, and put together what is known of each run."""
+    """Measure the last points, and collect the status and the numbers of each run."""
     first_gradient = problem.value_and_gradient(data["start"], data)[1]
     loss, gradient = problem.value_and_gradient(x, data)
     gap = (loss - floor) / scale
@@ -186,7 +186,7 @@ def _outcome(
     diverged = ~torch.isnan(kept.get("diverged_at", torch.full_like(kept["steps"], float("nan"))))
     solved = kept["solved"] == 1.0
     if problem.has_own("solved"):
-        # A problem with a test of its own may need a gradient, which some optimizers never ask for.
+        # A problem's own test may need a gradient, and some optimizers never ask for one.
         at_rest = problem.solved(x, gap, gradient, data) & ~diverged & ~solved
         entry_cost = torch.where(at_rest, kept["cost"], entry_cost)
         entry_step = torch.where(at_rest, kept["steps"], entry_step)

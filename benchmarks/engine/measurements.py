@@ -1,4 +1,4 @@
-"""What is measured at a few points of the traced runs, after them and never charged: curvature, stability, noise."""
+"""Measure curvature, stability and noise at a few points of the traced runs, afterwards and uncharged."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 
 from problems import Problem, Tree
 
-SPECTRUM_UP_TO = 512  # dimensions in which the Hessian is diagonalized
-DRAWS = 32  # of the noise, at each point
+SPECTRUM_UP_TO = 512  # dimensions up to which the Hessian is diagonalized
+DRAWS = 32  # draws of the noise per point
 PRODUCTS = (
-    8  # of these draws that are multiplied with a Hessian that is too large to be written out
+    8  # draws used for Hessian-vector products, if the Hessian is too large to be written out
 )
-CHAIN_POSITIONS = 5  # of a chain that are kept: enough for a line and its fit
-STANDARD_ERRORS = 3  # from which a bias is told from noise
+CHAIN_POSITIONS = 5  # positions kept of a chain: enough to fit a line and its R²
+STANDARD_ERRORS = 3  # above which a bias counts as real, not as sampling error
 
 CURVATURE = ("lambda_min", "lambda_max", "negative_fraction")
 GAINS = ("decrease", "decrease_negative")
@@ -25,9 +25,10 @@ NOISE = ("noise_sq", "noise_h", "bias", "bias_sq")
 def measure(
     problem: Problem, x: torch.Tensor, data: Tree, share: torch.Tensor | None, draws: Sequence[Tree]
 ) -> dict[str, torch.Tensor]:
-    """All of it at x (*runs, dim): each answer is (*runs), float32, NaN where it is not finite.
+    """Measure at x (*runs, dim); each result is (*runs), float32, NaN where it is not finite.
 
-    share: of the stability limit by unit of curvature, see `Optimizer.stability`; draws: of the noise.
+    share: share of the stability limit per unit of curvature, see `Optimizer.stability`.
+    draws: draws of the noise; empty for a problem without noise.
     """
     found: dict[str, torch.Tensor] = {}
     gradient = problem.value_and_gradient(x, data)[1]
@@ -51,18 +52,19 @@ def measure(
 
 
 def curvature(hessian: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The ends of the spectrum, the share of negative curvatures, and what a step that knows them all would gain.
+    """Return λmin, λmax, the share of negative curvatures, and the gain ½ gᵀ(|H| + δ)⁻¹g of a saddle-free Newton step.
 
-    ½ gᵀ(|H| + δ)⁻¹g: along each eigenvector, down the parabola to its bottom or, where it has none, as far as
-    the mirrored one's is. δ is √ε of the largest |λ| (ε is the rounding of the precision): eigenvalues come with
-    errors of the order of ε |λ|max, so that at √ε the sum still has half of its digits; below it would be 0/0.
+    The gain sums, over eigenvectors, the way down to the bottom of the parabola, or of the mirrored parabola
+    where the curvature is negative. `decrease_negative` is the part along negative curvature. δ = √ε |λ|max, with
+    ε the machine precision: eigenvalues have errors of order ε |λ|max, so that at √ε the sum keeps half of its
+    digits; a smaller δ risks 0/0.
     """
     values, basis = torch.linalg.eigh(hessian)
     along = torch.einsum("...ij,...i->...j", basis, gradient)
     size = values.abs()
     shift = math.sqrt(torch.finfo(values.dtype).eps) * size.amax(-1, keepdim=True)
     gains = 0.5 * along.square() / (size + shift)
-    gains = torch.where(along == 0, 0.0, gains)  # nothing to gain, and no 0/0 where H is 0
+    gains = torch.where(along == 0, 0.0, gains)  # nothing to gain; avoids 0/0 if H = 0
     negative = values < 0
     answers = (
         values[..., 0], values[..., -1], negative.to(values.dtype).mean(-1),
@@ -72,9 +74,10 @@ def curvature(hessian: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.
 
 
 def stability(hessian: torch.Tensor, largest: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """q = λmax(D^½ H D^½), the share D (*runs, 1 or dim) of the limit by unit of curvature: (*runs).
+    """Return q = λmax(D^½ H D^½), the share of the stability limit in use (*runs).
 
-    It is lr λmax(P⁻¹H)/limit, for D is lr P⁻¹/limit and both matrices have the same eigenvalues.
+    D, `share` (*runs, 1 or dim), is lr P⁻¹/limit, so that q = lr λmax(P⁻¹H)/limit: both matrices have the
+    same eigenvalues.
     """
     if share.shape[-1] == 1:
         return share[..., 0] * largest
@@ -89,10 +92,10 @@ def noise(
     problem: Problem, x: torch.Tensor, data: Tree, draws: Sequence[Tree],
     exact: torch.Tensor, hessian: torch.Tensor | None,
 ) -> dict[str, torch.Tensor]:  # fmt: skip
-    """tr S and tr(HS) of the gradients that are seen, the cosine of their mean with the exact one, and its bias.
+    """Return tr S, tr(HS), the cosine of the mean noisy gradient with the exact gradient g, and the squared bias.
 
-    The square of the bias is without bias itself: |mean − g|² − tr S/n. Cosine and square are NaN where n draws
-    do not tell: at a standstill under noise the gradient is far below the error of any mean of a few draws.
+    The estimate of the squared bias is itself unbiased: |mean − g|² − tr S/n. Cosine and squared bias are NaN
+    if n draws cannot resolve them: at a standstill under noise, g is far below the error of a mean of a few draws.
     """
     seen = torch.stack([_seen(problem, x, data, draw) for draw in draws])
     count = len(draws)
@@ -109,7 +112,7 @@ def noise(
     error = ((off * exact).sum(-1).square().sum(0) / (count - 1) / count).sqrt()
     cosine = along / (mean.norm(dim=-1) * exact.norm(dim=-1))
     bias = (mean - exact).square().sum(-1) - trace / count
-    # n |mean − E|²/tr S has variance 2 at most: in one direction it is a χ² of one degree of freedom.
+    # n |mean − E|²/tr S has variance at most 2: for noise in one direction it is χ² with one degree of freedom.
     blur = STANDARD_ERRORS * math.sqrt(2) * trace / count
     told = (bias > blur) | (blur < exact.square().sum(-1))
     return {

@@ -1,4 +1,4 @@
-"""What a sweep asks of every cell: how many trials, instances and rungs, at what budget and precision."""
+"""The size of a sweep: trials, instances, rungs, budget, precision."""
 
 from __future__ import annotations
 
@@ -11,19 +11,28 @@ from problems import Problem
 from ravine import Refused, nearest, require
 
 RELEASE = (
-    "ravine 0.1"  # reporting instances belong to a release, so that nobody tunes to them for ever
+    "ravine 0.1"  # each release draws new reporting instances, so that nobody can tune to them
 )
 FIRST_REPORTING_SEED = 1000
-FRONTIER = (1, 1 / 3, 1 / 10)  # of the budget: where breaking points are given
+FRONTIER = (1, 1 / 3, 1 / 10)  # shares of the budget at which breaking points are given
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """The size of a sweep; None is what the problem's card states.
+    """The size of a sweep; None stands for the value on the problem's card.
 
-    trials: settings per optimizer, the defaults among them; tuning_seeds: instances on which settings are
-    chosen; seeds: others, on which they are reported; budget: gradient-equivalents of a run; rungs: 1 (the
-    problem's own dial), a number of rungs along its ladder, or "auto" (the ladder, then bisection).
+    Args:
+        trials: Settings per optimizer, its default values included.
+        tuning_seeds: Instances on which settings are chosen.
+        seeds: Other instances, on which the chosen settings are reported.
+        budget: Cost that one run may spend, in gradients.
+        dtype: Precision of the runs.
+        device: Where they run, as torch writes it.
+        rungs: 1 (the problem's own dial value), a number of rungs along its ladder, or "auto" (the
+            ladder, then bisection).
+
+    Raises:
+        Refused: If a value is out of its range, or the device is not available.
     """
 
     trials: int | None = None
@@ -50,11 +59,18 @@ class Protocol:
             )
         if self.rungs != "auto":
             require("", "rungs", self.rungs, whole=True, low=1)
-        if self.device != "cpu":  # asked only here, for it is slow
+        if self.device != "cpu":  # the check is slow
             _check_device(self.device)
 
     def settled(self, problem: Problem) -> Settled:
-        """The size of a cell of this problem."""
+        """Return the size of a cell of this problem: this protocol, completed from the problem's card.
+
+        Args:
+            problem: The problem at any of its rungs.
+
+        Returns:
+            The protocol without open values.
+        """
         cell = problem.card.cell
         return Settled(
             trials=self.trials or cell.trials,
@@ -68,7 +84,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Settled:
-    """A protocol with nothing left open: what one cell is run with."""
+    """The size of one cell: a protocol without open values; fields as in `Protocol`."""
 
     trials: int
     tuning_seeds: int
@@ -79,7 +95,7 @@ class Settled:
 
     @property
     def seed_numbers(self) -> list[int]:
-        """Tuning seeds from 0, reporting seeds from 1000."""
+        """Return the tuning seeds, from 0, then the reporting seeds, from 1000."""
         return [
             *range(self.tuning_seeds),
             *range(FIRST_REPORTING_SEED, FIRST_REPORTING_SEED + self.seeds),
@@ -87,12 +103,12 @@ class Settled:
 
     @property
     def torch_dtype(self) -> Any:
-        """The dtype as torch knows it."""
+        """Return the dtype as torch's object."""
         return getattr(torch, self.dtype)
 
 
 def stream(seed: int) -> str:
-    """The name of the random stream of a seed: tuning and reporting instances have nothing in common."""
+    """Return the name of a seed's random stream; tuning and reporting instances share none."""
     return f"tuning|{seed}" if seed < FIRST_REPORTING_SEED else f"{RELEASE}|{seed}"
 
 

@@ -1,4 +1,4 @@
-"""What is recorded along a run: on a logarithmic schedule, on the exact loss, and never charged."""
+"""Record a run on a logarithmic schedule of steps, from the exact loss; recording is not charged."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from optimizers.optimizer import State
     from optimizers.oracle import Count, CountingOracle
 
-PER_DECADE = 20
-HIGHER = 10.0  # times a leap may stay below the largest gradient before it
-POSITIONS_UP_TO = 3  # dimensions in which positions are kept
+PER_DECADE = 20  # recorded steps per decade of steps
+HIGHER = 10.0  # a leap is measured against at least 1/HIGHER of the largest gradient norm so far
+POSITIONS_UP_TO = 3  # dimensions up to which positions are kept
 MEASURED_AT = (
     1 / 10,
     1 / 3,
-)  # shares of the budget at which curvature is measured, as at start and end
+)  # shares of the budget at which curvature is measured, besides start and end
 
 
 def scheduled(step: int) -> bool:
-    """About 20 steps a decade: every step up to 10, every hundredth near 1000."""
+    """True for about 20 steps per decade: every step up to 10, about every hundredth near 1000."""
     if step < 10:
         return True
     decade = 10 ** (len(str(step)) - 1)
@@ -37,9 +37,9 @@ def scheduled(step: int) -> bool:
 
 @dataclass
 class Kept:
-    """Where the runs were at a row (None: where they ended), (instances, trials, dim).
+    """The points x (instances, trials, dim) of a row (None: the last points).
 
-    share: of the optimizer's stability limit by unit of curvature there, where that is known.
+    share: share of the optimizer's stability limit per unit of curvature there, if it is known.
     """
 
     row: int | None
@@ -51,9 +51,9 @@ class Kept:
 class Trace:
     """The record of a batch.
 
-    columns: (rows, instances, trials) each, float32; "step" is NaN where a run had ended.
-    last: the same of the point at which each run ended, (instances, trials).
-    kept: the points at which more is measured afterwards: the start, about a tenth and a third of the budget,
+    columns: (rows, instances, trials) each, float32; "step" is NaN after a run has ended.
+    last: the same columns at the last point of each run, (instances, trials).
+    kept: the points at which `measure` measures more: the start, about a tenth and a third of the budget,
         and the end.
     """
 
@@ -63,15 +63,16 @@ class Trace:
 
     @property
     def end(self) -> torch.Tensor:
-        """Where the runs ended (instances, trials, dim)."""
+        """Return the last points (instances, trials, dim)."""
         return self.kept[-1].x
 
     def measure(
         self, problem: Problem, data: Tree, rows: list[int], trials: list[int], draws: list[Tree]
     ) -> None:
-        """Curvature, stability and noise of these runs at the points that were kept.
+        """Measure curvature, stability and noise of these runs at the kept points.
 
-        `data` and `draws` are those of the instances `rows` alone.
+        rows: positions of the instances; `data` and `draws` hold these instances alone.
+        trials: positions of the trials.
         """
         at = (torch.tensor(rows)[:, None], torch.tensor(trials)[None, :])
         shape = next(iter(self.columns.values())).shape
@@ -85,7 +86,7 @@ class Trace:
                 where[at] = found
 
     def run(self, instance: int, trial: int) -> dict[str, np.ndarray]:
-        """The rows of one run, its end included."""
+        """Return the rows of one run by column, its last point included."""
         kept = ~torch.isnan(self.columns["step"][:, instance, trial])
         return {
             name: np.append(
@@ -99,7 +100,7 @@ class Trace:
 
 
 class Recorder:
-    """Collects the rows of a batch while it runs."""
+    """Collect the rows of a batch while it runs."""
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class Recorder:
         self._budget = budget
         self._rows: list[dict[str, torch.Tensor]] = []
         self._pending: torch.Tensor | None = (
-            None  # the loss of the row whose change is not known yet
+            None  # loss of the last row, until its `change` is known
         )
         self._kept: list[Kept] = []
         self._between = _Between(start[..., 0])
@@ -126,9 +127,9 @@ class Recorder:
         self, index: int, spent: Count, oracle: CountingOracle, value: torch.Tensor, gap: torch.Tensor,
         moved: torch.Tensor, alive: torch.Tensor, state: State, share: Count,
     ) -> None:  # fmt: skip
-        """Record step `index`, which leads from oracle.x to `moved`, if it is due.
+        """Record step `index`, from oracle.x to `moved`, if it is scheduled.
 
-        state: the optimizer's, after it has made the step; share: of the budget that was spent before.
+        state: the optimizer's state after the step; share: share of the budget spent before the step.
         """
         if self._pending is not None:
             self._rows[-1]["change"] = value - self._pending
@@ -163,7 +164,7 @@ class Recorder:
         self, x: torch.Tensor, value: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor,
         steps: torch.Tensor, spent: torch.Tensor, state: State,
     ) -> Trace:  # fmt: skip
-        """The record, with the point at which each run ended."""
+        """Return the record, with the last point of each run."""
         self._keep(None, x, gradient, state, spent / self._budget)
         last = self._point(x, value, gap, gradient, self._problem.hvp(x, self._data, gradient))
         last["step"], last["cost"] = steps, spent
@@ -208,25 +209,25 @@ class Recorder:
 
 
 class _Between:
-    """What happened from each run's last row on: in the steps made since, and at the points from there to here.
+    """Extremes between two recorded rows of each run.
 
-    grad_leap: the largest of |g| over the larger of its three values before and a tenth of all before; NaN where
-        exact gradients are not asked for.
-    loss_highest: the highest loss.
+    grad_leap: largest ratio, since the previous row, of |g_t| to max(|g_{t-1}|, |g_{t-2}|, |g_{t-3}|,
+        0.1 max_{s<t}|g_s|); NaN if the optimizer does not ask for exact gradients.
+    loss_highest: the highest loss since the previous row, both rows included.
 
-    All is kept as it comes and looked at once a row, so that a step costs one norm.
+    Values are collected at each step and reduced once per row, so that a step costs one norm.
     """
 
     def __init__(self, like: torch.Tensor):
         unknown = torch.full_like(like, torch.nan)
         self._found = {"grad_leap": unknown, "loss_highest": unknown}
         self._values: list[torch.Tensor] = []
-        self._norms: list[torch.Tensor] = []  # |g|, the first `_old` of them from before the row
+        self._norms: list[torch.Tensor] = []  # |g|; the first `_old` are from before the row
         self._old = 0
-        self._largest = torch.zeros_like(like)  # of all before those
+        self._largest = torch.zeros_like(like)  # largest |g| before those
 
     def add(self, value: torch.Tensor, gradient: torch.Tensor | None) -> None:
-        """A step from a point with this loss and gradient."""
+        """Add a step from a point with this loss and gradient."""
         self._values.append(value)
         if gradient is None:
             self._norms, self._old = [], 0
@@ -234,7 +235,7 @@ class _Between:
             self._norms.append(torch.linalg.vector_norm(gradient, dim=-1))
 
     def row(self, value: torch.Tensor, alive: torch.Tensor) -> dict[str, torch.Tensor]:
-        """All of it, up to a point with this loss; what is found next of runs that are alive is since then."""
+        """Return the extremes up to a point with this loss, and start anew for the runs that are alive."""
         highest = torch.stack([self._found["loss_highest"], *self._values, value])
         found = {
             "grad_leap": self._leap(),
@@ -248,7 +249,7 @@ class _Between:
         so_far = self._found["grad_leap"]
         if len(self._norms) <= max(self._old, 1):
             return so_far
-        norms = torch.stack(self._norms).nan_to_num(0.0, 0.0)  # who overflows has ended
+        norms = torch.stack(self._norms).nan_to_num(0.0, 0.0)  # a run that overflows has ended
         largest = torch.maximum(norms.cummax(0).values, self._largest)
         before = norms[:-1].clone()
         for back in (1, 2):

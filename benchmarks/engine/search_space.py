@@ -1,4 +1,4 @@
-"""Where hyperparameters are searched: from points of the unit cube to values in the problem's units."""
+"""Map points of the unit cube to hyperparameters in the problem's units."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from benchmarks.engine.contender import Contender
 from benchmarks.engine.instances import Instances
 from optimizers import Range
 
-REFINED = 0.1  # half the width of the refined box, as a share of the searched one
-EDGE = 1 / 16  # of the searched range: a winner so close to its border is flagged
+REFINED = 0.1  # half-width of the refined box, as a share of the searched box's width
+EDGE = 1 / 16  # of the searched range: a setting this close to its border has `edge` set
 
 
 def measure_units(instances: Instances, tuning: slice) -> dict[str, float]:
-    """What a hyperparameter is measured in.
+    """Return the size of each unit of a hyperparameter, by the unit's name.
 
-    D is the median distance from the start to the solutions (or the length of the start, where the
-    solutions are unknown), G the median norm of the gradient at the start, both on the tuning instances.
+    "none" is 1, "length" is D/√dim, "gradient" is G; in the ratios, length is D. D is the median distance
+    from the start to the solutions (|start| if they are unknown), G the median |g| at the start, both on
+    the tuning instances.
     """
     problem, data = instances.problem, instances.data
     start = data["start"]
@@ -30,7 +31,7 @@ def measure_units(instances: Instances, tuning: slice) -> dict[str, float]:
         distance = start.norm(dim=-1)
     length = float(distance[tuning].median()) or 1.0
     slope = float(gradient.norm(dim=-1)[tuning].median())
-    if slope == 0.0:  # a plateau: the mean slope down to the floor stands in
+    if slope == 0.0:  # a plateau: use the mean slope (f − f*)/D instead
         slope = float((value - problem.floor(data))[tuning].median()) / length
     return {
         "none": 1.0,
@@ -44,18 +45,18 @@ def measure_units(instances: Instances, tuning: slice) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Box:
-    """The search space of a contender on one problem; its points have coordinates in [0, 1)."""
+    """The search space of a contender on one problem; coordinates of its points are in [0, 1)."""
 
     contender: Contender
     units: Mapping[str, float]
 
     @property
     def dim(self) -> int:
-        """How many hyperparameters are searched."""
+        """Return the number of searched hyperparameters."""
         return len(self.contender.space)
 
     def sobol(self, count: int, seed: int = 0) -> torch.Tensor:
-        """Scrambled Sobol points (count, dim); unscrambled, the first is the corner."""
+        """Return scrambled Sobol points (count, dim); without scrambling the first would be the corner 0."""
         if not self.dim or not count:
             return torch.zeros(count, self.dim, dtype=torch.float64)
         return torch.quasirandom.SobolEngine(self.dim, scramble=True, seed=seed).draw(
@@ -63,12 +64,12 @@ class Box:
         )
 
     def refined(self, count: int, around: torch.Tensor) -> torch.Tensor:
-        """Points of the shrunken box around one of them."""
+        """Return points (count, dim) of the smaller box around one point."""
         low, high = (around - REFINED).clamp(0, 1), (around + REFINED).clamp(0, 1)
         return low + (high - low) * self.sobol(count, seed=1)
 
     def values(self, points: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Hyperparameters (count, 1) at these points, the discounted ones last."""
+        """Return the hyperparameters (count, 1) at these points; those discounted by another come last."""
         found: dict[str, torch.Tensor] = {}
         space = self.contender.space
         for axis, name in sorted(
@@ -80,7 +81,7 @@ class Box:
         return found
 
     def unit(self, name: str, values: Mapping[str, torch.Tensor]) -> torch.Tensor | float:
-        """What one unit of a hyperparameter is, where the others have these values."""
+        """Return the size of a hyperparameter's unit, given the other values: times 1 − β if it is discounted by β."""
         declared = self.contender.space.get(name) or self.contender.optimizer.space[name]
         momentum = 0.0
         if declared.discount is not None:
@@ -89,7 +90,7 @@ class Box:
         return self.units[declared.unit] * (1.0 - momentum)
 
     def on_edge(self, point: torch.Tensor) -> bool:
-        """Whether a point lies so close to the border that a better one may lie outside."""
+        """True if a point is so close to the border of the box that a better one may lie outside."""
         return bool(((point < EDGE) | (point > 1 - EDGE)).any())
 
 

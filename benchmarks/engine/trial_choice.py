@@ -1,8 +1,8 @@
-"""Which trial stands for an optimizer: chosen on the tuning rows alone.
+"""Choose the trial that represents an optimizer, on the tuning rows alone.
 
-The choice is lexicographic: most runs solved, then the least median cost to the target (a miss is
-infinite), then the least median log10 of the final gap, then the lowest trial number. It looks at
-one optimizer's rows only, so that nothing moves when another joins the pool.
+The order is lexicographic: most runs solved, then the least median cost to the target (infinite if it
+is missed), then the least median log10 of the final gap, then the lowest trial number. The choice depends
+on one optimizer's rows only, so that adding another optimizer changes nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas
 
-SMALLEST = 1e-300  # a gap of zero, or below zero by rounding, counts as this in a logarithm
+SMALLEST = 1e-300  # replaces gaps ≤ 0 (zero, or negative by rounding) in logarithms
 
 
 def choose(runs: pandas.DataFrame) -> dict[str, int]:
-    """The trials that stand for one cell (problem, rung and optimizer), by the name of the choice.
+    """Return the chosen trials of one cell (problem, rung and optimizer), by the name of the choice.
 
-    "default" is trial 0, where there is one; "tuned" is the best of the others, or trial 0 if it is
-    the only one.
+    "default" is trial 0, if there is one; "tuned" is the best other trial, or trial 0 if there is no other.
     """
     trials = np.unique(runs["trial"].to_numpy())
     tuning = (runs["role"] == "tuning").to_numpy()
@@ -34,9 +33,9 @@ def choose(runs: pandas.DataFrame) -> dict[str, int]:
 
 
 def costs(runs: pandas.DataFrame) -> np.ndarray:
-    """What each run paid to the target: +inf where it is not solved, for whatever reason.
+    """Return the cost of each run to the target: +inf if it is not solved, for any reason.
 
-    A run that is solved without having entered the target (it is judged at its end) paid its cost.
+    A run that is solved without having entered the target (judged at its last point) has its whole cost.
     """
     entry, spent = (runs[name].to_numpy(dtype=float) for name in ("cost_to_target", "cost"))
     solved = (runs["status"] == "solved").to_numpy()
@@ -44,14 +43,14 @@ def costs(runs: pandas.DataFrame) -> np.ndarray:
 
 
 def log_gaps(runs: pandas.DataFrame) -> np.ndarray:
-    """log10 of each run's final gap: +inf where it diverged or has none."""
+    """Return log10 of each run's final gap: +inf if it diverged or has none."""
     gap = runs["gap_final"].to_numpy(dtype=float)
     ended = runs["status"].isin(["solved", "missed"]).to_numpy() & ~np.isnan(gap)
     return np.where(ended, np.log10(np.maximum(np.where(ended, gap, 1), SMALLEST)), np.inf)
 
 
 def grid(values: np.ndarray, *axes: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """One value a row -> an array with an axis for each (sorted labels, each row's label).
+    """Arrange one value per row into an array with one axis for each pair (sorted labels, labels of the rows).
 
     NaN where no row has the labels.
     """
@@ -61,12 +60,12 @@ def grid(values: np.ndarray, *axes: tuple[np.ndarray, np.ndarray]) -> np.ndarray
 
 
 def keys(cost: np.ndarray, log_gap: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a choice compares, less is better: (*batch, seeds) -> three of (*batch)."""
+    """Return the three criteria of a choice, less is better: (*batch, seeds) -> three of (*batch)."""
     return -np.isfinite(cost).sum(axis=-1), median(cost), median(log_gap)
 
 
 def median(values: np.ndarray) -> np.ndarray:
-    """Of the last axis, which is short: there, numpy's own takes several times as long."""
+    """Return the median over the last axis; on short axes numpy's own takes several times as long."""
     values = np.sort(values, axis=-1)
     n = values.shape[-1]
     if n == 0:
@@ -76,9 +75,9 @@ def median(values: np.ndarray) -> np.ndarray:
 
 
 def best(allowed: np.ndarray, *criteria: np.ndarray) -> np.ndarray:
-    """The first of the allowed trials with the least criterion; of equals, with the least second.
+    """Return the first allowed trial with the least criterion; ties go to the next criterion.
 
-    `allowed` and each criterion are (*batch, trials) or broadcast to it; returns (*batch).
+    `allowed` and each criterion are (*batch, trials) or broadcast to it; the result is (*batch).
     """
     left = allowed
     for criterion in criteria:

@@ -1,1 +1,1 @@
-"""Plots: figures of sweeps and pictures of problems, by matplotlib."""
+"""Draw figures of sweeps and pictures of problems with matplotlib."""

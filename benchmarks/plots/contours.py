@@ -1,4 +1,4 @@
-"""Contours of a loss over a plane: the window, the levels, the drawing."""
+"""Draw contours of a loss over a plane: window, levels, lines."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 
 from benchmarks.engine.loop import MISSED, SOLVED
 
-GRID = 201  # points a side
+GRID = 201  # points per side
 
 
 def window(paths: Sequence[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Lower left and upper right corner of what is shown.
+    """Return the lower left and the upper right corner of the plotted window.
 
-    It holds the paths that solve (or else those that miss) but for those that go more than three times as
-    far from the start as half of them do: one that was thrown far would leave the others no room. No side
-    is less than a quarter of the other, so that the landscape stays recognizable. Where nothing moves but
-    to infinity, it is as wide as the start is large.
+    It contains the solved paths (or the missed ones if none is solved), except those that go more than three
+    times the median distance from the start, because one far path would leave no room for the others. No side
+    is less than a quarter of the other. If all paths go to infinity, the width is set by the size of the start.
     """
     start = paths[0][0][0]
     solving, missing = (
@@ -45,7 +44,7 @@ def contours(
     logarithmic: bool,
     target: float | None,
 ) -> None:
-    """Levels of the relative gap `height` over a plane; that of the target is dotted."""
+    """Draw levels of the gap `height` over a plane; the level of the target is dotted."""
     finite = height[np.isfinite(height)]
     levels = level_heights(finite, logarithmic, target)
     norm = (LogNorm if logarithmic else Normalize)(levels[0], levels[-1])
@@ -65,7 +64,7 @@ def contours(
 
 
 def level_heights(heights: np.ndarray, logarithmic: bool, target: float | None) -> np.ndarray:
-    """The heights, about a dozen of them, at which contours are drawn."""
+    """Return about a dozen heights at which contours are drawn."""
     if not logarithmic:
         return np.asarray(MaxNLocator(12).tick_values(heights.min(), heights.max()))
     bottom, top = np.quantile(heights, [0.002, 0.998])
@@ -73,10 +72,10 @@ def level_heights(heights: np.ndarray, logarithmic: bool, target: float | None) 
 
 
 def _log_levels(bottom: float, top: float, target: float) -> np.ndarray:
-    """About a dozen levels, whole decades among them, up to a million times the start's gap if need be."""
+    """Return about a dozen levels, with whole decades among them, up to a gap of 1e6 if necessary."""
     bottom = max(bottom, target / 10)
     top = min(max(top, 10 * bottom), max(1e6, 10 * bottom))
     decades = math.log10(top / bottom)
-    parts = 4 if decades <= 3 else 2 if decades <= 6 else 1  # of a decade
+    parts = 4 if decades <= 3 else 2 if decades <= 6 else 1  # levels per decade
     first, last = math.floor(parts * math.log10(bottom)), math.ceil(parts * math.log10(top))
     return 10 ** (np.arange(first, last + 1) / parts)

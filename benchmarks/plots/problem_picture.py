@@ -1,4 +1,4 @@
-"""The picture of a problem: what its portrait says, drawn."""
+"""Draw the picture of a problem from its portrait."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ MARKERS = "osD^vP*X"
 
 
 def picture(name: str) -> Picture:
-    """What shows the pathology of a registered problem best."""
+    """Return the figure that shows the pathology of a registered problem.
+
+    Args:
+        name: The problem's registered name.
+
+    Returns:
+        The figure, with a caption.
+    """
     problem = PROBLEMS.find(name)
     with default_dtype(torch.float64):
         portrait = problem.portrait()
@@ -102,7 +109,7 @@ def _plane(axes: Axes, problem: Problem, portrait: Plane) -> None:
 
 
 def path(problem: Problem, optimizer: Optimizer, start: torch.Tensor, steps: int) -> torch.Tensor:
-    """The points (steps + 1, dim) of one run from `start`, on the instance of `Problem.example`."""
+    """Return the points (steps + 1, dim) of one run from `start`, on the instance of `Problem.example`."""
     tree, x = problem.example(), start.view(1, 1, -1)
     data = stack([tree], torch.float64)
     noise, normals = generator("picture", "draws"), generator("picture", "optimizer")
@@ -123,6 +130,6 @@ def path(problem: Problem, optimizer: Optimizer, start: torch.Tensor, steps: int
 
 
 def called(name: str, values: Mapping[str, float]) -> str:
-    """An optimizer with what is not as usual."""
+    """Return an optimizer's name with the values that differ from its defaults."""
     said = ", ".join(f"{field} {value:.3g}" for field, value in values.items())
     return f"{name} ({said})" if said else name

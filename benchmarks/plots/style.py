@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, told apart by the colour-blind too; brown stands for their yellow, which is too pale
-# for a line on white. The ninth optimizer has the first colour again, in another style.
+# The colours of Okabe & Ito, which the colour-blind can distinguish; brown replaces their yellow, which is too
+# pale for a line on white. The ninth optimizer has the first colour again, with another line style.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#6B4226")
 STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 LOOK: dict[Any, Any] = {
@@ -20,7 +20,7 @@ LOOK: dict[Any, Any] = {
 
 
 class Picture(Figure):
-    """A figure that notebooks show, whether or not pyplot is in use there."""
+    """A figure that notebooks show, with or without pyplot."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -30,7 +30,7 @@ class Picture(Figure):
 
 @dataclass(frozen=True)
 class Style:
-    """How an optimizer is drawn, the same in every panel and figure of a sweep: by its place there."""
+    """The line style of an optimizer, given by its place in the sweep and the same in all of its figures."""
 
     place: int
 

@@ -1,4 +1,4 @@
-"""Figures of a sweep: gap by cost, success by learning rate, and paths over a plane; made without pyplot."""
+"""Draw figures of a sweep, without pyplot: gap by cost, success by learning rate, and paths over a plane."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from benchmarks.plots.style import LOOK, Picture, Style
 from problems import PROBLEMS, Problem
 from ravine import Refused, nearest
 
-WIDTH = 8.0  # inches, of 100 pixels
-BEYOND = 1e60  # stands for the gap of a run that diverged: it leaves at the top
+WIDTH = 8.0  # inches, at 100 pixels per inch
+BEYOND = 1e60  # drawn instead of the gap of a diverged run: it leaves the panel at the top
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def reporting(self) -> pandas.DataFrame:
-        """The reporting runs of all trials."""
+        """Return the reporting runs of all trials."""
         return self.runs[self.runs["role"] == "reporting"]
 
 
@@ -61,17 +61,29 @@ class Panel:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether gaps are above zero; those to a level that is not the minimum need not be."""
+        """True if gaps are never negative; a gap to a level other than the minimum may be."""
         return self.problem.card.floor_is_minimum
 
     @property
     def target(self) -> float | None:
-        """The gap at which a run is solved; None where the problem has a test of its own."""
+        """Return the gap at which a run is solved; None if the problem has its own test."""
         return None if self.problem.has_own("solved") else self.problem.card.target
 
 
 def draw(kind: str, tables: Tables) -> Figure:
-    """A figure of this kind: "convergence", "sensitivity" or "trajectories"."""
+    """Return a figure of a sweep.
+
+    Args:
+        kind: "convergence" (gap by cost), "sensitivity" (success by learning rate) or "trajectories" (paths
+            of two-dimensional problems).
+        tables: The tables of the sweep.
+
+    Returns:
+        The figure.
+
+    Raises:
+        Refused: If the kind is unknown, or there is nothing to draw.
+    """
     if kind not in KINDS:
         raise Refused(f"unknown figure {kind!r}: {nearest(str(kind), KINDS)}")
     panels = _panels(tables)
@@ -82,7 +94,7 @@ def draw(kind: str, tables: Tables) -> Figure:
 
 
 def _panels(tables: Tables) -> list[Panel]:
-    """The panels of a sweep, by problem and then by dial, in the sweep's order."""
+    """Return the panels of a sweep: problems in the sweep's order, each by rising dial."""
     names = list(dict.fromkeys(cell.info["optimizer"] for cell in tables.cells.values()))
     styles = {name: Style(place) for place, name in enumerate(names)}
     found: dict[tuple[str, str], Panel] = {}
@@ -109,7 +121,7 @@ def _panels(tables: Tables) -> list[Panel]:
 
 
 def _title(name: str, problem: Problem) -> str:
-    """The problem's name, its dial, and what else is not as usual."""
+    """Return the problem's name, its dial, and the other fields that differ from the registered problem."""
     usual = PROBLEMS[name].settings if name in PROBLEMS else {}
     settings = problem.settings
     dial = problem.dial_column
@@ -124,16 +136,16 @@ def _title(name: str, problem: Problem) -> str:
 
 
 def _broken(title: str, width: int) -> str:
-    """In lines, and no field apart from its value."""
+    """Break a title into lines, but not between a field and its value."""
     return textwrap.fill(
         title.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", "), width
     )
 
 
 def _shown(panels: Sequence[Panel], limit: int) -> tuple[list[Panel], str]:
-    """As many panels as can be read, from the first to the last, and a remark if there are others.
+    """Return at most `limit` panels, spread from the first to the last, and a remark if some are left out.
 
-    Those with the most optimizers go first: where dials are bisected, all meet at the ladder's rungs alone.
+    Panels with the most optimizers are preferred: bisected dials differ, and only the ladder's rungs have all.
     """
     if len(panels) <= limit:
         return list(panels), ""
@@ -146,7 +158,7 @@ def _shown(panels: Sequence[Panel], limit: int) -> tuple[list[Panel], str]:
 
 
 def _grid(panels: Sequence[Panel], columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with axes for each panel, `height` inches high, under its title."""
+    """Return a figure with axes for each panel, `height` inches high, and the panels' titles."""
     rows = math.ceil(len(panels) / columns)
     figure = Picture(figsize=(WIDTH, 1.4 + height * rows), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -158,13 +170,13 @@ def _grid(panels: Sequence[Panel], columns: int, height: float) -> tuple[Figure,
 
 
 def _styles(panels: Sequence[Panel]) -> dict[str, Style]:
-    """What the legend names, in the sweep's order."""
+    """Return the optimizers of the legend and their styles, in the sweep's order."""
     used = {entry.optimizer: entry.style for panel in panels for entry in panel.entries}
     return dict(sorted(used.items(), key=lambda item: item[1].place))
 
 
 def _legend(figure: FigureBase, handles: Sequence[Line2D]) -> None:
-    """Below all panels, in as many columns as fit."""
+    """Add a legend below all panels, in as many columns as fit."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     figure.legend(
         handles=handles, loc="outside lower center", ncols=max(1, min(5, 130 // (longest + 7)))
@@ -205,7 +217,7 @@ def _convergence(panels: Sequence[Panel]) -> Figure:
         axes.set_ylabel("relative gap" if at % columns == 0 else "")
     _caption(
         figure,
-        "Tuned settings on the reporting instances: median, and band of the middle half."
+        "Tuned settings on the reporting instances: median and interquartile band."
         f"{_dotted(panels)}{remark}",
     )
     _legend(figure, _lines(panels))
@@ -240,9 +252,9 @@ def _converge(axes: Axes, panel: Panel) -> None:
 def quartiles(
     traces: pandas.DataFrame, status: pandas.Series
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Cost, and the quartiles of the gap that the runs have there; the median of an even count is a mean.
+    """Return the costs, and the quartiles of the runs' gaps there (low, median, high).
 
-    traces: of one trial; status: of its runs, by seed.
+    traces: the traces of one trial; status: the status of its runs, by seed.
     """
     grid = np.unique(traces["cost"])
     gaps = []
@@ -257,7 +269,7 @@ def quartiles(
 
 
 def _scale_gaps(axes: Axes, panel: Panel, gaps: np.ndarray) -> None:
-    """From below the target to above the start; what lies beyond leaves the panel."""
+    """Set the gap axis from below the target to above the start; larger and smaller gaps leave the panel."""
     if panel.logarithmic:
         target = panel.problem.card.target
         axes.set_yscale("log")
@@ -295,7 +307,7 @@ def _sensitivity(panels: Sequence[Panel]) -> Figure:
     left_out = f" Left out, without a learning rate: {', '.join(without)}." if without else ""
     _caption(
         figure,
-        "Each point is a trial on the reporting instances; one on the upper or lower edge lies beyond it. "
+        "Each point is a trial on the reporting instances; a point on the upper or lower edge lies beyond it. "
         f"Learning rates are in the problem's unit.{left_out}{remark}",
     )
     _legend(figure, [
@@ -314,7 +326,7 @@ _MARKS: dict[str, dict[str, Any]] = {
 
 
 def _rate(part: FigureBase, panel: Panel, entries: Sequence[Entry], rows: int) -> None:
-    """For each optimizer the solved share, and below it the median final gap."""
+    """Draw, for each optimizer, the solved share and below it the median final gap, by learning rate."""
     columns = math.ceil(len(entries) / rows)
     grid = part.subplots(
         2 * rows, columns, sharex=True, sharey="row", height_ratios=[1, 2] * rows, squeeze=False
@@ -350,7 +362,7 @@ def _rate(part: FigureBase, panel: Panel, entries: Sequence[Entry], rows: int) -
 
 
 def _trials(entry: Entry) -> pandas.DataFrame:
-    """By trial: where it lies, its kind, and the share solved and the median gap of its reporting runs."""
+    """Return, by trial: learning rate, kind of search, and solved share and median gap of its reporting runs."""
     runs = entry.reporting
     gap = runs["gap_final"].where(runs["status"] != DIVERGED, math.inf)
     by_trial = runs.assign(gap=gap, share=runs["status"] == SOLVED).groupby("trial")
@@ -369,7 +381,7 @@ def _trajectories(panels: Sequence[Panel]) -> Figure:
     if not flat:
         given = "; ".join(dict.fromkeys(panel.title for panel in panels))
         raise Refused(
-            f"paths are drawn for problems of two dimensions, and not for {given}: {_planes()}"
+            f"paths are drawn only for problems of two dimensions, not for {given}: {_planes()}"
         )
     others = len(panels) - len(flat)
     left_out = f" Panels of other dimensions left out: {others}." if others else ""
@@ -396,7 +408,7 @@ _ENDS: dict[str, dict[str, Any]] = {
 
 
 def _kept(panel: Panel) -> set[str]:
-    """The columns of its traces that hold anything."""
+    """Return the columns of a panel's traces that have any value."""
     return {
         str(name)
         for entry in panel.entries
@@ -406,7 +418,7 @@ def _kept(panel: Panel) -> set[str]:
 
 
 def _planes() -> str:
-    """How registered problems get two dimensions, found by setting their whole numbers to 1 or 2."""
+    """Return the registered problems with two dimensions, found by setting their whole numbers to 1 or 2."""
     found = []
     for name, prototype in PROBLEMS.items():
         fields = dataclasses.fields(prototype)  # type: ignore[arg-type]
@@ -424,7 +436,7 @@ def _planes() -> str:
 
 
 def _plane(axes: Axes, panel: Panel) -> None:
-    """The paths of one panel, and the landscape below them."""
+    """Draw the paths of one panel over the contours of its loss."""
     seed = min(seed for seed in panel.size.seed_numbers if seed >= FIRST_REPORTING_SEED)
     paths = [_path(entry, seed) for entry in panel.entries]
     instance = Instances(panel.problem, (stream(seed),), panel.size.torch_dtype)
@@ -444,7 +456,7 @@ def _plane(axes: Axes, panel: Panel) -> None:
 
 
 def _path(entry: Entry, seed: int) -> tuple[np.ndarray, str]:
-    """Where the tuned run of an instance was (points, 2), and how it ended."""
+    """Return the path (points, 2) of the tuned run on an instance, and its status."""
     runs = entry.reporting
     status = runs.loc[(runs["trial"] == entry.tuned) & (runs["seed"] == seed), "status"].iloc[0]
     points = entry.traces.loc[entry.traces["seed"] == seed, ["x.0", "x.1"]].to_numpy(dtype=float)
@@ -454,7 +466,7 @@ def _path(entry: Entry, seed: int) -> tuple[np.ndarray, str]:
 def _contours(
     axes: Axes, panel: Panel, instance: Instances, low: np.ndarray, high: np.ndarray
 ) -> None:
-    """Levels of the relative gap, evaluated in one call."""
+    """Draw contours of the gap, evaluated in one call."""
     problem, data = panel.problem, instance.data
     sides = [np.linspace(low[axis], high[axis], GRID) for axis in (0, 1)]
     across, up = np.meshgrid(*sides)

@@ -1,1 +1,1 @@
-"""The runner: what a process does for the jobs of a sweep."""
+"""Run the jobs of a sweep in one process."""

@@ -1,4 +1,4 @@
-"""How long a sweep would take: from cells that are in the store, and from a rough rate where there are none."""
+"""Forecast how long a sweep would take, from stored cells or else from a rough rate."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from benchmarks.store.key import cell_key
 from optimizers.adopted import Adopted
 from optimizers.wrapper import Wrapper
 
-STEP, RUN = 5e-4, 1e-6  # seconds a step of a batch, and of each run in it: momentum on quadratic
-ADOPTED = 3e-5  # seconds a step of each run of an optimizer that steps run by run
+STEP, RUN = 5e-4, 1e-6  # seconds per step of a batch, plus per run in it: momentum on quadratic
+ADOPTED = 3e-5  # seconds per step and run of an optimizer that steps run by run
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a sweep would be.
+    """The forecast of a sweep.
 
-    cells, runs: in all; found: cells that are in the store already. more: how many cells, at most, a search for
-    breaking points adds. seconds: of computing, for those that are missing, `more` aside; measured: for how
-    many of these the store has cells of the same problem and optimizer.
+    cells, runs: their numbers; found: cells that are already stored.
+    more: most cells that the search for breaking points adds.
+    seconds: computing time of the missing cells, without `more`.
+    measured: missing cells for which the store has cells of the same problem and optimizer.
+    processes: cells that run at a time.
+    ahead: the work of each job, for `Progress`.
     """
 
     cells: int
@@ -42,7 +45,7 @@ class Forecast:
     ahead: Mapping[str, Ahead]
 
     def text(self) -> str:
-        """For a terminal."""
+        """Return the forecast as lines for a terminal."""
         missing = self.cells - self.found
         more = f", and up to {self.more} more to find breaking points" if self.more else ""
         lines = [
@@ -67,7 +70,7 @@ class Forecast:
 
 
 def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
-    """What the sweep of these jobs would be, `processes` cells at a time."""
+    """Forecast the sweep of these jobs with `processes` cells at a time."""
     planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
     found = [
         each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
@@ -114,7 +117,7 @@ def _trials(setup: Setup, settled: Settled) -> int:
 
 
 def _is_adopted(setup: Setup) -> bool:
-    """Whether an optimizer steps run by run."""
+    """True if the optimizer steps run by run."""
     optimizer = setup.job.contender.optimizer
     while isinstance(optimizer, Wrapper):
         optimizer = optimizer.inner
@@ -127,14 +130,14 @@ def _rough(setup: Setup, settled: Settled) -> float:
 
 
 def _at_rate(runs: int, budget: float, adopted: bool) -> float:
-    """The seconds of a cell at the rough rate, a step being a gradient."""
+    """Return the seconds of a cell at the rough rate, if each step costs one gradient."""
     return budget * (ADOPTED * runs if adopted else STEP + RUN * runs)
 
 
 def _paces(
     store: Store, adopted: Mapping[tuple[str, str], bool]
 ) -> Mapping[tuple[str, str], float]:
-    """By problem and optimizer, the seconds of their cells in the store over those at the rough rate, as a median."""
+    """Return, by problem and optimizer, the median of seconds of stored cells/seconds at the rough rate."""
     found: dict[tuple[str, str], list[float]] = {}
     for file in store.folder.glob("*/cell.json") if adopted else ():
         info: dict[str, Any] = json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""How far a sweep is, on stderr: one live line on a terminal, a plain line per cell anywhere else."""
+"""Show the progress of a sweep on stderr: one live line on a terminal, else a plain line per cell."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from benchmarks.runner.job import CellDone
 
 CLEAR = "\r\x1b[K"
-AT_FIRST = 0.02  # of the sweep: what the forecast weighs against the pace that is seen
+AT_FIRST = 0.02  # weight of the forecast against the measured pace, as a share of the sweep
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """What a job has ahead of it, in seconds of computing as they are forecast.
+    """The work ahead of a job, in forecast seconds of computing.
 
-    cells: by dial, each that is certain; 0 where it is in the store. more: each that a search for the breaking
-    point may add, `searched` of them at most.
+    cells: by dial, for each certain cell; 0 if it is stored.
+    more: for each cell that the search for the breaking point may add; searched: their largest number.
     """
 
     cells: Mapping[float, float]
@@ -30,14 +30,14 @@ class Ahead:
 
 
 class Progress:
-    """Counts cells. Worker processes have one each, and share what has ended through `notes`.
+    """Count cells and estimate the time left. Each worker process has its own; they share `notes`.
 
-    ahead: by job. processes: how many cells run at a time. notes: what was noted, by `of_cell` and `of_job`,
-    in all processes together since it was last asked.
+    ahead: the work ahead, by job.
+    processes: cells that run at a time.
+    notes: returns the notes of `of_cell` and `of_job` from all processes since the last call.
 
-    The time left is that of the work ahead, at the pace of the work behind: cells that were skipped, and those
-    of a search that ended early, are behind without having taken any, as others will be. How many a search will
-    add is the share that the jobs that have ended needed of theirs, and half before there are any.
+    Time left = work ahead × (time so far/work done). Skipped cells count as done at zero cost. The expected number
+    of bisection cells is extrapolated from finished jobs (prior: half of the maximum).
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Progress:
         self.certain_work = self.search_work = 0.0
 
     def start(self) -> None:
-        """Say that something happens."""
+        """Show that the sweep has begun."""
         if self.live:
             self._write(f"0{self._of()} cells{self._left()}")
 
     def of_cell(self, job: str, done: CellDone) -> dict[str, Any]:
-        """What the others need to know of a cell that has ended."""
+        """Return the note about a cell that has ended."""
         ahead = self.ahead[job]
         return {
             "work": ahead.cells.get(done.dial, ahead.more),
@@ -69,7 +69,7 @@ class Progress:
         }
 
     def of_job(self, job: str, dials: Iterable[float]) -> dict[str, Any]:
-        """And of a job that ran these cells and no more."""
+        """Return the note about a job that has ended with the cells at these dials."""
         ahead, dials = self.ahead[job], set(dials)
         dropped = [dial for dial in ahead.cells if dial not in dials]
         used = len(dials - ahead.cells.keys())
@@ -82,7 +82,7 @@ class Progress:
         }
 
     def cell(self, done: CellDone) -> None:
-        """A cell has ended."""
+        """Show that a cell has ended."""
         self._count()
         self.runs += done.runs
         if done.error:
@@ -103,12 +103,12 @@ class Progress:
             self._write(self._cut(f"{CLEAR}{counted} · {what}"))
 
     def close(self) -> None:
-        """Leave the line to what is printed next."""
+        """Clear the live line."""
         if self.live:
             self._write(CLEAR)
 
     def _count(self) -> None:
-        """Take account of what has ended since the last time, here and in other processes."""
+        """Count the cells and jobs that have ended since the last call, in all processes."""
         for note in self.notes():
             if "offered" in note:
                 self.offered += note["offered"]
@@ -125,7 +125,7 @@ class Progress:
                     self.certain_work += note["work"]
 
     def _needed(self) -> float:
-        """The share of the cells that searches might add that they do add."""
+        """Return the expected share of bisection cells that are run, of those that searches may add."""
         most = max((each.searched for each in self.ahead.values()), default=0)
         return (self.used + most / 2) / (self.offered + most) if most else 0.0
 
@@ -159,7 +159,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """In words, rounded up."""
+    """Return a duration as text, rounded up."""
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
     return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""What the configuration of one job says, built: problem, contender, protocol, store."""
+"""Build one job from its configuration: problem, contender, protocol, store."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What the configuration of one job says, built."""
+    """One job and everything needed to run it."""
 
     job: Job
     protocol: Protocol
-    settings: Mapping[str, Any]  # the optimizer's registered name, and what is given for it
+    settings: Mapping[str, Any]  # the optimizer's registered name, and the values given for it
     store: Store
     threads: int
     suite: str | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Setup:
-        """Raises Refused for values that the problem, the optimizer or the protocol does not accept."""
+        """Build a setup; raise Refused for values that problem, optimizer or protocol do not accept."""
         require("", "threads", config["threads"], whole=True, low=1)
         protocol = Protocol(
             **{each.name: config[each.name] for each in dataclasses.fields(Protocol)}
@@ -61,12 +61,12 @@ class Setup:
 
     @property
     def rungs(self) -> list[Problem]:
-        """The problem at each rung that is certain to be run."""
+        """Return the problem at each rung that is certain to be run."""
         dials = rungs(self.job.problem, self.protocol.rungs, self.job.ladder)
         return [self.job.problem.at_dial(dial) for dial in dials]
 
     def check(self) -> None:
-        """Refuse a loss that could not be swept, at any rung."""
+        """Refuse a problem whose loss is invalid at any rung."""
         for problem in self.rungs:
             check_problem(self.job.name, problem, self.protocol.settled(problem).torch_dtype)
 
@@ -81,12 +81,12 @@ def _problem(name: str, **given: Any) -> Problem:
         return dataclasses.replace(prototype, **values)  # type: ignore[type-var]
     except Refused:
         raise
-    except (TypeError, ValueError) as error:  # in a problem that someone else has written
+    except (TypeError, ValueError) as error:  # from a user's problem
         raise Refused(f"problem {name} does not accept {values}: {error}") from error
 
 
 def _ladder(given: Any) -> tuple[float, ...]:
-    """The dial values that take the place of a card's ladder; nothing where none are given."""
+    """Return the dial values that replace a card's ladder; empty if none are given."""
     values = given if isinstance(given, Sequence) and not isinstance(given, str) else []
     numbers = [float(each) for each in values if isinstance(each, (int, float))]
     ordered = numbers in (sorted(set(numbers)), sorted(set(numbers), reverse=True))
@@ -100,7 +100,7 @@ def _ladder(given: Any) -> tuple[float, ...]:
 def _modified(
     problem: Problem, config: Mapping[str, Any], noise: Mapping[str, Any] | None
 ) -> Problem:
-    """The problem after the transforms and behind the noise that the configuration names."""
+    """Return the problem with the transforms and the noise that the configuration names."""
     given = config["transform"]
     if isinstance(given, Mapping):
         raise Refused(
@@ -124,7 +124,7 @@ def _modified(
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given for the optimizer of a job, by `optimizers.NAME.field` or by `optimizer.field`."""
+    """Return a job's optimizer name and the values given by `optimizers.NAME.field` or `optimizer.field`."""
     name = config["optimizer"]["name"]
     table = config["optimizers"].get(key_of(name), {})
     if not isinstance(table, Mapping):
@@ -140,5 +140,5 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key_of(name: str) -> str:
-    """A wrapped optimizer's name as a key of Hydra's, which has a plus in front only."""
+    """Return an optimizer's name as a key for Hydra, where a plus may only come first."""
     return re.sub(rf"(?<=\w)\{AND}", "-", name)

@@ -1,1 +1,1 @@
-"""Validation: what is true of a run, found by taking causes away, and how often diagnoses agree with it."""
+"""Validate diagnoses: find the true causes of runs by removing them, and count how often verdicts agree."""

@@ -1,7 +1,7 @@
-"""How often a diagnosis is right.
+"""Measure how often a diagnosis is right.
 
-The truth about each run is found by intervention; the diagnosis sees what the run recorded. Thresholds are fitted on
-all families of problems but one, and judged on that one.
+The true causes of each run are found by intervention; the diagnosis uses only the run's record. Thresholds are fitted
+on all families of problems but one, and judged on that one.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MOVED = (
     "lost_gain", "stability_used", "stability_unused", "rising", "halved", "noise_share", "flat_slope",
     "flat_gradient", "flat_curvature", "stuck_share", "jump", "thrown", "vanished", "bias",
 )  # fmt: skip
-FACTORS = (0.5, 2.0)  # what a threshold is tried at, times what theory says
-WORTH = 0.005  # of macro recall: what moving thresholds must gain, on families seen and unseen
-COVERAGE = 0.8  # the least share of runs that must get a verdict
-SICK = 0.05  # the largest share of healthy runs that may be called sick
-FEW = 8  # a cause with fewer runs has no recall worth the name
-POINTS = 32  # of a resampled loss curve
-HALVES = ("developed", "held out")  # on which families rules were looked at while they were made
+FACTORS = (0.5, 2.0)  # factors on the theoretical value at which a threshold is tried
+WORTH = 0.005  # least gain of macro recall for moving thresholds, on families seen and unseen
+COVERAGE = 0.8  # least share of runs that must get a verdict
+SICK = 0.05  # largest share of healthy runs that may be called sick
+FEW = 8  # runs of a cause below which its recall is not counted
+POINTS = 32  # points of a resampled loss curve
+HALVES = ("developed", "held out")  # families used, or not used, while the rules were written
 FINE = ("healthy", "solved")
 UNSURE = "not_sure"
 
@@ -41,12 +41,14 @@ Said = tuple[str, float]  # the first cause and its strength
 
 @dataclass(frozen=True)
 class Score:
-    """How good verdicts are on runs of which it is known what is wrong.
+    """The quality of verdicts on runs with known causes.
 
-    recall: by what is true, the share of its runs that get a right verdict; a verdict is right if its first cause
-        is among the true ones. macro: their mean, of the causes with at least `FEW` runs; "not sure" is wrong.
-    coverage: the share of runs that get a verdict; covered: macro recall among those.
-    sick: the share of healthy runs that are called sick.
+    recall: by true cause, the share of its runs with a right verdict. A verdict is right if its first cause is
+        among the true ones; "not sure" is wrong. runs: their number, by true cause.
+    macro: mean recall of the causes with at least `FEW` runs.
+    coverage: share of runs that get a verdict; covered: macro recall among those.
+    sick: share of healthy runs that are called sick.
+    accuracy: share of all runs with a right verdict.
     """
 
     recall: Mapping[str, float]
@@ -59,17 +61,17 @@ class Score:
 
     @property
     def worth(self) -> float:
-        """What a fit makes large: macro recall, less what is called sick too often or not covered."""
+        """Return the objective of a fit: macro − max(0, sick − SICK) − max(0, COVERAGE − coverage)."""
         return self.macro - max(0.0, self.sick - SICK) - max(0.0, COVERAGE - self.coverage)
 
 
 def half(family: str) -> str:
-    """In which half of the families one is: by its name alone, so that nobody can choose."""
+    """Return the half that a family belongs to, from a hash of its name, so that nobody can choose."""
     return HALVES[hashlib.sha256(family.encode()).digest()[0] % 2]
 
 
 def score(truths: Sequence[Sequence[str]], said: Sequence[str]) -> Score:
-    """Of runs with these truths, none of them empty, and these first causes."""
+    """Return the score of these first causes on runs with these true causes, none of them empty."""
     healthy = ["healthy" if each in FINE else each for each in said]
     right = np.array([each in truth for truth, each in zip(truths, healthy, strict=True)])
     covered = np.array([each != UNSURE for each in healthy])
@@ -97,7 +99,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 class Judge:
-    """Verdicts on a fixed set of runs at any thresholds, each asked for once."""
+    """Verdicts on a fixed set of runs at any thresholds, cached."""
 
     def __init__(self, runs: Sequence[Case]):
         self.runs = runs
@@ -110,19 +112,20 @@ class Judge:
         return verdict.cause, strength
 
     def said(self, thresholds: Thresholds, at: np.ndarray) -> list[Said]:
-        """First cause and strength of the runs at these places."""
+        """Return first cause and strength of the runs at these positions."""
         return [self._one(int(k), thresholds) for k in at]
 
     def score(self, thresholds: Thresholds, at: np.ndarray) -> Score:
-        """Of the runs at these places."""
+        """Return the score of the runs at these positions."""
         truths = [self.runs[k].truth for k in at]
         return score(truths, [cause for cause, _ in self.said(thresholds, at)])
 
 
 def fit(judge: Judge, at: np.ndarray, theory: Thresholds) -> Thresholds:
-    """The thresholds that make the score of the runs at these places large, from those of theory.
+    """Return thresholds with a larger score on the runs at these positions than those of theory, if there are any.
 
-    Each is moved alone; those that are worth it alone are moved together, if that is better than theory at all.
+    Each threshold is moved alone. Those that gain more than WORTH are then moved together, if the result is better
+    than theory.
     """
     before = judge.score(theory, at).worth
     moved: dict[str, float] = {}
@@ -140,7 +143,10 @@ def fit(judge: Judge, at: np.ndarray, theory: Thresholds) -> Thresholds:
 
 
 def left_out(judge: Judge, at: np.ndarray, chosen: Callable[[np.ndarray], Any], say) -> list[Said]:
-    """What is said of each run by what was chosen on the runs of the other families."""
+    """Return the verdict on each run by what was fitted on the runs of the other families.
+
+    chosen: fits on the runs at these positions; say: applies the fit to the runs at these positions.
+    """
     said: list[Said] = [(UNSURE, 0.0)] * len(at)
     for family in dict.fromkeys(judge.families[at]):
         mine = np.flatnonzero(judge.families[at] == family)
@@ -150,11 +156,11 @@ def left_out(judge: Judge, at: np.ndarray, chosen: Callable[[np.ndarray], Any], 
     return said
 
 
-# What verdicts are compared with.
+# Baselines.
 
 
 def majority(judge: Judge, at: np.ndarray) -> list[Said]:
-    """Always what is most often true."""
+    """Return the most frequent true cause of the other families, for every run."""
 
     def chosen(others: np.ndarray) -> Said:
         first = [judge.runs[k].truth[0] for k in others]
@@ -165,7 +171,7 @@ def majority(judge: Judge, at: np.ndarray) -> list[Said]:
 
 
 def loss_curve(case: Case) -> np.ndarray:
-    """log10 of the loss over that at the start, above the lowest seen, at points of log step (`POINTS`)."""
+    """Return log10((f − min f)/(f₀ − min f)) at POINTS evenly spaced points of log(1 + step)."""
     step, loss = case.record.step, case.record.loss
     known = np.isfinite(step) & np.isfinite(loss)
     step, loss = step[known], loss[known]
@@ -177,13 +183,13 @@ def loss_curve(case: Case) -> np.ndarray:
 
 
 def evidence(case: Case) -> np.ndarray:
-    """The values of the evidence on a scale of orders of magnitude, with sign; NaN where not measured."""
+    """Return the values of the evidence on a signed logarithmic scale; NaN if not measured."""
     values = np.array([row.value for row in diagnose(case.record).evidence]).clip(-1e30, 1e30)
     return np.sign(values) * np.log1p(np.abs(values) * 1e6).clip(max=50)
 
 
 def by_forest(judge: Judge, at: np.ndarray, sees: Callable[[Case], np.ndarray]) -> list[Said]:
-    """A random forest that sees so much of a run, and knows the commonest cause of each."""
+    """Return the verdicts of a random forest on the features `sees(case)`, trained on the first true causes."""
     from sklearn.ensemble import RandomForestClassifier
 
     seen = {int(k): sees(judge.runs[k]) for k in at}
@@ -200,12 +206,12 @@ def by_forest(judge: Judge, at: np.ndarray, sees: Callable[[Case], np.ndarray]) 
     return left_out(judge, at, chosen, say)
 
 
-# The whole.
+# Calibration.
 
 
 @dataclass(frozen=True)
 class Result:
-    """What the calibration found: a row a run, and the thresholds that all families together choose."""
+    """The result of a calibration: a table with one row per run, and the thresholds fitted on all families."""
 
     table: pandas.DataFrame
     thresholds: Thresholds
@@ -213,7 +219,7 @@ class Result:
 
 
 def calibrate(runs: Sequence[Case], theory: Thresholds) -> Result:
-    """Verdicts of theory and of a fit on the other families, and those of the baselines."""
+    """Return the verdicts by thresholds of theory, by thresholds fitted on the other families, and by baselines."""
     judge = Judge(runs)
     known = np.array([k for k, each in enumerate(runs) if each.truth])
     every = np.arange(len(runs))
@@ -243,7 +249,7 @@ def calibrate(runs: Sequence[Case], theory: Thresholds) -> Result:
 
 
 def fit_is_better(table: pandas.DataFrame) -> bool:
-    """Whether thresholds fitted on the other families are worth moving any."""
+    """True if thresholds fitted on the other families score better than theory by more than WORTH."""
     return scored(table, "fitted").worth > scored(table, "theory").worth + WORTH
 
 
@@ -254,11 +260,11 @@ def _add(table: pandas.DataFrame, name: str, at: np.ndarray, said: Sequence[Said
 
 
 def explained(table: pandas.DataFrame) -> pandas.DataFrame:
-    """The runs of which it is known what is wrong, or that nothing is."""
+    """Return the runs whose true causes are known, healthy ones included."""
     return table[table["truth"] != ""]
 
 
 def scored(table: pandas.DataFrame, name: str) -> Score:
-    """The score of the verdicts in a column."""
+    """Return the score of the verdicts in a column."""
     known = explained(table)
     return score([each.split() for each in known["truth"]], list(known[name]))

@@ -1,8 +1,8 @@
-"""The runs on which verdicts are calibrated: what each of them recorded, and what is wrong with it.
+"""The runs on which verdicts are calibrated: the record and the true causes of each.
 
-Every cheap problem, at its control, as it is, and at the last rung of its ladder, by a few optimizers at a rate that
-suits it, a tenth of that and ten times that. What a cell of such runs gives is kept in a folder, by the sources and
-settings that it depends on, so that a calibration that was interrupted goes on where it stopped.
+Every cheap problem at its control, at its own dial value and at the last rung of its ladder, run by a few optimizers
+at a suitable learning rate, a tenth of it and ten times it. The true causes of each cell are stored in a folder under
+a key made of the sources and settings that they depend on, so that an interrupted calibration can be resumed.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from optimizers import OPTIMIZERS, Optimizer
 from problems import PROBLEMS, Problem
 from problems.modifiers.noises import noisy
 
-STEPS = 200  # a run may take
-STEPS_OF_CURVATURE = 40  # one that asks for a Hessian at each step
+STEPS = 200  # steps per run
+STEPS_OF_CURVATURE = 40  # steps per run that asks for a Hessian at each step
 SEEDS = tuple(stream(k) for k in range(2))
-DIM = 40  # up to which a problem is cheap
+DIM = 40  # dimensions up to which a problem is cheap
 SMALLER = {"quadratic": {"dim": 10}, "noisy_quadratic": {"dim": 10}, "matrix_power": {"dim": 10}}
 RUNGS = ("control", "default", "hard")
 METHODS = {
     "sgd": RUNGS, "adam": RUNGS[:2], "newton": RUNGS[1:2], "saddle_free_newton": RUNGS[1:2],
 }  # fmt: skip
 GRID = torch.logspace(-6, 1, 15, dtype=torch.float64)  # rates tried, in the problem's units
-RATES = (1.0, 0.1, 10.0)  # times the best of them
-NOISES = ("gaussian", "heavy_tailed")  # through which a bowl is seen
+RATES = (1.0, 0.1, 10.0)  # factors on the best rate of the grid
+NOISES = ("gaussian", "heavy_tailed")  # noises put on a quadratic
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs of one problem at one rung by one optimizer; `family` is what is left out together."""
+    """Runs of one problem at one rung by one optimizer; cells of a `family` are left out together in a fit."""
 
     family: str
     rung: str
@@ -59,20 +59,20 @@ class Cell:
 
     @property
     def optimizer(self) -> Optimizer:
-        """The method with the values that it has by default."""
+        """Return the optimizer with its default values."""
         return OPTIMIZERS[self.method]
 
     @property
     def steps(self) -> int:
-        """How many a run may take."""
+        """Return the steps that a run may take."""
         return STEPS_OF_CURVATURE if self.optimizer.uses_hessian else STEPS
 
     def budget(self, dim: int) -> float:
-        """What they cost."""
+        """Return the cost of these steps, in gradients."""
         return float(self.steps * (1 + 2 * dim if self.optimizer.uses_hessian else 1))
 
     def key(self) -> str:
-        """What all that is kept of it depends on."""
+        """Return a hash of everything that the stored true causes depend on."""
         said = (self.family, self.rung, repr(self.problem), repr(self.optimizer), self.steps, SEEDS)
         modules = [interventions, inspect.getmodule(type(self.optimizer))]
         modules += [inspect.getmodule(type(each)) for each in _nested(self.problem)]
@@ -81,10 +81,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Case:
-    """One run: where it is from, what it recorded, and what is true of it.
+    """One run: its origin, its record, and its true causes.
 
-    rate: in units of the one that suits the problem; gains: by cause that holds, how many times cheaper the run
-    is without it, where it does not get there the budget stands for its cost.
+    rate: factor on the rate that suits the problem.
+    gains: by cause that holds, (cost of the run to the target)/(cost without the cause); a run that misses the
+        target has its budget as cost.
     """
 
     family: str
@@ -99,16 +100,16 @@ class Case:
 
     @property
     def truth(self) -> tuple[str, ...]:
-        """The causes that hold, by how much their removal gains; ("healthy",) where none does and it is solved.
+        """Return the causes that hold, the largest gain first; ("healthy",) if none holds and the run is solved.
 
-        Empty where it is not solved and no removal alone helps.
+        It is empty if the run is not solved and no single removal helps.
         """
         causes = tuple(sorted(self.gains, key=lambda cause: -self.gains[cause]))
         return causes or (("healthy",) if self.status == "solved" else ())
 
 
 def cells() -> Iterator[Cell]:
-    """All of them, method by method, so that a part of them is of all problems."""
+    """Yield all cells, optimizer by optimizer, so that the first part of them covers all problems."""
     families: list[tuple[str, Problem]] = []
     for name, problem in PROBLEMS.items():
         small = dataclasses.replace(problem, **SMALLER.get(name, {}))  # type: ignore[type-var]
@@ -128,7 +129,7 @@ def cells() -> Iterator[Cell]:
 
 
 def cases(cell: Cell, folder: Path) -> list[Case]:
-    """The runs of a cell: looked up in the folder, or run and kept there."""
+    """Return the runs of a cell; their true causes are read from the folder, or found and stored there."""
     instances = Instances(cell.problem, SEEDS)
     budget = cell.budget(instances.data["start"].shape[-1])
     rates, found = _truth(cell, instances, budget, folder)
@@ -155,7 +156,7 @@ def cases(cell: Cell, folder: Path) -> list[Case]:
 def _truth(
     cell: Cell, instances: Instances, budget: float, folder: Path
 ) -> tuple[torch.Tensor, Truth]:
-    """The rates (trials, 1), and what is true of the runs at them."""
+    """Return the rates (trials, 1) and the true causes of the runs at them."""
     file = folder / f"{cell.key()}.pkl"
     if file.is_file():
         return pickle.loads(file.read_bytes())
@@ -171,9 +172,9 @@ def _truth(
 
 
 def suitable(optimizer: Optimizer, instances: Instances, budget: float) -> float:
-    """The rate of the grid that solves most instances, or else at the least cost, or with the least gap.
+    """Return the rate of the grid that solves most instances; ties go to the least cost, then to the least gap.
 
-    A method whose rate has no unit keeps the one that it has.
+    An optimizer whose rate has no unit keeps its default rate.
     """
     space = optimizer.space["lr"]
     if space.unit == "none":
@@ -195,10 +196,10 @@ def suitable(optimizer: Optimizer, instances: Instances, budget: float) -> float
 def _records(
     cell: Cell, instances: Instances, outcome: Outcome, rates: torch.Tensor
 ) -> list[list[Record]]:
-    """What each run recorded on its way, (instances, trials).
+    """Return the record of each run, (instances, trials).
 
-    A run that is solved is run again up to there: who has arrived has nothing wrong, and what has slowed him down is
-    to be read on the way.
+    A solved run is repeated up to the step at which it entered the target: at the target nothing is wrong, and what
+    slowed the run shows before.
     """
     solved = outcome.numbers["cost_to_target"]
     whole = _recorded(cell, instances, outcome, rates)
@@ -223,7 +224,7 @@ def _recorded(
     rows, trials = list(range(len(instances.seeds))), list(range(len(rates)))
     trace.measure(problem, instances.data, rows, trials, draws)
     info = {
-        "noisy": bool(draws),  # noise of strength 0 is none
+        "noisy": bool(draws),  # noise of strength 0 has no draws
         "target": problem.card.target,
         "floor_attained": floor_attained(problem),
     }

@@ -1,20 +1,22 @@
-"""What is wrong with a run, found by taking it away.
+"""Find the true causes of a run by removing them one at a time.
 
-A cause holds for a run if the paired run without it (same instance, same setting, same draws) gets to the target
-at least five times cheaper, or gets there at all where the run does not. So no problem's name decides: Newton's
-method on an ill-conditioned bowl is not ill-conditioned.
+A cause holds for a run if the paired run without it (same instance, setting and draws) reaches the target at least
+five times cheaper, or reaches it at all if the run does not. So the problem's name does not decide: Newton's method
+on an ill-conditioned quadratic is not ill-conditioned.
 
-Each removal is a view of the problem, of the optimizer's step or of its rate that changes one thing. It happens
-behind the method's back, so that the engine charges what the method itself asks, and never the intervention: a
-pair differs in cost only by the number of its steps (and of its line searches). In that sense the steps are
-counted.
+Each removal is a view of the problem, of the optimizer's step or of its rate that changes one thing. The engine
+charges what the optimizer itself asks for, and not the intervention: the costs of a pair differ only by the number of
+steps (and of line searches).
 
-Some removals take more away than one cause. The exact gradient lacks the noise too, so that a wrong direction is
-one that holds without the noise; a gradient that is raised on flat ground also leaves a saddle, so that a plateau is
-one that a kick does not end; shorter steps also help where the rate is too large everywhere, so that a cliff is what a
-tenth of it does not cure; steps that know all curvatures cannot be too large, so that ill-conditioning is asked about
-only where a run was never thrown far above its start. What no removal ends alone, two causes together, has no
-cause here.
+Some removals remove more than one cause, and are restricted:
+
+- The exact gradient has no noise either, so a wrong direction holds only if removing the noise alone does not help.
+- A gradient that is raised on flat ground also leaves a saddle, so a plateau holds only if a kick does not help.
+- Shorter steps also help if the rate is too large everywhere, so a cliff holds only if a tenth of the rate does not.
+- Steps scaled by curvature cannot be too large, so ill-conditioning is tested only if the run was never thrown far
+  above its start.
+
+A run with two causes, neither of which helps when it is removed alone, has no cause here.
 """
 
 from __future__ import annotations
@@ -40,16 +42,17 @@ from problems import Problem, Tree
 from problems.modifiers.wrapper import Wrapper as ProblemWrapper
 from problems.precision import default_dtype
 
-CHEAPER = 5.0  # times: what a removal must gain
-RATE = 10.0  # times: how much smaller or larger the rate is
-KICK = 0.1  # of the distance to the solutions: how far from a ridge a kick leads
-LEASH = 0.27  # of that distance: the longest step; ten of them do not happen to end at a solution
-NEAR = 0.05  # of that distance: where a run starts that is to have no other minimum on its way
-DAMPING = (1e-6, 1e-2)  # of the largest curvature: exact on a bowl, careful where the ground bends
-POLISH = 80  # steps of Newton's flow,
-RADIUS = 0.04  # each at most this share of the way to the solutions
-BACK = 10.0  # times higher: what counts as thrown, and not as a step that went a little too far
-TINY = 1e-100  # instead of a division by zero
+CHEAPER = 5.0  # a removal must make the run this many times cheaper to count
+RATE = 10.0  # factor by which the rate is made smaller or larger
+# KICK, LEASH, NEAR and RADIUS are in units of the distance from the start to the solutions.
+KICK = 0.1  # distance from a ridge after a kick
+LEASH = 0.27  # longest step; no whole number of them is the whole distance
+NEAR = 0.05  # distance from a solution of a start with no other minimum on the way
+DAMPING = (1e-6, 1e-2)  # δ/λmax: exact on a quadratic, careful if the curvature changes
+POLISH = 80  # steps of Newton's flow
+RADIUS = 0.04  # longest step of Newton's flow
+BACK = 10.0  # ratio of heights above which a run was thrown; a step a little too far gives less
+TINY = 1e-100  # avoids a division by zero
 
 Runs = torch.Tensor  # (instances, trials)
 Multiplied: TypeAlias = "Callable[[torch.Tensor], torch.Tensor]"
@@ -57,7 +60,7 @@ Multiplied: TypeAlias = "Callable[[torch.Tensor], torch.Tensor]"
 
 @dataclass(frozen=True)
 class Pair:
-    """A run without something: another problem, another optimizer, or both."""
+    """The paired run without a cause: another problem, another optimizer, or both."""
 
     problem: Problem
     optimizer: Optimizer
@@ -65,27 +68,27 @@ class Pair:
 
 @dataclass(frozen=True)
 class Truth:
-    """What holds for each run of a batch; arrays are (instances, trials).
+    """The true causes of each run of a batch; arrays are (instances, trials).
 
-    cost: of each removal's run up to the target, infinite where it does not get there, NaN where it was not
-        run, for its answer would not count; "base" is the run itself.
-    holds: by cause.
+    cost: by removal, the cost to the target without it: infinite if the target is missed, NaN if the removal was
+        not run because its answer would not count; "base" is the run itself.
+    holds: by cause, whether it holds.
     """
 
     cost: Mapping[str, Runs]
     holds: Mapping[str, Runs]
 
     def causes(self, instance: int, trial: int) -> tuple[str, ...]:
-        """The causes of one run."""
+        """Return the causes of one run."""
         return tuple(cause for cause in CAUSES if self.holds[cause][instance, trial])
 
 
-# Views of the problem. What a view draws is what the problem draws, so that runs are paired.
+# Views of the problem. They draw what the problem draws, so that runs are paired.
 
 
 @dataclass(frozen=True)
 class View(ProblemWrapper):
-    """`inner` as the optimizer is shown it, scored as before."""
+    """A problem that the optimizer sees changed and that is scored as `inner`."""
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         return self.inner.value_and_gradient(x, data["inner"])
@@ -125,7 +128,7 @@ class View(ProblemWrapper):
 
 @dataclass(frozen=True)
 class Noiseless(View):
-    """The exact loss; what `seen` does to its gradients it still does."""
+    """A view with the exact loss; `inner.seen` still changes its gradients."""
 
     def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
         return self.loss(x, data)
@@ -141,7 +144,7 @@ class Noiseless(View):
 
 @dataclass(frozen=True)
 class Exact(Noiseless):
-    """The exact loss and its own gradients."""
+    """A view with the exact loss and the exact gradient."""
 
     def seen(
         self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
@@ -151,13 +154,15 @@ class Exact(Noiseless):
 
 @dataclass(frozen=True)
 class Kicked(View):
-    """Near a critical point that is no minimum, a point is put `KICK` from its ridge, along the lowest curvature.
+    """A view that moves a point near a saddle to `KICK` from its ridge, along the most negative curvature.
 
-    Near: Newton's step to it, |H|⁻¹g, is at most half as long as the kick, all of it (`by` "point") or what of it
-    lies along negative curvature ("ridge": sooner, but some slopes look like that too).
-    side: 1 keeps the side of the ridge that the point is on, −1 takes the other one. At a saddle either will do;
-    on a slope, which may curve downwards too, the second leads back up. A Hessian that is shown has |λ| for a
-    negative λ (at least a thousandth of the largest), so that Newton's method does not return.
+    by: a point is near if |H|⁻¹g is at most half as long as the kick: the whole vector ("point"), or its part along
+        negative curvature ("ridge", which is true sooner, but also on some slopes).
+    side: 1 keeps the point's side of the ridge, −1 takes the other one. At a saddle both lead down; on a slope, which
+        may also curve downwards, −1 leads back up.
+
+    Hessians have |λ| for a negative λ (at least a thousandth of the largest |λ|), so that Newton's method does not
+    return to the saddle.
     """
 
     by: Literal["ridge", "point"]
@@ -191,7 +196,7 @@ class Kicked(View):
 
 @dataclass(frozen=True)
 class Near(View):
-    """A start near the known minimizer that is nearest; solved by the gap that counted before."""
+    """A view that starts near the nearest known minimizer; it is solved at the same gap as before."""
 
     def instance(self, generator: torch.Generator) -> Tree:
         data = super().instance(generator)
@@ -208,20 +213,20 @@ class Near(View):
         return super().solved(x, gap * data["share"], gradient, data)
 
 
-# Views of the optimizer: it is shown other gradients, or its steps are not taken as they are.
+# Views of the optimizer: it sees other gradients, or its steps are changed.
 
 
 @dataclass(frozen=True)
 class Shown(OptimizerWrapper):
-    """An optimizer that is shown A g and A H, for g and H as they are seen.
+    """An optimizer that sees A g and A H instead of g and H.
 
-    matrix: A at points (*runs, dim) for gradients (*runs, dim), as a function that multiplies vectors.
+    matrix: of points and gradients, both (*runs, dim), the matrix A as a function that multiplies vectors.
     """
 
     matrix: Callable[[torch.Tensor, torch.Tensor], Multiplied]
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The inner optimizer's step for what it is shown."""
+        """Return the inner optimizer's step for A g and A H."""
         return self.inner.update(_ShownOracle(oracle, self.matrix), state)
 
 
@@ -254,10 +259,10 @@ class _ShownOracle(OracleView):
 
 
 def conditioned(problem: Problem, data: Tree, damping: float, most: torch.Tensor | float):
-    """All directions that curve upwards curve alike: g_i Λ/(λ_i + damping λmax) along each, Λ = min(λmax, most).
+    """Return A that gives all positive curvatures one size: gᵢ Λ/(λᵢ + damping λmax), with Λ = min(λmax, most).
 
-    The steepest stays as it is, so that a rate is as stable as before, or, at a rate that is too large for it, as
-    large as this may be: `most` is 1/lr where a step is lr · g. What curves downwards stays too.
+    The largest curvature is kept, so that the rate is as stable as before. If the rate is too large for it, Λ is the
+    largest curvature that it allows: `most` is 1/lr if the step is lr · g. Negative curvatures are kept.
     """
 
     def matrix(x: torch.Tensor, gradient: torch.Tensor) -> Multiplied:
@@ -271,10 +276,10 @@ def conditioned(problem: Problem, data: Tree, damping: float, most: torch.Tensor
 
 
 def raised(problem: Problem, data: Tree, away: torch.Tensor):
-    """A gradient is never shorter than the mean slope to the solutions, (f − f*)/distance from the start.
+    """Return A that makes no gradient shorter than (f − f*)/away, the mean slope to the solutions.
 
-    away: that distance (*runs). No gradient of a convex function is shorter from nowhere farther: this does
-    nothing there.
+    away: distance from the start to the solutions (*runs). On a convex function, at points no farther from the
+    solutions than the start, no gradient is shorter: A is the identity.
     """
 
     def matrix(x: torch.Tensor, gradient: torch.Tensor) -> Multiplied:
@@ -288,21 +293,21 @@ def raised(problem: Problem, data: Tree, away: torch.Tensor):
 
 @dataclass(frozen=True)
 class Shortened(OptimizerWrapper):
-    """Steps that are multiplied by a factor.
+    """An optimizer whose steps are multiplied by a factor.
 
-    factor: of points and steps, both (*runs, dim), as (*runs, 1).
+    factor: of points and steps, both (*runs, dim), the factor (*runs, 1).
     """
 
     factor: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The inner optimizer's step, shorter."""
+        """Return the inner optimizer's step times the factor."""
         step, state = self.inner.update(oracle, state)
         return step * self.factor(oracle.x, step), state
 
 
 def held(problem: Problem, data: Tree):
-    """As the largest curvature grows beyond that of the start, so the steps shrink."""
+    """Return the factor min(1, λmax(start)/λmax(x)): steps shrink as the largest curvature grows."""
 
     def curvature(x: torch.Tensor) -> torch.Tensor:
         return modes(problem, x, data)[0].amax(-1, keepdim=True).clamp(min=0)
@@ -312,22 +317,22 @@ def held(problem: Problem, data: Tree):
 
 
 def leashed(away: torch.Tensor):
-    """No step is longer than `LEASH` of the way from the start to the solutions, `away` (*runs)."""
+    """Return the factor that limits |s| to LEASH · away, the distance from the start to the solutions (*runs)."""
     longest = LEASH * away.unsqueeze(-1)
     return lambda x, step: (longest / step.norm(dim=-1, keepdim=True).clamp(min=TINY)).clamp(
         max=1.0
     )
 
 
-# The removals.
+# Removals.
 
 
 def removals(
     optimizer: Optimizer, instances: Instances
 ) -> Iterator[tuple[str, Callable[[], Pair]]]:
-    """What can be taken away from the runs of an optimizer on these instances, by the removal's name.
+    """Yield the name and the paired run of each removal for an optimizer on these instances.
 
-    Its first word is the cause; a cause may have several removals, "saddle 1" and "saddle -1", say.
+    The first word of the name is the cause; a cause may have several removals, such as "cliff leash" and "cliff start".
     """
     problem, data = instances.problem, instances.data
     values = optimizer.hyperparameters
@@ -376,9 +381,9 @@ def removals(
 def truth(
     optimizer: Optimizer, instances: Instances, trials: int, budget: float, base: Outcome
 ) -> Truth:
-    """What holds for the runs of `base`, which is `engine.run` of the other arguments, recorded.
+    """Return the true causes of the runs of `base`, the recorded outcome of `run` with the other arguments.
 
-    A removal is run only where its answer counts: not where an earlier one of the same cause has answered.
+    A removal is run only if its answer counts, for instance not if an earlier one has shown that the cause holds.
     """
     costs = _cost(base)
     enough = torch.where(torch.isfinite(costs), costs / CHEAPER, budget)
@@ -396,7 +401,7 @@ def truth(
             cost[name] = torch.where(asked, _cost(outcome), math.nan)
         helps[name] = cost[name] <= enough
         if name.startswith("saddle") and name.endswith(" 1"):
-            continue  # it takes both sides
+            continue  # both sides must help
         holds[cause] = holds[cause] | helps[name]
     thrown = _thrown(base)
     holds["exploding_gradient"] &= thrown | holds["cliff"]
@@ -407,7 +412,7 @@ def truth(
 def _asked(
     name: str, base: Outcome, instances: Instances, helps: Mapping[str, Runs], holds: Mapping[str, Runs]
 ) -> Runs:  # fmt: skip
-    """Where the answer of a removal counts, given those before it."""
+    """Return the runs (bool) for which the answer of a removal counts, given the earlier answers."""
     cause = name.split()[0]
     asked = ~holds[cause]
     missed = torch.tensor([[each != SOLVED for each in row] for row in base.status])
@@ -442,7 +447,10 @@ def _asked(
 
 
 def _flat(base: Outcome, instances: Instances) -> Runs:
-    """Whether a run ended where neither slope nor curvature is worth anything over the way to the solutions."""
+    """Return the runs that ended on flat ground: |g| d + ½ |λ|max d² < 0.1 (f − f*).
+
+    d is the distance from the start to the solutions.
+    """
     problem, data, x = instances.problem, instances.data, _ends(base)
     away = distance_to_solutions(problem, data)
     if away is None:
@@ -454,12 +462,12 @@ def _flat(base: Outcome, instances: Instances) -> Runs:
 
 
 def _bent(base: Outcome, instances: Instances) -> Runs:
-    """Whether not all was seen to curve upwards: where it does there is neither saddle nor plateau."""
+    """Return the runs with a curvature ≤ 0 at a recorded point: others met neither saddle nor plateau."""
     return torch.stack([curved[..., 0] <= 0 for curved in _seen(base, instances)]).any(0)
 
 
 def _uneven(base: Outcome, instances: Instances) -> Runs:
-    """Whether curvatures were seen of which the largest was more than `CHEAPER` times the least positive one."""
+    """Return the runs whose largest curvature was, at a recorded point, over CHEAPER times the least positive one."""
 
     def uneven(curved: torch.Tensor) -> Runs:
         positive = torch.where(curved > 0, curved, math.inf)
@@ -469,24 +477,23 @@ def _uneven(base: Outcome, instances: Instances) -> Runs:
 
 
 def _stiffened(base: Outcome, instances: Instances) -> Runs:
-    """Whether a run diverged, or its largest curvature was seen to double."""
+    """Return the runs that diverged, or whose largest curvature more than doubled at a recorded point."""
     first, *others = [curved[..., -1] for curved in _seen(base, instances)]
     return torch.stack([_diverged(base), *(other > 2 * first for other in others)]).any(0)
 
 
 def _seen(base: Outcome, instances: Instances) -> list[torch.Tensor]:
-    """The curvatures (*runs, dim) at the start, on the way, and at the end."""
+    """Return the curvatures (*runs, dim) at the start, on the way, and at the end."""
     trace, problem, data = base.trace, instances.problem, instances.data
     assert trace is not None, "the run is not recorded"
     return [modes(problem, point.x, data)[0] for point in trace.kept]
 
 
 def in_a_basin(instances: Instances, x: torch.Tensor, strict: bool) -> Runs:
-    """Whether Newton's flow from x (instances, trials, dim) ends in a minimum that is not good enough.
+    """Return the runs for which Newton's flow from x (instances, trials, dim) ends in a minimum that is not a solution.
 
-    That is where ½ gᵀ|H|⁻¹g is nothing (1e-12 of the start's height) and the problem does not count as solved,
-    while the least curvature is worth a millionth of that height over the way to the solutions, if `strict`, and
-    else none is negative (by more than 1e-6 of the largest, which is positive).
+    With h = f₀ − f* and d the distance from the start to the solutions, the end is a minimum if ½ gᵀ|H|⁻¹g ≤ 1e-12 h
+    and, if `strict`, λmin d² ≥ 1e-6 h, else λmin ≥ −1e-6 λmax and λmax > 0.
     """
     problem, data = instances.problem, instances.data
     height = problem.loss(data["start"], data) - problem.floor(data)
@@ -519,18 +526,18 @@ def in_a_basin(instances: Instances, x: torch.Tensor, strict: bool) -> Runs:
 
 
 def distance_to_solutions(problem: Problem, data: Tree) -> torch.Tensor | None:
-    """Of the start (*runs), or None where solutions are not known or at infinity."""
+    """Return the distance from the start to the solutions (*runs); None if they are unknown or at infinity."""
     found = problem.distance(data["start"], data)
     return None if found is None or not torch.isfinite(found).all() else found
 
 
 def modes(problem: Problem, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-    """Curvatures of the exact loss, the least first, and their directions as columns."""
+    """Return the eigenvalues of the exact loss's Hessian, ascending, and the eigenvectors as columns."""
     return torch.linalg.eigh(_tame(problem.hessian(x, data)))
 
 
 def _tame(hessian: torch.Tensor) -> torch.Tensor:
-    """The unit matrix where a run is so far out that its Hessian has no eigenvalues in these numbers."""
+    """Replace Hessians with entries that are too large for an eigendecomposition by the identity."""
     fine = (hessian.abs() < 1e100).all(-1).all(-1)[..., None, None]
     unit = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
     return torch.where(fine, hessian, unit)
@@ -545,7 +552,7 @@ def _along(basis: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
 
 
 def _without(cause: str, optimizer: Optimizer, instances: Instances) -> Pair:
-    """The problem without what its card says how to remove, at the same rate in its own units."""
+    """Return the pair after `Card.removes` was applied for a cause, at the same rate in the problem's units."""
     other = instances.problem.without(cause)
     rate = optimizer.hyperparameters.get("lr")
     if rate is not None:
@@ -575,7 +582,7 @@ def _ends(outcome: Outcome) -> torch.Tensor:
 
 
 def _set_back(outcome: Outcome) -> Runs:
-    """Whether a run was ever ten times as high as it had been at some row before, or diverged."""
+    """Return the runs that diverged or were ever BACK times as high as at an earlier row."""
     lowest = _columns(outcome)["gap"].nan_to_num(math.inf).cummin(0).values
     peaks = _peaks(outcome)
     higher = (peaks[1:] > BACK * lowest[:-1]) & torch.isfinite(peaks[1:])
@@ -583,19 +590,19 @@ def _set_back(outcome: Outcome) -> Runs:
 
 
 def _thrown(outcome: Outcome) -> Runs:
-    """Whether a run was ever ten times as high as where it started, or diverged."""
+    """Return the runs that diverged or were ever BACK times as high as their start."""
     return (_peaks(outcome).nan_to_num(-math.inf) > BACK).any(0) | _diverged(outcome)
 
 
 def _peaks(outcome: Outcome) -> Runs:
-    """The highest gap on the way to each row from the one before (rows, *runs), NaN where a run had ended."""
+    """Return the highest gap between the previous row and each row (rows, *runs); NaN after a run has ended."""
     seen = _columns(outcome)
     above = (seen["loss_highest"] - seen["loss"]) / seen["excess"][0]
     return torch.fmax(seen["gap"], seen["gap"] + above)
 
 
 def _columns(outcome: Outcome) -> dict[str, torch.Tensor]:
-    """The rows of the trace and below them its last points; NaN where a run had ended."""
+    """Return the rows of the trace and, below them, the last points; NaN after a run has ended."""
     trace = outcome.trace
     assert trace is not None, "the run is not recorded"
     over = torch.isnan(trace.columns["step"])

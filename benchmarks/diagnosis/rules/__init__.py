@@ -1,1 +1,1 @@
-"""The rules, one function per cause: what each asks of a run, what it finds, and whether it speaks for or against."""
+"""The rules: each function tests a run for one cause or a few, and yields findings for or against them."""

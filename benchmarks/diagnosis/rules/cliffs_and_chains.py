@@ -1,4 +1,4 @@
-"""Rules about cliffs, and about gradients that vanish or explode along a chain."""
+"""Rules for cliffs, and for gradients that vanish or explode along a chain."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from benchmarks.diagnosis.rules.finding import (
 from benchmarks.diagnosis.run_features import TINY, RunFeatures, finite, middle
 from benchmarks.diagnosis.verdict import Evidence
 
-HIGHER = 10.0  # a leap above all norms before counts this many times
-BEFORE = 7  # rows whose median says what is usual
+HIGHER = 10.0  # a leap is measured against at least 1/HIGHER of the largest norm before it
+BEFORE = 7  # rows before, whose median is the usual value
 
 
 def cliff(features: RunFeatures) -> Iterator[Finding]:
-    """The gradient leaps above its trend, and the step with it, or the run is suddenly far away."""
+    """Test for a cliff: the gradient and the step leap above their trends, or the run is suddenly far away."""
     record, limits = features.record, features.limits
     leap, row = _leap(features)
     leaps = Evidence(
         "cliff", "the gradient leaps above its trend",
-        "max |g|/max(median of the last 7, what the last 3 foretell, a tenth of the largest before)", leap, limits.jump,
+        "max |g|/max(median of the last 7, trend of the last 3, a tenth of the largest before)", leap, limits.jump,
         exceeds(leap, limits.jump), f"{BOOK}.4; Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063",
     )  # fmt: skip
     longer = math.nan
@@ -39,17 +39,17 @@ def cliff(features: RunFeatures) -> Iterator[Finding]:
     unseen, beyond = _travel(features)
     thrown = largest(np.array([longer, unseen]))
     throws = Evidence(
-        "cliff", "and throws the run", "step over the median of the last 7, or travel to where it is worse over what "
+        "cliff", "and the step throws the run", "|s|/median of the last 7, or travel to a higher loss/travel that "
         "the steps before and after explain", thrown, limits.thrown, exceeds(thrown, limits.thrown), "the same",
     )  # fmt: skip
     far = Evidence(
-        "cliff", "or it is thrown between two records", "travel over what the longest recorded step explains",
-        beyond, limits.unseen, exceeds(beyond, limits.unseen), "a step that long was taken, and not recorded",
+        "cliff", "or the run is thrown between two records", "travel/travel that the longest recorded step explains",
+        beyond, limits.unseen, exceeds(beyond, limits.unseen), "a longer step was taken and not recorded",
     )  # fmt: skip
     sudden = Evidence(
-        "cliff", "or the gradient leaps from one step to the next, and with it the step, and not down",
+        "cliff", "or gradient and step leap from one step to the next, to a loss that is no new low",
         "max |g|/max(the three before, a tenth of the largest before)", features.leap, limits.leap,
-        exceeds(features.leap, limits.leap), "the same; a curvature on the way of 5 times the limit of stability",
+        exceeds(features.leap, limits.leap), "the same; the curvature in between is 5 times the stability limit",
     )  # fmt: skip
     found = [0.0]
     worse = features.set_back or features.risen
@@ -63,14 +63,14 @@ def cliff(features: RunFeatures) -> Iterator[Finding]:
         found.append(surely(features.leap, limits.leap))
     if far.holds and worse:
         found.append(surely(beyond, limits.unseen))
-    # A rate of which ten times is stable where the run began is not too large: the land ahead is steeper.
+    # If ten times the rate was stable at the start, the rate is not too large: the curvature ahead is larger.
     first = features.first_stability
     gentle = Evidence(
-        "cliff", "or it was thrown by a rate that was small for where it began", "q at the start",
+        "cliff", "or the run was thrown by a rate that was small at the start", "q at the start",
         first if features.thrown else math.nan, limits.stability_unused,
         abs(first) < limits.stability_unused
         if features.thrown and not features.noisy and not math.isnan(first) else None,
-        "a cliff: the curvature ahead is not that here",
+        "the curvature at a cliff is far above that at the start",
     )  # fmt: skip
     if gentle.holds and not progressing(features):
         found.append(surely(limits.stability_unused, abs(first)))
@@ -80,7 +80,7 @@ def cliff(features: RunFeatures) -> Iterator[Finding]:
 
 
 def _leap(features: RunFeatures) -> tuple[float, int | None]:
-    """How far |g| leaps above its usual and its foretold value at most, and at which row."""
+    """Return the largest ratio of |g| to its usual and its predicted value, and its row."""
     known = np.flatnonzero(np.isfinite(features.gradient))
     if len(known) < 5:
         return math.nan, None
@@ -88,11 +88,11 @@ def _leap(features: RunFeatures) -> tuple[float, int | None]:
     windows = np.lib.stride_tricks.sliding_window_view(
         np.concatenate([np.full(BEFORE, np.nan), logs[:-1]]), BEFORE
     )
-    before = np.minimum(np.arange(3, len(logs)), BEFORE)  # NaN are sorted last
+    before = np.minimum(np.arange(3, len(logs)), BEFORE)  # NaNs are sorted last
     usual = np.sort(windows[3:], axis=1)[np.arange(len(before)), before // 2]
     rise = (logs[2:-1] - logs[:-3]) / np.maximum(steps[2:-1] - steps[:-3], 1.0)
     foretold = logs[2:-1] + np.maximum(rise, 0.0) * (steps[3:] - steps[2:-1])
-    # Who leaves a saddle or a plateau leaps too, but not far above where it has been before.
+    # The gradient also leaps when a run leaves a saddle or a plateau, but not far above its earlier values.
     highest = np.maximum.accumulate(logs)[2:-1] - math.log(HIGHER)
     above = logs[3:] - np.maximum(np.maximum(usual, foretold), highest)
     k = int(np.argmax(above))
@@ -101,10 +101,11 @@ def _leap(features: RunFeatures) -> tuple[float, int | None]:
 
 
 def _travel(features: RunFeatures) -> tuple[float, float]:
-    """How much farther a run got between two records than their steps explain, where it got worse by it; and than
-    the longest of all its recorded steps explains, at most.
+    """Return two largest ratios of the distance between two records to the distance that recorded steps explain.
 
-    Who leaves a saddle between two records gets farther than the short steps before and after explain, but down.
+    The first counts the steps before and after, and only records between which the loss increased: a run that
+    leaves a saddle also gets farther than these steps explain, but downhill. The second counts the longest of all
+    recorded steps.
     """
     record = features.record
     apart = features.steps[1:] - features.steps[:-1]
@@ -122,7 +123,7 @@ def _travel(features: RunFeatures) -> tuple[float, float]:
 
 
 def chains(features: RunFeatures) -> Iterator[Finding]:
-    """Along depth or time, the gradient grows or vanishes from one position to the next by a constant factor."""
+    """Test for gradients that grow or vanish by a constant factor per position along depth or time."""
     record, limits = features.record, features.limits
     totals, fits = np.zeros(0), np.zeros(0)
     if record.chain is not None and record.chain.shape[1] > 2:
@@ -134,13 +135,13 @@ def chains(features: RunFeatures) -> Iterator[Finding]:
         ("vanishing_gradient", -1.0, np.argmax),
     ):
         k = int(pick(sign * totals)) if len(totals) else None
-        if k is not None and sign < 0:  # what vanishes must do so for most of the run
+        if k is not None and sign < 0:  # it must vanish for most of the run
             k = int(np.argsort(totals)[len(totals) // 2])
         gain = 10 ** (sign * float(totals[k])) if k is not None else math.nan
         fit = float(fits[k]) if k is not None else math.nan
         factor = Evidence(
-            cause, "from the output's end to the other the gradient grows" if sign > 0
-            else "from the output's end to the other the gradient vanishes",
+            cause, "the gradient grows from the output's end to the other end" if sign > 0
+            else "the gradient vanishes from the output's end to the other end",
             "10^(±slope of log₁₀|g| per position × positions)", gain, limits.chain_gain,
             exceeds(gain, limits.chain_gain), f"{BOOK}.5; Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063",
         )  # fmt: skip
@@ -149,7 +150,7 @@ def chains(features: RunFeatures) -> Iterator[Finding]:
             fit, limits.chain_fit, exceeds(fit, limits.chain_fit), "the same",
         )  # fmt: skip
         holds = bool(factor.holds and line.holds) and not progressing(features)
-        # What explodes throws a run and what vanishes does not, where it is known how high a run was.
+        # If heights are known: an exploding gradient throws a run, a vanishing one does not.
         holds = holds and (record.gap is None or features.thrown == (sign > 0))
         yield Finding(
             cause, surely(math.log(gain), math.log(limits.chain_gain)) if holds else 0.0,
@@ -158,7 +159,7 @@ def chains(features: RunFeatures) -> Iterator[Finding]:
 
 
 def _along(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row (rows, length): the fall of a straight line over its length, and R²."""
+    """Fit a line to each row (rows, length); return its change over the length, and R²."""
     x = np.arange(logs.shape[1]) - (logs.shape[1] - 1) / 2
     y = logs - logs.mean(1, keepdims=True)
     xx, xy, yy = float(x @ x), y @ x, (y * y).sum(1)

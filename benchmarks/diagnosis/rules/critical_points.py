@@ -1,4 +1,4 @@
-"""Rules about critical points and flat regions: minima, saddles, plateaus, no signal."""
+"""Rules for critical points and flat regions: minima, saddles, plateaus, no signal."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from benchmarks.diagnosis.verdict import Evidence
 
 
 def critical_points(features: RunFeatures) -> Iterator[Finding]:
-    """At rest: in a minimum, on a saddle or on a plateau, which signed curvature tells apart, or without signal."""
+    """Test for a run at rest: signed curvature tells a minimum, a saddle and a plateau apart; else no signal."""
     record, limits = features.record, features.limits
     rows = features.curved[features.near[features.curved]]
     end = len(features.steps) - 1
     curved_end = len(features.curved) and features.curved[-1] == end
     spent = features.exhausted(end) if curved_end else math.nan
-    # Who jitters about a minimum has a slope, but nothing left to gain; a bent valley has both but slope.
+    # A run that jitters about a minimum has nothing left to gain; so has one in a bent valley, with more slope.
     jitters = spent <= limits.exhausted and features.shrunk <= limits.flat_slope
     quiet = bool(features.near[end]) or (
         jitters and not features.slope[end] > 3 * limits.flat_slope
     )
     level = _at_level(features)
-    # Who bounces about a minimum may be anywhere near it, but has nothing left to gain.
+    # A run that bounces about a minimum may be anywhere near it, but has nothing left to gain.
     known = record.gap is not None or record.excess is not None
     bounces = known and record.status == "missed" and spent <= limits.exhausted
     bounces = bool(bounces and record.lambda_min[end] > features.floor(end))
@@ -67,7 +67,7 @@ def critical_points(features: RunFeatures) -> Iterator[Finding]:
     # A minimum.
     at_end = row == end and (quiet or bounces)
     convex = Evidence(
-        "local_minimum", "the least curvature is above what rounding or its residual can make",
+        "local_minimum", "the least curvature is positive beyond rounding and its residual",
         "λmin", low, floor, None if row is None else low > floor, f"{BOOK}.2",
     )  # fmt: skip
     nothing_left = Evidence(
@@ -81,11 +81,11 @@ def critical_points(features: RunFeatures) -> Iterator[Finding]:
     shown, allowed = _norm_stays(features)
     texts = []
     if minimum and not known:
-        texts.append("This is a minimum; whether there is a lower one is not known.")
+        texts.append("This is a minimum; a lower one may exist.")
     if shown.holds and not allowed:
         texts.append(
-            "The gradient did not shrink, but its step is above half of its limit, or the limit is not known: "
-            "that does not rule out a critical point."
+            "The gradient is not small, but the learning rate may be near its stability limit: "
+            "this does not rule out a critical point."
         )
     last = features.curved[-1] if len(features.curved) else None
     negative = last is not None and record.lambda_min[last] < -features.floor(int(last))
@@ -105,7 +105,7 @@ def critical_points(features: RunFeatures) -> Iterator[Finding]:
         "Du et al. 2017, arXiv:1705.10412",
     )  # fmt: skip
     curvature = Evidence(
-        "saddle", "there is curvature here to speak of",
+        "saddle", "the point is not flat",
         "|λ|max distance²/2(f − f*), or over the largest so far", size, flat_below,
         None if row is None else not flat, f"{BOOK}.3",
     )  # fmt: skip
@@ -113,11 +113,11 @@ def critical_points(features: RunFeatures) -> Iterator[Finding]:
     stuck_enough = stuck >= limits.stuck_share
     saddle = bool(stuck_enough and below.holds and escapes and not flat and steep > enough)
     strength = stuck * min(surely(-low, floor), surely(growth, limits.escape)) if saddle else 0.0
-    # Past the saddle itself a run is slow because of it as long as what is left to gain lies that way.
+    # After a run has left the saddle, it is slow because of it as long as its gain lies along negative curvature.
     lost, share = features.lost, features.downward
     leaving = Evidence(
-        "saddle", "what is left to gain lies along negative curvature",
-        "½gᵀ|H|⁻¹g along λ < 0/½gᵀ|H|⁻¹g, where G is large", share if lost > limits.lost_gain else math.nan,
+        "saddle", "most of the gain that is left lies along negative curvature",
+        "(½gᵀ|H|⁻¹g along λ < 0)/½gᵀ|H|⁻¹g, if G is large", share if lost > limits.lost_gain else math.nan,
         limits.downward, share > limits.downward if lost > limits.lost_gain else None,
         "Dauphin et al. 2014, arXiv:1406.2572",
     )  # fmt: skip
@@ -142,15 +142,15 @@ def critical_points(features: RunFeatures) -> Iterator[Finding]:
     texts = []
     if plateau and not flat:
         texts.append(
-            "Flat to second order in some directions: a degenerate saddle and a plateau are not told apart."
+            "Some directions are flat to second order: this may be a degenerate saddle or a plateau."
         )
     if row is None and quiet:
         texts.append(
-            "Nearly at rest, with curvature not measured: minimum, saddle and plateau are not told apart."
+            "The run is nearly at rest, and curvature was not measured: this may be a minimum, a saddle or a plateau."
         )
     if low < -floor and stuck_enough and not escapes:
         texts.append(
-            f"Negative curvature would take {1 / max(growth, TINY):.2g} times the run to lead away: "
+            f"To leave along negative curvature would take {1 / max(growth, TINY):.2g} times as many steps: "
             "at this horizon a saddle is a plateau."
         )
     yield Finding(
@@ -164,16 +164,16 @@ def critical_points(features: RunFeatures) -> Iterator[Finding]:
 
 
 def _at_level(features: RunFeatures) -> float:
-    """The share of the steps at which the loss is, within a tenth of what there is to gain, what it ends with."""
+    """Return the share of the steps at which |f − f(end)| is at most a tenth of the gain that is left."""
     loss = features.record.loss
     return features.share(np.abs(loss - loss[-1]) <= 0.1 * features.scale)
 
 
 def _norm_stays(features: RunFeatures) -> tuple[Evidence, bool]:
-    """Whether the gradient did not shrink, and whether that speaks against a critical point.
+    """Return the test that the gradient did not shrink, and whether it rules out a critical point.
 
-    It does on the exact |m|² or one without bias, and where a step is below half of its limit: at the edge of
-    stability a run bounces to and fro over a critical point with a gradient as large as ever.
+    It does if |m|² is exact or unbiased and the step is below half of its limit. At the edge of stability a run
+    bounces over a critical point without a smaller gradient.
     """
     limits = features.limits
     stays = Evidence(
@@ -185,7 +185,7 @@ def _norm_stays(features: RunFeatures) -> tuple[Evidence, bool]:
 
 
 def _no_signal(features: RunFeatures, zero: np.ndarray) -> Finding:
-    """The gradient is exactly 0, and so are curvatures where they are known."""
+    """Test for no signal: the gradient is exactly 0, and so is curvature if it is known."""
     record, limits = features.record, features.limits
     share = features.share(zero)
     nothing = Evidence(
@@ -203,6 +203,6 @@ def _no_signal(features: RunFeatures, zero: np.ndarray) -> Finding:
     holds = bool(nothing.holds) and level.holds is not False
     return Finding(
         "no_signal", (share if level.holds else WEAK * share) if holds else 0.0, not zero.any(), (nothing, level),
-        ("Exactly no gradient, with curvature not measured: a minimum that was hit exactly is not ruled out.",)
+        ("The gradient is exactly 0, and curvature was not measured: a minimum that was hit exactly is not ruled out.",)
         if holds and level.holds is None else (),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Rules about paths that are long or have no end."""
+"""Rules for paths that are long or have no end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.diagnosis.verdict import Evidence
 
 
 def no_critical_point(features: RunFeatures) -> Iterator[Finding]:
-    """Downhill without end: the distance grows like log t, the gradient vanishes, and no point is the last."""
+    """Test for descent without end: the distance grows like log t, the gradient vanishes, no minimum is attained."""
     record, limits = features.record, features.limits
     far = record.distance_start
     rows = np.flatnonzero(np.isfinite(far) & (features.steps >= max(10.0, features.total / 100)))
@@ -34,13 +34,13 @@ def no_critical_point(features: RunFeatures) -> Iterator[Finding]:
     )  # fmt: skip
     later = float((far[-1] - far[features.half]) / far[-1]) if far[-1] > 0 else 0.0
     grows = Evidence(
-        "no_critical_point", "and does not come to an end", "growth in the second half of the steps",
+        "no_critical_point", "and goes on growing", "share of the distance gained in the second half of the steps",
         later, limits.runaway_growth, later > limits.runaway_growth, "the same",
     )  # fmt: skip
     norms = finite(features.gradient)
     fallen = float(norms[-1] / norms[0]) if len(norms) > 1 and norms[0] > 0 else math.nan
     fades = Evidence(
-        "no_critical_point", "while the gradient vanishes", "|g| at the end/at the start",
+        "no_critical_point", "while the gradient vanishes", "|g| at the end/|g| at the start",
         fallen, limits.vanished, None if math.isnan(fallen) else fallen < limits.vanished, f"{BOOK}.7",
     )  # fmt: skip
     end = len(features.steps) - 1
@@ -49,10 +49,10 @@ def no_critical_point(features: RunFeatures) -> Iterator[Finding]:
     )
     goes_on = Evidence(
         "no_critical_point", "and something is left to gain", "½gᵀ|H|⁻¹g/(f − f*)",
-        left, limits.exhausted, exceeds(left, limits.exhausted), "½ on an exponential tail, 1 on a quadratic",
+        left, limits.exhausted, exceeds(left, limits.exhausted), "0.5 on an exponential tail, 1 on a quadratic",
     )  # fmt: skip
     attained = record.floor_attained
-    # How the distance grows is the method's affair where it is known that no point is the last.
+    # If no point attains f*, the law by which the distance grows depends on the method and is not tested.
     away = bool(line.holds) or (attained is False and features.record.status == "missed")
     holds = bool(away and grows.holds and fades.holds) and goes_on.holds is not False
     holds = holds and attained is not True and not progressing(features)
@@ -63,13 +63,13 @@ def no_critical_point(features: RunFeatures) -> Iterator[Finding]:
     yield Finding(
         "no_critical_point", (strength if attained is False else WEAK * strength) if holds else 0.0,
         attained is True or grows.holds is False or slope <= 0, (line, grows, fades, goes_on),
-        ("Whether the loss has a minimum is not known: a run to infinity and slow descent to a far one both fit.",)
+        ("The loss may have no minimum: a run to infinity and slow descent to a far minimum both fit.",)
         if holds and attained is None else (),
     )  # fmt: skip
 
 
 def long_path(features: RunFeatures) -> Iterator[Finding]:
-    """Steady descent at a constant speed on a constant slope, and the budget ends."""
+    """Test for a long path: descent at constant speed on a constant slope until the budget ends."""
     record, limits = features.record, features.limits
     loss, steps = record.loss, features.steps
     early = min(int(np.searchsorted(steps, features.total / 10)), features.half)
@@ -80,7 +80,7 @@ def long_path(features: RunFeatures) -> Iterator[Finding]:
         second = float(loss[features.half] - loss[-1]) / after
         pace = second / first if first > 0 else math.nan
     steady = Evidence(
-        "long_path", "the loss falls as fast in the second half as before", "fall per step late/earlier",
+        "long_path", "the loss falls as fast in the second half as before", "late fall per step/earlier fall per step",
         pace, 1 / limits.steady, None if math.isnan(pace) else 1 / limits.steady < pace < limits.steady,
         f"{BOOK}.7",
     )  # fmt: skip
@@ -88,11 +88,11 @@ def long_path(features: RunFeatures) -> Iterator[Finding]:
         _lasting(features, each, early) for each in (features.gradient, record.step_norm)
     )
     slope = Evidence(
-        "long_path", "on a slope that does not vanish", "median |g| late/earlier",
+        "long_path", "on a slope that does not vanish", "late median |g|/earlier median |g|",
         kept, 1 / limits.steady, None if math.isnan(kept) else kept > 1 / limits.steady, f"{BOOK}.7",
     )  # fmt: skip
     linear = Evidence(
-        "long_path", "its path grows linearly", "median |s| late/earlier", speed, 1 / limits.steady,
+        "long_path", "its path grows linearly", "late median |s|/earlier median |s|", speed, 1 / limits.steady,
         None if math.isnan(speed) else 1 / limits.steady < speed < limits.steady, f"{BOOK}.7",
     )  # fmt: skip
     used = largest(features.stability)
@@ -114,6 +114,6 @@ def long_path(features: RunFeatures) -> Iterator[Finding]:
 
 
 def _lasting(features: RunFeatures, values: np.ndarray, early: int) -> float:
-    """The median of the second half of the steps over that from row `early` to its beginning."""
+    """Return the late median over the median from row `early` to the middle of the run."""
     before, late = finite(values[early : features.half + 1]), features.late(values)
     return middle(late) / middle(before) if len(before) and middle(before) > 0 else math.nan

@@ -1,4 +1,4 @@
-"""Rules about noise and biased directions."""
+"""Rules for noise and biased directions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from benchmarks.diagnosis.verdict import Evidence
 
 
 def noise(features: RunFeatures) -> Iterator[Finding]:
-    """What the gradient gains, noise takes away: E[Δf] = −η|m|²(1 − r_curv − r_noise)."""
+    """Test whether noise takes the gradient's gain: E[Δf] = −η|m|²(1 − r_curv − r_noise)."""
     limits = features.limits
     ratio, share = features.noise_ratio, features.noise_share
     taken = Evidence(
         "noise", "noise takes away what the gradient gains", "r_noise = η tr(HS)/2|m|²",
         share, limits.noise_share, exceeds(share, limits.noise_share),
-        "Bottou, Curtis & Nocedal 2018, section 4; |m|² exact or without bias, never |g_B|²",
+        "Bottou, Curtis & Nocedal 2018, section 4; |m|² exact or unbiased, never |g_B|²",
     )  # fmt: skip
     larger = Evidence(
         "noise", "and more of it than curvature does", "r_noise/r_curv = tr(HS)/mᵀHm",
@@ -35,7 +35,7 @@ def noise(features: RunFeatures) -> Iterator[Finding]:
     strength = surely(
         share if not features.stalled else ratio, 1.0 if features.stalled else limits.noise_share
     )
-    # Within its limit no step goes up by curvature: r_curv ≤ q.
+    # Within the stability limit curvature alone does not increase the loss: r_curv ≤ q.
     tossed = features.tossed
     up = Evidence(
         "noise", "or late steps go up well within the limit of stability",
@@ -47,7 +47,7 @@ def noise(features: RunFeatures) -> Iterator[Finding]:
         exceeds(features.aimless, limits.aimless), "|E g_B|²/E|g_B|² = |m|²/(|m|² + tr S)",
     )  # fmt: skip
     aimless = surely(1 - limits.aimless, 1 - features.aimless)
-    found = max(  # what turns a step where there is a bias may be that
+    found = max(  # if there is a bias, it may be what turns the steps
         strength if shown else 0.0,
         surely(tossed, limits.rising) if up.holds else 0.0,
         (WEAK if features.bias > limits.bias else 1.0) * aimless if turned.holds else 0.0,
@@ -59,7 +59,7 @@ def noise(features: RunFeatures) -> Iterator[Finding]:
 
 
 def wrong_direction(features: RunFeatures) -> Iterator[Finding]:
-    """The mean step does not descend, or the mean of the gradients that are seen is not the gradient."""
+    """Test for a wrong direction: the mean step does not descend, or E[ĝ] differs from g."""
     record, limits = features.record, features.limits
     lengths = np.where(
         features.gradient * record.step_norm > 0, features.gradient * record.step_norm, np.nan
@@ -70,7 +70,7 @@ def wrong_direction(features: RunFeatures) -> Iterator[Finding]:
         mean = float(cosines.mean())
         error = float(cosines.std(ddof=1)) / math.sqrt(len(cosines))
     descends = Evidence(
-        "wrong_direction", "late steps do not descend on the average, by three standard errors",
+        "wrong_direction", "late steps do not descend on average, by three standard errors",
         "mean gᵀs/|g||s| − 3 se", mean - 3 * error, -limits.descent_cosine,
         None if math.isnan(mean) else mean - 3 * error > -limits.descent_cosine,
         "descent directions: Nocedal & Wright 2006, section 2.2",
@@ -87,22 +87,22 @@ def wrong_direction(features: RunFeatures) -> Iterator[Finding]:
         drift = rise / float(slopes.mean())
     drift = (
         drift if drift <= 1.5 else math.nan
-    )  # at most 1 if the records speak for the steps between them
+    )  # at most 1 if the records represent the steps between them
     uphill = Evidence(
-        "wrong_direction", "the loss drifts up, by more than curvature explains",
+        "wrong_direction", "the loss increases by more than curvature explains",
         "(f(N) − f(N/2) − Σ ½sᵀHs)/Σ |gᵀs|", drift, limits.descent_cosine * 10,
         exceeds(drift, limits.descent_cosine * 10), "Reddi, Kale & Kumar 2018, arXiv:1904.09237",
     )  # fmt: skip
     cosine = finite(record.bias)
     pointing = float(cosine[-1]) if len(cosine) else math.nan
     turned = Evidence(
-        "wrong_direction", "the mean gradient that is seen points elsewhere", "cos(E seen, g)",
+        "wrong_direction", "the optimizer's mean gradient E[ĝ] points 90° or more away from g", "cos(E[ĝ], g)",
         pointing, 0.0, None if math.isnan(pointing) else pointing <= 0, "Ajalloeian & Stich 2020, arXiv:2008.00051",
     )  # fmt: skip
     off = features.bias
     biased = Evidence(
-        "wrong_direction", "its bias is as large as the gradient, and not that of a sample",
-        "|E seen − g|²/max(|g|², 4 tr S)",
+        "wrong_direction", "its bias is as large as the gradient, and larger than sampling explains",
+        "|E[ĝ] − g|²/max(|g|², 4 tr S)",
         off, limits.bias, exceeds(off, limits.bias), "the same",
     )  # fmt: skip
     at_rest = bool(features.near[-1]) and record.gap is None

@@ -1,4 +1,4 @@
-"""Rules about the step and the curvature: ill-conditioning, sharpening, steps too large and too small."""
+"""Rules for the step and the curvature: ill-conditioning, sharpening, steps too large and too small."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from benchmarks.diagnosis.verdict import Evidence
 
 
 def ill_conditioning(features: RunFeatures) -> Iterator[Finding]:
-    """A step that knew all curvatures would gain much more, although the rate is as large as curvature allows.
+    """Test for ill-conditioning: a saddle-free Newton step gains far more, at a rate as large as curvature allows.
 
-    Of the causes that share the lost gain G the share q of stability in use tells which it is, and whether ten
-    times as many steps would have arrived: a rate of which ten times is stable is too small only if that helps.
+    Too small a step also has a large lost gain G. Two features tell them apart: the share q of the stability limit
+    in use, and whether ten times as many steps would have reached the target. A rate is too small only if ten times
+    the rate is stable and would help.
     """
     limits = features.limits
     lost = features.lost
@@ -44,12 +45,12 @@ def ill_conditioning(features: RunFeatures) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         large = Evidence(
-            "ill_conditioning", "some steps go as far as the curvature along them allows",
+            "ill_conditioning", "some steps are as long as the curvature along them allows",
             "max r, r = sᵀHs/(−2gᵀs)", weaker, limits.stability_used,
             exceeds(weaker, limits.stability_used), f"{BOOK}.1",
         )  # fmt: skip
     to_and_fro = features.stalled and features.rises > limits.rising
-    # Where noise or a bias takes the gain, G says how little they leave, and no more.
+    # If noise or a bias takes the gain, a large G only shows how little they leave.
     drowned = features.drowned or features.bias > limits.bias
     slow = not to_and_fro and not drowned and not progressing(features) and not features.thrown
     bounded = bool(large.holds) or (features.record.status != "running" and features.faster > 1)
@@ -65,7 +66,7 @@ def ill_conditioning(features: RunFeatures) -> Iterator[Finding]:
         gain.holds is False,
         (gain, large),
         () if measured or not gain.holds else (
-            "The optimizer's stability limit is not known: that its rate is as large as curvature allows "
+            "The optimizer's stability limit is not known: whether its rate is as large as curvature allows "
             "is judged by r = sᵀHs/(−2gᵀs) and by oscillation alone.",),
     )  # fmt: skip
     yield _step_too_small(features, lost, used, weaker)
@@ -78,7 +79,7 @@ def _step_too_small(features: RunFeatures, lost: float, used: float, weaker: flo
     round_bowl = 1 / (4 * limits.stability_unused)
     small = Evidence(
         "step_too_small",
-        "ten times the rate is stable still" if measured else "no step comes near the bottom along it",
+        "ten times the rate is still stable" if measured else "no step comes near the minimum along its direction",
         "q = lr λmax(P⁻¹H)/limit" if measured else "max r, r = sᵀHs/(−2gᵀs)",
         value, limits.stability_unused, None if math.isnan(value) else value < limits.stability_unused,
         COHEN if measured else f"{BOOK}.1",
@@ -86,25 +87,25 @@ def _step_too_small(features: RunFeatures, lost: float, used: float, weaker: flo
     gain = Evidence(
         "step_too_small", "a step that knows all curvatures would gain more",
         "G = min(½gᵀ(|H| + δ)⁻¹g, f − f*)/(fall of f per step)",
-        lost, round_bowl, exceeds(lost, round_bowl), "Newton's decrement; 1/4q on a round bowl",
+        lost, round_bowl, exceeds(lost, round_bowl), "Newton's decrement; 1/(4q) on a round bowl",
     )  # fmt: skip
     taken = features.noise_share
     drowns = features.rises != 0 and (10 * taken > 1 or features.lost_in_noise)
     quiet = Evidence(
-        "step_too_small", "and does not drown in noise", "10 r_noise", 10 * taken, 1.0,
+        "step_too_small", "and its gain exceeds the noise", "10 r_noise", 10 * taken, 1.0,
         None if math.isnan(taken) else not drowns, "Bottou, Curtis & Nocedal 2018, section 4",
     )  # fmt: skip
     near = Evidence(
         "step_too_small", "and ten times as many steps would have reached the target",
-        "gap (1 − late gain)¹⁸/target, or 5/steps where it is reached", features.faster, 1.0,
-        None if math.isnan(features.faster) else features.faster <= 1, "as if each step were ten",
+        "gap (1 − late gain)¹⁸/target, or 5 least steps/steps if the run goes on", features.faster, 1.0,
+        None if math.isnan(features.faster) else features.faster <= 1, "ten steps stand for one at ten times the rate",
     )  # fmt: skip
     falls = (
         features.record.loss[-1] < features.record.loss[0] and features.record.status != "diverged"
     )
     falls = falls and quiet.holds is not False and not features.bias > limits.bias
     gains = near.holds is not False and gain.holds is not False
-    # Between the rows at which curvature is known a step may have come near its limit all the same.
+    # Between the rows with known curvature a step may still have come near its limit.
     felt = not features.momentum and not features.noisy and weaker > limits.stability_used
     holds = bool(small.holds and gains and falls) and not felt
     strength = surely(limits.stability_unused, max(value, TINY)) if holds else 0.0
@@ -113,11 +114,11 @@ def _step_too_small(features: RunFeatures, lost: float, used: float, weaker: flo
     texts = []
     if flat:
         texts.append(
-            "A plateau and a step that is too small are not told apart: curvature was never felt."
+            "This may be a plateau or too small a step: no step was long enough to feel the curvature."
         )
     if between:
         texts.append(
-            "The rate could be raised a little: ill-conditioning and too small a step both fit."
+            "The learning rate could be raised a little: ill-conditioning and too small a step both fit."
         )
     return Finding(
         "step_too_small", features.moving * (strength if measured else WEAK * strength),
@@ -126,15 +127,15 @@ def _step_too_small(features: RunFeatures, lost: float, used: float, weaker: flo
 
 
 def sharpening(features: RunFeatures) -> Iterator[Finding]:
-    """The book's own test: gᵀg holds while gᵀHg grows more than tenfold; and the curvature itself grew.
+    """Test for sharpening: gᵀg holds while gᵀHg grows more than tenfold (the book's test), and λmax grew.
 
-    The second half is needed: on a quadratic, where no curvature changes, gᵀHg outgrows gᵀg in any run that
-    begins to diverge along its sharpest direction.
+    The second condition is needed because on a quadratic, whose curvature is constant, gᵀHg outgrows gᵀg in any run
+    that begins to diverge along its sharpest direction.
     """
     record, limits = features.record, features.limits
     growth = _growth_where_held(record.grad_sq, record.g_h_g, limits.gradient_holds)
     book = Evidence(
-        "sharpening", "gᵀHg grows while gᵀg holds", "max gᵀHg(t₂)/gᵀHg(t₁), t₁ < t₂, at like gᵀg",
+        "sharpening", "gᵀHg grows while gᵀg holds", "max gᵀHg(t₂)/gᵀHg(t₁), t₁ < t₂, at similar gᵀg",
         growth, limits.curvature_growth, exceeds(growth, limits.curvature_growth), f"{BOOK}.1",
     )  # fmt: skip
     ends = finite(record.lambda_max[features.curved])
@@ -151,7 +152,7 @@ def sharpening(features: RunFeatures) -> Iterator[Finding]:
         used, limits.stability_half, exceeds(used, limits.stability_half), COHEN,
     )  # fmt: skip
     holds = bool(book.holds) and curved.holds is not False and at_limit.holds is not False
-    if curved.holds is None and at_limit.holds is None:  # then it must at least go to and fro
+    if curved.holds is None and at_limit.holds is None:  # then the run must at least oscillate
         holds = holds and features.rises > limits.rising and not features.noise_ratio > 1
     holds = holds and (features.risen or features.up > limits.rising) and not progressing(features)
     margins = [surely(growth, limits.curvature_growth)]
@@ -164,7 +165,7 @@ def sharpening(features: RunFeatures) -> Iterator[Finding]:
 
 
 def _growth_where_held(square: np.ndarray, curved: np.ndarray, factor: float) -> float:
-    """The largest ratio of gᵀHg at a later row to an earlier one with gᵀg within a factor of it."""
+    """Return the largest ratio of gᵀHg at a row to an earlier row whose gᵀg is within `factor` of it."""
     known = np.isfinite(square) & np.isfinite(curved) & (square > 0) & (curved > 0)
     if known.sum() < 2:
         return math.nan
@@ -176,7 +177,7 @@ def _growth_where_held(square: np.ndarray, curved: np.ndarray, factor: float) ->
 
 
 def step_too_large(features: RunFeatures) -> Iterator[Finding]:
-    """Steps past the bottom along them: the loss goes up, or to and fro without gain."""
+    """Test for too large a step: late steps increase the loss, or the run oscillates without gain."""
     record, limits = features.record, features.limits
     diverged = record.status == "diverged"
     up = features.up
@@ -192,25 +193,25 @@ def step_too_large(features: RunFeatures) -> Iterator[Finding]:
     gains = Evidence(
         "step_too_large", "the second half of the steps gains next to nothing",
         "(f(N/2) − f(N))/(f(N/2) − f*)", features.gained_late, limits.stalled, features.stalled or diverged,
-        "the edge of stability: what oscillates may still descend",
+        "the edge of stability: a run that oscillates may still descend",
     )  # fmt: skip
     noisy = features.noise_ratio > 1 or features.lost_in_noise
-    # At a standstill under noise r_curv + r_noise = 1: where the first is the larger, the step is to blame.
+    # At a standstill under noise r_curv + r_noise = 1: if r_curv is the larger, the step is to blame.
     bends = bool(finite(record.noise_sq).any()) and features.noise_ratio <= 1
     bends = bends and not used < limits.stability_half
     large = near.holds is not False or used > limits.stability_half or diverged or bends
     holds = bool(rising.holds and gains.holds and large and not noisy)
     strength = surely(up, limits.rising) if math.isnan(used) else max(
         surely(used, limits.stability_near), surely(up, limits.rising))  # fmt: skip
-    # Who was thrown above his start by a step that curvature forbids may still be on his way back.
+    # A run that an unstable step has thrown above its start may still be on its way back.
     highest, past = features.highest, largest(np.array([used, largest(features.ratio)]))
     above = Evidence(
-        "step_too_large", "the run was seen above its start", "max (f − f*)/(f₀ − f*)",
-        highest, 1.0, features.risen, "gradient descent within its limit never rises",
+        "step_too_large", "the run was above its start", "max (f − f*)/(f₀ − f*)",
+        highest, 1.0, features.risen, "within its stability limit gradient descent never increases the loss",
     )  # fmt: skip
     beyond = Evidence(
-        "step_too_large", "where some step went more than twice as far as to the bottom along it", "max q, r",
-        past, 1.0, exceeds(past, 1.0), f"{BOOK}.1",
+        "step_too_large", "and some step exceeded the stability limit or twice the way to the minimum along it",
+        "max(q, r)", past, 1.0, exceeds(past, 1.0), f"{BOOK}.1",
     )  # fmt: skip
     back = bool(above.holds and beyond.holds) and not noisy and not progressing(features)
     quiet = not math.isnan(used) and used < limits.stability_half and not rising.holds
