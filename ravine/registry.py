@@ -45,6 +45,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind = kind
         self.package = package
         self._entries: dict[str, T] = {}
+        self._names: dict[type, str] = {}
         self._loaded = False
 
     @overload
@@ -59,6 +60,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
         def add(given: Any) -> Any:
             self._check(name, given)
+            self._names[given if isinstance(given, type) else type(given)] = name
             try:
                 self._entries[name] = given() if isinstance(given, type) else given
             except TypeError as error:
@@ -87,6 +89,10 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self:
             raise Refused(f"unknown {self.kind} {name!r}: {nearest(name, self)}")
         return self[name]
+
+    def name_of(self, kind: type) -> str:
+        """Return the name under which a class was registered last, or that of the class itself."""
+        return self._names.get(kind, kind.__name__)
 
     def _load(self) -> None:
         if not self._loaded:

@@ -25,7 +25,6 @@ from benchmarks.diagnosis.interventions import Truth, truth
 from benchmarks.diagnosis.record import Record
 from benchmarks.diagnosis.traced import traced_record
 from benchmarks.engine import DIVERGED, Instances, Outcome, run
-from benchmarks.jobs import floor_attained
 from benchmarks.measurements import DRAWS
 from benchmarks.protocol import stream
 from benchmarks.search import measure_units
@@ -224,7 +223,7 @@ def _recorded(
     info = {
         "noisy": bool(draws),  # noise of strength 0 is none
         "target": problem.card.target,
-        "floor_attained": floor_attained(problem),
+        "floor_attained": problem.floor_attained,
     }
     settings = cell.optimizer.hyperparameters
     return [

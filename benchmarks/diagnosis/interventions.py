@@ -36,7 +36,7 @@ from optimizers.optimizer import Oracle, Point, State
 from optimizers.wrapper import OracleView, PointView
 from optimizers.wrapper import Wrapper as OptimizerWrapper
 from problems import Problem, Tree
-from problems.modifiers.wrapper import Wrapper as ProblemWrapper
+from problems.modifiers.modifier import ProblemModifier
 from problems.precision import default_dtype
 
 CHEAPER = 5.0  # times: what a removal must gain
@@ -83,7 +83,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class View(ProblemWrapper):
+class View(ProblemModifier):
     """`inner` as the optimizer is shown it, scored as before."""
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,6 @@ from benchmarks import sweep
 from benchmarks.diagnosis import Record, Verdict, diagnose
 from benchmarks.diagnosis.traced import traced_record
 from benchmarks.engine import Instances, run
-from benchmarks.jobs import floor_attained
 from benchmarks.measurements import DRAWS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS, Problem
@@ -31,7 +30,7 @@ def records(problem: Problem, optimizer: str, settings: dict, budget: float, see
         draws = list(itertools.islice(instances.draws("diagnosis"), DRAWS))
     found.trace.measure(problem, instances.data, list(range(seeds)), [0], draws)
     info = {
-        "noisy": problem.noisy, "target": problem.card.target, "floor_attained": floor_attained(problem),
+        "noisy": problem.noisy, "target": problem.card.target, "floor_attained": problem.floor_attained,
     }  # fmt: skip
     made = [
         traced_record(found.trace.run(k, 0), found.status[k][0], info, settings)  # type: ignore[arg-type]
