@@ -21,7 +21,7 @@ from benchmarks.store.key import described
 from benchmarks.store.sweep_folder import SweepFolder
 from optimizers import Optimizer
 from problems import PROBLEMS, Problem
-from problems.modifiers import Wrapper
+from problems.modifiers import ProblemModifier
 from ravine import Refused, nearest
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _named(given: AnyProblem) -> tuple[str, Problem]:
             f"{given!r} is no problem: give a registered name, a class, or an object of such a class"
         )
     innermost = given
-    while isinstance(innermost, Wrapper):
+    while isinstance(innermost, ProblemModifier):
         innermost = innermost.inner
     for name, prototype in PROBLEMS.items():
         if type(prototype) is type(innermost):

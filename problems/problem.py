@@ -1,23 +1,48 @@
-"""What a problem is: a loss with dials, a stated truth, and a signature that proves its pathology."""
+"""What a problem is: a loss with a dial, a stated truth, and a signature that proves its pathology."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from typing import Any, Literal, Self
 
 import torch
 
-from problems.claims import Claim, claims_of
+from problems.claims import Claim, claims_of, evidence, take_methods
 from problems.portrait import Curves, Plane
 from problems.precision import default_dtype
+from ravine import Refused, bounded, check_fields, registered_name, warn_outdated
 
 Tree = dict[str, Any]  # tensors by name, nested
 
 
+def dial(
+    default: float, *, low: float | None = None, high: float | None = None, above: float | None = None,
+    below: float | None = None,
+) -> Any:  # fmt: skip
+    """Declare the field that a problem's ladder walks, and the values that it accepts.
+
+    ::
+
+        condition: float = dial(1e3, low=1)
+        steps: int = bounded(50, low=1)
+
+    Args:
+        default: The value where none is given.
+        low: The least value; `above` instead excludes it.
+        high: The largest value; `below` instead excludes it.
+        above: A number that every value is larger than.
+        below: A number that every value is smaller than.
+
+    Returns:
+        A `dataclasses.field`, as that of `bounded`.
+    """
+    return bounded(default, low=low, high=high, above=above, below=below, dial=True)
+
+
 @dataclass(frozen=True)
-class Cell:
+class SampleSizes:
     """How large one cell of a problem is by default: its trials, its instances, its precision."""
 
     trials: int = 25
@@ -30,8 +55,8 @@ class Cell:
 class Card:
     """What a problem states about itself; the tests hold it to every word.
 
-    dial, scale, ladder: the field that says how bad it is, how to interpolate in it ("list" where there is
-        nothing between its values), and three coarse rungs from harmless to extreme.
+    scale, ladder: how to interpolate in the dial, the field that says how bad it is ("list" where there is
+        nothing between its values), and three coarse rungs of it from harmless to extreme.
     target: a run is solved where its relative gap is at most this (unless the problem says otherwise in
         `solved`); budget: what a run may spend, in gradient-equivalents.
     reference: name and values of an optimizer that solves every rung.
@@ -49,9 +74,9 @@ class Card:
         where another problem does.
     standard: what differs in the suite of all problems, of one that would take longer there than all others.
     floor_is_minimum: False where `floor` is a stated level and the minimum is unknown.
+    dial: the name of the field that is declared by `dial(...)`; never given.
     """
 
-    dial: str
     scale: Literal["log", "linear", "list"]
     ladder: tuple[float, ...]
     target: float
@@ -68,7 +93,8 @@ class Card:
     quick: Mapping[str, Any] | None = None
     standard: Mapping[str, Any] | None = None
     floor_is_minimum: bool = True
-    cell: Cell = Cell()
+    cell: SampleSizes = SampleSizes()
+    dial: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,10 @@ class CriticalPoint:
 
 
 class Problem:
-    """A family of losses. Subclasses are frozen dataclasses whose fields are the dials.
+    """A family of losses. Subclasses are frozen dataclasses, one of whose fields is the dial.
+
+    Fields carry their own bounds, declared by `dial` and `ravine.bounded`; a subclass with conditions between
+    fields checks them in `__post_init__`, after `super().__post_init__()`.
 
     Shapes: leading dimensions are runs. `x` is `(*runs, dim)`, a loss `(*runs)`. `data` is what `instance`
     drew, stacked by whoever runs many: each tensor then has leading dimensions that broadcast against
@@ -90,6 +119,27 @@ class Problem:
     """
 
     card: Card
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        old = take_methods(cls)
+        forms = ["@claim(…) above a function below the class, not @Claim(…) above a method"] * old
+        card = getattr(cls, "card", None)
+        if isinstance(card, Card):  # a modifier's is a property
+            marked = _dials(cls)
+            if len(marked) == 1:
+                cls.card = dataclasses.replace(card, dial=marked[0])
+            elif marked or not card.dial:
+                count = f"{len(marked)} dials ({', '.join(marked)})" if marked else "no dial"
+                raise Refused(f"problem {cls.__name__} has {count}: declare one field by dial(…)")
+            elif "card" in vars(cls):
+                value = getattr(cls, card.dial, "…")
+                forms.append(f"{card.dial}: … = dial({value}, …), not Card(dial={card.dial!r})")
+        if forms:
+            warn_outdated(cls, f"write {', and '.join(forms)}")
+
+    def __post_init__(self) -> None:
+        check_fields(registered_name(type(self)), self)
 
     # What must be given.
 
@@ -227,7 +277,13 @@ class Problem:
         return {}
 
     def portrait(self) -> Curves | Plane:
-        """What a picture of the pathology shows: the curvatures at the start, unless a problem knows better."""
+        """Return what a picture of the pathology shows: the curvatures at the start, unless more is known.
+
+        That is the function `portrait` of the problem's evidence, or this method of its own.
+        """
+        for module in reversed(evidence(type(self))):
+            if hasattr(module, "portrait"):
+                return module.portrait(self)
         data = self.example()
         curvatures = torch.linalg.eigvalsh(self.hessian(data["start"], data))
         return Curves(
@@ -247,7 +303,7 @@ class Problem:
 
     @property
     def claims(self) -> dict[str, Claim]:
-        """The claims about this problem, by the name of the method that measures them."""
+        """The claims about this problem, by the name of the function that measures them."""
         return claims_of(type(self))
 
     @property
@@ -287,6 +343,17 @@ class Problem:
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return {f"problem.{each.name}": getattr(self, each.name) for each in fields}
 
+    @property
+    def floor_attained(self) -> bool | None:
+        """Whether some point has the floor as its loss, as far as the problem states it; None where it does not.
+
+        A problem that states its minimizers, and states none, has none: the floor is an infimum.
+        """
+        if not self.card.floor_is_minimum or not self.has_own("minimizers"):
+            return None
+        with default_dtype(torch.float64):  # of an example
+            return self.minimizers(self.example()) is not None
+
     def has_own(self, method: str) -> bool:
         """Whether a method is not the default one of `Problem`."""
         return getattr(type(self), method) is not getattr(Problem, method)
@@ -303,6 +370,13 @@ class Problem:
     def without(self, cause: str) -> Self:
         """The same problem without one of the causes that its card says how to remove."""
         return dataclasses.replace(self, **self.card.removes[cause])  # type: ignore[type-var]
+
+
+def _dials(kind: type[Problem]) -> list[str]:
+    """Return the names of the fields of a class that are declared as its dial."""
+    declared = dict(getattr(kind, "__dataclass_fields__", {}))
+    declared |= {name: each for name, each in vars(kind).items() if isinstance(each, Field)}
+    return [name for name, each in declared.items() if "dial" in each.metadata]
 
 
 def _value_and_gradient(loss: Callable, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

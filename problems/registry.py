@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from problems.problem import Problem
+from typing import TYPE_CHECKING
+
 from ravine import Registry
+
+if TYPE_CHECKING:
+    from problems.problem import Problem
 
 PROBLEMS: Registry[Problem] = Registry("problem", package="problems")
 register = PROBLEMS.register

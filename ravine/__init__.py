@@ -1,7 +1,17 @@
 """What problems, optimizers and benchmarks share: a registry of names, and one way to refuse input."""
 
 from ravine.fields import bounded, check_fields
+from ravine.outdated import warn_outdated
 from ravine.refusal import Refused, nearest, require
-from ravine.registry import Registry
+from ravine.registry import Registry, registered_name
 
-__all__ = ["Refused", "Registry", "bounded", "check_fields", "nearest", "require"]
+__all__ = [
+    "Refused",
+    "Registry",
+    "bounded",
+    "check_fields",
+    "nearest",
+    "registered_name",
+    "require",
+    "warn_outdated",
+]

@@ -25,7 +25,7 @@ def bounded(
         rate: float = bounded(0.5, above=0, below=1)
         kind: str = bounded("plain", choices=("plain", "orthogonal"))
 
-    A field that is annotated `int` accepts whole numbers only.
+    A field that is annotated `int` accepts whole numbers only, and every one annotated `bool` is true or false.
 
     Args:
         default: The value where none is given.
@@ -77,3 +77,5 @@ def _wrong(owner: str, thing: Any) -> Iterator[str]:
                 yield message
         elif CHOICES in each.metadata and value not in each.metadata[CHOICES]:
             yield f"{owner}.{each.name} is {value!r}: {nearest(str(value), each.metadata[CHOICES])}"
+        elif each.type in (bool, "bool") and not isinstance(value, bool):
+            yield f"{owner}.{each.name} is {value!r}, but must be true or false"

@@ -59,6 +59,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
         def add(given: Any) -> Any:
             self._check(name, given)
+            _names[given if isinstance(given, type) else type(given)] = name
             try:
                 self._entries[name] = given() if isinstance(given, type) else given
             except TypeError as error:
@@ -107,6 +108,14 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         self._load()
         return len(self._entries)
+
+
+_names: dict[type, str] = {}  # by class, what it was registered under last
+
+
+def registered_name(kind: type) -> str:
+    """Return the name under which a class was registered last, or that of the class itself."""
+    return _names.get(kind, kind.__name__)
 
 
 def origin(entry: Any) -> tuple[str, str]:

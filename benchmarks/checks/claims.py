@@ -11,7 +11,7 @@ from problems.precision import default_dtype
 def measured(problem: Problem, name: str) -> float:
     """Measure one of a problem's claims."""
     with default_dtype(torch.float64):
-        return float(getattr(problem, name)())
+        return problem.claims[name].measure(problem)
 
 
 def spelled(stated: float | str) -> str:

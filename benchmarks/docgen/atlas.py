@@ -1,7 +1,7 @@
 """The atlas, made from the registry: `python -m benchmarks.docgen.atlas` writes docs/atlas.md, its pages and pictures.
 
-A picture is drawn anew where it is missing or where the file of its problem has changed since, which a digest in
-the picture tells; `--all` draws all of them.
+A picture is drawn anew where it is missing or where the files of its problem and of the evidence about it have changed
+since, which a digest in the picture tells; `--all` draws all of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from benchmarks.checks.claims import spelled
 from benchmarks.docgen.markdown import escaped, markdown_cell
 from benchmarks.docgen.paths import DIGEST, DOCS, DOTS
 from problems import PROBLEMS, Problem
+from problems.claims import evidence
 from problems.precision import default_dtype
 
 FIELD = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): ")
@@ -36,10 +37,11 @@ def pages(problems: Mapping[str, Problem] = PROBLEMS) -> dict[Path, str]:
 
 
 def digest(name: str) -> str:
-    """What a picture of this problem depends on: the file of the problem's class."""
-    module = inspect.getmodule(type(PROBLEMS[name]))
-    assert module is not None
-    return hashlib.sha256(inspect.getsource(module).encode()).hexdigest()[:16]
+    """What a picture of this problem depends on: the file of the problem's class, and the evidence about it."""
+    kind = type(PROBLEMS[name])
+    modules = [sys.modules[kind.__module__], *evidence(kind)]
+    sources = "".join(inspect.getsource(each) for each in modules)
+    return hashlib.sha256(sources.encode()).hexdigest()[:16]
 
 
 def drawn_from(file: Path) -> str | None:

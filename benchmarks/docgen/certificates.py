@@ -26,7 +26,7 @@ HEAD = """# Certificates
 
 What the literature states of these problems, or what follows from their formulas, beside what is measured on
 ours. A claim **holds** where the measured figure lies in the accepted range; the reason for that range stands in
-the method of this name. `ravine check --slow NAME` measures again. No row is left out because it fails. Written
+the function of this name. `ravine check --slow NAME` measures again. No row is left out because it fails. Written
 by `python -m benchmarks.docgen.certificates`; the same rows are in [certificates.csv](certificates.csv).
 """
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas
-import torch
 
 from benchmarks.analysis.breaking_points import next_rung
 from benchmarks.engine.cell import plain, run_cell
@@ -26,7 +25,6 @@ from benchmarks.store.cells import Memory, Store, Stored
 from benchmarks.store.key import SCHEMA, cell_key, described
 from optimizers import NotApplicable
 from problems import Problem
-from problems.precision import default_dtype
 from ravine import Refused
 
 BISECTIONS = 3
@@ -222,7 +220,7 @@ def _info(job: Job, at: Problem, protocol: Protocol) -> dict[str, Any]:
         "falling": _falls(at),
         "noisy": at.noisy,
         "floor_is_minimum": at.card.floor_is_minimum,
-        "floor_attained": floor_attained(at),
+        "floor_attained": at.floor_attained,
         "target": at.card.target,
         "unranked": at.card.exceptions.get("ranked", ""),
         "predicted_share": at.predicted_share(),
@@ -231,17 +229,6 @@ def _info(job: Job, at: Problem, protocol: Protocol) -> dict[str, Any]:
         "error": "",
         "traceback": "",
     }
-
-
-def floor_attained(problem: Problem) -> bool | None:
-    """Whether some point has the floor as its loss, as far as the problem states it; None where it does not.
-
-    A problem that states its minimizers, and states none, has none: the floor is an infimum.
-    """
-    if not problem.card.floor_is_minimum or not problem.has_own("minimizers"):
-        return None
-    with default_dtype(torch.float64):  # of an example
-        return problem.minimizers(problem.example()) is not None
 
 
 def _without_numbers(

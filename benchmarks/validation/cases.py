@@ -27,7 +27,6 @@ from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import stream
 from benchmarks.engine.search_space import measure_units
 from benchmarks.engine.trial_choice import SMALLEST, best, keys
-from benchmarks.runner.job import floor_attained
 from benchmarks.validation import interventions
 from benchmarks.validation.interventions import Truth, truth
 from optimizers import OPTIMIZERS, Optimizer
@@ -226,7 +225,7 @@ def _recorded(
     info = {
         "noisy": bool(draws),  # noise of strength 0 has no draws
         "target": problem.card.target,
-        "floor_attained": floor_attained(problem),
+        "floor_attained": problem.floor_attained,
     }
     settings = cell.optimizer.hyperparameters
     return [

@@ -39,7 +39,7 @@ from optimizers.optimizer import Oracle, Point, State
 from optimizers.wrapper import OracleView, PointView
 from optimizers.wrapper import Wrapper as OptimizerWrapper
 from problems import Problem, Tree
-from problems.modifiers.wrapper import Wrapper as ProblemWrapper
+from problems.modifiers.modifier import ProblemModifier
 from problems.precision import default_dtype
 
 CHEAPER = 5.0  # a removal must make the run this many times cheaper to count
@@ -87,7 +87,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class View(ProblemWrapper):
+class View(ProblemModifier):
     """A problem that the optimizer sees changed and that is scored as `inner`."""
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:

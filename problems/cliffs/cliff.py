@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
-from problems.portrait import Plane
-from problems.problem import Card, Problem, Tree
+from problems.problem import Card, Problem, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 WANTED = 0.7  # what σ(x_T) should be
 STATE = 0.5  # x_0, where the unit begins
@@ -45,11 +41,10 @@ class Cliff(Problem):
     section 8.2.4 and figure 8.3.
     """
 
-    units: int = 6
-    steps: int = 50
+    units: int = dial(6, low=1)
+    steps: int = bounded(50, low=1)
 
     card = Card(
-        dial="units",
         scale="log",
         ladder=(1, 6, 32),
         target=1e-4,
@@ -65,10 +60,6 @@ class Cliff(Problem):
         source="Pascanu, Mikolov & Bengio 2013, section 2.3; "
         "Goodfellow, Bengio & Courville 2016, figure 8.3",
     )
-
-    def __post_init__(self) -> None:
-        require("cliff", "units", self.units, low=1, whole=True)
-        require("cliff", "steps", self.steps, low=1, whole=True)
 
     def cliff_line(self, w: torch.Tensor) -> torch.Tensor:
         """The b at which the unit's first state is a fixed point, unstable where w > 4.255."""
@@ -138,163 +129,6 @@ class Cliff(Problem):
             for b in (torch.cat([-near, near]), torch.linspace(-0.5, 0.5, 201))
         )  # fmt: skip
         return (peak.amax(0) / plain.median(0).values).min().item()
-
-    # What is known of one unit with T = 50.
-
-    def _steepest(self, weight: float, steps: int = 50) -> tuple[float, float]:
-        """How far from the line the bias lies at which the gradient is largest, and how large it is.
-
-        On a grid that is refined around its peak until that is 1e-16 wide: from w = 6 on the peak is
-        narrower than any grid over the window, which makes it look lower than it is.
-        """
-        problem, w = replace(self, units=1, steps=steps), torch.tensor(weight)
-        line = problem.cliff_line(w).item()
-        middle, half, top = line, 0.3, 0.0
-        while half > 1e-14:
-            b = torch.linspace(middle - half, middle + half, 801)
-            slopes = problem._each_unit(w.expand_as(b), b)[1].norm(dim=-1)
-            at = slopes.argmax()
-            middle, top, half = b[at].item(), slopes[at].item(), half / 20
-        return abs(middle - line), top
-
-    @Claim(
-        "the distance from b = ½ − w σ(½) to the bias with the largest gradient, at w = 5",
-        stated="4.4e-5",
-        within=(0, 1e-4),
-        source="Pascanu, Mikolov & Bengio 2013, section 2.3: x_0 is the unstable fixed point there",
-    )
-    def offset_at_5(self) -> float:
-        return self._steepest(5.0)[0]
-
-    @Claim(
-        "the same at w = 6",
-        stated="0 to the digits of a grid",
-        within=(0, 1e-7),
-        source="Pascanu, Mikolov & Bengio 2013, section 2.3",
-    )
-    def offset_at_6(self) -> float:
-        return self._steepest(6.0)[0]
-
-    @Claim(
-        "the same at w = 7",
-        stated="0 to the digits of a grid",
-        within=(0, 1e-9),
-        source="Pascanu, Mikolov & Bengio 2013, section 2.3",
-    )
-    def offset_at_7(self) -> float:
-        return self._steepest(7.0)[0]
-
-    @Claim(
-        "the largest gradient at w = 5",
-        stated=6.77e3,
-        within=about(6.77e3, rel=0.005),  # of the last digit
-        source="measured; (w σ'(½))^50 is 3.2e3",
-    )
-    def height_at_5(self) -> float:
-        return self._steepest(5.0)[1]
-
-    @Claim(
-        "the largest gradient at w = 6",
-        stated=1.96e7,
-        within=about(1.96e7, rel=0.005),
-        source="measured; (w σ'(½))^50 is 2.9e7",
-    )
-    def height_at_6(self) -> float:
-        return self._steepest(6.0)[1]
-
-    @Claim(
-        "the largest gradient at w = 7",
-        stated=2.53e10,
-        within=about(2.53e10, rel=0.005),
-        source="measured; (w σ'(½))^50 is 6.4e10",
-    )
-    def height_at_7(self) -> float:
-        return self._steepest(7.0)[1]
-
-    @Claim(
-        "the factor by which the largest gradient grows with a step of the unit, at w = 6, from T = 20 to 50",
-        stated="w σ'(½) = 1.410",
-        within=about(1.410, rel=0.02),  # the window's far field still counts at T = 20
-        source="Pascanu, Mikolov & Bengio 2013, section 2.3",
-    )
-    def growth_per_step(self) -> float:
-        return (self._steepest(6.0)[1] / self._steepest(6.0, steps=20)[1]) ** (1 / 30)
-
-    def _ends(self, starts: torch.Tensor, threshold: float, steps: int) -> torch.Tensor:
-        """The losses that descent at the rate 0.1 reaches from these starts of one unit."""
-        problem = replace(self, units=1, steps=50)
-        path = descent(problem, {}, starts, 0.1, threshold=threshold)
-        return problem.loss(next(itertools.islice(path, steps, None)), {})
-
-    @Claim(
-        "the loss of descent at the rate 0.1 from w = 5, b = −2.3: one step throws it 15.7 far",
-        stated="0.09, the upper plateau",
-        within=about(0.09, abs=1e-6),
-        source="figure 6 of Pascanu, Mikolov & Bengio 2013; our start",
-    )
-    def thrown(self) -> float:
-        return self._ends(torch.tensor([[5.0, -2.3]]), math.inf, 300)[0].item()
-
-    @Claim(
-        "the same where gradients are clipped at 1, after 3000 steps",
-        stated="3e-7",
-        within=(0, 1e-5),
-        source="figure 6 of Pascanu, Mikolov & Bengio 2013; our start",
-        slow=True,
-    )
-    def clipped(self) -> float:
-        return self._ends(torch.tensor([[5.0, -2.3]]), 1.0, 3000)[0].item()
-
-    def _share_lost(self, threshold: float) -> float:
-        """Of 40 starts, declared before: w = 5, 5.5 … 7, and 0.05, 0.1 … 0.4 above the cliff."""
-        w, above = torch.cartesian_prod(
-            torch.linspace(5, 7, 5), torch.linspace(0.05, 0.4, 8)
-        ).unbind(-1)
-        starts = torch.stack([w, self.cliff_line(w) + above], -1)
-        return (self._ends(starts, threshold, 1000) > 0.08).double().mean().item()
-
-    @Claim(
-        "the share of 40 starts on a grid from which descent at the rate 0.1 ends on a dead plateau",
-        stated="most",
-        within=(0.5, 1.0),
-        source="measured; clipping is what section 3.2 of Pascanu, Mikolov & Bengio 2013 proposes",
-        slow=True,
-    )
-    def share_thrown(self) -> float:
-        return self._share_lost(math.inf)
-
-    @Claim(
-        "the same where gradients are clipped at 1",
-        stated=0,
-        within=(0, 0),
-        source="measured",
-        slow=True,
-    )
-    def share_thrown_where_clipped(self) -> float:
-        return self._share_lost(1.0)
-
-    def portrait(self) -> Plane:
-        """One unit, as in the book's figure 8.3; the others, if any, rest in their minima."""
-        rest = torch.tensor([0.0, math.log(WANTED / (1 - WANTED))], dtype=torch.float64)
-        origin = torch.cat([rest.new_zeros(2), rest.repeat(self.units - 1)])
-        axes = torch.eye(2 * self.units, dtype=torch.float64)[:2]
-        start = origin + torch.tensor([5.0, -2.3], dtype=torch.float64) @ axes
-        return Plane(
-            caption="A recurrent unit: gradient descent comes down to the cliff, and one step throws it far out "
-            "onto a plateau from which there is no way back; clipped, it stays at the foot of the cliff.",
-            window=((2.5, 14.0), (-4.0, 12.0)),
-            paths=(
-                ("sgd", {"lr": 0.1 * self.units}),
-                ("adam", {"lr": 0.003}),
-                ("clipped_sgd", {"lr": 0.1 * self.units, "threshold": 1.0 / self.units}),
-            ),
-            steps=1000,
-            start=start,
-            origin=origin,
-            axes=axes,
-            x_label="w",
-            y_label="b",
-        )
 
     def _each_unit(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
-from problems.portrait import Plane
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 SLOPE = 0.01  # of the valley's floor, along it
-STEP = 1.8  # rate of the descents that claims speak of
 
 
 def breaking_point_of_descent(problem: Any, budget: float) -> float:
@@ -51,11 +46,10 @@ class Meander(Problem):
     trajectory needed to arrive at the solution.
     """
 
-    length: float = 30.0
-    twist: float = 1.0
+    length: float = dial(30.0, above=0, high=500)
+    twist: float = bounded(1.0, low=0, high=1)
 
     card = Card(
-        dial="length",
         scale="log",
         ladder=(1.0, 30.0, 100.0),
         target=0.01,
@@ -70,10 +64,6 @@ class Meander(Problem):
         source="Goodfellow, Bengio & Courville 2016, section 8.2.7",
         theory={"sgd": breaking_point_of_descent},
     )
-
-    def __post_init__(self) -> None:
-        require("meander", "length", self.length, low=0, high=500, open_low=True)
-        require("meander", "twist", self.twist, low=0, high=1)
 
     def instance(self, generator: torch.Generator) -> Tree:
         minimizer = torch.randn(2, generator=generator)
@@ -154,90 +144,3 @@ class Meander(Problem):
     def _width(self, square: torch.Tensor) -> torch.Tensor:
         """1/(1 + τ²r²): what the twist makes steeper, as much flatter."""
         return 1 / (1 + self.twist**2 * square)
-
-    @Claim(
-        "length of descent's path, over the length of the floor, 15",
-        stated=1.0,
-        within=about(1.0, rel=0.02),
-        source="derived",
-    )
-    def path_length(self) -> float:
-        """It runs a little inside the floor, where gravity and the wall balance: sin 2v = 2 s r."""
-        problem = replace(self, length=15.0)
-        data = problem.example()
-        path = islice(descent(problem, data, data["start"], STEP), round(20 / (STEP * SLOPE)))
-        return torch.stack(list(path)).diff(dim=0).norm(dim=-1).sum().item() / 15
-
-    @Claim(
-        "steps of descent to the target, over 0.99 length/(lr s), at length 15",
-        stated=1.0,
-        within=about(1.0, rel=0.05),
-        source="derived",
-    )
-    def steps_per_length(self) -> float:
-        """The gap is s times the length left, but near m, where the floor is level."""
-        (steps,) = self._steps_to_target(15.0)
-        return steps * STEP * SLOPE / ((1 - self.card.target) * 15)
-
-    @Claim(
-        "steps of descent in the spiral, over those in the straight valley of the same length",
-        stated=1.0,
-        within=about(1.0, rel=0.05),
-        source="Goodfellow, Bengio & Courville 2016, section 8.2.7",
-        slow=True,
-    )
-    def spiral_over_straight(self) -> float:
-        (spiral,) = self._steps_to_target(self.length)
-        (straight,) = replace(self, twist=0.0)._steps_to_target(self.length)
-        return spiral / straight
-
-    @Claim(
-        "steps grow with this power of the length, from 10 to 100",
-        stated=1.0,
-        within=about(1.0, abs=0.05),
-        source="Goodfellow, Bengio & Courville 2016, section 8.2.7",
-        slow=True,
-    )
-    def power_of_length(self) -> float:
-        shorter, longer = self._steps_to_target(10.0, 100.0)
-        return math.log10(longer / shorter)
-
-    @Claim(
-        "largest curvature on the floor, over the smallest largest one, wherever one stands",
-        stated="at most 4/3",
-        within=(1.0, 4 / 3 + 2 * SLOPE),
-        source="derived",
-    )
-    def steepness(self) -> float:
-        """(1 + r²/(1 + r²) r²)/(1 + r²) is 1 at 0 and far out, and ¾ at r = 1; gravity adds up to s."""
-        data = self.example()
-        radii = torch.linspace(0, self.radius(), 200)
-        points = data["minimizer"] + self.on_floor(radii, data["phase"])
-        largest = torch.linalg.eigvalsh(self.hessian(points, data))[:, -1]
-        return (largest.max() / largest.min()).item()
-
-    def _steps_to_target(self, *lengths: float) -> list[int]:
-        """How many steps descent takes to the target from where the floor is so long."""
-        data = self.example()
-        radii = [replace(self, length=length).radius() for length in lengths]
-        start = data["minimizer"] + self.on_floor(torch.tensor(radii), data["phase"])
-        enough = round(1.1 * max(lengths) / (STEP * SLOPE))
-        points = torch.stack(list(islice(descent(self, data, start, STEP), enough)))
-        heights = self.loss(points, data)
-        return [round(each) for each in (heights > self.card.target * heights[0]).sum(0).tolist()]
-
-    def portrait(self) -> Plane:
-        data = self.example()
-        reach = 1.1 * self.radius()
-        low, high = (data["minimizer"] - reach).tolist(), (data["minimizer"] + reach).tolist()
-        return Plane(
-            caption="The minimum in the middle is near, and the way down leads round it: descent "
-            "is half way when momentum has arrived.",
-            window=((low[0], high[0]), (low[1], high[1])),
-            paths=(
-                ("sgd", {"lr": 1.0}),
-                ("momentum", {"lr": 0.5, "momentum": 0.95}),
-                ("adam", {"lr": 0.1}),
-            ),
-            steps=1500,
-        )

@@ -10,11 +10,9 @@ from typing import Any
 
 import torch
 
-from problems.claims import Claim
-from problems.portrait import Curves
-from problems.problem import Card, Cell, Problem, Tree
+from problems.problem import Card, Problem, SampleSizes, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 IMAGES, TRAINING, PROBE, CLASSES = 1797, 1400, 128, 10
 QUICK = {"lr": 0.1, "momentum": 0.9, "batch": 64, "steps": 300}  # a training of a second
@@ -49,34 +47,6 @@ def _stacked(trees: list[Tree]) -> Tree:
     }
 
 
-@functools.lru_cache(maxsize=8)
-def _learning(problem: DigitsCnn, lr: float, epochs: int, seeds: int) -> dict[str, torch.Tensor]:
-    """Plain SGD on some seeds at once, epoch by epoch, each (epochs, seeds).
-
-    minibatch, square: the mean norm and squared norm of the gradients that it saw in the epoch; full:
-    the norm over all training images at its end; accuracy: on unseen images, then.
-    """
-    data = _single(_stacked([problem.example(seed) for seed in range(seeds)]))
-    whole = {"images": data["images"], "labels": data["labels"]}
-    trees = [{name: leaf[seed] for name, leaf in whole.items()} for seed in range(seeds)]
-    streams = [
-        problem.draws(tree, torch.Generator().manual_seed(seed)) for seed, tree in enumerate(trees)
-    ]
-    x, rows = data["start"], []
-    for _ in range(epochs):
-        norms = []
-        for _ in range(TRAINING // problem.batch):
-            draw = _stacked([next(stream) for stream in streams])
-            gradient = problem.sampled_value_and_gradient(x, data, draw)[1]
-            norms.append(gradient.norm(dim=-1))
-            x = x - lr * gradient
-        seen = torch.stack(norms)
-        full = problem.sampled_value_and_gradient(x, data, whole)[1].norm(dim=-1)
-        rows.append([seen.mean(0), seen.square().mean(0), full, problem.accuracy(x, data)])
-    columns = (torch.stack(column).double() for column in zip(*rows, strict=True))
-    return dict(zip(("minibatch", "square", "full", "accuracy"), columns, strict=True))
-
-
 @register("digits_cnn")
 @dataclass(frozen=True)
 class DigitsCnn(Problem):
@@ -102,12 +72,11 @@ class DigitsCnn(Problem):
     Deep Learning, section 8.2.1 and figure 8.1. Digits: Alpaydin & Kaynak 1998, as in scikit-learn.
     """
 
-    noise: float = 0.3
-    batch: int = 8
-    channels: int = 4
+    noise: float = dial(0.3, low=0, high=0.9)
+    batch: int = bounded(8, low=1, high=TRAINING)
+    channels: int = bounded(4, low=1)
 
     card = Card(
-        dial="noise",
         scale="linear",
         ladder=(0.0, 0.3, 0.5),
         target=0.7,
@@ -124,13 +93,8 @@ class DigitsCnn(Problem):
             "smooth": "ReLU and max-pooling have kinks",
         },
         floor_is_minimum=False,
-        cell=Cell(trials=5, tuning_seeds=2, seeds=3, dtype="float32"),
+        cell=SampleSizes(trials=5, tuning_seeds=2, seeds=3, dtype="float32"),
     )
-
-    def __post_init__(self) -> None:
-        require("digits_cnn", "noise", self.noise, low=0, high=0.9)
-        require("digits_cnn", "batch", self.batch, low=1, high=TRAINING, whole=True)
-        require("digits_cnn", "channels", self.channels, low=1, whole=True)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -231,91 +195,3 @@ class DigitsCnn(Problem):
         each = self.sampled_value_and_gradient(x.expand(AT_ONCE, -1), data, draw)[1]
         full = self.sampled_value_and_gradient(x, data, data)[1]
         return each.norm(dim=-1).mean().item(), full.norm().item()
-
-    def _figure(self) -> dict[str, torch.Tensor]:
-        """Three seeds of 40 epochs of the network of 16 channels: lr 0.05, batch 8, 30 % of the labels."""
-        return _learning(replace(self, noise=0.3, batch=8, channels=16), 0.05, 40, 3)
-
-    @Claim(
-        "the mean norm of a minibatch's gradient in epoch 40 over that in the first, mean of three seeds",
-        stated="2.3 to 4.1",
-        within=(2.3, 4.1),
-        source="Goodfellow, Bengio & Courville 2016, figure 8.1",
-        slow=True,
-    )
-    def minibatch_growth(self) -> float:
-        norms = self._figure()["minibatch"]
-        return (norms[-1] / norms[0]).mean().item()
-
-    @Claim(
-        "the accuracy on unseen images in the best epoch of the same runs, the least of three seeds",
-        stated="above 0.93",
-        within=(0.93, 1.0),
-        source="Goodfellow, Bengio & Courville 2016, figure 8.1: training goes well all the same",
-        slow=True,
-    )
-    def accuracy_of_figure(self) -> float:
-        """In the best, as in the book's figure: later ones learn the wrong labels by heart."""
-        return self._figure()["accuracy"].max(0).values.min().item()
-
-    @Claim(
-        "the full gradient's norm at the ends of epochs 6 to 30, over that at the end of the first",
-        stated="below 1",
-        within=(0.0, 0.9),
-        source="measured: it falls while the minibatches' rises",
-        slow=True,
-    )
-    def full_growth(self) -> float:
-        """Root mean squares over three seeds: one epoch's end is as much above or below as the figure."""
-        full = self._figure()["full"].square()
-        return (full[5:30].mean() / full[0].mean()).sqrt().item()
-
-    @Claim(
-        "the full gradient's share of the mean squared norm of a minibatch's, in epochs 6 to 30",
-        stated="below 0.05",
-        within=(0.0, 0.05),
-        source="measured: the rise is noise",
-        slow=True,
-    )
-    def full_share(self) -> float:
-        found = self._figure()
-        return (found["full"][5:30].square().mean() / found["square"][5:30].mean()).item()
-
-    @Claim(
-        "on clean digits, the mean norm of a minibatch's gradient in epoch 20 over that in the first",
-        stated="below 0.5",
-        within=(0.0, 0.5),
-        source="measured: without wrong labels the figure is not reproduced",
-        slow=True,
-    )
-    def minibatch_growth_on_clean_digits(self) -> float:
-        norms = _learning(replace(self, noise=0.0, batch=8, channels=16), 0.05, 20, 1)["minibatch"]
-        return (norms[-1] / norms[0]).item()
-
-    @Claim(
-        "the growth of the first figure with 40 % of the labels, batch 4 and lr 0.01, in 45 epochs, one seed",
-        stated="2.3 to 4.1",
-        within=(2.3, 4.1),
-        source="Goodfellow, Bengio & Courville 2016, figure 8.1",
-        slow=True,
-    )
-    def minibatch_growth_with_more_noise(self) -> float:
-        norms = _learning(replace(self, noise=0.4, batch=4, channels=16), 0.01, 45, 1)["minibatch"]
-        return (norms[-1] / norms[0]).item()
-
-    def portrait(self) -> Curves:
-        """Figure 8.1 and what is behind it, at lr 0.05."""
-        lines = {}
-        for noise, labels in ((self.noise, f"{self.noise:.0%} of labels anew"), (0.0, "clean")):
-            found = _learning(replace(self, noise=noise), 0.05, 20, 1)
-            epochs = torch.arange(1, 21)
-            for name, column in (("minibatch", "minibatch"), ("all images", "full")):
-                lines[f"{name}, {labels}"] = (epochs, found[column][:, 0])
-        return Curves(
-            caption="With wrong labels the norm of a minibatch's gradient rises while the network learns, and "
-            "that of all images does not; on clean digits both fall.",
-            x_label="epoch",
-            y_label="norm of the gradient",
-            lines=lines,
-            y_scale="log",
-        )

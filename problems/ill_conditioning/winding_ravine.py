@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
-from problems.portrait import Plane
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 
 @register("winding_ravine")
@@ -38,13 +35,12 @@ class WindingRavine(Problem):
     Deep Learning, sections 8.2.1 and 8.2.7: long arcs.
     """
 
-    shear: float = 3.0
-    swing: float = 1.0
-    across: float = 1.0
-    along: float = 0.01
+    shear: float = dial(3.0, low=0)
+    swing: float = bounded(1.0, above=0)
+    across: float = bounded(1.0, above=0)
+    along: float = bounded(0.01, above=0)
 
     card = Card(
-        dial="shear",
         scale="linear",
         ladder=(0.0, 3.0, 8.0),
         target=1e-4,
@@ -60,11 +56,6 @@ class WindingRavine(Problem):
         source="Goodfellow, Bengio & Courville 2016, section 8.2.1",
         exceptions={"random_search": "its 3000 trials are simply enough in two dimensions"},
     )
-
-    def __post_init__(self) -> None:
-        require("winding_ravine", "shear", self.shear, low=0)
-        for name in ("swing", "across", "along"):
-            require("winding_ravine", name, getattr(self, name), low=0, open_low=True)
 
     def floor_line(self, u: torch.Tensor) -> torch.Tensor:
         """Where the floor is, beside u: s sin(w u)."""
@@ -111,123 +102,3 @@ class WindingRavine(Problem):
         pull = -(self.value_and_gradient(points, data)[1] * piece.diff(dim=0)).sum(-1)
         time = (piece.diff(dim=0).square().sum(-1) / pull).sum()
         return (time * self.along / math.log(10)).item()
-
-    def condition(self) -> float:
-        """λmax/λmin at the minimum, from the Hessian's trace and determinant."""
-        trace = self.along + self.across * (1 + self.shear**2)
-        ratio = trace**2 / (self.across * self.along)  # (κ + 1)²/κ
-        return (ratio - 2 + math.sqrt(ratio * (ratio - 4))) / 2
-
-    def _steep(self) -> WindingRavine:
-        """The ravine of the figures stated."""
-        return replace(self, shear=1.0, swing=1.0, across=100.0, along=0.01)
-
-    def _curvatures(self) -> list[float]:
-        problem = self._steep()
-        data = problem.example()
-        return torch.linalg.eigvalsh(problem.hessian(data["minimizer"], data)).tolist()
-
-    @Claim(
-        "the smallest curvature at the minimum, for c = 0.01, b = 100, s = w = 1",
-        stated=0.0049999,
-        within=about(0.0049999, abs=5e-8),
-        source="derived: the Hessian's trace b (1 + s²w²) + c and determinant b c",
-    )
-    def smallest_curvature(self) -> float:
-        return self._curvatures()[0]
-
-    @Claim(
-        "the largest curvature there",
-        stated=200.005,
-        within=about(200.005, abs=5e-6),
-        source="derived, likewise: 200.01 is the trace",
-    )
-    def largest_curvature(self) -> float:
-        return self._curvatures()[1]
-
-    @Claim(
-        "the condition there, near b (1 + s²w²)²/c = 40000",
-        stated=40002.0,
-        within=about(40002.0, abs=0.05),
-        source="derived: κ + 2 + 1/κ = trace²/determinant = 40004.0001",
-    )
-    def condition_at_minimum(self) -> float:
-        smallest, largest = self._curvatures()
-        return largest / smallest
-
-    @Claim(
-        "the share of the way along the floor that is pulled across rather than along, on the wall",
-        stated="above 100",
-        within=(100.0, math.inf),
-        source="derived: b |v − s sin(w u)| over c |u|",
-    )
-    def pull_across(self) -> float:
-        """A tenth of a swing up the wall, at the start's u, the gradient across over that along the floor."""
-        problem = self._steep()
-        data = problem.example()
-        u = (data["start"] - data["minimizer"])[0]
-        wall = data["minimizer"] + torch.stack([u, problem.floor_line(u) + 0.1 * problem.swing])
-        slope = problem.shear * (problem.shear / problem.swing * u).cos()
-        tangent = torch.stack([torch.ones_like(u), slope]) / (1 + slope**2).sqrt()
-        normal = torch.stack([-tangent[1], tangent[0]])
-        gradient = problem.value_and_gradient(wall, data)[1]
-        return ((gradient @ normal) / (gradient @ tangent)).abs().item()
-
-    @Claim(
-        "the time of slow descent down the floor over that down the straight one, over 1 + s²w²/2",
-        stated=1.0,
-        within=about(1.0, rel=0.05),
-        source="derived: gradient flow",
-    )
-    def slowdown(self) -> float:
-        """On the floor u' = −c u/(1 + s²w² cos²(w u)), and cos² is ½ on the mean over many windings.
-
-        From 30 swings out to 10, at half the largest rate. The walls hold back a share c/b of the
-        speed, 1 %, and the mean over ten windings is as near to ½ as their rest.
-        """
-        problem = replace(self, shear=3.0, swing=1.0, across=1.0, along=0.01)
-        data, lr = problem.example(), 1 / (1 + problem.shear**2)
-        u = torch.tensor(30.0)
-        x, steps = data["minimizer"] + torch.stack([u, problem.floor_line(u)]), 0
-        points = descent(problem, data, x, lr)
-        while (next(points) - data["minimizer"])[0] > 10:
-            steps += 1
-        time = steps * lr * problem.along / math.log(3)
-        return time / (1 + problem.shear**2 / 2)
-
-    @Claim(
-        "Newton's steps from the floor to 1e-20 of the loss there, the most over ten starts at shear 8",
-        stated=2.0,
-        within=(2.0, 2.0),
-        source="derived",
-    )
-    def newton_steps(self) -> float:
-        """On the floor the step is −u along its tangent; and at u = 0, where the wall is not bent, to the minimum."""
-        problem, most = replace(self, shear=8.0), 0
-        for seed in range(10):
-            data = problem.example(seed)
-            u = (data["start"] - data["minimizer"])[0]
-            x = start = data["minimizer"] + torch.stack([u, problem.floor_line(u)])
-            steps = 0
-            while problem.loss(x, data) > 1e-20 * problem.loss(start, data):
-                gradient = problem.value_and_gradient(x, data)[1]
-                x = x - torch.linalg.solve(problem.hessian(x, data), gradient)
-                steps += 1
-            most = max(most, steps)
-        return float(most)
-
-    def portrait(self) -> Plane:
-        data = {"minimizer": torch.zeros(2)}
-        u = torch.tensor(6.0)
-        return Plane(
-            caption="Steps that the walls allow are short beside the bends: descent follows each, and heavy "
-            "ball is carried past them.",
-            window=((-2.0, 7.0), (-2.5, 2.5)),
-            paths=(
-                ("sgd", {"lr": 0.15}),
-                ("momentum", {"lr": 0.05, "momentum": 0.95}),
-                ("newton", {}),
-            ),
-            steps=400,
-            start=data["minimizer"] + torch.stack([u, self.floor_line(u)]),
-        )

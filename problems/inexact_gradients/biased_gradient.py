@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
 from problems.geometry import random_rotation
-from problems.portrait import Curves
-from problems.problem import Card, Tree
+from problems.problem import Card, Tree, dial
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 BLOCK = 100  # steps whose noise is drawn at once
 
@@ -41,13 +39,12 @@ class BiasedGradient(QuadraticForm):
     Deep Learning, section 8.2.6; Bertsekas & Tsitsiklis 2000, doi:10.1137/S1052623497331063.
     """
 
-    dim: int = 20
-    bias: float = 2.0
-    condition: float = 100.0
-    noise: float = 0.1
+    dim: int = bounded(20, low=1)
+    bias: float = dial(2.0, low=0)
+    condition: float = bounded(100.0, low=1, high=1e12)
+    noise: float = bounded(0.1, low=0)
 
     card = Card(
-        dial="bias",
         scale="log",
         ladder=(0.1, 0.5, 10.0),
         target=1e-2,
@@ -66,12 +63,6 @@ class BiasedGradient(QuadraticForm):
             "ranked": "the bias alone decides: all methods that come to rest do so at the same point",
         },
     )
-
-    def __post_init__(self) -> None:
-        require("biased_gradient", "dim", self.dim, low=1, whole=True)
-        require("biased_gradient", "bias", self.bias, low=0)
-        require("biased_gradient", "condition", self.condition, low=1, high=1e12)
-        require("biased_gradient", "noise", self.noise, low=0)
 
     def curvatures(self) -> torch.Tensor:
         """The eigenvalues of H: (dim,)."""
@@ -113,98 +104,3 @@ class BiasedGradient(QuadraticForm):
 
     def _gap(self, x: torch.Tensor, data: Tree) -> float:
         return (self.loss(x, data) / self.loss(data["start"], data)).item()
-
-    # What is claimed.
-
-    def _descended(self, data: Tree, lr: float, momentum: float, steps: int) -> torch.Tensor:
-        """The mean over the second half of the points of heavy ball on what is seen."""
-        x, velocity = data["start"], torch.zeros(self.dim)
-        total, stream = torch.zeros(self.dim), self.draws(data, torch.Generator().manual_seed(0))
-        for step in range(steps):
-            total += x if step >= steps // 2 else 0.0
-            exact = self.value_and_gradient(x, data)[1]
-            gradient, _ = self.seen(exact, data, next(stream), None)
-            velocity = momentum * velocity + gradient
-            x = x - lr * velocity
-        return total / (steps - steps // 2)
-
-    @Claim(
-        "How far descent without noise ends from m − H⁻¹b, over how far m is from there",
-        stated=0.0, within=(0.0, 1e-9), source="derived here: the fixed point of x − lr (H (x − m) + b)",
-    )  # fmt: skip
-    def comes_to_rest_at_the_wrong_place(self) -> float:
-        problem = replace(self, noise=0.0)
-        data = problem.example()
-        rest = problem.rest(data)
-        end = problem._descended(data, 1.0, 0.0, 6000)
-        return ((end - rest).norm() / (data["minimizer"] - rest).norm()).item()
-
-    @Claim(
-        "How far the mean point of heavy ball with noise is from m − H⁻¹b, over how far m is from there",
-        stated="hardly", within=(0.0, 0.02), source="derived here: the mean obeys the same recursion",
-    )  # fmt: skip
-    def noise_averages_out(self) -> float:
-        """Noise is a tenth of the bias, and the mean over 4000 steps has a 60th of that."""
-        data = self.example()
-        rest = self.rest(data)
-        end = self._descended(data, 0.3, 0.9, 8000)
-        return ((end - rest).norm() / (data["minimizer"] - rest).norm()).item()
-
-    @Claim(
-        "The gap at rest at bias 3, over the target",
-        stated=9.0, within=about(9.0, rel=1e-6), source="derived here: ½ bᵀH⁻¹b",
-    )  # fmt: skip
-    def gap_at_rest(self) -> float:
-        """Measured by descent without noise, to the rounding of what it forgets of the start."""
-        problem = replace(self, bias=3.0, noise=0.0)
-        data = problem.example()
-        return self._gap(problem._descended(data, 1.0, 0.0, 6000), data) / self.card.target
-
-    @Claim(
-        "The loss at rest at condition 100 over that at condition 1, on average over biases of one length",
-        stated=23.05, within=about(23.05, rel=0.02), source="derived here: tr H⁻¹/dim",
-    )  # fmt: skip
-    def flat_directions_amplify(self) -> float:
-        """½ bᵀH⁻¹b is ½|b|² where H = I. Of 10,000 directions the mean is known to 0.4 %."""
-        data = self.example()
-        bias = torch.randn(10_000, self.dim, generator=torch.Generator().manual_seed(0))
-        rest = data["minimizer"] - torch.linalg.solve(data["hessian"], bias.T).T
-        return (self.loss(rest, data).mean() / (0.5 * bias.square().sum(-1).mean())).item()
-
-    @Claim(
-        "The part of the bias along the flattest mode, in what it adds to the loss, over the part along "
-        "the steepest",
-        stated=100.0, within=about(100.0, rel=1e-6), source="derived here: b²/2h along a mode",
-    )  # fmt: skip
-    def the_flattest_mode_suffers_most(self) -> float:
-        data = self.example()
-        basis = torch.linalg.eigh(data["hessian"]).eigenvectors
-        ends = torch.linalg.solve(data["hessian"], basis[:, [0, -1]]).T
-        flat, steep = self.loss(data["minimizer"] - ends, data)
-        return (flat / steep).item()
-
-    def portrait(self) -> Curves:
-        biases = torch.logspace(-1, 1, 5)
-        steps = torch.arange(0, 1000, 5)
-        paths = {}
-        for bias in biases.tolist():
-            problem = replace(self, bias=bias)
-            data = problem.example()
-            x, stream, gaps = (
-                data["start"],
-                problem.draws(data, torch.Generator().manual_seed(0)),
-                [],
-            )
-            for _ in range(1000):
-                gaps.append(self._gap(x, data))
-                exact = problem.value_and_gradient(x, data)[1]
-                x = x - problem.seen(exact, data, next(stream), None)[0]
-            paths[f"bias {bias:.2g}"] = (steps, torch.tensor(gaps)[steps])
-        return Curves(
-            caption="Descent comes to rest at a gap of bias² times the target, dotted.",
-            x_label="step",
-            y_label="gap",
-            lines=paths,
-            dots={"predicted": (torch.full((5,), 1000), self.card.target * biases.square())},
-            y_scale="log",
-        )

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
 from problems.geometry import random_rotation
-from problems.portrait import Curves
-from problems.problem import Card, Tree
+from problems.problem import Card, Tree, dial
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 BLOCK = 50  # steps whose minibatches are drawn at once
 
@@ -65,13 +63,12 @@ class NewtonNoise(QuadraticForm):
     Deep Learning, section 8.1.3: with so many examples Hessians are estimated, and section 8.2.6.
     """
 
-    dim: int = 10
-    parameters_per_example: float = 0.2
-    condition: float = 100.0
-    noise: float = 1.0
+    dim: int = bounded(10, low=1)
+    parameters_per_example: float = dial(0.2, above=0, high=1)
+    condition: float = bounded(100.0, low=1, high=1e12)
+    noise: float = bounded(1.0, above=0)
 
     card = Card(
-        dial="parameters_per_example",
         scale="log",
         ladder=(0.005, 0.1, 0.9),
         target=0.05,
@@ -86,15 +83,6 @@ class NewtonNoise(QuadraticForm):
         source="Goodfellow, Bengio & Courville 2016, section 8.1.3; Wishart 1928, Bartlett 1933",
         theory={"newton": _breaking_point_of_newton},
     )
-
-    def __post_init__(self) -> None:
-        require("newton_noise", "dim", self.dim, low=1, whole=True)
-        require(
-            "newton_noise", "parameters_per_example", self.parameters_per_example,
-            low=0, high=1, open_low=True,
-        )  # fmt: skip
-        require("newton_noise", "condition", self.condition, low=1, high=1e12)
-        require("newton_noise", "noise", self.noise, low=0, open_low=True)
 
     @property
     def batch(self) -> int:
@@ -173,34 +161,6 @@ class NewtonNoise(QuadraticForm):
         gradients, steps = self._noise_to_signal(data, away.expand(1000, -1), generator)
         return steps / gradients
 
-    # What theory says, on average over directions of δ, one unit long.
-
-    def gradient_noise(self) -> float:
-        """The mean square of what a minibatch's gradient errs by, over that of the gradient."""
-        total, square = self.curvatures().sum(), self.curvatures().square().mean()
-        q = self.curvatures().mean()
-        return (((q + self.noise**2) * total + square) / (self.batch * square)).item()
-
-    def step_noise(self) -> float:
-        """The same of Newton's step: the mean of an inverse Wishart matrix is S⁻¹ B/(B − d − 1)."""
-        spare = self.batch - self.dim - 1
-        return (
-            (self.noise**2 * (1 / self.curvatures()).sum() / spare).item()
-            if spare > 0
-            else math.inf
-        )
-
-    def equal_batch(self) -> float:
-        """The minibatch whose Newton step is as noisy as the gradient of this one."""
-        needed = self.noise**2 * (1 / self.curvatures()).sum() / self.gradient_noise()
-        return needed.item() + self.dim + 1
-
-    # What is claimed.
-
-    def _with(self, batch: int, condition: float = 100.0) -> NewtonNoise:
-        """Fifty parameters and so many examples, as in the claims."""
-        return replace(self, dim=50, parameters_per_example=50 / batch, condition=condition)
-
     def _noise_to_signal(
         self, data: Tree, away: torch.Tensor, generator: torch.Generator
     ) -> tuple[float, float]:
@@ -213,115 +173,3 @@ class NewtonNoise(QuadraticForm):
         return wrong.item(), (
             (step - away).square().sum(-1).mean() / away.square().sum(-1).mean()
         ).item()
-
-    def _measured(self, count: int) -> tuple[float, float]:
-        """Noise to signal of gradients and Newton steps, over random δ."""
-        data, generator = self.example(), torch.Generator().manual_seed(1)
-        away = torch.randn(count, self.dim, generator=generator)
-        return self._noise_to_signal(data, away / away.norm(dim=-1, keepdim=True), generator)
-
-    @Claim(
-        "The noise of a gradient over the predicted one, of 100 examples for 50 parameters",
-        stated=1.0, within=about(1.0, rel=0.03), source="derived here: Isserlis' theorem",
-    )  # fmt: skip
-    def noise_of_a_gradient(self) -> float:
-        """It is predicted to be 1.166 times the gradient, squared."""
-        problem = self._with(100)
-        return problem._measured(2000)[0] / problem.gradient_noise()
-
-    @Claim(
-        "The noise of a Newton step from 100 examples for 50 parameters, over the step: mean squares",
-        stated=22.54, within=about(22.54, rel=0.03),
-        source="the mean of an inverse Wishart matrix, von Rosen 1988",
-    )  # fmt: skip
-    def noise_of_a_newton_step(self) -> float:
-        return self._with(100)._measured(3000)[1]
-
-    @Claim(
-        "The same for a minibatch of 10,000", stated=0.1110, within=about(0.1110, rel=0.03),
-        source="the mean of an inverse Wishart matrix, von Rosen 1988",
-    )  # fmt: skip
-    def noise_of_a_newton_step_from_many(self) -> float:
-        return self._with(10_000)._measured(2000)[1]
-
-    @Claim(
-        "The noise of a Newton step from 999 examples over that of a gradient from 100, at condition "
-        "100 and 50 parameters",
-        stated=1.0, within=about(1.0, rel=0.03), source="derived here from the two formulas",
-    )  # fmt: skip
-    def ten_times_the_examples_at_condition_100(self) -> float:
-        return self._with(999)._measured(3000)[1] / self._with(100).gradient_noise()
-
-    @Claim(
-        "The noise of a Newton step from 7052 examples over that of a gradient from 100, at condition "
-        "1000 and 50 parameters",
-        stated=1.0, within=about(1.0, rel=0.03), source="derived here from the two formulas",
-    )  # fmt: skip
-    def seventy_times_the_examples_at_condition_1000(self) -> float:
-        return self._with(7052, 1e3)._measured(3000)[1] / self._with(100, 1e3).gradient_noise()
-
-    @Claim(
-        "The condition at which a Newton step takes 10,000 examples to be as little noisy as a "
-        "gradient from 100, at 50 parameters",
-        stated=1480.0, within=about(1480.0, rel=0.01),
-        source="Goodfellow, Bengio & Courville 2016, section 8.1.3: 100 against 10,000",
-    )  # fmt: skip
-    def condition_of_the_textbook(self) -> float:
-        low, high = 1.0, 1e6
-        while high / low > 1.001:
-            middle = math.sqrt(low * high)
-            enough = self._with(100, middle).equal_batch() < 10_000
-            low, high = (middle, high) if enough else (low, middle)
-        return low
-
-    @Claim(
-        "What a whole Newton step leaves of the loss over the predicted ½ noise² d/(B − d − 1), "
-        "wherever it starts",
-        stated=1.0, within=about(1.0, rel=0.03), source="derived here; tr S S⁻¹ = d",
-    )  # fmt: skip
-    def loss_after_a_newton_step(self) -> float:
-        data, generator = self.example(), torch.Generator().manual_seed(2)
-        hessian, noise = self.minibatches(data, 10_000, generator)
-        draw = {"hessian": hessian, "noise": noise}
-        x = data["start"].expand(len(noise), -1)
-        gradient = self.sampled_value_and_gradient(x, data, draw)[1]
-        x = x - torch.linalg.solve(self.sampled_hessian(x, data, draw), gradient)
-        spare = self.batch - self.dim - 1
-        return self.loss(x, data).mean().item() / (0.5 * self.noise**2 * self.dim / spare)
-
-    @Claim(
-        "How much rarer ten times as large a squared error of a Newton step is at B = d + 1: the mean "
-        "is infinite where it is at most ten times as rare",
-        stated=0.1, within=about(0.1, rel=0.1),
-        source="derived here: the smallest eigenvalue of a Wishart matrix",
-    )  # fmt: skip
-    def infinite_mean(self) -> float:
-        """With one parameter and two examples the squared error is z²/χ² with 2 degrees of freedom:
-        P(error² > t) = 1 − (1 + 1/t)^-½, near 1/2t. Of a million, 500 are above 1000."""
-        few = replace(self, dim=1, parameters_per_example=0.5, condition=1.0, noise=1.0)
-        data, generator = few.example(), torch.Generator().manual_seed(3)
-        hessian, noise = few.minibatches(data, 1_000_000, generator)
-        square = (noise / hessian[..., 0]).square()
-        return ((square > 1000).sum() / (square > 100).sum()).item()
-
-    def portrait(self) -> Curves:
-        batches = torch.logspace(math.log10(60), 4, 30).round()
-        some = torch.tensor([60.0, 100.0, 1e3, 1e4])
-        predicted = [self._with(int(batch)) for batch in batches.tolist()]
-        measured = [self._with(int(batch))._measured(1000) for batch in some.tolist()]
-        return Curves(
-            caption="A Newton step is noisier than a gradient from as many examples, and without "
-            "bound where they are hardly more than the parameters, 50.",
-            x_label="examples in the minibatch",
-            y_label="noise over signal, mean squares",
-            lines={
-                "gradient": (batches, torch.tensor([each.gradient_noise() for each in predicted])),
-                "Newton step": (batches, torch.tensor([each.step_noise() for each in predicted])),
-            },
-            dots={
-                "gradient": (some, torch.tensor([each[0] for each in measured])),
-                "Newton step": (some, torch.tensor([each[1] for each in measured])),
-            },
-            x_scale="log",
-            y_scale="log",
-        )

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
 from problems.geometry import random_rotation
-from problems.portrait import Curves
-from problems.problem import Card, Tree
+from problems.problem import Card, Tree, dial
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 BLOCK = 100  # steps whose noise is drawn at once
 RATES = 48  # learning rates that theory tries
@@ -70,11 +68,10 @@ class NoisyQuadratic(QuadraticForm):
     Zhang et al. 2019, arXiv:1907.04164; Deep Learning, section 8.2.6.
     """
 
-    dim: int = 100
-    noise: float = 0.05
+    dim: int = bounded(100, low=1)
+    noise: float = dial(0.05, low=0)
 
     card = Card(
-        dial="noise",
         scale="log",
         ladder=(1e-4, 0.03, 10.0),
         quick={"dim": 20},
@@ -96,10 +93,6 @@ class NoisyQuadratic(QuadraticForm):
             "on average even the best estimate leaves 13 times the target"
         },
     )
-
-    def __post_init__(self) -> None:
-        require("noisy_quadratic", "dim", self.dim, low=1, whole=True)
-        require("noisy_quadratic", "noise", self.noise, low=0)
 
     def curvatures(self) -> torch.Tensor:
         """The eigenvalues of H, 1 to 1/dim: (dim,)."""
@@ -156,22 +149,6 @@ class NoisyQuadratic(QuadraticForm):
         gradient = self.value_and_gradient(point, data)[1]
         return (noise.square().sum(-1).mean().sqrt() / gradient.norm()).item()
 
-    # What theory says.
-
-    def steady_gap(self, lr: float, momentum: float = 0.0) -> float:
-        """f at rest, on average: ½ Σ h E e²."""
-        h, rate, beta = self.curvatures(), torch.tensor(lr), torch.tensor(momentum)
-        return (0.5 * h * steady_variance(h, self.noise * h, rate, beta)).sum().item()
-
-    def bayes_share(self, gradients: int) -> float:
-        """The share of the gap that the best estimate of m from so many gradients leaves, on average.
-
-        A gradient says where m is along a mode with information h²/(noise · h), wherever it is
-        taken; the start says it with 1. So the error's variance is 1/(1 + T h/noise).
-        """
-        h = self.curvatures()
-        return ((h / (1 + gradients * h / self.noise)).sum() / h.sum()).item()
-
     def tried(self, momenta: tuple[float, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """Rates and momenta for theory to choose from, all of them stable: (settings,) each."""
         momentum = torch.tensor(momenta, dtype=torch.float64).repeat_interleave(RATES)
@@ -202,164 +179,3 @@ class NoisyQuadratic(QuadraticForm):
         start = forgotten.sum(-1)
         noise = steady - (forgotten * torch.stack([steady, lagged, steady], -1)).sum(-1)
         return tuple((h * each).sum(-1) / h.sum() for each in (start, noise))  # type: ignore[return-value]
-
-    def steps_to_target(self, momenta: tuple[float, ...]) -> int:
-        """The fewest steps in which the best constant setting brings the expected gap to the target."""
-        lr, momentum = self.tried(momenta)
-
-        def reached(steps: int) -> bool:
-            start, noise = self.expected_gap(steps, lr, momentum)
-            return bool((start + self.noise * noise <= self.card.target).any())
-
-        low, high = 0, 1
-        while not reached(high):
-            low, high = high, 2 * high
-        while high - low > max(1, low // 500):
-            middle = (low + high) // 2
-            low, high = (low, middle) if reached(middle) else (middle, high)
-        return high
-
-    # What is claimed.
-
-    def _shaken(self, lr, momentum, runs: int, skipped: int, steps: int) -> float:
-        """The mean gap of heavy ball from m, over so many steps after the skipped ones."""
-        data, generator = self.example(), torch.Generator().manual_seed(1)
-        x = data["minimizer"].expand(runs, self.dim)
-        velocity, total = torch.zeros_like(x), 0.0
-        for step in range(skipped + steps):
-            draw = {"noise": self.noises(data, runs, generator)}
-            velocity = momentum * velocity + self.sampled_value_and_gradient(x, data, draw)[1]
-            x = x - lr * velocity
-            total += self.loss(x, data).mean().item() if step >= skipped else 0.0
-        return total / steps
-
-    @Claim(
-        "The gap of SGD at rest over the predicted one, at rate 0.7",
-        stated=1.0, within=about(1.0, rel=0.02),
-        source="Zhang et al. 2019, section 3, with the fixed point derived here",
-    )  # fmt: skip
-    def sgd_at_rest(self) -> float:
-        return self._shaken(0.7, 0.0, 100, 300, 500) / self.steady_gap(0.7)
-
-    @Claim(
-        "The gap of heavy ball at rest over the predicted one, at rate 0.1 and momentum 0.9",
-        stated=1.0, within=about(1.0, rel=0.02),
-        source="Zhang et al. 2019, section 3, with the fixed point derived here",
-    )  # fmt: skip
-    def momentum_at_rest(self) -> float:
-        """The slow modes forget in 100 steps; those that make the gap in a few."""
-        return self._shaken(0.1, 0.9, 100, 300, 500) / self.steady_gap(0.1, 0.9)
-
-    @Claim(
-        "The variance of a single mode at rest over the predicted one: the farthest from 1 of "
-        "gradient descent and heavy ball at four rates, one of them 8 % below the edge of stability",
-        stated=1.0, within=about(1.0, rel=0.02),
-        source="derived here from the second moments",
-    )  # fmt: skip
-    def single_mode_at_rest(self) -> float:
-        """For curvature 1 and noise 1 they are 0.0526, 0.5135, 6.786 and 221.7."""
-        one = replace(self, dim=1, noise=1.0)
-        lr = torch.tensor([0.1, 0.1, 1.0, 3.5])[:, None, None]
-        momentum = torch.tensor([0.0, 0.9, 0.9, 0.9])[:, None, None]
-        data, generator = one.example(), torch.Generator().manual_seed(2)
-        x = data["minimizer"].expand(4, 10_000, 1)
-        velocity, total = torch.zeros_like(x), torch.zeros(4)
-        for step in range(600):
-            noise = one.noises(data, 10_000, generator)
-            velocity = momentum * velocity + one.value_and_gradient(x, data)[1] + noise
-            x = x - lr * velocity
-            if step >= 200:
-                total += (x - data["minimizer"]).square().mean((1, 2)) / 400
-        unit = torch.ones(())
-        ratios = total / steady_variance(unit, unit, lr, momentum).flatten()
-        return ratios[(ratios - 1).abs().argmax()].item()
-
-    @Claim(
-        "The gap of heavy ball on its way, over the predicted one: the farthest from 1 after 10, 30 "
-        "and 100 steps",
-        stated=1.0, within=about(1.0, rel=0.03), source="derived here from the second moments",
-    )  # fmt: skip
-    def on_the_way(self) -> float:
-        """Of 4000 starts the gap's mean is known to 1 %."""
-        small, lr, momentum = replace(self, dim=20, noise=0.3), 0.05, 0.8
-        data, generator = small.example(), torch.Generator().manual_seed(3)
-        x = data["minimizer"] + torch.randn(4000, small.dim, generator=generator)
-        velocity, scale = torch.zeros_like(x), 0.5 * small.curvatures().sum()
-        ratios = []
-        for step in range(101):
-            if step in (10, 30, 100):
-                setting = torch.tensor([lr]), torch.tensor([momentum])
-                start, noise = small.expected_gap(step, *setting)
-                ratios.append(small.loss(x, data).mean() / scale / (start + small.noise * noise))
-            draw = {"noise": small.noises(data, len(x), generator)}
-            velocity = momentum * velocity + small.sampled_value_and_gradient(x, data, draw)[1]
-            x = x - lr * velocity
-        return max((ratio.item() for ratio in ratios), key=lambda ratio: abs(ratio - 1))
-
-    @Claim(
-        "The share of the gap that the best estimate from 1000 gradients leaves at noise 10",
-        stated=0.1331, within=about(0.1331, rel=0.03), source="derived here: see bayes_share",
-    )  # fmt: skip
-    def best_estimate(self) -> float:
-        """The posterior mean, for 4000 minima: (H/noise · T + I)⁻¹ H/noise · T times what a mean
-        gradient says. The mean over T gradients has noise/T."""
-        loud, steps = replace(self, noise=10.0), 1000
-        data, generator = loud.example(), torch.Generator().manual_seed(4)
-        away = torch.randn(4000, self.dim, generator=generator)
-        mean = replace(loud, noise=loud.noise / steps)
-        seen = away @ data["hessian"] + mean.noises(data, len(away), generator)
-        weight = steps / loud.noise
-        system = weight * data["hessian"] + torch.eye(self.dim)
-        error = away - torch.linalg.solve(system, weight * seen.T).T
-        left = self.loss(data["minimizer"] + error, data)
-        return (left.mean() / self.loss(data["minimizer"] + away, data).mean()).item()
-
-    @Claim(
-        "The steps that the target takes at twice the noise, over those at once, where noise is large",
-        stated=2.0, within=about(2.0, rel=0.05),
-        source="Zhang et al. 2019, figures 1 and 2: perfect scaling",
-    )  # fmt: skip
-    def perfect_scaling(self) -> float:
-        """In the limit the rate is small, the number of steps times the rate fixed, and twice the
-        noise asks for half the rate. The rates tried are 20 % apart, and few of them the best."""
-        at_noise = [
-            replace(self, dim=20, noise=noise).steps_to_target((0.0,)) for noise in (8.0, 16.0)
-        ]
-        return at_noise[1] / at_noise[0]
-
-    @Claim(
-        "How many times as many steps gradient descent takes as heavy ball where there is little noise",
-        stated="above 2", within=(2.0, math.inf),
-        source="Zhang et al. 2019, figures 1 and 2: momentum moves the critical batch size",
-    )  # fmt: skip
-    def momentum_helps_large_batches(self) -> float:
-        return self._gain_of_momentum(1e-6)
-
-    @Claim(
-        "How many times as many steps gradient descent takes as heavy ball where there is much noise",
-        stated=1.0, within=about(1.0, rel=0.1),
-        source="Zhang et al. 2019, figures 1 and 2: no gain at small batch sizes",
-    )  # fmt: skip
-    def momentum_does_not_help_small_batches(self) -> float:
-        return self._gain_of_momentum(3.0)
-
-    def _gain_of_momentum(self, noise: float) -> float:
-        small = replace(self, dim=50, noise=noise)
-        return small.steps_to_target((0.0,)) / small.steps_to_target(MOMENTA)
-
-    def portrait(self) -> Curves:
-        noises = torch.logspace(-5, 0.5, 12)
-        counts = {
-            name: torch.tensor(
-                [replace(self, dim=30, noise=n).steps_to_target(momenta) for n in noises.tolist()]
-            )
-            for name, momenta in (("gradient descent", (0.0,)), ("heavy ball", (0.0, 0.8, 0.9)))
-        }
-        return Curves(
-            caption="Halving the noise halves the steps, until curvature decides; there momentum helps.",
-            x_label="noise, 1/batch size",
-            y_label="steps to the target at the best rate",
-            lines={name: (noises, steps) for name, steps in counts.items()},
-            x_scale="log",
-            y_scale="log",
-        )

@@ -5,20 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
-from problems.claims import Claim, about
-from problems.portrait import Curves
-from problems.problem import Card, Problem, Tree
+from problems.problem import Card, Problem, Tree, dial
 from problems.registry import register
-from ravine import Refused, nearest, require
+from ravine import Refused, bounded
 
 Order = Literal["independent", "reshuffled", "cyclic", "sorted"]
 BLOCK = 100  # steps whose examples are drawn at once, where they are independent
-RATE = 0.05  # of gradient descent in the signature and in claims
+RATE = 0.05  # of gradient descent in the signature
 
 
 def correlated_variance(lr: float, correlation: float, curvature: float = 1.0) -> float:
@@ -30,23 +28,6 @@ def correlated_variance(lr: float, correlation: float, curvature: float = 1.0) -
     """
     a = 1 - lr * curvature
     return lr**2 * (1 + a * correlation) / ((1 - a * a) * (1 - a * correlation))
-
-
-def reshuffled_variance(lr: float, examples: int) -> float:
-    """E e² at the end of an epoch, examples of variance 1 in another random order each time.
-
-    With q = 1 − α an epoch adds Σ u_k z_k, u_k = α q^(N−1−k), to q^N e. In a random order z is
-    exchangeable with Σ z = 0, so that the sum has variance (Σ u² − (Σ u)²/N) N/(N − 1).
-    """
-    u = _weights(lr, examples)
-    spread = (u.square().sum() - u.sum() ** 2 / examples) * examples / (examples - 1)
-    return (spread / (1 - (1 - lr) ** (2 * examples))).item()
-
-
-def cyclic_variance(lr: float, examples: int) -> float:
-    """The same in one random order for ever: (Σ u z)²/(1 − q^N)², on average over orders."""
-    left = (1 - lr) ** examples
-    return reshuffled_variance(lr, examples) * (1 + left) / (1 - left)
 
 
 def _largest_correlation(problem: Ordering, budget: float) -> float:
@@ -68,10 +49,6 @@ def _largest_correlation(problem: Ordering, budget: float) -> float:
         along = correlation * (a * along + lr)
     bearable = (total / last <= problem.card.target).any(-1)
     return correlation[bearable].max().item() if bearable.any() else 0.0
-
-
-def _weights(lr: float, examples: int) -> torch.Tensor:
-    return lr * (1 - lr) ** torch.arange(examples - 1, -1, -1, dtype=torch.float64)
 
 
 @register("ordering")
@@ -98,13 +75,12 @@ class Ordering(Problem):
     Mishchenko, Khaled & Richtárik 2020, arXiv:2006.05988.
     """
 
-    dim: int = 10
-    correlation: float = 0.95
-    order: Order = "independent"
-    examples: int = 100
+    dim: int = bounded(10, low=1)
+    correlation: float = dial(0.95, above=-1, below=1)
+    order: Order = bounded("independent", choices=get_args(Order))
+    examples: int = bounded(100, low=2)
 
     card = Card(
-        dial="correlation",
         scale="linear",
         ladder=(0.0, 0.9, 0.999),
         target=0.1,
@@ -125,21 +101,7 @@ class Ordering(Problem):
     )
 
     def __post_init__(self) -> None:
-        require("ordering", "dim", self.dim, low=1, whole=True)
-        require(
-            "ordering",
-            "correlation",
-            self.correlation,
-            low=-1,
-            high=1,
-            open_low=True,
-            open_high=True,
-        )
-        require("ordering", "examples", self.examples, low=2, whole=True)
-        if self.order not in get_args(Order):
-            raise Refused(
-                f"ordering.order is {self.order!r}: {nearest(str(self.order), get_args(Order))}"
-            )
+        super().__post_init__()
         if self.order != "independent" and self.correlation != 0:
             raise Refused(
                 f"ordering.correlation is {self.correlation!r}, but must be 0 where order is "
@@ -236,8 +198,6 @@ class Ordering(Problem):
             if self.order == "reshuffled":
                 order = torch.rand(shape, generator=generator).argsort(0)
 
-    # What is claimed.
-
     def _squared_error(self, data: Tree, lr: float, steps: int, skipped: int) -> float:
         """The mean of |x − m|² over gradient descent from m, after the steps that are skipped."""
         x, total = data["means"], 0.0
@@ -246,104 +206,3 @@ class Ordering(Problem):
             x = x - lr * (x - draw["example"])
             total += (x - data["means"]).square().sum().item() if step >= skipped else 0.0
         return total / steps
-
-    def _after_epochs(self, order: Order, epochs: int, dim: int) -> float:
-        """The mean of (x − m)² at the ends of epochs, the first three passed, at the rate of the claims."""
-        problem = replace(self, dim=dim, order=order, correlation=0.0)
-        data = {"means": torch.zeros(dim)}
-        stream = problem.draws(data, torch.Generator().manual_seed(0))
-        x, total = data["means"], 0.0
-        for epoch in range(3 + epochs):
-            for draw in itertools.islice(stream, self.examples):
-                x = x - RATE * (x - draw["example"])
-            total += x.square().mean().item() if epoch >= 3 else 0.0
-        return total / epochs
-
-    def _correlated_error(self, lr: float, correlation: float) -> float:
-        """The measured over the predicted E e²."""
-        problem = replace(self, dim=4000, correlation=correlation)
-        data = {"means": torch.zeros(problem.dim)}
-        measured = problem._squared_error(data, lr, 800, 200) / problem.dim
-        return measured / correlated_variance(lr, correlation)
-
-    @Claim(
-        "The variance at rest over the predicted one, at rate 0.1 and correlation 0.9",
-        stated=1.0, within=about(1.0, rel=0.02), source="derived here: correlated_variance",
-    )  # fmt: skip
-    def variance_with_correlation(self) -> float:
-        """It is 0.5014, 9.5 times that of independent examples. 4000 means over 40 memories of 20
-        steps: known to 0.4 %."""
-        return self._correlated_error(0.1, 0.9)
-
-    @Claim(
-        "The variance at rest over the predicted one, at rate 0.5 and correlation 0.5",
-        stated=1.0, within=about(1.0, rel=0.02), source="derived here: correlated_variance",
-    )  # fmt: skip
-    def variance_with_weak_correlation(self) -> float:
-        return self._correlated_error(0.5, 0.5)
-
-    @Claim(
-        "The variance at rest over the predicted one, at rate 0.1 and correlation −0.9",
-        stated=1.0, within=about(1.0, rel=0.02), source="derived here: correlated_variance",
-    )  # fmt: skip
-    def variance_with_opposite_examples(self) -> float:
-        """It is 0.00552, a tenth of that of independent examples."""
-        return self._correlated_error(0.1, -0.9)
-
-    @Claim(
-        "The variance at rest with correlation 0.5 over that with independent examples, at rate 1.5: "
-        "where steps overshoot, correlation helps",
-        stated=0.6, within=about(0.6, rel=0.02), source="derived here: correlated_variance",
-    )  # fmt: skip
-    def correlation_helps_where_steps_overshoot(self) -> float:
-        together = [
-            self._correlated_error(1.5, rho) * correlated_variance(1.5, rho) for rho in (0.5, 0.0)
-        ]
-        return together[0] / together[1]
-
-    @Claim(
-        "The variance at the ends of epochs over that with independent examples, 100 sorted ones at "
-        "rate 0.05",
-        stated=47.17, within=about(47.17, rel=1e-3),
-        source="Goodfellow, Bengio & Courville 2016, section 8.1.3, with the number derived here",
-    )  # fmt: skip
-    def sorted_examples(self) -> float:
-        """(Σ u z)²/(1 − q^N)² for the normal quantiles in ascending order: nothing is random. (A
-        Gaussian sample of variance 1 in their place gives 46.6 ± 2.9.)"""
-        return self._after_epochs("sorted", 1, 2) / correlated_variance(RATE, 0.0)
-
-    @Claim(
-        "The variance at the ends of epochs over that with independent examples, 100 reshuffled ones "
-        "at rate 0.05",
-        stated=0.6208, within=about(0.6208, rel=0.03), source="derived here: reshuffled_variance",
-    )  # fmt: skip
-    def reshuffled_examples(self) -> float:
-        """Of 500 means over 20 epochs it is known to 1.4 %."""
-        return self._after_epochs("reshuffled", 20, 500) / correlated_variance(RATE, 0.0)
-
-    @Claim(
-        "The variance at the ends of epochs in a fixed random order over that with reshuffling",
-        stated=1.0119, within=about(1.0119, rel=0.05), source="derived here: cyclic_variance",
-    )  # fmt: skip
-    def cyclic_examples(self) -> float:
-        """Of 8000 orders the variance is known to 1.6 %."""
-        return self._after_epochs("cyclic", 1, 8000) / reshuffled_variance(RATE, self.examples)
-
-    def portrait(self) -> Curves:
-        correlations = 1 - torch.logspace(0, -3, 40)
-        some = (0.0, 0.5, 0.9, 0.98)
-        alone = correlated_variance(RATE, 0.0)
-        measured = [
-            self._correlated_error(RATE, rho) * correlated_variance(RATE, rho) for rho in some
-        ]
-        predicted = [correlated_variance(RATE, rho) / alone for rho in correlations.tolist()]
-        return Curves(
-            caption="The more alike successive examples are, the farther from the mean it rests, up "
-            "to the distance of a single example.",
-            x_label="examples that are alike, 1/(1 − ρ)",
-            y_label="gap over that with independent examples",
-            lines={"predicted": (1 / (1 - correlations), torch.tensor(predicted))},
-            dots={"measured": (1 / (1 - torch.tensor(some)), torch.tensor(measured) / alone)},
-            x_scale="log",
-            y_scale="log",
-        )

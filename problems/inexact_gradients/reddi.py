@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
-from problems.claims import Claim, about
-from problems.portrait import Curves
-from problems.problem import Card, Problem, Tree
+from problems.problem import Card, Problem, Tree, dial
 from problems.registry import register
-from ravine import Refused, nearest, require
+from ravine import Refused, bounded, require
 
 Variant = Literal["stochastic", "online", "periodic"]
 BLOCK = 1000  # steps whose slopes are drawn at once
-
-
-def adam_points(
-    slopes: Iterable[float], lr: float, beta1: float, beta2: float, longest_memory: bool = False
-) -> Iterator[float]:
-    """The points x₁, x₂, … of Adam from 0 in [−1, 1] as Reddi, Kale & Kumar write it, or of AMSGrad.
-
-    m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², x ← x − lr/√t · m/√v, then into [−1, 1]; without
-    a correction of m and v for their start, and without an eps. AMSGrad divides by the largest √v so far.
-    """
-    x = mean = square = divisor = 0.0
-    for t, slope in enumerate(slopes, start=1):
-        yield x
-        mean = beta1 * mean + (1 - beta1) * slope
-        square = beta2 * square + (1 - beta2) * slope * slope
-        divisor = max(divisor, square) if longest_memory else square
-        x = min(1.0, max(-1.0, x - lr * mean / math.sqrt(t * divisor)))
-    yield x
 
 
 @register("reddi")
@@ -67,13 +45,12 @@ class Reddi(Problem):
     Reddi, Kale & Kumar 2018, arXiv:1904.09237.
     """
 
-    large: float = 200.0
-    variant: Variant = "stochastic"
-    margin: float = 1.0
-    dim: int = 20
+    large: float = dial(200.0)
+    variant: Variant = bounded("stochastic", choices=get_args(Variant))
+    margin: float = bounded(1.0, above=0)
+    dim: int = bounded(20, low=1)
 
     card = Card(
-        dial="large",
         scale="log",
         ladder=(1.5, 100.0, 1000.0),
         target=0.25,
@@ -93,11 +70,7 @@ class Reddi(Problem):
     )
 
     def __post_init__(self) -> None:
-        if self.variant not in get_args(Variant):
-            allowed = nearest(str(self.variant), get_args(Variant))
-            raise Refused(f"reddi.variant is {self.variant!r}: {allowed}")
-        require("reddi", "margin", self.margin, low=0, open_low=True)
-        require("reddi", "dim", self.dim, low=1, whole=True)
+        super().__post_init__()
         least = {"periodic": 2.0, "online": 1.0, "stochastic": max(1.0, self.margin)}[self.variant]
         require("reddi", "large", self.large, low=least, open_low=True)
         if self.variant == "online" and self.large != round(self.large):
@@ -189,122 +162,3 @@ class Reddi(Problem):
         for first in itertools.count(step=BLOCK):
             place = (torch.arange(first, first + BLOCK)[:, None] + phase) % self.period
             yield place.to(torch.get_default_dtype()) / self.period
-
-    # What is claimed.
-
-    def _slopes(self, steps: int) -> Iterator[float]:
-        """Those of a single line, from the beginning of its period where it has one."""
-        if self.variant != "stochastic":
-            return (self.large if t % self.period == 0 else -1.0 for t in range(steps))
-        blocks = replace(self, dim=1)._levels(torch.Generator().manual_seed(0))
-        levels = itertools.chain.from_iterable(block.flatten().tolist() for block in blocks)
-        share = self.share
-        return (self.large if level < share else -1.0 for level in itertools.islice(levels, steps))
-
-    def _end(
-        self, steps: int, lr: float, beta1: float, beta2: float, longest_memory: bool
-    ) -> float:
-        points = adam_points(self._slopes(steps), lr, beta1, beta2, longest_memory)
-        return deque(points, maxlen=1).pop()
-
-    def _regret(self, longest_memory: bool) -> float:
-        """The average of c_t (x_t + 1) over 300,000 steps of the first example."""
-        first, steps = replace(self, variant="periodic", large=3.0), 300_000
-        points = adam_points(first._slopes(steps), 0.5, 0.0, 0.1, longest_memory)
-        return sum(c * (x + 1) for c, x in zip(first._slopes(steps), points, strict=False)) / steps
-
-    def _first(self, longest_memory: bool) -> float:
-        """Where 300,000 steps of the first example lead."""
-        first = replace(self, variant="periodic", large=3.0)
-        return first._end(300_000, 0.5, 0.0, 1 / (1 + first.large**2), longest_memory)
-
-    def _experiment(self, variant: Variant, steps: int, longest_memory: bool) -> float:
-        """That of figure 1: slopes 1010 and −10 there are 101 and −1 here, as Adam has no scale."""
-        problem = replace(self, variant=variant, large=101.0, margin=0.02)
-        return problem._end(steps, 0.5, 0.9, 0.99, longest_memory)
-
-    @Claim(
-        "Where Adam ends on C = 3 every third step, with β₁ = 0 and β₂ = 1/(1 + C²)",
-        stated="+1", within=(0.99, 1.0), source="Reddi, Kale & Kumar 2018, theorem 1",
-    )  # fmt: skip
-    def adam_goes_to_the_worst_point(self) -> float:
-        return self._first(longest_memory=False)
-
-    @Claim(
-        "Where AMSGrad ends on the same", stated="−1", within=(-1.0, -0.99),
-        source="Reddi, Kale & Kumar 2018, corollary 1",
-    )  # fmt: skip
-    def amsgrad_goes_to_the_minimum(self) -> float:
-        return self._first(longest_memory=True)
-
-    @Claim(
-        "Adam's average regret on the same, which does not vanish: 2(C − 2)/3",
-        stated=0.6667, within=about(2 / 3, rel=0.01), source="Reddi, Kale & Kumar 2018, theorem 1",
-    )  # fmt: skip
-    def regret_of_adam(self) -> float:
-        """At +1 a period of three steps costs (C − 2) · 2; on the way there it was a little less or more."""
-        return self._regret(longest_memory=False)
-
-    @Claim(
-        "AMSGrad's average regret on the same, which vanishes like 1/√t",
-        stated="0", within=(-0.005, 0.005), source="Reddi, Kale & Kumar 2018, corollary 1",
-    )  # fmt: skip
-    def regret_of_amsgrad(self) -> float:
-        return self._regret(longest_memory=True)
-
-    @Claim(
-        "Where Adam is after 100,000 steps with 1010 every 101st and −10 else",
-        stated="+1", within=(0.98, 1.0), source="Reddi, Kale & Kumar 2018, figure 1",
-    )  # fmt: skip
-    def adam_online(self) -> float:
-        return self._experiment("online", 100_000, longest_memory=False)
-
-    @Claim(
-        "Where AMSGrad is after 100,000 steps of the same",
-        stated="−1", within=(-1.0, -0.97), source="Reddi, Kale & Kumar 2018, figure 1",
-    )  # fmt: skip
-    def amsgrad_online(self) -> float:
-        return self._experiment("online", 100_000, longest_memory=True)
-
-    @Claim(
-        "Where Adam is after 3,000,000 steps with 1010 every 101st and −10 else",
-        stated="+1", within=(0.99, 1.0), source="Reddi, Kale & Kumar 2018, figure 1", slow=True,
-    )  # fmt: skip
-    def adam_online_at_last(self) -> float:
-        return self._experiment("online", 3_000_000, longest_memory=False)
-
-    @Claim(
-        "Where AMSGrad is after 3,000,000 steps of the same",
-        stated="−1", within=(-1.0, -0.97), source="Reddi, Kale & Kumar 2018, figure 1", slow=True,
-    )  # fmt: skip
-    def amsgrad_online_at_last(self) -> float:
-        return self._experiment("online", 3_000_000, longest_memory=True)
-
-    @Claim(
-        "Where Adam is after 3,000,000 steps with 1010 at a chance of 0.01 and −10 else",
-        stated="+1", within=(0.99, 1.0), source="Reddi, Kale & Kumar 2018, figure 1", slow=True,
-    )  # fmt: skip
-    def adam_stochastic_at_last(self) -> float:
-        return self._experiment("stochastic", 3_000_000, longest_memory=False)
-
-    @Claim(
-        "Where AMSGrad is after 3,000,000 steps of the same: it takes more than a million to get there",
-        stated="−1", within=(-1.0, -0.97), source="Reddi, Kale & Kumar 2018, figure 1", slow=True,
-    )  # fmt: skip
-    def amsgrad_stochastic_at_last(self) -> float:
-        return self._experiment("stochastic", 3_000_000, longest_memory=True)
-
-    def portrait(self) -> Curves:
-        steps, shown = 100_000, torch.logspace(0, 5, 150).long()
-        problem = replace(self, variant="online", large=101.0)
-        paths = {
-            name: torch.tensor(list(adam_points(problem._slopes(steps), 0.5, 0.9, 0.99, longest)))
-            for name, longest in (("Adam", False), ("AMSGrad", True))
-        }
-        return Curves(
-            caption="With a steep slope every 101st step, Adam ends at the worst point and AMSGrad at the minimum.",
-            x_label="step",
-            y_label="x",
-            lines={name: (shown, path[shown]) for name, path in paths.items()},
-            x_scale="log",
-        )

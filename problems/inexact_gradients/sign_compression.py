@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.portrait import Curves
-from problems.problem import Card, Tree
+from problems.problem import Card, Tree, dial
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 BLOCK = 100  # steps whose examples are drawn at once
 MEAN = math.sqrt(2 / math.pi)  # of |n|, n ~ N(0, 1)
@@ -44,11 +42,10 @@ class SignCompression(QuadraticForm):
     arXiv:1802.04434; Deep Learning, section 8.2.6.
     """
 
-    dim: int = 20
-    bits: int = 1
+    dim: int = bounded(20, low=2)
+    bits: int = dial(1, low=1, high=32)
 
     card = Card(
-        dial="bits",
         scale="list",
         ladder=(8, 2, 1),
         target=1e-3,
@@ -65,10 +62,6 @@ class SignCompression(QuadraticForm):
             "ranked": "with one bit all methods stay on the same line, with more it is an easy bowl",
         },
     )
-
-    def __post_init__(self) -> None:
-        require("sign_compression", "dim", self.dim, low=2, whole=True)
-        require("sign_compression", "bits", self.bits, low=1, high=32, whole=True)
 
     def instance(self, generator: torch.Generator) -> Tree:
         minimizer, whitened, side = torch.randn(3, self.dim, generator=generator)
@@ -148,149 +141,3 @@ class SignCompression(QuadraticForm):
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
         return {"loss_over_best_on_line": self.loss(x, data) / self.best_on_the_line(data)}
-
-    # What is claimed.
-
-    def _points(
-        self, lr: torch.Tensor, steps: int, momentum: float = 0.0
-    ) -> Iterator[torch.Tensor]:
-        """Heavy ball on what is seen, from the example's start."""
-        data = self.example()
-        stream = self.draws(data, torch.Generator().manual_seed(0))
-        x = data["start"].expand(len(lr), -1)
-        velocity = torch.zeros_like(x)
-        for _ in range(steps):
-            yield x
-            draw = next(stream)
-            gradient = self.sampled_value_and_gradient(x, data, draw)[1]
-            velocity = momentum * velocity + self.seen(gradient, data, draw, None)[0]
-            x = x - lr[:, None] * velocity
-        yield x
-
-    def _gap_left(self, steps: int) -> float:
-        *_, end = self._points(torch.tensor([RATE]), steps)
-        data = self.example()
-        return (self.loss(end, data) / self.loss(data["start"], data)).item()
-
-    @Claim(
-        "How far steps of one bit ever lead off the line start + R s, over how far along it, at any of "
-        "20 rates with momentum 0.9",
-        stated=0.0, within=(0.0, 1e-9),
-        source="Karimireddy et al. 2019, section 3: the theorem after the counterexamples",
-    )  # fmt: skip
-    def stays_on_a_line(self) -> float:
-        data = self.example()
-        unit, off, along = data["signs"] / math.sqrt(self.dim), 0.0, 0.0
-        for x in self._points(torch.logspace(-4, -2, 20), 1000, momentum=0.9):
-            moved = x - data["start"]
-            part = moved @ unit
-            off = max(off, (moved - part[:, None] * unit).norm(dim=-1).max().item())
-            along = max(along, part.abs().max().item())
-        return off / along
-
-    @Claim(
-        "The least loss that steps of one bit ever reach, at the best of 20 rates, over the least on the line",
-        stated=1.0, within=(1 - 1e-9, 1.01), source="derived here: a parabola along s",
-    )  # fmt: skip
-    def reaches_the_best_on_the_line(self) -> float:
-        """A small rate passes close by the best point, and none below."""
-        data = self.example()
-        points = self._points(torch.logspace(-4, -2, 20), 1000)
-        return (
-            min(self.loss(x, data).min() for x in points).item()
-            / self.best_on_the_line(data).item()
-        )
-
-    @Claim(
-        "The gap that 2000 steps of one bit leave, without error feedback",
-        stated="most of it", within=(0.5, math.inf), source="Karimireddy et al. 2019, section 3",
-    )  # fmt: skip
-    def one_bit_fails(self) -> float:
-        *_, end = self._points(torch.tensor([1e-3]), 2000)
-        data = self.example()
-        return (self.loss(end, data) / self.loss(data["start"], data)).item()
-
-    @Claim(
-        "The gap that 2000 steps of one bit leave, with error feedback",
-        stated="none", within=(0.0, 1e-6), source="Karimireddy et al. 2019, algorithm 2",
-    )  # fmt: skip
-    def error_feedback_cures(self) -> float:
-        """p ← lr g + e, x ← x − C(p), e ← p − C(p), with C(p) = |p|₁/dim · sign p: the same examples."""
-        data = self.example()
-        x, lost = data["start"], torch.zeros(self.dim)
-        stream = self.draws(data, torch.Generator().manual_seed(0))
-        for _ in range(2000):
-            wanted = 0.02 * self.sampled_value_and_gradient(x, data, next(stream))[1] + lost
-            sent = wanted.abs().mean() * wanted.sign()
-            x, lost = x - sent, wanted - sent
-        return (self.loss(x, data) / self.loss(data["start"], data)).item()
-
-    @Claim(
-        "The gap that 2000 steps of two bits leave",
-        stated="none", within=(0.0, 1e-6), source="measured here",
-    )  # fmt: skip
-    def two_bits_suffice(self) -> float:
-        return replace(self, bits=2)._gap_left(2000)
-
-    @Claim(
-        "The mean step of sign descent in units of its rate, on x/4 with gradients 4 (one in four) and "
-        "−1: uphill",
-        stated=0.5, within=about(0.5, abs=0.005), source="Karimireddy et al. 2019, counterexample 1",
-    )  # fmt: skip
-    def climbs_on_average(self) -> float:
-        """¾ − ¼, over a million draws. The mean gradient is ¼, so f climbs by rate/8 a step."""
-        large = torch.rand(1_000_000, generator=torch.Generator().manual_seed(0)) < 0.25
-        gradient = torch.where(large, 4.0, -1.0)
-        return -gradient.sign().mean().item()
-
-    @Claim(
-        "The least loss that sign descent reaches on ε|x₁ + x₂| + |x₁ − x₂| from (1, 1), over that at the "
-        "start",
-        stated=1.0, within=about(1.0, abs=1e-9), source="Karimireddy et al. 2019, counterexample 2",
-    )  # fmt: skip
-    def stuck_on_a_kink(self) -> float:
-        """A subgradient is ±ε(1, 1) ± (1, −1) with ε = ½, whose signs are ±(1, −1)."""
-        x, least = torch.ones(2), math.inf
-        for step in range(1000):
-            total, difference = x.sum(), x[0] - x[1]
-            least = min(least, (0.5 * total.abs() + difference.abs()).item())
-            across = torch.tensor([1.0, -1.0]) * (1.0 if difference >= 0 else -1.0)
-            x = x - 0.1 / math.sqrt(step + 1) * (0.5 * total.sign() + across).sign()
-        return least / 1.0
-
-    @Claim(
-        "The least loss that sign descent on one of two squares at a time reaches, over that at the start",
-        stated=1.0, within=about(1.0, abs=1e-9), source="Karimireddy et al. 2019, counterexample 3",
-    )  # fmt: skip
-    def stuck_on_least_squares(self) -> float:
-        """(a₁·x)² + (a₂·x)² with a = ±(1, −1) + ε(1, 1), ε = ½, from (1, 1): on x₁ + x₂ = 2 it is at
-        least 8ε². The scaled sign |g|₁/2 · sign g, at rates from 0.001 to 0.1."""
-        rows = torch.tensor([[1.5, -0.5], [-0.5, 1.5]])
-        x, least = torch.ones(20, 2), math.inf
-        lr = torch.logspace(-3, -1, 20)[:, None]
-        generator = torch.Generator().manual_seed(0)
-        for which in torch.randint(2, (1000,), generator=generator).tolist():
-            least = min(least, (x @ rows.T).square().sum(-1).min().item())
-            gradient = 2 * (x @ rows[which])[:, None] * rows[which]
-            x = x - lr * gradient.abs().mean(-1, keepdim=True) * gradient.sign()
-        return least / 2.0
-
-    def portrait(self) -> Curves:
-        data = self.example()
-        start, steps = self.loss(data["start"], data), torch.arange(1001)
-        lines = {}
-        for bits in (1, 2, 3):
-            points = replace(self, bits=bits)._points(
-                torch.tensor([0.002 if bits == 1 else RATE]), 1000
-            )
-            gaps = torch.stack([self.loss(x, data)[0] for x in points]) / start
-            lines["one bit" if bits == 1 else f"{bits} bits"] = (steps, gaps)
-        level = (self.best_on_the_line(data) / start).expand(5)
-        return Curves(
-            caption="With one bit descent stays above the best point of its line; two are enough.",
-            x_label="step",
-            y_label="gap",
-            lines=lines,
-            dots={"best on the line": (torch.linspace(0, 1000, 5), level)},
-            y_scale="log",
-        )

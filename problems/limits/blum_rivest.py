@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
-from problems.portrait import Curves
-from problems.problem import Card, Problem, Tree
+from problems.problem import Card, Problem, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 SIZE = 3  # of the sets
 
@@ -46,11 +42,10 @@ class BlumRivest(Problem):
     8.2.8.
     """
 
-    elements: int = 10
-    ratio: float = 2.0
+    elements: int = dial(10, low=3, high=24)
+    ratio: float = bounded(2.0, low=0)
 
     card = Card(
-        dial="elements",
         scale="log",
         ladder=(4, 10, 20),
         target=0.01,
@@ -68,10 +63,6 @@ class BlumRivest(Problem):
             "descent solves next to none.",
         },
     )
-
-    def __post_init__(self) -> None:
-        require("blum_rivest", "elements", self.elements, low=3, high=24, whole=True)
-        require("blum_rivest", "ratio", self.ratio, low=0)
 
     @property
     def triples(self) -> int:
@@ -134,124 +125,11 @@ class BlumRivest(Problem):
         said = (self._fields(x, data) > 0).all(-1)
         return (said != data["positive"]).sum(-1)
 
-    def planted(self, data: Tree) -> torch.Tensor:
-        """The weights of one instance's planted colouring: no error, all fields at least ½ off zero."""
-        colors, n = data["colors"], self.elements
-        planes = torch.where(torch.stack([colors, ~colors]), -1.0, float(n))
-        return torch.cat([torch.full((2, 1), 0.5), planes], -1).flatten()
-
-    def one_plane(self) -> torch.Tensor:
-        """Weights that get all examples right but the origin: two elements are more than 1½, one is less."""
-        return torch.cat([torch.tensor([-1.5]), torch.ones(self.elements)]).repeat(2)
-
     def _fields(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         """a·x + a₀ and b·x + b₀ of each example: (*runs, examples, 2)."""
         weights = x.unflatten(-1, (2, self.elements + 1))
         fields = torch.einsum("...nd,...hd->...nh", data["inputs"], weights[..., 1:])
         return fields + weights[..., 0].unsqueeze(-2)
-
-    @Claim(
-        "errors of the planted weights, the most on 60 instances of 3 to 20 elements",
-        stated=0.0,
-        within=(0.0, 0.0),
-        source="Blum & Rivest 1992",
-    )
-    def planted_errors(self) -> float:
-        counts = []
-        for elements in (3, 4, 10, 12, 20):
-            problem = replace(self, elements=elements)
-            for seed in range(12):
-                data = problem.example(seed)
-                counts.append(problem.errors(problem.planted(data), data).item())
-        return max(counts)
-
-    @Claim(
-        "loss at 100 times the planted weights",
-        stated="below e⁻⁴⁹",
-        within=(0.0, math.exp(-49)),
-        source="derived",
-    )
-    def infimum(self) -> float:
-        """All fields are 50 or more off zero there, and at most two of them count for an example."""
-        data = self.example()
-        return self.loss(100 * self.planted(data), data).item()
-
-    @Claim(
-        "share of 5 instances with 12 elements whose examples a single plane separates",
-        stated=0.0,
-        within=(0.0, 0.0),
-        source="Blum & Rivest 1992",
-    )
-    def separable(self) -> float:
-        """By linear programming. In short: each weight is below the threshold, which is below 0; so is
-        then the sum of three."""
-        from scipy.optimize import linprog
-
-        problem, feasible = replace(self, elements=12), 0
-        for seed in range(5):
-            data = problem.example(seed)
-            rows = torch.cat([data["inputs"], torch.ones(len(data["inputs"]), 1)], -1)
-            rows = torch.where(data["positive"][:, None], -rows, rows)
-            found = linprog(
-                [0.0] * rows.shape[1], rows.tolist(), [-1.0] * len(rows), bounds=(None, None)
-            )
-            feasible += found.status == 0
-        return feasible / 5
-
-    @Claim(
-        "colourings of the Fano plane's seven points that split all its seven lines",
-        stated=0.0,
-        within=(0.0, 0.0),
-        source="by trying all",
-    )
-    def fano(self) -> float:
-        """So on its examples three units make an error at least; a single plane makes one."""
-        lines = torch.zeros(7, 7, dtype=torch.bool)
-        for k in range(7):
-            lines[k, [k, (k + 1) % 7, (k + 3) % 7]] = True
-        return float(len(colorings(lines, 7)))
-
-    @Claim(
-        "colourings that 200 random sets of 12 triples leave of 12 elements, over those expected",
-        stated=1.0,
-        within=about(1.0, abs=0.06),
-        source="derived",
-    )
-    def colourings_left(self) -> float:
-        """With k elements of one colour a triple is split unless it lies in the k or in the others.
-
-        The standard error is 2 %, and the tolerance three of them.
-        """
-        n = count = 12
-        generator = torch.Generator().manual_seed(0)
-        left = 0
-        for _ in range(200):
-            chosen = torch.stack([torch.randperm(n, generator=generator) for _ in range(count)])
-            left += len(colorings(chosen < SIZE, n))
-        expected = 0.0
-        for k in range(n + 1):
-            inside = math.comb(k, SIZE) + math.comb(n - k, SIZE)
-            expected += math.comb(n, k) / 2 * (1 - inside / math.comb(n, SIZE)) ** count
-        return left / 200 / expected
-
-    def portrait(self) -> Curves:
-        dots = {}
-        for ratio in (0.5, 2.0):
-            counts, shares = (4, 6, 8, 12, 20), []
-            for elements in counts:
-                problem = replace(self, elements=elements, ratio=ratio)
-                trees = [problem.example(seed) for seed in range(20)]
-                data = {name: torch.stack([tree[name] for tree in trees]) for name in trees[0]}
-                *_, x = islice(descent(problem, data, data["start"], 0.5, momentum=0.9), 150)
-                shares.append((problem.errors(x, data) == 0).double().mean().item())
-            dots[f"{ratio:g} triples per element"] = (torch.tensor(counts), torch.tensor(shares))
-        return Curves(
-            caption="The share of instances that descent solves falls with their size, though "
-            "all of them can be solved.",
-            x_label="elements",
-            y_label="share solved",
-            dots=dots,
-        )
 
 
 def colorings(sets: torch.Tensor, elements: int) -> torch.Tensor:

@@ -116,14 +116,6 @@ class Chain(Problem):
             before, square = square, residual @ residual
             direction = residual + square / before * direction
 
-    def accelerated(self, data: Tree, momentum: Iterator[float]) -> Iterator[torch.Tensor]:
-        """The points x₀, x₁, … of Nesterov's method, x ← y − g(y), y ← x + β (x − the x before)."""
-        x = ahead = data["start"]
-        for beta in momentum:
-            yield x
-            before, x = x, ahead - self.value_and_gradient(ahead, data)[1]
-            ahead = x + beta * (x - before)
-
     def gap_left_by_descent(self, steps: int) -> float:
         """The share of the gap that gradient descent leaves at the best of 41 rates up to 2/λmax."""
         unit = torch.eye(len(self.solution()), dtype=torch.float64)

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
 from problems.limits.chain import Chain
-from problems.portrait import Curves
-from problems.problem import Card, Tree
+from problems.problem import Card, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 SOURCE = "Nesterov 2004, theorem 2.1.7"
-BEST, FAST, PLAIN = METHODS = ("conjugate gradients", "Nesterov's method", "gradient descent")
 
 
 def breaking_point_of_descent(problem: Any, budget: float) -> float:
@@ -31,20 +26,6 @@ def breaking_point_of_descent(problem: Any, budget: float) -> float:
         return left > problem.card.target
 
     return float(1 + bisect.bisect_left(range(1, 200), True, key=fails))
-
-
-def _ratio(method: str, steps: int, stated: float, digit: float) -> Claim:
-    """The claim about a method's gap, in units of Nesterov's bound, after half as many steps as dim."""
-
-    def measure(problem: Any) -> float:
-        return replace(problem, horizon=steps).ratio_to_bound(method)
-
-    return Claim(
-        f"the gap that {method} leaves after {steps} steps in dimension {2 * steps + 1}, over the bound",
-        stated=stated,
-        within=about(stated, abs=digit / 2),
-        source=SOURCE,
-    )(measure)
 
 
 @register("nesterov_worst")
@@ -79,12 +60,11 @@ class NesterovWorst(Chain):
     section 8.2.8.
     """
 
-    horizon: int = 100
+    horizon: int = dial(100, low=1)
     rotated: bool = False
-    ridge: float = 0.0
+    ridge: float = bounded(0.0, low=0)
 
     card = Card(
-        dial="horizon",
         scale="log",
         ladder=(5, 25, 100),
         target=1e-3,
@@ -105,10 +85,6 @@ class NesterovWorst(Chain):
             "of their gap to the least possible.",
         },
     )
-
-    def __post_init__(self) -> None:
-        require("nesterov_worst", "horizon", self.horizon, low=1, whole=True)
-        require("nesterov_worst", "ridge", self.ridge, low=0)
 
     @property
     def dim(self) -> int:
@@ -135,7 +111,8 @@ class NesterovWorst(Chain):
         return -self.first(torch.tensor(self.dim)).item() / 8
 
     def signature(self, data: Tree) -> float:
-        return self.ratio_to_bound(BEST, data)
+        best = next(islice(self.conjugate_gradients(data), self.horizon, None))
+        return self.ratio_to_bound(best, data)
 
     def predicted_share(self) -> float | None:
         """0 where the least gap within the budget is above the target, and unknown elsewhere."""
@@ -148,95 +125,7 @@ class NesterovWorst(Chain):
         least = torch.where((steps > 0) & (steps < self.dim), least, math.nan)
         return {"bound_ratio": self.gap(x, data) / least}
 
-    def ratio_to_bound(self, method: str, data: Tree | None = None) -> float:
-        """The gap that a method leaves after `horizon` steps over Nesterov's bound."""
-        data = self.example() if data is None else data
-        x = next(islice(self.run(method, data), self.horizon, None))
+    def ratio_to_bound(self, x: torch.Tensor, data: Tree) -> float:
+        """The gap at a point that `horizon` steps led to, over Nesterov's bound."""
         distance = self.distance(data["start"], data)
         return (self.gap(x, data) * 32 * (self.horizon + 1) ** 2 / (3 * distance**2)).item()
-
-    def run(self, method: str, data: Tree) -> Iterator[torch.Tensor]:
-        """The points of one of the methods that claims speak of, at the rate 1/L = 1."""
-        if method == BEST:
-            return self.conjugate_gradients(data)
-        if method == FAST:
-            return self.accelerated(data, _growing_momentum())
-        return descent(self, data, data["start"], 1.0)
-
-    best_after_5 = _ratio(BEST, 5, 1.1383, 1e-4)
-    best_after_20 = _ratio(BEST, 20, 1.0367, 1e-4)
-    best_after_50 = _ratio(BEST, 50, 1.0149, 1e-4)
-    best_after_100 = _ratio(BEST, 100, 1.0075, 1e-4)
-    fast_after_5 = _ratio(FAST, 5, 2.83, 1e-2)
-    fast_after_20 = _ratio(FAST, 20, 3.06, 1e-2)
-    fast_after_50 = _ratio(FAST, 50, 3.16, 1e-2)
-    fast_after_100 = _ratio(FAST, 100, 3.22, 1e-2)
-    plain_after_5 = _ratio(PLAIN, 5, 3.46, 1e-2)
-    plain_after_20 = _ratio(PLAIN, 20, 6.61, 1e-2)
-    plain_after_50 = _ratio(PLAIN, 50, 10.6, 1e-1)
-    plain_after_100 = _ratio(PLAIN, 100, 15.2, 1e-1)
-
-    @Claim(
-        "so far is the gap of conjugate gradients from ⅛ (1/(t + 1) − 1/(n + 1)), in units of it",
-        stated=0.0,
-        within=(0.0, 1e-10),
-        source=SOURCE,
-    )
-    def formula_error(self) -> float:
-        """At every step up to the horizon; what remains is rounding."""
-        data = self.example()
-        points = torch.stack(list(islice(self.conjugate_gradients(data), self.horizon + 1)))
-        t = torch.arange(len(points))
-        exact = (1 / (t + 1) - 1 / (self.dim + 1)) / 8
-        return (self.gap(points, data) / exact - 1).abs().max().item()
-
-    @Claim(
-        "after t steps of heavy ball the largest coordinate beyond the t-th",
-        stated=0.0,
-        within=(0.0, 0.0),
-        source=SOURCE,
-    )
-    def news_from_afar(self) -> float:
-        """Zero without rounding: a difference of equal numbers is exactly zero."""
-        data = self.example()
-        path = descent(self, data, data["start"], 3.5, momentum=0.9)
-        points = torch.stack(list(islice(path, self.horizon + 1))) - data["start"]
-        return points.triu().abs().max().item()
-
-    @Claim(
-        "log-log slope of descent's ratio to the bound, from 20 to 100 steps",
-        stated=0.5,
-        within=about(0.5, abs=0.05),
-        source="derived",
-    )
-    def falls_behind(self) -> float:
-        """The steps seen from afar are a diffusion: the gap falls like 1/√t for t < n², not like 1/t."""
-        early, late = (replace(self, horizon=k).ratio_to_bound(PLAIN) for k in (20, 100))
-        return math.log(late / early) / math.log(5)
-
-    def portrait(self) -> Curves:
-        data = self.example()
-        steps = torch.arange(1, self.horizon + 1)
-        dots = {}
-        for method in METHODS:
-            points = torch.stack(list(islice(self.run(method, data), self.horizon + 1)))
-            dots[method] = (steps, self.gap(points, data)[1:])
-        return Curves(
-            caption="No sum of gradients gets below the line; conjugate gradients lie on it, "
-            "Nesterov's method stays within a factor of it, descent does not.",
-            x_label="steps",
-            y_label="gap",
-            lines={"least possible": (steps, self.least_gap(steps))},
-            dots=dots,
-            x_scale="log",
-            y_scale="log",
-        )
-
-
-def _growing_momentum() -> Iterator[float]:
-    """(t − 1)/t⁺ with t⁺ = (1 + √(1 + 4t²))/2, from t = 1: Nesterov 1983."""
-    t = 1.0
-    while True:
-        following = (1 + math.sqrt(1 + 4 * t * t)) / 2
-        yield (t - 1) / following
-        t = following

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
 from problems.geometry import random_rotation
 from problems.local_minima.one_neuron import OneNeuron
-from problems.portrait import Plane
-from problems.problem import Card, CriticalPoint, Tree
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
-from ravine import Refused, require
 
 EXAMPLES = ((3.0, 1.0), (0.0, 1.0), (1.0, 4.0))
-TWINS = ((-4.0, 2.0), (0.0, 2.0), (-1.0, 1.0))  # examples with two minima that are equally good
 WANTED = 0.8
 
 # Roots of the gradient in 40 digits, and the loss there.
@@ -54,11 +49,10 @@ class BadNeuron(OneNeuron):
     1992.
     """
 
-    radius: float = 2.0
+    radius: float = dial(2.0, above=0, high=5)
     asymptotic: bool = False
 
     card = Card(
-        dial="radius",
         scale="linear",
         ladder=(1.0, 2.0, 3.0),
         target=1e-3,
@@ -79,13 +73,6 @@ class BadNeuron(OneNeuron):
             "random_search": "in a plane it descends as well as any, where the start allows it",
         },
     )
-
-    def __post_init__(self) -> None:
-        require("bad_neuron", "radius", self.radius, low=0, high=5, open_low=True)
-        if not isinstance(self.asymptotic, bool):
-            raise Refused(
-                f"bad_neuron.asymptotic is {self.asymptotic!r}, but must be true or false"
-            )
 
     @property
     def wanted(self) -> float:
@@ -132,183 +119,6 @@ class BadNeuron(OneNeuron):
         ends = self.settle(3 * _directions(32), data)
         costs = self.loss(ends, data)[self.certified(ends, data)]
         return (costs.max() / costs.min()).item() if len(costs) else 0.0
-
-    def portrait(self) -> Plane:
-        data = self.example()
-        return Plane(
-            caption="Whoever starts to the left of the saddle ends in the left minimum, where the first "
-            "example is wrong.",
-            window=((-5.0, 2.0), (-1.5, 3.0)),
-            paths=(
-                ("sgd", {"lr": 0.1}),
-                ("momentum", {"lr": 0.05, "momentum": 0.9}),
-                ("adam", {"lr": 0.05}),
-            ),
-            steps=300,
-            start=data["rotation"] @ torch.tensor([-2.5, -0.5]),
-            origin=torch.zeros(2),
-            axes=data["rotation"].T,
-        )
-
-    @Claim(
-        "the cost of the bad minimum over that of the global one",
-        stated=81.25,
-        within=about(81.25, rel=1e-4),  # 1.62/0.0199383 in six digits
-        source="own data; the phenomenon is Brady, Raghavan & Slawny's (1989)",
-    )
-    def cost_ratio(self) -> float:
-        return self.signature(self.example())
-
-    @Claim(
-        "the cost of the bad minimum",
-        stated=1.61999992,
-        within=about(1.61999992, abs=1e-8),  # its last digit
-        source="½ (1 + t)² = 1.62 for a saturated example and nothing for two fitted ones",
-    )
-    def cost_of_the_bad_minimum(self) -> float:
-        data = self.example()
-        ends = self.settle(3 * _directions(32), data)
-        return self.loss(ends, data)[self.certified(ends, data)].max().item()
-
-    @Claim(
-        "the smallest curvature at the bad minimum, which makes it strict",
-        stated=0.0072,
-        within=about(0.0072, abs=1e-4),  # its last digit
-        source="own computation",
-    )
-    def smallest_curvature(self) -> float:
-        data = self.example()
-        return torch.linalg.eigvalsh(self.hessian(self._place(BAD, data), data))[0].item()
-
-    @Claim(
-        "critical points in all",
-        stated=3,
-        within=(3, 3),
-        source="derived: the zeros of eight functions of one variable, as in `count_critical_points`",
-    )
-    def critical_points_in_all(self) -> float:
-        return self.count_critical_points(self.example())
-
-    @Claim(
-        "certified minima, from 32 starts, where the targets are the asymptotes",
-        stated=0,
-        within=(0, 0),
-        source="Sontag & Sussmann 1991; Gori & Tesi 1992",
-    )
-    def minima_with_asymptotic_targets(self) -> float:
-        problem = replace(self, asymptotic=True)
-        data = problem.example()
-        return problem.certified(problem.settle(3 * _directions(32), data), data).sum().item()
-
-    @Claim(
-        "the least slope down along a separating direction, of 10,000 points, where the targets are "
-        "the asymptotes, over the gradient",
-        stated="positive: there is no critical point",
-        within=(1e-6, 1.0),
-        source="Sontag & Sussmann 1991; Gori & Tesi 1992",
-    )
-    def slope_along_a_separating_direction(self) -> float:
-        problem = replace(self, asymptotic=True)
-        data = problem.example()
-        points = 4 * torch.randn(10_000, 2, generator=torch.Generator().manual_seed(0))
-        gradients = problem.value_and_gradient(points, data)[1]
-        # Inside the cone of the w that are right: (0.5, 1) has w·x = 2.5, 1 and 4.5.
-        direction = data["rotation"] @ torch.tensor([0.5, 1.0])
-        return (-(gradients @ direction) / gradients.norm(dim=-1)).min().item()
-
-    @Claim(
-        "share of 500 descents, from directions spread evenly, that solve it, less the share of the "
-        "directions in the basin",
-        stated=0,
-        within=about(0, abs=0.01),  # a step of 0.04 is not yet the flow, and 500 are few directions
-        source="derived: the basins meet at the stable manifold of the saddle",
-    )
-    def share_less_the_predicted(self) -> float:
-        data = self.example()
-        angles = _wrong_side() + math.pi * (torch.arange(500) + 0.5) / 500
-        starts = self.radius * torch.stack([angles.cos(), angles.sin()], -1) @ data["rotation"].T
-        path = descent(self, data, starts, 0.04)
-        for _ in range(2000):
-            next(path)
-        ends = next(path)
-        return (self.loss(ends, data) < 1).double().mean().item() - self.predicted_share()
-
-    @Claim(
-        "share of descents from the square |w| ≤ 5 that end in the bad minimum, certified",
-        stated=0.288,
-        within=about(0.288, abs=0.03),  # three standard errors of 2000 runs
-        source="own computation: lr 0.1, 20,000 steps",
-        slow=True,
-    )
-    def share_of_the_bad_minimum(self) -> float:
-        ends, data = self._descents_from_the_square()
-        bad = (ends - self._place(BAD, data)).norm(dim=-1) < 0.01
-        return (bad & self._is_minimum(ends, data)).double().mean().item()
-
-    @Claim(
-        "share of descents from the square |w| ≤ 5 that end in the global minimum, certified",
-        stated=0.306,
-        within=about(0.306, abs=0.03),  # three standard errors of 2000 runs
-        source="own computation: lr 0.1, 20,000 steps",
-        slow=True,
-    )
-    def share_of_the_global_minimum(self) -> float:
-        ends, data = self._descents_from_the_square()
-        found = (ends - self._place(GLOBAL, data)).norm(dim=-1) < 0.01
-        return (found & self._is_minimum(ends, data)).double().mean().item()
-
-    @Claim(
-        "share of the other descents that lie on a plateau at 0.04, two examples saturated: no minimum, "
-        "though their gradients are small",
-        stated=0.85,
-        within=about(0.85, abs=0.04),  # three standard errors of 800 runs
-        source="own computation: lr 0.1, 20,000 steps",
-        slow=True,
-    )
-    def share_of_the_plateau(self) -> float:
-        ends, data = self._descents_from_the_square()
-        rest = ends[~self._is_minimum(ends, data)]
-        return ((self.loss(rest, data) - 0.04).abs() < 1e-3).double().mean().item()
-
-    @Claim(
-        "difference between the costs of the two minima of (−4, 2), (0, 2), (−1, 1), which both separate",
-        stated=0,
-        within=about(0, abs=1e-12),  # rounding
-        source="own data: the map that swaps the first two examples keeps the third, and the loss",
-    )
-    def difference_of_twins(self) -> float:
-        costs = self._twins()
-        return (costs.max() - costs.min()).item()
-
-    @Claim(
-        "the cost of these two minima",
-        stated=0.0193541,
-        within=about(0.0193541, abs=5e-8),  # its last digit
-        source="own data",
-    )
-    def cost_of_twins(self) -> float:
-        return self._twins().min().item()
-
-    def _twins(self) -> torch.Tensor:
-        """The costs of the certified minima of the examples `TWINS`."""
-        data = {"examples": torch.tensor(TWINS), "counts": torch.ones(3)}
-        near = torch.tensor([[-0.5, 0.5], [0.5, 1.5]])
-        ends = self.settle(near, data)
-        return self.loss(ends, data)[self.certified(ends, data)]
-
-    def _descents_from_the_square(self) -> tuple[torch.Tensor, Tree]:
-        data = self.example()
-        starts = 10 * torch.rand(2000, 2, generator=torch.Generator().manual_seed(0)) - 5
-        path = descent(self, data, starts @ data["rotation"].T, 0.1)
-        for _ in range(20_000):
-            next(path)
-        return next(path), data
-
-    def _is_minimum(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Which points are at a strict minimum, to what descent reaches where the curvature is 0.007."""
-        curvatures = torch.linalg.eigvalsh(self.hessian(x, data))
-        slopes = self.value_and_gradient(x, data)[1].norm(dim=-1)
-        return (slopes < 1e-5) & (curvatures[:, 0] > 1e-3)
 
     def _place(self, point: tuple[tuple[float, float], float], data: Tree) -> torch.Tensor:
         """Where a stated critical point lies in an instance: (2,), after the runs' dimensions."""

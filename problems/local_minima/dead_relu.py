@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
-from problems.portrait import Curves
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 MARGIN = 3.0  # by which a dead unit's largest input is below zero
 TAUGHT = 2  # units of the network that made the targets
@@ -44,13 +40,12 @@ class DeadRelu(Problem):
     Deep Learning, sections 8.2.2 and 6.3.1; Lu, Shin, Su & Karniadakis 2019, arXiv:1903.06733.
     """
 
-    inputs: int = 2
-    units: int = 8
-    points: int = 30
-    dead: float = 0.5
+    inputs: int = bounded(2, low=1)
+    units: int = bounded(8, low=TAUGHT)
+    points: int = bounded(30, low=10)
+    dead: float = dial(0.5, low=0, high=1)
 
     card = Card(
-        dial="dead",
         scale="linear",
         ladder=(0.0, 0.5, 1.0),
         target=1e-2,
@@ -69,12 +64,6 @@ class DeadRelu(Problem):
             "the gradient solves it",
         },
     )
-
-    def __post_init__(self) -> None:
-        require("dead_relu", "inputs", self.inputs, low=1, whole=True)
-        require("dead_relu", "units", self.units, low=TAUGHT, whole=True)
-        require("dead_relu", "points", self.points, low=10, whole=True)
-        require("dead_relu", "dead", self.dead, low=0, high=1)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -146,112 +135,6 @@ class DeadRelu(Problem):
         gradient = self.value_and_gradient(data["start"], data)[1]
         weight, bias, out, _ = self.parts(gradient)
         return ((weight == 0).all(-1) & (bias == 0) & (out == 0)).double().mean().item()
-
-    def portrait(self) -> Curves:
-        steps = 500
-        lines = {}
-        for dead in (0.0, 0.25, 0.5, 0.75, 1.0):
-            problem = replace(self, dead=dead)
-            data = problem.example()
-            path = islice(descent(problem, data, data["start"], 0.05, 0.9), steps)
-            losses = torch.stack([problem.loss(x, data) for x in path])
-            lines[f"{problem.dead_units} of {self.units} units dead"] = (
-                torch.arange(steps),
-                losses,
-            )
-        return Curves(
-            caption="The more units are dead, the higher descent with momentum ends; with all of them it "
-            "ends at half the targets' variance.",
-            x_label="step",
-            y_label="loss",
-            lines=lines,
-            y_scale="log",
-        )
-
-    @Claim(
-        "parameters that have a gradient where all units are dead: the output bias",
-        stated=1,
-        within=(1, 1),
-        source="derived",
-    )
-    def parameters_with_a_gradient(self) -> float:
-        problem = replace(self, dead=1.0)
-        data = problem.example()
-        return problem.value_and_gradient(data["start"], data)[1].count_nonzero().item()
-
-    @Claim(
-        "rank of the Hessian where all units are dead",
-        stated=1,
-        within=(1, 1),
-        source="derived",
-    )
-    def rank_of_the_hessian(self) -> float:
-        problem = replace(self, dead=1.0)
-        data = problem.example()
-        return torch.linalg.matrix_rank(problem.hessian(data["start"], data)).item()
-
-    @Claim(
-        "where descent with all units dead ends, over half the variance of the targets",
-        stated=1,
-        within=about(1, abs=1e-12),  # rounding
-        source="derived: the best constant",
-    )
-    def end_over_the_variance(self) -> float:
-        problem = replace(self, dead=1.0)
-        data = problem.example()
-        end = next(islice(descent(problem, data, data["start"], 0.5), 100, None))
-        return (2 * problem.loss(end, data) / data["targets"].var(correction=0)).item()
-
-    @Claim(
-        "the largest change of the loss where all units are dead, among 1000 moves of all hidden weights "
-        "by up to 0.1",
-        stated=0,
-        within=(0, 0),
-        source="derived: the flat region has positive measure",
-    )
-    def change_in_the_flat_region(self) -> float:
-        problem = replace(self, dead=1.0)
-        data = problem.example()
-        start = data["start"]
-        moves = torch.rand(1000, len(start), generator=torch.Generator().manual_seed(0)) * 0.2 - 0.1
-        moves[:, -1] = 0
-        losses = problem.loss(start + moves, data)
-        return (losses - problem.loss(start, data)).abs().max().item()
-
-    @Claim(
-        "the farthest that any weight of a dead unit is from the start after 500 steps with momentum",
-        stated=0,
-        within=(0, 0),
-        source="derived: what has no gradient does not move",
-    )
-    def move_of_the_dead(self) -> float:
-        data = self.example()
-        end = next(islice(descent(self, data, data["start"], 0.05, 0.9), 500, None))
-        weight, bias, out, _ = self.parts(end - data["start"])
-        dead = slice(self.units - self.dead_units, None)
-        return max(each[dead].abs().max().item() for each in (weight, bias, out))
-
-    @Claim(
-        "the largest difference between the losses, along 200 steps with momentum, and those of a network "
-        "that never had the dead units",
-        stated=0,
-        within=about(0, abs=1e-12),  # rounding
-        source="derived",
-    )
-    def difference_to_the_smaller_network(self) -> float:
-        data = self.example()
-        live = self.units - self.dead_units
-        smaller = replace(self, units=live, dead=0.0)
-        weight, bias, out, offset = self.parts(data["start"])
-        start = torch.cat([weight[:live].flatten(), bias[:live], out[:live], offset])
-        paths = (
-            descent(self, data, data["start"], 0.05, 0.9),
-            descent(smaller, data, start, 0.05, 0.9),
-        )
-        return max(
-            (self.loss(x, data) - smaller.loss(y, data)).abs().item()
-            for x, y in islice(zip(*paths, strict=False), 200)
-        )
 
     def _draw(self, units: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Live units whose weights have length 1 and whose kinks lie within ½ of the origin."""

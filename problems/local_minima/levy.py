@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
 from problems.local_minima.multimodal import Multimodal
-from problems.problem import Card
+from problems.problem import Card, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 
 @register("levy")
@@ -32,12 +31,11 @@ class Levy(Multimodal):
     Levy & Montalvo 1985 (SIAM J. Scientific and Statistical Computing 6); Deep Learning, section 8.2.2.
     """
 
-    dim: int = 5
-    ripple: float = 0.1
+    dim: int = bounded(5, low=2)
+    ripple: float = dial(0.1, low=0)
 
     box = (-10.0, 10.0)
     card = Card(
-        dial="ripple",
         scale="log",
         ladder=(0.01, 0.1, 1.0),
         target=1e-4,
@@ -53,10 +51,6 @@ class Levy(Multimodal):
         exceptions={"reference": "at r = 1 traps are everywhere, and the start decides"},
     )
 
-    def __post_init__(self) -> None:
-        require("levy", "dim", self.dim, low=2, whole=True)
-        require("levy", "ripple", self.ripple, low=0)
-
     @property
     def optimum(self) -> float:
         return 1.0
@@ -70,30 +64,3 @@ class Levy(Multimodal):
             + (last * (2 * math.pi * last).sin()).square()
         )
         return v.square().sum(-1) + self.ripple * ripples
-
-    @Claim(
-        "The first trap in the box appears at this ripple",
-        stated=0.03529,
-        within=about(0.03529, rel=1e-3),
-        source="computed: v + r ∂ripples/∂v/2 on a grid of 5 million points",
-    )
-    def first_traps(self) -> float:
-        """The sum is separable: the lowest of the thresholds of its three kinds of terms."""
-        ray = torch.cat([torch.linspace(-11, 0, 11001)[:-1], torch.linspace(0, 9, 9001)[1:]])
-        axes = torch.eye(self.dim)[[0, 1, -1]]
-        return min(self.first_trap(ray[:, None] * axis) for axis in axes)
-
-    @Claim(
-        "At r = 1 the box holds so many minima, in five dimensions",
-        stated=8640,
-        within=(8640, 8640),
-        source="computed: 5, 6 and 8 along the axes of v₁, of v₂ to v₄, and of v₅",
-    )
-    def minima_in_the_box(self) -> float:
-        """The product of the numbers along the axes, for f is a sum over them."""
-        problem = replace(self, ripple=1.0, dim=5)
-        line, count = problem.line()[:, 0], 1
-        for axis in torch.eye(5):
-            lower = problem.landscape(1 + (line[:, None] - 1) * axis).diff() < 0
-            count *= (lower[:-1] & ~lower[1:]).sum().item()
-        return count

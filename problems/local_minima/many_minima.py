@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
-from problems.portrait import Curves
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from ravine import Refused, require
+from ravine import Refused, bounded
 
 SATURATED = 20.0  # of the logarithm of an input: the unit's output is 1 long before
 
@@ -83,13 +80,12 @@ class ManyMinima(Problem):
     Learning, section 8.2.2.
     """
 
-    dim: int = 3
-    scales: int = 2
-    separation: float = 100.0
-    wanted: float = 0.8
+    dim: int = dial(3, low=1)
+    scales: int = bounded(2, low=1, high=8)
+    separation: float = bounded(100.0, low=30, high=1e4)
+    wanted: float = bounded(0.8, low=0.8, high=0.99)
 
     card = Card(
-        dial="dim",
         scale="log",
         ladder=(1, 3, 10),
         target=1e-2,
@@ -110,10 +106,7 @@ class ManyMinima(Problem):
     )
 
     def __post_init__(self) -> None:
-        require("many_minima", "dim", self.dim, low=1, whole=True)
-        require("many_minima", "scales", self.scales, low=1, high=8, whole=True)
-        require("many_minima", "wanted", self.wanted, low=0.8, high=0.99)
-        require("many_minima", "separation", self.separation, low=30, high=1e4)
+        super().__post_init__()
         if self.separation < (least := least_separation(self.wanted)):
             raise Refused(
                 f"many_minima.separation is {self.separation!r}, but must be at least {least:.6g} "
@@ -171,18 +164,6 @@ class ManyMinima(Problem):
         )
         return float((curvatures[:, 0] > 1e-6).sum().item() ** self.dim)
 
-    def portrait(self) -> Curves:
-        x = torch.linspace(*self.start_range(), 400, dtype=torch.float64)
-        minima, _ = self.stationary()
-        return Curves(
-            caption="Along one weight, on a logarithmic scale, each scale of the examples makes a minimum; "
-            f"of {self.dim} weights there are {self.scales**self.dim} combinations.",
-            x_label="ln w",
-            y_label="loss",
-            lines={"one axis": (x, self.along_axis(x))},
-            dots={"minima": (minima, self.along_axis(minima))},
-        )
-
     def along_axis(self, log_weight: torch.Tensor) -> torch.Tensor:
         """What one axis costs: the same shape as ln w."""
         return cost(log_weight, self.scales, self.separation, self.wanted)
@@ -223,83 +204,6 @@ class ManyMinima(Problem):
     def find_minima(self) -> torch.Tensor:
         """Where a fine grid over the whole range, and two basins more on both sides, is lowest: (found,)."""
         return find_minima(self.scales, self.separation, self.wanted)
-
-    @Claim(
-        "minima found over m^d, of 2 to 5 scales 100 apart at y = 3/4, the largest deviation from 1",
-        stated=0,
-        within=(0, 0),
-        source="Auer, Herbster & Warmuth 1996: (n/d)^d",
-    )
-    def minima_over_prediction(self) -> float:
-        found = [len(find_minima(scales, 100.0, 0.75)) / scales for scales in (2, 3, 4, 5)]
-        return max(abs(each**self.dim - 1) for each in found)
-
-    @Claim(
-        "the lowest cost of three scales 1000 apart at y = 3/4",
-        stated=0.1248625,
-        within=about(0.1248625, abs=1e-7),  # its last digit
-        source="Auer, Herbster & Warmuth 1996; (m − 1)/16 in the limit",
-    )
-    def cost_at_three_quarters(self) -> float:
-        return cost(find_minima(3, 1000.0, 0.75), 3, 1000.0, 0.75).min().item()
-
-    @Claim(
-        "the spread of these three costs, which y = 3/4 balances",
-        stated=1.375e-4,
-        within=about(1.375e-4, abs=1e-7),  # the last digit of .1250000 less .1248625
-        source="own computation; 0 in the limit",
-    )
-    def spread_at_three_quarters(self) -> float:
-        costs = cost(find_minima(3, 1000.0, 0.75), 3, 1000.0, 0.75)
-        return (costs.max() - costs.min()).item()
-
-    @Claim(
-        "the largest distance of the three costs at y = 0.9 from 0.3196, 0.1696 and 0.0200",
-        stated=0,
-        within=about(0, abs=5e-5),  # their last digit
-        source="own computation; in the limit 0.32, 0.17 and 0.02: k (y − ½)² + (m − 1 − k)(1 − y)²",
-    )
-    def costs_at_nine_tenths(self) -> float:
-        costs = cost(find_minima(3, 1000.0, 0.9), 3, 1000.0, 0.9)
-        if len(costs) != 3:
-            return math.inf
-        return (costs - torch.tensor([0.3196, 0.1696, 0.02])).abs().max().item()
-
-    @Claim(
-        "minima of three scales 10 or 30 apart at y = 0.9: the scales must be separate",
-        stated=1,
-        within=(1, 1),
-        source="own computation",
-    )
-    def minima_of_near_scales(self) -> float:
-        return max(len(find_minima(3, separation, 0.9)) for separation in (10.0, 30.0))
-
-    @Claim(
-        "minima of three scales 10 apart at y = 3/4: how separate is separate depends on y",
-        stated=3,
-        within=(3, 3),
-        source="own computation",
-    )
-    def minima_of_near_scales_at_three_quarters(self) -> float:
-        return len(find_minima(3, 10.0, 0.75))
-
-    @Claim(
-        "share of 10,000 descents on two axes that end in the global minimum, over m^-d",
-        stated=1,
-        within=about(1, abs=0.052),  # three standard errors of 10,000 runs and a share of ¼
-        source="derived: the basins are equally wide on a logarithmic scale",
-    )
-    def share_over_prediction(self) -> float:
-        problem = replace(self, dim=2)
-        data = problem.example()
-        low, high = problem.start_range()
-        places = torch.rand(10_000, 2, generator=torch.Generator().manual_seed(0))
-        path = descent(problem, data, data["shift"] + low + (high - low) * places, 5.0)
-        for _ in range(200):
-            next(path)
-        ends = next(path)
-        found = problem.distance(ends, data) < 1.0
-        return found.double().mean().item() * self.scales**2
 
     def _slope(self, log_weight: float) -> float:
         """Half the derivative of an axis' cost with respect to ln w."""

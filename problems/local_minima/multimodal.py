@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import torch
 
-from problems.descent import descent
 from problems.geometry import random_rotation
-from problems.portrait import Curves
 from problems.problem import Problem, Tree
 
 
@@ -75,52 +71,3 @@ class Multimodal(Problem):
         """Points among the starts, on the line through m along the axis of z₁: (4001, dim)."""
         along = self.first(torch.linspace(0, 1, 4001, dtype=torch.float64))
         return torch.cat([along[:, None], along.new_full((4001, self.dim - 1), self.optimum)], -1)
-
-    def portrait(self) -> Curves:
-        data = self.example()
-        lines = {}
-        for rung in self.card.ladder:
-            problem = self.at_dial(rung)
-            z = problem.line()[self.shown]
-            lines[f"{self.card.dial} {rung:g}"] = (
-                z[:, 0],
-                problem.loss(problem.place(z, data), data),
-            )
-        return Curves(
-            caption="The loss along a line through the minimizer: each rung is a rougher way to one place.",
-            x_label="z₁, where all other coordinates are the minimizer's",
-            y_label="loss",
-            lines=lines,
-        )
-
-    def share_solved(self, count: int, lr: float, steps: int) -> float:
-        """The share of random starts that gradient descent solves."""
-        data = self.example()
-        uniform = torch.rand(count, self.dim, generator=torch.Generator().manual_seed(1))
-        start = self.place(self.first(uniform), data)
-        *_, end = islice(descent(self, data, start, lr), steps + 1)
-        gap = self.loss(end, data) - self.floor(data)
-        return (
-            (gap <= self.card.target * (self.loss(start, data) - self.floor(data)))
-            .double()
-            .mean()
-            .item()
-        )
-
-    def first_trap(self, ray: torch.Tensor) -> float:
-        """The dial from which on the loss does not always rise along this ray from m, by bisection.
-
-        `ray` (count, dim) is in coordinates z − o.
-        """
-        data = self.example()
-        x = self.place(self.optimum + ray, data)
-
-        def has_trap(exponent: float) -> bool:
-            gradient = self.at_dial(10**exponent).value_and_gradient(x, data)[1]
-            return bool(((gradient * (x - data["minimizer"])).sum(-1) < 0).any())
-
-        low, high = -4.0, 1.0
-        for _ in range(30):
-            middle = (low + high) / 2
-            low, high = (low, middle) if has_trap(middle) else (middle, high)
-        return 10**low

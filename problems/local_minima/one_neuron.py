@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import torch
 
 from problems.problem import Problem, Tree
 
 TINY = 1e-10  # a gradient that is zero but for rounding
 STRICT = 1e-6  # a curvature that is none of a plateau
-FAR = 40.0  # an input at which the unit is saturated
 STRIDE = 0.2  # the longest step of `settle`
 
 
@@ -68,63 +65,8 @@ class OneNeuron(Problem):
         curvatures = torch.linalg.eigvalsh(self.hessian(x, data))
         return (gradient.norm(dim=-1) < TINY) & (curvatures[..., 0] > STRICT)
 
-    def count_critical_points(self, data: Tree) -> int:
-        """How many critical points there are whose λ (below) is at least 1e-11.
-
-        Three vectors in the plane have one relation, Σ νᵢ xᵢ = 0. So the gradient Σ cᵢ h(pᵢ) xᵢ, with
-        h(p) = (tanh p − t)(1 − tanh² p), is zero where cᵢ h(pᵢ) = λ νᵢ for some λ, and p belongs to a w
-        where Σ νᵢ pᵢ = 0. h falls from 0 to its least, rises through 0 to its largest, and falls to 0:
-        each h(pᵢ) has two pᵢ. What is left is to count the zeros of eight functions of λ.
-        """
-        a, b = data["examples"].unbind(-1)
-        relation = torch.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2]])
-        relation = torch.cat([relation, (a[0] * b[1] - a[1] * b[0])[None]])
-        relation = relation / relation.abs().max()
-        folds = self._folds()
-        extremes = _slope(folds, self.wanted)
-        size = torch.logspace(-11, 1, 4001)
-        ends = (extremes * (data["counts"] / relation)[:, None]).flatten() * (1 - 1e-12)
-        grid = torch.cat([-size, size, ends]).sort().values
-        count = 0
-        for side in (grid[grid < 0], grid[grid > 0]):
-            inputs = [
-                self._inverse(side * relation[i] / data["counts"][i], folds) for i in range(3)
-            ]
-            for branch in product((0, 1), repeat=3):
-                terms = [relation[i] * inputs[i][branch[i]] for i in range(3)]
-                total = torch.stack(terms).sum(0)
-                count += int((total[:-1] * total[1:] < 0).sum())
-        return count
-
     def _inputs(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return torch.einsum("...i,...ni->...n", x, data["examples"])
-
-    def _folds(self) -> torch.Tensor:
-        """Where h is least and where it is largest: the roots of 3z² − 2tz − 1, z = tanh p."""
-        root = (self.wanted**2 + 3) ** 0.5
-        outputs = torch.tensor([(self.wanted - root) / 3, (self.wanted + root) / 3])
-        return outputs.atanh().clamp(max=FAR)
-
-    def _inverse(
-        self, heights: torch.Tensor, folds: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both p with h(p) equal to these heights, all of one sign, by bisection; NaN where there is none."""
-        least, largest = folds.tolist()
-        extremes = _slope(folds, self.wanted)
-        there = (heights > extremes[0]) & (heights < extremes[1])
-        down = heights[0] < 0
-        found = []
-        for low, high, rising in (
-            (least, largest, True),
-            (-FAR, least, False) if down else (largest, FAR, False),
-        ):
-            below, above = torch.full_like(heights, low), torch.full_like(heights, high)
-            for _ in range(60):
-                middle = (below + above) / 2
-                under = (_slope(middle, self.wanted) < heights) == rising
-                below, above = torch.where(under, middle, below), torch.where(under, above, middle)
-            found.append(torch.where(there, below, torch.nan))
-        return found[0], found[1]
 
 
 def _slope(inputs: torch.Tensor, wanted: float) -> torch.Tensor:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
 from problems.local_minima.multimodal import Multimodal
-from problems.problem import Card, CriticalPoint, Tree
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 CONVEX = 1 / (2 * math.pi**2)  # the amplitude up to which f is convex
-FIRST = 4.493409457909064  # the smallest positive root of tan u = u
-SINGLE = CONVEX * math.sqrt(1 + FIRST**2)  # the amplitude up to which no trap exists
 
 
 @register("rastrigin")
@@ -40,12 +37,11 @@ class Rastrigin(Multimodal):
     section 8.2.2.
     """
 
-    dim: int = 5
-    amplitude: float = 0.3
+    dim: int = bounded(5, low=1)
+    amplitude: float = dial(0.3, low=0)
 
     box = (-5.12, 5.12)
     card = Card(
-        dial="amplitude",
         scale="log",
         ladder=(0.05, 0.3, 10.0),
         quick={},
@@ -63,10 +59,6 @@ class Rastrigin(Multimodal):
             "reference": "of 63^5 minima at A = 10 one is global, and no local method finds it"
         },
     )
-
-    def __post_init__(self) -> None:
-        require("rastrigin", "dim", self.dim, low=1, whole=True)
-        require("rastrigin", "amplitude", self.amplitude, low=0)
 
     def landscape(self, z: torch.Tensor) -> torch.Tensor:
         return (z.square() + self.amplitude * (1 - (2 * math.pi * z).cos())).sum(-1)
@@ -115,92 +107,6 @@ class Rastrigin(Multimodal):
         for wall, trap in self.traps()[:1]:
             points += [point(trap, 1, 0), point(wall, 1, 1), point(wall, self.dim, self.dim)]
         return tuple(points)
-
-    @Claim(
-        "The loss stops being convex at this amplitude",
-        stated=CONVEX,
-        within=about(CONVEX, rel=1e-3),
-        source="φ'' = 2 + 4π²A cos 2πz",
-    )
-    def convex_up_to(self) -> float:
-        low, high = 0.01, 1.0
-        data = self.example()
-        x = self.place(torch.linspace(0, 1, 2001)[:, None] * torch.eye(self.dim)[0], data)
-        for _ in range(20):
-            middle = (low + high) / 2
-            curvatures = torch.linalg.eigvalsh(self.at_dial(middle).hessian(x, data))
-            low, high = (low, middle) if (curvatures < 0).any() else (middle, high)
-        return low
-
-    @Claim(
-        "The first traps appear at this amplitude",
-        stated=SINGLE,
-        within=about(SINGLE, rel=1e-4),
-        source="2π²A = √(1 + u²), tan u = u",
-    )
-    def first_traps(self) -> float:
-        """A double root of z + πA sin 2πz: u = 2πz has tan u = u, and 2π²A = −u/sin u = √(1 + u²).
-
-        The grid, 1e-4 wide, sees a trap a little late: by less than 1e-6.
-        """
-        return self.first_trap(torch.linspace(0, 5, 50001)[1:, None] * torch.eye(self.dim)[0])
-
-    @Claim(
-        "Gradient descent in small steps breaks at that amplitude",
-        stated=SINGLE,
-        within=about(SINGLE, rel=0.05),
-        source="a critical point is all it takes to stop a flow",
-    )
-    def descent_breaks(self) -> float:
-        """The amplitude at which half of the starts are solved, to 0.004. Just below the threshold
-        runs pass the place of the coming traps slowly: 5 %."""
-        low, high = 0.2, 0.26
-        for _ in range(3):
-            middle = (low + high) / 2
-            solved = self.at_dial(middle).share_solved(count=30, lr=0.05, steps=300) > 0.5
-            low, high = (middle, high) if solved else (low, middle)
-        return (low + high) / 2
-
-    @Claim(
-        "At the classical amplitude a line along a ripple's axis has so many minima",
-        stated=63,
-        within=(63, 63),
-        source="the traps' condition at A = 10: 2π²A = 197.4, K = 31",
-    )
-    def minima_on_a_line(self) -> float:
-        """Signs of the slope, on a grid of the length on which |z| ≤ πA."""
-        z = torch.linspace(-10 * math.pi, 10 * math.pi, 200001)
-        z = z[:, None] * torch.eye(self.dim)[0]
-        lower = replace(self, amplitude=10.0).landscape(z).diff() < 0
-        return (lower[:-1] & ~lower[1:]).sum().item()
-
-    @Claim(
-        "At the classical amplitude there are so many of them inside the box",
-        stated=11,
-        within=(11, 11),
-        source="the traps' condition; Mühlenbein, Schomisch & Born 1991",
-    )
-    def minima_in_the_box(self) -> float:
-        classical = replace(self, amplitude=10.0)
-        return classical.signature(classical.example())
-
-    @Claim(
-        "Largest error of the first three, at 0.994959, 1.989912 and 2.984856, heights "
-        "0.994959, 3.979831 and 8.954601",
-        stated=0.0,
-        within=(0.0, 1e-6),
-        source="Newton's method on φ', six digits",
-    )
-    def error_of_the_first_three(self) -> float:
-        """The largest of the six differences; Newton's method from the whole numbers."""
-        problem, data = replace(self, amplitude=10.0, dim=1), replace(self, dim=1).example()
-        x = problem.place(torch.tensor([[1.0], [2.0], [3.0]]), data)
-        for _ in range(10):
-            gradient = problem.value_and_gradient(x, data)[1]
-            x = x - gradient / problem.hessian(x, data)[..., 0]
-        where, height = problem.coordinates(x, data)[:, 0], problem.loss(x, data)
-        stated = torch.tensor([[0.994959, 1.989912, 2.984856], [0.994959, 3.979831, 8.954601]])
-        return (torch.stack([where.abs(), height]) - stated).abs().max().item()
 
 
 def _root(function, outside: float, inside: float) -> float:

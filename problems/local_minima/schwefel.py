@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
 from problems.local_minima.multimodal import Multimodal
-from problems.portrait import Curves
-from problems.problem import Card, Cell, CriticalPoint, Tree
+from problems.problem import Card, CriticalPoint, SampleSizes, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 # Where tan u = −u/2, z = ±u² is a turning point, of height DEPTH ∓ u³/√(4 + u²): those at u = 20.5175 and 17.3932.
 OPTIMUM, DEPTH = 420.968746359982027, 418.982887272433706
@@ -41,12 +39,11 @@ class Schwefel(Multimodal):
     Schwefel 1981, "Numerical optimization of computer models"; Deep Learning, section 8.2.2.
     """
 
-    dim: int = 2
-    spread: float = 0.35
+    dim: int = bounded(2, low=1)
+    spread: float = dial(0.35, above=0, high=1)
 
     box = (-EDGE, EDGE)
     card = Card(
-        dial="spread",
         scale="log",
         ladder=(0.125, 0.35, 1.0),
         target=1e-4,
@@ -63,12 +60,8 @@ class Schwefel(Multimodal):
             "reference": "the start decides: most lie in the basin of another minimum",
             "ranked": "local methods end in the basin where they start, or in another by chance",
         },
-        cell=Cell(trials=9, seeds=50),
+        cell=SampleSizes(trials=9, seeds=50),
     )
-
-    def __post_init__(self) -> None:
-        require("schwefel", "dim", self.dim, low=1, whole=True)
-        require("schwefel", "spread", self.spread, low=0, high=1, open_low=True)
 
     @property
     def optimum(self) -> float:
@@ -102,62 +95,3 @@ class Schwefel(Multimodal):
         """The share of the starts beyond the wall."""
         each = (EDGE - OPTIMUM + (OPTIMUM - WALL) / self.spread) / (2 * EDGE)
         return min(1.0, each) ** self.dim
-
-    def portrait(self) -> Curves:
-        spreads = torch.logspace(-1, 0, 9)
-        problems = [self.at_dial(spread) for spread in spreads.tolist()]
-        shares = [problem.share_solved(count=1000, lr=0.5, steps=300) for problem in problems]
-        predicted = [problem.predicted_share() for problem in problems]
-        return Curves(
-            caption="The share of random starts from which descent finds the best minimum is that of its "
-            "basin, and once starts are spread over the domain hardly one does.",
-            x_label="share of the domain in which runs start",
-            y_label="share of starts",
-            lines={"volume of the basin": (spreads, torch.tensor(predicted))},
-            dots={"gradient descent": (spreads, torch.tensor(shares))},
-            x_scale="log",
-        )
-
-    @Claim(
-        "Descent ends at this coordinate",
-        stated=420.9687,
-        within=about(420.9687, abs=5e-5),
-        source="Schwefel 1981, four digits",
-    )
-    def where_the_minimum_is(self) -> float:
-        """From 400, on −z sin √|z| in plain numbers: without the offset and the tables above."""
-        z = torch.tensor(400.0)
-        for _ in range(200):
-            point = z.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(-point * point.sqrt().sin(), point)
-            z = z - slope
-        return z.item()
-
-    @Claim(
-        "There −z sin √z is",
-        stated=-418.9829,
-        within=about(-418.9829, abs=5e-5),
-        source="Schwefel 1981, four digits",
-    )
-    def how_low_it_is(self) -> float:
-        z = torch.tensor(self.where_the_minimum_is())
-        return (-z * z.sqrt().sin()).item()
-
-    @Claim(
-        "The line through the minimizer has so many minima in the domain",
-        stated=7,
-        within=(7, 7),
-        source="tan u = −u/2 has seven roots with u² < 500, and φ(−z) − 418.98 = −(φ(z) − 418.98)",
-    )
-    def minima_on_a_line(self) -> float:
-        """Four of the roots are minima, the three others are minima on the negative side."""
-        return replace(self, spread=1.0).signature(self.example())
-
-    @Claim(
-        "From starts all over the domain gradient descent finds the minimum this often, in two dimensions",
-        stated=0.0390,
-        within=about(0.0390, abs=0.0092),
-        source="((79.03 + 118.44)/1000)²; three standard errors of 4000 starts",
-    )
-    def share_of_descent(self) -> float:
-        return replace(self, spread=1.0, dim=2).share_solved(count=4000, lr=0.5, steps=300)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
 from problems.local_minima.multimodal import Multimodal
-from problems.portrait import Curves
-from problems.problem import Card, Cell, CriticalPoint, Tree
+from problems.problem import Card, CriticalPoint, SampleSizes, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 
 @register("styblinski_tang")
@@ -36,12 +33,11 @@ class StyblinskiTang(Multimodal):
     Styblinski & Tang 1990 (Neural Networks 3); Deep Learning, sections 8.2.2 and 8.2.3.
     """
 
-    dim: int = 3
-    tilt: float = 5.0
+    dim: int = dial(3, low=1)
+    tilt: float = bounded(5.0, above=0)
 
     box = (-5.0, 5.0)
     card = Card(
-        dial="dim",
         scale="log",
         ladder=(1, 3, 10),
         target=1e-4,
@@ -58,12 +54,8 @@ class StyblinskiTang(Multimodal):
             "reference": "of the starts a share 0.51567^n lies in the basin of the minimum",
             "ranked": "local methods end in the basin where they start, or in another by chance",
         },
-        cell=Cell(trials=9, seeds=50),
+        cell=SampleSizes(trials=9, seeds=50),
     )
-
-    def __post_init__(self) -> None:
-        require("styblinski_tang", "dim", self.dim, low=1, whole=True)
-        require("styblinski_tang", "tilt", self.tilt, low=0, open_low=True)
 
     def turning_points(self) -> tuple[float, ...]:
         """The real roots of z³ − 8z + t/4, ascending: minimum, maximum, minimum, or a minimum alone."""
@@ -107,88 +99,3 @@ class StyblinskiTang(Multimodal):
         low, high = self.box
         _, wall, *_ = *self.turning_points(), high
         return ((wall - low) / (high - low)) ** self.dim
-
-    def portrait(self) -> Curves:
-        dims = (1, 2, 3, 4, 5, 6)
-        shares = [
-            replace(self, dim=dim).share_solved(count=2000, lr=0.007, steps=100) for dim in dims
-        ]
-        predicted = [replace(self, dim=dim).predicted_share() for dim in dims]
-        return Curves(
-            caption="The share of random starts from which descent finds the best of 2^n minima is that of "
-            "its basin, and halves with every dimension.",
-            x_label="n",
-            y_label="share of starts",
-            lines={"volume of the basin": (torch.tensor(dims), torch.tensor(predicted))},
-            dots={"gradient descent": (torch.tensor(dims), torch.tensor(shares))},
-            y_scale="log",
-        )
-
-    @Claim(
-        "In one dimension the minimum, the maximum and the other minimum are −39.166166, 0.195612 and "
-        "−25.029447, but for so much",
-        stated=0.0,
-        within=(0.0, 1e-6),
-        source="Newton's method, six digits",
-    )
-    def error_of_the_heights(self) -> float:
-        """The largest of three differences."""
-        found = self._stationary(replace(self, dim=1))
-        return (found - torch.tensor([-39.166166, -25.029447, 0.195612])).abs().max().item()
-
-    @Claim(
-        "So many critical points exist in three dimensions",
-        stated=27,
-        within=(27, 27),
-        source="3^n",
-    )
-    def critical_in_three_dimensions(self) -> float:
-        """Newton's method from a grid; it finds no more and no less."""
-        return len(self._found(replace(self, dim=3)))
-
-    @Claim(
-        "So many of those have index 1",
-        stated=12,
-        within=(12, 12),
-        source="C(3, 1) 2²",
-    )
-    def of_index_one(self) -> float:
-        problem = replace(self, dim=3)
-        curvatures = torch.linalg.eigvalsh(problem.hessian(self._found(problem), problem.example()))
-        return ((curvatures < 0).sum(-1) == 1).sum().item()
-
-    @Claim(
-        "Of the critical points this share are minima, in three dimensions",
-        stated=8 / 27,
-        within=about(8 / 27, abs=1e-12),
-        source="(2/3)^n",
-    )
-    def share_of_minima(self) -> float:
-        problem = replace(self, dim=3)
-        curvatures = torch.linalg.eigvalsh(problem.hessian(self._found(problem), problem.example()))
-        return (curvatures > 0).all(-1).double().mean().item()
-
-    @Claim(
-        "From uniform starts gradient descent finds the minimum this often, in three dimensions",
-        stated=0.13713,
-        within=about(0.13713, abs=0.0163),
-        source="((5 + 0.156731)/10)³, the basin's share of the box; three standard errors of 4000 starts",
-    )
-    def share_of_descent(self) -> float:
-        """A step of 0.007 < 1/134, one over the largest curvature in the box, keeps each start's order."""
-        return replace(self, dim=3).share_solved(count=4000, lr=0.007, steps=100)
-
-    def _found(self, problem: StyblinskiTang) -> torch.Tensor:
-        """All critical points that Newton's method finds from a grid, each once: (found, dim)."""
-        data = problem.example()
-        grid = torch.tensor(list(product((-4.0, -2.5, 0.0, 0.3, 2.5, 4.0), repeat=problem.dim)))
-        x = problem.place(grid, data)
-        for _ in range(20):
-            gradient = problem.value_and_gradient(x, data)[1]
-            x = x - torch.linalg.solve(problem.hessian(x, data), gradient)
-        z = problem.coordinates(x, data)
-        return problem.place((z * 1e6).round().unique(dim=0) / 1e6, data)
-
-    def _stationary(self, problem: StyblinskiTang) -> torch.Tensor:
-        """The loss at these, ascending."""
-        return problem.loss(self._found(problem), problem.example()).sort().values

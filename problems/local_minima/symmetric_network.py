@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice, permutations, product
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
 from problems.geometry import random_rotation
-from problems.portrait import Plane
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from ravine import Refused, nearest, require
+from ravine import Refused, bounded, require
 
 Activation = Literal["relu", "tanh"]
 SPREAD = 0.3  # of the start's weights around the teacher's, of length 1
@@ -55,14 +51,13 @@ class SymmetricNetwork(Problem):
     """
 
     inputs: int = 4
-    units: int = 4
-    layers: int = 1
+    units: int = bounded(4, low=1)
+    layers: int = bounded(1, low=1)
     points: int = 40
-    activation: Activation = "relu"
-    rescaling: float = 6.0
+    activation: Activation = bounded("relu", choices=get_args(Activation))
+    rescaling: float = dial(6.0, above=0, high=1e3)
 
     card = Card(
-        dial="rescaling",
         scale="log",
         ladder=(1.0, 6.0, 32.0),
         target=1e-4,
@@ -78,15 +73,10 @@ class SymmetricNetwork(Problem):
     )
 
     def __post_init__(self) -> None:
-        require("symmetric_network", "units", self.units, low=1, whole=True)
+        super().__post_init__()
         require("symmetric_network", "inputs", self.inputs, low=self.units, whole=True)
-        require("symmetric_network", "layers", self.layers, low=1, whole=True)
         least = 2 * self.units * self.inputs  # fewer leave more directions flat
         require("symmetric_network", "points", self.points, low=least, whole=True)
-        require("symmetric_network", "rescaling", self.rescaling, low=0, high=1e3, open_low=True)
-        if self.activation not in get_args(Activation):
-            allowed = nearest(str(self.activation), get_args(Activation))
-            raise Refused(f"symmetric_network.activation is {self.activation!r}: {allowed}")
         if self.activation == "tanh" and self.rescaling != 1:
             raise Refused(
                 f"symmetric_network.rescaling is {self.rescaling!r}, but must be 1 with tanh: "
@@ -157,27 +147,6 @@ class SymmetricNetwork(Problem):
         far = self._largest_curvature(data, self.rescaling)
         return (far / self._largest_curvature(data, 1.0)).item()
 
-    def portrait(self) -> Plane:
-        data = self.example()
-        *weights, last = self.parts(data["teacher"])
-        zeros = [torch.zeros_like(each) for each in weights]
-        axes = torch.stack([join([*weights, torch.zeros_like(last)]), join([*zeros, last])])
-        return Plane(
-            caption="The minima, all equal, lie on a hyperbola; whoever starts far out on it stays there, "
-            "where the valley is narrow.",
-            window=((-0.2, 4.0), (-0.2, 4.0)),
-            paths=(
-                ("sgd", {"lr": 0.05}),
-                ("momentum", {"lr": 0.01, "momentum": 0.9}),
-                ("adam", {"lr": 0.02}),
-            ),
-            start=3.5 * axes[0] + 0.05 * axes[1],
-            origin=torch.zeros_like(axes[0]),
-            axes=axes,
-            x_label="weights into the units, in those of the teacher",
-            y_label="weights out of the units",
-        )
-
     # The symmetries.
 
     def parts(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -194,14 +163,6 @@ class SymmetricNetwork(Problem):
             weights[layer + 1] = weights[layer + 1][..., order]
         return join(weights, x.dim())
 
-    def flipped(self, x: torch.Tensor, signs: Sequence[torch.Tensor]) -> torch.Tensor:
-        """With tanh the same network, the weights into and out of the units times ±1."""
-        weights = self.parts(x)
-        for layer, each in enumerate(signs):
-            weights[layer] = each[:, None] * weights[layer]
-            weights[layer + 1] = weights[layer + 1] * each
-        return join(weights, x.dim())
-
     def rescaled(self, x: torch.Tensor, factor: float) -> torch.Tensor:
         """With relu the same network, the weights into all units times α, those out of them over α.
 
@@ -210,146 +171,9 @@ class SymmetricNetwork(Problem):
         first, *hidden, last = self.parts(x)
         return join([factor * first, *hidden, last / factor], x.dim())
 
-    def _copies(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """x with its units renamed in all ways, and with tanh their signs flipped."""
-        orders = [torch.tensor(each) for each in permutations(range(self.units))]
-        signs = [torch.ones(self.units)]
-        if self.activation == "tanh":
-            signs = [torch.tensor(each) for each in product((1.0, -1.0), repeat=self.units)]
-        for names in product(orders, repeat=self.layers):
-            renamed = self.renamed(x, names)
-            for flips in product(signs, repeat=self.layers):
-                yield self.flipped(renamed, flips)
-
-    def _equal_copies(self) -> int:
-        """How many different copies of the teacher cost nothing, of a network with two layers of three."""
-        data = self.example()
-        copies = torch.stack(list(self._copies(data["teacher"])))
-        equal = copies[self.loss(copies, data) < 1e-24]
-        return len(torch.unique((equal * 1e9).round(), dim=0))
-
     def _largest_curvature(self, data: Tree, factor: float) -> torch.Tensor:
         x = self.rescaled(data["teacher"], factor)
         return torch.linalg.eigvalsh(self.hessian(x, data))[-1]
-
-    def _drift(self, lr: float) -> float:
-        """The largest change of a unit's |w|² − v² after descent for a time of 2."""
-        problem = replace(self, rescaling=1.0)
-        data = problem.example()
-        path = descent(problem, data, data["start"], lr)
-        end = next(islice(path, round(2 / lr), None))
-        return (problem._imbalance(end) - problem._imbalance(data["start"])).abs().max().item()
-
-    def _imbalance(self, x: torch.Tensor) -> torch.Tensor:
-        """|w|² − v² of every unit of a network with one hidden layer: (*runs, units)."""
-        first, last = self.parts(x)
-        return first.square().sum(-1) - last.square()
-
-    # The claims.
-
-    @Claim(
-        "equal copies of a minimum: two layers of three units, relu",
-        stated=36,
-        within=(36, 36),
-        source="Goodfellow, Bengio & Courville 2016, section 8.2.2: (n!)^m",
-    )
-    def copies_by_name(self) -> float:
-        return replace(self, inputs=3, units=3, layers=2)._equal_copies()
-
-    @Claim(
-        "equal copies of a minimum: two layers of three units, tanh",
-        stated=2304,
-        within=(2304, 2304),
-        source="Hecht-Nielsen 1990; Sussmann 1992: (n! 2ⁿ)^m",
-    )
-    def copies_by_name_and_sign(self) -> float:
-        small = replace(self, inputs=3, units=3, layers=2, activation="tanh", rescaling=1.0)
-        return small._equal_copies()
-
-    @Claim(
-        "the largest difference between the losses along 300 steps of descent from the start and from its "
-        "24 copies, over the loss at the start",
-        stated=0,
-        within=about(0, abs=1e-10),  # rounding
-        source="derived: descent commutes with renaming, so the copies are no worse as minima",
-    )
-    def difference_between_copies(self) -> float:
-        problem = replace(self, rescaling=1.0)
-        data = problem.example()
-        starts = torch.stack(list(problem._copies(data["start"])))
-        path = islice(descent(problem, data, starts, 0.1), 301)
-        losses = torch.stack([problem.loss(x, data) for x in path])
-        return ((losses.amax(-1) - losses.amin(-1)).max() / losses[0, 0]).item()
-
-    @Claim(
-        "the largest change of the loss at the start, rescaled by 1 to 10, over that loss",
-        stated=0,
-        within=about(0, abs=1e-12),  # rounding
-        source="Dinh et al. 2017",
-    )
-    def change_by_rescaling(self) -> float:
-        data = self.example()
-        factors = (1.0, 2.0, 4.0, 10.0)
-        copies = torch.stack([self.rescaled(data["start"], each) for each in factors])
-        losses = self.loss(copies, data)
-        return ((losses - losses[0]).abs().max() / losses[0]).item()
-
-    @Claim(
-        "zeros of the Hessian at a minimum, below 1e-10",
-        stated=4,
-        within=(4, 4),
-        source="derived: one direction of rescaling for each unit",
-    )
-    def flat_directions(self) -> float:
-        data = self.example()
-        curvatures = torch.linalg.eigvalsh(self.hessian(data["teacher"], data))
-        return (curvatures.abs() < 1e-10).sum().item()
-
-    @Claim(
-        "exponent of α by which the largest curvature grows, from α = 16 to 32",
-        stated=2,
-        within=about(2, abs=0.01),  # of the order of α⁻²
-        source="Dinh et al. 2017, section 4",
-    )
-    def exponent_of_curvature(self) -> float:
-        data = self.example()
-        return math.log2(self._largest_curvature(data, 32.0) / self._largest_curvature(data, 16.0))
-
-    @Claim(
-        "exponent of α by which the largest curvature grows, from α = 1/16 to 1/32",
-        stated=-2,
-        within=about(-2, abs=0.01),  # of the order of α²
-        source="Dinh et al. 2017, section 4",
-    )
-    def exponent_of_curvature_below(self) -> float:
-        data = self.example()
-        ratio = self._largest_curvature(data, 1 / 32) / self._largest_curvature(data, 1 / 16)
-        return -math.log2(ratio)
-
-    @Claim(
-        "the largest of |w·∂f/∂w − v ∂f/∂v| of any unit at 100 points, over the gradient",
-        stated=0,
-        within=about(0, abs=1e-12),  # rounding
-        source="derived: Euler's identity of a function that rescaling leaves alone",
-    )
-    def imbalance_of_the_gradient(self) -> float:
-        data = self.example()
-        points = torch.randn(100, len(data["start"]), generator=torch.Generator().manual_seed(0))
-        first, last = self.parts(points)
-        gradient = self.value_and_gradient(points, data)[1]
-        by_first, by_last = self.parts(gradient)
-        difference = (first * by_first).sum(-1) - last * by_last
-        return (difference.abs().amax(-1) / gradient.norm(dim=-1)).max().item()
-
-    @Claim(
-        "drift of |w|² − v² in descent at lr 1e-2, over that at 1e-3, at equal time: first order",
-        stated=10,
-        within=about(10, rel=0.05),  # the next order, of lr
-        source="Du, Hu & Lee 2018: gradient flow conserves it",
-        slow=True,
-    )
-    def drift_ratio(self) -> float:
-        return self._drift(1e-2) / self._drift(1e-3)
 
 
 def join(weights: Sequence[torch.Tensor], dims: int = 1) -> torch.Tensor:

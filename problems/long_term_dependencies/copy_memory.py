@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
 from problems.long_term_dependencies.recurrent_network import RecurrentNetwork
-from problems.portrait import Curves
-from problems.problem import Card, Cell, Tree
+from problems.problem import Card, SampleSizes, Tree, dial
 from problems.registry import register
-from ravine import Refused, require
+from ravine import Refused, bounded
 
 SYMBOLS = 10
 KINDS = 8
@@ -42,9 +40,9 @@ class CopyMemory(RecurrentNetwork):
     sign for the end of the pause, which a network for one T does without. Deep Learning, section 8.2.5.
     """
 
-    delay: int = 10
-    hidden: int = 32
-    radius: float = 0.9
+    delay: int = dial(10, low=1)
+    hidden: int = bounded(32, low=SYMBOLS * BITS)
+    radius: float = bounded(0.9, above=0, high=10)
 
     linear = True
     batch, probe = 16, 32
@@ -53,7 +51,6 @@ class CopyMemory(RecurrentNetwork):
     answers = SYMBOLS
 
     card = Card(
-        dial="delay",
         scale="log",
         ladder=(10, 50, 500),
         standard={"ladder": (10, 20, 40)},
@@ -71,13 +68,11 @@ class CopyMemory(RecurrentNetwork):
         exceptions={
             "reference": "at delay 500 gradients vanish by 1e-23: no method remembers within 300 steps"
         },
-        cell=Cell(trials=5, tuning_seeds=2, seeds=3, dtype="float32"),
+        cell=SampleSizes(trials=5, tuning_seeds=2, seeds=3, dtype="float32"),
     )
 
     def __post_init__(self) -> None:
-        require("copy_memory", "delay", self.delay, low=1, whole=True)
-        require("copy_memory", "hidden", self.hidden, low=SYMBOLS * BITS, whole=True)
-        require("copy_memory", "radius", self.radius, low=0, open_low=True, high=10)
+        super().__post_init__()
         # The states of a linear network grow without bound where the radius is above 1.
         if self.radius > 1 and (self.delay + SYMBOLS) * math.log10(self.radius) > 30:
             raise Refused(
@@ -99,97 +94,3 @@ class CopyMemory(RecurrentNetwork):
 
     def signature(self, data: Tree) -> float:
         return 1 / self.backward_gain(data)
-
-    def baseline(self) -> float:
-        """The loss of the best answers without memory."""
-        return SYMBOLS * math.log(KINDS) / (self.delay + 2 * SYMBOLS)
-
-    def planted(self, certainty: float = 15.0) -> torch.Tensor:
-        """A shift register that solves it, the better the larger `certainty`: (dim,).
-
-        A symbol comes into slot 0 as three bits ±1, and moves a slot a step, from the last back to the
-        first. The one that came at step k is in slot (t − k) mod 10 at step t, so at T + 10 + k in slot
-        T mod 10, where V reads it. A logit is `certainty` times how alike its symbol's bits are to these:
-        the right one is first by 2 · certainty.
-        """
-        recurrent, inward, offset, outward, answer = (torch.zeros(shape) for shape in self.shapes)
-        codes = 2.0 * ((torch.arange(KINDS)[:, None] >> torch.arange(BITS)) & 1) - 1
-        inward[:, :BITS] = codes
-        for slot in range(SYMBOLS):
-            following = (slot + 1) % SYMBOLS
-            for bit in range(BITS):
-                recurrent[BITS * slot + bit, BITS * following + bit] = 1
-        read = BITS * (self.delay % SYMBOLS)
-        outward[read : read + BITS] = certainty * codes.T
-        return torch.cat([each.flatten() for each in (recurrent, inward, offset, outward, answer)])
-
-    # What is known.
-
-    @Claim(
-        "the start's loss over 10 ln 8/(T + 20), what memoryless answers cost",
-        stated=1.0,
-        within=about(1.0, abs=1e-12),  # rounding: all logits are 0
-        source="Arjovsky, Shah & Bengio 2016, section 4.1",
-    )
-    def start_over_baseline(self) -> float:
-        data = self.example()
-        return self.loss(data["start"], data).item() / self.baseline()
-
-    def _loss_of_planted(self) -> float:
-        return self.loss(self.planted(), self.example()).item()
-
-    @Claim(
-        "the loss of the planted shift register at T = 10",
-        stated="10/(T + 20) · 3 e^−30 = 9.4e-14, towards 0, the infimum",
-        within=(0, 1e-13),
-        source="planted; Hochreiter & Schmidhuber 1997 foresee such solutions",
-    )
-    def planted_loss(self) -> float:
-        return replace(self, delay=10)._loss_of_planted()
-
-    @Claim(
-        "the loss of the planted shift register at T = 500",
-        stated="10/(T + 20) · 3 e^−30 = 5.4e-15, towards 0, the infimum",
-        within=(0, 1e-14),
-        source="planted",
-    )
-    def planted_loss_at_500(self) -> float:
-        return replace(self, delay=500)._loss_of_planted()
-
-    @Claim(
-        "the loss of the planted register over 3 e^(−2 certainty) · 10/(T + 20), at a certainty of 5",
-        stated=1.0,
-        within=about(1.0, abs=1e-3),  # symbols that differ in two bits add 3 e^−20
-        source="three symbols differ from the right one in one bit",
-    )
-    def planted_order(self) -> float:
-        loss = self.loss(self.planted(certainty=5.0), self.example()).item()
-        return loss / (3 * math.exp(-10) * SYMBOLS / (self.delay + 2 * SYMBOLS))
-
-    @Claim(
-        "ln of the gradient's way back, per step from T = 50 to 150",
-        stated="ln 0.9 = −0.10536",
-        within=about(math.log(0.9), rel=1e-9),  # rounding
-        source="W = 0.9 Q, and the network is linear",
-    )
-    def vanishing(self) -> float:
-        short, long = (
-            problem.backward_gain(problem.example())
-            for problem in (replace(self, radius=0.9, delay=delay) for delay in (50, 150))
-        )
-        return math.log(long / short) / 100
-
-    def portrait(self) -> Curves:
-        delays = [1, 10, 20, 50, 100]
-        problems = [replace(self, delay=delay) for delay in delays]
-        gains = [problem.backward_gain(problem.example()) for problem in problems]
-        at = torch.tensor(delays, dtype=torch.float64)
-        return Curves(
-            caption="What is left of a gradient on its way from the last step of a linear network to the "
-            f"first: a factor {self.radius:g} for each of the T + 19 steps.",
-            x_label="delay T",
-            y_label="norm of ∂h_{T+20}/∂h_1",
-            lines={f"{self.radius:g}^(T + 19)": (at, self.radius ** (at + 2 * SYMBOLS - 1))},
-            dots={"at the start": (at, torch.tensor(gains))},
-            y_scale="log",
-        )

@@ -5,23 +5,21 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
-from problems.claims import Claim, about
 from problems.geometry import random_rotation
 from problems.ill_conditioning.quadratic import (
     breaking_point_of_newton,
     gap_left_by_descent,
     gap_left_by_momentum,
 )
-from problems.portrait import Curves
-from problems.problem import Card, Tree
+from problems.problem import Card, Tree, dial
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
-from ravine import Refused, nearest, require
+from ravine import Refused, bounded, require
 
 Activation = Literal["linear", "relu"]
 
@@ -76,14 +74,13 @@ class RandomWalkDepth(QuadraticForm):
     Sussillo & Abbott 2014, arXiv:1412.6558; Deep Learning, section 8.2.5.
     """
 
-    dim: int = 20
+    dim: int = bounded(20, low=2)
     width: int = 100
-    depth: int = 256
-    gain: float = 1.0
-    activation: Activation = "linear"
+    depth: int = dial(256, low=1)
+    gain: float = bounded(1.0, above=0)
+    activation: Activation = bounded("linear", choices=get_args(Activation))
 
     card = Card(
-        dial="depth",
         scale="log",
         ladder=(1, 256, 1024),
         target=1e-4,
@@ -105,15 +102,10 @@ class RandomWalkDepth(QuadraticForm):
     )
 
     def __post_init__(self) -> None:
-        require("random_walk_depth", "dim", self.dim, low=2, whole=True)
-        if self.activation not in get_args(Activation):
-            allowed = nearest(str(self.activation), get_args(Activation))
-            raise Refused(f"random_walk_depth.activation is {self.activation!r}: {allowed}")
+        super().__post_init__()
         # Of 50 rectified entries one in 2^50 times none passes anything.
         least = 50 if self.activation == "relu" else 2
         require("random_walk_depth", "width", self.width, low=least, whole=True)
-        require("random_walk_depth", "depth", self.depth, low=1, whole=True)
-        require("random_walk_depth", "gain", self.gain, low=0, open_low=True)
         if self.depth > self.deepest():
             raise Refused(
                 f"random_walk_depth.depth is {self.depth}, but must be at most {self.deepest()} at this "
@@ -195,132 +187,3 @@ class RandomWalkDepth(QuadraticForm):
     def signature(self, data: Tree) -> float:
         curvatures = data["gains"].square()
         return (curvatures.max() / curvatures.min()).item()
-
-    # What is known: of nets 100 wide and 200 deep, in 500 of them.
-
-    def _walks(self, **fields) -> torch.Tensor:
-        problem = replace(self, width=100, depth=200, **fields)
-        return problem.log_gains(500, torch.Generator().manual_seed(0))
-
-    @Claim(
-        "the mean of ln γ over 200 linear layers, N = 100, with g = 1",
-        stated=-1.003,
-        within=about(-1.0033, abs=3 * 1.005 / math.sqrt(500)),  # three standard errors
-        source="Sussillo & Abbott 2014, equation 8: D/2 (digamma(N/2) + ln(2/N))",
-    )
-    def drift_at_unit_gain(self) -> float:
-        return self._walks(gain=math.exp(-1 / 200)).mean().item()
-
-    @Claim(
-        "the standard deviation of ln γ over 200 linear layers, N = 100",
-        stated=1.005,
-        within=about(1.005, abs=3 * 1.005 / math.sqrt(2 * 500)),  # three standard errors
-        source="√(D trigamma(N/2))/2, about √(D/2N)",
-    )
-    def spread(self) -> float:
-        return self._walks().std().item()
-
-    @Claim(
-        "the mean of ln γ over 200 linear layers, N = 100, with g = e^(1/2N)",
-        stated=-0.003,
-        within=about(-0.0033, abs=3 * 1.005 / math.sqrt(500)),
-        source="Sussillo & Abbott 2014, equation 9",
-    )
-    def drift_corrected(self) -> float:
-        return self._walks(gain=1.0).mean().item()
-
-    @Claim(
-        "the mean of ln γ over 200 rectified layers, N = 100, with g = √2",
-        stated=-2.542,
-        within=about(-2.542, abs=3 * 1.61 / math.sqrt(500)),
-        source="walk_law",
-    )
-    def relu_drift_at_the_usual_gain(self) -> float:
-        usual = math.exp(-1.2 / 97.6)
-        return self._walks(gain=usual, activation="relu").mean().item()
-
-    @Claim(
-        "the mean of ln γ over 200 rectified layers, N = 100, with g = √2 e^(1.2/(N − 2.4))",
-        stated=-0.083,
-        within=about(-0.083, abs=3 * 1.61 / math.sqrt(500)),
-        source="Sussillo & Abbott 2014, equation 12",
-    )
-    def relu_drift_corrected(self) -> float:
-        return self._walks(activation="relu").mean().item()
-
-    @Claim(
-        "the mean of ln |W₂₀₀ ⋯ W₁ v| over 100 products of explicit matrices, N = 100, g = 1",
-        stated=-1.003,
-        within=about(-1.0033, abs=3 * 1.005 / 10),
-        source="Sussillo & Abbott 2014, equation 8",
-        slow=True,
-    )
-    def drift_of_explicit_products(self) -> float:
-        generator = torch.Generator().manual_seed(0)
-        vectors, logs = torch.full((100, 100, 1), 0.1), torch.zeros(100)
-        for _ in range(200):
-            vectors = torch.randn(100, 100, 100, generator=generator) / 10 @ vectors
-            norms = vectors.norm(dim=1, keepdim=True)
-            vectors, logs = vectors / norms, logs + norms.log().flatten()
-        return logs.mean().item()
-
-    @Claim(
-        "the exponent of D in the standard deviation of ln γ, from D = 25 to 400, with new matrices",
-        stated=0.5,
-        within=about(0.5, abs=0.063),  # three standard errors, √(1/300)/ln 16 each
-        source="a random walk",
-    )
-    def exponent_of_independent_layers(self) -> float:
-        short, long = (
-            replace(self, width=100, depth=depth).log_gains(300, torch.Generator().manual_seed(0))
-            for depth in (25, 400)
-        )
-        return math.log(long.std() / short.std()) / math.log(16)
-
-    @Claim(
-        "the same exponent with one matrix repeated, from D = 50 to 800",
-        stated="1, of D ln ρ",
-        within=about(1.0, abs=0.15),  # the offset ln |⟨v, v₁⟩| still counts at D = 50
-        source="the power method; Deep Learning, section 8.2.5",
-    )
-    def exponent_of_a_repeated_matrix(self) -> float:
-        growth = self.growth_of_repeated(100, [50, 800])
-        short, long = growth.std(dim=0).tolist()
-        return math.log(long / short) / math.log(16)
-
-    def growth_of_repeated(self, count: int, depths: list[int]) -> torch.Tensor:
-        """ln |Wᴰ v| at these depths for so many Gaussian matrices, N = 100, g = 1: (count, depths)."""
-        generator = torch.Generator().manual_seed(0)
-        weights = torch.randn(count, 100, 100, generator=generator, dtype=torch.float64) / 10
-        vectors = torch.full((count, 100, 1), 0.1, dtype=torch.float64)
-        logs, found = vectors.new_zeros(count), []
-        for depth in range(1, max(depths) + 1):
-            vectors = weights @ vectors
-            norms = vectors.norm(dim=1, keepdim=True)
-            vectors, logs = vectors / norms, logs + norms.log().flatten()
-            if depth in depths:
-                found.append(logs)
-        return torch.stack(found, -1)
-
-    def portrait(self) -> Curves:
-        depths = [1, 4, 16, 64, 256]
-        walks = [
-            replace(self, width=100, depth=depth, activation="linear").log_gains(
-                300, torch.Generator().manual_seed(depth)
-            )
-            for depth in depths
-        ]
-        at = torch.tensor(depths, dtype=torch.float64)
-        return Curves(
-            caption="With new weights in each layer the logarithm of a gain spreads like a random walk, "
-            "as √D; with the same weights in all of them it spreads as D.",
-            x_label="depth D",
-            y_label="standard deviation of ln γ",
-            lines={"√(D/2N)": (at, (at / 200).sqrt())},
-            dots={
-                "new weights, N = 100": (at, torch.stack([each.std() for each in walks])),
-                "the same weights": (at, self.growth_of_repeated(30, depths).std(dim=0)),
-            },
-            x_scale="log",
-            y_scale="log",
-        )

@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 
 import torch
 
-from problems.modifiers.wrapper import Wrapper
+from problems.modifiers.modifier import ProblemModifier
 from problems.problem import Card, Problem, Tree
-from ravine import Refused, Registry, require
+from ravine import Refused, Registry, bounded, check_fields
 
 TARGET = 1e-2  # the least relative gap that is asked for where gradients are inexact
 VISIBLE = 1e-3  # of the gradient at the start: an error above this is noise
@@ -20,16 +20,18 @@ VISIBLE = 1e-3  # of the gradient at the start: an error above this is noise
 class Noise:
     """What is wrong with a gradient. Subclasses are frozen dataclasses.
 
-    strength: how much; 0 is none at all. It is in units of the problem: lengths are those of the gradient at
-        the start, so that 1 is noise as long as the signal there.
+    strength: how much, declared with its bounds; 0 is none at all. It is in units of the problem: lengths are
+        those of the gradient at the start, so that 1 is noise as long as the signal there.
     ladder, scale: three rungs of strength, and how to interpolate between them.
     """
 
     strength: float
     ladder: tuple[float, float, float] = (0.01, 0.3, 10.0)
     scale: Literal["log", "linear"] = "log"
-    highest: float = math.inf
     remembers: bool = False  # whether `seen` has a memory
+
+    def __post_init__(self) -> None:
+        check_fields("noise", self)
 
     def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
         """What is added to the gradient at each step (dim,), in units of its root mean square at the start."""
@@ -51,7 +53,7 @@ NOISES: Registry[Noise] = Registry("noise", package="problems.modifiers")
 class Gaussian(Noise):
     """Independent normal numbers are added at each step: what a large minibatch does."""
 
-    strength: float = 0.3
+    strength: float = bounded(0.3, low=0)
 
     def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
         while True:
@@ -66,7 +68,7 @@ class HeavyTailed(Noise):
     Simsekli, Sagun & Gürbüzbalaban 2019, arXiv:1901.06053; drawn as Chambers, Mallows & Stuck 1976 do.
     """
 
-    strength: float = 0.3
+    strength: float = bounded(0.3, low=0)
 
     def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
         tail = 1.5
@@ -86,7 +88,7 @@ class Correlated(Noise):
     The mean of many steps has the variance of 19 times fewer independent ones, (1 + ρ)/(1 − ρ).
     """
 
-    strength: float = 0.3
+    strength: float = bounded(0.3, low=0)
 
     def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
         kept = 0.9
@@ -105,7 +107,7 @@ class Biased(Noise):
     Where the Hessian is H, descent ends at x* − H⁻¹ b, at ½ bᵀH⁻¹b above the minimum.
     """
 
-    strength: float = 0.1
+    strength: float = bounded(0.1, low=0)
     ladder = (1e-3, 0.03, 1.0)
 
     def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
@@ -123,11 +125,12 @@ class Delayed(Noise):
     Gradient descent on a curvature λ is stable for lr λ < 2 sin(π/(4 strength + 2)).
     """
 
-    strength: float = 4.0
+    strength: float = bounded(4.0, low=0)
     ladder = (1.0, 8.0, 64.0)
     remembers = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if isinstance(self.strength, float) and not self.strength.is_integer():
             raise Refused(
                 f"noise.strength is {self.strength!r}, but must be a whole number of steps"
@@ -148,7 +151,7 @@ class Delayed(Noise):
 class Quantised(Noise):
     """Each component is rounded to a multiple of `strength`: what is smaller than half of it is not seen."""
 
-    strength: float = 0.3
+    strength: float = bounded(0.3, low=0)
 
     def seen(
         self, gradient: torch.Tensor, unit: torch.Tensor, memory: torch.Tensor | None
@@ -165,10 +168,9 @@ class SignCompressed(Noise):
     Bernstein et al. 2018, arXiv:1802.04434; Karimireddy et al. 2019, arXiv:1901.09847.
     """
 
-    strength: float = 1.0
+    strength: float = bounded(1.0, low=0, high=1)
     ladder = (0.0, 0.5, 1.0)
     scale = "linear"
-    highest = 1.0
 
     def seen(
         self, gradient: torch.Tensor, unit: torch.Tensor, memory: torch.Tensor | None
@@ -178,7 +180,7 @@ class SignCompressed(Noise):
 
 
 @dataclass(frozen=True)
-class Noisy(Wrapper):
+class Noisy(ProblemModifier):
     """A problem whose gradients the optimizer sees through noise; it is scored on the exact loss.
 
     walks: what the ladder walks along, the strength of the noise or the dial of `inner`.
@@ -191,9 +193,8 @@ class Noisy(Wrapper):
     walks: Literal["noise", "problem"] = "noise"
 
     def __post_init__(self) -> None:
-        noise = self.noise
-        require("noise", "strength", noise.strength, low=0, high=noise.highest)
-        if noise.remembers and self.inner.has_own("seen"):
+        super().__post_init__()
+        if self.noise.remembers and self.inner.has_own("seen"):
             raise Refused(
                 f"noise={self.name} cannot be added to a problem with corrupted gradients of its own"
             )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from problems.geometry import random_rotation
-from problems.modifiers.wrapper import Wrapper
+from problems.modifiers.modifier import ProblemModifier
 from problems.problem import Card, Problem, Tree
 from ravine import Refused, Registry
 
@@ -119,7 +119,7 @@ class Permute(Transform):
 
 
 @dataclass(frozen=True)
-class Transformed(Wrapper):
+class Transformed(ProblemModifier):
     """f(A x − s): a problem seen in the coordinates of a transform.
 
     Minimum, critical points with their index, solution set and signature are carried along. The distance to

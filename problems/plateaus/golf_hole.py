@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
-from problems.portrait import Curves
-from problems.problem import Card, Cell, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, SampleSizes, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 
 @register("golf_hole")
@@ -32,11 +28,10 @@ class GolfHole(Problem):
     Goodfellow, Bengio & Courville 2016, Deep Learning, section 8.2.3 and its flat regions.
     """
 
-    dim: int = 2
-    hole: float = 0.7
+    dim: int = bounded(2, low=1)
+    hole: float = dial(0.7, above=0)
 
     card = Card(
-        dial="hole",
         scale="log",
         ladder=(0.7, 0.3, 0.1),
         target=1e-4,
@@ -55,12 +50,8 @@ class GolfHole(Problem):
             "random_search": "1000 evaluations in two dimensions are simply enough, from near the hole",
             "ranked": "all local methods fare alike: those of their runs that start in the hole are solved",
         },
-        cell=Cell(trials=9, seeds=50),
+        cell=SampleSizes(trials=9, seeds=50),
     )
-
-    def __post_init__(self) -> None:
-        require("golf_hole", "dim", self.dim, low=1, whole=True)
-        require("golf_hole", "hole", self.hole, low=0, open_low=True)
 
     def instance(self, generator: torch.Generator) -> Tree:
         minimizer = torch.randn(self.dim, generator=generator)
@@ -95,62 +86,6 @@ class GolfHole(Problem):
 
     def signature(self, data: Tree) -> float:
         return self._flat(data, 1000).double().mean().item()
-
-    def portrait(self) -> Curves:
-        holes = torch.logspace(-1, 0, 9)
-        problems = [self.at_dial(hole) for hole in holes.tolist()]
-        return Curves(
-            caption="Descent finds the hole when it starts inside, off the rim, and from nowhere else.",
-            x_label="radius of the hole over that of the green",
-            y_label="share of starts",
-            lines={"s^dim": (holes, torch.tensor([each.predicted_share() for each in problems]))},
-            dots={"descent": (holes, torch.tensor([each.share_solved(1000) for each in problems]))},
-            x_scale="log",
-        )
-
-    def share_solved(self, count: int) -> float:
-        """The share of random starts that 300 steps of gradient descent solve."""
-        data = self.example()
-        generator = torch.Generator().manual_seed(1)
-        start = data["minimizer"] + _in_the_ball(count, self.dim, generator)
-        *_, end = islice(descent(self, data, start, 0.2 * self.hole**2), 301)
-        return (self.loss(end, data) <= self.card.target).double().mean().item()
-
-    @Claim(
-        "At s = 0.1 in two dimensions this share of the starts has no gradient and no curvature",
-        stated=0.99,
-        within=about(0.99, abs=0.003),
-        source="1 − s^dim; three standard errors of 10,000 starts",
-    )
-    def share_of_the_green(self) -> float:
-        problem = replace(self, dim=2, hole=0.1)
-        return problem._flat(problem.example(), 10_000).double().mean().item()
-
-    @Claim(
-        "Of runs that start outside the hole descent moves this share",
-        stated=0,
-        within=(0, 0),
-        source="f is constant there",
-    )
-    def share_that_moves(self) -> float:
-        data = self.example()
-        generator = torch.Generator().manual_seed(0)
-        start = data["minimizer"] + _in_the_ball(1000, self.dim, generator)
-        outside = start[self.distance(start, data) > self.hole]
-        *_, end = islice(descent(self, data, outside, 1e6), 11)
-        return (end != outside).any(-1).double().mean().item()
-
-    @Claim(
-        "Of random starts gradient descent solves this share",
-        stated=0.4621,
-        within=about(0.4621, abs=0.0237),
-        source="0.9430 s^dim: the hole without its rim; three standard errors of 4000 starts",
-    )
-    def share_of_descent(self) -> float:
-        """300 steps at lr = s²/5 are a time of 60 s². With q = r²/s² the flow takes
-        s² ∫ (1 − q)² e^(1/(1−q) − 1)/4q dq down to the target: 60 s² from q = 0.9430, which is a share of
-        0.9430 s² of the starts in two dimensions. From nearer to the rim it takes longer."""
-        return self.share_solved(4000)
 
     def _flat(self, data: Tree, count: int) -> torch.Tensor:
         x = data["minimizer"] + _in_the_ball(count, self.dim, torch.Generator().manual_seed(0))

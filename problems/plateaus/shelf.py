@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
 from problems.geometry import random_rotation
-from problems.portrait import Curves
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 
 def smooth_step(t: torch.Tensor) -> torch.Tensor:
@@ -44,11 +40,10 @@ class Shelf(Problem):
     Deep Learning, section 8.2.3.
     """
 
-    dim: int = 5
-    width: float = 1.0
+    dim: int = bounded(5, low=1)
+    width: float = dial(1.0, low=0)
 
     card = Card(
-        dial="width",
         scale="linear",
         ladder=(0.0, 1.0, 3.0),
         target=1e-4,
@@ -61,10 +56,6 @@ class Shelf(Problem):
         "a ball with velocity v coasts lr · v β/(1 − β) over it.",
         source="Goodfellow, Bengio & Courville 2016, section 8.2.3",
     )
-
-    def __post_init__(self) -> None:
-        require("shelf", "dim", self.dim, low=1, whole=True)
-        require("shelf", "width", self.width, low=0)
 
     def instance(self, generator: torch.Generator) -> Tree:
         above = 0.5 + torch.rand(self.dim, generator=generator)
@@ -107,75 +98,3 @@ class Shelf(Problem):
         way = torch.linspace(0, 1, 1001, dtype=torch.float64)[1:, None]
         x = data["minimizer"] + way * (data["start"] - data["minimizer"])
         return (self.value_and_gradient(x, data)[1] == 0).all(-1).double().mean().item()
-
-    def portrait(self) -> Curves:
-        data = self.example()
-        z = torch.linspace(-1.5, 3 + self.width, 401)
-        lines = {"loss": (z, self.profile(z))}
-        dots = {}
-        for name, lr, momentum in (("descent", 0.1, 0.0), ("heavy ball", 0.1, 0.9)):
-            path = torch.stack(
-                [*islice(descent(self, data, data["start"], lr, momentum), 0, 300, 3)]
-            )
-            first = torch.einsum("...i,...ij->...j", path - data["minimizer"], data["basis"])[:, 0]
-            dots[name] = first, self.profile(first)
-        return Curves(
-            caption="One coordinate: descent stops where the shelf begins, the heavy ball coasts over it and "
-            "falls into the bowl.",
-            x_label="z₁",
-            y_label="its part of the loss",
-            lines=lines,
-            dots=dots,
-        )
-
-    @Claim(
-        "Of the points of the shelf this share has a gradient and a Hessian that are exactly zero",
-        stated=1.0,
-        within=(1.0, 1.0),
-        source="φ is constant from 1 to 1 + w",
-    )
-    def share_that_is_flat(self) -> float:
-        """1e-6 off the edges, for x is rounded."""
-        data = self.example()
-        z = torch.rand(1000, self.dim, generator=torch.Generator().manual_seed(0))
-        x = self.place(1 + 1e-6 + (self.width - 2e-6) * z, data)
-        moving = self.value_and_gradient(x, data)[1].any(-1)
-        return (~(moving | self.hessian(x, data).flatten(-2).any(-1))).double().mean().item()
-
-    @Claim(
-        "The loss on the shelf",
-        stated=2.5,
-        within=about(2.5, abs=1e-12),
-        source="dim/2",
-    )
-    def height(self) -> float:
-        data = self.example()
-        return self.loss(self.critical_points(data)[1].x, data).item()
-
-    @Claim(
-        "Descent in small steps ends at least this high, in heights of the shelf",
-        stated=1.0,
-        within=(1.0, 1.1),
-        source="the slope fades faster than any power towards the edge",
-    )
-    def where_descent_ends(self) -> float:
-        """After 500 steps at a twentieth of the largest stable rate."""
-        data = self.example()
-        *_, end = islice(descent(self, data, data["start"], 0.1), 501)
-        return (self.loss(end, data) / self.height()).item()
-
-    @Claim(
-        "A heavy ball coasts lr · v β/(1 − β) over a shelf that is wide enough, but for this share",
-        stated=0.0,
-        within=(0.0, 1e-9),
-        source="v ← β v where there is no gradient",
-    )
-    def error_of_coasting(self) -> float:
-        """From the first point at which the gradient is zero to the end, at lr = 0.02, β = 0.9."""
-        wide = Shelf(dim=self.dim, width=50.0)
-        data, lr, momentum = wide.example(), 0.02, 0.9
-        path = torch.stack([*islice(descent(wide, data, data["start"], lr, momentum), 500)])
-        flat = (wide.value_and_gradient(path, data)[1] == 0).all(-1).nonzero()[0, 0]
-        step = path[flat] - path[flat - 1]
-        coasted = path[-1] - path[flat]
-        return ((coasted - step * momentum / (1 - momentum)).norm() / coasted.norm()).item()

@@ -5,24 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 
 import torch
 
-from problems.claims import Claim
-from problems.descent import descent
-from problems.portrait import Curves
-from problems.problem import Card, Cell, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, SampleSizes, Tree, dial
 from problems.registry import register
-from problems.saddles.levenberg_marquardt import critical_points
-from ravine import require
+from ravine import bounded
 
 EXAMPLES = 500
 PIXELS = 16  # principal components of the 64
 CLASSES = 10
-DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # of which Newton's methods try all at each step
-RATES = (0.1, 0.3, 1.0, 3.0, 6.0)  # of heavy ball, beside them
-NEARLY = 1e-3  # a gradient that has nearly vanished
 
 
 @cache
@@ -66,11 +58,10 @@ class DigitsMlp(Problem):
     Dauphin et al. 2014, arXiv:1406.2572, section 6; Deep Learning, section 8.2.3.
     """
 
-    hidden: int = 5
-    start: float = 1e-2
+    hidden: int = bounded(5, low=1)
+    start: float = dial(1e-2, above=0)
 
     card = Card(
-        dial="start",
         scale="log",
         ladder=(1.0, 1e-2, 1e-5),
         target=0.03,
@@ -83,12 +74,8 @@ class DigitsMlp(Problem):
         "it learns to; the target is a level, 0.03 of the start's loss, that long runs pass. Without "
         "weights it is a saddle with 9 · hidden negative curvatures, at the entropy of the classes.",
         source="Dauphin et al. 2014, section 6",
-        cell=Cell(trials=5, tuning_seeds=2, seeds=3, dtype="float64"),
+        cell=SampleSizes(trials=5, tuning_seeds=2, seeds=3, dtype="float64"),
     )
-
-    def __post_init__(self) -> None:
-        require("digits_mlp", "hidden", self.hidden, low=1, whole=True)
-        require("digits_mlp", "start", self.start, low=0, open_low=True)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -192,125 +179,6 @@ class DigitsMlp(Problem):
     def signature(self, data: Tree) -> float:
         value, gradient = self.value_and_gradient(data["start"], data)
         return (value / gradient.square().sum()).item()
-
-    def newton(self, data: Tree, steps: int, absolute: bool) -> torch.Tensor:
-        """The losses at the start and after each step of damped Newton: (steps + 1,).
-
-        x ← x − Q (Λ + μ)⁻¹ Qᵀ g with H = QΛQᵀ and |Λ| for Λ if `absolute`; of five μ the one that
-        leaves the lowest loss, if it is lower than before.
-        """
-        x, losses = data["start"], [self.loss(data["start"], data)]
-        dampings = torch.tensor(DAMPINGS)[:, None]
-        for _ in range(steps):
-            gradient = self.value_and_gradient(x, data)[1]
-            curvatures, basis = torch.linalg.eigh(self.hessian(x, data))
-            curvatures = curvatures.abs() if absolute else curvatures
-            tried = x - (gradient @ basis / (curvatures + dampings)) @ basis.T
-            values = self.loss(tried, data)
-            best = values.argmin()
-            x = tried[best] if values[best] < losses[-1] else x
-            losses.append(torch.minimum(values[best], losses[-1]))
-        return torch.stack(losses)
-
-    def heavy_ball(self, data: Tree, steps: int) -> torch.Tensor:
-        """The losses of heavy ball, momentum 0.9, at each of five rates: (steps + 1, rates)."""
-        rates = torch.tensor(RATES)[:, None]
-        x = data["start"].expand(len(RATES), -1)
-        points = islice(descent(self, data, x, rates, 0.9), steps + 1)
-        return torch.stack([self.loss(point, data) for point in points])
-
-    # Claims.
-
-    @Claim(
-        "after 30 steps from 4 starts saddle-free Newton's loss is this share of damped Newton's: "
-        "geometric mean",
-        stated="below 1",
-        within=(0.0, 1.0),
-        source="Dauphin et al. 2014, figure 3",
-        slow=True,
-    )
-    def saddle_free_over_damped_newton(self) -> float:
-        instances = [self.example(seed) for seed in range(4)]
-        ratios = [self.newton(d, 30, True)[-1] / self.newton(d, 30, False)[-1] for d in instances]
-        return torch.stack(ratios).log().mean().exp().item()
-
-    @Claim(
-        "after 30 steps from 4 starts damped Newton's loss is this share of heavy ball's at the best "
-        "of five rates: geometric mean",
-        stated="below 1",
-        within=(0.0, 1.0),
-        source="Dauphin et al. 2014, figure 3",
-        slow=True,
-    )
-    def damped_newton_over_momentum(self) -> float:
-        """The order holds on average, not from every start."""
-        instances = [self.example(seed) for seed in range(4)]
-        ratios = [
-            self.newton(data, 30, False)[-1] / self.heavy_ball(data, 30)[-1].min()
-            for data in instances
-        ]
-        return torch.stack(ratios).log().mean().exp().item()
-
-    def nearly_critical(self, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses and shares of negative curvatures where |g| is below 0.001, but for the first saddle.
-
-        Levenberg and Marquardt's method takes 60 steps from `count` points on paths of heavy ball (lr
-        0.1, momentum 0.9, up to 150 steps from weights N(0, 0.02²)), moved by N(0, 0.05²). It goes to
-        the saddle without weights, where |g| falls to rounding, or stays at |g| from 1e-4 on in
-        valleys where units saturate. Those points are not critical, only nearly so. Of curvatures
-        those below −1e-6 count.
-        """
-        data, generator = self.example(seed), torch.Generator().manual_seed(seed + 1)
-        x = 0.02 * torch.randn(count, self.dim, generator=generator)
-        path = torch.stack([*islice(descent(self, data, x, 0.1, 0.9), 151)])
-        steps = torch.randint(0, 151, (count,), generator=generator)
-        near = path[steps, torch.arange(count)]
-        near = near + 0.05 * torch.randn(count, self.dim, generator=generator)
-        points, curvatures = critical_points(self, data, near, 60, NEARLY)
-        losses = self.loss(points, data)
-        other = losses < self.critical_points(data)[0].value - 1e-6
-        return losses[other], (curvatures[other] < -1e-6).double().mean(-1)
-
-    @Claim(
-        "where the gradient nearly vanishes, the share of negative curvatures is correlated with the "
-        "loss",
-        stated="above 0.7",
-        within=(0.7, 1.0),
-        source="Dauphin et al. 2014, figure 1",
-        slow=True,
-    )
-    def correlation_of_index_and_loss(self) -> float:
-        losses, indices = zip(*(self.nearly_critical(seed, 40) for seed in range(2)), strict=True)
-        return torch.corrcoef(torch.stack([torch.cat(losses), torch.cat(indices)]))[0, 1].item()
-
-    @Claim(
-        "the mean loss of 500 digits at which saddle-free Newton is after 80 steps: all are right, and "
-        "larger weights would do better",
-        stated="below ln 2 / 500",
-        within=(0.0, math.log(2) / EXAMPLES),
-        source="derived: a wrong digit alone costs ln 2",
-        slow=True,
-    )
-    def all_digits_can_be_right(self) -> float:
-        """The best of 4 starts; that the infimum is 0 follows for those digits."""
-        return min(self.newton(self.example(seed), 80, True)[-1].item() for seed in range(4))
-
-    def portrait(self) -> Curves:
-        data, steps = self.example(), 30
-        heavy_ball = self.heavy_ball(data, steps)
-        axis = torch.arange(steps + 1)
-        return Curves(
-            caption="A network leaves the saddle beside which it starts: at once along negative "
-            "curvature, late along the gradient.",
-            x_label="steps",
-            y_label="cross-entropy",
-            dots={
-                "saddle-free Newton": (axis, self.newton(data, steps, True)),
-                "damped Newton": (axis, self.newton(data, steps, False)),
-                "heavy ball, best rate": (axis, heavy_ball[:, heavy_ball[-1].argmin()]),
-            },
-            y_scale="log",
-        )
 
     def _forward(
         self, x: torch.Tensor, data: Tree

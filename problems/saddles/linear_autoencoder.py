@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import combinations, islice
+from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
 from problems.geometry import random_rotation
-from problems.portrait import Curves
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from ravine import Refused, require
+from ravine import Refused, bounded
 
 SPREAD = 1.5  # from one variance to the next, but for the gap
 SCALE = 0.1  # of the weights at the start
@@ -44,12 +41,11 @@ class LinearAutoencoder(Problem):
     without local minima"; Deep Learning, section 8.2.3.
     """
 
-    inputs: int = 5
-    code: int = 2
-    gap: float = 0.005
+    inputs: int = bounded(5, low=2)
+    code: int = bounded(2, low=1)
+    gap: float = dial(0.005, above=0)
 
     card = Card(
-        dial="gap",
         scale="log",
         ladder=(1.0, 0.03, 0.003),
         target=1e-6,
@@ -65,9 +61,7 @@ class LinearAutoencoder(Problem):
     )
 
     def __post_init__(self) -> None:
-        require("linear_autoencoder", "inputs", self.inputs, low=2, whole=True)
-        require("linear_autoencoder", "code", self.code, low=1, whole=True)
-        require("linear_autoencoder", "gap", self.gap, low=0, open_low=True)
+        super().__post_init__()
         if self.code >= self.inputs:
             raise Refused(
                 f"linear_autoencoder.code is {self.code}, but must be below inputs ({self.inputs}): "
@@ -145,97 +139,6 @@ class LinearAutoencoder(Problem):
     def signature(self, data: Tree) -> float:
         curvatures = torch.linalg.eigvalsh(self.hessian(self.lowest_saddle(data).x, data))
         return (curvatures[-1] / -curvatures[0]).item()
-
-    # Claims.
-
-    @Claim(
-        "critical points whose negative and zero curvatures are other ones than the formulas say, of "
-        "all sets of components in three sizes",
-        stated=0.0,
-        within=(0.0, 0.0),
-        source="Baldi & Hornik 1989; the formulas are derived here",
-    )
-    def wrong_indices(self) -> float:
-        """Around A = Bᵀ = (qᵢ), the weights a of unit i towards and b from a component j left out have
-        the Hessian ((λᵢ, −λⱼ), (−λⱼ, λⱼ)), of determinant λⱼ(λᵢ − λⱼ); those of an idle unit
-        ((0, −λⱼ), (−λⱼ, 0)) for each j left out, and 0 towards what is kept. Curvatures are at least
-        0.002 where they are not 0."""
-        wrong = 0
-        for inputs, code, gap in [(4, 2, 1 / 3), (5, 2, self.gap), (6, 3, 0.5)]:
-            problem = replace(self, inputs=inputs, code=code, gap=gap)
-            data = problem.example()
-            for point in problem.critical_points(data):
-                curvatures = torch.linalg.eigvalsh(problem.hessian(point.x, data))
-                negative = (curvatures < -1e-9).sum().item()
-                zero = (curvatures.abs() <= 1e-9).sum().item()
-                wrong += (negative, zero) != (point.index, point.nullity)
-        return float(wrong)
-
-    @Claim(
-        "the number of directions down at a critical point is correlated with the loss there",
-        stated="above 0.9",
-        within=(0.9, 1.0),
-        source="Baldi & Hornik 1989",
-    )
-    def correlation_of_index_and_loss(self) -> float:
-        points = self.critical_points(self.example())
-        pairs = torch.tensor([(float(each.index), each.value) for each in points])
-        return torch.corrcoef(pairs.T)[0, 1].item()
-
-    @Claim(
-        "the negative curvature of the lowest saddle, over the gap, for small gaps",
-        stated=0.5,
-        within=about(0.5, rel=0.01),
-        source="derived",
-    )
-    def flatness_of_the_lowest_saddle(self) -> float:
-        """The determinant −λ(1 + gap)gap over the trace (2 + gap)λ, λ = 1, to leading order."""
-        smallest = self.at_dial(self.card.ladder[-1])
-        data = smallest.example()
-        curvatures = torch.linalg.eigvalsh(smallest.hessian(smallest.lowest_saddle(data).x, data))
-        return (-curvatures[0]).item() / smallest.gap
-
-    @Claim(
-        "of 1000 descents, so many end anywhere but in a global minimum",
-        stated=0.0,
-        within=(0.0, 0.0),
-        source="Baldi & Hornik 1989",
-        slow=True,
-    )
-    def bad_minima(self) -> float:
-        """At a gap of 1, where 600 steps are enough to leave every saddle."""
-        problem = replace(self, gap=1.0)
-        data = problem.example()
-        generator = torch.Generator().manual_seed(1)
-        x = SCALE * torch.randn(1000, len(data["start"]), generator=generator)
-        end = next(islice(descent(problem, data, x, 0.1, 0.9), 600, None))
-        height = problem.loss(x, data) - problem.floor(data)
-        above = (problem.loss(end, data) - problem.floor(data)) / height
-        return float((above > self.card.target).sum())
-
-    def portrait(self) -> Curves:
-        points = self.critical_points(self.example())
-        first = (*range(self.code),)
-        dots = {}
-        for used in range(self.code, -1, -1):
-            those = [
-                (point.value, point.index)
-                for kept, point in zip(self._sets(), points, strict=True)
-                if len(kept) == used and kept != first
-            ]
-            name = f"{used} components kept"
-            dots[name] = tuple(
-                torch.tensor(each, dtype=torch.float64) for each in zip(*those, strict=True)
-            )
-        minimum = points[0]
-        dots["the minimum"] = (torch.tensor([minimum.value]), torch.tensor([minimum.index]))
-        return Curves(
-            caption="All critical points of a linear autoencoder: the higher the loss, the more "
-            "directions lead down, and beside the minimum there are only saddles.",
-            x_label="loss",
-            y_label="directions down",
-            dots=dots,
-        )
 
     def _sets(self) -> tuple[tuple[int, ...], ...]:
         sizes = range(self.code, -1, -1)

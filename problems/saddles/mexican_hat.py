@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.portrait import Plane
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from problems.saddles.newton_iteration import directions_down, end_of_newton, newton_iteration
-from ravine import require
+from problems.saddles.newton_iteration import directions_down, end_of_newton
+from ravine import bounded
 
 BOUNDARY = 1 / math.sqrt(5)
 
@@ -48,11 +45,10 @@ class MexicanHat(Problem):
     Deep Learning, sections 8.2.3 and 8.6.1.
     """
 
-    dim: int = 10
-    radius: float = 0.1
+    dim: int = bounded(10, low=1)
+    radius: float = dial(0.1, above=0, high=0.95)
 
     card = Card(
-        dial="radius",
         scale="log",
         ladder=(0.8, 0.4, 0.1),
         target=1e-4,
@@ -69,10 +65,6 @@ class MexicanHat(Problem):
             "random_search": "a whole sphere of minima, downhill from everywhere, is easily found"
         },
     )
-
-    def __post_init__(self) -> None:
-        require("mexican_hat", "dim", self.dim, low=1, whole=True)
-        require("mexican_hat", "radius", self.radius, low=0, high=0.95, open_low=True)
 
     def instance(self, generator: torch.Generator) -> Tree:
         center = torch.randn(self.dim, generator=generator)
@@ -111,86 +103,3 @@ class MexicanHat(Problem):
 
     def signature(self, data: Tree) -> float:
         return float(directions_down(self, data, end_of_newton(self, data)))
-
-    def portrait(self) -> Plane:
-        data = self.example()
-        aside = torch.linalg.svd(data["direction"][None]).Vh[1]
-        return Plane(
-            caption="From a start near the top Newton's method climbs to the top; the others go down to "
-            "the brim.",
-            window=((-1.4, 1.4), (-1.4, 1.4)),
-            paths=(
-                ("newton", {"lr": 1.0}),
-                ("sgd", {"lr": 0.1}),
-                ("saddle_free_newton", {"lr": 1.0, "damping": 0.1}),
-            ),
-            steps=60,
-            origin=data["center"],
-            axes=torch.stack([data["direction"], aside]),
-            x_label="along the start's direction",
-            y_label="across",
-        )
-
-    @Claim(
-        "distance from the top below which a step of Newton's method leads nearer to it",
-        stated=BOUNDARY,
-        within=about(BOUNDARY, abs=1e-12),  # bisected to rounding
-        source="2r³/(1 − 3r²) = r",
-    )
-    def boundary(self) -> float:
-        low, high = 0.4, 0.5
-        for _ in range(45):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.newton_step(middle) < middle else (low, middle)
-        return low
-
-    @Claim(
-        "share of the starts with r₀ uniform in [0, 1] that lead Newton's method to the top",
-        stated=BOUNDARY,
-        within=about(BOUNDARY, abs=1e-4),  # two of the 20,000 starts, which escape slowly
-        source="from beyond 1/√5 |2r³/(3r² − 1)| > r, until r > 1/√3",
-    )
-    def newton_share(self) -> float:
-        """Of 20,000 evenly spaced starts on a line."""
-        problem = replace(self, dim=1)
-        x = (torch.arange(20_000.0) + 0.5).unsqueeze(-1) / 20_000
-        data = {"center": torch.zeros(1)}
-        ends = next(islice(newton_iteration(problem, data, x), 25, None))
-        return (ends.abs() < 0.1).double().mean().item()
-
-    @Claim(
-        "share of the starts with r₀ uniform in [0, 1] that lead saddle-free Newton to the top",
-        stated=0.0,
-        within=(0.0, 0.0),
-        source="Dauphin et al. 2014: r + r(1 − r²)/(1 − 3r²) > 2r",
-    )
-    def saddle_free_share(self) -> float:
-        """Of 1000 starts, by x ← x − |H|⁻¹ g, in the problem's own dimension."""
-        data = self.example()
-        radii = (torch.arange(1000.0) + 0.5).unsqueeze(-1) / 1000
-        x = data["center"] + radii * data["direction"]
-        for _ in range(40):
-            curvatures, basis = torch.linalg.eigh(self.hessian(x, data))
-            gradient = self.value_and_gradient(x, data)[1]
-            along = torch.einsum("...ij,...i->...j", basis, gradient)
-            along = torch.where(along.abs() > 1e-12, along / curvatures.abs(), 0.0)
-            x = x - torch.einsum("...ij,...j->...i", basis, along)
-        return ((x - data["center"]).norm(dim=-1) < 0.5).double().mean().item()
-
-    @Claim(
-        "rate at which descent leaves the top, over lr·r₀",
-        stated=1.0,
-        within=about(1.0, abs=1e-4),  # r₀² = 1e-6 of it bends
-        source="the curvature at the top is −1",
-    )
-    def escape_rate(self) -> float:
-        """One step at the rate 0.1 from r₀ = 1e-3."""
-        data = replace(self, radius=1e-3).example()
-        gradient = self.value_and_gradient(data["start"], data)[1]
-        return -(gradient @ data["direction"]).item() / 1e-3
-
-    def newton_step(self, radius: float) -> float:
-        """How far from the top a step of Newton's method from there ends."""
-        data = replace(self, radius=radius).example()
-        end = end_of_newton(self, data, steps=1)
-        return (end - data["center"]).norm().item()

@@ -7,17 +7,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from problems.claims import Claim, about
 from problems.descent import descent
-from problems.portrait import Curves
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from ravine import require
+from ravine import bounded
 
 TAU = math.e
 GAMMA = 1.0
 PATIENCE = 5000  # steps that the signature waits
-NEAR = 1e-3  # of the height: how far down "in the minimum" is, for the counts of steps
 
 
 @register("octopus")
@@ -59,12 +56,11 @@ class Octopus(Problem):
     Du, Jin, Lee, Jordan, Póczos & Singh 2017, arXiv:1705.10412.
     """
 
-    saddles: int = 5
-    steepness: float = 2.0
-    guard: float = 4.0
+    saddles: int = dial(5, low=1)
+    steepness: float = bounded(2.0, low=1, high=100)
+    guard: float = bounded(4.0, low=1, high=100)
 
     card = Card(
-        dial="saddles",
         scale="linear",
         ladder=(1, 3, 6),
         target=1e-4,
@@ -81,11 +77,6 @@ class Octopus(Problem):
             "random_search": "noise is the cure: it leaves each saddle as soon as the first"
         },
     )
-
-    def __post_init__(self) -> None:
-        require("octopus", "saddles", self.saddles, low=1, whole=True)
-        require("octopus", "steepness", self.steepness, low=1, high=100)
-        require("octopus", "guard", self.guard, low=1, high=100)
 
     def instance(self, generator: torch.Generator) -> Tree:
         return {"start": 2 * torch.rand(self.saddles + 1, generator=generator) - 1}
@@ -153,10 +144,6 @@ class Octopus(Problem):
         stays = replace(self, saddles=first).stays(start, PATIENCE)
         return (stays[-1] / stays[-2]).item() if first > 1 else 1.0
 
-    def growth(self) -> float:
-        """1 + ln 2/ln(1 + γ/2L), by which stays grow at the rate 1/4L."""
-        return 1 + math.log(2) / math.log1p(GAMMA / (2 * self.steepness))
-
     def stays(self, start: torch.Tensor, most: int) -> torch.Tensor:
         """How many steps of descent at the rate 1/4L each saddle takes, up to `most`: (*runs, saddles)."""
         counts = torch.zeros_like(start[..., :-1])
@@ -167,135 +154,6 @@ class Octopus(Problem):
                 break
             counts += current
         return counts
-
-    def steps_down(self, perturbed: bool, most: int) -> torch.Tensor:
-        """Steps of descent at the rate 1/4L to the minimum from ten starts, infinite beyond `most`: (10,).
-
-        Perturbed as in Jin et al. 2017, arXiv:1703.00887: where the gradient is below γτ/100, and the step
-        before was not perturbed, x is first moved to a random point of the ball of radius τ/100.
-        """
-        generator = torch.Generator().manual_seed(0)
-        x = torch.stack([self.instance(generator)["start"] for _ in range(10)])
-        steps, rested = torch.full((10,), math.inf), torch.zeros(10, 1, dtype=torch.bool)
-        for k in range(most + 1):
-            value, gradient = self.value_and_gradient(x, {})
-            steps = torch.where((value <= self.floor({}) * (1 - NEAR)) & steps.isinf(), k, steps)
-            if steps.isfinite().all():
-                break
-            if perturbed:
-                low = gradient.norm(dim=-1, keepdim=True) <= GAMMA * TAU / 100
-                rested = low & ~rested
-                way = torch.randn(x.shape, generator=generator)
-                far = TAU / 100 * torch.rand(10, 1, generator=generator) ** (1 / x.shape[-1])
-                x = torch.where(rested, x + far * way / way.norm(dim=-1, keepdim=True), x)
-                gradient = self.value_and_gradient(x, {})[1]
-            x = self.project(x - gradient / (4 * self.steepness), {})
-        return steps
-
-    def portrait(self) -> Curves:
-        lines, dots = {}, {}
-        for steepness, saddles in ((1.0, 5), (2.0, 4)):
-            problem = self._original(steepness, saddles)
-            stays, growth = problem._median_stays(), problem.growth()
-            count = torch.arange(1, saddles + 1)
-            lines[f"× {growth:.2f} each"] = (count, stays[-1] * growth ** (count - saddles))
-            dots[f"L = {steepness:g}"] = (count, stays)
-        return Curves(
-            caption="Each saddle holds descent up longer than the one before, by a constant factor.",
-            x_label="saddle",
-            y_label="steps of descent beside it, median of 10 starts",
-            lines=lines,
-            dots=dots,
-            y_scale="log",
-        )
-
-    @Claim(
-        "stay of descent beside the fifth saddle over that beside the fourth, at L = 1",
-        stated=2.71,
-        within=about(2.7095, rel=0.05),  # stays are whole steps, and a start has its own first one
-        source="Du et al. 2017, figures 3 and 4; 1 + ln 2/ln 1.5",
-    )
-    def growth_at_1(self) -> float:
-        stays = self._original(1.0, 5)._median_stays()
-        return (stays[4] / stays[3]).item()
-
-    @Claim(
-        "stay of descent beside the fourth saddle over that beside the third, at L = 2",
-        stated=4.11,
-        within=about(4.106, rel=0.05),  # as above
-        source="Du et al. 2017, figures 3 and 4; 1 + ln 2/ln 1.25",
-        slow=True,
-    )
-    def growth_at_2(self) -> float:
-        stays = self._original(2.0, 4)._median_stays()
-        return (stays[3] / stays[2]).item()
-
-    @Claim(
-        "steps of descent to the minimum past 5 saddles, at L = 1, median of ten starts",
-        stated=497,
-        within=about(
-            497, rel=0.1
-        ),  # ten starts: the first stay, and all others with it, vary by as much
-        source="Du et al. 2017, figure 3",
-    )
-    def steps_of_descent_at_1(self) -> float:
-        return self._original(1.0, 5).steps_down(False, 2000).median().item()
-
-    @Claim(
-        "steps of descent to the minimum past 5 saddles, at L = 2, median of ten starts",
-        stated=3747,
-        within=about(3747, rel=0.1),  # as above
-        source="Du et al. 2017, figure 3",
-        slow=True,
-    )
-    def steps_of_descent_at_2(self) -> float:
-        return self._original(2.0, 5).steps_down(False, 6000).median().item()
-
-    @Claim(
-        "runs of descent, of ten, that are past 5 saddles after 20,000 steps, at L = 3",
-        stated=0,
-        within=(0, 0),
-        source="Du et al. 2017, figure 3",
-        slow=True,
-    )
-    def arrivals_of_descent_at_3(self) -> float:
-        return self._original(3.0, 5).steps_down(False, 20_000).isfinite().sum().item()
-
-    @Claim(
-        "steps of perturbed descent to the minimum past 5 saddles, at L = 3, median of ten starts",
-        stated=219,
-        within=(0, 250),
-        source="Du et al. 2017, figure 3",
-    )
-    def steps_of_perturbed_descent(self) -> float:
-        return self._original(3.0, 5).steps_down(True, 2000).median().item()
-
-    @Claim(
-        "steps of perturbed descent to the minimum past 10 saddles, at L = 3, median of ten starts",
-        stated=496,
-        within=about(496, rel=0.1),  # ten starts
-        source="Du et al. 2017, figure 4",
-    )
-    def steps_of_perturbed_descent_past_10(self) -> float:
-        return self._original(3.0, 10).steps_down(True, 2000).median().item()
-
-    @Claim(
-        "runs of descent, of ten, that are past 10 saddles after 3000 steps, at L = 1",
-        stated=0,
-        within=(0, 0),
-        source="Du et al. 2017, figure 4",
-        slow=True,
-    )
-    def arrivals_of_descent_past_10(self) -> float:
-        return self._original(1.0, 10).steps_down(False, 3000).isfinite().sum().item()
-
-    def _original(self, steepness: float, saddles: int) -> Octopus:
-        return replace(self, steepness=steepness, saddles=saddles, guard=1.0)
-
-    def _median_stays(self) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(0)
-        starts = torch.stack([self.instance(generator)["start"] for _ in range(10)])
-        return self.stays(starts, PATIENCE).median(0).values
 
     def _stages(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Which coordinates have run off, all before them too; and the one whose turn it is: (*runs, saddles)."""

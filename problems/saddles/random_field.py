@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.portrait import Curves
-from problems.problem import Card, Problem, Tree
+from problems.problem import Card, Problem, Tree, dial
 from problems.registry import register
 from problems.saddles.levenberg_marquardt import critical_points
-from problems.saddles.random_matrices import (
-    goe_curvatures,
-    rms_of_means,
-    semicircle_below,
-    weights_by_rank,
-)
-from ravine import Refused, require
+from ravine import Refused, bounded
 
 LEVEL = -4.0  # of f/dim: nobody gets there
 REST = 1e-6  # of the gradient at the start: who has less is at rest
@@ -52,12 +44,11 @@ class RandomField(Problem):
     section 8.2.3.
     """
 
-    dim: int = 20
-    waves: int = 2000
-    bowl: float = 0.0
+    dim: int = dial(20, low=2)
+    waves: int = bounded(2000, low=1)
+    bowl: float = bounded(0.0, low=0)
 
     card = Card(
-        dial="dim",
         scale="log",
         ladder=(2, 10, 40),
         quick={"dim": 10, "waves": 500, "ladder": (2, 5, 10)},
@@ -77,9 +68,7 @@ class RandomField(Problem):
     )
 
     def __post_init__(self) -> None:
-        require("random_field", "dim", self.dim, low=2, whole=True)
-        require("random_field", "waves", self.waves, low=1, whole=True)
-        require("random_field", "bowl", self.bowl, low=0)
+        super().__post_init__()
         if self.waves < 50 * self.dim:
             raise Refused(
                 f"random_field.waves is {self.waves}, but must be at least {50 * self.dim}, "
@@ -152,10 +141,6 @@ class RandomField(Problem):
         *_, indices = self.find_critical_points(data, 24, torch.Generator().manual_seed(0))
         return (indices > 0).double().mean().item()
 
-    def predicted_index(self, energies: torch.Tensor) -> torch.Tensor:
-        """F(ε/2), the share of directions that go down at critical points of energy f/dim = ε."""
-        return semicircle_below(energies / 2)
-
     def find_critical_points(
         self, data: Tree, count: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -169,124 +154,6 @@ class RandomField(Problem):
         x = 3 * torch.randn(count, self.dim, generator=generator)
         x, curvatures = critical_points(self, data, x)
         return x, self.loss(x, data) / self.dim, (curvatures < 0).double().mean(-1)
-
-    def shares_by_index(self, samples: int) -> torch.Tensor:
-        """The shares of the critical points that have index 0, 1, …, on average: (dim + 1,).
-
-        E e^(−N λₖ²/4) / E Σⱼ e^(−N λⱼ²/4), λ₀ ≤ λ₁ ≤ … the eigenvalues of a GOE of size N + 1 with
-        variance 1/N: exact for every dim, but for the sampling of random matrices. Kac and Rice's
-        formula weights the Hessian's GOE, shifted by ε, with |det| and with e^(−Nε²/2); a GOE of the
-        next size has the joint density of an eigenvalue at ε and that determinant, times e^(−Nε²/4).
-        """
-        generator = torch.Generator().manual_seed(0)
-        curvatures = goe_curvatures(self.dim + 1, 1 / self.dim, samples, generator)
-        weights = weights_by_rank(curvatures, self.dim / 4)
-        return weights / weights.sum()
-
-    # Claims.
-
-    def _found(self, instances: int, starts: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Energies and shares of directions down, of critical points of some instances."""
-        generator = torch.Generator().manual_seed(1)
-        found = [
-            self.find_critical_points(self.example(seed), starts, generator)[1:]
-            for seed in range(instances)
-        ]
-        energies, indices = zip(*found, strict=True)
-        return torch.cat(energies), torch.cat(indices)
-
-    @Claim(
-        "the share of directions that go down at a critical point is correlated with its energy",
-        stated=0.947,
-        within=about(0.947, abs=0.02),
-        source="Bray & Dean 2007",
-        slow=True,
-    )
-    def correlation_of_index_and_energy(self) -> float:
-        """Of some 1500 points of 10 instances."""
-        return torch.corrcoef(torch.stack(self._found(10, 250)))[0, 1].item()
-
-    @Claim(
-        "the share of directions that go down differs from F(ε/2), in twelve bins of the energy, by "
-        "this root mean square",
-        stated="below 0.02",
-        within=(0.0, 0.02),
-        source="Bray & Dean 2007",
-        slow=True,
-    )
-    def index_law(self) -> float:
-        """Of some 1500 points of 10 instances."""
-        energies, indices = self._found(10, 250)
-        return rms_of_means(indices - self.predicted_index(energies), energies, 12)
-
-    @Claim(
-        "at dim 2 this share of the critical points are minima",
-        stated=0.25,
-        within=about(0.25, abs=0.002),
-        source="derived: Morse theory; Bray & Dean 2007",
-    )
-    def share_of_minima_at_2(self) -> float:
-        """A field on a torus has as many saddles as minima and maxima together, and −f is as likely as
-        f. The index law's standard error is about 0.0005."""
-        return replace(self, dim=2).shares_by_index(100_000)[0].item()
-
-    @Claim(
-        "at dim 4 this share of the critical points are minima",
-        stated=0.0601,
-        within=about(0.0601, rel=0.03),
-        source="derived: the index law, and Monte Carlo of determinants",
-    )
-    def share_of_minima_at_4(self) -> float:
-        return replace(self, dim=4).shares_by_index(100_000)[0].item()
-
-    @Claim(
-        "at dim 6 this share of the critical points are minima",
-        stated=0.0136,
-        within=about(0.0136, rel=0.03),
-        source="derived: the index law, and Monte Carlo of determinants",
-        slow=True,
-    )
-    def share_of_minima_at_6(self) -> float:
-        return replace(self, dim=6).shares_by_index(400_000)[0].item()
-
-    @Claim(
-        "at dim 10 there are so many saddles and maxima to one minimum",
-        stated=1622.0,
-        within=about(1622.0, rel=0.1),
-        source="derived: the index law",
-        slow=True,
-    )
-    def others_to_a_minimum_at_10(self) -> float:
-        """The standard error of a share of 6e-4 is a few per cent."""
-        return 1 / replace(self, dim=10).shares_by_index(400_000)[0].item() - 1
-
-    @Claim(
-        "at dim 4, determinants give the share of minima too: the ratio of the two",
-        stated=1.0,
-        within=about(1.0, abs=0.03),
-        source="derived: Kac & Rice's formula",
-    )
-    def share_of_minima_by_determinants(self) -> float:
-        """E |det(G − ε)| over ε ~ N(0, 1/N), of minima over that of all: shares nothing with the index
-        law but the ensemble. Standard error 1 %."""
-        small, generator = replace(self, dim=4), torch.Generator().manual_seed(1)
-        energies = torch.randn(200_000, 1, generator=generator) / math.sqrt(small.dim)
-        curvatures = goe_curvatures(small.dim, 1 / small.dim, 200_000, generator) - energies
-        sizes = curvatures.prod(-1).abs()
-        share = (sizes * (curvatures > 0).all(-1)).sum() / sizes.sum()
-        return (share / small.shares_by_index(100_000)[0]).item()
-
-    def portrait(self) -> Curves:
-        energies, indices = self._found(1, 100)
-        grid = torch.linspace(-2, 2, 100)
-        return Curves(
-            caption="Critical points of one random field: the higher they lie, the more directions go "
-            "down; none of those found is a minimum.",
-            x_label="energy f/N",
-            y_label="share of directions that go down",
-            dots={"critical points": (energies, indices)},
-            lines={"semicircle law": (grid, self.predicted_index(grid))},
-        )
 
     @property
     def _amplitude(self) -> float:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from problems.claims import Claim, about
-from problems.descent import descent
 from problems.geometry import random_rotation
-from problems.portrait import Curves
-from problems.problem import Card, CriticalPoint, Problem, Tree
+from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
 from problems.saddles.newton_iteration import directions_down, end_of_newton
-from ravine import require
+from ravine import bounded
 
 
 def breaking_point_of_descent(problem: StrictSaddle, budget: float) -> float:
@@ -54,12 +51,11 @@ class StrictSaddle(Problem):
     Lee, Simchowitz, Jordan & Recht 2016, arXiv:1602.04915; Deep Learning, section 8.2.3.
     """
 
-    dim: int = 10
-    ratio: float = 300.0
-    offset: float = 1e-3
+    dim: int = bounded(10, low=1)
+    ratio: float = dial(300.0, low=1, high=1e8)
+    offset: float = bounded(1e-3, low=1e-10, high=1)
 
     card = Card(
-        dial="ratio",
         scale="log",
         ladder=(1.0, 1e2, 1e5),
         target=1e-4,
@@ -73,11 +69,6 @@ class StrictSaddle(Problem):
         source="Lee et al. 2016; Goodfellow, Bengio & Courville 2016, section 8.2.3",
         theory={"sgd": breaking_point_of_descent, "newton": breaking_point_of_newton},
     )
-
-    def __post_init__(self) -> None:
-        require("strict_saddle", "dim", self.dim, low=1, whole=True)
-        require("strict_saddle", "ratio", self.ratio, low=1, high=1e8)
-        require("strict_saddle", "offset", self.offset, low=1e-10, high=1)
 
     def curvatures(self) -> torch.Tensor:
         """The λ_i, evenly spread in their logarithm, the largest 1: (dim − 1,)."""
@@ -126,87 +117,6 @@ class StrictSaddle(Problem):
 
     def signature(self, data: Tree) -> float:
         return float(directions_down(self, data, end_of_newton(self, data)))
-
-    def steps_to_leave(self, offsets: torch.Tensor) -> torch.Tensor:
-        """Steps of descent, at lr·m = 0.01, from these distances to half way to a minimum: (starts,)."""
-        problem = replace(self, dim=2, ratio=10.0)
-        data = problem.example()
-        center, axis = data["center"], data["basis"][:, -1]
-        path = descent(problem, data, center + 2 * math.sqrt(10) * offsets[:, None] * axis, 0.1)
-        steps = torch.zeros(len(offsets))
-        while (there := ((next(path) - center) @ axis).abs() < math.sqrt(10)).any():
-            steps += there
-        return steps
-
-    def portrait(self) -> Curves:
-        offsets = torch.logspace(-6, -0.5, 12)
-        dense = torch.logspace(-6, -0.4, 100)
-        return Curves(
-            caption="The nearer to the ridge descent begins, the longer it stays, by the logarithm.",
-            x_label="distance from the ridge at the start, over that of the minima",
-            y_label="steps of descent to half way, at lr·m = 0.01",
-            lines={"flow": (dense, ((dense**-2 - 1) / 3).log() / 0.02)},
-            dots={"descent": (offsets, self.steps_to_leave(offsets))},
-            x_scale="log",
-        )
-
-    @Claim(
-        "steps of descent from y = 1e-2 to leave, at lr·m = 0.01",
-        stated=524,
-        within=(524, 524),
-        source="measured; the flow takes 520.7, ln((δ⁻² − 1)/3)/2m",
-    )
-    def steps_from_1e_2(self) -> float:
-        return self._steps_from(1e-2)
-
-    @Claim(
-        "steps of descent from y = 1e-4 to leave, at lr·m = 0.01",
-        stated=986,
-        within=(986, 986),
-        source="measured; the flow takes 981.2",
-    )
-    def steps_from_1e_4(self) -> float:
-        return self._steps_from(1e-4)
-
-    @Claim(
-        "steps of descent from y = 1e-8 to leave, at lr·m = 0.01",
-        stated=1912,
-        within=(1912, 1912),
-        source="measured; the flow takes 1902.3",
-    )
-    def steps_from_1e_8(self) -> float:
-        return self._steps_from(1e-8)
-
-    @Claim(
-        "steps that each decade nearer to the ridge costs descent, over ln 10/ln(1 + lr·m)",
-        stated=1.0,
-        within=about(1.0, rel=2e-3),  # a step in the 694 between 1e-4 and 1e-7
-        source="y grows by 1 + lr·m a step",
-    )
-    def steps_a_decade(self) -> float:
-        few, many = self.steps_to_leave(torch.tensor([1e-4, 1e-7])).tolist()
-        return (many - few) / 3 * math.log(1.01) / math.log(10)
-
-    @Claim(
-        "height of the saddle over that of the minima, however flat the way down",
-        stated=1.0,
-        within=about(1.0, abs=1e-9),  # rounding at 632 from the centre
-        source="m²/4c with c = m²/4",
-    )
-    def depth(self) -> float:
-        """At ratios 1 and 1e5, the one farther from 1."""
-        depths = []
-        for ratio in (1.0, 1e5):
-            problem = replace(self, ratio=ratio)
-            data = problem.example()
-            points = torch.stack([data["center"], problem.minimizers(data)[0]])
-            top, bottom = problem.loss(points, data).tolist()
-            depths.append(top - bottom)
-        return max(depths, key=lambda depth: abs(depth - 1))
-
-    def _steps_from(self, y: float) -> float:
-        """The same where m = 0.1 and c = 0.01, with minima at √(m/c)."""
-        return self.steps_to_leave(torch.tensor([y / math.sqrt(10)])).item()
 
     @property
     def _length(self) -> float:

@@ -7,13 +7,12 @@ from typing import ClassVar
 
 import torch
 
-from problems import Card, Problem
+from problems import Card, Problem, dial
 
 
 def card(**other) -> Card:
     """A card of a problem that no one registers."""
     stated = {
-        "dial": "steepness",
         "scale": "log",
         "ladder": (1.0, 10.0, 100.0),
         "target": 1e-4,
@@ -32,7 +31,7 @@ def card(**other) -> Card:
 class Bowl(Problem):
     """½ steepness |x − m|²: one step of the right length solves it."""
 
-    steepness: float = 1.0
+    steepness: float = dial(1.0)
     dim: int = 3
     card: ClassVar[Card] = card()
 

@@ -55,14 +55,14 @@ class Raises(torch.optim.SGD):
 BOWL = """
 from dataclasses import dataclass, replace
 import torch
-from problems import PROBLEMS, Problem, register
+from problems import PROBLEMS, Problem, dial, register
 import its_neighbour
 @register("bowl")
 @dataclass(frozen=True)
 class Bowl(Problem):
-    steepness: float = 10.0
+    steepness: float = dial(10.0)
     dim: int = 2
-    card = replace(PROBLEMS["quadratic"].card, dial="steepness", theory={})
+    card = replace(PROBLEMS["quadratic"].card, theory={})
     def instance(self, generator):
         return {"start": torch.randn(self.dim, generator=generator)}
     def loss(self, x, data):

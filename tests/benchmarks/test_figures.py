@@ -16,7 +16,7 @@ from benchmarks.api import Sweep
 from benchmarks.plots import contours, style, sweep_plots
 from optimizers import Optimizer
 from optimizers.sgd import SGD
-from problems import Card, Problem
+from problems import Card, Problem, dial
 from problems.ill_conditioning.quadratic import Quadratic
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Hole
@@ -30,10 +30,10 @@ PLANE = Quadratic(dim=2, condition=100.0)
 class Tilted(Problem):
     """Not registered, judged by a test of its own, and with a level above its minimum."""
 
-    tilt: float = 1.0
+    tilt: float = dial(1.0)
 
     card = Card(
-        dial="tilt", scale="linear", ladder=(0.5, 1.0, 2.0), target=1e-2, budget=60, reference=("sgd", {}),
+        scale="linear", ladder=(0.5, 1.0, 2.0), target=1e-2, budget=60, reference=("sgd", {}),
         control={}, signature="none", threshold=1.0, truth="The level 0 is not the minimum.", source="this test",
         floor_is_minimum=False,
     )  # fmt: skip

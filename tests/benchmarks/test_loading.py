@@ -29,13 +29,13 @@ class Sign(torch.optim.Optimizer):
                 each.data -= group["lr"] * each.grad.sign()
 """
 BOWL = """
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 import torch
-from problems import PROBLEMS, Card, Problem
+from problems import PROBLEMS, Problem, dial
 @dataclass(frozen=True)
 class Bowl(Problem):
-    steepness: float = 10.0
-    card = replace(PROBLEMS["quadratic"].card, dial="steepness")
+    steepness: float = dial(10.0)
+    card = PROBLEMS["quadratic"].card
     def instance(self, generator):
         return {"start": torch.randn(2, generator=generator)}
     def loss(self, x, data):

@@ -13,6 +13,7 @@ from benchmarks.catalog.contenders import contender
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.search_space import Box, measure_units
 from optimizers import OPTIMIZERS
+from problems import dial
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Bowl
 
@@ -23,7 +24,7 @@ SIZE = {"trials": 7, "tuning_seeds": 2, "seeds": 3, "budget": 200}
 class Stretched(Bowl):
     """height · Σ λᵢ ((x − m)/width)ᵢ² / 2: the same problem at any height and width."""
 
-    steepness: float = 30.0
+    steepness: float = dial(30.0)
     height: float = 1.0
     width: float = 1.0
 
@@ -84,9 +85,9 @@ def test_sobol_points_are_the_same_at_every_rung_and_refined_ones_lie_around_the
     assert len(sobol) == 8 and np.allclose(sobol[2.0], sobol[200.0])
     refined = searched[kinds == "refined"]
     assert len(refined) == 4 and not np.allclose(refined[2.0], refined[200.0])
-    for dial in (2.0, 200.0):
+    for rung in (2.0, 200.0):
         nearest = (
-            np.log10(refined[dial]).to_numpy()[:, None] - np.log10(sobol[dial]).to_numpy()[None]
+            np.log10(refined[rung]).to_numpy()[:, None] - np.log10(sobol[rung]).to_numpy()[None]
         ).__abs__()
         assert nearest.min(1).max() <= 0.6 + 1e-9  # a tenth of six decades
 

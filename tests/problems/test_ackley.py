@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from problems.local_minima.ackley import SINGLE, STEEPEST, Ackley
+from problems.local_minima._certificates.ackley import SINGLE, STEEPEST
+from problems.local_minima.ackley import Ackley
 from ravine import Refused
 
 

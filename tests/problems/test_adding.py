@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from problems.long_term_dependencies._certificates import adding as evidence
 from problems.long_term_dependencies.adding import Adding
 from ravine import Refused
 
@@ -102,7 +103,7 @@ def test_planted_weights_forget_where_they_would_not_add():
     """Without the third state the first marked number is lost, and the loss is that of a guess."""
     problem = Adding()
     data = problem.instance(generator())
-    x = problem.planted()
+    x = evidence.planted(problem)
     recurrent = tensors(problem, x.clone())[0]
     assert problem.loss(x, data) < 1e-9
     recurrent[2, 2] = 0.0

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from problems.descent import descent
+from problems.local_minima._certificates import one_neuron as evidence
 from problems.local_minima.bad_neuron import EXAMPLES, BadNeuron
 from ravine import Refused
 
@@ -83,7 +84,7 @@ def test_asymptotic_targets_leave_no_truth_to_state():
     assert problem.minimizers(data) is None
     assert problem.distance(data["start"], data) is None
     assert problem.critical_points(data) == ()
-    assert problem.count_critical_points(data) == 0
+    assert evidence.count_critical_points(problem, data) == 0
     far = data["rotation"] @ torch.tensor([0.0, 20.0])
     assert problem.loss(far, data) < 1e-15
 

@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 
+from problems.limits._certificates import blum_rivest as evidence
 from problems.limits.blum_rivest import BlumRivest, colorings
 from ravine import Refused
 
@@ -55,7 +56,7 @@ def test_every_colouring_is_weights_without_error_and_no_other_is():
     assert good
     for bits in range(1, 32):
         colors = (torch.tensor(bits) >> torch.arange(6)) % 2 == 1
-        errors = problem.errors(problem.planted({**data, "colors": colors}), data)
+        errors = problem.errors(evidence.planted(problem, {**data, "colors": colors}), data)
         assert (errors == 0) == (bits in good)
 
 
@@ -84,14 +85,14 @@ def test_the_loss_is_cross_entropy_and_keeps_its_digits():
         value, gradient = problem.value_and_gradient(scale * data["start"], data)
         assert value.isfinite()
         assert gradient.isfinite().all()
-        assert problem.loss(scale * problem.planted(data), data) < 1e-20
+        assert problem.loss(scale * evidence.planted(problem, data), data) < 1e-20
 
 
 def test_one_plane_gets_all_but_the_origin():
     for elements in (4, 10, 20):
         problem = BlumRivest(elements=elements)
         data = problem.example()
-        x = problem.one_plane()
+        x = evidence.one_plane(problem)
         assert problem.errors(x, data) == 1
         fields = problem._fields(x, data)
         assert (fields[0] < 0).all()
@@ -100,7 +101,7 @@ def test_one_plane_gets_all_but_the_origin():
 def test_solved_is_no_error():
     problem = BlumRivest()
     data = problem.example()
-    x = torch.stack([problem.planted(data), problem.one_plane(), data["start"]])
+    x = torch.stack([evidence.planted(problem, data), evidence.one_plane(problem), data["start"]])
     gap = torch.tensor([1.0, 0.0, 0.0])
     assert problem.solved(x, gap, None, data).tolist() == [True, False, False]
     assert problem.at_end(x, gap, data)["errors"].tolist()[:2] == [0, 1]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from benchmarks.checks.contracts import CONTRACTS
-from problems import PROBLEMS, Cell
+from problems import PROBLEMS, SampleSizes
 
 NAMES = list(PROBLEMS)
 LONG = {  # where a step takes milliseconds, and these take thousands of them
@@ -18,7 +18,7 @@ LONG = {  # where a step takes milliseconds, and these take thousands of them
 
 def marks(problem, contract):
     """Networks of small cells, and whoever spends more than most."""
-    is_network = problem.shapes is not None and problem.card.cell.trials < Cell().trials
+    is_network = problem.shapes is not None and problem.card.cell.trials < SampleSizes().trials
     costly = is_network or problem.budget > 3000
     return [pytest.mark.slow] if costly and contract.name in LONG else []
 
@@ -60,7 +60,7 @@ def test_contract(contract, problem):
 
 @pytest.mark.parametrize(("problem", "claim", "name"), CLAIMS)
 def test_claim(problem, claim, name):
-    measured = getattr(problem, name)()
+    measured = claim.measure(problem)
     said = f"{claim.statement}: {measured:g}, accepted {claim.within}"
     assert claim.holds(measured) != bool(claim.fails), said
 

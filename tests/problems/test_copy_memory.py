@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from problems.long_term_dependencies._certificates import copy_memory as evidence
 from problems.long_term_dependencies.copy_memory import CopyMemory
 from ravine import Refused
 
@@ -58,10 +59,10 @@ def test_shift_register_solves_every_delay(delay):
     """Read from another slot, or one step shorter, it says other symbols and is worse than a guess."""
     problem = CopyMemory(delay=delay)
     data = problem.instance(generator())
-    x = problem.planted()
+    x = evidence.planted(problem)
     assert problem.loss(x, data) < 1e-12
-    other = CopyMemory(delay=delay + 1).planted()
-    assert problem.loss(other, data) > problem.baseline()
+    other = evidence.planted(CopyMemory(delay=delay + 1))
+    assert problem.loss(other, data) > evidence.baseline(problem)
 
 
 def test_gradients_fade_by_the_radius_at_each_step():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from problems.descent import descent
+from problems.saddles._certificates import deep_linear as evidence
 from problems.saddles.deep_linear import DeepLinear, breaking_start_of_descent
 from ravine import Refused
 
@@ -44,7 +45,7 @@ def test_starts_are_balanced_and_aligned():
         layers = data["start"].view(4, 3, 3)
         for before, after in pairwise(layers):
             torch.testing.assert_close(after.T @ after, before @ before.T)
-        strengths = problem.strengths(data["start"], data)
+        strengths = evidence.strengths(problem, data["start"], data)
         torch.testing.assert_close(strengths, data["strengths"])
         ratios = strengths / problem.start
         assert (ratios >= 0.5).all()
@@ -56,21 +57,21 @@ def test_descent_keeps_the_layers_balanced_and_the_modes_apart():
     problem = DeepLinear(depth=3, start=0.05)
     data = problem.example()
     x = next(islice(descent(problem, data, data["start"], 0.01), 150, None))
-    strengths = problem.strengths(x, data)
+    strengths = evidence.strengths(problem, x, data)
     assert strengths.max() > 1
     torch.testing.assert_close(x, problem.aligned(strengths, data))
 
 
 def test_flow_times_at_depth_2_and_4_are_those_in_closed_form():
     a, start = torch.tensor([0.01, 1.0, 1.9, 1.999]), 1e-4
-    two = DeepLinear(depth=2).time_to(a, start, 1)
+    two = evidence.time_to(DeepLinear(depth=2), a, start, 1)
     expected = (a * (2 - start) / (start * (2 - a))).log() / 4
     torch.testing.assert_close(two, expected)
 
     def antiderivative(w):  # of 1/(w³(s − w⁴)) = (1/w³ + w/(s − w⁴))/s, s = 2
         return (-1 / (2 * w**2) + torch.atanh(w**2 / math.sqrt(2)) / (2 * math.sqrt(2))) / 2
 
-    four = DeepLinear(depth=4).time_to(a, start, 1)
+    four = evidence.time_to(DeepLinear(depth=4), a, start, 1)
     expected = antiderivative(a**0.25) - antiderivative(torch.tensor(start) ** 0.25)
     torch.testing.assert_close(four, expected, rtol=1e-4, atol=0)
 

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from problems.saddles.goe_saddle import EXACT, GoeSaddle, share_of_minima
+from problems.saddles._certificates.goe_saddle import EXACT, share_of_minima
+from problems.saddles.goe_saddle import GoeSaddle
 from ravine import Refused
 
 

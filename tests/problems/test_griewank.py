@@ -8,7 +8,8 @@ from itertools import product
 import pytest
 import torch
 
-from problems.local_minima.griewank import FIRST, SINGLE, Griewank
+from problems.local_minima._certificates.griewank import FIRST, SINGLE
+from problems.local_minima.griewank import Griewank
 from ravine import Refused
 
 

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from problems.ill_conditioning.hilbert import Hilbert, hilbert_condition, hilbert_inverse
+from problems.ill_conditioning._certificates.hilbert import hilbert_condition, hilbert_inverse
+from problems.ill_conditioning.hilbert import Hilbert
 from ravine import Refused
 
 

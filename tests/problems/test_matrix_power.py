@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from problems.ill_conditioning.quadratic import Quadratic
+from problems.long_term_dependencies._certificates import matrix_power as evidence
 from problems.long_term_dependencies.matrix_power import Kind, MatrixPower
 from ravine import Refused
 
@@ -123,14 +124,16 @@ def test_growth_is_that_of_the_gradient():
             states.append(data["weights"] @ states[-1])
         gradients = torch.autograd.grad(0.5 * states[-1].square().sum(), states[::-1])
         logs = torch.stack([gradient.norm().log() for gradient in gradients])
-        torch.testing.assert_close(problem.growth(data, 30), logs - logs[0], rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            evidence.growth_of_start(data, 30), logs - logs[0], rtol=0, atol=1e-9
+        )
 
 
 def test_a_symmetric_matrix_has_an_offset_and_then_the_slope_of_its_radius():
     """|Wᵗ v| → |⟨v, v₁⟩| ρᵗ: for ρ = 0.9838 the slope is ln ρ = −0.01633 from then on."""
     problem = MatrixPower(dim=100, steps=1, low=0.01, high=0.9838)
     for data in drawn(problem, 3):
-        growth = problem.growth(data, 2000)
+        growth = evidence.growth_of_start(data, 2000)
         assert (growth[2000] - growth[500]).item() / 1500 == pytest.approx(
             math.log(0.9838), abs=1e-6
         )
@@ -144,7 +147,7 @@ def test_a_symmetric_matrix_has_an_offset_and_then_the_slope_of_its_radius():
 def test_an_orthogonal_matrix_neither_grows_nor_shrinks_anything():
     problem = MatrixPower(dim=100, steps=1, kind="orthogonal")
     (data,) = drawn(problem)
-    assert problem.growth(data, 2000).abs().max() < 1e-11  # 2000 roundings
+    assert evidence.growth_of_start(data, 2000).abs().max() < 1e-11  # 2000 roundings
 
 
 def test_a_non_normal_matrix_grows_far_beyond_its_eigenvalues():
@@ -153,7 +156,7 @@ def test_a_non_normal_matrix_grows_far_beyond_its_eigenvalues():
     The standard deviations over random vectors are 0.13, 0.25, 0.5 and 1.2 at 10, 50, 200 and 2000.
     """
     problem = MatrixPower(dim=100, steps=1, kind="non_normal", low=0.4, high=1.4)
-    growth = torch.stack([problem.growth(data, 2000) for data in drawn(problem, 10)])
+    growth = torch.stack([evidence.growth_of_start(data, 2000) for data in drawn(problem, 10)])
     at = growth[:, [10, 50, 200, 2000]].mean(0)
     assert at.tolist() == pytest.approx([2.5, 15.4, 64.9, 118.6], abs=0.5)
     assert 2000 * math.log(0.9) == pytest.approx(-210.7, abs=0.05)
@@ -168,7 +171,7 @@ def test_non_normal_growth_is_the_binomial_sum():
     """(aI + bN)ˢ has C(s, k) a^(s−k) b^k on its k-th diagonal: another road to the same number."""
     problem = MatrixPower(dim=100, steps=1, kind="non_normal", low=0.4, high=1.4)
     (data,) = drawn(problem)
-    growth = problem.growth(data, 2000)
+    growth = evidence.growth_of_start(data, 2000)
     residual = data["power"] @ (data["start"] - data["minimizer"])
     shift = (torch.arange(100) - torch.arange(100)[:, None]).clamp(min=-1)
     for steps in (10, 50, 200, 2000):

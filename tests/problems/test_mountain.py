@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from problems.descent import descent
+from problems.global_structure._certificates import mountain as evidence
 from problems.global_structure.mountain import Mountain
 from ravine import Refused
 
@@ -50,7 +51,7 @@ def test_far_out_lie_the_high_plain_and_the_low_one():
 def test_the_orbit_is_what_the_flow_draws():
     """The stated law against the direction of the gradient: dy₁/dr = g₁/g_r everywhere on it."""
     problem, data = Mountain(dim=2), upright(2)
-    r, y, times = problem.orbit(torch.tensor([0.3, 0.8]))
+    r, y, times = evidence.orbit(problem, torch.tensor([0.3, 0.8]))
     slopes = y.diff(dim=-1) / r.diff(dim=-1)
     middle = torch.stack([(y[:, 1:] + y[:, :-1]) / 2, (r[:, 1:] + r[:, :-1]) / 2], -1)
     gradient = problem.value_and_gradient(middle, data)[1]
@@ -64,19 +65,21 @@ def test_the_orbit_is_what_the_flow_draws():
 
 def test_the_nearer_the_axis_the_later():
     problem = Mountain(dim=2)
-    shares = [problem.predicted_share_round(time) for time in (10, 1e2, 1e4, 1e8)]
+    shares = [evidence.predicted_share_round(problem, time) for time in (10, 1e2, 1e4, 1e8)]
     assert shares == sorted(shares)
     assert shares[0] < 0.1
     assert shares[-1] > 0.5
-    by_dim = [replace(problem, dim=dim).predicted_share_round(500) for dim in (1, 2, 3, 5, 10)]
+    by_dim = [
+        evidence.predicted_share_round(replace(problem, dim=dim), 500) for dim in (1, 2, 3, 5, 10)
+    ]
     assert by_dim[0] == 0
     assert by_dim == sorted(by_dim)
 
 
 def test_descents_get_round_as_often_as_foretold():
     problem = Mountain(dim=3)
-    measured = problem.share_that_gets_round(1000, 400)
-    assert measured == pytest.approx(problem.predicted_share_round(200), abs=0.06)
+    measured = evidence.share_that_gets_round(problem, 1000, 400)
+    assert measured == pytest.approx(evidence.predicted_share_round(problem, 200), abs=0.06)
 
 
 def test_without_the_mountain_descent_goes_straight_to_the_lower_ground():

@@ -9,7 +9,8 @@ from itertools import islice
 import pytest
 import torch
 
-from problems.limits.nesterov_strongly_convex import BEST, FAST, HEAVY, NesterovStronglyConvex
+from problems.limits._certificates.nesterov_strongly_convex import BEST, FAST, HEAVY, run
+from problems.limits.nesterov_strongly_convex import NesterovStronglyConvex
 from ravine import Refused
 
 
@@ -69,7 +70,7 @@ def test_no_method_beats_the_bound_and_heavy_ball_alone_attains_it():
     steps = torch.arange(60)
     ratios = {}
     for method in (BEST, FAST, HEAVY):
-        points = torch.stack(list(islice(problem.run(method, data), 60)))
+        points = torch.stack(list(islice(run(problem, method, data), 60)))
         ratios[method] = problem.at_end(points, steps, data)["bound_ratio"][1:]
         assert (ratios[method] > 1 - 1e-9).all()
         rounding = 1e-15  # of the loss, which is 0.1 lower than at the start
@@ -83,7 +84,7 @@ def test_nesterovs_method_decays_at_its_own_rate():
     """Its distance falls by 1 − 1/√Q a step, heavy ball's by q = 1 − 2/(√Q + 1)."""
     problem = NesterovStronglyConvex(dim=400, condition=400.0)
     data = problem.example()
-    points = torch.stack(list(islice(problem.run(FAST, data), 181)))
+    points = torch.stack(list(islice(run(problem, FAST, data), 181)))
     distances = problem.distance(points, data)
     slope = (distances[180] / distances[100]).log().item() / 80
     assert slope == pytest.approx(math.log(1 - 1 / 20), rel=0.05)

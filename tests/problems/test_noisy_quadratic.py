@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from problems.inexact_gradients._certificates import noisy_quadratic as evidence
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic, steady_variance
 from ravine import Refused
 
@@ -71,7 +72,7 @@ def test_expected_gap_settles_at_the_steady_one(momentum):
     problem = NoisyQuadratic(dim=5, noise=2.0)
     start, noise = problem.expected_gap(5000, torch.tensor([0.2]), torch.tensor([momentum]))
     assert start.item() < 1e-30
-    steady = problem.steady_gap(0.2, momentum) / (0.5 * problem.curvatures().sum())
+    steady = evidence.steady_gap(problem, 0.2, momentum) / (0.5 * problem.curvatures().sum())
     assert problem.noise * noise.item() == pytest.approx(steady.item())
 
 
@@ -100,14 +101,16 @@ def test_the_reference_solves_what_can_be_solved():
     problem = NoisyQuadratic()
     lr = problem.card.reference[1]["lr"]
     for rung in problem.card.ladder[:2]:
-        floor = replace(problem, noise=rung).steady_gap(lr) / (0.5 * problem.curvatures().sum())
+        floor = evidence.steady_gap(replace(problem, noise=rung), lr) / (
+            0.5 * problem.curvatures().sum()
+        )
         assert problem.card.target > 2 * floor
         assert all(tail_gap(problem.at_dial(rung), lr, seed) <= 0.01 for seed in range(3))
 
 
 def test_at_the_last_rung_the_gradients_do_not_hold_the_answer():
     last = NoisyQuadratic(noise=10.0)
-    assert last.bayes_share(1000) > 10 * last.card.target
+    assert evidence.bayes_share(last, 1000) > 10 * last.card.target
     assert min(tail_gap(last, lr, 0) for lr in (0.003, 0.03, 0.3)) > 10 * last.card.target
 
 

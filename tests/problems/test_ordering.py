@@ -7,12 +7,8 @@ import itertools
 import pytest
 import torch
 
-from problems.inexact_gradients.ordering import (
-    Ordering,
-    correlated_variance,
-    cyclic_variance,
-    reshuffled_variance,
-)
+from problems.inexact_gradients._certificates.ordering import cyclic_variance, reshuffled_variance
+from problems.inexact_gradients.ordering import Ordering, correlated_variance
 from ravine import Refused
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from benchmarks.checks.contracts import CONTRACTS, Broken, examined
-from problems import Card, Claim, CriticalPoint, Problem, about
-from ravine import Refused, require
+from problems import Card, CriticalPoint, Problem, about, claim, dial
+from ravine import Refused
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,9 @@ class Saddle(Problem):
     steepness: how much steeper one direction is than the other.
     """
 
-    steepness: float = 10.0
+    steepness: float = dial(10.0, low=1)
 
     card = Card(
-        dial="steepness",
         scale="log",
         ladder=(2.0, 10.0, 100.0),
         target=1e-4,
@@ -41,9 +40,6 @@ class Saddle(Problem):
         source="these tests",
         exceptions={"random_search": "In two dimensions it is simply good."},
     )
-
-    def __post_init__(self):
-        require("saddle", "steepness", self.steepness, low=1)
 
     def instance(self, generator):
         angle = 2 * math.pi * torch.rand((), generator=generator)
@@ -85,10 +81,13 @@ class Saddle(Problem):
         sizes = torch.linalg.eigvalsh(self.hessian(data["middle"], data)).abs()
         return (sizes.max() / sizes.min()).item()
 
-    @Claim("the slope along the valley", stated=-1.0, within=about(-1.0, abs=1e-9), source="tests")
-    def slope(self):
-        data = self.example()
-        return float(torch.linalg.eigvalsh(self.hessian(data["middle"], data))[0])
+
+@claim(
+    Saddle, "the slope along the valley", stated=-1.0, within=about(-1.0, abs=1e-9), source="tests"
+)
+def slope(problem):
+    data = problem.example()
+    return float(torch.linalg.eigvalsh(problem.hessian(data["middle"], data))[0])
 
 
 def broken(problem):
@@ -425,11 +424,10 @@ def test_what_is_said_of_a_fault(fault, contract, said):
 
 
 def test_a_claim_is_borne_out_or_not():
-    problem = Saddle()
-    claim = problem.claims["slope"]
-    assert claim.holds(problem.slope())
-    assert not claim.holds(math.nan)
-    assert not claim.holds(FlippedHessian().slope())
+    (stated,) = Saddle().claims.values()
+    assert stated.holds(stated.measure(Saddle()))
+    assert not stated.holds(math.nan)
+    assert not stated.holds(stated.measure(FlippedHessian()))
 
 
 class FlippedHessian(Saddle):

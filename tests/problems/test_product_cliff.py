@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from problems.cliffs._certificates import product_cliff as evidence
 from problems.cliffs.product_cliff import ProductCliff
 from ravine import Refused
 
@@ -32,7 +33,7 @@ def test_no_weight_divides(weights):
 @pytest.mark.parametrize(("size", "product"), [(2.0, 1.0), (1.5, 3.0), (0.5, 2.0)])
 def test_curvatures_on_the_diagonal(size, product):
     problem = ProductCliff(dim=7, product=product)
-    along, across = problem.curvatures_on_diagonal(size)
+    along, across = evidence.curvatures_on_diagonal(problem, size)
     curvatures = torch.linalg.eigvalsh(hessian(problem, torch.full((7,), size)))
     expected = torch.tensor([across] * 6 + [along]).sort().values
     torch.testing.assert_close(curvatures, expected)

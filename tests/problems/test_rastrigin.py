@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from problems.local_minima.rastrigin import SINGLE, Rastrigin
+from problems.local_minima._certificates.rastrigin import SINGLE
+from problems.local_minima.rastrigin import Rastrigin
 from ravine import Refused
 
 

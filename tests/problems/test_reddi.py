@@ -8,7 +8,9 @@ import math
 import pytest
 import torch
 
-from problems.inexact_gradients.reddi import Reddi, adam_points
+from problems.inexact_gradients._certificates import reddi as evidence
+from problems.inexact_gradients._certificates.reddi import adam_points
+from problems.inexact_gradients.reddi import Reddi
 from ravine import Refused
 
 
@@ -85,8 +87,8 @@ def test_the_minimum_is_at_the_border():
 
 
 def test_the_first_line_begins_with_its_steep_step():
-    assert list(Reddi(variant="periodic", large=3.0)._slopes(6)) == [3, -1, -1, 3, -1, -1]
-    assert list(Reddi(variant="online", large=4.0)._slopes(5)) == [4, -1, -1, -1, 4]
+    assert list(evidence._slopes(Reddi(variant="periodic", large=3.0), 6)) == [3, -1, -1, 3, -1, -1]
+    assert list(evidence._slopes(Reddi(variant="online", large=4.0), 5)) == [4, -1, -1, -1, 4]
 
 
 # The methods.
@@ -102,13 +104,13 @@ def test_adam_of_the_paper_by_hand():
 def test_adam_with_a_long_memory_is_right_where_the_slopes_have_a_short_period():
     """β₂ = 0.999 and every third step steep: the divisor hardly moves."""
     problem = Reddi(variant="periodic", large=3.0)
-    assert problem._end(10_000, 0.5, 0.0, 0.999, longest_memory=False) < -0.99
-    assert problem._end(10_000, 0.5, 0.0, 0.1, longest_memory=False) > 0.99
+    assert evidence._end(problem, 10_000, 0.5, 0.0, 0.999, longest_memory=False) < -0.99
+    assert evidence._end(problem, 10_000, 0.5, 0.0, 0.1, longest_memory=False) > 0.99
 
 
 def test_amsgrad_is_not_there_yet_after_100000_steps_of_the_stochastic_experiment():
-    assert Reddi()._experiment("stochastic", 100_000, longest_memory=True) > -0.97
-    assert Reddi()._experiment("stochastic", 100_000, longest_memory=False) > 0.9
+    assert evidence._experiment(Reddi(), "stochastic", 100_000, longest_memory=True) > -0.97
+    assert evidence._experiment(Reddi(), "stochastic", 100_000, longest_memory=False) > 0.9
 
 
 def tail_gap(problem, lr, seed, memory=None):

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from problems.global_structure._certificates import separable_logistic as evidence
 from problems.global_structure.separable_logistic import SeparableLogistic
 from ravine import Refused
 
@@ -74,7 +75,7 @@ def test_descent_along_the_axes_is_descent_on_the_loss():
     x = torch.zeros(2)
     for _ in range(50):
         x = x - 0.5 * problem.value_and_gradient(x, data)[1]
-    first, second = problem.descend(50)
+    first, second = evidence.descend(problem, 50)
     along = data["widest"] / data["widest"].norm()
     assert (x @ along).item() == pytest.approx(second)
     assert (x - (x @ along) * along).norm().item() == pytest.approx(abs(first))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from problems.descent import descent
+from problems.saddles._certificates import spin_glass as evidence
 from problems.saddles.spin_glass import SpinGlass
 from ravine import Refused
 
@@ -136,9 +137,9 @@ def test_the_rate_of_the_complexity_is_its_integral():
         rate = 2 / threshold**2 * torch.trapezoid((z.square() - threshold**2).sqrt() * 2 * t, t)
         for index in (0, 2):
             expected = math.log(2) / 2 - u * u / 8 - (index + 1) * float(rate)
-            assert problem.complexity(u, index) == pytest.approx(expected, abs=1e-6)
-    assert problem.complexity(0.0, 0) == problem.complexity(-threshold, 5)
-    assert problem.complexity(0.0, 0) == pytest.approx(math.log(2) / 2 - 1 / 3)
+            assert evidence.complexity(problem, u, index) == pytest.approx(expected, abs=1e-6)
+    assert evidence.complexity(problem, 0.0, 0) == evidence.complexity(problem, -threshold, 5)
+    assert evidence.complexity(problem, 0.0, 0) == pytest.approx(math.log(2) / 2 - 1 / 3)
 
 
 def test_solved_is_rest_in_a_minimum():

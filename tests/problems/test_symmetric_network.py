@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from problems.local_minima._certificates import symmetric_network as evidence
 from problems.local_minima.symmetric_network import SymmetricNetwork
 from ravine import Refused
 
@@ -34,7 +35,7 @@ def test_all_symmetries_keep_the_function(activation):
     assert not torch.equal(renamed, x)
     torch.testing.assert_close(problem.outputs(renamed, data["inputs"]), outputs)
     signs = [torch.tensor([1.0, -1, -1, 1]), torch.tensor([-1.0, 1, 1, 1])]
-    flipped = problem.outputs(problem.flipped(x, signs), data["inputs"])
+    flipped = problem.outputs(evidence.flipped(problem, x, signs), data["inputs"])
     rescaled = problem.outputs(problem.rescaled(x, 7.0), data["inputs"])
     kept, broken = (rescaled, flipped) if activation == "relu" else (flipped, rescaled)
     torch.testing.assert_close(kept, outputs)

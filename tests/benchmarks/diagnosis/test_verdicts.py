@@ -15,7 +15,6 @@ from benchmarks.diagnosis.from_trace import traced_record
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.measurements import DRAWS
-from benchmarks.runner.job import floor_attained
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS, Problem
 from problems.descent import descent
@@ -32,7 +31,7 @@ def records(problem: Problem, optimizer: str, settings: dict, budget: float, see
         draws = list(itertools.islice(instances.draws("diagnosis"), DRAWS))
     found.trace.measure(problem, instances.data, list(range(seeds)), [0], draws)
     info = {
-        "noisy": problem.noisy, "target": problem.card.target, "floor_attained": floor_attained(problem),
+        "noisy": problem.noisy, "target": problem.card.target, "floor_attained": problem.floor_attained,
     }  # fmt: skip
     made = [
         traced_record(found.trace.run(k, 0), found.status[k][0], info, settings)  # type: ignore[arg-type]

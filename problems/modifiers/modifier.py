@@ -13,7 +13,7 @@ from problems.problem import Card, CriticalPoint, Problem, Tree
 
 
 @dataclass(frozen=True)
-class Wrapper(Problem):
+class ProblemModifier(Problem):
     """Another view of `inner`: the same dial, truth and tests; `data["inner"]` is what `inner` drew."""
 
     inner: Problem

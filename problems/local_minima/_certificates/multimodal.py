@@ -1,0 +1,63 @@
+"""The evidence for the multimodal functions: their portrait, and what their claims measure."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import torch
+
+from problems.descent import descent
+from problems.local_minima.multimodal import Multimodal
+from problems.portrait import Curves
+
+
+def portrait(problem: Multimodal) -> Curves:
+    data = problem.example()
+    lines = {}
+    for rung in problem.card.ladder:
+        variant = problem.at_dial(rung)
+        z = variant.line()[problem.shown]
+        lines[f"{problem.card.dial} {rung:g}"] = (
+            z[:, 0],
+            variant.loss(variant.place(z, data), data),
+        )
+    return Curves(
+        caption="The loss along a line through the minimizer: each rung is a rougher way to one place.",
+        x_label="z₁, where all other coordinates are the minimizer's",
+        y_label="loss",
+        lines=lines,
+    )
+
+
+def share_solved(problem: Multimodal, count: int, lr: float, steps: int) -> float:
+    """The share of random starts that gradient descent solves."""
+    data = problem.example()
+    uniform = torch.rand(count, problem.dim, generator=torch.Generator().manual_seed(1))
+    start = problem.place(problem.first(uniform), data)
+    *_, end = islice(descent(problem, data, start, lr), steps + 1)
+    gap = problem.loss(end, data) - problem.floor(data)
+    return (
+        (gap <= problem.card.target * (problem.loss(start, data) - problem.floor(data)))
+        .double()
+        .mean()
+        .item()
+    )
+
+
+def first_trap(problem: Multimodal, ray: torch.Tensor) -> float:
+    """The dial from which on the loss does not always rise along this ray from m, by bisection.
+
+    `ray` (count, dim) is in coordinates z − o.
+    """
+    data = problem.example()
+    x = problem.place(problem.optimum + ray, data)
+
+    def has_trap(exponent: float) -> bool:
+        gradient = problem.at_dial(10**exponent).value_and_gradient(x, data)[1]
+        return bool(((gradient * (x - data["minimizer"])).sum(-1) < 0).any())
+
+    low, high = -4.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if has_trap(middle) else (middle, high)
+    return 10**low

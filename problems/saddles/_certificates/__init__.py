@@ -1,0 +1,1 @@
+"""What is measured about the problems beside it: one file each, under the same name."""
