@@ -76,7 +76,7 @@ def test_two_commands_for_a_fresh_machine():
 
 
 def test_its_table_has_every_optimizer_wrapper_and_preset():
-    first = README.index("## Those that are here")
+    first = README.index("## Built-in optimizers")
     named = set(re.findall(r"`([a-z_/]+)`", README[first : README.index("One of your own", first)]))
     known = {*OPTIMIZERS, *WRAPPERS, *preset_words()}
     assert {word for word in named if word in known} == known
