@@ -45,14 +45,22 @@ def sweep(
 ) -> Sweep:
     """Run optimizers on a problem and return the tables.
 
-    problem: a registered name, a class, or an object such as `Quadratic(condition=1e4)`; or several.
-    optimizers: names and classes (their hyperparameters are searched), or objects (one setting, taken as it
-        is); the classics where nothing is given, with their decaying twins where there is noise. Classes from
-        torch.optim are adopted as they are.
-    settings: by optimizer's name, hyperparameters to pin (a number) or to search (a pair).
-    protocol: trials, tuning_seeds, seeds, budget, dtype, device, rungs; see `Protocol`.
-    out: a folder for the tables and their cells, which may grow by problems and optimizers; nothing is
-        written without it. report: called as each cell ends.
+    Args:
+        problem: A registered name, a class, or an object such as `Quadratic(condition=1e4)`; or several of these.
+        optimizers: Names and classes (their hyperparameters are searched), or objects (one setting, as it is). By
+            default the ten classics; on noisy problems each also with a decaying learning rate. Classes of
+            `torch.optim` run unchanged.
+        settings: By optimizer's name, the hyperparameters to fix (a number) or to search (a pair).
+        out: The folder for the tables and their cells; without it nothing is written. Later sweeps of the same
+            protocol may add problems and optimizers.
+        report: Called with a `CellDone` as each cell ends.
+        **protocol: trials, tuning_seeds, seeds, budget (gradients), dtype, device, rungs; see `Protocol`.
+
+    Returns:
+        The tables and figures.
+
+    Raises:
+        Refused: For an unknown name, a value that is not accepted, or a folder of another protocol.
 
     >>> from benchmarks import sweep
     >>> found = sweep("quadratic", ["sgd", "newton"], trials=2, seeds=2, tuning_seeds=2)
@@ -88,7 +96,7 @@ def sweep(
 def _written(
     folder: SweepFolder, jobs: Sequence[Job], size: Protocol, report: Callable[[CellDone], None]
 ) -> Tables:
-    """Run the jobs, and write the tables of whatever has ended, also after an interrupt."""
+    """Run the jobs, and write the tables of all finished cells, also after an interrupt."""
 
     def mark(done: CellDone) -> None:
         folder.mark(done.key)
@@ -110,39 +118,54 @@ def _written(
 
 @dataclass(frozen=True, repr=False)
 class Sweep:
-    """What a sweep found, as pandas frames and figures."""
+    """The results of a sweep, as pandas frames and figures.
+
+    Attributes:
+        tables: The tables that the properties return, and the cells that they are made from.
+    """
 
     tables: Tables
 
     @property
     def runs(self) -> pandas.DataFrame:
-        """One row a run."""
+        """One row per run."""
         return self.tables.runs
 
     @property
     def summary(self) -> pandas.DataFrame:
-        """One row a problem × rung × optimizer × choice."""
+        """One row per problem × rung × optimizer × choice."""
         return self.tables.summary
 
     @property
     def traces(self) -> pandas.DataFrame:
-        """One row a recorded step of the reporting runs of the chosen trials."""
+        """One row per recorded step of the reporting runs of the selected trials."""
         return self.tables.traces
 
     @property
     def breaking_points(self) -> pandas.DataFrame:
-        """Where each optimizer stops solving: needs more than one rung."""
+        """The dial's value at which each optimizer stops solving; needs more than one rung."""
         return self.tables.breaking_points
 
     @property
     def verdicts(self) -> dict[tuple[str, int, int], Verdict]:
-        """What is wrong with each run that was traced, and the evidence, by cell, trial and seed."""
+        """The diagnosis of each traced run with its evidence, by cell, trial and seed."""
         return self.tables.verdicts
 
     def figure(
         self, kind: Literal["convergence", "sensitivity", "trajectories"] = "convergence"
     ) -> Figure:
-        """Gap by cost, solved share by learning rate, or paths over the contour of a plane."""
+        """Draw a figure of the sweep.
+
+        Args:
+            kind: "convergence", the gap by cost; "sensitivity", the solved share by learning rate;
+                "trajectories", paths over the contours of a two-dimensional loss.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            Refused: If the sweep has nothing to draw of this kind.
+        """
         from benchmarks.plots import sweep_plots
 
         return sweep_plots.draw(kind, self.tables)
@@ -169,7 +192,7 @@ def _named(given: AnyProblem) -> tuple[str, Problem]:
         given = given()
     if not isinstance(given, Problem):
         raise Refused(
-            f"{given!r} is no problem: give a registered name, a class, or an object of such a class"
+            f"{given!r} is not a problem: give a registered name, a class, or an object of such a class"
         )
     innermost = given
     while isinstance(innermost, ProblemModifier):

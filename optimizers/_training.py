@@ -1,4 +1,4 @@
-"""The same optimizers on a model of one's own: a `torch.optim.Optimizer` whose gradients a closure gives.
+"""The same optimizers for training a model: a `torch.optim.Optimizer` whose closure returns the loss.
 
 The underscore keeps the registry from importing this file: a subclass of torch's class needs torch at once.
 """
@@ -24,16 +24,24 @@ def as_torch(
     budget: float | None = None,
     floor: float | None = None,
 ) -> AsTorch:
-    """A `torch.optim.Optimizer` that takes the steps of one of ours.
+    """Return a `torch.optim.Optimizer` that takes the steps of one of ours.
 
-    `step(closure)` wants a closure that computes and returns the loss and leaves `backward` to the
-    optimizer, which asks for what it needs: values, gradients, Hessian-vector products, all of them
-    at the same random numbers (dropout), so at one draw of the noise. `cost` counts them in
-    gradient-equivalents, as a sweep does. Hyperparameters stand in `param_groups[0]`, for learning
-    rate schedules to change.
+    `step(closure)` needs a closure that computes and returns the loss without calling `backward`. The optimizer
+    evaluates losses, gradients and Hessian-vector products, all with the same random numbers (dropout), and `cost`
+    counts them in gradients, as a sweep does. Hyperparameters are in `param_groups[0]`, where learning rate
+    schedules change them.
 
-    budget: gradient-equivalents, for methods that go by the share that is spent (decay, average).
-    floor: the smallest loss there can be, for polyak_step.
+    Args:
+        optimizer: An object such as `SaddleFreeNewton(lr=1.0)`.
+        parameters: The parameters of a model, as one group of one dtype and device.
+        budget: In gradients, for methods that depend on the share of it that is spent (decay, average).
+        floor: The smallest possible loss, for `polyak_step`.
+
+    Returns:
+        The optimizer.
+
+    Raises:
+        Refused: For parameters that cannot be one vector.
 
     >>> import torch
     >>> from optimizers import as_torch

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 Hyper: TypeAlias = (
-    "float | torch.Tensor"  # a number; in a batch a tensor (trials, 1), one value a trial
+    "float | torch.Tensor"  # a number; in a batch a tensor (trials, 1), one value per trial
 )
 Unit = Literal[
     "none", "length", "gradient", "length/gradient", "gradient/length", "gradient/length^2"
@@ -23,16 +23,23 @@ SEARCH = "search"
 
 @dataclass(frozen=True)
 class Range:
-    """Where a hyperparameter is searched.
+    """The range in which a hyperparameter is searched.
 
-    low, high: the ends, in `unit`s of the problem: "length" is D/√dim, "gradient" G, "length/gradient" D/G,
-        "gradient/length" G/D and "gradient/length^2" G/D², where D is the distance from the start to the
-        solutions and G the norm of the gradient at the start (medians over the tuning seeds). So the search
-        does not change when the loss or the space is rescaled.
-    scale: "log", "linear", or "complement": log-uniform in 1 − value (momentum: .9, .99, .999 are as far
-        apart as .1, .01, .001).
-    discount: the momentum by whose complement the value is multiplied: what is searched is the effective
-        learning rate lr/(1 − momentum).
+    It is measured in units of the problem, so that the search does not change when the loss or the space is rescaled.
+
+    Attributes:
+        low: The lower end, in `unit`s.
+        high: The upper end, in `unit`s.
+        scale: "log", "linear", or "complement": log-uniform in 1 − value (a momentum of 0.9, 0.99, 0.999 is as
+            evenly spaced as 0.1, 0.01, 0.001).
+        unit: "length" is D/√dim, "gradient" G, "length/gradient" D/G, "gradient/length" G/D and
+            "gradient/length^2" G/D², with the distance D from the start to the solutions and the gradient norm G at
+            the start (medians over the tuning instances); "none" is 1.
+        discount: The name of a momentum β: the value is multiplied by 1 − β, so that the effective learning rate
+            lr/(1 − β) is searched.
+
+    Raises:
+        Refused: If low is not below high, or a log range reaches zero.
     """
 
     low: float
@@ -55,7 +62,10 @@ def log(low: float, high: float, unit: Unit = "none", discount: str | None = Non
         low: The least value, in `unit`s of the problem.
         high: The largest value, in `unit`s of the problem.
         unit: What the ends are measured in; see `Range`.
-        discount: The momentum by whose complement the value is multiplied.
+        discount: The name of a momentum β: the value is multiplied by 1 − β.
+
+    Returns:
+        The range.
     """
     return Range(low, high, "log", unit, discount)
 
@@ -67,6 +77,9 @@ def linear(low: float, high: float, unit: Unit = "none") -> Range:
         low: The least value, in `unit`s of the problem.
         high: The largest value, in `unit`s of the problem.
         unit: What the ends are measured in; see `Range`.
+
+    Returns:
+        The range.
     """
     return Range(low, high, "linear", unit)
 
@@ -77,6 +90,9 @@ def complement(low: float, high: float) -> Range:
     Args:
         low: The least value of 1 − value.
         high: The largest value of 1 − value.
+
+    Returns:
+        The range.
     """
     return Range(low, high, "complement")
 

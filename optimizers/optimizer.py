@@ -105,12 +105,17 @@ class Optimizer:
         lr: Hyper = hyper(0.01, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
 
     `x` is (*runs, dim). In `update`, a hyperparameter annotated `Hyper` may be a tensor that broadcasts
-    against x, one value a run, so write `-self.lr * oracle.gradient` and it is right for one run and for
-    many. Whatever is per run keeps a trailing dimension of 1. To shift a matrix write
+    against x, one value per run; so `-self.lr * oracle.gradient` is right for one run and for many. Values per
+    run keep a trailing dimension of 1. To shift a matrix write
     `diag_embed(self.damping * ones_like(oracle.x))`, never `damping * eye`.
 
-    A subclass that changes a hyperparameter's default, range or bounds declares it anew. `space` has
-    what is searched: the ranges on the fields by name, in the order of the fields.
+    A subclass that changes a hyperparameter's default, range or bounds declares it anew.
+
+    Attributes:
+        space: The searched ranges by name, in the order of the fields.
+        role: "ranked"; "control" and "oracle" are shown without a rank ("oracle" is given the known solution).
+        uses_hessian: True if it asks for dense Hessians: batches are made small enough for them.
+        moves_at_rest: True if it moves even if the gradient is 0.
     """
 
     space = Space()
@@ -124,21 +129,37 @@ class Optimizer:
         _old_form.announce(cls)
 
     def init(self, x: torch.Tensor) -> State:
-        """The state before the first step at x."""
+        """Return the state before the first step at x (*runs, dim)."""
         return ()
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The step that leads from oracle.x to the next point, and the state after it."""
+        """Return the step from the current point, and the state after it.
+
+        Args:
+            oracle: The current point (`oracle.x`), what it answers (`oracle.gradient`, `.value`, `.hvp(v)`,
+                `.hessian`, `.at(x)`), each answer charged once.
+            state: What `init` or the previous step returned.
+
+        Returns:
+            The step (*runs, dim), and the next state.
+        """
         raise NotImplementedError
 
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor | None:
-        """The share of its stability limit that it uses by unit of curvature, D (*runs, 1 or dim); or None.
+        """Return the share of the stability limit in use per unit of curvature, D (*runs, 1 or dim).
 
-        On a quadratic with Hessian H the method diverges where q = λmax(D^½ H D^½) exceeds 1: D = lr P⁻¹/limit
-        with its preconditioner P. None where no such limit is known. `state` is that after the step at a point
-        with this gradient (*runs, dim), progress the share of the budget spent before.
+        On a quadratic with Hessian H the method diverges if q = λmax(D^½ H D^½) > 1, where D = lr P⁻¹/limit with
+        the method's preconditioner P.
+
+        Args:
+            state: The state after the step at a point.
+            gradient: The gradient at that point, (*runs, dim).
+            progress: The share of the budget spent before.
+
+        Returns:
+            D, or None if no such limit is known.
         """
         return None
 
@@ -147,24 +168,24 @@ class Optimizer:
         _old_form.check(self)
 
     def vectors(self, dim: int) -> int:
-        """How many numbers a coordinate of x the largest of its tensors has: what a batch takes in memory."""
+        """Return how many numbers per coordinate of x its largest tensor has, which bounds a batch's size."""
         return dim if self.uses_hessian else 1
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """Every hyperparameter's value by name, a wrapper's and its inner optimizer's side by side."""
+        """Every hyperparameter's value by name; a wrapper's and its inner optimizer's side by side."""
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def replace(self, **values: Any) -> Self:
-        """The same method with other hyperparameters, checked against their bounds."""
+        """Return the same method with other hyperparameters, checked against their bounds."""
         return dataclasses.replace(self, **values)  # type: ignore[type-var]
 
     def batched(self, values: Mapping[str, torch.Tensor]) -> Self:
-        """The same method with a tensor, one value a trial, for each hyperparameter named."""
+        """Return the same method with a tensor (trials, 1) for each hyperparameter named."""
         return self._changed(**values)
 
     def _changed(self, **attributes: Any) -> Self:
-        """A copy with other attributes, which are not checked: what a frozen dataclass has no way to say."""
+        """Return a copy with other attributes, unchecked: a frozen dataclass has no other way."""
         other = copy.copy(self)
         vars(other).update(attributes)
         return other

@@ -1,4 +1,4 @@
-"""What the picture of a problem shows, as numbers: whoever draws decides how."""
+"""What the picture of a problem shows, as numbers; `benchmarks.plots` draws them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ Line: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"
 class Curves:
     """Measured numbers as dots and predicted ones as lines over one axis.
 
-    lines, dots: by the name in the legend, the numbers along the two axes.
-    bars: the same, as a histogram whose bars are centred there.
-    caption: a sentence on what to see.
+    Attributes:
+        caption: A sentence on what to see.
+        x_label: The label of the horizontal axis.
+        y_label: The label of the vertical axis.
+        lines: By the name in the legend, the numbers along the two axes, (count) each.
+        dots: The same, as dots.
+        bars: The same, as a histogram whose bars are centred there.
+        x_scale: "linear", "log" or "symlog".
+        y_scale: "linear", "log" or "symlog".
     """
 
     caption: str
@@ -33,14 +39,20 @@ class Curves:
 
 @dataclass(frozen=True)
 class Plane:
-    """A contour of the loss over a plane, with the paths of some optimizers in it.
+    """Contours of the loss over a plane, with the paths of some optimizers.
 
-    window: (low, high) along each axis of the plane.
-    paths: names and values of optimizers, which start where the instance does or at `start`.
-    steps: how many of them are drawn.
-    origin, axes: x = origin + a axes[0] + b axes[1]; None where the problem is two-dimensional itself.
-        Paths are projected onto the plane.
-    log: whether the levels are spaced by the logarithm of the height above the floor.
+    Attributes:
+        caption: A sentence on what to see.
+        window: (low, high) along each axis of the plane.
+        paths: Names and hyperparameters of optimizers.
+        steps: How many steps are drawn.
+        start: Where the paths start, (dim,); by default where the instance does.
+        origin: A point of the plane, (dim,): x = origin + a axes[0] + b axes[1]. None if the problem is
+            two-dimensional itself. Paths are projected onto the plane.
+        axes: The two directions, (2, dim).
+        x_label: The label of the first axis.
+        y_label: The label of the second axis.
+        log: True if the levels are spaced by the logarithm of the height above the floor.
     """
 
     caption: str

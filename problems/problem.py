@@ -43,7 +43,14 @@ def dial(
 
 @dataclass(frozen=True)
 class SampleSizes:
-    """How large one cell of a problem is by default: its trials, its instances, its precision."""
+    """How large one cell of a problem is by default.
+
+    Attributes:
+        trials: Settings of the hyperparameters, the defaults among them.
+        tuning_seeds: Instances on which the trial is selected.
+        seeds: Other instances, on which it is reported.
+        dtype: The precision of a run.
+    """
 
     trials: int = 25
     tuning_seeds: int = 5
@@ -53,28 +60,30 @@ class SampleSizes:
 
 @dataclass(frozen=True)
 class Card:
-    """What a problem states about itself; the tests hold it to every word.
+    """What a problem states about itself; `ravine check` and the tests measure it.
 
-    scale, ladder: how to interpolate in the dial, the field that says how bad it is ("list" where there is
-        nothing between its values), and three coarse rungs of it from harmless to extreme.
-    target: a run is solved where its relative gap is at most this (unless the problem says otherwise in
-        `solved`); budget: what a run may spend, in gradient-equivalents.
-    reference: name and values of an optimizer that solves every rung.
-    signature, threshold: what `Problem.signature` measures, in words, and the least value that proves the
-        pathology; control: the fields that take the pathology away, where the signature must stay below.
-    removes: by the name of a cause of failure, the fields that take this cause away from the problem. Stated
-        where nothing that is done to an optimizer's gradients would: local minima, chains, long ways.
-    truth: what is known about the minimum, the critical points and the rates, in a sentence or two.
-    source: where it is described.
-    theory: by optimizer's name, the breaking point that a theorem predicts: (problem, budget) -> dial.
-    exceptions: promises that this problem does not keep, each with its reason, by the promise's name:
-        "random_search" (solves the last rung), "reference" (does not solve every rung), "start_gradient"
-        (zero at some starts), "smooth" (no gradient check), "ranked" (all local methods fare alike).
-    quick: the fields, and the `ladder`, with which it stands for its subsection in the suite of this name; None
-        where another problem does.
-    standard: what differs in the suite of all problems, of one that would take longer there than all others.
-    floor_is_minimum: False where `floor` is a stated level and the minimum is unknown.
-    dial: the name of the field that is declared by `dial(...)`; never given.
+    Attributes:
+        scale: How to interpolate in the dial: "log", "linear", or "list" if there is nothing between its values.
+        ladder: Three values of the dial, from harmless to extreme.
+        target: A run is solved if its gap is at most this, unless the problem overrides `solved`.
+        budget: What a run may spend, in gradients.
+        reference: Name and hyperparameters of an optimizer that solves every rung.
+        control: The fields that take the pathology away.
+        signature: What `Problem.signature` measures, in words.
+        threshold: The least signature that proves the pathology; on the control it stays below.
+        truth: What is known about the minimum, the critical points and the rates, in a sentence or two.
+        source: Where it is described.
+        theory: By optimizer's name, the breaking point that a theorem predicts: (problem, budget) -> dial.
+        exceptions: Promises that the problem does not keep, each with its reason: "random_search" (it solves the
+            last rung), "reference" (it does not solve every rung), "start_gradient" (zero at some starts), "smooth"
+            (no gradient check), "ranked" (all local methods do equally well).
+        removes: By the name of a cause of failure, the fields that remove this cause. Given if no change of the
+            optimizer's gradients could remove it: local minima, chains, long paths.
+        quick: The fields, and the `ladder`, with which the problem represents its subsection in the quick suite.
+        standard: The fields that differ in the standard suite, for problems that would dominate its time.
+        floor_is_minimum: False if `floor` is a stated level and the minimum is unknown.
+        cell: How large a cell is by default.
+        dial: The name of the field that is declared by `dial(...)`; filled in.
     """
 
     scale: Literal["log", "linear", "list"]
@@ -99,7 +108,14 @@ class Card:
 
 @dataclass(frozen=True)
 class CriticalPoint:
-    """A stated critical point: where, the loss there, and how many curvatures are negative and zero."""
+    """A stated critical point.
+
+    Attributes:
+        x: Where it is, (dim,).
+        value: The loss there.
+        index: The number of negative curvatures.
+        nullity: The number of zero curvatures.
+    """
 
     x: torch.Tensor
     value: float
@@ -114,8 +130,8 @@ class Problem:
     fields checks them in `__post_init__`, after `super().__post_init__()`.
 
     Shapes: leading dimensions are runs. `x` is `(*runs, dim)`, a loss `(*runs)`. `data` is what `instance`
-    drew, stacked by whoever runs many: each tensor then has leading dimensions that broadcast against
-    `*runs`, so write `x[..., 0]` and `einsum("...i,...ij->...j", …)` and nothing else is needed.
+    drew, stacked if many instances run: each tensor then has leading dimensions that broadcast against
+    `*runs`. So write `x[..., 0]` and `einsum("...i,...ij->...j", …)`; nothing else is needed.
     """
 
     card: Card
@@ -141,69 +157,90 @@ class Problem:
     def __post_init__(self) -> None:
         check_fields(registered_name(type(self)), self)
 
-    # What must be given.
+    # Required.
 
     def instance(self, generator: torch.Generator) -> Tree:
-        """What one seed draws, without leading dimensions: at least "start", of shape (dim,).
+        """Draw an instance.
 
-        Called with float64 as the default dtype and on the CPU; all randomness comes from `generator`, in
-        an amount that does not depend on the dial where that is possible (rungs are then paired).
+        Called with float64 as the default dtype and on the CPU.
+
+        Args:
+            generator: The only source of randomness. Draw an amount that does not depend on the dial if possible:
+                then rungs are paired.
+
+        Returns:
+            Tensors by name, without leading dimensions; at least "start", (dim,).
         """
         raise NotImplementedError
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The exact loss: (*runs, dim) -> (*runs)."""
+        """Return the exact loss.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances, with leading dimensions that broadcast against *runs.
+
+        Returns:
+            (*runs).
+        """
         raise NotImplementedError
 
     def floor(self, data: Tree) -> torch.Tensor:
-        """The minimum, written and not computed from the loss; broadcasts against (*runs)."""
+        """Return the minimum f*, stated and not computed from the loss; broadcasts against (*runs)."""
         raise NotImplementedError
 
     def signature(self, data: Tree) -> float:
-        """The number that proves the pathology, measured on one instance (`data` without leading dimensions)."""
+        """Measure the number that proves the pathology.
+
+        Args:
+            data: One instance, without leading dimensions.
+
+        Returns:
+            A number, at least the card's threshold; below it on the control.
+        """
         raise NotImplementedError
 
-    # What has a default: closed forms, tested against autograd.
+    # Derivatives, by autograd unless a closed form is given.
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss (*runs) and gradient (*runs, dim) in one pass."""
+        """Return the loss (*runs) and the gradient (*runs, dim) in one pass."""
         return _value_and_gradient(lambda point: self.loss(point, data), x)
 
     def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
-        """Hessian-vector products H v, (*runs, dim); `vector` may have one more leading dimension."""
+        """Return H v, (*runs, dim); `vector` may have one more leading dimension."""
         if type(self).hessian is not Problem.hessian:
             return torch.einsum("...ij,...j->...i", self.hessian(x, data), vector)
         return _hvp(lambda point: self.loss(point, data), x, vector)
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Hessian (*runs, dim, dim)."""
+        """Return the Hessian (*runs, dim, dim)."""
         return _hessian(lambda point: self.loss(point, data), x)
 
-    # What is optional.
+    # Optional.
 
     def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """r (*runs, count), where the loss is ½ |r|² + const; None where it is no such sum of squares."""
+        """Return r (*runs, count) if the loss is ½ |r|² + const, else None."""
         return None
 
     def gauss_newton(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """Jᵀ J (*runs, dim, dim) with J = dr/dx, the Hessian without the residuals' own curvature; or None."""
+        """Return Jᵀ J (*runs, dim, dim) with J = dr/dx, or None without residuals."""
         if not self.has_own("residuals"):
             return None
         jacobian = _jacobian(lambda point: self.residuals(point, data), x)
         return torch.einsum("...ki,...kj->...ij", jacobian, jacobian)
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree] | None:
-        """One instance's endless stream of randomness, an item a step; None where the loss is exact."""
+        """Return one instance's endless stream of random draws, one per step; None if the loss is exact."""
         return None
 
     def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        """What the optimizer sees of the loss at this draw; its mean over draws is `loss`."""
+        """Return the loss that the optimizer sees at this draw (*runs); its mean over draws is `loss`."""
         return self.loss(x, data)
 
     def sampled_value_and_gradient(
         self, x: torch.Tensor, data: Tree, draw: Tree | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`value_and_gradient` of the sampled loss."""
+        """Return `value_and_gradient` of the sampled loss."""
         if draw is None or type(self).sampled_loss is Problem.sampled_loss:
             return self.value_and_gradient(x, data)
         return _value_and_gradient(lambda point: self.sampled_loss(point, data, draw), x)
@@ -211,13 +248,13 @@ class Problem:
     def sampled_hvp(
         self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
     ) -> torch.Tensor:
-        """`hvp` of the sampled loss."""
+        """Return `hvp` of the sampled loss."""
         if draw is None or type(self).sampled_loss is Problem.sampled_loss:
             return self.hvp(x, data, vector)
         return _hvp(lambda point: self.sampled_loss(point, data, draw), x, vector)
 
     def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
-        """`hessian` of the sampled loss."""
+        """Return `hessian` of the sampled loss."""
         if draw is None or type(self).sampled_loss is Problem.sampled_loss:
             return self.hessian(x, data)
         return _hessian(lambda point: self.sampled_loss(point, data, draw), x)
@@ -225,54 +262,66 @@ class Problem:
     def seen(
         self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What the optimizer sees of the gradient: bias, sign, quantisation, delay.
+        """Return the gradient that the optimizer sees, after bias, sign, quantisation or delay.
 
-        `memory` leads with *runs; it is None at first, and what was returned at the step before.
+        Args:
+            gradient: That of the sampled loss, (*runs, dim).
+            data: The instances.
+            draw: The draw of this step.
+            memory: What was returned at the step before, leading with *runs; None at first.
+
+        Returns:
+            The gradient (*runs, dim), and the memory for the next step.
         """
         return gradient, memory
 
     def project(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The point that a step really leads to: on the sphere, in the interval."""
+        """Return the point (*runs, dim) that a step to x leads to: on the sphere, in the interval."""
         return x
 
     def solved(
         self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
     ) -> torch.Tensor:
-        """Which runs are where they should be, as bool (*runs), given the relative gap (*runs).
+        """Return which runs are solved, bool (*runs).
 
-        `gradient` is the exact one where the optimizer has asked for it at x, and None elsewhere; it is
-        infinite for runs that have ended.
+        Args:
+            x: Points, (*runs, dim).
+            gap: The gap at x, (*runs).
+            gradient: The exact gradient if the optimizer asked for it at x, else None; infinite for ended runs.
+            data: The instances.
         """
         return gap <= self.card.target
 
     def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """Euclidean distance to the *set* of solutions (*runs), or None where that is unknown."""
+        """Return the Euclidean distance to the *set* of solutions (*runs), or None if unknown."""
         return None
 
     def minimizers(self, data: Tree) -> torch.Tensor | None:
-        """Some global minimizers of one instance (count, dim), or None where they are unknown."""
+        """Return some global minimizers of one instance (count, dim), or None if unknown."""
         return None
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """Stated critical points of one instance, the certified part of the truth; not always all there are."""
+        """Return known critical points of one instance, not necessarily all; `ravine check` measures them."""
         return ()
 
     def predicted_share(self) -> float | None:
-        """The share of runs that any local method solves, where the truth says so, for problems without ranks."""
+        """Return the share of runs that any local method solves, if theory predicts it."""
         return None
 
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """Norms of the gradient along depth or time, the output's end first (*runs, length); None without such an axis.
+        """Return gradient norms along depth or time (*runs, length), starting at the output; None without such an axis.
 
-        Of the exact loss, with respect to what is at each position: the state of a recurrent network after each
-        step, the output of each layer.
+        They are of the exact loss, with respect to the state after each step or the output of each layer.
         """
         return None
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-        """Result columns of this problem's own: numbers (*runs) about the points where runs ended.
+        """Return extra result columns about the end points of runs, as numbers (*runs) by name.
 
-        `steps` (*runs) is how many each of them took.
+        Args:
+            x: Where the runs ended, (*runs, dim).
+            steps: How many steps each took, (*runs).
+            data: The instances.
         """
         return {}
 
@@ -294,10 +343,10 @@ class Problem:
             y_scale="log" if curvatures[0] > 0 else "linear",
         )
 
-    # What follows.
+    # Derived from the above.
 
     def example(self, seed: int = 0) -> Tree:
-        """An instance in float64, for claims and pictures; those of a sweep are other ones."""
+        """Return an instance in float64, for claims and pictures; sweeps use other instances."""
         with default_dtype(torch.float64):
             return self.instance(torch.Generator().manual_seed(seed))
 
@@ -313,23 +362,23 @@ class Problem:
 
     @property
     def noisy(self) -> bool:
-        """Whether optimizers see it through randomness."""
+        """True if optimizers see a random loss."""
         return self.has_own("draws")
 
     @property
     def has_whole_dial(self) -> bool:
-        """Whether the dial is declared a whole number."""
+        """True if the dial is a whole number."""
         declared = {each.name: each.type for each in dataclasses.fields(self)}  # type: ignore[arg-type]
         return declared[self.card.dial] in (int, "int")
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...] | None:
-        """The parameter tensors whose concatenation x is, in order; None where x is just a vector."""
+        """The shapes of the parameter tensors that x concatenates; None if x is just a vector."""
         return None
 
     @property
     def budget(self) -> float:
-        """What a run may spend by default, in gradient-equivalents."""
+        """The default budget of a run, in gradients."""
         return self.card.budget
 
     @property
@@ -339,15 +388,15 @@ class Problem:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The result columns that say which problem it is: its fields, and what modifies it."""
+        """The result columns that identify the problem: its fields and its modifiers."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return {f"problem.{each.name}": getattr(self, each.name) for each in fields}
 
     @property
     def floor_attained(self) -> bool | None:
-        """Whether some point has the floor as its loss, as far as the problem states it; None where it does not.
+        """True if a minimizer exists, False if the floor is only an infimum, None if the problem does not say.
 
-        A problem that states its minimizers, and states none, has none: the floor is an infimum.
+        A problem that defines `minimizers` and returns None from it has no minimizer.
         """
         if not self.card.floor_is_minimum or not self.has_own("minimizers"):
             return None
@@ -355,20 +404,20 @@ class Problem:
             return self.minimizers(self.example()) is not None
 
     def has_own(self, method: str) -> bool:
-        """Whether a method is not the default one of `Problem`."""
+        """True if a method is not the default of `Problem`."""
         return getattr(type(self), method) is not getattr(Problem, method)
 
     def at_dial(self, value: float) -> Self:
-        """The same problem at another rung; a dial that is declared a whole number stays one."""
+        """Return the same problem at another value of its dial; a whole dial stays whole."""
         rung = round(value) if self.has_whole_dial else value
         return dataclasses.replace(self, **{self.card.dial: rung})  # type: ignore[type-var]
 
     def control(self) -> Self:
-        """The same problem without its pathology."""
+        """Return the same problem without its pathology."""
         return dataclasses.replace(self, **self.card.control)  # type: ignore[type-var]
 
     def without(self, cause: str) -> Self:
-        """The same problem without one of the causes that its card says how to remove."""
+        """Return the same problem without one of the causes in the card's `removes`."""
         return dataclasses.replace(self, **self.card.removes[cause])  # type: ignore[type-var]
 
 

@@ -119,7 +119,7 @@ def test_noise_is_swept_too():
         (("quadratic", "sdg"), "unknown optimizer 'sdg': did you mean sgd?"),
         (("quadratic", ["sgd", "sgd"]), "given twice"),
         (("quadratic", 3), "3 is no optimizer"),
-        ((3, "sgd"), "3 is no problem"),
+        ((3, "sgd"), "3 is not a problem"),
         (("quadratic", Clip), "Clip needs arguments"),
     ],
 )
