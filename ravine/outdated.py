@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import warnings
 
 
 def warn_outdated(kind: type, text: str) -> None:
-    """Warn that a class is written in an old form, in one line.
+    """Warn that a class is written in an old form, in one line, and once however many workers import it.
 
     Args:
         kind: The class.
         text: How to write it now.
     """
+    if multiprocessing.parent_process() is not None:
+        return
     module = sys.modules.get(kind.__module__)
     file = getattr(module, "__file__", None) or kind.__module__
     # Without a line number no line of source follows the message.
