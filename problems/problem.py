@@ -76,7 +76,8 @@ class Card:
         theory: By optimizer's name, the breaking point that a theorem predicts: (problem, budget) -> dial.
         exceptions: Promises that the problem does not keep, each with its reason: "random_search" (it solves the
             last rung), "reference" (it does not solve every rung), "start_gradient" (zero at some starts), "smooth"
-            (no gradient check), "ranked" (all local methods do equally well).
+            (no gradient check), "ranked" (all local methods do equally well), "signature" (it is not measured on the
+            loss: it is a theorem's number, or reads the fields for a reason).
         removes: By the name of a cause of failure, the fields that remove this cause. Given if no change of the
             optimizer's gradients could remove it: local minima, chains, long paths.
         quick: The fields, and the `ladder`, with which the problem represents its subsection in the quick suite.

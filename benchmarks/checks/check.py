@@ -1,30 +1,37 @@
-"""`ravine check`: every contract and claim of one problem, rung by rung, with what is wrong in words."""
+"""`ravine check`: every promise of a problem or an optimizer, with what is wrong in words."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
-from itertools import groupby
+from collections.abc import Callable, Iterable
 
+from benchmarks.checks import contracts, optimizer_contracts
 from benchmarks.checks.claims import measured, spelled
-from benchmarks.checks.contracts import examined
+from benchmarks.checks.contract import Finding, by_contract
+from optimizers import Optimizer
 from problems import Problem
 
 WIDTH = 110
+Say = Callable[[str], None]
 
 
-def check(name: str, problem: Problem, slow: bool, say: Callable[[str], None]) -> bool:
-    """Examine a problem and say what is found, line by line; False where anything is wrong."""
+def check(name: str, problem: Problem, slow: bool, say: Say) -> bool:
+    """Check a problem and say what is found, line by line.
+
+    Contracts and claims are measured. The card's `truth` and `source` are prose, which nothing checks.
+
+    Args:
+        name: What it is called.
+        problem: The problem, as it is registered.
+        slow: True if claims that take more than two seconds are measured, too.
+        say: Called with each line.
+
+    Returns:
+        True if nothing is broken.
+    """
     card = problem.card
     say(f"{name} · {card.dial} {', '.join(f'{rung:g}' for rung in card.ladder)}")
-    sound = True
-    for contract, findings in groupby(examined(problem), key=lambda found: found[0]):
-        wrong = [(rung, text) for _, rung, text in findings if text]
-        sound &= not wrong
-        say(_line("broken" if wrong else "ok", contract.promise))
-        for rung, text in wrong:
-            at = "" if rung is None else f"at {card.dial} {rung:g}: "
-            say(_line("", at + text))
+    sound = _say_findings(contracts.examined(problem), say, card.dial)
     for promise, reason in card.exceptions.items():
         say(_line("except", f"{promise}: {reason}"))
     for each, claim in problem.claims.items():
@@ -35,19 +42,49 @@ def check(name: str, problem: Problem, slow: bool, say: Callable[[str], None]) -
         holds = claim.holds(value)
         expected = holds != bool(claim.fails)
         sound &= expected
-        mark = "ok" if holds else "fails"
         low, high = claim.within
         said = (
             f"{claim.statement}: {value:.6g}; stated {spelled(claim.stated)}, "
             f"accepted from {low:.6g} to {high:.6g} ({claim.source})"
         )
-        say(
-            _line(
-                mark if expected else "broken",
-                " · ".join(filter(None, (said, claim.fails))),
-            )
-        )
+        mark = "broken" if not expected else "ok" if holds else "fails"
+        say(_line(mark, " · ".join(filter(None, (said, claim.fails)))))
+    say(_line("prose", f"not checked: {card.truth}"))
     say(f"{name} keeps what it promises." if sound else f"{name} is broken.")
+    return sound
+
+
+def check_optimizer(name: str, optimizer: Optimizer, say: Say) -> bool:
+    """Check an optimizer and say what is found, line by line.
+
+    Args:
+        name: What it is called.
+        optimizer: The optimizer, with its defaults.
+        say: Called with each line.
+
+    Returns:
+        True if nothing is broken.
+    """
+    say(f"{name} · {', '.join(optimizer.hyperparameters) or 'no hyperparameters'}")
+    sound = _say_findings(optimizer_contracts.examined(optimizer), say)
+    say(f"{name} keeps what it promises." if sound else f"{name} is broken.")
+    return sound
+
+
+def _say_findings(findings: Iterable[Finding], say: Say, dial: str = "") -> bool:
+    sound = True
+    for several in by_contract(findings):
+        wrong = [each for each in several if each.mark == "broken"]
+        sound &= not wrong
+        mark = "broken" if wrong else "-" if all(each.mark == "-" for each in several) else "ok"
+        facts = [] if wrong else [*dict.fromkeys(each.text for each in several if each.text)]
+        if mark == "-":
+            facts = ["nothing stated", *facts]
+        said = f" ({'; '.join(facts)})" if facts else ""
+        say(_line(mark, several[0].contract.promise + said))
+        for each in wrong:
+            at = "" if each.dial is None else f"at {dial} {each.dial:g}: "
+            say(_line("", at + each.text))
     return sound
 
 

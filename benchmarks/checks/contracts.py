@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 
+from benchmarks.checks.contract import Broken, Contract, Finding, NothingStated, ensure, examine
 from benchmarks.checks.preflight import check_problem
 from benchmarks.diagnosis import CAUSES
 from benchmarks.engine.instances import Instances, stack
@@ -26,36 +26,16 @@ from problems import Problem, Tree
 from problems.precision import default_dtype
 from ravine import Refused
 
-EXCEPTIONS = {"random_search", "reference", "start_gradient", "smooth", "ranked"}
+EXCEPTIONS = {"random_search", "reference", "start_gradient", "smooth", "ranked", "signature"}
+# What runs see of a problem, besides its fields.
+SEEN = (
+    "instance", "loss", "value_and_gradient", "hvp", "hessian", "residuals", "gauss_newton", "draws", "sampled_loss",
+    "sampled_value_and_gradient", "sampled_hvp", "sampled_hessian", "seen", "project", "solved", "floor", "distance",
+    "minimizers", "critical_points", "chain", "at_end",
+)  # fmt: skip
 SEEDS = (0, 1, 2)
 SMALL = 200  # dimensions up to which a dense Hessian is compared
 ROUNDING = 1e-10  # closed forms and autograd, or a batch and its singles, add in different orders
-
-
-class Broken(Exception):
-    """A promise that is not kept; the message says in words what is wrong."""
-
-
-@dataclass(frozen=True)
-class Contract:
-    """A promise: a function of a problem that raises Broken where it is not kept.
-
-    unless: the exception by which a card says that the problem does not keep it.
-    """
-
-    holds: Callable[[Problem], None]
-    at_each_rung: bool
-    unless: str
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return self.holds.__name__
-
-    @property
-    def promise(self) -> str:
-        """The promise in words: the first line of the function's docstring."""
-        return (self.holds.__doc__ or "").partition("\n")[0]
 
 
 CONTRACTS: list[Contract] = []
@@ -64,33 +44,24 @@ CONTRACTS: list[Contract] = []
 def contract(at_each_rung: bool = True, unless: str = "") -> Callable[[Callable], Callable]:
     """Declare a contract: on the problem at each rung of its ladder, or on the problem as it is."""
 
-    def add(holds: Callable[[Problem], None]) -> Callable[[Problem], None]:
+    def add(holds: Callable[[Problem], str | None]) -> Callable[[Problem], str | None]:
         CONTRACTS.append(Contract(holds, at_each_rung, unless))
         return holds
 
     return add
 
 
-def examined(problem: Problem) -> Iterator[tuple[Contract, float | None, str]]:
-    """Each contract, the rung where there is one, and what is wrong: nothing where it is kept.
-
-    Contracts that the card excepts are left out.
-    """
+def examined(problem: Problem) -> Iterator[Finding]:
+    """Yield what is found of each contract, leaving out those that the card excepts."""
     rungs = [problem.at_dial(rung) for rung in problem.card.ladder]
     for each in CONTRACTS:
         if each.unless in problem.card.exceptions:
             continue
-        for at in rungs if each.at_each_rung else [problem]:
-            dial = at.dial if each.at_each_rung else None
-            with default_dtype(torch.float64):
-                try:
-                    each.holds(at)
-                except (Broken, Refused) as error:
-                    yield each, dial, str(error)
-                except Exception as error:  # in a problem that someone else has written
-                    yield each, dial, f"{type(error).__name__}: {' '.join(str(error).split())}"
-                else:
-                    yield each, dial, ""
+        with default_dtype(torch.float64):
+            if each.at_each_rung:
+                yield from (examine(each, at, at.dial) for at in rungs)
+            else:
+                yield examine(each, problem)
 
 
 # The card and the fields.
@@ -101,18 +72,18 @@ def has_a_complete_card(problem: Problem) -> None:
     """The card is complete."""
     card = problem.card
     for name in ("signature", "truth", "source"):
-        _ensure(getattr(card, name).strip(), f"card.{name} is empty")
+        ensure(getattr(card, name).strip(), f"card.{name} is empty")
     for promise, reason in card.exceptions.items():
-        _ensure(
+        ensure(
             promise in EXCEPTIONS,
             f"card.exceptions names {promise!r} (allowed: {', '.join(sorted(EXCEPTIONS))})",
         )
-        _ensure(reason.strip(), f"card.exceptions[{promise!r}] has no reason")
-    _ensure(card.scale in ("log", "linear", "list"), f"card.scale is {card.scale!r}")
-    _ensure(0 < card.target < 1, f"card.target is {card.target}, but must be between 0 and 1")
-    _ensure(problem.budget > 0, f"the budget is {problem.budget}")
-    _ensure(math.isfinite(card.threshold), f"card.threshold is {card.threshold}")
-    _ensure((type(problem).__doc__ or "").strip(), "the class has no docstring")
+        ensure(reason.strip(), f"card.exceptions[{promise!r}] has no reason")
+    ensure(card.scale in ("log", "linear", "list"), f"card.scale is {card.scale!r}")
+    ensure(0 < card.target < 1, f"card.target is {card.target}, but must be between 0 and 1")
+    ensure(problem.budget > 0, f"the budget is {problem.budget}")
+    ensure(math.isfinite(card.threshold), f"card.threshold is {card.threshold}")
+    ensure((type(problem).__doc__ or "").strip(), "the class has no docstring")
 
 
 @contract(at_each_rung=False)
@@ -123,16 +94,18 @@ def names_optimizers_that_exist(problem: Problem) -> None:
     for name, breaking_point in problem.card.theory.items():
         OPTIMIZERS.find(name)
         predicted = breaking_point(problem, problem.budget)
-        _ensure(predicted > -math.inf, f"card.theory[{name!r}] predicts {predicted}")
+        ensure(predicted > -math.inf, f"card.theory[{name!r}] predicts {predicted}")
 
 
 @contract(at_each_rung=False)
 def says_how_to_remove_causes_that_there_are(problem: Problem) -> None:
-    """What the card says how to remove are causes of a verdict, and removing them changes the problem."""
+    """`Card.removes` lists known failure causes, and applying each entry changes the problem."""
+    if not problem.card.removes:
+        raise NothingStated
     for cause in problem.card.removes:
-        _ensure(cause in CAUSES, f"card.removes names {cause!r} (allowed: {', '.join(CAUSES)})")
+        ensure(cause in CAUSES, f"card.removes names {cause!r} (allowed: {', '.join(CAUSES)})")
         worst = problem.at_dial(problem.card.ladder[-1])
-        _ensure(worst.without(cause) != worst, f"without {cause} the problem is the same")
+        ensure(worst.without(cause) != worst, f"without {cause} the problem is the same")
 
 
 @contract(at_each_rung=False)
@@ -140,35 +113,43 @@ def has_a_ladder(problem: Problem) -> None:
     """The ladder goes one way, and the dial takes its values."""
     ladder = problem.card.ladder
     steps = [after - before for before, after in pairwise(ladder)]
-    _ensure(steps, f"the ladder {ladder} has fewer than two rungs")
+    ensure(steps, f"the ladder {ladder} has fewer than two rungs")
     one_way = all(step > 0 for step in steps) or all(step < 0 for step in steps)
-    _ensure(one_way, f"the ladder {ladder} goes up and down")
-    _ensure(problem.card.scale != "log" or min(ladder) > 0, f"a log ladder has {min(ladder)}")
+    ensure(one_way, f"the ladder {ladder} goes up and down")
+    ensure(problem.card.scale != "log" or min(ladder) > 0, f"a log ladder has {min(ladder)}")
     for rung in ladder:
         at = problem.at_dial(rung).dial
-        _ensure(at == rung, f"at rung {rung:g} the dial is {at:g}")
+        ensure(at == rung, f"at rung {rung:g} the dial is {at:g}")
 
 
 @contract(at_each_rung=False)
 def refuses_bad_fields(problem: Problem) -> None:
     """Fields that would make the truth false are refused in one line."""
-    for name, kind in get_type_hints(type(problem)).items():
-        if name not in {field.name for field in dataclasses.fields(problem)}:  # type: ignore[arg-type]
-            continue
-        for value in _bad(kind):
-            try:
-                dataclasses.replace(problem, **{name: value})  # type: ignore[type-var]
-            except Refused as refusal:
-                said = str(refusal)
-                _ensure(name in said, f"the refusal of {name}={value!r} does not name it: {said}")
-                _ensure("\n" not in said, f"the refusal of {name}={value!r} has several lines")
-                if get_origin(kind) is Literal:
-                    allowed = get_args(kind)[0]
-                    _ensure(allowed in said, f"the refusal of {name}={value!r} lacks {allowed!r}")
-            except Exception as error:
-                raise Broken(f"{name}={value!r} raises {type(error).__name__}: {error}") from error
-            else:
-                raise Broken(f"{name}={value!r} is accepted")
+    wrong = []
+    hints = get_type_hints(type(problem))
+    for field in dataclasses.fields(problem):  # type: ignore[arg-type]
+        for value in _bad(hints[field.name]):
+            wrong.extend(_not_refused(problem, field.name, hints[field.name], value))
+    ensure(not wrong, "; ".join(wrong))
+
+
+def _not_refused(problem: Problem, name: str, kind: Any, value: Any) -> Iterator[str]:
+    """Yield what is wrong with how a bad value of a field is refused."""
+    try:
+        dataclasses.replace(problem, **{name: value})  # type: ignore[type-var]
+    except Refused as refusal:
+        said = str(refusal)
+        if name not in said:
+            yield f"the refusal of {name}={value!r} does not name it: {said}"
+        if "\n" in said:
+            yield f"the refusal of {name}={value!r} has several lines"
+        if get_origin(kind) is Literal and get_args(kind)[0] not in said:
+            yield f"the refusal of {name}={value!r} lacks {get_args(kind)[0]!r}"
+    except Exception as error:
+        yield f"{name}={value!r} raises {type(error).__name__}: {error}"
+    else:
+        bounds = "choices=(…)" if get_origin(kind) is Literal else "low=…"
+        yield f"{name}={value!r} is accepted: declare {name} by bounded(…, {bounds}), or by dial"
 
 
 def _bad(kind: Any) -> list[Any]:
@@ -196,14 +177,12 @@ def repeats_its_instances(problem: Problem) -> None:
     before = torch.get_rng_state()
     first = [problem.instance(_generator(seed)) for seed in (0, 1)]
     second = [problem.instance(_generator(seed)) for seed in (1, 0)]
-    _ensure(
-        torch.equal(torch.get_rng_state(), before), "instance() draws from the global generator"
-    )
+    ensure(torch.equal(torch.get_rng_state(), before), "instance() draws from the global generator")
     for one, same in zip(first, reversed(second), strict=True):
         for leaf, other in zip(_leaves(one), _leaves(same), strict=True):
-            _ensure(torch.equal(leaf, other), "the same seed draws two different instances")
+            ensure(torch.equal(leaf, other), "the same seed draws two different instances")
     starts = [tree["start"] for tree in first]
-    _ensure(not torch.equal(*starts), "two seeds draw the same start")
+    ensure(not torch.equal(*starts), "two seeds draw the same start")
 
 
 @contract()
@@ -214,21 +193,19 @@ def has_something_to_do(problem: Problem) -> None:
         data = _in_its_dtype(problem, _drawn(problem, seed))
         start = data["start"]
         value, gradient = problem.value_and_gradient(start, data)
-        _ensure(torch.isfinite(start).all(), f"the start of seed {seed} is not finite")
-        _ensure(value.isfinite(), f"the loss at the start of seed {seed} is {value:g}")
+        ensure(torch.isfinite(start).all(), f"the start of seed {seed} is not finite")
+        ensure(value.isfinite(), f"the loss at the start of seed {seed} is {value:g}")
         floor = float(problem.floor(data))
-        _ensure(
+        ensure(
             value > floor, f"the loss at the start, {value:g}, is not above the floor, {floor:g}"
         )
-        _ensure(
-            gradient.isfinite().all(), f"the gradient at the start of seed {seed} is not finite"
-        )
+        ensure(gradient.isfinite().all(), f"the gradient at the start of seed {seed} is not finite")
         flat = not bool(gradient.any())
         flats.append(flat)
-        _ensure(not flat or stated, f"the gradient at the start of seed {seed} is exactly zero")
+        ensure(not flat or stated, f"the gradient at the start of seed {seed} is exactly zero")
         solved = problem.solved(start, torch.ones_like(value), gradient, data)
-        _ensure(not solved, f"the start of seed {seed} is solved already")
-    _ensure(any(flats) == stated, "no gradient at a start is zero, as the card says of some")
+        ensure(not solved, f"the start of seed {seed} is solved already")
+    ensure(any(flats) == stated, "no gradient at a start is zero, as the card says of some")
 
 
 @contract()
@@ -237,8 +214,8 @@ def repeats_its_draws(problem: Problem) -> None:
     data = _drawn(problem, 0)
     streams = [problem.draws(data, _generator(seed)) for seed in (0, 0, 1)]
     if streams[0] is None:
-        _ensure(not problem.has_own("sampled_loss"), "it has a sampled loss, and draws nothing")
-        return
+        ensure(not problem.has_own("sampled_loss"), "it has a sampled loss, and draws nothing")
+        raise NothingStated("its loss is exact")
     items = [[list(_leaves(next(stream))) for _ in range(3)] for stream in streams if stream]
     same = [
         torch.equal(a, b)
@@ -250,16 +227,17 @@ def repeats_its_draws(problem: Problem) -> None:
         for pair in zip(items[0], items[2], strict=True)
         for a, b in zip(*pair, strict=True)
     ]
-    _ensure(all(same), "the same seed draws different noise")
-    _ensure(not all(other) or not problem.has_own("sampled_loss"), "two seeds draw the same noise")
+    ensure(all(same), "the same seed draws different noise")
+    ensure(not all(other) or not problem.has_own("sampled_loss"), "two seeds draw the same noise")
 
 
 @contract()
 def has_parameters_of_the_stated_shapes(problem: Problem) -> None:
     """The shapes of its parameters are those of x."""
-    dim = len(_drawn(problem, 0)["start"])
-    stated = dim if problem.shapes is None else sum(map(math.prod, problem.shapes))
-    _ensure(stated == dim, f"shapes have {stated} numbers, and x has {dim}")
+    if problem.shapes is None:
+        raise NothingStated("x is a vector")
+    dim, stated = len(_drawn(problem, 0)["start"]), sum(map(math.prod, problem.shapes))
+    ensure(stated == dim, f"shapes have {stated} numbers, and x has {dim}")
 
 
 # The truth.
@@ -271,9 +249,9 @@ def has_the_stated_minimizers(problem: Problem) -> None:
     data = _drawn(problem, 0)
     minimizers = problem.minimizers(data)
     if minimizers is None:
-        return
+        raise NothingStated
     height, slope, _ = _scales(problem, data)
-    _ensure(
+    ensure(
         minimizers.shape[1:] == data["start"].shape, f"they have shape {tuple(minimizers.shape)}"
     )
     for k, point in enumerate(minimizers):
@@ -281,14 +259,14 @@ def has_the_stated_minimizers(problem: Problem) -> None:
         # What is written and what is computed agree to rounding; what is left of the gradient is the
         # minimizer's own rounding times the curvature.
         off = abs(float(value - problem.floor(data))) / height
-        _ensure(off <= 1e-12, f"minimizer {k} is {off:.1e} of the start's height off the floor")
+        ensure(off <= 1e-12, f"minimizer {k} is {off:.1e} of the start's height off the floor")
         left = float(gradient.norm()) / (slope or 1)
-        _ensure(left <= 1e-7, f"the gradient at minimizer {k} is {left:.1e} of that at the start")
+        ensure(left <= 1e-7, f"the gradient at minimizer {k} is {left:.1e} of that at the start")
         moved = float((problem.project(point, data) - point).norm())
-        _ensure(moved <= 1e-7 * (1 + float(point.norm())), f"minimizer {k} is not feasible")
+        ensure(moved <= 1e-7 * (1 + float(point.norm())), f"minimizer {k} is not feasible")
         distance = problem.distance(point, data)
         off = 0.0 if distance is None else float(distance)
-        _ensure(
+        ensure(
             off <= 1e-12 * (1 + float(point.norm())),
             f"minimizer {k} is {off:.1e} from the solutions",
         )
@@ -298,13 +276,16 @@ def has_the_stated_minimizers(problem: Problem) -> None:
 def has_the_stated_critical_points(problem: Problem) -> None:
     """The stated critical points are critical, with the stated value and index."""
     data = _drawn(problem, 0)
+    points = problem.critical_points(data)
+    if not points:
+        raise NothingStated
     height, slope, _ = _scales(problem, data)
-    for k, point in enumerate(problem.critical_points(data)):
+    for k, point in enumerate(points):
         value, gradient = problem.value_and_gradient(point.x, data)
         off = abs(float(value) - point.value) / (height + abs(point.value))
-        _ensure(off <= 1e-9, f"critical point {k} has the value {value:g}, not {point.value:g}")
+        ensure(off <= 1e-9, f"critical point {k} has the value {value:g}, not {point.value:g}")
         left = float(gradient.norm()) / (slope or 1)
-        _ensure(
+        ensure(
             left <= 1e-7, f"the gradient at critical point {k} is {left:.1e} of that at the start"
         )
         curvatures = torch.linalg.eigvalsh(problem.hessian(point.x, data))
@@ -313,14 +294,14 @@ def has_the_stated_critical_points(problem: Problem) -> None:
         if not curvatures.any():
             nullity = len(curvatures)
         found, stated = (index, nullity), (point.index, point.nullity)
-        _ensure(found == stated, f"critical point {k} has index, nullity {found}, not {stated}")
+        ensure(found == stated, f"critical point {k} has index, nullity {found}, not {stated}")
 
 
 @contract()
 def has_nothing_below_its_floor(problem: Problem) -> None:
     """Nothing lies below the floor."""
     if not problem.card.floor_is_minimum:
-        return
+        raise NothingStated("the floor is a stated level, not the minimum")
     data = _drawn(problem, 0)
     height, _, length = _scales(problem, data)
     lengths = length * torch.logspace(-3, 1, 200)
@@ -329,7 +310,7 @@ def has_nothing_below_its_floor(problem: Problem) -> None:
     for seed, center in enumerate(centers):
         values = problem.loss(_around(problem, data, center, lengths, seed), data)
         below = float((problem.floor(data) - values).nan_to_num(-math.inf).max())
-        _ensure(below <= 1e-12 * height, f"the loss goes {below:.2e} below the floor")  # rounding
+        ensure(below <= 1e-12 * height, f"the loss goes {below:.2e} below the floor")  # rounding
 
 
 # The gradient and the Hessian.
@@ -352,7 +333,7 @@ def has_the_gradient_that_differences_see(problem: Problem) -> None:
         agrees = torch.autograd.gradcheck(
             scaled, units, fast_mode=len(units) > SMALL, raise_exception=False
         )
-        _ensure(agrees, "the loss has a gradient that finite differences do not see")
+        ensure(agrees, "the loss has a gradient that finite differences do not see")
 
 
 @contract()
@@ -366,9 +347,7 @@ def has_the_derivatives_of_its_loss(problem: Problem) -> None:
         product: torch.Tensor, hessian: Callable[[], torch.Tensor], which: str,
     ) -> None:  # fmt: skip
         value, gradient = pair
-        _ensure(
-            not value.requires_grad and not gradient.requires_grad, f"the {which} keeps a graph"
-        )
+        ensure(not value.requires_grad and not gradient.requires_grad, f"the {which} keeps a graph")
         expected, expected_value = torch.func.grad_and_value(loss)(point)
         _agree(value, expected_value, f"the {which} in value_and_gradient")
         _agree(gradient, expected, f"the gradient of the {which}")
@@ -409,7 +388,7 @@ def has_residuals_whose_squares_are_its_loss(problem: Problem) -> None:
     Only of problems that state residuals.
     """
     if not problem.has_own("residuals"):
-        return
+        raise NothingStated
     data = _drawn(problem, 0)
     points = torch.stack([*_some_points(problem, data)])
     residuals = torch.stack([problem.residuals(x, data) for x in points])  # type: ignore[arg-type]
@@ -489,21 +468,47 @@ def has_a_signature_that_its_control_lacks(problem: Problem) -> None:
     least = problem.card.threshold
     for rung in (problem, problem.at_dial(problem.card.ladder[-1])):
         control = rung.control()
-        _ensure(control != rung, "the control is the problem itself")
+        ensure(control != rung, "the control is the problem itself")
         for seed in SEEDS:
             found = rung.signature(_drawn(rung, seed))
-            _ensure(found >= least, f"at {rung.dial:g} the signature is {found:g}, below {least:g}")
+            ensure(found >= least, f"at {rung.dial:g} the signature is {found:g}, below {least:g}")
             found = control.signature(_drawn(control, seed))
-            _ensure(
-                found < least, f"on the control the signature is {found:g}, not below {least:g}"
-            )
+            ensure(found < least, f"on the control the signature is {found:g}, not below {least:g}")
+
+
+@contract(at_each_rung=False, unless="signature")
+def has_a_signature_that_measures_the_loss(problem: Problem) -> None:
+    """The signature measures the loss, not the fields: it fails on an impostor.
+
+    The impostor has the fields of the problem; its instances, loss, gradient and Hessian are those of the control.
+    """
+    least = problem.card.threshold
+    for rung in (problem, problem.at_dial(problem.card.ladder[-1])):
+        control = rung.control()
+        found = _impostor(rung, control).signature(_drawn(control, SEEDS[0]))
+        ensure(
+            found < least,
+            f"the signature reads the fields and not the loss: at {rung.dial:g} it is {found:g} for the loss of the "
+            f"control, not below {least:g}",
+        )
+
+
+def _impostor(problem: Problem, control: Problem) -> Problem:
+    """Return a problem with the fields of the first and all that runs see of the second."""
+    seen = {name: getattr(control, name) for name in SEEN}
+    kind = type(type(problem).__name__, (type(problem),), {
+        name: lambda self, *given, method=method: method(*given) for name, method in seen.items()
+    })  # fmt: skip
+    other = object.__new__(kind)
+    vars(other).update(vars(problem))
+    return other
 
 
 @contract()
 def is_not_solved_by_doing_nothing(problem: Problem) -> None:
     """Doing nothing solves nothing."""
     won = _solved(problem, "idle", 10)  # 30 steps at the same place
-    _ensure(not any(won), f"idle solves {sum(won)} of {len(won)}")
+    ensure(not any(won), f"idle solves {sum(won)} of {len(won)}")
 
 
 @contract()
@@ -516,7 +521,7 @@ def is_solved_by_its_reference(problem: Problem) -> None:
     name, values = card.reference
     won = _solved(problem, name, problem.budget, **values)
     said = f"{name} with the card's values solves {sum(won)} of {len(won)}"
-    _ensure(any(won) if excepted else all(won), said)
+    ensure(any(won) if excepted else all(won), said)
 
 
 @contract(at_each_rung=False, unless="random_search")
@@ -524,7 +529,7 @@ def is_not_solved_by_random_search(problem: Problem) -> None:
     """Random search fails the last rung."""
     problem = problem.at_dial(problem.card.ladder[-1])
     won = _solved(problem, "random_search", problem.budget)
-    _ensure(not any(won), f"random_search solves {sum(won)} of {len(won)}")
+    ensure(not any(won), f"random_search solves {sum(won)} of {len(won)}")
 
 
 def _solved(problem: Problem, optimizer: str, budget: float, **values: Any) -> list[bool]:
@@ -540,22 +545,17 @@ def _solved(problem: Problem, optimizer: str, budget: float, **values: Any) -> l
 # What the contracts use.
 
 
-def _ensure(condition: object, otherwise: str) -> None:
-    if not condition:
-        raise Broken(otherwise)
-
-
 def _agree(actual: torch.Tensor, expected: torch.Tensor, what: str) -> None:
     """Equal up to rounding of the largest entry."""
     shapes = f"{tuple(actual.shape)}, not {tuple(expected.shape)}"
-    _ensure(actual.shape == expected.shape, f"{what} has the shape {shapes}")
-    _ensure(actual.dtype == expected.dtype, f"{what} is {actual.dtype}, not {expected.dtype}")
+    ensure(actual.shape == expected.shape, f"{what} has the shape {shapes}")
+    ensure(actual.dtype == expected.dtype, f"{what} is {actual.dtype}, not {expected.dtype}")
     if not expected.numel():
         return
     scale = float(expected.nan_to_num().abs().max())
     same = torch.isclose(actual, expected, rtol=0, atol=ROUNDING * scale, equal_nan=True)
     off = float((actual - expected).abs().nan_to_num(math.inf).max()) / (scale or 1.0)
-    _ensure(same.all(), f"{what} is off by {off:.1e} of its largest entry")
+    ensure(same.all(), f"{what} is off by {off:.1e} of its largest entry")
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -124,11 +124,16 @@ class Cliff(Problem):
         w = data["start"].unflatten(-1, (self.units, 2))[:, 0]
         near = torch.logspace(-12, 0, 97)  # the higher the cliff, the narrower its face
         peak, plain = (
-            self._each_unit(w.expand(len(b), -1), self.cliff_line(w) + b[:, None])[1]
-            .norm(dim=-1)
-            for b in (torch.cat([-near, near]), torch.linspace(-0.5, 0.5, 201))
-        )  # fmt: skip
+            self._slopes(w, b) for b in (torch.cat([-near, near]), torch.linspace(-0.5, 0.5, 201))
+        )
         return (peak.amax(0) / plain.median(0).values).min().item()
+
+    def _slopes(self, w: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
+        """The norms of the gradients of all units (units) at each of these distances (count): (count, units)."""
+        b = self.cliff_line(w) + above[:, None]
+        x = torch.stack([w.expand_as(b), b], -1).flatten(-2)
+        gradient = self.units * self.value_and_gradient(x, {})[1]
+        return gradient.unflatten(-1, (self.units, 2)).norm(dim=-1)
 
     def _each_unit(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.

@@ -82,6 +82,9 @@ class NewtonNoise(QuadraticForm):
         "wherever it starts, which is infinite for B ≤ d + 1.",
         source="Goodfellow, Bengio & Courville 2016, section 8.1.3; Wishart 1928, Bartlett 1933",
         theory={"newton": _breaking_point_of_newton},
+        exceptions={
+            "signature": "It draws the noise of gradients and Newton steps itself, from its fields.",
+        },
     )
 
     @property

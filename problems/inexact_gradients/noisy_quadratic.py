@@ -90,7 +90,8 @@ class NoisyQuadratic(QuadraticForm):
         theory={"sgd": _largest_noise((0.0,)), "momentum": _largest_noise(MOMENTA)},
         exceptions={
             "reference": "at noise 10 a thousand gradients do not hold enough about the minimum: "
-            "on average even the best estimate leaves 13 times the target"
+            "on average even the best estimate leaves 13 times the target",
+            "signature": "It draws the noise itself, from its fields.",
         },
     )
 

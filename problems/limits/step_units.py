@@ -60,6 +60,7 @@ class StepUnits(Problem):
             "reference": "What is almost a step has almost no slope; no gradient leads to the "
             "planted weights.",
             "smooth": "It is, but at sharpness 1e4 within 1e-4 only, where differences step across.",
+            "signature": "It measures the slopes of the units inside the network, which the loss only averages.",
         },
     )
 

@@ -59,6 +59,7 @@ class Schwefel(Multimodal):
         exceptions={
             "reference": "the start decides: most lie in the basin of another minimum",
             "ranked": "local methods end in the basin where they start, or in another by chance",
+            "signature": "The loss is that of the control: the spread of the starts decides.",
         },
         cell=SampleSizes(trials=9, seeds=50),
     )

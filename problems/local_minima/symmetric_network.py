@@ -70,6 +70,9 @@ class SymmetricNetwork(Problem):
         "renaming, times 2^(mn) by signs with tanh; with relu each lies on an mn-dimensional surface of "
         "minima, where the Hessian has mn zeros.",
         source="Goodfellow, Bengio & Courville 2016, section 8.2.2; Dinh et al. 2017",
+        exceptions={
+            "signature": "The loss is that of the control: the curvature is measured where the start lies.",
+        },
     )
 
     def __post_init__(self) -> None:

@@ -74,7 +74,8 @@ class Octopus(Problem):
         "leading coordinates at ±4τ and 0 elsewhere, −kν, one direction down each, of curvature −2γ.",
         source="Du et al. 2017",
         exceptions={
-            "random_search": "noise is the cure: it leaves each saddle as soon as the first"
+            "random_search": "noise is the cure: it leaves each saddle as soon as the first",
+            "signature": "It walks along its own first saddles, of which the control has one.",
         },
     )
 

@@ -12,10 +12,10 @@ import torch
 
 from benchmarks import sweep
 from benchmarks.catalog import loading
+from benchmarks.checks.walks import draw, smooth_valley, walk
 from benchmarks.cli.show import card
 from optimizers import OPTIMIZERS, log
 from optimizers.adopted import shaped
-from tests.optimizers.conftest import draw, smooth_valley, walk
 
 theirs = pytest.importorskip("pytorch_optimizer", reason="needs the extra zoo")
 

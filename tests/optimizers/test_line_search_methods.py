@@ -9,6 +9,7 @@ import pytest
 import scipy.optimize
 import torch
 
+from benchmarks.checks.walks import Given
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from optimizers.conjugate_gradient import ConjugateGradient, NonlinearCG
@@ -19,7 +20,6 @@ from problems import PROBLEMS
 from problems.ill_conditioning.quadratic import Quadratic
 from problems.ill_conditioning.rosenbrock import Rosenbrock
 from problems.saddles.spin_glass import SpinGlass
-from tests.optimizers.conftest import Given
 
 METHODS = [LBFGS(), NonlinearCG(), NonlinearCG(c2=0.4), LBFGS(memory=2, c2=0.5)]
 SMOOTH = [

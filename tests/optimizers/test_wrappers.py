@@ -28,7 +28,7 @@ assert_close = functools.partial(torch.testing.assert_close, rtol=1e-10, atol=1e
 
 def torch_path(method, data, clip=None, average=None, decay=False, **values):
     """What torch does with one run after the other, on the valley: (steps + 1, instances, 1, dim)."""
-    from tests.optimizers.conftest import smooth_valley
+    from benchmarks.checks.walks import smooth_valley
 
     paths = []
     for k, start in enumerate(data["start"][:, 0]):

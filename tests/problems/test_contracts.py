@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 
+from benchmarks.checks.contract import NothingStated
 from benchmarks.checks.contracts import CONTRACTS
 from problems import PROBLEMS, SampleSizes
 
@@ -55,7 +57,8 @@ def test_one_name(name):
 
 @pytest.mark.parametrize(("contract", "problem"), KEPT)
 def test_contract(contract, problem):
-    contract.holds(problem)
+    with suppress(NothingStated):
+        contract.holds(problem)
 
 
 @pytest.mark.parametrize(("problem", "claim", "name"), CLAIMS)

@@ -1,0 +1,88 @@
+"""Contracts: what every problem or optimizer promises, each promise as a function that says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ravine import Refused
+
+
+class Broken(Exception):
+    """A promise that is not kept; the message says what is wrong."""
+
+
+class NothingStated(Exception):
+    """There is nothing to check: the problem or optimizer states nothing of the kind; the message may add a fact."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A promise.
+
+    Attributes:
+        holds: A function that raises Broken if the promise is not kept, and NothingStated if there is nothing to
+            check. It may return a fact to be shown.
+        at_each_rung: True if it is checked at each rung of a problem's ladder.
+        unless: The exception by which a card says that the problem does not keep it.
+    """
+
+    holds: Callable[[Any], str | None]
+    at_each_rung: bool = False
+    unless: str = ""
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.holds.__name__
+
+    @property
+    def promise(self) -> str:
+        """The promise in words: the first line of the function's docstring."""
+        return (self.holds.__doc__ or "").partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of a promise.
+
+    Attributes:
+        contract: The promise.
+        mark: "ok", "broken", or "-" if nothing is stated.
+        text: What is wrong, or a fact.
+        dial: The rung, if it was checked at one.
+    """
+
+    contract: Contract
+    mark: Literal["ok", "broken", "-"]
+    text: str = ""
+    dial: float | None = None
+
+
+def examine(contract: Contract, thing: Any, dial: float | None = None) -> Finding:
+    """Check one promise of a problem or an optimizer."""
+    try:
+        fact = contract.holds(thing)
+    except NothingStated as nothing:
+        return Finding(contract, "-", str(nothing), dial)
+    except (Broken, Refused) as error:
+        return Finding(contract, "broken", str(error), dial)
+    except Exception as error:  # in a class that someone else has written
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Finding(contract, "broken", text, dial)
+    return Finding(contract, "ok", fact or "", dial)
+
+
+def by_contract(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
+    """Yield the findings of each promise together, in order."""
+    found: dict[str, list[Finding]] = {}
+    for each in findings:
+        found.setdefault(each.contract.name, []).append(each)
+    yield from found.values()
+
+
+def ensure(condition: object, otherwise: str) -> None:
+    """Raise Broken unless a condition is true."""
+    if not condition:
+        raise Broken(otherwise)

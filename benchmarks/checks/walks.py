@@ -1,0 +1,109 @@
+"""A small world in which optimizers are tried: one oracle, losses given as functions, and a walk through them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from optimizers import Optimizer
+from optimizers.optimizer import State
+from optimizers.oracle import CountingOracle, cost
+from problems import Problem, Tree
+
+RUNS = 3  # instances = trials = dim: what is mixed up with something else shows
+STEPS = 200
+Loss = Callable[[torch.Tensor, Tree], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Given(Problem):
+    """A problem that is nothing but a loss; residuals are an attribute of the function."""
+
+    function: Loss
+    minimum: float = 0.0
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        return torch.tensor(self.minimum, dtype=torch.float64)
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return self.function(x, data)
+
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        residuals = getattr(self.function, "residuals", None)
+        return None if residuals is None else residuals(x, data)
+
+    def gauss_newton(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        return super().gauss_newton(x, data) if hasattr(self.function, "residuals") else None
+
+
+def smooth_valley(x: torch.Tensor, data: Tree) -> torch.Tensor:
+    """Σ log cosh(A (x − c)) + ½|x|² up to a constant: curved differently everywhere, and nowhere flat."""
+    bent = torch.einsum("...i,...ij->...j", x - data["center"], data["matrix"])
+    return torch.logaddexp(bent, -bent).sum(-1) + 0.5 * x.square().sum(-1)
+
+
+def _residuals(x: torch.Tensor, data: Tree) -> torch.Tensor:
+    bent = torch.einsum("...i,...ij->...j", x - data["center"], data["matrix"])
+    return torch.cat([(2 * torch.logaddexp(bent, -bent)).sqrt(), x], -1)
+
+
+smooth_valley.residuals = _residuals  # type: ignore[attr-defined]
+
+
+def draw(instances: int = RUNS, dim: int = RUNS) -> Tree:
+    """Return data of the valley, and the random numbers of `normal` for each step, stacked."""
+    data: dict[str, list[torch.Tensor]] = {"start": [], "center": [], "matrix": [], "normal": []}
+    for seed in range(instances):
+        generator = torch.Generator().manual_seed(seed)
+        for name, shape in (
+            ("start", (dim,)),
+            ("center", (dim,)),
+            ("matrix", (dim, dim)),
+            ("normal", (STEPS, dim)),
+        ):
+            data[name].append(
+                torch.randn(shape, generator=generator, dtype=torch.float64).unsqueeze(0)
+            )
+    return {name: torch.stack(each) for name, each in data.items()}
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What an optimizer did.
+
+    Attributes:
+        points: Where it was, (steps + 1, instances, trials, dim).
+        prices: What each step cost, in gradients (steps, instances, trials).
+        hessians: How many Hessians a run asked for.
+        state: The state after the last step.
+    """
+
+    points: torch.Tensor
+    prices: torch.Tensor
+    hessians: float
+    state: State
+
+
+def walk(
+    optimizer: Optimizer, function: Loss, data: Tree, trials: int = 1, steps: int = STEPS
+) -> Walk:
+    """Let an optimizer take some steps on all instances × trials at once."""
+    start = data["start"]
+    runs = (start.shape[0], trials)
+    numbers = itertools.cycle(data["normal"].unbind(2) if "normal" in data else [start])
+    oracle = CountingOracle(Given(function), data, runs, lambda: next(numbers), start.device)
+    x = start.expand(*runs, -1).clone()
+    state = optimizer.init(x)
+    points, prices, hessians = [x], [], 0.0
+    for k in range(steps):
+        oracle.move(x, None, progress=k / steps)
+        step, state = optimizer.update(oracle, state)
+        x = x + step
+        points.append(x)
+        hessians += float(torch.as_tensor(oracle.counts["hessians"]).max())
+        prices.append(torch.as_tensor(cost(oracle.counts, x.shape[-1])).expand(runs))
+    assert not oracle.broken.any()
+    return Walk(torch.stack(points), torch.stack(prices), hessians, state)

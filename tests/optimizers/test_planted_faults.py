@@ -1,0 +1,164 @@
+"""The contracts of optimizers find planted faults, each by the promise that it breaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from benchmarks.checks.check import check_optimizer
+from benchmarks.checks.optimizer_contracts import CONTRACTS, examined
+from optimizers import OPTIMIZERS, Hyper, Optimizer, hyper, linear, log
+from optimizers.adopted import Adopted
+
+
+def broken(optimizer):
+    return {each.contract.name for each in examined(optimizer) if each.mark == "broken"}
+
+
+@dataclass(frozen=True)
+class Sound(Optimizer):
+    """Heavy ball."""
+
+    lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
+    momentum: Hyper = hyper(0.5, low=0, below=1)
+
+    def init(self, x):
+        return (torch.zeros_like(x),)
+
+    def update(self, oracle, state):
+        velocity = self.momentum * state[0] + oracle.gradient
+        return -self.lr * velocity, (velocity,)
+
+
+class MixesRuns(Sound):
+    """The mean over the runs instead of a run's own gradient."""
+
+    def update(self, oracle, state):
+        return -self.lr * oracle.gradient.mean(0, keepdim=True).expand_as(oracle.x), state
+
+
+class ShiftsAcrossRuns(Sound):
+    """lr · eye, where a run's own lr should stand on the diagonal: wrong where trials = dim."""
+
+    def update(self, oracle, state):
+        scale = self.lr * torch.eye(oracle.x.shape[-1], dtype=oracle.x.dtype)
+        return -torch.einsum("ij,...j->...i", scale, oracle.gradient), state
+
+
+@dataclass(frozen=True)
+class WrongUnit(Sound):
+    """A learning rate that is a length by its own word, and none."""
+
+    lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length"), low=0)
+
+
+@dataclass(frozen=True)
+class TakesAnything(Sound):
+    """A learning rate without bounds."""
+
+    lr: float = 1e-3
+
+
+@dataclass(frozen=True)
+class SearchesThree(Sound):
+    """More than is searched."""
+
+    momentum: Hyper = hyper(0.5, search=linear(0, 0.9), low=0, below=1)
+    third: Hyper = hyper(0.5, search=linear(0, 0.9), low=0, below=1)
+
+
+class Remembers(Sound):
+    """State outside of the state: the second walk is another one."""
+
+    seen: list = []
+
+    def update(self, oracle, state):
+        self.seen.append(1)
+        return -self.lr * oracle.gradient * (1 + 1e-3 * len(self.seen)), state
+
+
+class SpreadsNaN(Sound):
+    """One step length for all runs: a NaN in one is a NaN in all."""
+
+    def update(self, oracle, state):
+        gradient = oracle.gradient
+        length = torch.where(oracle.alive, 1.0, torch.nan).mean()
+        return -self.lr * gradient * length, state
+
+
+class Drifts(Sound):
+    """Moves where the gradient is 0."""
+
+    def update(self, oracle, state):
+        return -self.lr * (oracle.gradient + 1), state
+
+
+class Divides(Sound):
+    """Divides by a curvature that may be 0."""
+
+    def update(self, oracle, state):
+        gradient = oracle.gradient
+        return -self.lr * gradient / oracle.hvp(gradient), state
+
+
+class Climbs(Sound):
+    """Uphill."""
+
+    def update(self, oracle, state):
+        return self.lr * oracle.gradient, state
+
+
+class AsksInSecret(Sound):
+    """A Hessian, of which it says nothing."""
+
+    def update(self, oracle, state):
+        return -self.lr * oracle.hessian.diagonal(dim1=-2, dim2=-1) * oracle.gradient, state
+
+
+FAULTS = {
+    MixesRuns: "does_not_mix_runs",
+    ShiftsAcrossRuns: "does_not_mix_runs",
+    WrongUnit: "has_a_learning_rate_in_the_unit_that_it_states",
+    TakesAnything: "refuses_bad_hyperparameters",
+    SearchesThree: "searches_at_most_two_of_its_hyperparameters",
+    Remembers: "repeats_its_steps",
+    SpreadsNaN: "ends_no_other_run_where_a_gradient_is_nan",
+    Drifts: "stays_where_nothing_leads_away",
+    Divides: "survives_a_loss_without_curvature",
+    Climbs: "survives_a_singular_hessian",
+    AsksInSecret: "says_whether_it_asks_for_hessians",
+}
+
+
+def test_a_sound_optimizer_keeps_every_contract():
+    assert broken(Sound()) == set()
+
+
+@pytest.mark.parametrize(
+    ("fault", "contract"), FAULTS.items(), ids=lambda each: getattr(each, "__name__", "")
+)
+def test_a_planted_fault_is_found(fault, contract):
+    assert contract in broken(fault())
+
+
+def test_a_wrong_unit_changes_what_a_search_finds():
+    assert "does_not_depend_on_units" in broken(WrongUnit())
+
+
+def test_every_contract_has_a_fault_that_it_finds():
+    assert {*FAULTS.values(), "does_not_depend_on_units"} == {each.name for each in CONTRACTS}
+
+
+def test_a_class_of_torch_is_checked_and_its_unit_named():
+    lines = []
+    assert check_optimizer("Adam", Adopted(torch.optim.Adam), lines.append)
+    text = "\n".join(lines)
+    assert "lr behaves like length" in text
+    assert "nothing stated" in text
+    assert "ok" in text
+
+
+def test_wrapped_optimizers_are_checked():
+    assert check_optimizer("adam+clip", OPTIMIZERS["adam+clip"], lambda line: None)
