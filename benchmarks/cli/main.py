@@ -72,12 +72,13 @@ def _run(words: list[str]) -> int:
 
     with _making_no_garbage():
         from benchmarks.cli.compose import planned
+        from benchmarks.cli.launch import run
 
-    with planned(words) as plan:
-        if only_shown:
-            print(plan.text(), end="")
-            return 0
-        return plan.run()
+    plan = planned(words)
+    if only_shown:
+        print(plan.text(), end="")
+        return 0
+    return run(plan)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """A sweep's job as a function of its configuration; it may be pickled to other processes."""
+    """The jobs of a sweep, each run by its number; it may be pickled to other processes."""
 
-    def __init__(self, folder: SweepFolder, expected: Forecast):
+    def __init__(
+        self, folder: SweepFolder, expected: Forecast, configs: Sequence[Mapping[str, Any]]
+    ):
         self.folder = folder
+        self.configs = configs
         self.progress = Progress(expected.ahead, expected.processes, Notes(folder))
 
-    def __call__(self, config: Mapping[str, Any]) -> None:
+    def __call__(self, number: int) -> None:
         """Run the cells of one job."""
+        config = self.configs[number]
         for each in config["adopted"]:
             kind, _, where = each.partition("=")
             loading.load(where, kind)

@@ -108,6 +108,11 @@ OPTION = {
     "hydra/launcher=jobli": "unknown hydra/launcher 'jobli': did you mean joblib? (allowed: basic, joblib)",
     "hydra.launcher.n_jobs=2":
         "unknown option hydra.launcher.n_jobs: (allowed: none)",
+    "hydra/launcher=joblib hydra.launcher.n_jobs=many":
+        "hydra.launcher.n_jobs is many, but must be what its launcher accepts",
+    "hydra/launcher=null": "unknown hydra/launcher 'None': (allowed: basic, joblib)",
+    "trials.few=3": "unknown option trials.few: (allowed: none)",
+    "hydra=3": "unknown option hydra: did you mean threads? (allowed: {options})",
     "hydra.mode=RUN": f"hydra.mode=RUN: {LAUNCHING}",
     "hydra/launcher=basic,joblib": f"hydra/launcher=basic,joblib: {LAUNCHING}",
     "~trials": "'~trials' is no option: an option is written name=value",
