@@ -6,12 +6,10 @@ clear that a sweep is wanted.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
 from importlib import metadata
 
 from benchmarks.catalog import loading
@@ -70,32 +68,16 @@ def _run(words: list[str]) -> int:
         return _subcommand(*words)
     words, only_shown = _without_flags(words)
 
-    with _making_no_garbage():
-        from benchmarks.cli.compose import planned
-        from benchmarks.cli.launch import run
+    from benchmarks.cli.compose import planned
 
     plan = planned(words)
     if only_shown:
         print(plan.text(), end="")
         return 0
+
+    from benchmarks.cli.launch import run
+
     return run(plan)
-
-
-@contextmanager
-def _making_no_garbage() -> Iterator[None]:
-    """Imports, without a search for garbage among all that they make: a seventh of their time.
-
-    None of it is searched later either, for it stays. Only the first time: else what is garbage by then stays too.
-    """
-    if "benchmarks.cli.compose" in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _version() -> str:
