@@ -93,6 +93,12 @@ def load(specification: str, kind: str) -> tuple[str, str]:
     return _registered(found, kind), absolute
 
 
+def named(word: str) -> str:
+    """Return the registered name that a word stands for, of a problem or an optimizer; load what is not registered."""
+    kind = "optimizer" if word in preset_words() else "problem"
+    return load(word, kind)[0] if is_specification(word) else word
+
+
 def presets() -> dict[str, Path]:
     """By name, the files that say of some package's class what is not as its author has it.
 

@@ -6,6 +6,7 @@ clear that a sweep is wanted.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -13,10 +14,8 @@ from concurrent.futures import BrokenExecutor
 from importlib import metadata
 
 from benchmarks.catalog import loading
-from benchmarks.cli import show
 from benchmarks.cli.help import usage
-from benchmarks.cli.options import BROKEN, FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
-from problems import PROBLEMS
+from benchmarks.cli.options import FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
 from ravine import Refused, nearest
 
 
@@ -91,49 +90,7 @@ def _subcommand(name: str, *words: str) -> int:
     if name not in SUBCOMMANDS:
         hint = "an option is written name=value, as in +problem=cliff"
         raise Refused(f"unknown subcommand {name!r}: {nearest(name, SUBCOMMANDS)}; {hint}")
-    if name == "check":
-        return _check(words)
-    if name == "compare":
-        from benchmarks.display import compare
-
-        return compare.main(words)
-    if name == "report":
-        from benchmarks import report
-
-        return report.main(words)
-    if name == "doctor":
-        from benchmarks.doctor import demos
-
-        return demos.show(words)
-    if not words:
-        print(show.atlas())
-    for word in words:
-        print(show.card(_loaded(word)))
-    return 0
-
-
-def _check(words: Sequence[str]) -> int:
-    names = [word for word in words if word != "--slow"]
-    if not names:
-        raise Refused(f"check what? check NAME, or check file.py:Class {nearest('', PROBLEMS)}")
-    for word in names:
-        if word.startswith("-"):
-            raise Refused(f"unknown flag {word}: {nearest(word, ['--slow'])}")
-    problems = {name: PROBLEMS.find(name) for name in map(_loaded, names)}
-
-    from benchmarks.checks.check import check
-
-    found = [
-        check(name, problem, "--slow" in words, lambda line: print(line, flush=True))
-        for name, problem in problems.items()
-    ]
-    return 0 if all(found) else BROKEN
-
-
-def _loaded(word: str) -> str:
-    """The registered name that a word stands for."""
-    kind = "optimizer" if word in loading.preset_words() else "problem"
-    return loading.load(word, kind)[0] if loading.is_specification(word) else word
+    return importlib.import_module(SUBCOMMANDS[name]).main(words)
 
 
 def _without_flags(words: list[str]) -> tuple[list[str], bool]:
