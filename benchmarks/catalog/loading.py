@@ -29,12 +29,7 @@ from problems import PROBLEMS, Problem
 from ravine import Refused, Registry, nearest
 from ravine.registry import origin
 
-# A wheel has the YAML files in the package `benchmarks`, a checkout beside it.
-CONF = next(
-    folder
-    for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf")
-    if (folder / "config.yaml").is_file()
-)
+CONF = Path(__file__).parents[1] / "conf"
 PLUGINS = "ravine.plugins"  # the entry points by which installed packages offer theirs
 REGISTRIES: dict[str, Registry[Any]] = {"problem": PROBLEMS, "optimizer": OPTIMIZERS}
 _files: dict[str, int] = {}  # modules that were loaded from files, and when those were last changed
