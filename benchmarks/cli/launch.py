@@ -16,8 +16,9 @@ from benchmarks.cli.compose import Plan
 from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
 from benchmarks.cli.options import FAILED
 from benchmarks.runner.forecast import Forecast, forecast
+from benchmarks.runner.progress import Progress
 from benchmarks.runner.worker import Task
-from benchmarks.store.sweep_folder import SweepFolder
+from benchmarks.store.sweep_folder import Notes, SweepFolder
 
 WORKERS = "hydra_plugins.hydra_joblib_launcher"  # the extra `joblib`
 WORTH_WORKERS = 20.0  # seconds of computing: starting a worker takes some
@@ -33,14 +34,15 @@ def run(plan: Plan) -> int:
     if first.config["dry_run"]:
         print(expected.text())
         return 0
-    task = Task(folder, expected, [each.config for each in plan.jobs])
+    progress = Progress(expected.ahead, expected.processes, Notes(folder))
+    task = Task(folder, [each.config for each in plan.jobs], progress)
     launch = launcher(of_hydra, folder.path, task)
     folder.begin(plan.words, plan.resolved())
     try:
-        task.progress.start()
+        progress.start()
         launch(len(plan.jobs))
     finally:
-        task.progress.close()
+        progress.close()
         found = collect(folder, time.perf_counter() - began)
         ended = None if found is None else Ended(plan, *found, folder.path)
         if ended is not None:
