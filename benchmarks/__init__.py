@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# `python -m` and notebooks look into the working directory first, where the user may keep folders called
-# problems/ and optimizers/: ours are imported while this one path is ahead of it.
+# `python -m` and notebooks look into the working directory first, where the user may have packages called problems
+# and optimizers. The ones that lie beside this package are imported while the path begins with their folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ravine.later import later
 

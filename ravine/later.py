@@ -1,4 +1,8 @@
-"""Import a slow module when it is first used, so that `--help` answers at once (importing torch takes 2 s)."""
+"""Import a slow module when it is first used, so that `--help` answers at once.
+
+With torch imported at the start, `--help` and `show sgd` take 2 to 2.5 s of CPU; with it imported later, 0.3 s.
+importlib's LazyLoader does not do: on Python 3.11 it loads the module at `import`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 
 
 class _Later(ModuleType):
-    """Stands for a module until an attribute is asked for; importlib's LazyLoader loads at `import` on 3.11."""
+    """Stands for a module until an attribute is asked for."""
 
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:
@@ -19,9 +23,8 @@ class _Later(ModuleType):
         return getattr(module, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return importlib.import_module, (
-            self.__name__,
-        )  # a class of the user's own may refer to it
+        # A class in the user's own file may refer to it.
+        return importlib.import_module, (self.__name__,)
 
 
 def later(name: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -30,7 +33,40 @@ def test_every_folder_with_modules_is_a_package(top):
 def test_nothing_else_is_installed():
     tops = {name.split(".")[0] for name in PACKAGES}
     assert tops == {"ravine", "benchmarks", "problems", "optimizers"}
-    assert PROJECT["tool"]["setuptools"]["package-dir"] == {"benchmarks.conf": "conf"}
+    assert PROJECT["tool"]["setuptools"]["package-dir"] == {
+        "": "."
+    }  # else an editable install has no path
+    assert (ROOT / "benchmarks" / "conf").resolve() == ROOT / "conf"
+
+
+@pytest.mark.parametrize("first", ["ravine", "problems", "optimizers", "benchmarks"])
+def test_any_package_may_be_imported_first_beside_a_clone(first, tmp_path):
+    """Nor does the folder of a clone called ravine hide the package of that name."""
+    (tmp_path / "ravine").mkdir()
+    code = f"import {first}, ravine, problems, optimizers, benchmarks; ravine.Refused, benchmarks.sweep"
+    run(["-c", code], tmp_path)
+    assert run(["-m", "benchmarks", "--version"], tmp_path).startswith("ravine ")
+
+
+@pytest.mark.parametrize("own", ["problems", "optimizers"])
+def test_packages_of_the_users_own_do_not_hide_ours(own, tmp_path):
+    (tmp_path / own).mkdir()
+    (tmp_path / own / "__init__.py").write_text("raise ImportError('not this one')")
+    run(["-c", "import benchmarks; benchmarks.sweep"], tmp_path)
+    assert "cliff" in run(["-m", "benchmarks", "--help"], tmp_path)
+
+
+def run(arguments: list[str], folder: Path) -> str:
+    """What a new process prints that works in a folder, and finds the packages as an installed one does."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_configurations_are_all_yaml():

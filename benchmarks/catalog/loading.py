@@ -28,12 +28,7 @@ from problems import PROBLEMS, Problem
 from ravine import Refused, Registry, nearest
 from ravine.registry import origin
 
-# The YAML files are in the package `benchmarks` of a wheel, and next to it in a checkout.
-CONF = next(
-    folder
-    for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf")
-    if (folder / "config.yaml").is_file()
-)
+CONF = Path(__file__).parents[1] / "conf"
 PLUGINS = "ravine.plugins"  # entry points of installed packages with problems and optimizers
 REGISTRIES: dict[str, Registry[Any]] = {"problem": PROBLEMS, "optimizer": OPTIMIZERS}
 _files: dict[str, int] = {}  # modules loaded from files, and the files' times of change in ns
@@ -98,6 +93,38 @@ def load(specification: str, kind: str) -> tuple[str, str]:
         )
         raise Refused(f"{specification} is no class derived from {base}: {nearest(name, offered)}")
     return _registered(found, kind), absolute
+
+
+def named(word: str) -> str:
+    """Return the registered name that a word stands for, of a problem or an optimizer; load what is not registered."""
+    kind = "optimizer" if word in preset_words() else "problem"
+    return load(word, kind)[0] if is_specification(word) else word
+
+
+def of_either_kind(word: str) -> tuple[str, str]:
+    """Return whether a word stands for a "problem" or an "optimizer", and its registered name.
+
+    Args:
+        word: A registered name, a wrapped one (`adam+clip`), a preset, or the place of a class.
+
+    Raises:
+        Refused: For what is neither, with the nearest name of both kinds.
+    """
+    if word in PROBLEMS:
+        return "problem", word
+    if is_specification(word) and word.partition(AND)[0] not in preset_words():
+        try:
+            return "problem", find(word, "problem")[0]
+        except Refused as refusal:
+            if "is no class derived from" not in str(refusal):
+                raise
+            return "optimizer", find(word, "optimizer")[0]
+    inner = word.partition(AND)[0]
+    if inner not in OPTIMIZERS and inner not in preset_words():
+        raise Refused(
+            f"unknown problem or optimizer {word!r}: {nearest(inner, [*PROBLEMS, *OPTIMIZERS])}"
+        )
+    return "optimizer", find(word, "optimizer")[0]
 
 
 def presets() -> dict[str, Path]:

@@ -65,14 +65,9 @@ def _those(belong: Callable[[Problem], bool]) -> list[tuple[str, Problem]]:
     return [(name, each) for name, each in ordered if subsection(each) and belong(each)]
 
 
-def fields_of(suite: Suite | None, given: Mapping[str, str]) -> list[str]:
-    """Return the words with which a suite sets the fields of a job's problem, without those that are given."""
-    of_problem = {} if suite is None else suite.problems[given["problem"].partition("=")[2]]
-    words = {
-        name if name == "ladder" else f"problem.{name}": value for name, value in of_problem.items()
+def fields_of(suite: Suite, problem: str) -> dict[str, Any]:
+    """Return what a suite sets for one of its problems, by option."""
+    return {
+        name if name == "ladder" else f"problem.{name}": value
+        for name, value in suite.problems[problem].items()
     }
-    return [
-        f"{name}={','.join(map(str, value)).join('[]') if name == 'ladder' else value}"
-        for name, value in words.items()
-        if name not in given
-    ]

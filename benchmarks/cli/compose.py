@@ -1,35 +1,19 @@
-"""From words to jobs and their launch: Hydra appears here and nowhere else.
-
-Hydra composes the configuration of each job and launches it. It is driven from here and not by `@hydra.main`,
-whose sweeper makes folders before it knows that all jobs are sound and ends with the first that fails (one of
-our own would have to live in a package called `hydra_plugins`). So nothing is written before every problem,
-optimizer and option of every job has been built and checked.
-"""
+"""From words to jobs. Nothing is written before every problem, optimizer and option of every job has been checked."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from hydra import initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
-from hydra.errors import OverrideParseException
-from hydra.types import RunMode
-from omegaconf import OmegaConf
 
 from benchmarks.catalog import loading
 from benchmarks.catalog.defaults import CLASSICS, TWINS, default_optimizers
-from benchmarks.catalog.suites import fields_of, suites
-from benchmarks.cli.hydra_errors import explaining, quoted
-from benchmarks.cli.launch import Plan, Planned
+from benchmarks.catalog.suites import Suite, fields_of, suites
+from benchmarks.cli.hydra_adapter import Option, Value, as_yaml, composed, typed
 from benchmarks.cli.options import Config
 from benchmarks.runner.setup import Setup, key_of
 from optimizers import OPTIMIZERS
@@ -42,181 +26,228 @@ VARYING = re.compile(r"problem|optimizer|transform|noise|(problem|optimizers?|no
 OF_HYDRA = re.compile(r"hydra/launcher|hydra\.launcher\..*")
 
 
-@contextmanager
-def planned(words: Sequence[str]) -> Iterator[Plan]:
-    """The plan of a command, while Hydra is set up for it. Raises Refused for bad input."""
-    with initialize_config_dir(str(loading.CONF), job_name="ravine", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        overrides = [_parsed(word, loader) for word in words]
-        for first, second in itertools.combinations(overrides, 2):
-            if first.key_or_group == second.key_or_group:
-                raise Refused(
-                    f"{first.key_or_group} is given twice: {first.input_line}, {second.input_line}"
-                )
-        names, adopted = _load(overrides)
-        chosen = any(each.key_or_group == "optimizer" for each in overrides)
-        _tell_hydra(*names.values(), *(() if chosen else TWINS))
-        of_hydra = [_of_hydra(each) for each in overrides if each.is_hydra_override()]
-        axes = {
-            each.key_or_group: _axis(each, loader, names)
-            for each in overrides
-            if not each.is_hydra_override()
-        }
-        suite = None
-        if "suite" in axes:
-            (word,) = axes["suite"]
-            if "problem" in axes:
-                raise Refused(f"{word} and a problem are given: give one of the two")
-            suite = suites()[word.partition("=")[2]]
-            axes = {"suite": [word], **axes}  # first, so that a preset is stronger
-            axes["problem"] = [f"+problem={name}" for name in suite.problems]
-        if "problem" not in axes:
-            raise Refused(f"no problem is given: add +problem=NAME {nearest('', PROBLEMS)}")
-        if not chosen:
-            problems = (PROBLEMS[each.partition("=")[2]] for each in axes["problem"])
-            noise = "noise" in axes or any(each.noisy for each in problems)
-            candidates = [*CLASSICS, *(TWINS if noise else ())]
-            axes["optimizer"] = [f"+optimizer={name}" for name in candidates]
-        if "noise.strength" in axes and "noise" not in axes:
-            allowed = nearest("", ["none", *NOISES])
-            raise Refused(f"noise.strength is given, but no noise: {allowed}")
-        axes["adopted"] = [f"adopted=[{','.join(map(quoted, adopted))}]"]
-        everything = (
-            dict(zip(axes, words, strict=True)) for words in itertools.product(*axes.values())
+@dataclass(frozen=True)
+class Planned:
+    """A job: its configuration, and what that says."""
+
+    config: dict[str, Any]
+    setup: Setup
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a sweep, all checked, and what was said about launching them."""
+
+    words: Sequence[str]
+    jobs: Sequence[Planned]
+    of_hydra: Sequence[Option]
+
+    @property
+    def suite(self) -> str | None:
+        """The name of the suite, where it is one."""
+        return self.jobs[0].setup.suite
+
+    def text(self) -> str:
+        """Return the configuration of each job as YAML, without what is not given."""
+        shown = ({**each.config, "optimizer": each.setup.settings} for each in self.jobs)
+        return "---\n".join(
+            as_yaml({name: value for name, value in each.items() if name != "optimizers"})
+            for each in shown
         )
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the jobs share, and what each of them is."""
+        first = self.jobs[0]
         jobs = [
-            _composed([*given.values(), *fields_of(suite, given)], loader)
-            for given in everything
-            if chosen or _may_be_default(given)
+            {
+                **{name: each.config[name] for name in ("problem", "transform", "noise")},
+                "optimizer": each.setup.settings,
+            }
+            for each in self.jobs
         ]
-        if not chosen:
-            jobs = [
-                each
-                for each in jobs
-                if each.setup.settings["name"] in default_optimizers(each.setup.job.problem)
-            ]
-        yield Plan(words, _checked(jobs), of_hydra, loader)
+        return {
+            "protocol": dataclasses.asdict(first.setup.protocol),
+            "threads": first.setup.threads,
+            "suite": self.suite,
+            "jobs": jobs,
+        }
 
 
-def _may_be_default(given: Mapping[str, str]) -> bool:
-    """Whether an optimizer may be compared where nothing is said: composing a job takes 0.05 s."""
-    problem, optimizer = (given[each].partition("=")[2] for each in ("problem", "optimizer"))
-    return optimizer not in TWINS or "noise" in given or PROBLEMS[problem].noisy
+def planned(words: Sequence[str]) -> Plan:
+    """Return the jobs that a command names. Raises Refused for bad input."""
+    given = _parsed(words)
+    of_hydra = [
+        _of_hydra(given.pop(key)) for key in [*given] if key.startswith(("hydra/", "hydra."))
+    ]
+    chosen = "optimizer" in given
+    loaded, adopted = _load(given)
+    wrapped = [each for each in (loaded.values() if chosen else TWINS) if each in OPTIMIZERS]
+    optimizers = [*dict.fromkeys([*OPTIMIZERS, *wrapped])]
+    groups = {
+        "problem": [*PROBLEMS],
+        "optimizer": optimizers,
+        "noise": ["none", *NOISES],
+        "suite": [*suites()],
+    }
+    files = {key: found for key in given if key not in groups and (found := _files(key))}
+    offered = {**groups, **files}
+    values = {key: _values(each, offered.get(key, ()), loaded) for key, each in given.items()}
+    suite = _complete(values)
+
+    axes = {key: each for key, each in values.items() if VARYING.fullmatch(key)}
+    settings = {key: each[0] for key, each in values.items() if key not in axes}
+    presets = composed({key: settings.pop(key).text for key in files})
+    weaker = [*(suite.options.items() if suite is not None else ()), *presets.items()]
+    table = {key_of(name): _unset(name) for name in optimizers}
+    shared = dataclasses.asdict(Config(optimizers=table))
+    for key, each in [*((key, Value(each, str(each))) for key, each in weaker), *settings.items()]:
+        _set(shared, key, each.value)
+        shared[key] = typed(Config, key, Value(shared[key], each.text))
+    shared["adopted"] = adopted
+
+    jobs = []
+    for combination in itertools.product(*axes.values()):
+        varying = {key: each.value for key, each in zip(axes, combination, strict=True)}
+        if suite is not None:
+            fields = fields_of(suite, varying["problem"])
+            varying |= {key: each for key, each in fields.items() if key not in given}
+        config = _configuration(shared, varying)
+        setup = Setup.of(config)
+        if chosen or setup.settings["name"] in default_optimizers(setup.job.problem):
+            jobs.append(Planned(config, setup))
+    return Plan(words, _checked(jobs), of_hydra)
 
 
-def _parsed(word: str, loader: ConfigLoader) -> Override:
-    key, equal, value = word.partition("=")
-    if key.startswith("optimizers."):
-        key = key.replace("/", "_")  # a preset by the word that loads it
-    try:
-        (override,) = OverridesParser.create(config_loader=loader).parse_overrides(
-            [key_of(key) + equal + value]
-        )
-    except OverrideParseException as error:
-        allowed = "name=value, name=value,value, 'name=[low,high]'"
+def _complete(values: dict[str, list[Value]]) -> Suite | None:
+    """Add the problems of a suite, and the default optimizers where none are given; return the suite, if any."""
+    suite = suites()[values["suite"][0].value] if "suite" in values else None
+    if suite is not None:
+        if "problem" in values:
+            name = values["suite"][0].text
+            raise Refused(f"+suite={name} and a problem are given: give one of the two")
+        values["problem"] = _named(suite.problems)
+    if "problem" not in values:
+        raise Refused(f"no problem is given: add +problem=NAME {nearest('', PROBLEMS)}")
+    values.setdefault("optimizer", _named([*CLASSICS, *TWINS]))
+    if "noise.strength" in values and "noise" not in values:
+        allowed = nearest("", ["none", *NOISES])
+        raise Refused(f"noise.strength is given, but no noise: {allowed}")
+    return suite
+
+
+def _parsed(words: Sequence[str]) -> dict[str, Option]:
+    """Return the options by name. Raises Refused for one that is given twice."""
+    given: dict[str, Option] = {}
+    for word in words:
+        key, equal, value = word.partition("=")
+        if key.startswith("optimizers."):
+            key = key.replace("/", "_")  # a preset by the word that loads it
+        option = Option(key_of(key) + equal + value)
+        if option.key in given:
+            first = given[option.key].line
+            raise Refused(f"{option.key} is given twice: {first}, {option.line}")
+        given[option.key] = option
+    return given
+
+
+def _of_hydra(option: Option) -> Option:
+    if option.varies or not OF_HYDRA.fullmatch(option.key):
+        allowed = "hydra/launcher, hydra.launcher.*"
         raise Refused(
-            f"{word!r} cannot be read (allowed: {allowed}; quotes around odd characters)"
-        ) from error
-    if override.is_delete() or override.package is not None:
-        raise Refused(f"{word!r} is no option: an option is written name=value")
-    return override
+            f"{option.line}: of Hydra's own options few can be given (allowed: {allowed})"
+        )
+    return option
 
 
-def _load(overrides: Sequence[Override]) -> tuple[dict[str, str], list[str]]:
+def _load(given: Mapping[str, Option]) -> tuple[dict[str, str], list[str]]:
     """Load the classes given by file or path: the name that each word stands for, and `kind=where` of each."""
     names, adopted = {}, []
-    for override in overrides:
-        kind = override.key_or_group
-        for word in _names(override) if kind in loading.REGISTRIES else ():
+    for kind, registry in loading.REGISTRIES.items():
+        for word in given[kind].names(registry) if kind in given else ():
             if loading.is_specification(word) or AND in word:
                 names[word], where = loading.find(word, kind)
                 adopted += [f"{kind}={where}"] if where else []
     return names, adopted
 
 
-def _names(override: Override) -> list[str]:
-    """What is given for problem or optimizer, one by one."""
-    if override.is_choice_sweep():
-        given = list(override.sweep_iterator())
-    elif override.is_sweep_override() or isinstance(override.value(), (list, dict)):
-        kind = override.key_or_group
-        raise Refused(
-            f"{override.input_line}: several names are written {kind}=a,b or '{kind}=glob(*)'"
-        )
-    else:
-        given = [] if override.value() in (None, "") else [override.value()]
-    return [each.text if isinstance(each, QuotedString) else str(each) for each in given]
+def _files(key: str) -> list[str]:
+    """Return the names in a group that is a folder of `conf/`, as in `preset=quick`."""
+    folder = loading.CONF / key
+    return sorted(each.stem for each in folder.glob("*.yaml")) if key.isidentifier() else []
 
 
-def _tell_hydra(*wrapped: str) -> None:
-    """Options, problems and optimizers as nodes of Hydra's configuration: data, and of names only.
-
-    A hyperparameter is null until it is given, for what is given is no longer searched as it was. Wrapped
-    optimizers are those of the command; in Hydra's keys there can be no plus, hence `key_of`.
-    """
-    whole = ConfigStore.instance()
-    # Hydra copies its sources, and this store with them, whenever it composes a job or looks for the names of
-    # a group: half of the time, for it writes nothing to the copy.
-    whole.__deepcopy__ = lambda memo: whole  # type: ignore[attr-defined]
-    store = whole.store
-    for name, problem in PROBLEMS.items():
-        fields = {each.name: getattr(problem, each.name) for each in dataclasses.fields(problem)}  # type: ignore[arg-type]
-        store(group="problem", name=name, node={"name": name, **fields})
-    for name in ("none", *NOISES):
-        store(group="noise", name=name, node={"name": name, "strength": None})
-    for name, suite in suites().items():
-        node = {"suite": name, **suite.options}
-        store(group="suite", name=name, node=node, package="_global_")
-    table = {}
-    for name in dict.fromkeys([*OPTIMIZERS, *(each for each in wrapped if each in OPTIMIZERS)]):
-        unset = table[key_of(name)] = dict.fromkeys(OPTIMIZERS[name].hyperparameters)
-        store(group="optimizer", name=name, node={"name": name, **unset})
-    store(name="ravine", node=OmegaConf.structured(Config(optimizers=table)))
-
-
-def _axis(override: Override, loader: ConfigLoader, names: Mapping[str, str]) -> list[str]:
-    """The values of one option over the sweep, each as a job gets it."""
-    key, line = override.key_or_group, override.input_line
-    if override.is_sweep_override() and not VARYING.fullmatch(key):
+def _values(option: Option, offered: Collection[str], loaded: Mapping[str, str]) -> list[Value]:
+    """Return the values of one option over the sweep; where names are offered, each is one of these."""
+    if option.varies and not VARYING.fullmatch(option.key):
         allowed = "problem, optimizer, their fields, transform, noise, noise.strength"
-        raise Refused(f"{line}: {key} is the same in all of a sweep (allowed to vary: {allowed})")
-    options = loader.get_group_options(key) if "." not in key else []
-    if options:
-        values = [names.get(each, each) for each in _names(override)]
-        for value in values:
-            if value not in options:
-                raise Refused(f"unknown {key} {value!r}: {nearest(value, options)}")
-    elif override.is_interval_sweep():
-        raise Refused(f"{line}: a range to be searched is written '{key}=[low,high]'")
-    elif override.is_sweep_override():
-        values = list(override.sweep_string_iterator())
-    else:
-        values = [override.get_value_element_as_str()]
-    if not values:
-        raise Refused(f"{line} names nothing: {nearest(str(line).partition('=')[2], options)}")
-    # A group has no default, so Hydra wants a plus; with one, any other option would be a new one to it.
-    return [f"{'+' if options else ''}{key}={value}" for value in values]
-
-
-def _of_hydra(override: Override) -> str:
-    if override.is_sweep_override() or not OF_HYDRA.fullmatch(override.key_or_group):
-        allowed = "hydra/launcher, hydra.launcher.*"
         raise Refused(
-            f"{override.input_line}: of Hydra's own options few can be given (allowed: {allowed})"
+            f"{option.line}: {option.key} is the same in all of a sweep (allowed to vary: {allowed})"
         )
-    return str(override.input_line)
+    names = [loaded.get(each, each) for each in option.names(offered)] if offered else []
+    for name in names:
+        if name not in offered:
+            raise Refused(f"unknown {option.key} {name!r}: {nearest(name, offered)}")
+    values = _named(names) if offered else option.values()
+    if not values:
+        said = option.line.partition("=")[2]
+        raise Refused(f"{option.line} names nothing: {nearest(said, offered)}")
+    return values
 
 
-def _composed(overrides: list[str], loader: ConfigLoader) -> Planned:
-    with explaining():
-        config = loader.load_configuration("config", overrides, RunMode.RUN)
-    del config.hydra
-    data: Any = OmegaConf.to_container(config)
-    return Planned(overrides, data, Setup.of(data))
+def _named(names: Iterable[str]) -> list[Value]:
+    return [Value(name, name) for name in names]
+
+
+def _unset(optimizer: str) -> dict[str, None]:
+    """Return its hyperparameters, each null until it is given: what is given is no longer searched as it was."""
+    return dict.fromkeys(OPTIMIZERS[optimizer].hyperparameters)
+
+
+def _configuration(shared: Mapping[str, Any], varying: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a job: what all of them share, and the values of this one by option."""
+    config = copy.deepcopy(dict(shared))
+    problem, optimizer = varying["problem"], varying["optimizer"]
+    prototype: Any = PROBLEMS[problem]
+    fields = {each.name: getattr(prototype, each.name) for each in dataclasses.fields(prototype)}
+    nodes = {
+        "problem": {"name": problem, **fields},
+        "optimizer": {"name": optimizer, **_unset(optimizer)},
+    }
+    if "noise" in varying:
+        nodes["noise"] = {"name": varying["noise"], "strength": None}
+    config |= nodes
+    for key, value in varying.items():
+        if key not in nodes:
+            _set(config, key, value)
+    own = key_of(optimizer)
+    config["optimizers"] = {own: config["optimizers"][own]}
+    return config
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    """Set an option, entry by entry if it is a table. Raises Refused for one that does not exist."""
+    owner, node, path = config, config, key.split(".")
+    for depth, name in enumerate(path):
+        if not isinstance(node, dict) or name not in node:
+            raise _unknown(".".join(path[:depth]), name, node)
+        owner, node = node, node[name]
+    if isinstance(node, dict) and isinstance(value, dict):
+        for name, each in value.items():
+            _set(config, f"{key}.{name}", each)
+    else:
+        owner[path[-1]] = value
+
+
+def _unknown(owner: str, name: str, node: Any) -> Refused:
+    hidden = ("name", "adopted", *map(key_of, TWINS))
+    allowed = [each for each in node if each not in hidden] if isinstance(node, dict) else []
+    if owner in loading.REGISTRIES:
+        owner = node["name"]
+    return Refused(f"unknown option {owner}{'.' if owner else ''}{name}: {nearest(name, allowed)}")
 
 
 def _checked(jobs: Sequence[Planned]) -> list[Planned]:
-    """Each job once, and each problem checked once."""
+    """Return each job once, after each problem has been checked once."""
     different = {}
     for each in jobs:
         setup = each.setup

@@ -6,7 +6,7 @@ clear that a sweep is wanted.
 
 from __future__ import annotations
 
-import gc
+import importlib
 import os
 import sys
 import warnings
@@ -17,10 +17,8 @@ from importlib import metadata
 from typing import Any
 
 from benchmarks.catalog import loading
-from benchmarks.cli import show
 from benchmarks.cli.help import usage
-from benchmarks.cli.options import BROKEN, FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
-from problems import PROBLEMS
+from benchmarks.cli.options import FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
 from ravine import Refused, nearest
 
 
@@ -89,31 +87,16 @@ def _run(words: list[str]) -> int:
         return _subcommand(*words)
     words, only_shown = _without_flags(words)
 
-    with _making_no_garbage():
-        from benchmarks.cli.compose import planned
+    from benchmarks.cli.compose import planned
 
-    with planned(words) as plan:
-        if only_shown:
-            print(plan.text(), end="")
-            return 0
-        return plan.run()
+    plan = planned(words)
+    if only_shown:
+        print(plan.text(), end="")
+        return 0
 
+    from benchmarks.cli.launch import run
 
-@contextmanager
-def _making_no_garbage() -> Iterator[None]:
-    """Imports, without a search for garbage among all that they make: a seventh of their time.
-
-    None of it is searched later either, for it stays. Only the first time: else what is garbage by then stays too.
-    """
-    if "benchmarks.cli.compose" in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
+    return run(plan)
 
 
 def _version() -> str:
@@ -127,49 +110,7 @@ def _subcommand(name: str, *words: str) -> int:
     if name not in SUBCOMMANDS:
         hint = "an option is written name=value, as in +problem=cliff"
         raise Refused(f"unknown subcommand {name!r}: {nearest(name, SUBCOMMANDS)}; {hint}")
-    if name == "check":
-        return _check(words)
-    if name == "compare":
-        from benchmarks.display import compare
-
-        return compare.main(words)
-    if name == "report":
-        from benchmarks import report
-
-        return report.main(words)
-    if name == "doctor":
-        from benchmarks.doctor import demos
-
-        return demos.show(words)
-    if not words:
-        print(show.atlas())
-    for word in words:
-        print(show.card(_loaded(word)))
-    return 0
-
-
-def _check(words: Sequence[str]) -> int:
-    names = [word for word in words if word != "--slow"]
-    if not names:
-        raise Refused(f"check what? check NAME, or check file.py:Class {nearest('', PROBLEMS)}")
-    for word in names:
-        if word.startswith("-"):
-            raise Refused(f"unknown flag {word}: {nearest(word, ['--slow'])}")
-    problems = {name: PROBLEMS.find(name) for name in map(_loaded, names)}
-
-    from benchmarks.checks.check import check
-
-    found = [
-        check(name, problem, "--slow" in words, lambda line: print(line, flush=True))
-        for name, problem in problems.items()
-    ]
-    return 0 if all(found) else BROKEN
-
-
-def _loaded(word: str) -> str:
-    """The registered name that a word stands for."""
-    kind = "optimizer" if word in loading.preset_words() else "problem"
-    return loading.load(word, kind)[0] if loading.is_specification(word) else word
+    return importlib.import_module(SUBCOMMANDS[name]).main(words)
 
 
 def _without_flags(words: list[str]) -> tuple[list[str], bool]:

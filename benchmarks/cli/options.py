@@ -7,7 +7,13 @@ from typing import Any
 
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
 FLAGS = ("--help", "--version", "--cfg")
-SUBCOMMANDS = ("show", "check", "compare", "report", "doctor")
+SUBCOMMANDS = {  # each is the `main` of a module
+    "show": "benchmarks.cli.show",
+    "check": "benchmarks.cli.check",
+    "compare": "benchmarks.display.compare",
+    "report": "benchmarks.report",
+    "doctor": "benchmarks.doctor.demos",
+}
 
 
 @dataclass

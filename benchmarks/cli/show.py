@@ -1,13 +1,14 @@
-"""Cards and lists of what is registered: what `show` prints."""
+"""`ravine show NAME…`: cards and lists of what is registered."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from benchmarks.catalog.loading import named
 from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
 from benchmarks.cli.help import two_columns
 from optimizers import OPTIMIZERS, Optimizer
@@ -17,6 +18,15 @@ from problems import PROBLEMS, Problem
 from problems.modifiers import NOISES, TRANSFORMS
 from problems.precision import default_dtype
 from ravine import Refused, nearest
+
+
+def main(words: Sequence[str]) -> int:
+    """Print what each word stands for, or the list of all problems."""
+    if not words:
+        print(atlas())
+    for word in words:
+        print(card(named(word)))
+    return 0
 
 
 def atlas() -> str:

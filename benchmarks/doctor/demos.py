@@ -187,7 +187,7 @@ def find(name: str) -> Demo:
     return DEMOS[name]
 
 
-def show(names: Sequence[str]) -> int:
+def main(names: Sequence[str]) -> int:
     """Train the networks of these names and print their reports; without names, list them."""
     chosen = {name: find(name) for name in names}
     if not chosen:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -17,21 +17,20 @@ from benchmarks.runner.job import CellDone, run_job
 from benchmarks.runner.progress import Progress
 from benchmarks.runner.setup import Setup
 from benchmarks.store.key import is_followed, module_of
-from benchmarks.store.sweep_folder import Notes, SweepFolder
-
-if TYPE_CHECKING:
-    from benchmarks.runner.forecast import Forecast
+from benchmarks.store.sweep_folder import SweepFolder
 
 
+@dataclass(frozen=True)
 class Task:
-    """A sweep's job as a function of its configuration; it may be pickled to other processes."""
+    """The jobs of a sweep, each run by its number; it may be pickled to other processes."""
 
-    def __init__(self, folder: SweepFolder, expected: Forecast):
-        self.folder = folder
-        self.progress = Progress(expected.ahead, expected.processes, Notes(folder))
+    folder: SweepFolder
+    configs: Sequence[Mapping[str, Any]]
+    progress: Progress
 
-    def __call__(self, config: Mapping[str, Any]) -> None:
+    def __call__(self, number: int) -> None:
         """Run the cells of one job."""
+        config = self.configs[number]
         for each in config["adopted"]:
             kind, _, where = each.partition("=")
             loading.load(where, kind)
@@ -50,29 +49,34 @@ class Task:
         if setup.protocol.rungs != 1:  # else other jobs are of the same identity
             self.folder.end(job, self.progress.of_job(job, dials))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         main = sys.modules["__main__"]
-        used = {module_of(value) for value in vars(main).values()}
-        return {
-            **vars(self),
-            "pid": os.getpid(),
-            "entries": loading.portable_entries(),
-            "script": getattr(main, "__file__", None),
-            "used": sorted(
-                each.__name__ for each in used if each not in (None, main) and is_followed(each)
-            ),
-        }
+        used = {module_of(value) for value in vars(main).values()} - {main}
+        names = sorted(each.__name__ for each in used if each is not None and is_followed(each))
+        script = getattr(main, "__file__", None)
+        state = (self.folder, self.configs, self.progress)
+        return _in_worker, (*state, loading.portable_entries(), script, names)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Know in a worker what the running script has registered, and what the keys of its cells depend on."""
-        if state.pop("pid") != os.getpid():  # Ctrl-C ends the parent, which ends its workers
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            warnings.simplefilter("ignore", FutureWarning)  # the parent has shown it
-        loading.load_plugins()
-        for kind, name, prototype in state.pop("entries"):
-            loading.REGISTRIES[kind].register(name, prototype)
-        main = sys.modules["__main__"]
-        main.__file__ = state.pop("script")
-        for k, module in enumerate(state.pop("used")):
-            setattr(main, f"used_{k}", importlib.import_module(module))
-        vars(self).update(state)
+
+def _in_worker(
+    folder: SweepFolder,
+    configs: Sequence[Mapping[str, Any]],
+    progress: Progress,
+    entries: Sequence[tuple[str, str, Any]],
+    script: str | None,
+    used: Sequence[str],
+) -> Task:
+    """Return the task in a worker, which then knows what the running script has registered.
+
+    The keys of that script's cells depend on its file and on the modules that it uses.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
+    warnings.simplefilter("ignore", FutureWarning)  # the parent has shown it
+    loading.load_plugins()
+    for kind, name, prototype in entries:
+        loading.REGISTRIES[kind].register(name, prototype)
+    main: Any = sys.modules["__main__"]
+    main.__file__ = script
+    for k, module in enumerate(used):
+        setattr(main, f"used_{k}", importlib.import_module(module))
+    return Task(folder, configs, progress)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hydra.core.config_store import ConfigStore
 
 from benchmarks.catalog import loading
 from benchmarks.cli.main import main
@@ -26,9 +25,8 @@ def files(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(loading, "_files", {})
-    for kind, registry in loading.REGISTRIES.items():
+    for registry in loading.REGISTRIES.values():
         monkeypatch.setattr(registry, "_entries", dict(registry))
-        ConfigStore.instance().repo.pop(kind, None)
     return tmp_path
 
 

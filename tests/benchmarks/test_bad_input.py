@@ -108,6 +108,11 @@ OPTION = {
     "hydra/launcher=jobli": "unknown hydra/launcher 'jobli': did you mean joblib? (allowed: basic, joblib)",
     "hydra.launcher.n_jobs=2":
         "unknown option hydra.launcher.n_jobs: (allowed: none)",
+    "hydra/launcher=joblib hydra.launcher.n_jobs=many":
+        "hydra.launcher.n_jobs is many, but must be what its launcher accepts",
+    "hydra/launcher=null": "unknown hydra/launcher 'None': (allowed: basic, joblib)",
+    "trials.few=3": "unknown option trials.few: (allowed: none)",
+    "hydra=3": "unknown option hydra: did you mean threads? (allowed: {options})",
     "hydra.mode=RUN": f"hydra.mode=RUN: {LAUNCHING}",
     "hydra/launcher=basic,joblib": f"hydra/launcher=basic,joblib: {LAUNCHING}",
     "~trials": "'~trials' is no option: an option is written name=value",
@@ -129,8 +134,8 @@ WORD = {
     "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, doctor, report, show); an option is written name=value, as in +problem=cliff",
     "show sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     "show nobody.py:Mine": "no file nobody.py for nobody.py:Mine: did you mean mine.py? (allowed: fails.py, mine.py, other.py)",
-    "check": "check what? check NAME, or check file.py:Class (allowed: {problems})",
-    "check clif": "unknown problem 'clif': did you mean cliff? (allowed: {problems})",
+    "check": "check a problem or an optimizer: check NAME, or check file.py:Class (allowed: {problems})",
+    "check clif": "unknown problem or optimizer 'clif': did you mean cliff? (allowed: {both})",
     "check cliff --fast": "unknown flag --fast: did you mean --slow? (allowed: --slow)",
     "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --version)",
 }  # fmt: skip

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import gc
 import io
 import json
 import os
@@ -19,10 +17,9 @@ import pandas
 import pytest
 import torch
 import yaml
-from hydra.core.config_store import ConfigStore
 
 from benchmarks.catalog.defaults import CLASSICS, TWINS
-from benchmarks.cli import help, main
+from benchmarks.cli import help
 from benchmarks.cli.options import DESCRIPTIONS, Config
 from benchmarks.runner import progress, worker
 from benchmarks.runner.job import CellDone
@@ -134,13 +131,6 @@ print({"torch._C", "pandas", "hydra"} & {*sys.modules})
     assert done.stdout.endswith("set()\n")
 
 
-def test_garbage_is_searched_for_again_once_all_is_imported(monkeypatch):
-    monkeypatch.delitem(sys.modules, "benchmarks.cli.compose", raising=False)
-    with main._making_no_garbage():
-        assert not gc.isenabled()
-    assert gc.isenabled()
-
-
 def test_help_lists_everything(ravine):
     code, out, err = ravine("--help")
     assert (code, err) == (0, "")
@@ -238,14 +228,6 @@ def test_a_plus_is_neither_needed_nor_in_the_way(ravine):
     assert jobs(ravine, "problem=quadratic optimizer=sgd trials=3") == jobs(
         ravine, "+problem=quadratic +optimizer=sgd ++trials=3 --multirun"
     )
-
-
-def test_composing_a_job_copies_no_table_of_names(ravine):
-    """Hydra would copy all problems and optimizers for each job and each list of names: half of the time."""
-    (job,) = jobs(ravine, "+problem=quadratic optimizer=sgd")
-    store = ConfigStore.instance()
-    assert copy.deepcopy(store) is store
-    assert jobs(ravine, "+problem=quadratic optimizer=sgd") == [job]
 
 
 def test_several_of_everything(ravine):

@@ -1,0 +1,93 @@
+"""What is printed once a sweep has ended: its tables, its files, and what to look at next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.analysis.tables import Tables
+from benchmarks.catalog.loading import is_own
+from benchmarks.catalog.suites import fields_of, suites
+from benchmarks.cli import help
+from benchmarks.cli.compose import Plan
+from benchmarks.display.breaking_table import Matrix, separation
+from benchmarks.display.sweep_views import failures, views
+
+
+@dataclass
+class Ended:
+    """A sweep that has ended: what was planned, its tables, the files that were written, and their folder."""
+
+    plan: Plan
+    tables: Tables
+    files: Sequence[str]
+    folder: Path
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """The tables of a suite as one, the user's own optimizers first."""
+        names = {each.setup.job.contender.name for each in self.plan.jobs}
+        return Matrix(self.tables, set(filter(is_own, names)))
+
+    def print_tables(self) -> None:
+        """Print the tables, where the tracebacks are, and the names of the files."""
+        suite = self.plan.suite is not None
+        shown = [*self.matrix.views(), *failures(self.tables)] if suite else views(self.tables)
+        for view in shown:
+            print(view.text(), end="\n\n")
+        if suite:
+            print("\n".join(separation(self.tables)), end="\n\n")
+        for key, cell in self.tables.cells.items():
+            if cell.info["traceback"]:
+                print(f"{self.plan.jobs[0].setup.store.folder / key}/traceback.txt")
+        print(f"{self.folder}/  {'  '.join(self.files)}")
+
+    def print_what_is_next(self) -> None:
+        """Print a command that looks closer; of a suite, write the page and name it."""
+        if self.plan.suite is None:
+            self._print_the_ladder()
+            return
+        self._print_the_weakest(self.plan.suite)
+
+        from benchmarks import report
+
+        report.report([self.folder])
+        print(f"All of it:  {self.folder / report.FILE}")
+
+    def _print_the_weakest(self, suite: str) -> None:
+        """Say where an optimizer breaks first, and how to look closer at that."""
+        entry = self.matrix.weakest()
+        if entry is None:
+            print("Nothing breaks here.")
+            return
+        job = next(each.setup for each in self.plan.jobs if each.setup.job.name == entry.problem)
+        closer = "preset=careful" if job.protocol.rungs == "auto" else "rungs=auto"
+        fields = fields_of(suites()[suite], entry.problem)
+        command = [
+            f"+problem={entry.problem}",
+            *(
+                f"{name}={value if name != 'ladder' else ','.join(map(str, value)).join('[]')}"
+                for name, value in fields.items()
+            ),
+            *self._words_without("suite", "out", "rungs", "preset", *fields),
+            *dict.fromkeys(["rungs=auto", closer]),
+        ]
+        print(f"{entry.optimizer} breaks first on {entry.label}: {entry.dial} {entry.text}.")
+        print(f"Look closer:  {help.command_line(command)}")
+
+    def _print_the_ladder(self) -> None:
+        """Say how to go on from one rung to the ladder."""
+        one_rung = self.plan.jobs[0].setup.protocol.rungs == 1
+        if one_rung and not any(_name(word).startswith("problem.") for word in self.plan.words):
+            command = [*self._words_without("rungs", "out"), "rungs=auto"]
+            print(f"Where does each break?  {help.command_line(command)}")
+
+    def _words_without(self, *options: str) -> list[str]:
+        return [word for word in self.plan.words if _name(word) not in options]
+
+
+def _name(word: str) -> str:
+    """Return the option that a word gives."""
+    return word.lstrip("+").partition("=")[0]

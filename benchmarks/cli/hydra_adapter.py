@@ -1,0 +1,206 @@
+"""Hydra, behind one file: it reads words, composes the groups in `conf/`, and launches jobs by their number.
+
+Nothing else imports Hydra. It is not driven by `@hydra.main`, whose sweeper makes folders before it knows that all
+jobs are sound and stops at the first that fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Quote, QuotedString
+from hydra.core.plugins import Plugins
+from hydra.errors import OverrideParseException
+from hydra.experimental.callback import Callback
+from hydra.types import HydraContext
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmarks.catalog.loading import CONF
+from ravine import Refused, nearest
+
+KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
+LAUNCHER = "hydra/launcher"
+
+
+class Value(NamedTuple):
+    """A value that a word gives an option, and how it is written."""
+
+    value: Any
+    text: str
+
+
+class Option:
+    """One word of a command: `key=value`, `key=value,value`, `key=glob(*)`.
+
+    Attributes:
+        key: the option's name, without a plus in front.
+        line: the word.
+        adds: True if a plus is in front.
+        varies: True if the word gives several values, or a range of them.
+
+    Raises Refused for a word that is none of these.
+    """
+
+    def __init__(self, word: str):
+        try:
+            (override,) = OverridesParser.create().parse_overrides([word])
+        except OverrideParseException as error:
+            allowed = "name=value, name=value,value, 'name=[low,high]'"
+            raise Refused(
+                f"{word!r} cannot be read (allowed: {allowed}; quotes around odd characters)"
+            ) from error
+        if override.is_delete() or override.package is not None:
+            raise Refused(f"{word!r} is no option: an option is written name=value")
+        self._override = override
+        self.key, self.line = override.key_or_group, word
+        self.adds = override.is_add() or override.is_force_add()
+        self.varies = override.is_sweep_override()
+
+    def values(self) -> list[Value]:
+        """Return the values, in their order. Raises Refused for a range without steps."""
+        given: Any = self._override.value()
+        if not self.varies:
+            return [Value(given, self._override.get_value_element_as_str())]
+        if isinstance(given, Glob):
+            return []
+        if self._override.is_interval_sweep():
+            raise Refused(f"{self.line}: a range to be searched is written '{self.key}=[low,high]'")
+        texts = self._override.sweep_string_iterator()
+        return [value for text in texts for value in Option(f"{self.key}={text}").values()]
+
+    def names(self, offered: Collection[str]) -> list[str]:
+        """Return the names that the word gives; a pattern stands for all of the offered ones that match it.
+
+        Raises Refused for what is written as a list, a table or a range.
+        """
+        given: Any = self._override.value()
+        if isinstance(given, Glob):
+            return given.filter(sorted(offered))
+        is_range = self.varies and not self._override.is_choice_sweep()
+        if is_range or isinstance(given, (list, dict)):
+            raise Refused(
+                f"{self.line}: several names are written {self.key}=a,b or '{self.key}=glob(*)'"
+            )
+        return [] if given in (None, "") else [str(each.value) for each in self.values()]
+
+
+def typed(schema: type, option: str, given: Value) -> Any:
+    """Return a value as the type that a dataclass states for an option. Raises Refused for any other."""
+    options = OmegaConf.structured(schema)
+    try:
+        OmegaConf.update(options, option, given.value)
+    except OmegaConfBaseException as error:
+        kinds = [
+            KINDS[each]
+            for each in str(schema.__annotations__[option]).split(" | ")
+            if each in KINDS
+        ]
+        wanted = " or ".join(kinds) or "what --help says"
+        raise Refused(f"{option} is {given.text}, but must be {wanted}") from error
+    converted: Any = OmegaConf.to_container(options)
+    return converted[option]
+
+
+def composed(groups: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options that files in `conf/` set, given one name for each of their groups; the last one wins."""
+    if not groups:
+        return {}
+    with _initialized():
+        found: Any = compose(overrides=[f"+{group}={name}" for group, name in groups.items()])
+    return OmegaConf.to_container(found)  # type: ignore[return-value]
+
+
+def as_yaml(config: Mapping[str, Any]) -> str:
+    """Return a job's configuration as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+
+
+def launcher(
+    options: Sequence[Option], folder: Path, job: Callable[[int], None]
+) -> Callable[[int], None]:
+    """Return a function that runs a number of jobs as Hydra's options say: `launch(3)` calls `job` with 0, 1 and 2.
+
+    It runs all of them, and then raises the exception of the first that failed, if any.
+
+    Args:
+        options: `hydra/launcher` and `hydra.launcher.*`.
+        folder: the folder of the sweep, where a launcher may keep its own files.
+        job: what to run; it is pickled where a launcher uses other processes.
+
+    Raises:
+        Refused: for a launcher that is not installed, or an option that it does not have.
+    """
+    with _initialized() as loader:
+        overrides = [f"hydra.sweep.dir={_quoted(folder)}"]
+        for option in options:
+            if option.key == LAUNCHER:
+                ((name, _),) = option.values()
+                offered = loader.get_group_options(LAUNCHER)
+                if name not in offered:
+                    raise Refused(
+                        f"unknown {LAUNCHER} {str(name)!r}: {nearest(str(name), offered)}"
+                    )
+                overrides.append(f"{LAUNCHER}={name}")
+        config = compose("config", overrides, return_hydra_config=True)
+        for option in options:
+            if option.key != LAUNCHER:
+                _set(config, option)
+        # A launcher tells the callbacks of a run of each job; there are none, and the public class does nothing.
+        context = HydraContext(loader, Callback())  # type: ignore[arg-type]
+        found = Plugins.instance().instantiate_launcher(context, _Job(job), config)
+
+    def launch(count: int) -> None:
+        overrides = [[f"job={k}"] for k in range(count)]
+        for each in found.launch(overrides, initial_job_idx=0):
+            if each.return_value is not None:
+                raise each.return_value
+
+    return launch
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A job as a launcher calls it; what it raises is returned, so that the others are run."""
+
+    run: Callable[[int], None]
+
+    def __call__(self, config: Any) -> Exception | None:
+        try:
+            self.run(config.job)
+        except Exception as error:
+            return error
+        return None
+
+
+def _set(config: Any, option: Option) -> None:
+    """Set an option of the launcher."""
+    ((value, text),) = option.values()
+    owner, _, name = option.key.rpartition(".")
+    known = [str(each) for each in OmegaConf.select(config, owner) or () if each != "_target_"]
+    if name not in known and not option.adds:
+        raise Refused(f"unknown option {option.key}: {nearest(name, known)}")
+    try:
+        OmegaConf.update(config, option.key, value, force_add=option.adds)
+    except OmegaConfBaseException as error:
+        raise Refused(f"{option.key} is {text}, but must be what its launcher accepts") from error
+
+
+@contextmanager
+def _initialized() -> Iterator[ConfigLoader]:
+    with initialize_config_dir(str(CONF), job_name="ravine", version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as Hydra reads it back, whatever is in it."""
+    text = str(path).replace("${", r"\${")
+    return QuotedString(text, Quote.single).with_quotes()
