@@ -27,7 +27,7 @@ class BiasedGradient(QuadraticForm):
     f is ½ bᵀH⁻¹b. A bias of a given length does the more harm the flatter H is: along a mode of
     curvature h a share b²/2h of it remains, which is κ times as much for the flattest mode as for
     the steepest. Estimates that are cut off early, truncated gradients through time and lossy
-    compression have such a bias; which optimizer follows them is of no consequence.
+    compression have such a bias; all optimizers end up there.
 
     The start is m + H^-½ z with Gaussian z, so that every mode counts alike in the gap.
 
@@ -65,7 +65,7 @@ class BiasedGradient(QuadraticForm):
     )
 
     def curvatures(self) -> torch.Tensor:
-        """The eigenvalues of H: (dim,)."""
+        """Return the eigenvalues of H: (dim,)."""
         return self.condition ** -torch.linspace(0, 1, self.dim, dtype=torch.float64)
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -99,7 +99,7 @@ class BiasedGradient(QuadraticForm):
         return 1.0 if self.bias < 1 else 0.0
 
     def rest(self, data: Tree) -> torch.Tensor:
-        """Where what is seen vanishes on average, m − H⁻¹b: (dim,)."""
+        """Return the point where the mean seen gradient vanishes, m − H⁻¹b: (dim,)."""
         return data["minimizer"] - torch.linalg.solve(data["hessian"], data["bias"])
 
     def _gap(self, x: torch.Tensor, data: Tree) -> float:

@@ -18,7 +18,7 @@ BLOCK = 50  # steps whose minibatches are drawn at once
 
 
 def _breaking_point_of_newton(problem: NewtonNoise, budget: float) -> float:
-    """The largest d/B that Newton's method bears at the best constant rate.
+    """Return the largest d/B that Newton's method bears at the best constant rate.
 
     A step leads to (1 − lr) e + lr · w, with w the error of least squares on the minibatch alone. So
     of the gap (1 − lr)^2t is left, and noise adds (1 − (1 − lr)^2t) lr/(2 − lr) times that of w,
@@ -44,16 +44,15 @@ class NewtonNoise(QuadraticForm):
 
     f(x) = ½ (x − m)ᵀ S (x − m): the mean squared error of a linear model, less that of the best one.
     Examples are a ~ N(0, S), y = a·m + N(0, noise²); S is rotated, its eigenvalues from 1/condition
-    to 1. Of B of them one sees H_B = AᵀA/B and the gradient H_B (x − m) − Aᵀε/B.
+    to 1. A step sees H_B = AᵀA/B of B of them, and the gradient H_B (x − m) − Aᵀε/B.
 
     The gradient of a minibatch errs by (q + noise²) tr S + |Sδ|² over B, squared and on average, where
     δ = x − m and q = δᵀSδ. Newton's step errs by H_B⁻¹Aᵀε/B, whatever δ is: least squares on the
-    minibatch alone. That is noise² tr S⁻¹/(B − d − 1), and infinite for B ≤ d + 1. In relation to
-    what they should be, at condition 1480 and 50 parameters a step from B = 10,000 is as noisy as a gradient
-    from 100.
+    minibatch alone. That is noise² tr S⁻¹/(B − d − 1), and infinite for B ≤ d + 1. At condition 1480
+    and 50 parameters a step from B = 10,000 is relatively as noisy as a gradient from 100.
 
-    Starts are one unit away from m. H_B and Aᵀε are drawn as what they are, a Wishart matrix (by
-    Bartlett's factor) and a Gaussian vector, at a cost that does not depend on B.
+    Starts are one unit away from m. H_B is drawn as a Wishart matrix (by Bartlett's factor) and Aᵀε
+    as a Gaussian vector, at a cost that does not depend on B.
 
     dim: d.
     parameters_per_example: d/B, at most 1; B is a whole number.
@@ -89,16 +88,16 @@ class NewtonNoise(QuadraticForm):
 
     @property
     def batch(self) -> int:
-        """B."""
+        """Return B."""
         return round(self.dim / self.parameters_per_example)
 
     @property
     def budget(self) -> float:
-        """That of 100 steps of Newton's method, up to dim 10; 2100 beyond."""
+        """Return that of 100 steps of Newton's method, up to dim 10; 2100 beyond."""
         return min(self.card.budget, 100 * (1 + 2 * self.dim))
 
     def curvatures(self) -> torch.Tensor:
-        """The eigenvalues of S: (dim,)."""
+        """Return the eigenvalues of S: (dim,)."""
         return self.condition ** -torch.linspace(0, 1, self.dim, dtype=torch.float64)
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -116,7 +115,7 @@ class NewtonNoise(QuadraticForm):
     def minibatches(
         self, data: Tree, count: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """H_B (count, dim, dim) and Aᵀε/B (count, dim) of that many minibatches.
+        """Return H_B (count, dim, dim) and Aᵀε/B (count, dim) of `count` minibatches.
 
         AᵀA is R L Lᵀ Rᵀ with RRᵀ = S and L lower triangular: Gaussians below its diagonal, and on it
         the roots of χ² with B, B − 1, … degrees of freedom. Given A, Aᵀε is N(0, noise² AᵀA).
@@ -167,12 +166,14 @@ class NewtonNoise(QuadraticForm):
     def _noise_to_signal(
         self, data: Tree, away: torch.Tensor, generator: torch.Generator
     ) -> tuple[float, float]:
-        """Mean squares of the error over those of what is right, of gradients and Newton steps."""
+        """Return the mean squared error over the exact mean square, of gradients and of Newton steps."""
         hessians, noises = self.minibatches(data, len(away), generator)
         draw, x = {"hessian": hessians, "noise": noises}, data["minimizer"] + away
         seen, right = self.sampled_value_and_gradient(x, data, draw)[1], away @ data["hessian"]
         step = torch.linalg.solve(self.sampled_hessian(x, data, draw), seen)
-        wrong = (seen - right).square().sum(-1).mean() / right.square().sum(-1).mean()
-        return wrong.item(), (
-            (step - away).square().sum(-1).mean() / away.square().sum(-1).mean()
-        ).item()
+        pairs = (seen, right), (step, away)
+        gradients, steps = (
+            (found - exact).square().sum(-1).mean() / exact.square().sum(-1).mean()
+            for found, exact in pairs
+        )
+        return gradients.item(), steps.item()

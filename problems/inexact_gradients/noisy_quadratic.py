@@ -22,7 +22,7 @@ MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 def steady_variance(
     curvature: torch.Tensor, variance: torch.Tensor, lr: torch.Tensor, momentum: torch.Tensor
 ) -> torch.Tensor:
-    """E e² of heavy ball along a mode, once the start is forgotten: infinite from αh = 2(1 + β) on.
+    """Return E e² of heavy ball along a mode at rest: infinite from αh = 2(1 + β) on.
 
     α v (1 + β) / ((1 − β) h (2 (1 + β) − α h)) for a gradient h e + N(0, v): the fixed point of the
     second moments' recursion. β = 0 is gradient descent, α v / (h (2 − α h)).
@@ -33,8 +33,10 @@ def steady_variance(
 
 
 def _largest_noise(momenta: tuple[float, ...]) -> Callable[[NoisyQuadratic, float], float]:
-    """The most noise that constant rates bear: the expected gap is A + noise · N for each of them,
-    and the best of them has the largest (target − A)/N."""
+    """Return the theory of the most noise that constant rates bear.
+
+    The expected gap is A + noise · N for each of them; the best has the largest (target − A)/N.
+    """
 
     def breaking_point(problem: NoisyQuadratic, budget: float) -> float:
         steps = int(budget)
@@ -55,11 +57,10 @@ class NoisyQuadratic(QuadraticForm):
 
     f(x) = ½ (x − m)ᵀ H (x − m), H = Q diag(h) Qᵀ, h_i = 1/i; seen is the gradient + N(0, noise · H).
 
-    The noise of a minibatch of B examples has a covariance C/B, and near the solution of a
-    well-specified model C is H: `noise` is 1/B in these units. A constant rate α forgets the start
-    like (1 − αh)^t, and shakes about m for ever, with a gap near α · noise/2 of the gap at the
-    start. So the steps that a target takes fall as 1/B while noise decides, and no further once
-    curvature does: there momentum helps, and only there. Starts are m + N(0, I), as in Zhang et al.
+    A minibatch of B examples has noise of covariance H/B near the solution of a well-specified
+    model: `noise` is 1/B. A constant rate α forgets the start like (1 − αh)^t, and then shakes about
+    m, with a gap near α · noise/2 of that at the start. The steps to a target fall as 1/B while
+    noise decides, and no further once curvature does: only there momentum helps. Starts are m + N(0, I).
 
     dim: x is (dim,), and the condition number.
     noise: the variance of the gradient along a mode over its curvature.
@@ -83,8 +84,8 @@ class NoisyQuadratic(QuadraticForm):
         "the target",
         threshold=1.0,
         truth="One minimum, 0 at m. At a constant rate α with momentum β the gap settles at "
-        "½ Σ α noise h (1 + β)/((1 − β)(2(1 + β) − αh)). Whoever sees T gradients leaves on average "
-        "at least the share Σ h/(1 + Th/noise) / Σ h: 0.13 at noise 10 and T = 1000.",
+        "½ Σ α noise h (1 + β)/((1 − β)(2(1 + β) − αh)). T gradients leave on average at least "
+        "the share Σ h/(1 + Th/noise) / Σ h: 0.13 at noise 10 and T = 1000.",
         source="Zhang et al. 2019; Schaul, Zhang & LeCun 2013; "
         "Goodfellow, Bengio & Courville 2016, section 8.2.6",
         theory={"sgd": _largest_noise((0.0,)), "momentum": _largest_noise(MOMENTA)},
@@ -96,7 +97,7 @@ class NoisyQuadratic(QuadraticForm):
     )
 
     def curvatures(self) -> torch.Tensor:
-        """The eigenvalues of H, 1 to 1/dim: (dim,)."""
+        """Return the eigenvalues of H, 1 to 1/dim: (dim,)."""
         return 1 / torch.arange(1, self.dim + 1, dtype=torch.float64)
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -112,12 +113,9 @@ class NoisyQuadratic(QuadraticForm):
         }
 
     def noises(self, data: Tree, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Independent noise of that many gradients, (count, dim)."""
-        return (
-            math.sqrt(self.noise)
-            * torch.randn(count, self.dim, generator=generator)
-            @ data["root"].T
-        )
+        """Return independent noise of `count` gradients: (count, dim)."""
+        noise = torch.randn(count, self.dim, generator=generator)
+        return math.sqrt(self.noise) * noise @ data["root"].T
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
         while True:
@@ -151,17 +149,15 @@ class NoisyQuadratic(QuadraticForm):
         return (noise.square().sum(-1).mean().sqrt() / gradient.norm()).item()
 
     def tried(self, momenta: tuple[float, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rates and momenta for theory to choose from, all of them stable: (settings,) each."""
+        """Return stable rates and momenta for theory to choose from: (settings,) each."""
         momentum = torch.tensor(momenta, dtype=torch.float64).repeat_interleave(RATES)
-        share = torch.logspace(-4, math.log10(0.98), RATES, dtype=torch.float64).repeat(
-            len(momenta)
-        )
-        return 2 * (1 + momentum) * share, momentum
+        share = torch.logspace(-4, math.log10(0.98), RATES, dtype=torch.float64)
+        return 2 * (1 + momentum) * share.repeat(len(momenta)), momentum
 
     def expected_gap(
         self, steps: int, lr: torch.Tensor, momentum: torch.Tensor, window: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The expected gap over that at the start, as A + noise · N: both (settings,).
+        """Return A and N, (settings,) each: the expected gap over that at the start is A + noise · N.
 
         The mean over the `window` steps before that one. Along a mode, with e[t+1] =
         s e[t] − β e[t−1] − α ξ and s = 1 + β − αh, the moments (E e[t]², E e[t] e[t−1], E e[t−1]²) obey

@@ -19,19 +19,17 @@ BLOCK = 100  # steps whose examples are drawn at once, where they are independen
 RATE = 0.05  # of gradient descent in the signature
 
 
-def correlated_variance(lr: float, correlation: float, curvature: float = 1.0) -> float:
-    """E e² of gradient descent at rest, whose noise of variance 1 is correlated like ρ^|lag|.
+def correlated_variance(lr: float, correlation: float) -> float:
+    """Return E e² of gradient descent at rest, whose noise of variance 1 is correlated like ρ^|lag|.
 
-    With a = 1 − αh, α² (1 + aρ)/((1 − a²)(1 − aρ)): α²/(1 − a²) for every pair of equal steps, and
-    2 aρ/(1 − aρ) times that for all the others. The gain is positive where a > 0; a rate beyond 1/h
-    gains from correlation.
+    It is α² (1 + aρ)/((1 − a²)(1 − aρ)) with a = 1 − α.
     """
-    a = 1 - lr * curvature
+    a = 1 - lr
     return lr**2 * (1 + a * correlation) / ((1 - a * a) * (1 - a * correlation))
 
 
 def _largest_correlation(problem: Ordering, budget: float) -> float:
-    """The largest ρ at which gradient descent, at the best of 60 rates, has the target for its expected gap.
+    """Return the largest ρ at which gradient descent at the best of 60 rates reaches the target on average.
 
     E e² and E eξ obey E e′² = a² E e² + 2aα E eξ + α² and E e′ξ′ = ρ (a E eξ + α); the start is 1
     away along each axis, and the gap E e².
@@ -60,11 +58,10 @@ class Ordering(Problem):
     of variance 1. Independent ones are Gaussian, and correlated by `correlation` from one step to
     the next, as the frames of a film are; else they are the N normal quantiles, in an order.
 
-    What a step adds wrongly the next ones do not undo but repeat: at the rate α the gap at rest is
-    (1 + aρ)/(1 − aρ) times that of independent examples, a = 1 − α, and no rate helps where the
-    whole run is hardly longer than 1/(1 − ρ): then a run has seen a single example. A data set in a
-    fixed random order is as good as a reshuffled one at the end of an epoch, and both are better
-    than independent examples; sorted it is 47 times as bad at N = 100 and α = 0.05.
+    The next steps repeat the error of a step: at the rate α the gap at rest is (1 + aρ)/(1 − aρ)
+    times that of independent examples, a = 1 − α, and no rate helps a run that is hardly longer than
+    1/(1 − ρ). At the end of an epoch a fixed random order is as good as reshuffling, and both beat
+    independent examples; sorting is 47 times as bad at N = 100 and α = 0.05.
 
     dim: how many means.
     correlation: ρ; 0 where the examples have an order of their own.
@@ -109,13 +106,13 @@ class Ordering(Problem):
             )
 
     def quantiles(self) -> torch.Tensor:
-        """The examples of a data set less their mean, in ascending order: (examples,), of variance 1."""
+        """Return the centred examples of a data set in ascending order: (examples,), of variance 1."""
         levels = (torch.arange(self.examples, dtype=torch.float64) + 0.5) / self.examples
         quantiles = torch.special.ndtri(levels)
         return quantiles / quantiles.square().mean().sqrt()
 
     def instance(self, generator: torch.Generator) -> Tree:
-        """The start is about as far away as an example."""
+        """Draw the means, and a start √dim away from them."""
         means = torch.randn(self.dim, generator=generator)
         away = torch.randn(self.dim, generator=generator)
         away = away * math.sqrt(self.dim) / away.norm()
@@ -169,23 +166,20 @@ class Ordering(Problem):
         return self.hessian(x, data)
 
     def signature(self, data: Tree) -> float:
-        return self._squared_error(data, RATE, 4000, 0) / (
-            self.dim * correlated_variance(RATE, 0.0)
-        )
+        independent = self.dim * correlated_variance(RATE, 0.0)
+        return self._squared_error(data, RATE, 4000, 0) / independent
 
     def _correlated(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        """ξ ← ρ ξ + √(1 − ρ²) w, from its own stationary distribution."""
-        error, fresh = (
-            torch.randn(self.dim, generator=generator),
-            math.sqrt(1 - self.correlation**2),
-        )
+        """Yield ξ ← ρ ξ + √(1 − ρ²) w, from its own stationary distribution."""
+        error = torch.randn(self.dim, generator=generator)
+        fresh = math.sqrt(1 - self.correlation**2)
         while True:
             for row in torch.randn(BLOCK, self.dim, generator=generator):
                 yield error
                 error = self.correlation * error + fresh * row
 
     def _in_order(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        """The quantiles epoch by epoch, from either end where they are sorted."""
+        """Yield the quantiles epoch by epoch, from either end where they are sorted."""
         shape = self.examples, self.dim
         ends = torch.randint(2, (self.dim,), generator=generator) * 2 - 1
         order = torch.rand(shape, generator=generator).argsort(0)
@@ -199,7 +193,7 @@ class Ordering(Problem):
                 order = torch.rand(shape, generator=generator).argsort(0)
 
     def _squared_error(self, data: Tree, lr: float, steps: int, skipped: int) -> float:
-        """The mean of |x − m|² over gradient descent from m, after the steps that are skipped."""
+        """Return the mean of |x − m|² over gradient descent from m, after the skipped steps."""
         x, total = data["means"], 0.0
         stream = self.draws(data, torch.Generator().manual_seed(0))
         for step, draw in enumerate(itertools.islice(stream, skipped + steps)):

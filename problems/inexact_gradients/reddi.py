@@ -1,4 +1,4 @@
-"""Rare large gradients against frequent small ones: whoever divides by their recent size goes uphill."""
+"""Rare large gradients against frequent small ones: dividing by their recent size leads uphill."""
 
 from __future__ import annotations
 
@@ -26,16 +26,12 @@ class Reddi(Problem):
     "periodic", C every third step; "online", C every C-th; "stochastic", C with probability
     (1 + margin)/(C + 1), which makes margin the mean. There are `dim` such lines at once.
 
-    Adam divides each gradient by a root mean square of the recent ones. Where that forgets faster
-    than large gradients come, it is largest just after one of them: they count for less than they
-    are worth, and the many small ones lead to x = +1, the worst point of all. With β₁ = 0 and
-    β₂ = 1/(1 + C²) it does so even where every third gradient is large. A longer memory is no cure
-    for larger C; a divisor that never shrinks is (AMSGrad), and so is none: gradient descent only
-    takes the longer the larger C is, as its rate must be small against 1/C. To clip the large
-    gradients to the size of the small ones is as bad as to divide.
-
-    Starts are within ½ of 0. The paper's Adam has neither an eps nor a correction of its moments for
-    their start, nor have the claims; a rate of 1/√t does not change where it goes.
+    Adam divides each gradient by a root mean square of the recent ones. If that forgets faster than
+    large gradients come, it is largest just after one of them: they count for too little, and the
+    many small ones lead to x = +1, the worst point of all. A longer memory is no cure for larger C;
+    a divisor that never shrinks is (AMSGrad), and so is none: gradient descent is only slower for
+    larger C, because its rate must be small against 1/C. Clipping the large gradients to the size of
+    the small ones is as bad as dividing. Starts are within ½ of 0.
 
     large: C; above 2 for "periodic", a whole number for "online".
     variant: "stochastic", "online" or "periodic", the paper's third, second and first theorem.
@@ -81,19 +77,19 @@ class Reddi(Problem):
 
     @property
     def period(self) -> int:
-        """Every how many steps the slope is large, where that is regular."""
+        """Return the number of steps from one large slope to the next, where that is regular."""
         return 3 if self.variant == "periodic" else round(self.large)
 
     @property
     def share(self) -> float:
-        """Of the slopes that are large."""
+        """Return the share of the slopes that are large."""
         if self.variant == "stochastic":
             return (1 + self.margin) / (self.large + 1)
         return 1 / self.period
 
     @property
     def slope(self) -> float:
-        """The mean."""
+        """Return the mean slope."""
         return self.share * (self.large + 1) - 1
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -121,7 +117,7 @@ class Reddi(Problem):
         return (x + 1).norm(dim=-1)
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
-        """Where slopes are regular, each line begins somewhere in its period."""
+        """Yield levels (dim,); where slopes are regular, each line begins somewhere in its period."""
         for levels in self._levels(generator):
             yield from ({"level": row} for row in levels)
 
@@ -150,12 +146,12 @@ class Reddi(Problem):
         return (slopes < 0).double().mean().item()
 
     def slopes(self, draw: Tree) -> torch.Tensor:
-        """C where the level is below the share of the large ones, else −1."""
+        """Return C where the level is below the share of the large ones, else −1: (*runs, dim)."""
         level = draw["level"]
         return (level < self.share).to(level.dtype) * (self.large + 1) - 1
 
     def _levels(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        """Numbers from 0 to 1, the same at all rungs where they are random: (BLOCK, dim) at a time."""
+        """Yield numbers from 0 to 1, (BLOCK, dim) at a time; random ones are the same at all rungs."""
         if self.variant == "stochastic":
             while True:
                 yield torch.rand(BLOCK, self.dim, generator=generator)

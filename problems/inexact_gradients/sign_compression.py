@@ -27,10 +27,9 @@ class SignCompression(QuadraticForm):
     Seen is the gradient a (a·(x − m)) of one example, each coordinate's size rounded to one of
     2^(bits − 1) equal levels up to the largest of them: with one bit, its sign times half of that.
 
-    All examples solve one and the same system, and gradients go to zero with the error. But the signs
-    of each are s or −s. From one bit every method that adds up what it has seen, however it scales
-    coordinates alike, moves along s and nowhere else: of its start it keeps all that is not on that
-    line, and almost surely it never converges, at whatever rate. A second bit is enough to leave the
+    All examples solve the same system, and gradients vanish with the error. But their signs are s or
+    −s. With one bit every method that sums the gradients seen, scaling all coordinates alike, moves
+    along s only, and almost surely never converges, at any rate. A second bit is enough to leave the
     line. So is error feedback: adding to the next gradient what the rounding of this one has lost.
 
     The start is m + H^-½ z with Gaussian z, so that every mode counts alike in the gap.
@@ -113,7 +112,7 @@ class SignCompression(QuadraticForm):
         return self.rounded(gradient), memory
 
     def rounded(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Each coordinate in the middle of its level, of 2^(bits − 1) between 0 and the largest."""
+        """Return each coordinate rounded to the middle of its level, of 2^(bits − 1) up to the largest."""
         levels = 2.0 ** (self.bits - 1)
         largest = gradient.abs().amax(-1, keepdim=True)
         size = gradient.abs() / largest.clamp(min=torch.finfo(gradient.dtype).tiny)
@@ -133,7 +132,7 @@ class SignCompression(QuadraticForm):
         return 0.0 if self.bits == 1 else None
 
     def best_on_the_line(self, data: Tree) -> torch.Tensor:
-        """The least loss on start + R s: (*runs)."""
+        """Return the least loss on start + R s: (*runs)."""
         error, signs = data["start"] - data["minimizer"], data["signs"]
         force = torch.einsum("...i,...ij->...j", signs, data["hessian"])
         least = (error * force).sum(-1).square() / (signs * force).sum(-1)

@@ -23,13 +23,12 @@ class BlumRivest(Problem):
     origin is positive, each of the n unit vectors is negative, and for each of m triples of elements the
     sum of their unit vectors is positive.
 
-    Steps in place of sigmoids classify all of them right if and only if the elements can be coloured
-    with two colours so that no triple has one only: an element's colour says which of the two planes cuts
-    its unit vector off. Whether that is possible is NP-complete. Here it is: a colouring is
-    planted, which −1 for the elements of one colour and n for the others, with the threshold −½,
-    turns into weights without error. Scaled up, they bring f as near to its infimum 0 as one likes.
-    Descent has to find one, and mostly ends where a single plane, the sum of the coordinates, gets
-    all examples right but the origin.
+    Steps in place of sigmoids classify all of them right if and only if the elements have a colouring
+    with two colours that leaves no triple of one colour: an element's colour says which of the two
+    planes cuts its unit vector off. Whether there is one is NP-complete; here one is planted. Weights
+    of −1 for one colour, n for the other and a bias of ½ then make no error, and scaled up they bring
+    f arbitrarily near to its infimum 0. Descent mostly ends where a single plane, the sum of the
+    coordinates, gets all examples right but the origin.
 
     Solved means no error with steps in place of sigmoids.
 
@@ -66,7 +65,7 @@ class BlumRivest(Problem):
 
     @property
     def triples(self) -> int:
-        """m."""
+        """Return m."""
         return round(self.ratio * self.elements)
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -104,13 +103,13 @@ class BlumRivest(Problem):
         return value, torch.cat([pull.sum(-2).unsqueeze(-1), weights], -1).flatten(-2)
 
     def floor(self, data: Tree) -> torch.Tensor:
-        """What the loss falls to along the planted weights, but never reaches."""
+        """Return the infimum along the planted weights, 0, which is not attained."""
         return torch.zeros(())
 
     def solved(
         self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
     ) -> torch.Tensor:
-        """Whether there is no error with steps in place of sigmoids."""
+        """Return whether there is no error with steps in place of sigmoids: (*runs), bool."""
         return self.errors(x, data) == 0
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
@@ -121,19 +120,19 @@ class BlumRivest(Problem):
         return self.elements - 1 - math.log2(len(colorings(triples, self.elements)))
 
     def errors(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """How many examples are on the wrong side, with steps in place of sigmoids: (*runs)."""
-        said = (self._fields(x, data) > 0).all(-1)
-        return (said != data["positive"]).sum(-1)
+        """Return the number of examples on the wrong side, with steps in place of sigmoids: (*runs)."""
+        answers = (self._fields(x, data) > 0).all(-1)
+        return (answers != data["positive"]).sum(-1)
 
     def _fields(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """a·x + a₀ and b·x + b₀ of each example: (*runs, examples, 2)."""
+        """Return a·x + a₀ and b·x + b₀ of each example: (*runs, examples, 2)."""
         weights = x.unflatten(-1, (2, self.elements + 1))
         fields = torch.einsum("...nd,...hd->...nh", data["inputs"], weights[..., 1:])
         return fields + weights[..., 0].unsqueeze(-2)
 
 
 def colorings(sets: torch.Tensor, elements: int) -> torch.Tensor:
-    """All colourings that leave no set of one colour, as bits; the last element always has colour 0.
+    """Return all colourings that leave no set of one colour, as bits; the last element has colour 0.
 
     `sets` is (m, elements), bool. 2^(elements − 1) are tried.
     """
@@ -145,6 +144,6 @@ def colorings(sets: torch.Tensor, elements: int) -> torch.Tensor:
 
 
 def _log_odds_against(fields: torch.Tensor) -> torch.Tensor:
-    """ln((1 − p)/p) = ln(e^−a + e^−b + e^(−a−b)), exact where p is near 1: fields (…, 2) -> (…)."""
+    """Return ln((1 − p)/p) = ln(e^−a + e^−b + e^(−a−b)), exact where p is near 1: fields (…, 2) -> (…)."""
     a, b = fields.unbind(-1)
     return torch.logaddexp(torch.logaddexp(-a, -b), -a - b)

@@ -28,25 +28,25 @@ class Chain(Problem):
 
     @property
     def stiffness(self) -> float:
-        """w."""
+        """Return w."""
         raise NotImplementedError
 
     @property
     def convexity(self) -> float:
-        """m."""
+        """Return m."""
         raise NotImplementedError
 
     @property
     def anchor(self) -> float:
-        """a."""
+        """Return a."""
         return 1.0
 
     def solution(self) -> torch.Tensor:
-        """z at the minimum: (dim,)."""
+        """Return z at the minimum: (dim,)."""
         raise NotImplementedError
 
     def lowest(self) -> float:
-        """The minimum."""
+        """Return the minimum."""
         raise NotImplementedError
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -83,28 +83,28 @@ class Chain(Problem):
 
     @property
     def decay(self) -> float:
-        """q, by which the solution of an endless chain falls from one coordinate to the next."""
+        """Return q, by which the solution of an endless chain falls from one coordinate to the next."""
         half = self.convexity / (2 * self.stiffness)
         return 1 + half - math.sqrt(half * (2 + half))
 
     def first(self, links: torch.Tensor) -> torch.Tensor:
-        """z₁ of the solution of a chain that is cut after so many links."""
+        """Return z₁ of the solution of a chain that is cut after so many links."""
         links, q = links.double(), self.decay
         if q == 1:
             return links / (links + 1)
         return q * (1 - q ** (2 * links)) / (1 - q ** (2 * links + 2))
 
     def least_gap(self, steps: torch.Tensor) -> torch.Tensor:
-        """The gap that any sum of so many gradients leaves at least."""
+        """Return the least gap that any sum of so many gradients leaves: (*runs)."""
         gap = -self.stiffness / 2 * self.first(steps) - self.lowest()
         return gap.clamp(min=0)
 
     def gap(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """How far above the minimum."""
+        """Return the gap, f above the minimum: (*runs)."""
         return self.loss(x, data) - self.floor(data)
 
     def conjugate_gradients(self, data: Tree) -> Iterator[torch.Tensor]:
-        """The points x₀, x₁, … of conjugate gradients, each the best sum of the gradients seen."""
+        """Yield the points x₀, x₁, … of conjugate gradients, each the best sum of the gradients seen."""
         x = data["start"]
         residual = -self.value_and_gradient(x, data)[1]
         direction, square = residual, residual @ residual
@@ -117,7 +117,7 @@ class Chain(Problem):
             direction = residual + square / before * direction
 
     def gap_left_by_descent(self, steps: int) -> float:
-        """The share of the gap that gradient descent leaves at the best of 41 rates up to 2/λmax."""
+        """Return the share of the gap that gradient descent leaves at the best of 41 rates up to 2/λmax."""
         unit = torch.eye(len(self.solution()), dtype=torch.float64)
         curvatures, basis = torch.linalg.eigh(self._times_hessian(unit))
         shares = basis[0].square() / curvatures
@@ -131,13 +131,13 @@ class Chain(Problem):
         return pull + self.convexity / 2 * z.square().sum(-1)
 
     def _times_hessian(self, z: torch.Tensor) -> torch.Tensor:
-        """H z, as differences of differences: news from afar is exactly zero until it arrives."""
+        """Return H z, as differences of differences: news from afar is exactly zero until it arrives."""
         product = self.convexity * z - self.stiffness * _links(z).diff(dim=-1)
         product[..., -1] += self.stiffness * (self.anchor - 1) * z[..., -1]
         return product
 
     def _along(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
-        """A vector's coordinates along the chain."""
+        """Return a vector's coordinates along the chain."""
         if not self.rotated:
             return vector
         return torch.einsum("...i,...ij->...j", vector, data["basis"])
@@ -149,5 +149,5 @@ class Chain(Problem):
 
 
 def _links(z: torch.Tensor) -> torch.Tensor:
-    """What each link is stretched by, the two to the walls included: (*runs, dim + 1)."""
+    """Return the stretch of each link, the two to the walls included: (*runs, dim + 1)."""
     return torch.nn.functional.pad(z, (1, 1)).diff(dim=-1)

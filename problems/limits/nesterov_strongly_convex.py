@@ -18,7 +18,7 @@ SOURCE = "Nesterov 2004, theorem 2.1.13"
 
 
 def breaking_point_of_descent(problem: Any, budget: float) -> float:
-    """The condition, to 2 %, from which gradient descent leaves more than the target at any rate."""
+    """Return the condition, to 2 %, from which gradient descent misses the target at any rate."""
     low, high = math.log(1.1), math.log(1e8)
     while high - low > 0.02:
         middle = (low + high) / 2
@@ -45,8 +45,8 @@ class NesterovStronglyConvex(Chain):
     place: equality. Nesterov's method at its constants comes nearer like (1 − 1/√Q)^t instead of q^t. On
     losses that are no quadratics heavy ball may not even converge.
 
-    `bound_ratio` is the squared distance at the end over the least one after so many steps; who took
-    none has none.
+    `bound_ratio` is the squared distance at the end over the least one after so many steps;
+    NaN after none.
 
     dim: more than the budget has steps.
     condition: Q. Within 100 steps no first-order method reaches the target from 4000 on.
@@ -94,7 +94,7 @@ class NesterovStronglyConvex(Chain):
 
     @property
     def decay(self) -> float:
-        """q; the same as for any chain, written without cancellation."""
+        """Return q: the same as for any chain, written without cancellation."""
         return (math.sqrt(self.condition) - 1) / (math.sqrt(self.condition) + 1)
 
     def solution(self) -> torch.Tensor:
@@ -104,7 +104,7 @@ class NesterovStronglyConvex(Chain):
         return -self.stiffness * self.decay / 2
 
     def least_square_distance(self, steps: torch.Tensor) -> torch.Tensor:
-        """Σ q^2i over i from steps + 1 to n."""
+        """Return Σ q^2i over i from steps + 1 to n: (*runs)."""
         q, steps = self.decay, steps.double()
         return q ** (2 * steps + 2) * (1 - q ** (2 * (self.dim - steps))) / (1 - q * q)
 

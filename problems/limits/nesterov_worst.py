@@ -19,7 +19,7 @@ SOURCE = "Nesterov 2004, theorem 2.1.7"
 
 
 def breaking_point_of_descent(problem: Any, budget: float) -> float:
-    """The first horizon at which gradient descent leaves more than the target, at any constant rate."""
+    """Return the first horizon at which gradient descent misses the target at any constant rate."""
 
     def fails(horizon: int) -> bool:
         left = replace(problem, horizon=horizon).gap_left_by_descent(int(budget))
@@ -49,7 +49,7 @@ class NesterovWorst(Chain):
     could not reach the target within it from horizon 56 on. Methods that scale each coordinate
     by itself are no better off: a coordinate without news has no gradient to scale.
 
-    `bound_ratio` is the gap at the end over the least one after so many steps; who took none has none.
+    `bound_ratio` is the gap at the end over the least one after so many steps; NaN after none.
 
     horizon: for how many steps the bound speaks.
     rotated: False leaves the chain along the axes, where it is famous; True hides it.
@@ -81,14 +81,14 @@ class NesterovWorst(Chain):
         exceptions={
             "reference": "Within 100 steps no first-order method reaches the target from horizon "
             "56 on: that is the theorem.",
-            "ranked": "Beyond horizon 55 nobody solves it; what tells methods apart is the ratio "
+            "ranked": "Beyond horizon 55 no method solves it; what tells methods apart is the ratio "
             "of their gap to the least possible.",
         },
     )
 
     @property
     def dim(self) -> int:
-        """n."""
+        """Return n."""
         return 2 * self.horizon + 1
 
     @property
@@ -107,7 +107,7 @@ class NesterovWorst(Chain):
         return q**i * (1 - q ** (2 * (n + 1 - i))) / (1 - q ** (2 * n + 2))
 
     def lowest(self) -> float:
-        """−⅛ z₁."""
+        """Return the minimum, −⅛ z₁."""
         return -self.first(torch.tensor(self.dim)).item() / 8
 
     def signature(self, data: Tree) -> float:
@@ -115,7 +115,7 @@ class NesterovWorst(Chain):
         return self.ratio_to_bound(best, data)
 
     def predicted_share(self) -> float | None:
-        """0 where the least gap within the budget is above the target, and unknown elsewhere."""
+        """Return 0 where the least gap within the budget is above the target, and None elsewhere."""
         steps = torch.tensor(min(self.budget, self.dim))
         target = -self.card.target * self.lowest()
         return 0.0 if self.least_gap(steps).item() > target else None
@@ -126,6 +126,6 @@ class NesterovWorst(Chain):
         return {"bound_ratio": self.gap(x, data) / least}
 
     def ratio_to_bound(self, x: torch.Tensor, data: Tree) -> float:
-        """The gap at a point that `horizon` steps led to, over Nesterov's bound."""
+        """Return the gap at a point reached in `horizon` steps, over Nesterov's bound."""
         distance = self.distance(data["start"], data)
         return (self.gap(x, data) * 32 * (self.horizon + 1) ** 2 / (3 * distance**2)).item()

@@ -90,7 +90,7 @@ class StepUnits(Problem):
         return torch.zeros(())
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """The planted units in every order."""
+        """Return the planted units in every order: (hidden!, dim)."""
         planted = data["planted"].unflatten(-1, (self.hidden, self.inputs))
         orders = list(permutations(range(self.hidden)))
         return planted[torch.tensor(orders)].flatten(-2)
@@ -100,6 +100,6 @@ class StepUnits(Problem):
         return (4 * answers * (1 - answers) < SILENT).double().mean().item()
 
     def _fields(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """β wⱼ·x of each example and unit: (*runs, examples, hidden)."""
+        """Return β wⱼ·x of each example and unit: (*runs, examples, hidden)."""
         weights = x.unflatten(-1, (self.hidden, self.inputs))
         return self.sharpness * torch.einsum("...nd,...hd->...nh", data["inputs"], weights)

@@ -20,7 +20,7 @@ class Adding(RecurrentNetwork):
     f(x) = mean (y_T − v_i − v_j)², y_T = h_T V + c, h_t = tanh(h_{t−1} W + u_t U + b); u_t is the pair of
     a number v_t, uniform in [0, 1], and of a mark: 1 at i, in the first half, and at j, in the second.
 
-    Whoever always answers 1 has a loss of 1/6, and the start does: V = 0 and c = 1. To do better the
+    Always answering 1 has a loss of 1/6, as at the start: V = 0 and c = 1. To do better the
     network must keep v_i for up to T steps, and what the loss says of it must come back as many: each
     step multiplies that by W and by slopes of tanh, so that it vanishes exponentially in T. Solved is
     a tenth of the start's loss. Each step sees 32 new sequences; the loss is that of 64 others.
@@ -81,7 +81,7 @@ class Adding(RecurrentNetwork):
         return 1 / self.backward_gain(data)
 
     def _marks(self, examples: Tree) -> torch.Tensor:
-        """Which steps are marked: (*runs, steps, count)."""
+        """Return which steps are marked: (*runs, steps, count), bool."""
         marked = examples["marked"][..., None, :]
         steps = torch.arange(self.length, device=marked.device)[:, None]
         return (marked == steps).any(-3)

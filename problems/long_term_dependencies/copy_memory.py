@@ -25,7 +25,7 @@ class CopyMemory(RecurrentNetwork):
     f(x) = 1/(T + 20) Σₖ mean −ln softmax(h V + c)[sₖ] at step T + 10 + k, h_t = h_{t−1} W + u_t U + b;
     u_k shows sₖ, one of eight symbols, for k = 1 … 10, and then nothing.
 
-    Whoever remembers nothing has 10 ln 8/(T + 20), and the start does: V = 0, c = 0. Blank answers
+    Without memory the loss is 10 ln 8/(T + 20), as at the start: V = 0, c = 0. Blank answers
     during the pause count as right, which a constant would make them. The start's W is `radius` times a
     rotation: what came in at step k leaves step T + 10 + k multiplied by radius^(T + 10), and gradients
     come back as small. With radius 1 nothing fades, the symbols can be read off the first states, and

@@ -27,7 +27,7 @@ Kind = Literal["symmetric", "non_normal", "orthogonal"]
 def _length_where(
     left: Callable[[torch.Tensor, int], float],
 ) -> Callable[[MatrixPower, float], float]:
-    """Half a step past the longest chain at which that many updates reach the target."""
+    """Return the theory of half a step past the longest chain that reaches the target."""
 
     def breaking_point(problem: MatrixPower, budget: float) -> float:
         def fails(steps: int) -> bool:
@@ -115,13 +115,13 @@ class MatrixPower(QuadraticForm):
             )
 
     def longest(self) -> int:
-        """The largest t that leaves (high/low)^2t below 1e12, and the curvatures within 1e±100."""
+        """Return the largest t that leaves (high/low)^2t below 1e12, and the curvatures within 1e±100."""
         spread = 2 * math.log10(self.high / self.low)
         size = 2 * max(abs(math.log10(self.low)), abs(math.log10(self.high)))
         return int(min(12 / max(spread, 1e-9), 100 / max(size, 1e-9)))
 
     def weights(self) -> torch.Tensor:
-        """W in its own basis, for the kinds that are not random there: (dim, dim)."""
+        """Return W in its own basis, for the kinds that are not random there: (dim, dim)."""
         if self.kind == "symmetric":
             share = torch.linspace(0, 1, self.dim, dtype=torch.float64)
             return torch.diag(self.low ** (1 - share) * self.high**share)
@@ -130,7 +130,7 @@ class MatrixPower(QuadraticForm):
         return torch.diag(diagonal) + torch.diag(torch.full_like(diagonal[1:], half), 1)
 
     def gains(self) -> torch.Tensor:
-        """The singular values of Wᵗ, the same for every instance, the largest first: (dim,)."""
+        """Return the singular values of Wᵗ, the same for every instance, the largest first: (dim,)."""
         if self.kind == "orthogonal":
             return torch.ones(self.dim, dtype=torch.float64)
         return torch.linalg.svdvals(torch.linalg.matrix_power(self.weights(), self.steps))
@@ -168,7 +168,7 @@ class MatrixPower(QuadraticForm):
         return 0.5 * residuals.square().sum(-1), gradient
 
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """|(Wᵀ)ˢ r|, s = 0 … steps: the gradient with respect to the state s steps before the last."""
+        """Return |(Wᵀ)ˢ r|, s = 0 … steps: the gradient with respect to the state s steps before the end."""
         vector = self.residuals(x, data)
         norms = [vector.norm(dim=-1)]
         for _ in range(self.steps):

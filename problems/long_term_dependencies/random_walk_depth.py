@@ -27,7 +27,10 @@ Activation = Literal["linear", "relu"]
 def _depth_where(
     left: Callable[[torch.Tensor, int], float],
 ) -> Callable[[RandomWalkDepth, float], float]:
-    """Half a layer past the deepest nets, at the quantiles of their law, that reach the target."""
+    """Return the theory of half a layer past the deepest nets that reach the target.
+
+    The nets' gains are at the quantiles of their law.
+    """
 
     def breaking_point(problem: RandomWalkDepth, budget: float) -> float:
         ranks = (torch.arange(problem.dim, dtype=torch.float64) + 0.5) / problem.dim
@@ -69,7 +72,7 @@ class RandomWalkDepth(QuadraticForm):
     activation: "linear" or "relu"; the latter's walk has 2.5 times the variance.
 
     W_t acts on a vector that does not depend on it, so W_t v is g |v|/√N times a Gaussian vector, and
-    that alone is drawn: no matrix need be.
+    that alone is drawn.
 
     Sussillo & Abbott 2014, arXiv:1412.6558; Deep Learning, section 8.2.5.
     """
@@ -113,7 +116,7 @@ class RandomWalkDepth(QuadraticForm):
             )
 
     def deepest(self) -> int:
-        """The largest D at which γ² spreads, up to 3 standard deviations each way, by no more than 1e12.
+        """Return the largest D at which γ² spreads, up to 3 standard deviations each way, by no more than 1e12.
 
         And by drift to no more than e^±300. Of `walk_law` this takes a drift of ln gain, and a
         variance of 1/2(N − 1), of 5/4(N − 4) with rectifiers, a layer: correct to two orders.
@@ -124,13 +127,13 @@ class RandomWalkDepth(QuadraticForm):
         return int(min((math.log(1e12) / 12) ** 2 / variance, 150 / drift))
 
     def layer_gain(self) -> float:
-        """g."""
+        """Return g."""
         if self.activation == "relu":
             return self.gain * math.sqrt(2) * math.exp(1.2 / (max(self.width, 6) - 2.4))
         return self.gain * math.exp(1 / (2 * self.width))
 
     def walk_law(self) -> tuple[float, float]:
-        """Mean and standard deviation of ln γ for one layer.
+        """Return the mean and the standard deviation of ln γ for one layer.
 
         The factor squared is g²/N times a chi-squared number with as many degrees of freedom as
         entries pass, and ln of such a one with M has mean digamma(M/2) + ln 2 and variance
@@ -154,7 +157,7 @@ class RandomWalkDepth(QuadraticForm):
         return drift, math.sqrt(variance.item()) / 2
 
     def log_gains(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """ln γ of so many nets, all weights new: (count,). A deeper net's first layers are a shallower's."""
+        """Return ln γ of `count` new nets: (count,). A deeper net's first layers are a shallower's."""
         total = torch.zeros(count)
         for _ in range(self.depth):
             layer = torch.randn(count, self.width, generator=generator).square()

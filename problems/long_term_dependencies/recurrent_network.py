@@ -35,15 +35,15 @@ class RecurrentNetwork(Problem):
 
     @abstractmethod
     def examples(self, count: int, generator: torch.Generator) -> Tree:
-        """New examples."""
+        """Draw `count` new examples."""
 
     @abstractmethod
     def encoded(self, examples: Tree, dtype: torch.dtype) -> torch.Tensor:
-        """What the network is shown of them: (*runs, steps, count, inputs)."""
+        """Return the network's inputs (*runs, steps, count, inputs) for these examples."""
 
     @abstractmethod
     def score(self, outputs: torch.Tensor, examples: Tree) -> torch.Tensor:
-        """The mean loss (*runs) of outputs (*runs, answers, count, outputs)."""
+        """Return the mean loss (*runs) of outputs (*runs, answers, count, outputs)."""
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -86,14 +86,14 @@ class RecurrentNetwork(Problem):
         return self._value_and_gradient(x, data["probe"] if draw is None else draw)
 
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """|δ_t|, δ_t the gradient with respect to what the states' φ is given, from the first answer back to t = 1."""
+        """Return |δ_t|, δ_t the gradient with respect to φ's argument, from the first answer back to t = 1."""
         unrolled = _Unrolled(self, x, data["probe"])
         deltas = self._back(unrolled, unrolled.states(), x, data["probe"])[2]
         norms = deltas[: len(deltas) - self.answers + 1].flatten(2).norm(dim=-1).flip(0)
         return norms.movedim(0, -1).reshape(*x.shape[:-1], -1)
 
     def backward_gain(self, data: Tree) -> float:
-        """The norm of ∂h_T/∂h_1 at the start, for the first example of the probe.
+        """Return the norm of ∂h_T/∂h_1 at the start, for the first example of the probe.
 
         It is what a gradient is multiplied by at most on its way from the last step to the first.
         """
@@ -116,7 +116,7 @@ class RecurrentNetwork(Problem):
     def _value_and_gradient(
         self, x: torch.Tensor, examples: Tree
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Backpropagation through time: δ_t = φ'(h_t) (∂f/∂h_t + δ_{t+1} Wᵀ), for all runs at once.
+        """Backpropagate through time: δ_t = φ'(h_t) (∂f/∂h_t + δ_{t+1} Wᵀ), for all runs at once.
 
         Autograd's way back takes three times as long: it adds to the gradient of W at each step.
         """
@@ -137,7 +137,7 @@ class RecurrentNetwork(Problem):
     def _back(
         self, unrolled: _Unrolled, states: torch.Tensor, x: torch.Tensor, examples: Tree
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The loss (*runs), its gradient with respect to the answers, and δ_1 … δ_T (steps, runs, count, hidden)."""
+        """Return the loss (*runs), its gradient for the answers, and δ_1 … δ_T (steps, runs, count, hidden)."""
         last = states[-self.answers :]
         with torch.enable_grad():
             outputs = (last @ unrolled.outward + unrolled.answer).requires_grad_()
@@ -172,7 +172,7 @@ class _Unrolled:
         self.linear = network.linear
 
     def states(self) -> torch.Tensor:
-        """h_0 … h_T: (steps + 1, runs, count, hidden)."""
+        """Return h_0 … h_T: (steps + 1, runs, count, hidden)."""
         states = self.driven.new_zeros(len(self.driven) + 1, *self.driven.shape[1:])
         for step, driven in enumerate(self.driven):
             torch.baddbmm(driven, states[step], self.recurrent, out=states[step + 1])
@@ -181,10 +181,10 @@ class _Unrolled:
         return states
 
     def slopes(self, states: torch.Tensor) -> torch.Tensor:
-        """φ' at h_1 … h_T."""
+        """Return φ' at h_1 … h_T."""
         return torch.ones_like(states[1:]) if self.linear else 1 - states[1:].square()
 
 
 def _by_run(outputs: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """(answers, runs, …) with the runs' own dimensions first, (*runs, answers, …)."""
+    """Return (answers, runs, …) with the runs' own dimensions first, (*runs, answers, …)."""
     return outputs.reshape(len(outputs), *x.shape[:-1], *outputs.shape[2:]).movedim(0, -3)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from itertools import islice
 
 import pytest
 import torch
 
-from problems.limits._certificates.nesterov_worst import BEST, ratio_to_bound
 from problems.limits.nesterov_worst import NesterovWorst
 from ravine import Refused
 
@@ -37,17 +35,6 @@ def test_the_loss_is_the_tridiagonal_one(ridge, rotated):
     assert problem.loss(minimizer, data).item() == pytest.approx(problem.lowest(), rel=1e-12)
 
 
-def test_truth():
-    problem = NesterovWorst(horizon=20)
-    n = problem.dim
-    assert n == 41
-    assert problem.lowest() == pytest.approx((-1 + 1 / (n + 1)) / 8, rel=1e-14)
-    j = torch.arange(1, n + 1)
-    curvatures = torch.linalg.eigvalsh(dense(problem))
-    torch.testing.assert_close(curvatures, (math.pi * j / (2 * (n + 1))).sin() ** 2)
-    assert problem.solution().square().sum() <= (n + 1) / 3
-
-
 def test_the_least_gap_is_that_of_the_best_point_of_each_subspace():
     """By solving for the best point with z_i = 0 beyond t; with and without a ridge."""
     for ridge in (0.0, 0.05):
@@ -58,28 +45,6 @@ def test_the_least_gap_is_that_of_the_best_point_of_each_subspace():
             gap = -best[0].item() / 8 - problem.lowest()
             assert problem.least_gap(torch.tensor(t)).item() == pytest.approx(gap, rel=1e-9)
         assert problem.least_gap(torch.tensor(21)) == 0
-
-
-def test_no_method_that_treats_coordinates_alone_gets_ahead():
-    """A coordinate without a gradient stays, whatever the others' are divided by: after t steps of
-    sign descent, and of Adam without memory, t coordinates have moved."""
-    problem = NesterovWorst(horizon=15)
-    data = problem.example()
-    x = data["start"]
-    for t in range(1, 16):
-        x = x - 0.1 * problem.value_and_gradient(x, data)[1].sign()
-        assert torch.equal(x[t:], data["start"][t:])
-        least = problem.least_gap(torch.tensor(t))
-        assert problem.gap(x, data) >= least
-
-
-def test_rotating_hides_the_axes_and_nothing_else():
-    """The gap of conjugate gradients is the same, and no coordinate stays where it was."""
-    plain, hidden = (NesterovWorst(horizon=10, rotated=rotated) for rotated in (False, True))
-    assert ratio_to_bound(plain, BEST) == pytest.approx(ratio_to_bound(hidden, BEST), rel=1e-9)
-    data = hidden.example()
-    x = next(islice(hidden.conjugate_gradients(data), 1, None))
-    assert (x != data["start"]).all()
 
 
 def test_at_end_measures_in_units_of_the_least_gap():

@@ -101,45 +101,6 @@ def test_adam_of_the_paper_by_hand():
     assert list(adam_points([1.0], 10.0, 0.0, 0.5)) == [0.0, -1.0]  # projected
 
 
-def test_adam_with_a_long_memory_is_right_where_the_slopes_have_a_short_period():
-    """β₂ = 0.999 and every third step steep: the divisor hardly moves."""
-    problem = Reddi(variant="periodic", large=3.0)
-    assert evidence._end(problem, 10_000, 0.5, 0.0, 0.999, longest_memory=False) < -0.99
-    assert evidence._end(problem, 10_000, 0.5, 0.0, 0.1, longest_memory=False) > 0.99
-
-
-def test_amsgrad_is_not_there_yet_after_100000_steps_of_the_stochastic_experiment():
-    assert evidence._experiment(Reddi(), "stochastic", 100_000, longest_memory=True) > -0.97
-    assert evidence._experiment(Reddi(), "stochastic", 100_000, longest_memory=False) > 0.9
-
-
-def tail_gap(problem, lr, seed, memory=None):
-    """Gradient descent, or RMSProp with this memory."""
-    data = problem.instance(generator(seed))
-    x, stream, total = data["start"], problem.draws(data, generator(100 + seed)), 0.0
-    square, height = torch.zeros_like(x), problem.loss(x, data) - problem.floor(data)
-    for step in range(3000):
-        total += (problem.loss(x, data) - problem.floor(data)) / height if step >= 2700 else 0.0
-        gradient = problem.slopes(next(stream))
-        if memory is not None:
-            square = memory * square + (1 - memory) * gradient**2
-            gradient = gradient / square.sqrt()
-        x = problem.project(x - lr * gradient, data)
-    return float(total) / 300
-
-
-def test_the_reference_solves_what_can_be_solved():
-    lr = Reddi.card.reference[1]["lr"]
-    for rung in Reddi.card.ladder[:2]:
-        assert all(tail_gap(Reddi(large=rung), lr, seed) <= 0.25 for seed in range(2))
-
-
-def test_dividing_by_the_recent_size_leads_away_from_the_minimum():
-    """At the default C; at the harmless rung it is a good method."""
-    assert all(tail_gap(Reddi(), lr, 0, memory=0.99) > 0.5 for lr in (1e-3, 1e-2))
-    assert tail_gap(Reddi(large=1.5), 3e-3, 0, memory=0.99) < 0.25
-
-
 def test_bad_fields_are_refused():
     for fields, message in [
         (

@@ -65,41 +65,6 @@ def test_the_best_point_on_the_line_is_the_best():
     assert ratio.item() == pytest.approx(1 / share.item())
 
 
-@pytest.mark.parametrize("scale", ["mean", "adam"])
-def test_coordinates_that_are_scaled_alike_stay_on_the_line(scale):
-    """Adam's division is the same for all coordinates, whose gradients have one size."""
-    problem = SignCompression()
-    data = problem.instance(generator())
-    stream = problem.draws(data, generator(1))
-    x, mean, square = data["start"], torch.zeros(20), torch.zeros(20)
-    for _ in range(300):
-        draw = next(stream)
-        exact = problem.sampled_value_and_gradient(x, data, draw)[1]
-        seen = problem.seen(exact, data, draw, None)[0]
-        mean, square = 0.9 * mean + 0.1 * seen, 0.99 * square + 0.01 * seen**2
-        x = x - 0.01 * (mean if scale == "mean" else mean / (square.sqrt() + 1e-8))
-    moved = x - data["start"]
-    off = moved - data["signs"] * (moved @ data["signs"]) / 20
-    assert off.norm() < 1e-10 * moved.norm()
-    assert moved.norm() > 1e-3
-    assert problem.loss(x, data) >= problem.best_on_the_line(data) * (1 - 1e-12)
-
-
-def test_the_reference_solves_what_can_be_solved():
-    lr = SignCompression.card.reference[1]["lr"]
-    for bits, solved in [(8, True), (2, True), (1, False)]:
-        problem = SignCompression(bits=bits)
-        for seed in range(3):
-            data = problem.instance(generator(seed))
-            x, stream = data["start"], problem.draws(data, generator(100 + seed))
-            for _ in range(900):
-                draw = next(stream)
-                exact = problem.sampled_value_and_gradient(x, data, draw)[1]
-                x = x - lr * problem.seen(exact, data, draw, None)[0]
-            gap = problem.loss(x, data) / problem.loss(data["start"], data)
-            assert (gap <= problem.card.target) == solved
-
-
 def test_only_one_bit_is_predicted():
     assert SignCompression(bits=1).predicted_share() == 0.0
     assert SignCompression(bits=2).predicted_share() is None

@@ -34,15 +34,6 @@ def test_steps_make_plains_with_edges():
     assert 3 < len(values.unique_consecutive()) <= 1 + 20 * 3
 
 
-def test_torch_has_no_slope_for_a_step():
-    """heaviside refuses to be differentiated, and sign gives zero without a word."""
-    z = torch.tensor([0.5, -0.5], requires_grad=True)
-    with pytest.raises(RuntimeError, match="heaviside"):
-        torch.heaviside(z, torch.tensor(0.0)).sum().backward()
-    (slope,) = torch.autograd.grad(z.sign().sum(), z)
-    assert not slope.any()
-
-
 def test_differences_see_the_gradient_where_sigmoids_are_soft():
     for sharpness in (1.0, 5.0, 30.0):
         problem = StepUnits(sharpness=sharpness, examples=30)

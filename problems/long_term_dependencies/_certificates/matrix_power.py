@@ -10,17 +10,6 @@ import torch
 from problems.claims import about, claim
 from problems.long_term_dependencies.matrix_power import MatrixPower
 from problems.portrait import Curves
-from problems.problem import Tree
-
-
-def growth_of_start(data: Tree, steps: int) -> torch.Tensor:
-    """ln of the factor by which the start's gradient grows, s = 0 … steps: (steps + 1,).
-
-    The gradient with respect to the last state is r = Wᵗ Uᵀ (x − m); s steps earlier it is
-    (Wᵀ)ˢ r, brought back to length 1 at each step, so that nothing overflows.
-    """
-    return growth(data["power"] @ (data["start"] - data["minimizer"]), data["weights"], steps)
-
 
 # What is known, at dim 100, of random vectors: the start's residual is a Gaussian one.
 
