@@ -1,4 +1,4 @@
-"""A critical point with a random symmetric matrix for its Hessian, which is hardly ever positive."""
+"""A critical point with a random symmetric matrix for its Hessian, which is almost never positive definite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def breaking_point_of_newton(problem: GoeSaddle, budget: float) -> float:
 @register("goe_saddle")
 @dataclass(frozen=True)
 class GoeSaddle(WalledForm):
-    """A critical point with a random symmetric matrix for its Hessian, which is hardly ever positive.
+    """A critical point with a random symmetric matrix for its Hessian, which is almost never positive definite.
 
     f(x) = ½ yᵀ H y + (q/4)|y|⁴, y = x − c, H from the Gaussian orthogonal ensemble: independent N(0, 1) off the
     diagonal, N(0, 2) on it.

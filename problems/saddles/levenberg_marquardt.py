@@ -6,7 +6,7 @@ import torch
 
 from problems.problem import Problem, Tree
 
-CRITICAL = 1e-9  # a gradient that is zero but for rounding
+CRITICAL = 1e-9  # the largest gradient that counts as zero
 
 
 def critical_points(

@@ -12,7 +12,7 @@ from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
 from ravine import Refused, bounded
 
-SPREAD = 1.5  # from one variance to the next, but for the gap
+SPREAD = 1.5  # ratio of neighbouring variances, except at the gap
 SCALE = 0.1  # of the weights at the start
 
 
@@ -132,7 +132,7 @@ class LinearAutoencoder(Problem):
         return tuple(points)
 
     def lowest_saddle(self, data: Tree) -> CriticalPoint:
-        """Return the lowest critical point but for the minimum, which is the first."""
+        """Return the lowest critical point except the minimum, which is the first."""
         return min(self.critical_points(data)[1:], key=lambda point: point.value)
 
     def signature(self, data: Tree) -> float:

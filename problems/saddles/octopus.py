@@ -105,7 +105,7 @@ class Octopus(Problem):
         return torch.tensor(-self.saddles * self._drop, dtype=torch.float64)
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """Return two of the 2^d."""
+        """Return two of the 2^d minima."""
         corner = torch.full((self.saddles + 1,), 4 * TAU, dtype=torch.float64)
         corner[-1] = 0
         return torch.stack([corner, -corner])

@@ -21,11 +21,12 @@ BEYOND = [  # a value just beyond each bound, and a condition between fields
     ("linear_autoencoder", {"code": 5}), ("linear_autoencoder", {"gap": 0.0}),
     ("mexican_hat", {"dim": 0}), ("mexican_hat", {"radius": 0.0}), ("mexican_hat", {"radius": 1.0}),
     ("monkey_saddle", {"angle": 0.0}), ("monkey_saddle", {"angle": 1.1}), ("monkey_saddle", {"wall": 0.0}),
-    ("octopus", {"saddles": 0}), ("octopus", {"steepness": 0.5}), ("octopus", {"guard": 0.5}),
+    ("octopus", {"saddles": 0}), ("octopus", {"steepness": 0.5}), ("octopus", {"steepness": 101.0}),
+    ("octopus", {"guard": 0.5}), ("octopus", {"guard": 101.0}),
     ("random_field", {"dim": 1}), ("random_field", {"waves": 999}), ("random_field", {"bowl": -1.0}),
     ("spin_glass", {"dim": 1}), ("spin_glass", {"field": -1.0}),
     ("strict_saddle", {"dim": 0}), ("strict_saddle", {"ratio": 0.5}), ("strict_saddle", {"offset": 0.0}),
-    ("strict_saddle", {"offset": 1.5}),
+    ("strict_saddle", {"offset": 1.5}), ("strict_saddle", {"ratio": 1e9}),
 ]  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def damped_newton_over_momentum(problem: DigitsMlp) -> float:
 
 
 def nearly_critical(problem: DigitsMlp, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return losses and shares of curvatures below −1e-6 where |g| is below 0.001, but for the first saddle.
+    """Return losses and shares of curvatures below −1e-6 where |g| is below 0.001, without the first saddle.
 
     Levenberg and Marquardt's method takes 60 steps from `count` points on paths of heavy ball (lr 0.1,
     momentum 0.9, up to 150 steps from weights N(0, 0.02²)), moved by N(0, 0.05²). It ends at the saddle

@@ -28,7 +28,7 @@ def shares_by_index(problem: RandomField, samples: int) -> torch.Tensor:
     """Return the shares of the critical points that have index 0, 1, …, on average: (dim + 1,).
 
     E e^(−N λₖ²/4) / E Σⱼ e^(−N λⱼ²/4), λ₀ ≤ λ₁ ≤ … the eigenvalues of a GOE of size N + 1 with
-    variance 1/N: exact for every dim, but for the sampling of random matrices. Kac and Rice's
+    variance 1/N: exact for every dim, apart from the sampling of random matrices. Kac and Rice's
     formula weights the Hessian's GOE, shifted by ε, with |det| and with e^(−Nε²/2); a GOE of the
     next size has the joint density of an eigenvalue at ε and that determinant, times e^(−Nε²/4).
     """

@@ -52,7 +52,7 @@ def expected_counts(problem: SpinGlass, samples: int) -> torch.Tensor:
     """Return how many critical points of index 0, 1, … there are on average without a field: (dim,).
 
     2√(2/p) (p − 1)^(N/2) E e^(−N (p − 2)/(2p) λₖ²), λ₀ ≤ λ₁ ≤ … the eigenvalues of a GOE with
-    variance 1/2N, p = 3: exact for every dim, but for the sampling of random matrices.
+    variance 1/2N, p = 3: exact for every dim, apart from the sampling of random matrices.
     Auffinger, Ben Arous & Černý 2013, theorem 2.1.
     """
     generator = torch.Generator().manual_seed(0)

@@ -10,7 +10,7 @@ from problems.saddles.walled_form import WalledForm
 
 
 def many(problem: WalledForm, count: int) -> Tree:
-    """Return the data of that many instances, each a run of its own."""
+    """Return the data of that many instances, stacked as runs."""
     generator = torch.Generator().manual_seed(0)
     drawn = [problem.instance(generator) for _ in range(count)]
     return {name: torch.stack([data[name] for data in drawn]) for name in drawn[0]}
