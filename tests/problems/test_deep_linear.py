@@ -41,6 +41,15 @@ def test_the_sharpness_is_the_largest_curvature_in_the_minimum():
     assert bowl.signature(bowl.example()) == pytest.approx(0.5)
 
 
+def test_the_chain_has_the_gradients_at_each_layers_output():
+    problem = DeepLinear(depth=2)
+    data = problem.example()
+    inner, outer = data["start"].view(2, 3, 3)
+    slope = outer @ inner - data["target"]
+    expected = torch.stack([slope.norm(), (outer.T @ slope).norm()])
+    torch.testing.assert_close(problem.chain(data["start"], data), expected)
+
+
 def test_where_theory_says_that_descent_breaks():
     """A plateau of a₀^−½/2 in time, at depth 4 and s = 1, of steps 2/32 long."""
     problem = DeepLinear(depth=4)

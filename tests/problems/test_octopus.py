@@ -49,6 +49,11 @@ def test_each_saddle_left_is_counted():
     assert problem.at_end(x, torch.ones(3), {})["saddles_left"].tolist() == [0, 1, 3]
 
 
+def test_each_saddle_lies_nu_below_the_one_before():
+    values = torch.tensor([point.value for point in Octopus().critical_points({})])
+    torch.testing.assert_close(values, -107.1413 * torch.arange(6), rtol=1e-6, atol=0)
+
+
 def test_starts_fill_the_cube():
     starts = torch.stack([Octopus().example(seed)["start"] for seed in range(50)])
     assert -1 <= starts.min() < -0.9

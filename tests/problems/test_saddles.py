@@ -67,3 +67,4 @@ def test_solved_is_rest_in_a_minimum(name):
     assert problem.solved(x, value, gradient, data).tolist() == [[True, False, False, False]] * 2
     assert problem.solved(x[1, 0], value[1, 0], gradient[1, 0], trees[1])
     assert not problem.solved(x, value, None, data).any()
+    assert (value > 0.75 * problem.floor(data)).all()  # a level that no run reaches
