@@ -7,8 +7,11 @@ from itertools import islice
 import pytest
 import torch
 
+from benchmarks.checks.contracts import has_the_derivatives_of_its_loss
 from problems import PROBLEMS
 from problems.descent import descent
+from problems.saddles.random_field import RandomField
+from problems.saddles.spin_glass import SpinGlass
 from ravine import Refused
 
 BEYOND = [  # a value just beyond each bound, and a condition between fields
@@ -34,6 +37,13 @@ BEYOND = [  # a value just beyond each bound, and a condition between fields
 def test_values_beyond_the_bounds_are_refused(name, fields):
     with pytest.raises(Refused, match=f"{name}.{next(iter(fields))} is "):
         type(PROBLEMS[name])(**fields)
+
+
+@pytest.mark.parametrize(
+    "problem", [RandomField(dim=5, bowl=2.0), SpinGlass(dim=5, field=2.0)], ids=["bowl", "field"]
+)
+def test_closed_forms_hold_with_what_the_control_adds(problem):
+    has_the_derivatives_of_its_loss(problem)
 
 
 @pytest.mark.parametrize("name", ["random_field", "spin_glass"])
