@@ -9,7 +9,7 @@ import torch
 from problems.geometry import random_rotation
 from problems.problem import Card, Tree, dial
 from problems.registry import register
-from problems.saddles.newton_iteration import directions_down, end_of_newton
+from problems.saddles.newton_iteration import directions_down
 from problems.saddles.walled_form import WalledForm
 from ravine import bounded
 
@@ -23,21 +23,17 @@ class CoinToss(WalledForm):
 
     f(x) = ½ yᵀ H y + (q/4)|y|⁴, y = x − c, H = Q diag(±|λ_i|) Qᵀ with fair and independent signs.
 
-    For c to be a minimum all coins must show heads: of critical points such as c one in 2^dim is a
-    minimum, and the number of directions down is binomial. Newton's method ends at c, whatever c is;
-    whoever descends leaves it. What holds descent up is the gap between the two most negative
-    curvatures: to tell the valley of the second from that of the first takes it some 1/gap steps, as a
-    power iteration does, and at the minimum the condition is (λ_max − λ₁)/gap. The critical points are
-    known, see `critical_points`: a pair of them on the axis of each negative curvature, the lowest two
-    of which are the minima.
+    c is a minimum only if all coins show heads, in one of 2^dim instances; the number of directions down
+    is binomial. Newton's method ends at c, whatever c is; descent leaves it. Descent is slowed by the
+    gap between the two most negative curvatures: it takes some 1/gap steps to tell their valleys apart,
+    as a power iteration does, and at the minimum the condition number is (λ_max − λ₁)/gap.
 
-    Sizes are uniform in [0.3, 1]; then the most negative curvature becomes −(1 + gap), the next −1. Where
-    all coins show heads, in one of 2^dim instances, c is the minimum; where one shows tails there is
-    no gap. The start is half as far from c as Newton's method may start to be sure to end there.
+    Sizes are uniform in [0.3, 1]; then the most negative curvature becomes −(1 + gap), the next −1. The
+    start is half as far from c as Newton's method may start to be sure to end there.
 
     dim: x is (dim,).
-    gap: between the most negative curvature and the next, at least 3e-4: the bottom of the second valley
-        is missing but 2 gap of the height, and has to stay above the target.
+    gap: between the most negative curvature and the next, at least 3e-4: the second valley ends 2 gap of
+        the height above the minimum, which must exceed the target.
     up: the probability of heads, a positive curvature. 1 leaves a bowl.
     wall: q; it only sets the unit of length, √(1/q).
 
@@ -74,4 +70,4 @@ class CoinToss(WalledForm):
         return self.start_near(curvatures, basis, generator)
 
     def signature(self, data: Tree) -> float:
-        return float(directions_down(self, data, end_of_newton(self, data)))
+        return directions_down(self, data)

@@ -1,4 +1,4 @@
-"""A deep linear network learns nothing for long, and then one mode after the other, in steps."""
+"""A deep linear network, which learns nothing for long, and then one mode after the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODES = len(STRENGTHS)
 
 
 def breaking_start_of_descent(problem: DeepLinear, budget: float) -> float:
-    """The a₀ whose weakest mode's plateau lasts all the budget's steps at the largest stable rate, 2/L."""
+    """Return the a₀ whose weakest mode's plateau lasts all the budget's steps at the largest stable rate, 2/L."""
     depth, weakest = problem.depth, STRENGTHS[-1]
     time = 2 * budget / problem.sharpness()
     if depth == 1:
@@ -37,19 +37,18 @@ class DeepLinear(Problem):
     f(W₁, …, W_N) = ½ |S − W_N ⋯ W₁|², N = depth, S = U diag(4, 2, 1) Vᵀ.
 
     The layers start aligned and balanced: W_l = R_l diag(aᵢ^(1/N)) R_{l−1}ᵀ with R_0 = V, R_N = U and
-    random rotations between. Then gradient flow keeps them so, and each mode's strength obeys
+    random rotations between. Gradient flow keeps them so, and each mode's strength obeys
 
-        da/dt = N a^(2 − 2/N) (s − a),
+        da/dt = N a^(2 − 2/N) (s − a):
 
-    on its own: it grows from its start a₀ to s along a plateau and a sudden step, the strongest mode
-    first. At depth 2 the plateau lasts ln(s/a₀)/2s, at larger depths a₀^−(1 − 2/N)/(s (N − 2)): for
-    N > 2 the loss falls in steps from saddle to saddle where, but for a wrong order of modes, no
-    curvature is negative. A step whose length is its own, as Adam's, does not wait.
+    a plateau, then a sudden step from a₀ to s, the strongest mode first. At depth 2 the plateau lasts
+    ln(s/a₀)/2s, at larger depths a₀^−(1 − 2/N)/(s (N − 2)). For N > 2 the saddles on the way have no
+    negative curvature. A method whose steps do not shrink with the gradient, as Adam, does not wait.
 
     The modes start at a₀ between half and twice `start`.
 
     depth: N. At 1 the loss is a bowl, without a plateau.
-    start: the scale of a₀, what the whole chain multiplies by at first.
+    start: the scale of a₀, by which all layers together multiply at first.
 
     Saxe, McClelland & Ganguli 2014, arXiv:1312.6120; Deep Learning, section 8.2.3.
     """
@@ -79,32 +78,29 @@ class DeepLinear(Problem):
         return ((MODES, MODES),) * self.depth
 
     def instance(self, generator: torch.Generator) -> Tree:
-        factors = 4 ** (torch.rand(MODES, generator=generator) - 0.5)
+        strengths = self.start * 4 ** (torch.rand(MODES, generator=generator) - 0.5)
         output, first = (random_rotation(MODES, generator) for _ in range(2))
         between = [random_rotation(MODES, generator) for _ in range(self.depth - 1)]
-        bases = torch.stack([first, *between, output])
         data = {
-            "bases": bases,
+            "bases": torch.stack([first, *between, output]),
             "target": (output * torch.tensor(STRENGTHS)) @ first.T,
-            "strengths": self.start * factors,
+            "strengths": strengths,
         }
-        return {"start": self.aligned(self.start * factors, data), **data}
+        return {"start": self.aligned(strengths, data), **data}
 
     def aligned(self, strengths: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The balanced layers that multiply the modes by these strengths (*runs, modes): (*runs, dim)."""
-        roots = strengths ** (1 / self.depth)
-        bases = data["bases"]
-        layers = torch.einsum("...m,lim,ljm->...lij", roots, bases[1:], bases[:-1])
-        return layers.flatten(-3)
+        """Return the balanced layers that multiply the modes by these strengths (*runs, modes): (*runs, dim)."""
+        roots, bases = strengths ** (1 / self.depth), data["bases"]
+        return torch.einsum("...m,lim,ljm->...lij", roots, bases[1:], bases[:-1]).flatten(-3)
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return 0.5 * (data["target"] - self._product(x)).square().sum((-2, -1))
 
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """|(W_N ⋯ W_l+1)ᵀ (W_N ⋯ W_1 − S)|, l = N … 1: the gradient with respect to what layer l gives."""
+        """Return |(W_N ⋯ W_l+1)ᵀ (W_N ⋯ W_1 − S)|, l = N … 1: the gradient at the output of layer l."""
         slope = self._product(x) - data["target"]
         norms = [slope.flatten(-2).norm(dim=-1)]
-        for layer in reversed(x.unflatten(-1, (self.depth, MODES, MODES)).unbind(-3)[1:]):
+        for layer in reversed(self._layers(x)[1:]):
             slope = layer.mT @ slope
             norms.append(slope.flatten(-2).norm(dim=-1))
         return torch.stack(norms, -1)
@@ -116,30 +112,26 @@ class DeepLinear(Problem):
         return torch.zeros(())
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """The balanced layers that have learned all modes."""
+        """Return the balanced layers that have learned all modes."""
         return self.aligned(torch.tensor(STRENGTHS), data)[None]
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The balanced layers that have learned some of the modes and nothing else, if there are two
-        layers or more.
+        """Return the balanced layers that have learned some of the modes, if there are two layers or more.
 
-        A pair of one learned mode and one that is not turns down where the latter is the stronger;
-        of its 2N weights two are not flat. Nor is one of the N weights of each pair of learned modes.
-        At depth 2 two modes not learned can be joined by the product of two small weights, along
-        which the curvatures are ± the strength: half of them are negative. At larger depths their
-        weights are flat.
+        Two weights of each pair of a learned mode and a missing one are curved, one of them down where the
+        missing one is stronger; so is one weight of each pair of learned modes. At depth 2 two small
+        weights join any two missing modes, with one curvature up and one down.
         """
         if self.depth == 1:
             return ()
-        strengths, points = torch.tensor(STRENGTHS), []
+        points = []
         for rank in range(MODES, -1, -1):
             for learned in combinations(range(MODES), rank):
                 missing = [j for j in range(MODES) if j not in learned]
-                wrong = sum(STRENGTHS[j] > STRENGTHS[i] for i in learned for j in missing)
+                wrong = sum(j < i for i in learned for j in missing)  # the stronger mode is missing
                 joined = len(missing) ** 2 if self.depth == 2 else 0
                 curved = rank**2 + 2 * rank * len(missing) + 2 * joined
-                kept = torch.zeros(MODES)
-                kept[list(learned)] = strengths[list(learned)]
+                kept = torch.tensor([s * (i in learned) for i, s in enumerate(STRENGTHS)])
                 points.append(
                     CriticalPoint(
                         x=self.aligned(kept, data),
@@ -154,13 +146,13 @@ class DeepLinear(Problem):
         value, gradient = self.value_and_gradient(data["start"], data)
         return (value / gradient.square().sum()).item() * self.sharpness()
 
-    # Gradient flow.
-
     def sharpness(self) -> float:
-        """The largest curvature in the balanced minimum, N s^(2 − 2/N) of the strongest mode."""
+        """Return the largest curvature in the balanced minimum, N s^(2 − 2/N) of the strongest mode."""
         return self.depth * STRENGTHS[0] ** (2 - 2 / self.depth)
 
     def _product(self, x: torch.Tensor) -> torch.Tensor:
-        """W_N ⋯ W₁."""
-        layers = x.unflatten(-1, (self.depth, MODES, MODES)).unbind(-3)
-        return reduce(lambda product, layer: layer @ product, layers)
+        """Return W_N ⋯ W₁."""
+        return reduce(lambda product, layer: layer @ product, self._layers(x))
+
+    def _layers(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x.unflatten(-1, (self.depth, MODES, MODES)).unbind(-3)

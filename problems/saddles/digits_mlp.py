@@ -1,4 +1,4 @@
-"""A small network that reads digits and starts beside a saddle, whose index goes with the loss."""
+"""A small network on digits that starts beside a saddle, as all networks with small weights do."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CLASSES = 10
 
 @cache
 def _digits() -> tuple[torch.Tensor, torch.Tensor]:
-    """The 1797 digits of 8 × 8 pixels: their first principal components and a one, and their classes.
+    """Return the 1797 digits of 8 × 8 pixels: first principal components and a one, and one-hot classes.
 
-    (1797, 17) and (1797, 10), in float64. Pixels are from 0 to 1 and centred.
+    (1797, 17) and (1797, 10), in float64. Pixels are from 0 to 1, and then centred.
     """
     from sklearn.datasets import load_digits
 
@@ -41,16 +41,14 @@ def _digits() -> tuple[torch.Tensor, torch.Tensor]:
 class DigitsMlp(Problem):
     """A small network on digits that starts beside a saddle, as all networks with small weights do.
 
-    f(U, V) = mean cross-entropy of softmax(V (tanh(U (x, 1)), 1)) over 500 digits, x their first 16
-    principal components, U (hidden, 17), V (10, hidden + 1): 145 weights.
+    f(U, V) = mean cross-entropy of softmax(V (tanh(U (x, 1)), 1)) over 500 of 1797 digits, x their first
+    16 principal components, U (hidden, 17), V (10, hidden + 1): 145 weights.
 
-    Where all weights are 0 but the output's biases, which are the logarithms of the classes' frequencies,
-    there is a saddle: 9 · hidden curvatures are negative. The start is at a distance proportional to
-    `start` from where all are 0: the smaller, the longer the first plateau. Further saddles follow;
-    the fewer of their directions go down, the lower they lie.
-
-    Each seed draws its 500 digits out of 1797. In float32 Newton's method meets Hessians so nearly
-    singular that LAPACK fails on them: use float64.
+    There is a saddle with 9 · hidden negative curvatures where all weights are 0 but the output's biases,
+    which are the logarithms of the classes' frequencies. The smaller the weights at the start, the
+    longer the first plateau. Further saddles follow; the fewer of their directions go down, the lower
+    they lie. In float32 LAPACK fails on the nearly singular Hessians that Newton's method meets: use
+    float64.
 
     hidden: the number of tanh units.
     start: standard deviation of the weights at the start.
@@ -70,9 +68,9 @@ class DigitsMlp(Problem):
         control={"start": 1.0},
         signature="the loss at the start over its gradient squared",
         threshold=50.0,
-        truth="The infimum is 0, approached at infinity wherever the network has all digits right, as "
-        "it learns to; the target is a level, 0.03 of the start's loss, that long runs pass. Without "
-        "weights it is a saddle with 9 · hidden negative curvatures, at the entropy of the classes.",
+        truth="The infimum is 0, approached at infinity once the network has all digits right, as it "
+        "learns to; the target is a level, 0.03 of the start's loss, that long runs pass. Without "
+        "weights there is a saddle with 9 · hidden negative curvatures, at the entropy of the classes.",
         source="Dauphin et al. 2014, section 6",
         cell=SampleSizes(trials=5, tuning_seeds=2, seeds=3, dtype="float64"),
     )
@@ -111,14 +109,16 @@ class DigitsMlp(Problem):
         return value, torch.cat([first.flatten(-2), second.flatten(-2)], -1)
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Three blocks, each a sum over examples e; with C = (diag p − ppᵀ)/500 the curvature in the
-        logits, r the residual, h the hidden units, t = 1 − h² and q = Vᵀr:
+        """Return the Hessian in closed form: (*runs, dim, dim).
+
+        With C = (diag p − ppᵀ)/500 the curvature in the logits, r the residual, h the hidden units,
+        t = 1 − h² and q = Vᵀr, the blocks are sums over examples of
 
         ∂²/∂V_kb ∂V_lc = C_kl h_b h_c, ∂²/∂U_ia ∂V_kb = ((CV)_ki h_b + r_k δ_bi) t_i x_a,
         ∂²/∂U_ia ∂U_jc = ((VᵀCV)_ij t_i t_j − 2 δ_ij q_i h_i t_i) x_a x_c.
         """
         outer, hidden, logits = self._forward(x, data)
-        inputs, lead = data["inputs"], x.shape[:-1]
+        inputs = data["inputs"]
         chance, weights = logits.softmax(-1), outer[..., :-1]
         residual = (chance - data["wanted"]) / EXAMPLES
         slope = 1 - hidden[..., :-1].square()
@@ -131,37 +131,26 @@ class DigitsMlp(Problem):
         cross = reach[..., None] * hidden[..., None, None, :]  # (…, e, k, i, b)
         kinds = torch.eye(self.hidden, self.hidden + 1, dtype=x.dtype, device=x.device)
         cross = (cross + residual[..., None, None] * kinds) * slope[..., None, :, None]
-
-        def products(units: torch.Tensor) -> torch.Tensor:
-            return (units[..., :, None] * units[..., None, :]).flatten(-2)
-
-        first = torch.einsum("...ep,...eq->...pq", inner.flatten(-2), products(inputs))
-        first = first.unflatten(-2, (self.hidden, -1)).unflatten(-1, (PIXELS + 1, -1))
-        first = first.transpose(-3, -2).reshape(*lead, *(self.hidden * (PIXELS + 1),) * 2)
-        second = torch.einsum("...ep,...eq->...pq", bend.flatten(-2), products(hidden))
-        second = second.unflatten(-2, (CLASSES, -1)).unflatten(-1, (self.hidden + 1, -1))
-        second = second.transpose(-3, -2).reshape(*lead, *(CLASSES * (self.hidden + 1),) * 2)
-        mixed = torch.einsum("...ekib,...ea->...iakb", cross, inputs)
-        mixed = mixed.flatten(-2).flatten(-3, -2)
+        mixed = torch.einsum("...ekib,...ea->...iakb", cross, inputs).flatten(-2).flatten(-3, -2)
+        first, second = _block(inner, inputs), _block(bend, hidden)
         return torch.cat([torch.cat([first, mixed], -1), torch.cat([mixed.mT, second], -1)], -2)
 
     def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
-        """The gradient's derivative along the vector, forwards: a Hessian of many runs is dear."""
+        """Return the gradient's derivative along the vector, which is cheaper than the Hessian of many runs."""
         point = x + torch.zeros_like(vector)
         return torch.func.jvp(
             lambda each: self.value_and_gradient(each, data)[1], (point,), (vector,)
         )[1]
 
     def floor(self, data: Tree) -> torch.Tensor:
-        """The infimum: cross-entropy is positive."""
+        """Return the infimum: cross-entropy is positive."""
         return torch.zeros(())
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The saddle without weights, at the entropy of the classes.
+        """Return the saddle without weights, at the entropy of the classes.
 
-        There r = p − y and the inputs make G = Σ r (x, 1)ᵀ/500, of rank 9 (residuals add up to 0).
-        Each unit's weights u and v have the Hessian of vᵀGu: 9 curvatures up, 9 down. The biases have
-        that of the logits, of rank 9. All other curvatures are 0.
+        With r = p − y, G = Σ r (x, 1)ᵀ/500 has rank 9, as residuals add up to 0. The Hessian in each unit's
+        weights u and v is that of vᵀGu: 9 curvatures up, 9 down; that in the biases has rank 9.
         """
         shares = data["wanted"].mean(0)
         outer = torch.zeros(CLASSES, self.hidden + 1, dtype=shares.dtype)
@@ -183,10 +172,18 @@ class DigitsMlp(Problem):
     def _forward(
         self, x: torch.Tensor, data: Tree
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """V, the hidden units and a one (*runs, examples, hidden + 1), the logits (…, examples, 10)."""
+        """Return V, the hidden units and a one (*runs, examples, hidden + 1), and the logits (…, examples, 10)."""
         (units, width), size = self.shapes[0], self.hidden * (PIXELS + 1)
         inner = x[..., :size].unflatten(-1, (units, width))
         outer = x[..., size:].unflatten(-1, (CLASSES, units + 1))
         active = torch.einsum("...ea,...ia->...ei", data["inputs"], inner).tanh()
         hidden = torch.cat([active, torch.ones_like(active[..., :1])], -1)
         return outer, hidden, torch.einsum("...eb,...kb->...ek", hidden, outer)
+
+
+def _block(curvatures: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+    """Return the sum over examples of the Kronecker products of C (…, e, m, m) and u uᵀ, u (…, e, n)."""
+    squares = (units[..., :, None] * units[..., None, :]).flatten(-2)
+    total = torch.einsum("...ep,...eq->...pq", curvatures.flatten(-2), squares)
+    total = total.unflatten(-2, (curvatures.shape[-1], -1)).unflatten(-1, (units.shape[-1], -1))
+    return total.transpose(-3, -2).flatten(-2).flatten(-3, -2)

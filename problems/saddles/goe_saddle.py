@@ -1,4 +1,4 @@
-"""A critical point with a random symmetric matrix for its Hessian, which is hardly ever positive."""
+"""A critical point with a random symmetric matrix for its Hessian, which is almost never positive definite."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ import torch
 
 from problems.problem import Card, Tree, dial
 from problems.registry import register
-from problems.saddles.newton_iteration import directions_down, end_of_newton
+from problems.saddles.newton_iteration import directions_down
 from problems.saddles.walled_form import WalledForm
 from ravine import bounded
 
 
 def breaking_point_of_newton(problem: GoeSaddle, budget: float) -> float:
-    """Where half of the centres are minima: at one dimension, and nowhere beyond."""
+    """Return 1: in one dimension half of the centres are minima, in more dimensions fewer."""
     return 1.0
 
 
 @register("goe_saddle")
 @dataclass(frozen=True)
 class GoeSaddle(WalledForm):
-    """A critical point with a random symmetric matrix for its Hessian, which is hardly ever positive.
+    """A critical point with a random symmetric matrix for its Hessian, which is almost never positive definite.
 
     f(x) = ½ yᵀ H y + (q/4)|y|⁴, y = x − c, H from the Gaussian orthogonal ensemble: independent N(0, 1) off the
     diagonal, N(0, 2) on it.
 
-    If the signs of the eigenvalues were coins, one in 2^dim such points would be a minimum. But
-    eigenvalues repel each other, and the share is far smaller: ½, (2 − √2)/4 and (π − 2√2)/4π for dim
-    1, 2 and 3, then 0.0025, 0.00014, …, in the end e^(−(ln 3/4) dim²). That is how often Newton's
-    method, which ends at c, has found a minimum. Descent leaves c, and has only the gap between the two
-    lowest eigenvalues to cope with, some dim^(2/3) times as small as the largest.
+    Eigenvalues repel each other, so that c is a minimum far more rarely than one time in 2^dim: ½,
+    (2 − √2)/4 and (π − 2√2)/4π for dim 1, 2 and 3, then 0.0025, 0.00014, …, for large dim e^(−(ln 3/4) dim²).
+    Newton's method ends at c, and so finds a minimum that often. Descent leaves c, and is slowed only by
+    the gap between the two lowest eigenvalues, some dim^(2/3) times as small as the largest.
 
     The start is half as far from c as Newton's method may start to be sure to end there.
 
     dim: x is (dim,).
-    lift: adds lift·√dim to all eigenvalues, which else lie between ±2√dim. Above 2, for large dim, c is the
-        minimum and there is no other critical point.
+    lift: adds lift·√dim to all eigenvalues, which lie between ±2√dim without it. Above 2, for large dim, c
+        is the minimum and the only critical point.
     wall: q; it only sets the unit of length.
 
     Dean & Majumdar 2006, arXiv:cond-mat/0609651; Deep Learning, section 8.2.3.
@@ -64,7 +63,7 @@ class GoeSaddle(WalledForm):
     )
 
     def matrices(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """That many H: (count, dim, dim)."""
+        """Return `count` random H: (count, dim, dim)."""
         drawn = torch.randn(count, self.dim, self.dim, generator=generator)
         lift = self.lift * math.sqrt(self.dim)
         return (drawn + drawn.mT) / math.sqrt(2) + lift * torch.eye(self.dim)
@@ -74,4 +73,4 @@ class GoeSaddle(WalledForm):
         return self.start_near(curvatures, basis, generator)
 
     def signature(self, data: Tree) -> float:
-        return float(directions_down(self, data, end_of_newton(self, data)))
+        return directions_down(self, data)

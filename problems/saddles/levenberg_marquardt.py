@@ -1,4 +1,4 @@
-"""Critical points, whatever their kind, found from given starts by Levenberg and Marquardt's method."""
+"""Critical points of every kind, found from given starts by Levenberg and Marquardt's method."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 from problems.problem import Problem, Tree
 
-CRITICAL = 1e-9  # a gradient that is zero but for rounding
+CRITICAL = 1e-9  # the largest gradient that counts as zero
 
 
 def critical_points(
@@ -16,11 +16,11 @@ def critical_points(
     steps: int = 40,
     critical: float = CRITICAL,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The critical points that ½|g|² leads to from starts (count, dim): (found, dim), and their curvatures.
+    """Return the critical points found from starts (count, dim), (found, dim), and their curvatures.
 
-    s = −(H² + μI)⁻¹ H g, with its own μ for each start. It also ends where |g| has a minimum above
-    0, or is not yet there after so many steps: fewer are found. They are a biased sample: of how
-    the index goes with the energy it says what there is, of how often each comes it does not.
+    s = −(H² + μI)⁻¹ H g lowers ½|g|², with its own μ for each start. Where |g| ends in a minimum above 0, or
+    takes more steps, nothing is found. The sample is biased: it shows how the index depends on the
+    energy, but not how frequent each kind is.
     """
     gradient = problem.value_and_gradient(x, data)[1]
     damping = torch.ones(len(x), 1)

@@ -12,7 +12,7 @@ from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
 from ravine import Refused, bounded
 
-SPREAD = 1.5  # from one variance to the next, but for the gap
+SPREAD = 1.5  # ratio of neighbouring variances, except at the gap
 SCALE = 0.1  # of the weights at the start
 
 
@@ -23,14 +23,12 @@ class LinearAutoencoder(Problem):
 
     f(A, B) = ½ tr (I − AB) S (I − AB)ᵀ, A (inputs, code), B (code, inputs), S = Q diag(λ) Qᵀ.
 
-    At a critical point AB projects on some set I of r ≤ code of the inputs' principal components, and
-    f is ½ Σ λⱼ over those left out. Only the `code` largest make a minimum, the global one; all
-    else are saddles that can be left along a negative curvature. At A = Bᵀ = (qᵢ), i in I, the pairs
-    of i in I and j outside with λⱼ > λᵢ are directions down, and so is one for each of the
-    (code − r)(inputs − r) ways to use an idle unit. The smaller the gap between the last variance
-    kept and the first one dropped, the flatter are the lowest saddle and the minimum: who starts
-    near the origin often passes close to that saddle, and leaves it at a rate proportional to the
-    gap. The target lies far below a tenth of that saddle's height, so that to rest there is no success.
+    At a critical point AB projects on a set of at most `code` of the inputs' principal components, and f is
+    ½ Σ λⱼ over those left out. The `code` largest make the minimum, which is global; all other sets make
+    saddles with negative curvatures. The smaller the gap between the last variance kept and the first one
+    dropped, the flatter are the lowest saddle and the minimum: descent from near the origin often passes
+    close to that saddle, and leaves it at a rate proportional to the gap. The target is less than a
+    tenth of that saddle's height.
 
     Starts have independent weights N(0, 0.1²): near the saddle where no unit is used.
 
@@ -73,7 +71,7 @@ class LinearAutoencoder(Problem):
         return (self.inputs, self.code), (self.code, self.inputs)
 
     def variances(self) -> torch.Tensor:
-        """λ, the largest first: (inputs,)."""
+        """Return λ, the largest first: (inputs,)."""
         rank = torch.arange(self.inputs, dtype=torch.float64)
         kept = (1 + self.gap) * SPREAD ** (self.code - 1 - rank)
         return torch.where(rank < self.code, kept, SPREAD ** (self.code - rank))
@@ -85,12 +83,10 @@ class LinearAutoencoder(Problem):
         return {"start": start, "components": components, "covariance": covariance}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        error = self._error(*self._layers(x))
-        through = torch.einsum("...ij,...jk->...ik", error, data["covariance"])
-        return 0.5 * (through * error).sum((-2, -1))
+        return self.value_and_gradient(x, data)[0]
 
     def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """(I − AB) Q diag(√λ): what is lost of each principal component."""
+        """Return (I − AB) Q diag(√λ), what is lost of each principal component: (*runs, inputs²)."""
         lost = torch.einsum("...ij,...jk->...ik", self._error(*self._layers(x)), data["components"])
         return (lost * self.variances().to(x).sqrt()).flatten(-2)
 
@@ -107,34 +103,37 @@ class LinearAutoencoder(Problem):
         return 0.5 * self.variances()[self.code :].sum()
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """A = Q C, B = C⁻¹ Qᵀ, Q the first components: for C = I, and for one that is not balanced."""
+        """Return two of A = c Q, B = Qᵀ/c, with Q the first components: the balanced one, c = 1, and c = 2."""
         first = data["components"][:, : self.code]
         return torch.stack(
             [torch.cat([(c * first).flatten(), (first.T / c).flatten()]) for c in (1.0, 2.0)]
         )
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """One for each set of components, at A = Bᵀ: all there are up to A → AC, B → C⁻¹B."""
+        """Return that at A = Bᵀ for each set of r components: all there are up to A → AC, B → C⁻¹B.
+
+        Down go each pair of a kept component and a larger one left out, and each of the
+        (code − r)(inputs − r) ways to use an idle unit.
+        """
         variances, points = self.variances(), []
         for kept in self._sets():
-            rank, components = len(kept), data["components"].new_zeros(self.inputs, self.code)
-            components[:, :rank] = data["components"][:, list(kept)]
+            idle = self.code - len(kept)
+            basis = torch.nn.functional.pad(data["components"][:, list(kept)], (0, idle))
             dropped = [j for j in range(self.inputs) if j not in kept]
-            better = sum(variances[j] > variances[i] for i in kept for j in dropped)
+            better = sum(j < i for i in kept for j in dropped)
             points.append(
                 CriticalPoint(
-                    x=torch.cat([components.flatten(), components.T.flatten()]),
+                    x=torch.cat([basis.flatten(), basis.T.flatten()]),
                     value=0.5 * variances[dropped].sum().item(),
-                    index=int(better) + (self.code - rank) * (self.inputs - rank),
-                    nullity=self.code**2 - (self.code - rank) ** 2,
+                    index=better + idle * len(dropped),
+                    nullity=self.code**2 - idle**2,
                 )
             )
         return tuple(points)
 
     def lowest_saddle(self, data: Tree) -> CriticalPoint:
-        """Where the last component is given up for the first one that should be dropped."""
-        wrong = (*range(self.code - 1), self.code)
-        return self.critical_points(data)[list(self._sets()).index(wrong)]
+        """Return the lowest critical point except the minimum, which is the first."""
+        return min(self.critical_points(data)[1:], key=lambda point: point.value)
 
     def signature(self, data: Tree) -> float:
         curvatures = torch.linalg.eigvalsh(self.hessian(self.lowest_saddle(data).x, data))

@@ -9,14 +9,14 @@ import torch
 
 from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from problems.saddles.newton_iteration import directions_down, end_of_newton
+from problems.saddles.newton_iteration import directions_down
 from ravine import bounded
 
 BOUNDARY = 1 / math.sqrt(5)
 
 
 def breaking_point_of_newton(problem: MexicanHat, budget: float) -> float:
-    """Of its whole steps: from nearer to the top they lead there."""
+    """Return the radius within which Newton's whole steps lead to the top."""
     return BOUNDARY
 
 
@@ -27,15 +27,11 @@ class MexicanHat(Problem):
 
     f(x) = ¼ (|y|² − 1)², y = x − c.
 
-    All is radial. A step of Newton's method leads from r to 2r³/(3r² − 1): nearer to the top from wherever
-    r < 1/√5, and so to the top; from beyond it leads farther away, to the other side and back, until
-    r > 1/√3, whence it leads to the brim. Steps lr times as long have this border at
-    √((2 − lr)/(6 − lr)): overlong ones escape from farther up, but the more so the slower they converge.
-    Below r₀ = 0.15 there is none that does both within the budget.
-
-    Descent leaves the top as (1 + lr)^t does, and with |H| for H the distance from the top more than
-    doubles with each step. On the brim the Hessian 2yyᵀ is singular, and nothing is lost by that: the
-    gradient has no part in what the Hessian does not see.
+    A step of Newton's method leads from radius r to 2r³/(3r² − 1): to the top from r < 1/√5, and from
+    farther out, after some steps, to the brim. For steps lr times as long the border is at
+    √((2 − lr)/(6 − lr)): longer steps escape from nearer to the top, but converge more slowly; below
+    r₀ = 0.15 none does both within the budget. Descent leaves the top like (1 + lr)^t; with |H| for H
+    each step more than doubles the distance from it. On the brim the Hessian, 2yyᵀ, is singular.
 
     The start is at r₀ in a random direction.
 
@@ -70,11 +66,8 @@ class MexicanHat(Problem):
         center = torch.randn(self.dim, generator=generator)
         direction = torch.randn(self.dim, generator=generator)
         direction = direction / direction.norm()
-        return {
-            "start": center + self.radius * direction,
-            "center": center,
-            "direction": direction,
-        }
+        start = center + self.radius * direction
+        return {"start": start, "center": center, "direction": direction}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         y = x - data["center"]
@@ -94,12 +87,10 @@ class MexicanHat(Problem):
         return ((x - data["center"]).norm(dim=-1) - 1).abs()
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The top, and two of the points of the brim."""
-        brim = self.minimizers(data)
-        return (
-            CriticalPoint(data["center"], 0.25, index=self.dim),
-            *(CriticalPoint(point, 0.0, index=0, nullity=self.dim - 1) for point in brim),
-        )
+        """Return the top and two points of the brim."""
+        flat = self.dim - 1
+        brim = (CriticalPoint(point, 0.0, index=0, nullity=flat) for point in self.minimizers(data))
+        return CriticalPoint(data["center"], 0.25, index=self.dim), *brim
 
     def signature(self, data: Tree) -> float:
-        return float(directions_down(self, data, end_of_newton(self, data)))
+        return directions_down(self, data)

@@ -14,15 +14,15 @@ from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
 from ravine import bounded
 
-# 4/3 of ⅑ 3^-⅓ ∫ ds/(1 + s²)^⅔ over the line: how long the flow takes past the saddle, times q ∛θ.
+# The time that the flow takes past the saddle, times ∛θ/r₀: 4/3 of ⅑ 3^-⅓ ∫ ds/(1 + s²)^⅔ over the line.
 PASSAGE = 4 / 27 * math.sqrt(math.pi) * math.gamma(1 / 6) / math.gamma(2 / 3) / 3 ** (1 / 3)
 PATIENCE = 300  # steps, after which the signature stops counting
 
 
 def breaking_point_of_descent(problem: MonkeySaddle, budget: float) -> float:
-    """The angle from which the passage takes a flow as long as the budget at the largest stable rate, 2q/27.
+    """Return the angle from which the flow takes the budget's time to pass, at the largest stable rate, 2q/27.
 
-    What comes before and after the saddle is neglected: 1 of 74 units of time, at 1000 steps.
+    The time before and after the passage is neglected: 1 of 74 units, at 1000 steps.
     """
     return (PASSAGE * 27 / 2 / budget) ** 3
 
@@ -34,12 +34,11 @@ class MonkeySaddle(Problem):
 
     f(x) = u³ − 3uv² + (q/4)(u² + v²)² = r³ cos 3φ + (q/4) r⁴, (u, v) = Rᵀ(x − c).
 
-    At c gradient and Hessian vanish: no direction is down to second order, and yet it is no minimum. It is
-    approached along three ridges and left through three valleys, at whose ends lie the minima. Without
-    the wall the flow keeps Im z³ = r³ sin 3φ, z = u + iv, while Re z³ falls at 9|z|⁴: from the angle θ beside
-    a ridge it comes as near as (3θ)^⅓ r₀, and takes the time 0.561 θ^-⅓/r₀ to be past; on the ridge
-    r = 1/(1/r₀ + 3t), for ever. On the way in from r₀ = 1/q the wall takes all but (3/4)³ of Im z³, by
-    exp(−∫ 3q r² dt), which makes it 4/3 as long.
+    At c gradient and Hessian vanish, but c is no minimum: three ridges lead to it, and three valleys
+    from it to the minima. Without the wall the flow keeps Im z³ = r³ sin 3φ, z = u + iv, while Re z³ falls at
+    the rate 9|z|⁴: from the angle θ beside a ridge it comes as near as (3θ)^⅓ r₀, and passes in the time
+    0.561 θ^-⅓/r₀; on the ridge r = 1/(1/r₀ + 3t), for ever. From r₀ = 1/q the wall leaves (3/4)³ of Im z³,
+    which makes the passage 4/3 as long.
 
     Newton's method halves its distance to c with each step; with |H| = 6r for H it halves u and doubles
     v. Heavy ball does not stop on a ridge: it runs over c and down on the other side.
@@ -101,12 +100,10 @@ class MonkeySaddle(Problem):
         return (away.unsqueeze(-2) - self._arms().to(x)).norm(dim=-1).amin(-1)
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """All four."""
-        lowest = -27 / (4 * self.wall**3)
-        return (
-            CriticalPoint(data["center"], 0.0, index=0, nullity=2),
-            *(CriticalPoint(point, lowest, index=0) for point in self.minimizers(data)),
-        )
+        """Return all four."""
+        lowest = self.floor(data).item()
+        minima = (CriticalPoint(point, lowest, index=0) for point in self.minimizers(data))
+        return CriticalPoint(data["center"], 0.0, index=0, nullity=2), *minima
 
     def signature(self, data: Tree) -> float:
         path = islice(descent(self, data, data["start"], self.wall / 50), PATIENCE)
@@ -114,6 +111,6 @@ class MonkeySaddle(Problem):
         return float(sum(1 for x in path if self.loss(x, data) > half))
 
     def _arms(self) -> torch.Tensor:
-        """Where the minima are, in u and v: (3, 2)."""
+        """Return the minima's u and v: (3, 2)."""
         angles = torch.tensor([math.pi, math.pi / 3, -math.pi / 3], dtype=torch.float64)
         return 3 / self.wall * torch.stack([angles.cos(), angles.sin()], -1)

@@ -24,34 +24,27 @@ class Octopus(Problem):
 
     With i the first of the coordinates with |x_i| < 2τ, τ = e, and γ = 1:
 
-    f(x) = Σ_{j<i} [L(|x_j| − 4τ)² − ν] + a(|x_i|) + b(|x_i|) x²_{i+1} + Σ_{j>i+1} L x_j²,
+    f(x) = Σ_{j<i} [L(|x_j| − 4τ)² − ν] + a(|x_i|) + b(|x_i|) x²_{i+1} + Σ_{j>i+1} L x_j² + GL z²
 
-    ν = (37L + 13γ)τ²/6; a = −γx² and b = L up to τ, and from there to 2τ polynomials join these, twice
-    differentiably, to the bowl around 4τ and to b = −γ.
+    over d = `saddles` coordinates x_j and one more, z; ν = (37L + 13γ)τ²/6. Up to τ, a = −γx² and b = L;
+    from there to 2τ polynomials join these, twice differentiably, to the bowl around 4τ and to b = −γ.
 
-    over the d = `saddles` coordinates, and GL z² for one more, z.
+    From near 0 one coordinate after the other runs off to ±4τ, each from its saddle. Meanwhile all later
+    ones shrink by 1 − 2 lr L a step, and in their turn must grow that much again, at 1 + 2 lr γ. So each
+    stay is 1 + ln(1/|1 − 2 lr L|)/ln(1 + 2 lr γ) times as long as the one before (4.1 for L = 2 at
+    lr = 1/4L), and the whole way is exponential in d. A step in a random direction at each saddle makes
+    it linear, and so do Adam, and heavy ball, which overshoots. Descent at lr = 1/L would overshoot in all
+    coordinates; z keeps it below that rate.
 
-    From near 0 one coordinate after the other runs off to ±4τ, each from its saddle. While the k-th one does, all
-    later ones shrink by 1 − 2 lr L a step; when their turn comes they first have to grow that much again,
-    at 1 + 2 lr γ. Each stay is therefore 1 + ln(1/|1 − 2 lr L|)/ln(1 + 2 lr γ) times as long as the one
-    before, and the whole way is exponential in d: at lr = 1/4L that is 4.1 for L = 2, at lr → 0 it is
-    1 + L/γ. A step in a random direction at each saddle makes the way linear. So does what does not
-    shrink so fast: Adam, and heavy ball, which overshoots. So would descent at lr = 1/L, where all
-    coordinates overshoot: z does not let it come near that.
-
-    It is defined in the tube that descent takes: |x_j| ≤ 6τ, and |x_j| ≤ τ for j > i, beyond which the pieces do
-    not fit together and some fall below the minimum. A step that leaves the tube leads to the nearest of its
-    points, coordinate by coordinate.
-
-    Nothing is shifted or rotated, unlike elsewhere: the rounding of a coordinate that is not 0 at the
-    saddle would be noise, and noise is the cure. Only starts differ, uniform in [−1, 1]^(d + 1). After T
-    steps the smallest coordinate is 2^-T: after 149 in float32, 1074 in float64, it is the smallest number
-    there is, which lr γ does not change any more, and descent stays for good.
+    f is defined in the tube |x_j| ≤ 6τ, |x_j| ≤ τ for j > i; a step that leaves it is projected back,
+    coordinate by coordinate. Nothing is shifted or rotated: the rounding of a coordinate that is not 0 at
+    the saddle would be noise, which shortens the way. Starts are uniform in [−1, 1]^(d + 1). After T
+    steps the smallest coordinate is 2^-T: after 149 steps in float32, 1074 in float64, it is the smallest
+    number there is, which lr γ no longer changes, and descent stays for good.
 
     saddles: d, how many are in the row; x is (d + 1,).
-    steepness: L, the curvature 2L across, over γ.
-    guard: G, the curvature along z over 2L. At 4 it limits the rate of descent to 1/4L; 1 leaves the
-        original.
+    steepness: L, half the curvature across.
+    guard: G, the curvature along z over 2L. 4 limits the rate of descent to 1/4L; 1 is the original.
 
     Du, Jin, Lee, Jordan, Póczos & Singh 2017, arXiv:1705.10412.
     """
@@ -74,7 +67,7 @@ class Octopus(Problem):
         "leading coordinates at ±4τ and 0 elsewhere, −kν, one direction down each, of curvature −2γ.",
         source="Du et al. 2017",
         exceptions={
-            "random_search": "noise is the cure: it leaves each saddle as soon as the first",
+            "random_search": "noise leaves each saddle as soon as the first",
             "signature": "It walks along its own first saddles, of which the control has one.",
         },
     )
@@ -115,7 +108,7 @@ class Octopus(Problem):
         return torch.tensor(-self.saddles * self._drop, dtype=torch.float64)
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """Two of the 2^d."""
+        """Return two of the 2^d minima."""
         corner = torch.full((self.saddles + 1,), 4 * TAU, dtype=torch.float64)
         corner[-1] = 0
         return torch.stack([corner, -corner])
@@ -124,7 +117,7 @@ class Octopus(Problem):
         return torch.cat([x[..., :-1].abs() - 4 * TAU, x[..., -1:]], -1).norm(dim=-1)
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The saddles, and the minimum, where no coordinate is negative."""
+        """Return the saddles and the minimum without negative coordinates."""
         corner = self.minimizers(data)[0]
         return tuple(
             CriticalPoint(
@@ -136,7 +129,7 @@ class Octopus(Problem):
         )
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-        """How many of the saddles were left."""
+        """Return how many of the saddles each run has left."""
         return {"saddles_left": self._stages(x)[0].sum(-1)}
 
     def signature(self, data: Tree) -> float:
@@ -146,7 +139,7 @@ class Octopus(Problem):
         return (stays[-1] / stays[-2]).item() if first > 1 else 1.0
 
     def stays(self, start: torch.Tensor, most: int) -> torch.Tensor:
-        """How many steps of descent at the rate 1/4L each saddle takes, up to `most`: (*runs, saddles)."""
+        """Return how many of up to `most` steps of descent, at 1/4L, each saddle takes: (*runs, saddles)."""
         counts = torch.zeros_like(start[..., :-1])
         path = descent(self, {}, start, 1 / (4 * self.steepness))
         for _ in range(most):
@@ -157,13 +150,13 @@ class Octopus(Problem):
         return counts
 
     def _stages(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which coordinates have run off, all before them too; and the one whose turn it is: (*runs, saddles)."""
+        """Return which coordinates have run off in their turn, and which is the next: (*runs, saddles) each."""
         in_place = (x[..., :-1].abs() >= 2 * TAU).cumprod(-1).bool()
         turn = torch.cat([torch.ones_like(in_place[..., :1]), in_place[..., :-1]], -1)
         return in_place, turn & ~in_place
 
     def _rise(self, size: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """a(|x|) and its slope: −γx², and from τ on what joins that to the bowl around 4τ."""
+        """Return a(|x|) and its slope: −γx², and from τ on what joins that to the bowl around 4τ."""
         far = (size / TAU - 1).clamp(min=0)
         cubic = (10 * GAMMA - 14 * self.steepness) * far * far
         quartic = (5 * self.steepness - 3 * GAMMA) * far**3
@@ -171,7 +164,7 @@ class Octopus(Problem):
         return value, TAU * (cubic + 2 * quartic) - 2 * GAMMA * size
 
     def _pull(self, size: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """b(|x|), by which the next coordinate's square counts, and its slope: from L at τ to −γ at 2τ."""
+        """Return b(|x|) and its slope: from L at τ to −γ at 2τ."""
         left = (size / TAU - 2).clamp(-1, 0)
         height = self.steepness + GAMMA
         value = -GAMMA - height * left**3 * (10 + 15 * left + 6 * left * left)
@@ -179,5 +172,5 @@ class Octopus(Problem):
 
     @property
     def _drop(self) -> float:
-        """ν, by which the loss falls from a saddle to the next, and from the last to the minimum."""
+        """ν, by which the loss falls from each saddle to the next, and from the last to the minimum."""
         return (37 * self.steepness + 13 * GAMMA) * TAU**2 / 6

@@ -7,38 +7,32 @@ from dataclasses import dataclass
 
 import torch
 
-from problems.problem import Card, Problem, Tree, dial
+from problems.problem import Card, Tree, dial
 from problems.registry import register
-from problems.saddles.levenberg_marquardt import critical_points
+from problems.saddles.landscape import Landscape
 from ravine import Refused, bounded
-
-LEVEL = -4.0  # of f/dim: nobody gets there
-REST = 1e-6  # of the gradient at the start: who has less is at rest
 
 
 @register("random_field")
 @dataclass(frozen=True)
-class RandomField(Problem):
+class RandomField(Landscape):
     """A Gaussian random field: it has minima, but exponentially more saddles.
 
     f(x) = √N √(2/K) Σ cos(w_k·x + b_k), N = dim, K = waves, w_k ~ N(0, I/N), b_k uniform.
 
-    For many waves f is Gaussian with covariance N exp(−|x − y|²/2N). At any point the gradient is
-    N(0, I), independent of f and of the Hessian, and the Hessian is GOE − (f/N) I: a semicircle from
-    −2 to 2, shifted by the energy. So of the directions at a critical point of energy ε = f/N the
-    share F(ε/2) goes down, F(u) = ½ + (u√(1 − u²) + asin u)/π: near ε = 0, where most of them are,
-    it is half, and only below ε = −2 are minima what one expects. One critical point in e^N, to
-    leading order, is a minimum. Newton's method ends at any of them; descent leaves the saddles and
-    ends in a minimum.
+    For many waves f is Gaussian with covariance N exp(−|x − y|²/2N), and the Hessian a random matrix
+    shifted by the energy, GOE − (f/N) I. So at a critical point of energy ε = f/N a share F(ε/2) of the
+    directions goes down, F(u) = ½ + (u√(1 − u²) + asin u)/π: half near ε = 0, where most critical points
+    are, and none below ε = −2. One in e^N, to leading order, is a minimum. Newton's method ends at any of
+    them; descent leaves the saddles. The start is about a correlation length, √N, from the origin.
 
-    Solved means at rest in a minimum, whichever: |g| below 1e-6 of that at the start, and the Hessian
-    positive definite. In float32 rounding leaves about as much of the gradient: use float64. The start
-    is a correlation length, √N, from the origin.
+    A run is solved at rest in any minimum: |g| is below 1e-6 of that at the start, and the Hessian is
+    positive definite. Use float64.
 
     dim: N.
-    waves: K, at least 50 N: the fourth free cumulant of the Hessian is 1.5 N/K, of a semicircle 0.
-    bowl: adds (bowl/2)|x|². Above 1, for large N, one critical point is left, a minimum
-        (Fyodorov 2004, arXiv:cond-mat/0401287).
+    waves: K, at least 50 N: the Hessian's fourth free cumulant is 1.5 N/K, and that of a semicircle 0.
+    bowl: adds (bowl/2)|x|². Above 1, for large N, the only critical point is a minimum (Fyodorov 2004,
+        arXiv:cond-mat/0401287).
 
     Bray & Dean 2007, arXiv:cond-mat/0611023; Dauphin et al. 2014, arXiv:1406.2572; Deep Learning,
     section 8.2.3.
@@ -60,12 +54,12 @@ class RandomField(Problem):
         signature="share of the critical points found from random starts that are not minima",
         threshold=0.5,
         truth="The minimum is unknown. The floor is a level, f = −4 dim: of minima below it one "
-        "expects e^(−5 dim) within three correlation lengths of a point. At a critical point of "
-        "energy f/dim = ε the share F(ε/2) of the directions goes down. Of the critical points "
-        "1 in 4 is a minimum at dim 2, 1 in 6e6 at dim 20.",
+        "expects e^(−5 dim) within three correlation lengths of a point. Of the critical points 1 in "
+        "4 is a minimum at dim 2, 1 in 6e6 at dim 20.",
         source="Bray & Dean 2007; Goodfellow, Bengio & Courville 2016, section 8.2.3",
         floor_is_minimum=False,
     )
+    level = -4.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,7 +71,7 @@ class RandomField(Problem):
 
     @property
     def budget(self) -> float:
-        """That of 100 steps of Newton's method, up to dim 20; 4100 beyond."""
+        """That of 100 steps of Newton's method up to dim 20, and 4100 beyond."""
         return min(self.card.budget, 100 * (1 + 2 * self.dim))
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -118,42 +112,12 @@ class RandomField(Problem):
         hessian.diagonal(dim1=-2, dim2=-1).add_(self.bowl)
         return hessian
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        """Not the minimum but a level that nobody reaches."""
-        return torch.tensor(LEVEL * self.dim)
-
-    def solved(
-        self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
-    ) -> torch.Tensor:
-        """Which runs are at rest in a minimum; only the Hessians of resting ones are computed."""
-        solved = torch.zeros_like(gap, dtype=torch.bool)
-        if gradient is None:
-            return solved
-        at_rest = gradient.norm(dim=-1) < REST * data["slope"]
-        waves = data["waves"].expand(*gap.shape, -1, -1)
-        phases = data["phases"].expand(*gap.shape, -1)
-        for run in map(tuple, at_rest.nonzero().tolist()):
-            hessian = self.hessian(x[run], {"waves": waves[run], "phases": phases[run]})
-            solved[run] = torch.linalg.cholesky_ex(hessian).info == 0
-        return solved
-
     def signature(self, data: Tree) -> float:
-        *_, indices = self.find_critical_points(data, 24, torch.Generator().manual_seed(0))
-        return (indices > 0).double().mean().item()
+        *_, down = self.find_critical_points(data, 24, torch.Generator().manual_seed(0))
+        return (down > 0).double().mean().item()
 
-    def find_critical_points(
-        self, data: Tree, count: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Critical points of one instance: (found, dim), energies f/dim and shares of directions down.
-
-        Levenberg and Marquardt's method for ½|g|², s = −(H² + μI)⁻¹ H g, from `count` random starts.
-        It also ends where |g| has a minimum above 0, so that fewer are found. They are a biased
-        sample: of how the index goes with the energy it says what there is, of how often each
-        comes it does not.
-        """
-        x = 3 * torch.randn(count, self.dim, generator=generator)
-        x, curvatures = critical_points(self, data, x)
-        return x, self.loss(x, data) / self.dim, (curvatures < 0).double().mean(-1)
+    def random_points(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        return 3 * torch.randn(count, self.dim, generator=generator)
 
     @property
     def _amplitude(self) -> float:

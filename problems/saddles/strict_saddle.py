@@ -10,22 +10,22 @@ import torch
 from problems.geometry import random_rotation
 from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
-from problems.saddles.newton_iteration import directions_down, end_of_newton
+from problems.saddles.newton_iteration import directions_down
 from ravine import bounded
 
 
 def breaking_point_of_descent(problem: StrictSaddle, budget: float) -> float:
-    """Where the flow of duration 2 budget, descent at the largest stable rate, just reaches the target.
+    """Return the ratio at which the flow just reaches the target in the time 2 budget, at the rate 2.
 
-    The share of its way u = m y²/4 obeys u/(1 − u) = δ²/(1 − δ²) · e^(2mt), and (1 − u)² is left of the
-    loss, of which the start has 1 + (dim − 1)/2 on average.
+    u = m y²/4 obeys u/(1 − u) = δ²/(1 − δ²) · e^(2mt); the loss is (1 − u)², at the start 1 + (dim − 1)/2
+    on average.
     """
     u = 1 - math.sqrt(problem.card.target * (1 + (problem.dim - 1) / 2))
     return 4 * budget / math.log((1 / problem.offset**2 - 1) * u / (1 - u))
 
 
 def breaking_point_of_newton(problem: StrictSaddle, budget: float) -> float:
-    """At once: it ends on the saddle."""
+    """Return 1, the least ratio, where Newton's method ends on the saddle, and infinity where it does not."""
     return 1.0 if problem.offset < 1 / math.sqrt(5) else math.inf
 
 
@@ -36,13 +36,11 @@ class StrictSaddle(Problem):
 
     f(x) = ½ Σ λ_i z_i² + (1 − m y²/4)², (z, y) = Qᵀ(x − c), λ from m to 1.
 
-    In y it is 1 − (m/2) y² + (m²/16) y⁴: a saddle at c, at the height 1 whatever m is, and two minima
-    at y = ±2/√m, where the curvature is 2m. A step of descent multiplies a small y by 1 + lr·m, and the
-    other curvatures allow no rate above 2: from a distance δ·2/√m it takes ln(1/δ)/(lr·m) steps to
-    leave. Newton's method ends on the saddle from within δ = 1/√5 in y; with |H| for H each of its
-    steps doubles y, whatever m is.
+    The saddle is at c, at the height 1, the minima at y = ±2/√m. A step of descent, at a rate below 2,
+    multiplies a small y by 1 + lr·m: from y = δ·2/√m it takes ln(1/δ)/(lr·m) steps to leave. Newton's method
+    ends on the saddle from within δ = 1/√5; with |H| for H each of its steps doubles y.
 
-    The start has y = ±δ·2/√m and z_i from N(0, 1/λ_i), so that each of these modes counts alike.
+    The start has y = ±δ·2/√m and z_i from N(0, 1/λ_i), so that all of these modes add alike to the loss.
 
     dim: x is (dim,), one of which is y.
     ratio: 1/m, the largest curvature over the saddle's negative one.
@@ -71,7 +69,7 @@ class StrictSaddle(Problem):
     )
 
     def curvatures(self) -> torch.Tensor:
-        """The λ_i, evenly spread in their logarithm, the largest 1: (dim − 1,)."""
+        """Return the λ_i, log-uniform from 1 to m: (dim − 1,)."""
         steps = torch.arange(self.dim - 1, dtype=torch.float64)
         return self.ratio ** -(steps / max(self.dim - 2, 1))
 
@@ -109,16 +107,14 @@ class StrictSaddle(Problem):
         return torch.minimum((away - arm).norm(dim=-1), (away + arm).norm(dim=-1))
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """All three."""
-        return (
-            CriticalPoint(data["center"], 1.0, index=1),
-            *(CriticalPoint(point, 0.0, index=0) for point in self.minimizers(data)),
-        )
+        """Return all three."""
+        minima = (CriticalPoint(point, 0.0, index=0) for point in self.minimizers(data))
+        return CriticalPoint(data["center"], 1.0, index=1), *minima
 
     def signature(self, data: Tree) -> float:
-        return float(directions_down(self, data, end_of_newton(self, data)))
+        return directions_down(self, data)
 
     @property
     def _length(self) -> float:
-        """2/√m, the distance of the minima."""
+        """2/√m, the distance of the minima from the saddle."""
         return 2 * math.sqrt(self.ratio)

@@ -1,4 +1,4 @@
-"""What quadratic forms of any sign have in common, once a quartic wall confines them."""
+"""What quadratic forms of any sign that a quartic wall confines have in common."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ class WalledForm(Problem):
     with their "basis", a column each, and the "center" c; q is the field `wall`.
 
     Where f is stationary, H y = −q|y|² y: y is 0 or an eigenvector with λ_i = −q|y|² < 0. So the critical
-    points are c, which has as many directions down as there are negative λ, and, for each of these,
-    c ± √(−λ_i/q) v_i, at the height −λ_i²/4q, with a direction down for each λ_j < λ_i. The lowest two are
-    the minima, and there are no others.
+    points are c, with a direction down for each negative λ, and, for each of these λ, c ± √(−λ_i/q) v_i
+    at the height −λ_i²/4q, with a direction down for each λ_j < λ_i. The lowest two are the minima.
 
-    Newton's method ends at c from wherever |y| < ρ = √(min|λ|/5q): a step leads to
+    Newton's method ends at c from everywhere within |y| < ρ = √(min|λ|/5q): a step leads to
     (H + q|y|² + 2q yyᵀ)⁻¹ 2q|y|² y, which is no longer than 2q|y|³/(min|λ| − 3q|y|²) < |y|.
     """
 
@@ -29,7 +28,7 @@ class WalledForm(Problem):
     def start_near(
         self, curvatures: torch.Tensor, basis: torch.Tensor, generator: torch.Generator
     ) -> Tree:
-        """The data of a form with these curvatures, ascending, around a random centre, and a start at ρ/2 from it."""
+        """Return the data of a form with these curvatures (dim,), ascending, and a start at ρ/2 from its centre."""
         center = torch.randn(len(curvatures), generator=generator)
         direction = torch.randn(len(curvatures), generator=generator)
         reach = (curvatures.abs().amin() / (5 * self.wall)).sqrt()
@@ -56,12 +55,12 @@ class WalledForm(Problem):
         return torch.minimum((y - arm).norm(dim=-1), (y + arm).norm(dim=-1))
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """The lowest two points, which are one where no curvature is negative."""
+        """Return the lowest two points; they are the same where no curvature is negative."""
         arm = (self._deepest(data) / self.wall).sqrt() * data["basis"][:, 0]
         return data["center"] + torch.stack([arm, -arm])
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """All there are where the negative curvatures differ; where some are equal they fill spheres."""
+        """Return all of them; where negative curvatures are equal, two of each sphere that they fill."""
         center, curvatures = data["center"], data["curvatures"]
         found = [CriticalPoint(center, 0.0, _count(curvatures < 0), _count(curvatures == 0))]
         for k, curvature in enumerate(curvatures[curvatures < 0].tolist()):
@@ -73,7 +72,7 @@ class WalledForm(Problem):
         return tuple(found)
 
     def _deepest(self, data: Tree) -> torch.Tensor:
-        """−λ₁, or 0 where no curvature is negative."""
+        """Return −λ₁, or 0 where no curvature is negative."""
         return (-data["curvatures"][..., 0]).clamp(min=0)
 
 

@@ -12,9 +12,8 @@ from problems.claims import about, claim
 from problems.descent import descent
 from problems.geometry import random_rotation
 from problems.portrait import Plane
-from problems.problem import Tree
+from problems.saddles._certificates.walled_form import many, share_in_minima
 from problems.saddles.coin_toss import CoinToss
-from problems.saddles.newton_iteration import end_of_newton
 
 
 def portrait(problem: CoinToss) -> Plane:
@@ -45,11 +44,8 @@ def portrait(problem: CoinToss) -> Plane:
     source="Goodfellow, Bengio & Courville 2016, section 8.2.3: heads n times in a row",
 )
 def newton_share(problem: CoinToss) -> float:
-    """Of 600 instances."""
-    problem, data = _many(problem, 3, 600)
-    ends = end_of_newton(problem, data, steps=10)  # cubic convergence from ρ/2
-    solved = problem.distance(ends, data) < 1e-6
-    return solved.double().mean().item()
+    """Run it on 600 instances."""
+    return share_in_minima(replace(problem, dim=3), 600, steps=10)
 
 
 @claim(
@@ -60,9 +56,9 @@ def newton_share(problem: CoinToss) -> float:
     source="Dauphin et al. 2014, section 2: binomial",
 )
 def variance_of_the_index(problem: CoinToss) -> float:
-    """Over 600 instances in 10 dimensions."""
-    _, data = _many(problem, 10, 600)
-    return ((data["curvatures"] < 0).sum(-1).double().var() / 10).item()
+    """Measure it over 600 instances in 10 dimensions."""
+    curvatures = many(replace(problem, dim=10), 600)["curvatures"]
+    return ((curvatures < 0).sum(-1).double().var() / 10).item()
 
 
 @claim(
@@ -93,7 +89,7 @@ def error_of_the_critical_points(problem: CoinToss) -> float:
     source="a power iteration: a step leaves 1 − lr·gap of the second mode",
 )
 def slowdown(problem: CoinToss) -> float:
-    """At gaps 0.006 and 0.06, descent at the rate 0.5 along the axis of the second mode."""
+    """Run descent at the rate 0.5 along the axis of the second mode, at gaps 0.006 and 0.06."""
     steps = []
     for gap in (0.006, 0.06):
         variant = replace(problem, gap=gap)
@@ -103,11 +99,3 @@ def slowdown(problem: CoinToss) -> float:
         near = (variant.distance(x, data) < 0.01 * radius for x in path)
         steps.append(sum(1 for _ in takewhile(lambda there: not there, near)))
     return steps[0] / steps[1]
-
-
-def _many(problem: CoinToss, dim: int, count: int) -> tuple[CoinToss, Tree]:
-    """That many instances at once, each a run of its own, in this dimension."""
-    problem = replace(problem, dim=dim)
-    generator = torch.Generator().manual_seed(0)
-    drawn = [problem.instance(generator) for _ in range(count)]
-    return problem, {name: torch.stack([data[name] for data in drawn]) for name in drawn[0]}

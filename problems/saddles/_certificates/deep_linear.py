@@ -16,7 +16,7 @@ from problems.saddles.deep_linear import MODES, STRENGTHS, DeepLinear
 
 
 def _first_above(path: torch.Tensor, level: torch.Tensor | float) -> torch.Tensor:
-    """The step, between two by interpolation, at which a path (steps, *runs) first passes a level."""
+    """Return the step, interpolated, at which a path (steps, *runs) first passes a level: (*runs)."""
     above = path - level
     after = (above < 0).to(torch.uint8).argmin(0, keepdim=True)
     here, before = above.gather(0, after)[0], above.gather(0, after - 1)[0]
@@ -24,7 +24,7 @@ def _first_above(path: torch.Tensor, level: torch.Tensor | float) -> torch.Tenso
 
 
 def strengths(problem: DeepLinear, x: torch.Tensor, data: Tree) -> torch.Tensor:
-    """What the chain multiplies the modes by, uᵢᵀ W_N ⋯ W₁ vᵢ: (*runs, modes)."""
+    """Return what all layers together multiply the modes by, uᵢᵀ W_N ⋯ W₁ vᵢ: (*runs, modes)."""
     bases = data["bases"]
     return torch.einsum(
         "...ij,...im,...jm->...m", problem._product(x), bases[..., -1, :, :], bases[..., 0, :, :]
@@ -32,7 +32,7 @@ def strengths(problem: DeepLinear, x: torch.Tensor, data: Tree) -> torch.Tensor:
 
 
 def time_to(problem: DeepLinear, strength: torch.Tensor, start: float, mode: int) -> torch.Tensor:
-    """When gradient flow, from a₀ = start, has brought a mode to these strengths.
+    """Return the time that gradient flow takes to bring a mode from a₀ = start to these strengths.
 
     With y = ln(a/(s − a)) the law is dt = a^(2/N − 1)/(N s) dy, whose integral from y(a₀) on is the
     trapezoidal sum over 2000 steps; at depth 2 it is ln(a(s − a₀)/(a₀(s − a)))/2s exactly.
@@ -45,19 +45,24 @@ def time_to(problem: DeepLinear, strength: torch.Tensor, start: float, mode: int
 
 
 def _path(problem: DeepLinear, x: torch.Tensor, data: Tree, lr: float, time: float) -> torch.Tensor:
-    """The modes' strengths along gradient descent, once a step: (steps, *runs, modes)."""
+    """Return the modes' strengths at each step of gradient descent: (steps, *runs, modes)."""
     points = islice(descent(problem, data, x, lr), round(time / lr) + 1)
     return torch.stack([strengths(problem, point, data) for point in points])
 
 
+def _path_from(problem: DeepLinear, start: float, lr: float, time: float) -> torch.Tensor:
+    """Return the same where all modes start at a₀ = start: (steps, modes)."""
+    data = problem.example()
+    x = problem.aligned(torch.full((MODES,), start), data)
+    return _path(problem, x, data, lr, time)
+
+
 def _deviation(problem: DeepLinear, start: float, lr: float, time: float) -> float:
-    """How far strengths along descent at depth 2 are at most from those of gradient flow.
+    """Return how far strengths along descent at depth 2 are at most from those of gradient flow.
 
     There a(t) = s/(1 + (s/a₀ − 1) e^(−2st)).
     """
-    two = replace(problem, depth=2)
-    data = two.example()
-    path = _path(two, two.aligned(torch.full((MODES,), start), data), data, lr, time)
+    path = _path_from(replace(problem, depth=2), start, lr, time)
     s, t = torch.tensor(STRENGTHS), lr * torch.arange(len(path))[:, None]
     return (path - s / (1 + (s / start - 1) * (-2 * s * t).exp())).abs().max().item()
 
@@ -82,7 +87,7 @@ def deviation_from_flow(problem: DeepLinear) -> float:
     source="derived: descent is Euler's method, of first order",
 )
 def deviation_halves(problem: DeepLinear) -> float:
-    """The next order changes it by a relative lr · 2s, 3 % at lr = 0.004."""
+    """Compare lr = 0.004 and 0.008; the next order changes the ratio by a relative lr · 2s, 3 %."""
     return _deviation(problem, 1e-3, 4e-3, 4.0) / _deviation(problem, 1e-3, 8e-3, 4.0)
 
 
@@ -120,10 +125,8 @@ def third_half_time(problem: DeepLinear) -> float:
 
 
 def _half_time(problem: DeepLinear, mode: int, time: float) -> float:
-    """From a₀ = 0.001 at depth 2; a step of lr = 0.002 delays a mode by a relative lr · s, 0.8 %."""
-    two = replace(problem, depth=2)
-    data = two.example()
-    path = _path(two, two.aligned(torch.full((MODES,), 1e-3), data), data, 2e-3, time)
+    """Start at a₀ = 0.001, at depth 2; steps of lr = 0.002 delay a mode by a relative lr · s, 0.8 %."""
+    path = _path_from(replace(problem, depth=2), 1e-3, 2e-3, time)
     return 2e-3 * _first_above(path[:, mode], STRENGTHS[mode] / 2).item()
 
 
@@ -136,7 +139,7 @@ def _half_time(problem: DeepLinear, mode: int, time: float) -> float:
     source="Saxe, McClelland & Ganguli 2014",
 )
 def ratio_law_from_random_weights(problem: DeepLinear) -> float:
-    """20 starts with weights N(0, 0.01²), at depth 2."""
+    """Run descent from 20 starts with weights N(0, 0.01²), at depth 2."""
     two = replace(problem, depth=2)
     data = two.example()
     x = 0.01 * torch.randn(20, len(data["start"]), generator=torch.Generator().manual_seed(0))
@@ -180,7 +183,7 @@ def plateau_exponent_at_depth_6(problem: DeepLinear) -> float:
 
 
 def _plateau_exponent(problem: DeepLinear, depth: int, start: float) -> float:
-    """The slope of the logarithm of the strongest mode's half time, from this a₀ and a thirtieth of it."""
+    """Return the slope of ln(half time) of the strongest mode, between this a₀ and a thirtieth of it."""
     deep = replace(problem, depth=depth)
     data, starts = deep.example(), torch.tensor([start, start / 30])
     lr, half = 1 / deep.sharpness(), torch.tensor(STRENGTHS[0] / 2)
@@ -199,10 +202,10 @@ def _plateau_exponent(problem: DeepLinear, depth: int, start: float) -> float:
     source="derived: dt = a^(2/N − 1)/(N s) d ln(a/(s − a))",
 )
 def half_times_at_depth_4(problem: DeepLinear) -> float:
-    """At lr = 0.3/L from a₀ = 0.003."""
+    """Run descent at lr = 0.3/L from a₀ = 0.003."""
     deep = replace(problem, depth=4)
-    data, s, lr = deep.example(), torch.tensor(STRENGTHS), 0.3 / deep.sharpness()
-    path = _path(deep, deep.aligned(torch.full((MODES,), 3e-3), data), data, lr, 10.0)
+    s, lr = torch.tensor(STRENGTHS), 0.3 / deep.sharpness()
+    path = _path_from(deep, 3e-3, lr, 10.0)
     flow = torch.stack([time_to(deep, s[k] / 2, 3e-3, k) for k in range(MODES)])
     return (lr * _first_above(path, s / 2) / flow - 1).abs().max().item()
 
@@ -226,9 +229,8 @@ def steps_of_the_staircase(problem: DeepLinear) -> float:
 
 def portrait(problem: DeepLinear) -> Curves:
     problem = replace(problem, start=1e-3)
-    data, lr = problem.example(), 0.5 / problem.sharpness()
-    start = torch.full((MODES,), problem.start)
-    path = _path(problem, problem.aligned(start, data), data, lr, 20.0)
+    lr = 0.5 / problem.sharpness()
+    path = _path_from(problem, problem.start, lr, 20.0)
     times = lr * torch.arange(len(path))
     lines = {}
     for mode, s in enumerate(STRENGTHS):

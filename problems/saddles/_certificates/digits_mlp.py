@@ -14,20 +14,16 @@ from problems.problem import Tree
 from problems.saddles.digits_mlp import EXAMPLES, DigitsMlp
 from problems.saddles.levenberg_marquardt import critical_points
 
-DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # of which Newton's methods try all at each step
-
-
-RATES = (0.1, 0.3, 1.0, 3.0, 6.0)  # of heavy ball, beside them
-
-
+DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # all tried by Newton's methods at each step
+RATES = (0.1, 0.3, 1.0, 3.0, 6.0)  # of heavy ball
 NEARLY = 1e-3  # a gradient that has nearly vanished
 
 
 def newton(problem: DigitsMlp, data: Tree, steps: int, absolute: bool) -> torch.Tensor:
-    """The losses at the start and after each step of damped Newton: (steps + 1,).
+    """Return the losses at the start and after each step of damped Newton: (steps + 1,).
 
-    x ← x − Q (Λ + μ)⁻¹ Qᵀ g with H = QΛQᵀ and |Λ| for Λ if `absolute`; of five μ the one that
-    leaves the lowest loss, if it is lower than before.
+    x ← x − Q (Λ + μ)⁻¹ Qᵀ g with H = QΛQᵀ and |Λ| for Λ if `absolute`. Of five μ it takes the one with the
+    lowest loss, if that is lower than before.
     """
     x, losses = data["start"], [problem.loss(data["start"], data)]
     dampings = torch.tensor(DAMPINGS)[:, None]
@@ -44,7 +40,7 @@ def newton(problem: DigitsMlp, data: Tree, steps: int, absolute: bool) -> torch.
 
 
 def heavy_ball(problem: DigitsMlp, data: Tree, steps: int) -> torch.Tensor:
-    """The losses of heavy ball, momentum 0.9, at each of five rates: (steps + 1, rates)."""
+    """Return the losses of heavy ball, momentum 0.9, at each of five rates: (steps + 1, rates)."""
     rates = torch.tensor(RATES)[:, None]
     x = data["start"].expand(len(RATES), -1)
     points = islice(descent(problem, data, x, rates, 0.9), steps + 1)
@@ -78,7 +74,7 @@ def saddle_free_over_damped_newton(problem: DigitsMlp) -> float:
     slow=True,
 )
 def damped_newton_over_momentum(problem: DigitsMlp) -> float:
-    """The order holds on average, not from every start."""
+    """Average the logarithms: the order holds on average, not from every start."""
     instances = [problem.example(seed) for seed in range(4)]
     ratios = [
         newton(problem, data, 30, False)[-1] / heavy_ball(problem, data, 30)[-1].min()
@@ -88,13 +84,12 @@ def damped_newton_over_momentum(problem: DigitsMlp) -> float:
 
 
 def nearly_critical(problem: DigitsMlp, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Losses and shares of negative curvatures where |g| is below 0.001, but for the first saddle.
+    """Return losses and shares of curvatures below −1e-6 where |g| is below 0.001, without the first saddle.
 
-    Levenberg and Marquardt's method takes 60 steps from `count` points on paths of heavy ball (lr
-    0.1, momentum 0.9, up to 150 steps from weights N(0, 0.02²)), moved by N(0, 0.05²). It goes to
-    the saddle without weights, where |g| falls to rounding, or stays at |g| from 1e-4 on in
-    valleys where units saturate. Those points are not critical, only nearly so. Of curvatures
-    those below −1e-6 count.
+    Levenberg and Marquardt's method takes 60 steps from `count` points on paths of heavy ball (lr 0.1,
+    momentum 0.9, up to 150 steps from weights N(0, 0.02²)), moved by N(0, 0.05²). It ends at the saddle
+    without weights, or at points that are only nearly critical, in valleys where units saturate and
+    |g| stays above 1e-4.
     """
     data, generator = problem.example(seed), torch.Generator().manual_seed(seed + 1)
     x = 0.02 * torch.randn(count, problem.dim, generator=generator)
@@ -132,7 +127,7 @@ def correlation_of_index_and_loss(problem: DigitsMlp) -> float:
     slow=True,
 )
 def all_digits_can_be_right(problem: DigitsMlp) -> float:
-    """The best of 4 starts; that the infimum is 0 follows for those digits."""
+    """Return the best of 4 starts; for those digits it follows that the infimum is 0."""
     return min(newton(problem, problem.example(seed), 80, True)[-1].item() for seed in range(4))
 
 

@@ -9,28 +9,22 @@ import torch
 
 from problems.claims import about, claim
 from problems.portrait import Curves
+from problems.saddles._certificates.walled_form import share_in_minima
 from problems.saddles.goe_saddle import GoeSaddle
-from problems.saddles.newton_iteration import end_of_newton
 
 SAMPLES = 200_000
-
-
 EXACT = {1: 1 / 2, 2: (2 - math.sqrt(2)) / 4, 3: (math.pi - 2 * math.sqrt(2)) / (4 * math.pi)}
-
-
 DECAY = math.log(3) / 4
-
-
 NODES = 200  # of Gauss and Legendre's rule: many more than the integrands' 40 oscillations need
 
 
 def share_of_minima(dim: int) -> float:
-    """The probability that no eigenvalue is negative, as a Pfaffian; to nine digits for dim up to 30.
+    """Return the probability that no eigenvalue is negative, by a Pfaffian; to nine digits for dim up to 30.
 
     Their density is |Δ(x)| Π w(x_i)/Z, with Vandermonde's determinant Δ and w = e^(−x²/2) in the unit √2. The
     integral of a determinant of functions φ_j over x₁ < … < x_n is the Pfaffian of ∬ sgn(y − x) φ_j(x) φ_k(y),
     bordered by ∫ φ_j where n is odd (de Bruijn 1955); Z is Mehta's integral. The φ_j are the
-    polynomials for which the φ_j w are orthonormal: with powers of x nothing would be left.
+    polynomials for which the φ_j w are orthonormal: powers of x would lose all digits.
     """
     import numpy as np
     from numpy.polynomial import legendre
@@ -71,12 +65,12 @@ def share_of_minima(dim: int) -> float:
 
 
 def _standard_errors(share: float) -> tuple[float, float]:
-    """Three of them around the share of `SAMPLES`."""
+    """Return the range of three standard errors around the share of `SAMPLES`."""
     return about(share, abs=3 * math.sqrt(share * (1 - share) / SAMPLES))
 
 
 def sampled_share(problem: GoeSaddle, dim: int) -> float:
-    """Of `SAMPLES` matrices in this dimension, those without a negative eigenvalue."""
+    """Return the share of `SAMPLES` matrices in this dimension without a negative eigenvalue."""
     matrices = replace(problem, dim=dim).matrices(SAMPLES, torch.Generator().manual_seed(0))
     return (torch.linalg.cholesky_ex(matrices).info == 0).double().mean().item()
 
@@ -151,7 +145,7 @@ def minima_in_4_dimensions(problem: GoeSaddle) -> float:
     source="Dean & Majumdar 2006: ln 3/4",
 )
 def decay(problem: GoeSaddle) -> float:
-    """Half the second difference of −ln(share) at dim 18, 20 and 22, over 4."""
+    """Return half the second difference of −ln(share) at dim 18, 20 and 22, over 4."""
     before, here, after = (-math.log(share_of_minima(dim)) for dim in (18, 20, 22))
     return (before - 2 * here + after) / 8
 
@@ -164,11 +158,5 @@ def decay(problem: GoeSaddle) -> float:
     source="Newton's method ends at the centre, whatever it is",
 )
 def newton_share(problem: GoeSaddle) -> float:
-    """Of 300 instances; within three standard errors."""
-    problem = replace(problem, dim=2)
-    generator = torch.Generator().manual_seed(0)
-    drawn = [problem.instance(generator) for _ in range(300)]
-    data = {name: torch.stack([each[name] for each in drawn]) for name in drawn[0]}
-    ends = end_of_newton(problem, data, steps=12)  # cubic convergence from ρ/2
-    at_minimum = problem.distance(ends, data) < 1e-6
-    return at_minimum.double().mean().item()
+    """Run it on 300 instances; the range is three standard errors."""
+    return share_in_minima(replace(problem, dim=2), 300, steps=12)

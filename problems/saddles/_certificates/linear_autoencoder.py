@@ -22,10 +22,12 @@ from problems.saddles.linear_autoencoder import SCALE, LinearAutoencoder
     source="Baldi & Hornik 1989; the formulas are derived here",
 )
 def wrong_indices(problem: LinearAutoencoder) -> float:
-    """Around A = Bᵀ = (qᵢ), the weights a of unit i towards and b from a component j left out have
+    """Compare eigenvalues of the Hessian with the formulas; those that are not 0 are at least 0.002 in size.
+
+    Around A = Bᵀ = (qᵢ), the weights a of unit i towards and b from a component j left out have
     the Hessian ((λᵢ, −λⱼ), (−λⱼ, λⱼ)), of determinant λⱼ(λᵢ − λⱼ); those of an idle unit
-    ((0, −λⱼ), (−λⱼ, 0)) for each j left out, and 0 towards what is kept. Curvatures are at least
-    0.002 where they are not 0."""
+    ((0, −λⱼ), (−λⱼ, 0)) for each j left out, and 0 towards what is kept.
+    """
     wrong = 0
     for inputs, code, gap in [(4, 2, 1 / 3), (5, 2, problem.gap), (6, 3, 0.5)]:
         variant = replace(problem, inputs=inputs, code=code, gap=gap)
@@ -59,7 +61,7 @@ def correlation_of_index_and_loss(problem: LinearAutoencoder) -> float:
     source="derived",
 )
 def flatness_of_the_lowest_saddle(problem: LinearAutoencoder) -> float:
-    """The determinant −λ(1 + gap)gap over the trace (2 + gap)λ, λ = 1, to leading order."""
+    """Measure it at the last rung: to leading order it is the determinant −(1 + gap)gap over the trace 2 + gap."""
     smallest = problem.at_dial(problem.card.ladder[-1])
     data = smallest.example()
     curvatures = torch.linalg.eigvalsh(smallest.hessian(smallest.lowest_saddle(data).x, data))
@@ -75,7 +77,7 @@ def flatness_of_the_lowest_saddle(problem: LinearAutoencoder) -> float:
     slow=True,
 )
 def bad_minima(problem: LinearAutoencoder) -> float:
-    """At a gap of 1, where 600 steps are enough to leave every saddle."""
+    """Run 600 steps at a gap of 1, where they are enough to leave every saddle."""
     variant = replace(problem, gap=1.0)
     data = variant.example()
     generator = torch.Generator().manual_seed(1)

@@ -56,7 +56,7 @@ def boundary(problem: MexicanHat) -> float:
     source="from beyond 1/√5 |2r³/(3r² − 1)| > r, until r > 1/√3",
 )
 def newton_share(problem: MexicanHat) -> float:
-    """Of 20,000 evenly spaced starts on a line."""
+    """Run it from 20,000 evenly spaced starts on a line."""
     problem = replace(problem, dim=1)
     x = (torch.arange(20_000.0) + 0.5).unsqueeze(-1) / 20_000
     data = {"center": torch.zeros(1)}
@@ -72,7 +72,7 @@ def newton_share(problem: MexicanHat) -> float:
     source="Dauphin et al. 2014: r + r(1 − r²)/(1 − 3r²) > 2r",
 )
 def saddle_free_share(problem: MexicanHat) -> float:
-    """Of 1000 starts, by x ← x − |H|⁻¹ g, in the problem's own dimension."""
+    """Run x ← x − |H|⁻¹ g from 1000 starts, in the problem's dimension."""
     data = problem.example()
     radii = (torch.arange(1000.0) + 0.5).unsqueeze(-1) / 1000
     x = data["center"] + radii * data["direction"]
@@ -93,14 +93,14 @@ def saddle_free_share(problem: MexicanHat) -> float:
     source="the curvature at the top is −1",
 )
 def escape_rate(problem: MexicanHat) -> float:
-    """One step at the rate 0.1 from r₀ = 1e-3."""
+    """Return −g·y/|y|² at r₀ = 1e-3: what one step gains, over lr·r₀."""
     data = replace(problem, radius=1e-3).example()
     gradient = problem.value_and_gradient(data["start"], data)[1]
     return -(gradient @ data["direction"]).item() / 1e-3
 
 
 def newton_step(problem: MexicanHat, radius: float) -> float:
-    """How far from the top a step of Newton's method from there ends."""
+    """Return how far from the top a step of Newton's method from this radius ends."""
     data = replace(problem, radius=radius).example()
     end = end_of_newton(problem, data, steps=1)
     return (end - data["center"]).norm().item()

@@ -77,7 +77,7 @@ def ridge_after_10000_steps(problem: MonkeySaddle) -> float:
     source="a form of degree 3 has H x = 2g",
 )
 def newton_factor(problem: MonkeySaddle) -> float:
-    """Over ten steps from 1e-3."""
+    """Measure it over ten steps from 1e-3."""
     data = problem.example()
     start = data["center"] + 1e-3 * (data["start"] - data["center"])
     end = next(islice(newton_iteration(problem, data, start), 10, None))
@@ -94,7 +94,7 @@ def newton_factor(problem: MonkeySaddle) -> float:
     slow=True,
 )
 def passage(problem: MonkeySaddle) -> float:
-    """Between θ = 1e-2 and 1e-4, at the rate 0.005/q², the time until r = 2/q, over that of 1/∛θ."""
+    """Measure the time until r = 2/q at θ = 1e-2 and 1e-4, at the rate 0.005/q²."""
     data = problem.example()
     angles = torch.tensor([1e-2, 1e-4])
     start = torch.stack([angles.cos(), angles.sin()], -1) / problem.wall

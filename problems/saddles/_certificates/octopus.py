@@ -15,18 +15,18 @@ NEAR = 1e-3  # of the height: how far down "in the minimum" is, for the counts o
 
 
 def growth(problem: Octopus) -> float:
-    """1 + ln 2/ln(1 + γ/2L), by which stays grow at the rate 1/4L."""
+    """Return 1 + ln 2/ln(1 + γ/2L), by which stays grow at the rate 1/4L."""
     return 1 + math.log(2) / math.log1p(GAMMA / (2 * problem.steepness))
 
 
 def steps_down(problem: Octopus, perturbed: bool, most: int) -> torch.Tensor:
-    """Steps of descent at the rate 1/4L to the minimum from ten starts, infinite beyond `most`: (10,).
+    """Return the steps of descent at the rate 1/4L to the minimum from ten starts, or infinity beyond `most`.
 
     Perturbed as in Jin et al. 2017, arXiv:1703.00887: where the gradient is below γτ/100, and the step
     before was not perturbed, x is first moved to a random point of the ball of radius τ/100.
     """
     generator = torch.Generator().manual_seed(0)
-    x = torch.stack([problem.instance(generator)["start"] for _ in range(10)])
+    x = _starts(problem, generator)
     steps, rested = torch.full((10,), math.inf), torch.zeros(10, 1, dtype=torch.bool)
     for k in range(most + 1):
         value, gradient = problem.value_and_gradient(x, {})
@@ -163,6 +163,9 @@ def _original(problem: Octopus, steepness: float, saddles: int) -> Octopus:
 
 
 def _median_stays(problem: Octopus) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    starts = torch.stack([problem.instance(generator)["start"] for _ in range(10)])
+    starts = _starts(problem, torch.Generator().manual_seed(0))
     return problem.stays(starts, PATIENCE).median(0).values
+
+
+def _starts(problem: Octopus, generator: torch.Generator) -> torch.Tensor:
+    return torch.stack([problem.instance(generator)["start"] for _ in range(10)])

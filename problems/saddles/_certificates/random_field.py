@@ -9,7 +9,8 @@ import torch
 
 from problems.claims import about, claim
 from problems.portrait import Curves
-from problems.saddles._certificates.random_matrices import (
+from problems.saddles._certificates.landscape import (
+    found,
     goe_curvatures,
     rms_of_means,
     semicircle_below,
@@ -18,16 +19,16 @@ from problems.saddles._certificates.random_matrices import (
 from problems.saddles.random_field import RandomField
 
 
-def predicted_index(problem: RandomField, energies: torch.Tensor) -> torch.Tensor:
-    """F(ε/2), the share of directions that go down at critical points of energy f/dim = ε."""
+def predicted_index(energies: torch.Tensor) -> torch.Tensor:
+    """Return F(ε/2), the share of directions that go down at critical points of energy f/dim = ε."""
     return semicircle_below(energies / 2)
 
 
 def shares_by_index(problem: RandomField, samples: int) -> torch.Tensor:
-    """The shares of the critical points that have index 0, 1, …, on average: (dim + 1,).
+    """Return the shares of the critical points that have index 0, 1, …, on average: (dim + 1,).
 
     E e^(−N λₖ²/4) / E Σⱼ e^(−N λⱼ²/4), λ₀ ≤ λ₁ ≤ … the eigenvalues of a GOE of size N + 1 with
-    variance 1/N: exact for every dim, but for the sampling of random matrices. Kac and Rice's
+    variance 1/N: exact for every dim, apart from the sampling of random matrices. Kac and Rice's
     formula weights the Hessian's GOE, shifted by ε, with |det| and with e^(−Nε²/2); a GOE of the
     next size has the joint density of an eigenvalue at ε and that determinant, times e^(−Nε²/4).
     """
@@ -35,17 +36,6 @@ def shares_by_index(problem: RandomField, samples: int) -> torch.Tensor:
     curvatures = goe_curvatures(problem.dim + 1, 1 / problem.dim, samples, generator)
     weights = weights_by_rank(curvatures, problem.dim / 4)
     return weights / weights.sum()
-
-
-def _found(problem: RandomField, instances: int, starts: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Energies and shares of directions down, of critical points of some instances."""
-    generator = torch.Generator().manual_seed(1)
-    found = [
-        problem.find_critical_points(problem.example(seed), starts, generator)[1:]
-        for seed in range(instances)
-    ]
-    energies, indices = zip(*found, strict=True)
-    return torch.cat(energies), torch.cat(indices)
 
 
 @claim(
@@ -58,7 +48,7 @@ def _found(problem: RandomField, instances: int, starts: int) -> tuple[torch.Ten
 )
 def correlation_of_index_and_energy(problem: RandomField) -> float:
     """Of some 1500 points of 10 instances."""
-    return torch.corrcoef(torch.stack(_found(problem, 10, 250)))[0, 1].item()
+    return torch.corrcoef(torch.stack(found(problem, 10, 250)))[0, 1].item()
 
 
 @claim(
@@ -72,8 +62,8 @@ def correlation_of_index_and_energy(problem: RandomField) -> float:
 )
 def index_law(problem: RandomField) -> float:
     """Of some 1500 points of 10 instances."""
-    energies, indices = _found(problem, 10, 250)
-    return rms_of_means(indices - predicted_index(problem, energies), energies, 12)
+    energies, indices = found(problem, 10, 250)
+    return rms_of_means(indices - predicted_index(energies), energies, 12)
 
 
 @claim(
@@ -84,8 +74,10 @@ def index_law(problem: RandomField) -> float:
     source="derived: Morse theory; Bray & Dean 2007",
 )
 def share_of_minima_at_2(problem: RandomField) -> float:
-    """A field on a torus has as many saddles as minima and maxima together, and −f is as likely as
-    f. The index law's standard error is about 0.0005."""
+    """Apply the index law; its standard error is about 0.0005.
+
+    A field on a torus has as many saddles as minima and maxima together, and −f is as likely as f.
+    """
     return shares_by_index(replace(problem, dim=2), 100_000)[0].item()
 
 
@@ -133,8 +125,10 @@ def others_to_a_minimum_at_10(problem: RandomField) -> float:
     source="derived: Kac & Rice's formula",
 )
 def share_of_minima_by_determinants(problem: RandomField) -> float:
-    """E |det(G − ε)| over ε ~ N(0, 1/N), of minima over that of all: shares nothing with the index
-    law but the ensemble. Standard error 1 %."""
+    """Return E |det(G − ε)| of minima over that of all, ε ~ N(0, 1/N), over the index law's share.
+
+    The two share nothing but the ensemble; the standard error is 1 %.
+    """
     small, generator = replace(problem, dim=4), torch.Generator().manual_seed(1)
     energies = torch.randn(200_000, 1, generator=generator) / math.sqrt(small.dim)
     curvatures = goe_curvatures(small.dim, 1 / small.dim, 200_000, generator) - energies
@@ -144,7 +138,7 @@ def share_of_minima_by_determinants(problem: RandomField) -> float:
 
 
 def portrait(problem: RandomField) -> Curves:
-    energies, indices = _found(problem, 1, 100)
+    energies, indices = found(problem, 1, 100)
     grid = torch.linspace(-2, 2, 100)
     return Curves(
         caption="Critical points of one random field: the higher they lie, the more directions go "
@@ -152,5 +146,5 @@ def portrait(problem: RandomField) -> Curves:
         x_label="energy f/N",
         y_label="share of directions that go down",
         dots={"critical points": (energies, indices)},
-        lines={"semicircle law": (grid, predicted_index(problem, grid))},
+        lines={"semicircle law": (grid, predicted_index(grid))},
     )

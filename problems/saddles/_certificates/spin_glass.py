@@ -11,48 +11,48 @@ import torch
 from problems.claims import about, claim
 from problems.descent import descent
 from problems.portrait import Curves
-from problems.saddles._certificates.random_matrices import (
+from problems.saddles._certificates.landscape import (
+    found,
     goe_curvatures,
     rms_of_means,
     semicircle_below,
     weights_by_rank,
 )
-from problems.saddles.spin_glass import LEVEL, SpinGlass
+from problems.saddles.spin_glass import SpinGlass
 
 THRESHOLD = 2 * math.sqrt(2 / 3)  # E_inf: below −E_inf minima are what one expects
 
 
-def predicted_index(problem: SpinGlass, energies: torch.Tensor) -> torch.Tensor:
-    """F(u/E), the share of directions that go down at critical points of energy f/dim = u."""
+def predicted_index(energies: torch.Tensor) -> torch.Tensor:
+    """Return F(u/E), the share of directions that go down at critical points of energy f/dim = u."""
     return semicircle_below(energies / THRESHOLD)
 
 
-def complexity(problem: SpinGlass, energy: float, index: int) -> float:
-    """Θₖ(u), without a field: e^(dim Θₖ) critical points of index k have an energy up to u.
+def complexity(u: float, index: int) -> float:
+    """Return Θₖ(u) for u ≤ −E, without a field: e^(dim Θₖ) critical points of index k lie below the energy u.
 
-    ½ ln 2 − u²/8 − (k + 1) I(u) for u ≤ −E, I(u) = −(u/E²)√(u² − E²) − ln(−u + √(u² − E²)) + ln E;
-    the same for all k above. Auffinger, Ben Arous & Černý 2013, theorem 2.5, for p = 3.
+    ½ ln 2 − u²/8 − (k + 1) I(u), I(u) = −(u/E²)√(u² − E²) − ln(−u + √(u² − E²)) + ln E.
+    Auffinger, Ben Arous & Černý 2013, theorem 2.5, for p = 3.
     """
-    u = min(energy, -THRESHOLD)
     root = math.sqrt(u * u - THRESHOLD**2)
     rate = -u * root / THRESHOLD**2 - math.log((root - u) / THRESHOLD)
     return math.log(2) / 2 - u * u / 8 - (index + 1) * rate
 
 
-def layer(problem: SpinGlass, index: int) -> float:
-    """−Eₖ, the energy f/dim below which no critical points of this index are, by bisection."""
-    low, high = LEVEL, -THRESHOLD
+def layer(index: int) -> float:
+    """Return −Eₖ, the energy f/dim below which there are no critical points of this index, by bisection."""
+    low, high = SpinGlass.level, -THRESHOLD
     while high - low > 1e-13:
         middle = (low + high) / 2
-        low, high = (middle, high) if complexity(problem, middle, index) < 0 else (low, middle)
+        low, high = (middle, high) if complexity(middle, index) < 0 else (low, middle)
     return high
 
 
 def expected_counts(problem: SpinGlass, samples: int) -> torch.Tensor:
-    """How many critical points of index 0, 1, … there are on average without a field: (dim,).
+    """Return how many critical points of index 0, 1, … there are on average without a field: (dim,).
 
     2√(2/p) (p − 1)^(N/2) E e^(−N (p − 2)/(2p) λₖ²), λ₀ ≤ λ₁ ≤ … the eigenvalues of a GOE with
-    variance 1/2N, p = 3: exact for every dim, but for the sampling of random matrices.
+    variance 1/2N, p = 3: exact for every dim, apart from the sampling of random matrices.
     Auffinger, Ben Arous & Černý 2013, theorem 2.1.
     """
     generator = torch.Generator().manual_seed(0)
@@ -63,24 +63,13 @@ def expected_counts(problem: SpinGlass, samples: int) -> torch.Tensor:
 
 
 def resting_energies(problem: SpinGlass, instances: int, starts: int, steps: int) -> torch.Tensor:
-    """Energies f/dim at which heavy ball comes to rest, of some starts in each of some instances."""
+    """Return the energies f/dim at which heavy ball comes to rest: (instances, starts)."""
     trees = [problem.example(seed) for seed in range(instances)]
     data = {name: torch.stack([each[name] for each in trees])[:, None] for name in trees[0]}
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(instances, starts, problem.dim, generator=generator)
     path = descent(problem, data, problem.project(x, data), 0.05, 0.95)
     return problem.loss(next(islice(path, steps, None)), data) / problem.dim
-
-
-def _found(problem: SpinGlass, instances: int, starts: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Energies and indices of critical points of some instances."""
-    generator = torch.Generator().manual_seed(1)
-    found = [
-        problem.find_critical_points(problem.example(seed), starts, generator)[1:]
-        for seed in range(instances)
-    ]
-    energies, indices = zip(*found, strict=True)
-    return torch.cat(energies), torch.cat(indices)
 
 
 @claim(
@@ -91,7 +80,7 @@ def _found(problem: SpinGlass, instances: int, starts: int) -> tuple[torch.Tenso
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.1",
 )
 def correlation_of_index_and_energy(problem: SpinGlass) -> float:
-    return torch.corrcoef(torch.stack(_found(problem, 2, 60)))[0, 1].item()
+    return torch.corrcoef(torch.stack(found(problem, 2, 60)))[0, 1].item()
 
 
 @claim(
@@ -103,8 +92,8 @@ def correlation_of_index_and_energy(problem: SpinGlass) -> float:
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.1",
 )
 def index_law(problem: SpinGlass) -> float:
-    energies, indices = _found(problem, 2, 60)
-    return rms_of_means(indices - predicted_index(problem, energies), energies, 6)
+    energies, indices = found(problem, 2, 60)
+    return rms_of_means(indices - predicted_index(energies), energies, 6)
 
 
 @claim(
@@ -117,9 +106,9 @@ def index_law(problem: SpinGlass) -> float:
 )
 def index_law_at_30(problem: SpinGlass) -> float:
     larger = replace(problem, dim=30)
-    energies, indices = _found(larger, 10, 200)
+    energies, indices = found(larger, 10, 200)
     assert len(energies) > 1000
-    return rms_of_means(indices - predicted_index(larger, energies), energies, 12)
+    return rms_of_means(indices - predicted_index(energies), energies, 12)
 
 
 @claim(
@@ -130,7 +119,7 @@ def index_law_at_30(problem: SpinGlass) -> float:
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.12",
 )
 def ground_state(problem: SpinGlass) -> float:
-    return layer(problem, 0)
+    return layer(0)
 
 
 @claim(
@@ -141,7 +130,7 @@ def ground_state(problem: SpinGlass) -> float:
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.12",
 )
 def layer_of_index_1(problem: SpinGlass) -> float:
-    return layer(problem, 1)
+    return layer(1)
 
 
 @claim(
@@ -152,7 +141,7 @@ def layer_of_index_1(problem: SpinGlass) -> float:
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.12",
 )
 def layer_of_index_2(problem: SpinGlass) -> float:
-    return layer(problem, 2)
+    return layer(2)
 
 
 @claim(
@@ -163,7 +152,7 @@ def layer_of_index_2(problem: SpinGlass) -> float:
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.12",
 )
 def layer_of_index_3(problem: SpinGlass) -> float:
-    return layer(problem, 3)
+    return layer(3)
 
 
 @claim(
@@ -175,8 +164,11 @@ def layer_of_index_3(problem: SpinGlass) -> float:
     source="Crisanti & Sommers 1992; Auffinger, Ben Arous & Černý 2013",
 )
 def ground_state_by_replicas(problem: SpinGlass) -> float:
-    """With one step of replica symmetry breaking, at temperature 0 and for ξ(q) = q³, the ground
-    state is −min over L > m > 0 of ½(3L − 2m + ln(L/(L − m))/m): convex in (L − m, m)."""
+    """Minimise Parisi's formula by Newton's method.
+
+    With one step of replica symmetry breaking, at temperature 0 and for ξ(q) = q³, the ground state is
+    −min over L > m > 0 of ½(3L − 2m + ln(L/(L − m))/m): convex in (L − m, m).
+    """
 
     def energy(free: torch.Tensor) -> torch.Tensor:
         stiffness, breaking = free.exp()
@@ -186,7 +178,7 @@ def ground_state_by_replicas(problem: SpinGlass) -> float:
     for _ in range(15):
         gradient = torch.func.grad(energy)(free)
         free = free - torch.linalg.solve(torch.func.hessian(energy)(free), gradient)
-    return (-energy(free)).item() - layer(problem, 0)
+    return (-energy(free)).item() - layer(0)
 
 
 @claim(
@@ -197,8 +189,11 @@ def ground_state_by_replicas(problem: SpinGlass) -> float:
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.1; derived: Rice 1944",
 )
 def critical_points_on_the_circle(problem: SpinGlass) -> float:
-    """There f has the covariance 2 cos³θ = (3 cos θ + cos 3θ)/2, so that f' and f'' have the
-    variances 6 and 42, and f' has 2√(42/6) zeros. The law's standard error is about 0.003."""
+    """Average over 100,000 random matrices; the standard error is about 0.003.
+
+    On the circle f has the covariance 2 cos³θ = (3 cos θ + cos 3θ)/2, so that f' and f'' have the variances
+    6 and 42, and f' has 2√(42/6) zeros.
+    """
     return expected_counts(replace(problem, dim=2), 100_000).sum().item()
 
 
@@ -210,7 +205,7 @@ def critical_points_on_the_circle(problem: SpinGlass) -> float:
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.1; derived: Morse theory",
 )
 def euler_characteristic(problem: SpinGlass) -> float:
-    """Exact for every instance, hence on average. The law's standard error is about 0.02."""
+    """Average over 100,000 random matrices; exact for every instance, with a standard error of about 0.02."""
     minima, saddles, maxima = expected_counts(replace(problem, dim=3), 100_000).tolist()
     return minima - saddles + maxima
 
@@ -224,8 +219,7 @@ def euler_characteristic(problem: SpinGlass) -> float:
     slow=True,
 )
 def count_on_the_circle(problem: SpinGlass) -> float:
-    """Changes of the slope's sign from one to the next of 200 angles: few zeros are nearer to one
-    another. The standard error is about 0.03."""
+    """Count changes of the slope's sign between neighbours of 200 angles; the standard error is about 0.03."""
     circle = replace(problem, dim=2)
     angles = torch.linspace(0, 2 * math.pi, 201)
     x = math.sqrt(2) * torch.stack([angles.cos(), angles.sin()], -1)
@@ -246,8 +240,10 @@ def count_on_the_circle(problem: SpinGlass) -> float:
     source="our own earlier measurement, of a few instances",
 )
 def energy_at_rest(problem: SpinGlass) -> float:
-    """Energies vary by 0.07 between instances: the standard error over 30 is 0.013, that of the
-    earlier measurement is unknown and larger."""
+    """Average over 30 instances: energies vary by 0.07 between them, so the standard error is 0.013.
+
+    That of the earlier measurement is unknown and larger.
+    """
     return resting_energies(problem, 30, 5, 500).mean().item()
 
 
@@ -278,7 +274,7 @@ def concentration(problem: SpinGlass) -> float:
 
 
 def portrait(problem: SpinGlass) -> Curves:
-    energies, indices = _found(problem, 1, 100)
+    energies, indices = found(problem, 1, 100)
     grid = torch.linspace(-THRESHOLD, THRESHOLD, 100)
     return Curves(
         caption="Critical points of one spin glass: the higher they lie, the more directions go "
@@ -286,5 +282,5 @@ def portrait(problem: SpinGlass) -> Curves:
         x_label="energy f/N",
         y_label="share of directions that go down",
         dots={"critical points": (energies, indices)},
-        lines={"semicircle law": (grid, predicted_index(problem, grid))},
+        lines={"semicircle law": (grid, predicted_index(grid))},
     )

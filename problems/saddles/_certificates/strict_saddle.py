@@ -14,7 +14,7 @@ from problems.saddles.strict_saddle import StrictSaddle
 
 
 def steps_to_leave(problem: StrictSaddle, offsets: torch.Tensor) -> torch.Tensor:
-    """Steps of descent, at lr·m = 0.01, from these distances to half way to a minimum: (starts,)."""
+    """Return the steps of descent, at lr·m = 0.01, from these distances to half way to a minimum: (starts,)."""
     problem = replace(problem, dim=2, ratio=10.0)
     data = problem.example()
     center, axis = data["center"], data["basis"][:, -1]
@@ -91,7 +91,7 @@ def steps_a_decade(problem: StrictSaddle) -> float:
     source="m²/4c with c = m²/4",
 )
 def depth(problem: StrictSaddle) -> float:
-    """At ratios 1 and 1e5, the one farther from 1."""
+    """Return that of the ratios 1 and 1e5 that is farther from 1."""
     depths = []
     for ratio in (1.0, 1e5):
         variant = replace(problem, ratio=ratio)
@@ -103,5 +103,5 @@ def depth(problem: StrictSaddle) -> float:
 
 
 def _steps_from(problem: StrictSaddle, y: float) -> float:
-    """The same where m = 0.1 and c = 0.01, with minima at √(m/c)."""
+    """Return the same from y in the units of m = 0.1 and c = 0.01, with minima at √(m/c)."""
     return steps_to_leave(problem, torch.tensor([y / math.sqrt(10)])).item()
