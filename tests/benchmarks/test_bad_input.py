@@ -198,6 +198,7 @@ def test_the_answer_is_one_line(given, answer, folder, ravine):
     before = contents(folder)
     names = {
         "problems": PROBLEMS, "optimizers": OPTIMIZERS, "options": OPTIONS, "noises": [*NOISES, "none"], "transforms": TRANSFORMS,
+        "both": [*PROBLEMS, *OPTIMIZERS],
         "all": [*PROBLEMS, *OPTIMIZERS, *WRAPPERS, *NOISES, *TRANSFORMS],
         "devices": ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"],
     }  # fmt: skip
