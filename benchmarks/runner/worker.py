@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -15,7 +14,6 @@ from benchmarks.catalog import loading
 from benchmarks.runner.job import CellDone, run_job
 from benchmarks.runner.progress import Progress
 from benchmarks.runner.setup import Setup
-from benchmarks.store.key import is_followed, module_of
 from benchmarks.store.sweep_folder import Notes, SweepFolder
 
 if TYPE_CHECKING:
@@ -50,27 +48,19 @@ class Task:
             self.folder.end(job, self.progress.of_job(job, dials))
 
     def __getstate__(self) -> dict[str, Any]:
-        main = sys.modules["__main__"]
-        used = {module_of(value) for value in vars(main).values()}
         return {
             **vars(self),
             "pid": os.getpid(),
             "entries": loading.portable_entries(),
-            "script": getattr(main, "__file__", None),
-            "used": sorted(
-                each.__name__ for each in used if each not in (None, main) and is_followed(each)
-            ),
+            "script": getattr(sys.modules["__main__"], "__file__", None),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Know in a worker what the running script has registered, and what the keys of its cells depend on."""
+        """Know in a worker what the running script has registered, and where it lies."""
         if state.pop("pid") != os.getpid():  # Ctrl-C ends the parent, which ends its workers
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         loading.load_plugins()
         for kind, name, prototype in state.pop("entries"):
             loading.REGISTRIES[kind].register(name, prototype)
-        main = sys.modules["__main__"]
-        main.__file__ = state.pop("script")
-        for k, module in enumerate(state.pop("used")):
-            setattr(main, f"used_{k}", importlib.import_module(module))
+        sys.modules["__main__"].__file__ = state.pop("script")  # where the keys find its source
         vars(self).update(state)
