@@ -154,7 +154,7 @@ class Plan:
         if self.suite is not None:
             print("\n".join(separation(tables)), end="\n\n")
         for key, cell in tables.cells.items():
-            if cell.info["traceback"]:
+            if cell.info.traceback:
                 print(f"{self.jobs[0].setup.store.folder / key}/traceback.txt")
         print(f"{folder}/  {'  '.join(files)}")
 

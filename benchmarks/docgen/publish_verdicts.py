@@ -25,7 +25,7 @@ from benchmarks.validation.cases import Case, cases, cells
 
 FOLDER = Path("results/verdicts")
 TABLE = DOCS / "verdicts.csv"
-CHOSEN = DOCS / "verdicts.json"
+THRESHOLDS = DOCS / "verdicts.json"
 PICTURES = DOCS / "verdicts"
 
 
@@ -56,7 +56,7 @@ def write(result: Result, runs: Sequence[Case]) -> None:
         "theory": dataclasses.asdict(Thresholds()),
         "thresholds": dataclasses.asdict(result.thresholds),
     }
-    CHOSEN.write_text(json.dumps(said, indent=1) + "\n")
+    THRESHOLDS.write_text(json.dumps(said, indent=1) + "\n")
     table = pandas.read_csv(TABLE, keep_default_na=False)
     TABLE.with_suffix(".md").write_text(text(table, said))
     PICTURES.mkdir(exist_ok=True)

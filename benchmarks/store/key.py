@@ -15,12 +15,11 @@ import torch
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.protocol import RELEASE, Settled
+from benchmarks.store.cell_info import SCHEMA
 from benchmarks.store.code import Code, code_of
 from benchmarks.store.source import CARD, OURS
 from optimizers import Optimizer
 from problems import Card, Problem
-
-SCHEMA = 2
 
 
 def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) -> str:

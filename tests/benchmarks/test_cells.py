@@ -15,7 +15,7 @@ from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.job import Job, run_job
-from benchmarks.store.cells import Memory, Store, Stored
+from benchmarks.store.cells import Memory, Store
 from benchmarks.store.key import cell_key
 from optimizers.sgd import SGD
 from tests.benchmarks.problems_for_tests import Bowl
@@ -85,13 +85,15 @@ def test_a_cell_is_run_once_and_read_back_as_it_was_written(tmp_path):
 
 
 def test_a_half_written_cell_is_no_cell(tmp_path, monkeypatch):
-    store = Store(tmp_path)
+    store, memory = Store(tmp_path), Memory()
+    (key,) = run_job(Job("bowl", Bowl(), contender("sgd")), SIZE, memory, lambda done: None)
+    cell = memory.read(key)
     monkeypatch.setattr("benchmarks.store.cells.json.dumps", lambda *given, **named: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        store.write("key", Stored({"error": ""}, {"a": np.zeros(1)}, {}))
+        store.write("key", cell)
     monkeypatch.undo()
     assert not store.has("key") and not (tmp_path / "key").exists()
-    store.write("key", Stored({"error": ""}, {"a": np.zeros(1)}, {}))
+    store.write("key", cell)
     assert store.has("key")
 
 

@@ -375,7 +375,10 @@ def shorter(folder):
     [
         (shutil.rmtree, "does not exist, but must be the folder of a sweep"),
         (drop("manifest.json"), "is not the folder of a sweep: it has no manifest.json"),
-        (stated(schema=99), "has tables of schema 99, and this Ravine reads"),
+        (
+            stated(schema=99),
+            "was written by another version of Ravine .schema 99, and this one has 2.: run its command",
+        ),
         (drop("traces.parquet"), "is half-written: it has no traces.parquet"),
         (drop("breaking_points.csv"), "is half-written: it has no breaking_points.csv"),
         (running, "is half-written: its sweep is still running"),
