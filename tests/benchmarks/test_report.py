@@ -7,6 +7,8 @@ import math
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -617,3 +619,36 @@ def test_keys_reach_what_a_pointer_does(browser, swept, page):
 
 def test_a_number_that_is_none_sorts_last():
     assert [attribute(each) for each in (math.nan, math.inf, 2.0)] == ["", "1e999", "2"]
+
+
+MINE = """
+import torch
+
+
+class MyOpt(torch.optim.Optimizer):
+    def __init__(self, params, lr: float = 0.01):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter -= group["lr"] * parameter.grad.sign()
+"""
+
+
+def test_the_page_of_a_suite_is_that_of_its_folder_in_this_process_and_in_another(ravine, files):
+    (files / "my_opt.py").write_text(MINE)
+    size = "trials=2 seeds=5 tuning_seeds=1 rungs=3 budget=200"
+    answer = ravine(f"+suite=plateaus optimizer=my_opt.py:MyOpt,sgd,adam {size} out=suite")
+    page = files / "suite" / "report.html"
+    of_suite = page.read_bytes()
+    assert "MyOpt breaks first on " in answer.out
+    assert b"MyOpt breaks first on " in of_suite
+    assert ravine("report suite").code == 0
+    assert page.read_bytes() == of_suite
+    page.unlink()
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "benchmarks", "report", "suite"]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(root)})
+    assert page.read_bytes() == of_suite
