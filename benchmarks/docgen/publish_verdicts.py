@@ -20,6 +20,7 @@ import torch
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.docgen.paths import DIGEST, DOCS, DOTS
 from benchmarks.docgen.verdicts import drawn, text
+from benchmarks.store.provenance import provenance
 from benchmarks.validation.calibration import MOVED, Result, calibrate
 from benchmarks.validation.cases import Case, cases, cells
 
@@ -51,6 +52,7 @@ def write(result: Result, runs: Sequence[Case]) -> None:
     """The table, the thresholds, the page and its pictures."""
     result.table.to_csv(TABLE, index=False)
     said = {
+        "commit": provenance()["git"]["commit"],
         "fitted": result.fitted,
         "tried": len(MOVED),
         "theory": dataclasses.asdict(Thresholds()),

@@ -236,7 +236,7 @@ def _provenance(manifest: Mapping) -> str:
         " with changes" if manifest["git"]["dirty"] else ""
     )
     return (
-        f"Commit {commit}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
+        f"Measured at commit {commit}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
         f"{manifest['seconds'] / 60:.0f} minutes; {len(cells_of(manifest['jobs']))} cells.\n"
     )
 

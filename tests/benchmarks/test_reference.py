@@ -181,6 +181,8 @@ def test_the_published_page_follows_from_the_published_folder():
     assert reference.page(root / "results" / "reference") == page, (
         "python -m benchmarks.docgen.reference"
     )
+    manifest = json.loads((root / "results" / "reference" / "manifest.json").read_text())
+    assert f"Measured at commit {manifest['git']['commit'][:12]}; " in page
     rows = (line.split(" | ") for line in page.splitlines() if line.endswith((" yes |", " no |")))
     assert (
         len({(row[0], row[1]) for row in rows}) >= 10

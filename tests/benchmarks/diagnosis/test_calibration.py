@@ -158,7 +158,9 @@ def said():
 
 
 def test_the_page_is_that_of_the_table(table, said):
-    assert verdicts.text(table, said) == TABLE.with_suffix(".md").read_text(), AGAIN
+    page = TABLE.with_suffix(".md").read_text()
+    assert verdicts.text(table, said) == page, AGAIN
+    assert f"measured at commit {said['commit'][:12]}" in page
 
 
 def test_the_pictures_are_those_of_the_table(table):
