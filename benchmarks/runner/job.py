@@ -155,7 +155,7 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
     settled = protocol.settled(at)
     key = cell_key(job.name, at, job.contender, settled)
     began = time.perf_counter()
-    info, cached = _info(job, at, protocol), store.has(key)
+    info, cached = info_of(job, at, protocol), store.has(key)
     if not cached:
         try:
             result = run_cell(at, job.contender, settled)
@@ -188,7 +188,7 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
 def _skip(job: Job, at: Problem, protocol: Protocol, store: Cells, reason: str) -> CellDone:
     """Say of a cell that it was not run, beside its place in the store and not in it."""
     key = f"{cell_key(job.name, at, job.contender, protocol.settled(at))}-skipped"
-    info = dataclasses.replace(_info(job, at, protocol), error=reason)
+    info = dataclasses.replace(info_of(job, at, protocol), error=reason)
     store.write(key, _without_numbers(info, "skipped", at, time.perf_counter()))
     return CellDone(
         problem=job.name,
@@ -204,8 +204,8 @@ def _skip(job: Job, at: Problem, protocol: Protocol, store: Cells, reason: str) 
     )
 
 
-def _info(job: Job, at: Problem, protocol: Protocol) -> CellInfo:
-    """What is kept of a cell besides its numbers."""
+def info_of(job: Job, at: Problem, protocol: Protocol) -> CellInfo:
+    """Return what is kept of a cell besides its numbers."""
     settled = protocol.settled(at)
     return CellInfo(
         job=job.identity(protocol),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -23,18 +24,24 @@ from scipy.stats import binomtest
 
 from benchmarks import sweep
 from benchmarks.analysis.dial_axis import number
+from benchmarks.analysis.saved_sweep import rebuilt
 from benchmarks.api import Sweep
+from benchmarks.catalog.contenders import contender
 from benchmarks.cli.main import main
 from benchmarks.display.breaking_table import Matrix
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.protocol import stream
+from benchmarks.engine.protocol import Protocol, stream
 from benchmarks.plots import sweep_plots
 from benchmarks.report import export, report, svg
 from benchmarks.report.page import Page
 from benchmarks.report.render import attribute
+from benchmarks.runner.job import Job, info_of
+from benchmarks.store.cell_info import CellInfo
 from optimizers import Optimizer
+from problems import PROBLEMS
 from problems.ill_conditioning.quadratic import Quadratic
 from problems.ill_conditioning.rosenbrock import Rosenbrock
+from problems.modifiers import noisy, transformed
 from ravine import Refused
 from tests.benchmarks.browser import COMMAND, Browser
 from tests.benchmarks.problems_for_tests import Bowl
@@ -265,6 +272,22 @@ def test_what_is_not_registered_has_no_picture_and_that_is_said(tmp_path):
     assert bowl.missing == "Bowl is not registered here" and bowl.frontier is not None
     text = (tmp_path / "report.html").read_text()
     assert "No picture of the problem itself: Bowl is not registered here." in text
+
+
+@pytest.mark.parametrize("modified", ["as it is", "rotated", "noisy", "noisy, by its own dial"])
+def test_every_problem_is_built_again_from_what_is_kept_of_a_cell(modified):
+    for name, prototype in PROBLEMS.items():
+        problem = transformed(prototype, ["rotate"]) if modified == "rotated" else prototype
+        if modified.startswith("noisy"):
+            if prototype.has_own("seen"):
+                continue
+            problem = noisy(prototype, "delayed", 3.0)
+            if modified.endswith("dial"):
+                problem = dataclasses.replace(problem, walks="problem")
+        for dial in problem.card.ladder:
+            at = problem.at_dial(dial)
+            info = info_of(Job(name, problem, contender("idle")), at, Protocol())
+            assert rebuilt(CellInfo.of(json.loads(json.dumps(info.plain())))) == at
 
 
 def test_nothing_is_fetched_and_every_time_it_is_the_same(swept, page, copy):
