@@ -111,7 +111,7 @@ class _Reach:
         self._every_method = False
 
     def copy(self) -> _Reach:
-        """Return another one that has got as far."""
+        """Return one that has followed the same names, and can go on by itself."""
         other = _Reach()
         other.sources = {**self.sources}
         other._found |= {label: [*each] for label, each in self._found.items()}
@@ -128,7 +128,7 @@ class _Reach:
 
     def begin(self, root: Any) -> None:
         """Take a class, a function or a method as reached."""
-        if not is_followed(root.__module__) and path_of(root.__module__) is not None:
+        if not is_followed(root.__module__):
             return
         source = self._enter(root.__module__)
         first, *rest = root.__qualname__.split(".")

@@ -18,6 +18,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ OURS = ("benchmarks", "optimizers", "problems", "ravine")
 # same numbers without it. All else in `benchmarks` is above the engine.
 DECIDING = ("benchmarks.engine", "optimizers", "problems")
 INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+COMPILED = tuple(EXTENSION_SUFFIXES)
 COMPUTED = {"__import__", "eval", "exec", "globals", "importlib", "locals", "vars"}
 CARD = "card"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -127,7 +129,7 @@ class Source:
         bound = self.imports.get(name) or Imported(self.name, name)
         if bound.name is None or bound.module.partition(".")[0] not in OURS:
             return None
-        value = vars(sys.modules.get(bound.module, ast)).get(bound.name)
+        value = getattr(sys.modules.get(bound.module), bound.name, None)
         value = getattr(value, "__self__", value)
         return value if isinstance(value, Registry) else None
 
@@ -212,7 +214,7 @@ def path_of(module: str) -> Path | None:
         except (ImportError, ValueError):
             return None
         file = spec.origin if spec is not None and spec.has_location else None
-    return Path(file) if isinstance(file, str) and file.endswith(".py") else None
+    return None if file is None or file.endswith(COMPILED) else Path(file)
 
 
 def is_followed(module: str) -> bool:
@@ -220,13 +222,15 @@ def is_followed(module: str) -> bool:
     if module.partition(".")[0] in OURS:
         return f"{module}.".startswith(tuple(f"{each}." for each in DECIDING))
     path = path_of(module)
-    return path is not None and not str(path).startswith(INSTALLED)
+    if path is None:  # typed in a notebook, or compiled
+        return module in sys.modules and sys.modules[module].__spec__ is None
+    return not str(path).startswith(INSTALLED)
 
 
 def _parsed(text: bytes) -> list[ast.stmt]:
     try:
         return ast.parse(text).body
-    except SyntaxError:  # someone is editing it
+    except (SyntaxError, ValueError):  # someone is editing it
         return ast.parse(f"text = {text!r}; text.whole").body
 
 
@@ -239,9 +243,7 @@ def _source_of(name: str, value: Any) -> str:
             return textwrap.dedent(inspect.getsource(value))
         except OSError as error:
             raise Refused(f"the source of {name} cannot be read: put it into a file") from error
-    if isinstance(
-        value, type
-    ):  # before Python 3.13, the source of its methods is all that can be read
+    if isinstance(value, type):  # whose own source cannot be read before Python 3.13
         bases = ", ".join(each.__name__ for each in value.__bases__)
         body = [
             textwrap.indent(_source_of(each, own), "    ")
@@ -421,10 +423,10 @@ class _Reader:
     def _called(self, node: ast.Call) -> list[ast.AST]:
         """Note a call by a computed name; return what is to be read of it."""
         called = node.func.id if isinstance(node.func, ast.Name) else ""
-        if called == "getattr" and not isinstance(node.args[1], ast.Constant):
+        if called == "getattr" and not (node.args[1:] and isinstance(node.args[1], ast.Constant)):
             self.found.computed = True
         if called in ("isinstance", "issubclass"):  # makes no object of a class
-            return [node.args[0]]
+            return [*node.args[:1]]
         return [*ast.iter_child_nodes(node)]
 
 
