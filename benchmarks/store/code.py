@@ -231,6 +231,8 @@ class _Reach:
         self._add(source, node.name, node)
         for each in methods:
             label = f"{node.name}.{each.name}"
+            if each.name == "__init_subclass__" and source.is_ours:
+                continue  # it looks at fields and cards, whose values are in the key
             special = each.name.startswith("__") and each.name.endswith("__")
             if special or every_method or self._every_method or each.name in self._attributes:
                 self._add(source, label, each)

@@ -1,7 +1,7 @@
 """Python source as definitions: the text of each, without what decides no number, and the names in it.
 
 Left out are docstrings and comments, the text in a `raise` or an `assert`, annotations (but not those of a class's
-fields, which are their types), and calls that only refuse input or register a name.
+fields, which are their types), the bounds of a field, and calls that only refuse input or register a name.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "p
 COMPILED = tuple(EXTENSION_SUFFIXES)
 COMPUTED = {"__import__", "eval", "exec", "globals", "importlib", "locals", "vars"}
 CARD = "card"
+LIMITS = ("low", "high", "above", "below", "choices")  # of a field: what is refused outside of them
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -123,6 +124,11 @@ class Source:
         bound = self.imports.get(chain[0])
         refuses = bound is not None and bound.module.partition(".")[0] == "ravine"
         return refuses or self.registry(chain[0]) is not None
+
+    def is_from_ours(self, call: ast.Call) -> bool:
+        """True for a call of what is imported from Ravine: `bounded(50, low=1)`."""
+        bound = self.imports.get(next(iter(chain_of(call.func)), ""))
+        return bound is not None and bound.module.partition(".")[0] in OURS
 
     def registry(self, name: str) -> Registry[Any] | None:
         """Return the registry that a name stands for, or whose method it is."""
@@ -328,6 +334,11 @@ class _Stripped(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self._undecorate(node)
         fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
+        for each in fields:
+            if isinstance(each.value, ast.Call) and self._source.is_from_ours(each.value):
+                each.value.keywords = [
+                    word for word in each.value.keywords if word.arg not in LIMITS
+                ]
         left = (
             self.generic_visit(each) if each in fields else self.visit(each) for each in node.body
         )
