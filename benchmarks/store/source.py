@@ -93,8 +93,9 @@ class Source:
         return self.bound.get(name, ())
 
     def all_statements(self) -> list[ast.stmt]:
-        """Return all statements but mere imports."""
-        return list(itertools.chain(*self.bound.values(), self.effects))
+        """Return all statements but mere imports and claims."""
+        every = itertools.chain(*self.bound.values(), self.effects)
+        return [each for each in every if not self._is_claim(each)]
 
     def definition(self, node: ast.AST) -> Definition:
         """Return what is to be known of a statement."""
@@ -154,6 +155,15 @@ class Source:
             module = importlib.util.resolve_name(module, here)
         self.stars += [module for each in node.names if each.name == "*"]
         return {each.asname or each.name: Imported(module, each.name) for each in node.names}
+
+    def _is_claim(self, statement: ast.stmt) -> bool:
+        """True for a function below `@claim(…)`, which measures what is known of a problem."""
+        return isinstance(statement, ast.FunctionDef) and any(
+            isinstance(each, ast.Call)
+            and chain_of(each.func)[-1:] == ("claim",)
+            and self.is_from_ours(each)
+            for each in statement.decorator_list
+        )
 
     @cached_property
     def _is_package(self) -> bool:
