@@ -44,7 +44,7 @@ from benchmarks.engine.trial_choice import best, costs, grid, keys, log_gaps, me
 
 COLUMNS = [
     "problem", "optimizer", "choice", "budget", "breaking_point", "low", "high", "censored", "text",
-    "dose_response", "dose_exponent", "rungs",
+    "dose_response", "dose_exponent", "rungs", "first_rung", "last_rung",
 ]  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def breaking_points(
     all four read. `dose_response` is False where more of the dial does not mean less solved (see
     the function), and empty where the shares stay on one side of ½. `dose_exponent` is the slope of
     log cost on log dial over the solved rungs (Theil–Sen), empty with fewer than three of them or
-    without a log scale. `rungs` counts them.
+    without a log scale. `rungs` counts them, from `first_rung` to `last_rung`.
 
     A row follows from its own runs alone. Runs that do not apply are left out; one that ended in an
     error counts as not solved.
@@ -377,14 +377,11 @@ def _row(results: Results, draws: Draws, chosen: np.ndarray) -> dict[str, Any]:
     axis, solved = results.axis, draws.solved(results, chosen)
     fits = isotonic(solved.mean(axis=-1))
     places = crossing(axis.x, fits)
-    row = axis.read(float(places[0]), *interval(axis.x, fits[0], places))
-    responds = dose_response(solved[0], fits[0])
-    if responds is False:
-        row["text"] += ", no dose-response"
+    point = axis.breaking_point(float(places[0]), *interval(axis.x, fits[0], places))
+    point = dataclasses.replace(point, dose_response=dose_response(solved[0], fits[0]))
     cost = median(results.cost[np.arange(len(axis.x)), chosen[0]])
     known = np.isfinite(cost) & (cost > 0)
     exponent = math.nan
     if axis.scale == "log" and known.sum() >= 3:
         exponent = theil_sen(np.log10(axis.dials[known]), np.log10(cost[known]))
-    counts = {"dose_response": responds, "dose_exponent": exponent, "rungs": len(axis.x)}
-    return {**row, **counts}
+    return {**point.columns(), "dose_exponent": exponent, "rungs": len(axis.x)}

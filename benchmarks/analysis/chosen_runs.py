@@ -39,7 +39,7 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
     def text(values: Sequence[Any]) -> str:
         known = [(name, each) for name, each in zip(fields, values, strict=True) if each == each]
         return ", ".join(
-            f"{name.removeprefix('problem.')} {_plain(each)}" for name, each in known if each
+            f"{name.removeprefix('problem.')} {_alike(each)}" for name, each in known if each
             is not None
         )  # fmt: skip
 
@@ -53,7 +53,8 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
     return rows.assign(variant=rows["cell"].map(variants))
 
 
-def _plain(value: Any) -> str:
+def _alike(value: Any) -> str:
+    """A value as text, the same for a whole number and the float that it is in a file."""
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     return repr(float(value)).removesuffix(".0") if is_number else str(value)
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas
 
+from benchmarks.analysis.breaking_points import crossing, isotonic
 from benchmarks.analysis.columns import RUNS, WITHOUT_NUMBERS
+from benchmarks.analysis.dial_axis import Axis
 from benchmarks.engine.trial_choice import choose, costs
+from benchmarks.store.cell_info import CellInfo
 from ravine import nearest
 
 SUMMARIZED = ("runs", "solved", "diverged", "cost_to_target", "gap_final")
 IN_SUMMARY = ("problem", "dial", "optimizer", "cell", "choice", "trial", "status", *SUMMARIZED)
 NUMBERS = ("dial", "trial", "seed", "gap_final", "cost", "cost_to_target", "grad_sq_initial")
 JUDGED = ("cell", "trial", "seed", "role", "status", "cost", "cost_to_target", "gap_final")
-CHOSEN = "chosen"  # what a manifest says where only the reporting runs of chosen trials were kept
+CHOSEN_ROWS = (
+    "chosen"  # what a manifest says where only the reporting runs of chosen trials were kept
+)
 KEPT = (
     "problem", "dial", "optimizer", "trial", "search", "seed", "role", "status", "gap_final",
     "grad_sq_initial", "steps", "cost", "cost_to_target", "budget", "error", "cell",
@@ -26,10 +31,13 @@ STATUSES = {"solved", "missed", "diverged", *WITHOUT_NUMBERS}
 
 
 def contradictions(
-    manifest: Mapping[str, Any], runs: pandas.DataFrame, summary: pandas.DataFrame
+    manifest: Mapping[str, Any],
+    cells: Iterable[str],
+    runs: pandas.DataFrame,
+    summary: pandas.DataFrame,
 ) -> Iterator[str]:
     """Yield each way in which the tables of a folder contradict each other or their manifest."""
-    whole = manifest.get("rows") != CHOSEN
+    whole = manifest.get("rows") != CHOSEN_ROWS
     of_runs = (*RUNS, "search", "budget", "cell") if whole else (*KEPT, "trials", "tuning_seeds")
     required = {"runs": (runs, of_runs), "summary": (summary, ["cell"])}
     numbered = set(runs["status"]) - set(WITHOUT_NUMBERS) if "status" in runs else set()
@@ -46,7 +54,7 @@ def contradictions(
         for odd in set(runs[name].dropna()) - allowed:
             yield f"{name} in runs is {odd!r}: {nearest(str(odd), allowed)}"
     for table, frame in (("runs", runs), ("summary", summary)):
-        if set(frame["cell"]) != set(manifest["cells"]):
+        if set(frame["cell"]) != set(cells):
             yield f"{table} and manifest.json have different cells"
     if runs.duplicated(["cell", "trial", "seed"]).any():
         yield "runs has a run twice"
@@ -65,7 +73,7 @@ def contradictions(
             trial = row["trial"]
             if expected.get(str(choice), trial) != trial:
                 yield f"trial {trial:g} of cell {cell} is not the one that runs make its {choice}"
-            numbers = _summarized(reporting[reporting["trial"] == trial])
+            numbers = _recomputed(reporting[reporting["trial"] == trial])
             for name, value in zip(SUMMARIZED, numbers, strict=True):
                 # A cell in float32 is rounded once more on its way through a file.
                 if not np.isclose(float(row[name]), value, rtol=1e-6, equal_nan=True):
@@ -74,7 +82,7 @@ def contradictions(
                     )
 
 
-def _summarized(runs: pandas.DataFrame) -> tuple[float, ...]:
+def _recomputed(runs: pandas.DataFrame) -> tuple[float, ...]:
     """What the summary says of these runs, by SUMMARIZED."""
     counts = [float((runs["status"] == each).sum()) for each in ("solved", "diverged")]
     gap = runs["gap_final"].astype(float).where(runs["status"] != "diverged", math.inf).median()
@@ -85,3 +93,32 @@ def _summarized(runs: pandas.DataFrame) -> tuple[float, ...]:
         float(np.median(cost)) if len(cost) else math.nan,
         float(gap),
     )
+
+
+def misplaced(
+    infos: Mapping[str, CellInfo], summary: pandas.DataFrame, points: pandas.DataFrame
+) -> Iterator[str]:
+    """Yield a breaking point that is not where the solved shares of the summary cross a half.
+
+    infos: by job, what its cells are.
+    """
+    ladders = {str(job): rows for job, rows in summary.groupby("job", sort=False)}
+    whole = points[points["budget"] == 1] if len(points) else points
+    for row in whole.to_dict("records"):
+        if row["job"] not in ladders:
+            yield f"breaking_points has {row['optimizer']} on {row['problem']}, which runs have not"
+            return
+        ladder, info = ladders[row["job"]], infos[row["job"]]
+        rungs = ladder[(ladder["choice"] == row["choice"]) | (ladder["status"] == "skipped")]
+        shares = (rungs["solved"].fillna(0) / rungs["runs"].fillna(1)).set_axis(rungs["dial"])
+        axis = Axis.of(shares.index.to_numpy(), info.scale, info.falling)
+        place = float(crossing(axis.x, isotonic(shares.loc[axis.dials].to_numpy(dtype=float))))
+        here = axis.breaking_point(place, place, place)
+        if here.censored != row["censored"] or not np.isclose(
+            here.value, row["breaking_point"], rtol=1e-6
+        ):
+            yield (
+                f"{row['optimizer']} breaks on {row['problem']} at {row['text']} in breaking_points, "
+                "and elsewhere in summary"
+            )
+            return

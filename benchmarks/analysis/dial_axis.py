@@ -1,12 +1,15 @@
-"""The axis along a dial: rungs from harmless to extreme, and the places between them."""
+"""The axis along a dial: rungs from harmless to extreme, the places between them, and breaking points there."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas
 
 from ravine import Refused
 
@@ -32,37 +35,84 @@ class Axis:
         x = np.log10(dials) if scale == "log" else dials
         return cls(dials, -x if falling else x, scale, falling)
 
-    def value(self, x: float, up: bool = False) -> float:
-        """The dial at a place; on a list the rung before it, or (`up`) after it."""
+    def value(self, x: float) -> float:
+        """The dial at a place; on a list that of the rung before it."""
         if self.scale == "list":
-            return float(self.dials[math.ceil(x) if up else math.floor(x)])
+            return float(self.dials[math.floor(x)])
         if x in self.x:  # not through a logarithm and back
             return float(self.dials[self.x == x][0])
         x = -x if self.falling else x
         return float(10**x if self.scale == "log" else x)
 
-    def read(self, x: float, low: float, high: float) -> dict[str, Any]:
-        """The columns that say where a crossing and its interval are."""
-        easier, harder = (">", "<") if self.falling else ("<", ">")
+    def breaking_point(self, x: float, low: float, high: float) -> BreakingPoint:
+        """Return the crossing at a place, with its interval; a place beyond the rungs is infinite."""
+        beyond = (
+            {-math.inf: ">", math.inf: "<"} if self.falling else {-math.inf: "<", math.inf: ">"}
+        )
+        rungs = float(self.dials[0]), float(self.dials[-1])
 
-        def bound(place: float, up: bool = False) -> tuple[float, str]:
-            if math.isfinite(place):
-                return self.value(place, up), ""
-            end, sign = (-1, harder) if place > 0 else (0, easier)
-            return float(self.dials[end]), sign
+        def bound(place: float) -> float:
+            return self.value(place) if math.isfinite(place) else math.nan
 
-        point, censored = bound(x)
-        ends = (bound(low), bound(high, up=True))
-        below, above = ends[::-1] if self.falling else ends
-        adds = low < self.x[-1] and high > self.x[0]  # something to "> last" or "< first"
-        within = f" [{number(*below)}, {number(*above)}]" if adds else ""
-        return {
-            "breaking_point": point,
-            "low": math.nan if below[1] else below[0],
-            "high": math.nan if above[1] else above[0],
-            "censored": censored,
-            "text": number(point, censored) + within,
-        }
+        if self.scale == "list" and math.isfinite(high):
+            high = math.ceil(high)
+        easier, harder = bound(low), bound(high)
+        least, most = (harder, easier) if self.falling else (easier, harder)
+        value = self.value(x) if math.isfinite(x) else rungs[x > 0]
+        return BreakingPoint(value, least, most, beyond.get(x, ""), *rungs)
+
+
+@dataclass(frozen=True)
+class BreakingPoint:
+    """Where an optimizer stops solving, and its 95 % interval.
+
+    value: the dial; beyond the rungs, the last one, with the sign that says on which side: `censored` is ">" or "<".
+    low, high: the interval, NaN where it is open.
+    first_rung, last_rung: from harmless to extreme, what was run.
+    dose_response: whether more of the dial means less solved; None where that is not to be told.
+    """
+
+    value: float
+    low: float
+    high: float
+    censored: str
+    first_rung: float
+    last_rung: float
+    dose_response: bool | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> BreakingPoint:
+        """Return what a row of the table of breaking points says."""
+        censored, responds = row["censored"], row["dose_response"]
+        return cls(
+            row["breaking_point"], row["low"], row["high"],
+            "" if pandas.isna(censored) else censored, row["first_rung"], row["last_rung"],
+            None if pandas.isna(responds) else bool(responds),
+        )  # fmt: skip
+
+    def columns(self) -> dict[str, Any]:
+        """Return its columns in the table of breaking points, and how it reads."""
+        columns = dataclasses.asdict(self)
+        return {"breaking_point": columns.pop("value"), **columns, "text": str(self)}
+
+    @property
+    def point(self) -> str:
+        """How it reads without its interval: "> 1024"."""
+        return number(self.value, self.censored)
+
+    @property
+    def interval(self) -> str:
+        """How the interval reads, "[512, > 1024]"; nothing where it adds nothing to "> 1024"."""
+        least, most = sorted((self.first_rung, self.last_rung))
+        if self.low >= most or self.high <= least:
+            return ""
+        low = number(least, "<") if math.isnan(self.low) else number(self.low)
+        high = number(most, ">") if math.isnan(self.high) else number(self.high)
+        return f"[{low}, {high}]"
+
+    def __str__(self) -> str:
+        text = f"{self.point} {self.interval}".strip()
+        return f"{text}, no dose-response" if self.dose_response is False else text
 
 
 def number(value: float, sign: str = "") -> str:

@@ -15,31 +15,33 @@ from typing import Any
 import pandas
 
 from benchmarks.analysis.consistency import contradictions
-from benchmarks.store.sweep_folder import MARKERS, SCHEMA
+from benchmarks.store.cell_info import SCHEMA, CellInfo, cells_of
+from benchmarks.store.sweep_folder import MARKERS, other_schema
 from ravine import Refused
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a folder says: its manifest, and the tables that agree with it."""
+    """What a folder says: its manifest, what its cells are, and the tables that agree with them."""
 
     folder: Path
     manifest: Mapping[str, Any]
+    cells: Mapping[str, CellInfo]
     runs: pandas.DataFrame
     summary: pandas.DataFrame
 
 
 def read_results(folder: Path) -> Results:
     """The folder of a sweep. Raises Refused for one that is not whole, or was edited."""
-    manifest = _manifest(folder)
+    manifest, cells = _manifest(folder)
     runs, summary = (read_table(folder, name) for name in ("runs", "summary"))
-    wrong = next(contradictions(manifest, runs, summary), None)
+    wrong = next(contradictions(manifest, cells, runs, summary), None)
     if wrong:
         raise contradicted(folder, wrong)
-    return Results(folder, manifest, runs, summary)
+    return Results(folder, manifest, cells, runs, summary)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
     """What the folder says about itself; refuses what is no finished sweep of this schema."""
     file = folder / "manifest.json"
     if not folder.is_dir():
@@ -49,22 +51,20 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise Refused(f"{folder} is not the folder of a sweep: it has no manifest.json")
     try:
         manifest = json.loads(file.read_text())
-        schema, _, cells = manifest["schema"], manifest["config"]["protocol"], manifest["cells"]
-    except (ValueError, TypeError) as error:
+        schema, _, jobs = manifest["schema"], manifest["config"]["protocol"], manifest["jobs"]
+        cells = cells_of(jobs) if schema == SCHEMA else {}
+    except (ValueError, TypeError, AttributeError) as error:
         raise Refused(f"{file} cannot be read: {error}") from error
     except KeyError as error:
         raise Refused(f"{file} is not a sweep's: it has no {error}") from error
     if schema != SCHEMA:
-        raise Refused(
-            f"{folder} has tables of schema {schema}, and this Ravine reads {SCHEMA}: "
-            "use the version that wrote it, or run the sweep again"
-        )
+        raise Refused(other_schema(folder, schema))
     if (folder / MARKERS).exists() or not cells:
         raise Refused(
             f"{folder} is half-written: its sweep is still running, or was killed; "
             "giving the same command again finishes it"
         )
-    return manifest
+    return manifest, cells
 
 
 def read_table(folder: str | Path, name: str) -> pandas.DataFrame:

@@ -26,10 +26,11 @@ from benchmarks.analysis.columns import (
 from benchmarks.analysis.intervals import median_interval, wilson
 from benchmarks.catalog.subsections import families
 from benchmarks.diagnosis import Verdict
-from benchmarks.diagnosis.from_trace import verdicts
+from benchmarks.diagnosis.from_trace import Known, verdicts
 from benchmarks.engine.protocol import FRONTIER
 from benchmarks.engine.trial_choice import choose, costs
-from benchmarks.store.cells import Memory, Store, Stored
+from benchmarks.store.cell_info import CellInfo
+from benchmarks.store.cells import Cells, Stored
 from benchmarks.store.sweep_folder import SweepFolder
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Tables:
         return {
             (key, int(cell.runs["trial"][row]), int(cell.runs["seed"][row])): verdict
             for key, cell in self.cells.items()
-            for row, verdict in verdicts(cell.runs, cell.traces, cell.info)
+            for row, verdict in verdicts(cell.runs, cell.traces, _known(cell.info))
         }
 
     @cached_property
@@ -62,9 +63,9 @@ class Tables:
         """One row a run."""
         frames = [
             pandas.DataFrame({**cell.runs, **self._judged(key)}).assign(
-                problem=cell.info["problem"], dial=cell.info["dial"], optimizer=cell.info["optimizer"],
-                budget=cell.info["protocol"]["budget"], error=cell.info["error"],
-                traceback=cell.info["traceback"], cell=key,
+                problem=cell.info.problem, dial=cell.info.dial, optimizer=cell.info.optimizer,
+                budget=cell.info.protocol.budget, error=cell.info.error,
+                traceback=cell.info.traceback, cell=key,
             )
             for key, cell in self.cells.items()
         ]  # fmt: skip
@@ -79,7 +80,10 @@ class Tables:
         """One row a recorded step of the reporting runs of the chosen trials."""
         frames = [
             pandas.DataFrame(dict(cell.traces)).assign(
-                **{name: cell.info[name] for name in CELL if name != "cell"}, cell=key
+                problem=cell.info.problem,
+                dial=cell.info.dial,
+                optimizer=cell.info.optimizer,
+                cell=key,
             )
             for key, cell in self.cells.items()
             if cell.traces
@@ -106,12 +110,12 @@ class Tables:
         """One row a cell × choice: what the chosen trial did on the reporting instances."""
         rows: list[dict[str, Any]] = []
         for _, ladder in self._ladders(self.runs):
-            sound = _filled(ladder, self._info(ladder)["falling"])
+            sound = _filled(ladder, self._info(ladder).falling)
             robust = {}
             if len(sound):
                 info = self._info(sound)
                 robust["one_setting"] = one_setting(
-                    sound, info["scale"], falling=info["falling"], sobol=_sobol(sound)
+                    sound, info.scale, falling=info.falling, sobol=_sobol(sound)
                 )
             for _, runs in ladder.groupby("cell", sort=False):
                 if runs["status"].isin(WITHOUT_NUMBERS).any():
@@ -131,24 +135,22 @@ class Tables:
         found = []
         for _, all_runs in self._ladders(self.runs):
             info = self._info(all_runs)
-            ladder = _filled(all_runs, info["falling"])
+            ladder = _filled(all_runs, info.falling)
             if ladder["dial"].nunique() > 1:
-                name = info["problem"]
+                name = info.problem
                 cells = [key for key in all_runs["cell"].unique() if key in self._transfer]
                 trials = {self._transfer[key] for key in cells}
                 points = breaking_points(
                     ladder,
-                    {name: info["scale"]},
-                    falling=[name] if info["falling"] else [],
+                    {name: info.scale},
+                    falling=[name] if info.falling else [],
                     sobol=_sobol(ladder),
                     fractions=FRONTIER,
-                    transfer={(name, info["optimizer"]): trials.pop()}
-                    if len(trials) == 1
-                    else None,
+                    transfer={(name, info.optimizer): trials.pop()} if len(trials) == 1 else None,
                 )
-                predicted = [info["theory"].get(f"{share:.3g}") for share in points["budget"]]
+                predicted: Any = [info.theory.get(f"{share:.3g}") for share in points["budget"]]
                 settings = {name: ladder[name].iloc[0] for name in _of_problem(ladder, info)}
-                found.append(points.assign(theory=predicted, job=info["job"], **settings))
+                found.append(points.assign(theory=predicted, job=info.job, **settings))
         return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame()
 
     def _judged(self, key: str) -> dict[str, list[str]]:
@@ -165,10 +167,10 @@ class Tables:
 
     def _ladders(self, runs: pandas.DataFrame) -> Iterable[tuple[Any, pandas.DataFrame]]:
         """The runs of each job: one optimizer on one problem, at all its rungs."""
-        jobs = {key: cell.info["job"] for key, cell in self.cells.items()}
+        jobs = {key: cell.info.job for key, cell in self.cells.items()}
         return runs.groupby(runs["cell"].map(jobs), sort=False)
 
-    def _info(self, runs: pandas.DataFrame) -> Mapping[str, Any]:
+    def _info(self, runs: pandas.DataFrame) -> CellInfo:
         return self.cells[str(runs["cell"].iloc[0])].info
 
     def write(self, folder: Path) -> list[str]:
@@ -197,14 +199,14 @@ def _of_one_kind(frame: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def read(
-    store: Store | Memory, keys: Iterable[str], problems: Mapping[str, Problem] | None = None
+    store: Cells, keys: Iterable[str], problems: Mapping[str, Problem] | None = None
 ) -> Tables:
     """The tables of these cells."""
     return Tables({key: store.read(key) for key in keys}, problems or {})
 
 
 def _summarized(
-    runs: pandas.DataFrame, choices: Mapping[str, int], info: Mapping[str, Any]
+    runs: pandas.DataFrame, choices: Mapping[str, int], info: CellInfo
 ) -> Iterator[dict[str, Any]]:
     """A row for each choice among the trials of one cell."""
     reporting = runs[runs["role"] == "reporting"]
@@ -240,7 +242,7 @@ def _summarized(
             "solving_volume_low": low if len(solving) else None,
             "solving_volume_high": high if len(solving) else None,
             "edge": bool(first["edge"]),
-            "predicted_share": info["predicted_share"],
+            "predicted_share": info.predicted_share,
             "seconds": first["seconds"],
             "status": "solved" if solved >= half else "diverged" if diverged >= half else "missed",
             "verdict": judged.index[0] if len(judged) else "",
@@ -275,10 +277,14 @@ def _filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:
     return pandas.concat([sound, *instead], ignore_index=True)
 
 
-def _of_problem(runs: pandas.DataFrame, info: Mapping[str, Any]) -> list[str]:
+def _known(info: CellInfo) -> Known:
+    return Known(info.noisy, info.target, info.floor_attained)
+
+
+def _of_problem(runs: pandas.DataFrame, info: CellInfo) -> list[str]:
     """The columns that say which problem it is, the dial aside."""
     names = [name for name in map(str, runs) if name.startswith(OF_PROBLEMS)]
-    return [name for name in names if name != info["dial_column"]]
+    return [name for name in names if name != info.dial_column]
 
 
 def _sobol(runs: pandas.DataFrame) -> int:

@@ -273,7 +273,7 @@ def _refusal(what: str, error: BaseException) -> Refused:
 
 def is_own(name: str) -> bool:
     """True for the user's optimizers, by their name in tables: not built in, and not a preset."""
-    base = name.partition("(")[0].partition(AND)[0]
+    base = name.partition("(")[0].partition(AND)[0].strip()
     if base in presets():
         return False
     if base not in OPTIMIZERS:  # loaded from a file in the process that ran it

@@ -40,7 +40,7 @@ class Ended:
         if suite:
             print("\n".join(separation(self.tables)), end="\n\n")
         for key, cell in self.tables.cells.items():
-            if cell.info["traceback"]:
+            if cell.info.traceback:
                 print(f"{self.plan.jobs[0].setup.store.folder / key}/traceback.txt")
         print(f"{self.folder}/  {'  '.join(self.files)}")
 

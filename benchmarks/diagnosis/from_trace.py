@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,13 +21,21 @@ SETTINGS = "hp."  # prefix of the columns with hyperparameters
 CHAIN = "chain."  # prefix of chain.0, chain.1, …: by position, from the output's end
 
 
+class Known(NamedTuple):
+    """What is known of all runs of a cell: see `Record` for `target` and `floor_attained`."""
+
+    noisy: bool
+    target: float | None = None
+    floor_attained: bool | None = None
+
+
 def traced_record(
     trace: Mapping[str, np.ndarray],
     status: Status,
-    info: Mapping[str, Any],
+    known: Known,
     settings: Mapping[str, Any] | None = None,
 ) -> Record:
-    """Return the record of a run: `trace` has its rows by column, `info` is that of its cell.
+    """Return the record of a run: `trace` has its rows by column, `known` is what is known of its cell.
 
     Columns that the trace lacks are NaN. Spectra are computed densely, so that their residual is 0. If the
     optimizer sees the exact gradient, noise is 0.
@@ -40,7 +48,7 @@ def traced_record(
     others: dict[str, Any] = {
         name: np.asarray(trace[name], dtype=float) for name in OTHERS if name in trace
     }
-    if not info["noisy"]:
+    if not known.noisy:
         columns |= {"noise_sq": np.zeros(rows), "noise_h": np.zeros(rows)}
     positions = sorted(
         (name for name in trace if name.startswith(CHAIN)), key=lambda name: int(name[len(CHAIN) :])
@@ -56,8 +64,8 @@ def traced_record(
         **columns,
         chain=chain if chain is not None and chain.size else None,
         gap=float(trace["gap"][-1]),
-        target=info.get("target"),
-        floor_attained=info.get("floor_attained"),
+        target=known.target,
+        floor_attained=known.floor_attained,
         settings=settings or {},
         excess=None if np.isnan(excess) else float(excess),
         distance=distance,
@@ -68,7 +76,7 @@ def traced_record(
 def verdicts(
     runs: Mapping[str, np.ndarray],
     traces: Mapping[str, np.ndarray],
-    info: Mapping[str, Any],
+    known: Known,
     thresholds: Thresholds = CHOSEN,
 ) -> Iterator[tuple[int, Verdict]]:
     """Yield, for each traced run of a cell, its row in `runs` and its verdict."""
@@ -87,5 +95,5 @@ def verdicts(
             if name.startswith(SETTINGS)
         }
         trace = {name: column[first:end] for name, column in traces.items()}
-        record = traced_record(trace, str(runs["status"][row]), info, settings)  # type: ignore[arg-type]
+        record = traced_record(trace, str(runs["status"][row]), known, settings)  # type: ignore[arg-type]
         yield row, diagnose(record, thresholds)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas
 
 from benchmarks.analysis.columns import OF_PROBLEMS
-from benchmarks.analysis.dial_axis import Axis, number
+from benchmarks.analysis.dial_axis import Axis, BreakingPoint
 from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import LEVEL, discrimination
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.display import WIDTH
 from benchmarks.display.view import View
+from benchmarks.store.cell_info import CellInfo
 
 EASIER, HARDER = -1.0, 2.0  # places of what lies beyond the rungs
 FALLING = " ↓"
@@ -29,6 +29,7 @@ NO_STEP = "no step"  # where a single one costs more than the budget
 class Entry:
     """One optimizer on one problem: what is said of it, and how far up the ladder it gets, from 0 to 1.
 
+    point: the breaking point, where there are several rungs and the budget is enough for a step.
     place: the breaking point's, in the dial's own scale; EASIER and HARDER where it is censored; of a single
         rung, the share of instances solved; None where there are no numbers.
     """
@@ -37,9 +38,11 @@ class Entry:
     problem: str
     label: str
     dial: str
+    falling: bool
     text: str
     place: float | None
     job: str
+    point: BreakingPoint | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Matrix:
     def entries(self) -> dict[tuple[str, str], Entry]:
         """By optimizer and problem; of a problem's variants each is one of its own."""
         cells = self.tables.runs.drop_duplicates("cell").set_index("cell", drop=False)
-        cells["job"] = [self.tables.cells[str(key)].info["job"] for key in cells.index]
+        cells["job"] = [self.tables.cells[str(key)].info.job for key in cells.index]
         found = {}
         for _, of_problem in cells.groupby("problem", sort=False):
             for _, of_job in of_problem.groupby("job", sort=False):
@@ -111,20 +114,27 @@ class Matrix:
 
     def _entry(self, of_job: pandas.DataFrame, of_problem: pandas.DataFrame) -> Entry:
         info = self.tables.cells[str(of_job["cell"].iloc[0])].info
-        text, place = self._said(of_job, info)
+        point = self._point(info.job)
+        if point is None:
+            text, place = self._at_one_rung(of_job)
+        else:
+            text = point.point + ("?" if point.dose_response is False else "")
+            place = _place(point, of_job["dial"], info)
         if of_job["cell"].map(self._steps).max() == 0:
-            text = NO_STEP
+            text, point = NO_STEP, None
         fields = [
             name
             for name in map(str, of_problem)
             if name.startswith(OF_PROBLEMS)
-            and name != info["dial_column"]
+            and name != info.dial_column
             and of_problem[name].nunique(dropna=False) > 1
         ]
         variant = [f"{each.removeprefix('problem.')} {of_job[each].iloc[0]}" for each in fields]
-        label = " ".join([info["problem"], *variant])
-        dial = f"{info['dial_name']}{FALLING if info['falling'] else ''}"
-        return Entry(info["optimizer"], info["problem"], label, dial, text, place, info["job"])
+        label = " ".join([info.problem, *variant])
+        dial = f"{info.dial_name}{FALLING if info.falling else ''}"
+        return Entry(
+            info.optimizer, info.problem, label, dial, info.falling, text, place, info.job, point
+        )  # fmt: skip
 
     @cached_property
     def _steps(self) -> pandas.Series:
@@ -132,16 +142,14 @@ class Matrix:
         steps = self.tables.runs.reindex(columns=["cell", "steps"]).astype({"steps": float})
         return steps.groupby("cell")["steps"].max()
 
-    def _said(self, of_job: pandas.DataFrame, info: Mapping[str, Any]) -> tuple[str, float | None]:
+    def _point(self, job: str) -> BreakingPoint | None:
         points = self.tables.breaking_points
-        if len(points):
-            mine = (points["job"] == info["job"]) & (points["choice"] == "tuned")
-            points = points[mine & (points["budget"] == 1)]
-        if len(points):
-            point: Any = points.iloc[0]
-            text = number(point["breaking_point"], point["censored"])
-            responds = pandas.isna(point["dose_response"]) or point["dose_response"]
-            return text + ("" if responds else "?"), _place(point, of_job["dial"], info)
+        if points.empty:
+            return None
+        mine = (points["job"] == job) & (points["choice"] == "tuned") & (points["budget"] == 1)
+        return next(map(BreakingPoint.of, points[mine].to_dict("records")), None)
+
+    def _at_one_rung(self, of_job: pandas.DataFrame) -> tuple[str, float | None]:
         summary = self.tables.summary
         tuned = (
             summary[summary["cell"].isin(of_job["cell"]) & (summary["choice"] == "tuned")]
@@ -200,16 +208,17 @@ class Matrix:
 
     def remarks(self) -> list[str]:
         """What the marks in it mean."""
-        texts = [each.text for each in self.entries.values()]
+        entries = self.entries.values()
+        points = [each.point for each in entries if each.point is not None]
         absent = len(self.entries) < len(self.optimizers) * len(self.problems)
         skipped = int((self.tables.runs["status"] == "skipped").sum())
         said = {
-            "> and <: beyond the rungs that were run.": any(each[0] in "<>" for each in texts),
-            "?: more of the dial does not mean less solved here.": any(each[-1] == "?" for each in texts),
+            "> and <: beyond the rungs that were run.": any(each.censored for each in points),
+            "?: more of the dial does not mean less solved here.": any(each.dose_response is False for each in points),
             f"{FALLING.strip()}: the problem gets harder as this dial falls.":
-                any(each.dial.endswith(FALLING) for each in self.entries.values()),
+                any(each.falling for each in entries),
             "n/a: not run there.": absent,
-            f"{NO_STEP}: a single one costs more than the budget.": NO_STEP in texts,
+            f"{NO_STEP}: a single one costs more than the budget.": any(each.text == NO_STEP for each in entries),
             f"{skipped} of {len(self.tables.cells)} cells were skipped: harder than one that no trial solves.":
                 skipped > 0,
         }  # fmt: skip
@@ -221,7 +230,7 @@ def separation(tables: Tables) -> list[str]:
 
     Counted are the rungs that at least half of the optimizers ran: a search for one's breaking point is its own.
     """
-    noisy = {cell.info["problem"] for cell in tables.cells.values() if cell.info["noisy"]}
+    noisy = {cell.info.problem for cell in tables.cells.values() if cell.info.noisy}
     if "choice" not in tables.summary:
         return []
     table = discrimination(tables.runs, tables.summary, noisy=noisy)
@@ -255,14 +264,14 @@ def fewest() -> int:
     return next(n for n in range(1, 100) if sign_test(0, n) <= LEVEL)
 
 
-def _place(point: Any, dials: pandas.Series, info: Mapping[str, Any]) -> float:
+def _place(point: BreakingPoint, dials: pandas.Series, info: CellInfo) -> float:
     """How far up the ladder a breaking point is."""
-    falling, value = info["falling"], point["breaking_point"]
-    if point["censored"]:
-        return HARDER if (point["censored"] == ">") != falling else EASIER
-    axis = Axis.of(dials.unique(), info["scale"], falling)
-    if info["scale"] == "list":
-        x = float(np.flatnonzero(axis.dials == value)[0])
+    if point.censored:
+        return HARDER if (point.censored == ">") != info.falling else EASIER
+    axis = Axis.of(dials.unique(), info.scale, info.falling)
+    if info.scale == "list":
+        x = float(np.flatnonzero(axis.dials == point.value)[0])
     else:
-        x = float(np.log10(value) if info["scale"] == "log" else value) * (-1 if falling else 1)
+        x = float(np.log10(point.value) if info.scale == "log" else point.value)
+        x = -x if info.falling else x
     return float((x - axis.x[0]) / (axis.x[-1] - axis.x[0]))

@@ -7,7 +7,7 @@ its namesake, on the same problem, rung and choice, instance by instance.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,8 +24,8 @@ from benchmarks.analysis.pairs import LEVEL, differences, over_families
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import families
 from benchmarks.display.view import View
+from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.provenance import version_of
-from problems import PROBLEMS
 from ravine import Refused, nearest
 
 FAIL = "--fail-on-regression"
@@ -245,13 +245,13 @@ def _side(given: Any, name: str) -> _Side:
         raise Refused(f"{given!r} is neither a folder nor what `sweep` returns")
     tables = given.tables
     infos = [cell.info for cell in tables.cells.values()]
-    stated = {each: {str(info["protocol"][each]) for info in infos} for each in STATED}
+    stated = {each: {str(getattr(info.protocol, each)) for info in infos} for each in STATED}
     return _Side(
         name=name,
         **_tables(tables.runs, tables.summary),
         versions={each: version_of(each) for each in VERSIONS},
         protocol={each: ", ".join(sorted(values)) for each, values in stated.items()},
-        noisy=frozenset(info["problem"] for info in infos if info["noisy"]),
+        noisy=_noisy(infos),
     )
 
 
@@ -261,15 +261,17 @@ def _of_folder(folder: Path) -> _Side:
     manifest, runs, summary = results.manifest, results.runs, results.summary
     packages = manifest.get("packages", {})
     protocol = manifest["config"]["protocol"]
-    named = {name for name in runs["problem"].unique() if name in PROBLEMS}
-    seen = set(runs.loc[runs["noise"].notna(), "problem"]) if "noise" in runs else set()
     return _Side(
         name=str(folder),
         **_tables(runs, summary),
         versions={each: packages.get(each) for each in VERSIONS},
         protocol={each: protocol.get(each) for each in STATED},
-        noisy=frozenset(seen | {name for name in named if PROBLEMS[name].noisy}),
+        noisy=_noisy(results.cells.values()),
     )
+
+
+def _noisy(infos: Iterable[CellInfo]) -> frozenset[str]:
+    return frozenset(info.problem for info in infos if info.noisy)
 
 
 def _tables(runs: pandas.DataFrame, summary: pandas.DataFrame) -> dict[str, pandas.DataFrame]:

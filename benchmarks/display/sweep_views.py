@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas
 
 from benchmarks.analysis.columns import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS
+from benchmarks.analysis.dial_axis import BreakingPoint
 from benchmarks.analysis.intervals import order_statistics, sign_test
 from benchmarks.analysis.tables import Tables
 from benchmarks.display.numbers_as_text import counted, in_gradients, percent, plain, predicted
 from benchmarks.display.view import WHY, View
 from benchmarks.engine.loop import SOLVED
 from benchmarks.engine.trial_choice import costs, log_gaps
+from benchmarks.store.cell_info import CellInfo
 
 REASONS = 3  # that are named
 TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
@@ -47,31 +49,31 @@ def failures(tables: Tables) -> Iterator[View]:
 
 def _variant_fields(runs: pandas.DataFrame, tables: Tables) -> list[str]:
     """The fields of problems in which runs differ, the dials aside."""
-    dials = {cell.info["dial_column"] for cell in tables.cells.values()}
+    dials = {cell.info.dial_column for cell in tables.cells.values()}
     return [name for name in map(str, runs) if name.startswith(OF_PROBLEMS) and name not in dials]
 
 
-def _title(runs: pandas.DataFrame, info: Mapping[str, Any]) -> str:
+def _title(runs: pandas.DataFrame, info: CellInfo) -> str:
     dials = sorted(runs["dial"].unique())
     span = f"{dials[0]:g}" if len(dials) == 1 else f"{dials[0]:g} to {dials[-1]:g}"
-    dial = info["dial_column"]
+    dial = info.dial_column
     fields = [name for name in map(str, runs) if name.startswith(OF_PROBLEMS) and name != dial]
     said = [
         f"{name.removeprefix('problem.')} {plain(runs[name].iloc[0])}"
         for name in fields
         if runs[name].notna().all()
     ]
-    size = info["protocol"]
+    size = info.protocol
     return " · ".join([
-        str(info["problem"]),
-        ", ".join([f"{info['dial_name']} {span}", *said]),
-        f"{counted(runs['optimizer'].nunique(), 'optimizer')} × {counted(size['trials'], 'trial')}"
-        f" × ({size['tuning_seeds']} tuning + {size['seeds']} reporting) instances",
-        f"budget {size['budget']:g} gradients",
+        str(info.problem),
+        ", ".join([f"{info.dial_name} {span}", *said]),
+        f"{counted(runs['optimizer'].nunique(), 'optimizer')} × {counted(size.trials, 'trial')}"
+        f" × ({size.tuning_seeds} tuning + {size.seeds} reporting) instances",
+        f"budget {size.budget:g} gradients",
     ])  # fmt: skip
 
 
-def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> View:
+def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     """Solved, cost and robustness of each optimizer, best first.
 
     Ranked are costs to the target, or, where there is noise, final gaps: there a target is a matter of when one looks.
@@ -91,7 +93,7 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
         ]
         rows.append({
             "optimizer": tuned["optimizer"],
-            "role": tables.cells[str(cell)].info["role"],
+            "role": tables.cells[str(cell)].info.role,
             "default": by_choice["solved"].get("default"),
             "tuned": int(tuned["solved"]),
             "cost": costs(of_tuned.sort_values("seed")),
@@ -103,16 +105,14 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
             "at_end": {name.removeprefix(AT_END).replace("_", " "): tuned[name]
                        for name in map(str, of_tuned) if name.startswith(AT_END) and of_tuned[name].notna().any()},
         })  # fmt: skip
-    if info["noisy"]:
+    if info.noisy:
         rows.sort(key=lambda row: np.median(row["gaps"]))
     else:
         rows.sort(key=lambda row: (-row["tuned"], np.median(row["cost"]), row["gap"]))
-    judged = "gaps" if info["noisy"] else "cost"
+    judged = "gaps" if info.noisy else "cost"
     found = iter(_ranks([row[judged] for row in rows if row["role"] == "ranked"]))
-    ranks = [
-        next(found) if row["role"] == "ranked" and not info["unranked"] else "" for row in rows
-    ]
-    count, level = info["protocol"]["seeds"], order_statistics(info["protocol"]["seeds"])[1]
+    ranks = [next(found) if row["role"] == "ranked" and not info.unranked else "" for row in rows]
+    count, level = info.protocol.seeds, order_statistics(info.protocol.seeds)[1]
     table = pandas.DataFrame([{
         "": f"{rank} {row['optimizer']}".strip(),
         "solved by default": "–" if row["default"] is None else f"{row['default']:g} of {count}",
@@ -125,51 +125,51 @@ def _one_rung(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -
         WHY: row["why"],
     } for rank, row in zip(ranks, rows, strict=True)])  # fmt: skip
     remarks = []
-    if any(ranks) and info["noisy"]:
+    if any(ranks) and info.noisy:
         remarks.append("Ranked by the final gap, for the gradients are noisy.")
     if any(rank.endswith("=") for rank in ranks):
         remarks.append(
             f"= is not told apart from the first of its rank (sign test on paired runs, {TIE:.0%})."
         )
-    if info["unranked"]:
-        remarks.append(f"Not ranked: {info['unranked']}")
+    if info.unranked:
+        remarks.append(f"Not ranked: {info.unranked}")
     elif not any(ranks) and any(row["role"] == "ranked" for row in rows):
         remarks.append(f"No ranks: {count} instances are too few to tell optimizers apart.")
     for role, why in (("oracle", "told the truth that it needs"), ("control", "meant to fail")):
         names = [row["optimizer"] for row in rows if row["role"] == role]
         if names:
             remarks.append(f"Not ranked, for {why}: {', '.join(names)}.")
-    if info["predicted_share"] is not None:
-        share = info["predicted_share"]
+    if info.predicted_share is not None:
+        share = info.predicted_share
         remarks.append(
             f"Predicted for all: {percent(share)} solved, {share * count:.3g} of {count}."
         )
     return View(_title(runs, info), table.fillna("–"), remarks)
 
 
-def _ladder(runs: pandas.DataFrame, info: Mapping[str, Any], tables: Tables) -> View:
+def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     """Where each optimizer breaks, the last first."""
     points = tables.breaking_points
     points = points[
-        points["job"].isin({tables.cells[key].info["job"] for key in runs["cell"].unique()})
+        points["job"].isin({tables.cells[key].info.job for key in runs["cell"].unique()})
     ]
     tuned_runs = _tuned(runs, tables)
-    jobs = {key: cell.info["job"] for key, cell in tables.cells.items()}
+    jobs = {key: cell.info.job for key, cell in tables.cells.items()}
     rows = []
     for _, of_job in points.groupby("job", sort=False):
         tuned = of_job[of_job["choice"] == "tuned"].sort_values("budget", ascending=False)
         robust = of_job[(of_job["choice"] == "one_setting") & (of_job["budget"] == 1)]
         full = tuned.iloc[0]
-        sign = -1 if info["falling"] else 1
+        sign = -1 if info.falling else 1
         rows.append((
             (-{">": 1, "": 0, "<": -1}[full["censored"]], -sign * full["breaking_point"]),
             {
                 "": full["optimizer"],
-                f"breaks at {info['dial_name']}": full["text"],
+                f"breaks at {info.dial_name}": full["text"],
                 "one setting": robust["text"].iloc[0] if len(robust) else "–",
                 **{
-                    f"at 1/{1 / share:.0f} budget": text.split(" [")[0]
-                    for share, text in zip(tuned["budget"].iloc[1:], tuned["text"].iloc[1:], strict=True)
+                    f"at 1/{1 / row['budget']:.0f} budget": BreakingPoint.of(row).point
+                    for row in tuned.iloc[1:].to_dict("records")
                 },
                 "exponent": "–" if math.isnan(full["dose_exponent"]) else f"{full['dose_exponent']:.2f}",
                 "theory": predicted(full["theory"]),

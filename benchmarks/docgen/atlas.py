@@ -1,13 +1,14 @@
 """The atlas, made from the registry: `python -m benchmarks.docgen.atlas` writes docs/atlas.md, its pages and pictures.
 
-A picture is drawn anew where it is missing or where the files of its problem and of the evidence about it have changed
-since, which a digest in the picture tells; `--all` draws all of them.
+A picture is drawn anew where it is missing or where what it shows has changed since, which a digest in the picture
+tells: the portrait, and the problem as far as the portrait uses it. `--all` draws all of them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,10 +21,16 @@ from benchmarks.catalog.subsections import by_subsection, summary
 from benchmarks.checks.claims import spelled
 from benchmarks.docgen.markdown import escaped, markdown_cell
 from benchmarks.docgen.paths import DIGEST, DOCS, DOTS
+from benchmarks.store.code import code_of
+from benchmarks.store.key import described, stated
 from problems import PROBLEMS, Problem
-from problems.claims import evidence
 from problems.precision import default_dtype
 
+# What is asked of a problem where its landscape and paths in it are drawn.
+DRAWN = (
+    Problem.instance, Problem.loss, Problem.floor, Problem.value_and_gradient, Problem.hvp, Problem.hessian,
+    Problem.project, Problem.draws, Problem.sampled_value_and_gradient, Problem.sampled_hvp, Problem.seen,
+)  # fmt: skip
 FIELD = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): ")
 
 
@@ -37,11 +44,11 @@ def pages(problems: Mapping[str, Problem] = PROBLEMS) -> dict[Path, str]:
 
 
 def digest(name: str) -> str:
-    """What a picture of this problem depends on: the file of the problem's class, and the evidence about it."""
-    kind = type(PROBLEMS[name])
-    modules = [sys.modules[kind.__module__], *evidence(kind)]
-    sources = "".join(inspect.getsource(each) for each in modules)
-    return hashlib.sha256(sources.encode()).hexdigest()[:16]
+    """Return what changes with what the picture of a problem shows: its portrait and its numbers."""
+    problem = PROBLEMS[name]
+    code = code_of(type(problem), type(problem).portrait, *DRAWN)
+    shown = [code.digest, described(problem), stated(problem.card, code)]
+    return hashlib.sha256(json.dumps(shown, default=repr).encode()).hexdigest()[:16]
 
 
 def drawn_from(file: Path) -> str | None:

@@ -20,12 +20,13 @@ import torch
 from benchmarks.diagnosis.thresholds import Thresholds
 from benchmarks.docgen.paths import DIGEST, DOCS, DOTS
 from benchmarks.docgen.verdicts import drawn, text
+from benchmarks.store.provenance import provenance
 from benchmarks.validation.calibration import MOVED, Result, calibrate
 from benchmarks.validation.cases import Case, cases, cells
 
 FOLDER = Path("results/verdicts")
 TABLE = DOCS / "verdicts.csv"
-CHOSEN = DOCS / "verdicts.json"
+THRESHOLDS = DOCS / "verdicts.json"
 PICTURES = DOCS / "verdicts"
 
 
@@ -51,12 +52,13 @@ def write(result: Result, runs: Sequence[Case]) -> None:
     """The table, the thresholds, the page and its pictures."""
     result.table.to_csv(TABLE, index=False)
     said = {
+        "commit": provenance()["git"]["commit"],
         "fitted": result.fitted,
         "tried": len(MOVED),
         "theory": dataclasses.asdict(Thresholds()),
         "thresholds": dataclasses.asdict(result.thresholds),
     }
-    CHOSEN.write_text(json.dumps(said, indent=1) + "\n")
+    THRESHOLDS.write_text(json.dumps(said, indent=1) + "\n")
     table = pandas.read_csv(TABLE, keep_default_na=False)
     TABLE.with_suffix(".md").write_text(text(table, said))
     PICTURES.mkdir(exist_ok=True)

@@ -23,7 +23,7 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.columns import OF_PROBLEMS, VERDICT, WITHOUT_NUMBERS
-from benchmarks.analysis.consistency import CHOSEN, KEPT
+from benchmarks.analysis.consistency import CHOSEN_ROWS, KEPT
 from benchmarks.analysis.dial_axis import number
 from benchmarks.analysis.folder import read_table
 from benchmarks.analysis.pairs import discrimination
@@ -34,6 +34,7 @@ from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.display.breaking_table import FALLING, NO_STEP, fewest
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
+from benchmarks.store.cell_info import cells_of
 from benchmarks.store.cells import Store, Stored
 from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND
@@ -86,7 +87,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _tables(folder: Path, store: Store) -> Tables:
-    return read(store, json.loads((folder / "manifest.json").read_text())["cells"])
+    return read(store, cells_of(json.loads((folder / "manifest.json").read_text())["jobs"]))
 
 
 def compact(folder: Path, out: Path) -> None:
@@ -94,7 +95,7 @@ def compact(folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     manifest = json.loads((folder / "manifest.json").read_text())
     config = {name: value for name, value in manifest["config"].items() if name != "jobs"}
-    kept = {**manifest, "config": config, "rows": CHOSEN}
+    kept = {**manifest, "config": config, "rows": CHOSEN_ROWS}
     (out / "manifest.json").write_text(json.dumps(kept, indent=1) + "\n")
     summary, runs = read_table(folder, "summary"), read_table(folder, "runs")
     shorter = {name: summary[name].map(_nine_digits) for name in ROUNDED if name in summary}
@@ -139,14 +140,14 @@ def reweighed(tables: Tables) -> Tables:
     """
 
     def again(cell: Stored) -> Stored:
-        if cell.info["error"]:
+        if cell.info.error:
             return cell
         runs = dict(cell.runs)
         first = GRADIENT * runs["gradients"] + LOSS * runs["losses"]
         products = np.maximum(runs["cost"] - first, 0)
         cost = GRADIENT * runs["gradients"] + LOSS_TOO * runs["losses"] + HVP_TOO / HVP * products
         paid = runs["cost_to_target"] * cost / np.where(runs["cost"] > 0, runs["cost"], 1)
-        late = (runs["status"] == "solved") & (paid > cell.info["protocol"]["budget"])
+        late = (runs["status"] == "solved") & (paid > cell.info.protocol.budget)
         runs |= {
             "cost": cost,
             "cost_to_target": np.where(late, np.nan, paid),
@@ -187,7 +188,7 @@ def robustness(tables: Mapping[str, Tables], suite: str) -> pandas.DataFrame:
 
 def separated(tables: Tables) -> pandas.DataFrame:
     """`discrimination` of all rungs."""
-    noisy = {cell.info["problem"] for cell in tables.cells.values() if cell.info["noisy"]}
+    noisy = {cell.info.problem for cell in tables.cells.values() if cell.info.noisy}
     return discrimination(tables.runs, tables.summary, noisy=noisy)
 
 
@@ -235,8 +236,8 @@ def _provenance(manifest: Mapping) -> str:
         " with changes" if manifest["git"]["dirty"] else ""
     )
     return (
-        f"Commit {commit}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
-        f"{manifest['seconds'] / 60:.0f} minutes; {len(manifest['cells'])} cells.\n"
+        f"Measured at commit {commit}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
+        f"{manifest['seconds'] / 60:.0f} minutes; {len(cells_of(manifest['jobs']))} cells.\n"
     )
 
 

@@ -129,6 +129,7 @@ def text(table: pandas.DataFrame, said: Mapping[str, Any]) -> str:
         _lines("| cause | the paired run |", "|---|---|", *removals),
         AFTER,
         _runs(table),
+        f"They were measured at commit {said['commit'][:12]}.",
         _scores(table),
         _halves(table),
         _thresholds(said),

@@ -95,24 +95,22 @@ def draw(kind: str, tables: Tables) -> Figure:
 
 def _panels(tables: Tables) -> list[Panel]:
     """Return the panels of a sweep: problems in the sweep's order, each by rising dial."""
-    names = list(dict.fromkeys(cell.info["optimizer"] for cell in tables.cells.values()))
+    names = list(dict.fromkeys(cell.info.optimizer for cell in tables.cells.values()))
     styles = {name: Style(place) for place, name in enumerate(names)}
     found: dict[tuple[str, str], Panel] = {}
     for key, cell in tables.cells.items():
         info = cell.info
-        if info["error"]:
+        if info.error:
             continue
-        problem = tables.problems[key].at_dial(info["dial"])
+        problem = tables.problems[key].at_dial(info.dial)
         panel = found.setdefault(
-            (info["problem"], repr(problem)),
-            Panel(problem, _title(info["problem"], problem), Settled(**info["protocol"]), []),
+            (info.problem, repr(problem)),
+            Panel(problem, _title(info.problem, problem), info.protocol, []),
         )
         runs, traces = (frame[frame["cell"] == key] for frame in (tables.runs, tables.traces))
         tuned = choose(runs)["tuned"]
         traces = traces[traces["trial"] == tuned]
-        panel.entries.append(
-            Entry(info["optimizer"], styles[info["optimizer"]], runs, traces, tuned)
-        )
+        panel.entries.append(Entry(info.optimizer, styles[info.optimizer], runs, traces, tuned))
     order = list(dict.fromkeys(name for name, _ in found))
     return [
         found[at]

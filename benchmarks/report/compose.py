@@ -13,9 +13,10 @@ import pandas
 
 from benchmarks.analysis.chosen_runs import chosen
 from benchmarks.analysis.columns import AT_END, VERDICT, WITHOUT_NUMBERS
+from benchmarks.analysis.dial_axis import BreakingPoint
 from benchmarks.analysis.folder import Results
 from benchmarks.analysis.intervals import order_statistics
-from benchmarks.analysis.saved_sweep import Saved, rebuilt, scale_of
+from benchmarks.analysis.saved_sweep import Saved, rebuilt
 from benchmarks.analysis.success import success
 from benchmarks.analysis.tuning import best_of
 from benchmarks.catalog.subsections import families
@@ -36,6 +37,7 @@ from benchmarks.report.page import (
     Table,
 )
 from benchmarks.report.problem_charts import Rung, slug
+from benchmarks.store.cell_info import CellInfo
 from problems import Problem
 
 # Columns that one problem or optimizer has and others have not.
@@ -168,7 +170,7 @@ class _Writer:
         point = self._point(entry.job)
         notes, interval = [], ""
         if point is not None:
-            interval = str(point["text"]).removesuffix(", no dose-response").partition(" [")[2]
+            interval = BreakingPoint.of(point).interval
             if not pandas.isna(point["dose_exponent"]):
                 notes.append(f"cost ∝ dial^{point['dose_exponent']:.2f}")
             theory = point.get("theory")
@@ -181,7 +183,7 @@ class _Writer:
         return Answer(
             style=self.styles[entry.optimizer],
             text=entry.text,
-            interval=f"[{interval}" if interval else "",
+            interval=interval,
             notes=notes,
             filled=None if entry.place is None else min(max(entry.place, 0.0), 1.0),
             order=math.nan if entry.place is None else entry.place,
@@ -202,7 +204,7 @@ class _Writer:
         if len(failed) or entry.text == NO_STEP:
             return ""
         tuned = rows[rows["choice"] == "tuned"]
-        tuned = tuned.sort_values("dial", ascending=not self._falling(entry.job))
+        tuned = tuned.sort_values("dial", ascending=not entry.falling)
         beaten = tuned[tuned["solved"] < tuned["runs"] / 2]
         if beaten.empty:
             return ""
@@ -215,9 +217,8 @@ class _Writer:
         judged.pop("solved", None)  # why not, is what is asked
         return as_words(max(judged, key=lambda name: judged[name], default=first["status"]))
 
-    def _falling(self, job: str) -> bool:
-        rows = self.by_job[job]["runs"]
-        return scale_of(rows.iloc[0], rows["dial"])[1]
+    def _info(self, runs: pandas.DataFrame) -> CellInfo:
+        return self.saved.cells[str(runs["cell"].iloc[0])].info
 
     # One problem.
 
@@ -225,8 +226,8 @@ class _Writer:
         entries = self.entries_of(label)
         jobs = [each.job for each in entries]
         runs = pandas.concat([self.by_job[job]["runs"] for job in jobs])
-        problem = rebuilt(runs.iloc[0])
-        scale, falling = scale_of(runs.iloc[0], runs["dial"])
+        info = self._info(runs)
+        problem, scale, falling = rebuilt(info), info.scale, info.falling
         rungs = self._rungs(label, runs, falling)
         known = problem if isinstance(problem, Problem) else None
         strips, missing = self._strips(rungs)
@@ -264,7 +265,7 @@ class _Writer:
         return [self._rung(label, sound[sound["dial"] == dial]) for dial in dials]
 
     def _rung(self, label: str, runs: pandas.DataFrame) -> Rung:
-        row = runs.iloc[0]
+        info = self._info(runs)
         tuned, traces = {}, []
         for job, of_job in runs.groupby("job", sort=False):
             cell = of_job["cell"].iloc[0]
@@ -274,12 +275,11 @@ class _Writer:
             recorded = self.by_job[str(job)].get("traces")
             if recorded is not None:
                 traces.append(recorded[(recorded["cell"] == cell) & (recorded["trial"] == trial)])
-        problem = rebuilt(row)
-        dial = str(row["dial_column"]).removeprefix("problem.")
+        problem, dial = rebuilt(info), info.dial_name
         return Rung(
-            slug=slug(f"{label}-{dial}-{row['dial']:g}"),
-            title=f"{dial} {row['dial']:g}",
-            dial=float(row["dial"]),
+            slug=slug(f"{label}-{dial}-{info.dial:g}"),
+            title=f"{dial} {info.dial:g}",
+            dial=info.dial,
             runs=runs,
             traces=pandas.concat(traces) if traces else self.saved.traces[:0],
             tuned=tuned,
@@ -358,8 +358,8 @@ class _Writer:
                 Field(NO_STEP if entry.text == NO_STEP else str(full["text"]), entry.place),
                 Field(str(robust["text"].iloc[0]) if len(robust) else NOTHING,
                       float(robust["breaking_point"].iloc[0]) if len(robust) else None),
-                *(Field(str(each["text"]).partition(" [")[0], float(each["breaking_point"]))
-                  for _, each in tuned.iloc[1:].iterrows()),
+                *(Field(BreakingPoint.of(each).point, float(each["breaking_point"]))
+                  for each in tuned.iloc[1:].to_dict("records")),
                 _number(full["dose_exponent"], "{:.2f}"),
                 Field(NOTHING if pandas.isna(full.get("theory")) else predicted(full["theory"]), full.get("theory")),
                 Field(self._reason(entry) or NOTHING),
@@ -515,7 +515,9 @@ def _odd(by_job: Mapping[str, Mapping[str, pandas.DataFrame]], entries: Sequence
         points = by_job[entry.job].get("points")
         if points is not None:
             tuned = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
-            if (tuned["dose_response"].astype(str) == "False").any():
+            if any(
+                BreakingPoint.of(row).dose_response is False for row in tuned.to_dict("records")
+            ):
                 odd.append(entry.optimizer)
     return f"More of the dial does not mean less solved here: {', '.join(odd)}." if odd else ""
 

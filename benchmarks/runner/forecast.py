@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -139,11 +137,11 @@ def _paces(
 ) -> Mapping[tuple[str, str], float]:
     """Return, by problem and optimizer, the median of seconds of stored cells/seconds at the rough rate."""
     found: dict[tuple[str, str], list[float]] = {}
-    for file in store.folder.glob("*/cell.json") if adopted else ():
-        info: dict[str, Any] = json.loads(file.read_text())
-        pair = info["problem"], info["optimizer"]
-        if pair in adopted and not info["error"]:
-            runs = pq.read_table(file.with_name("runs.parquet"), columns=["seconds"])
-            expected = _at_rate(len(runs), info["protocol"]["budget"], adopted[pair])
+    for key, info in store.infos() if adopted else ():
+        pair = info.problem, info.optimizer
+        if pair in adopted and not info.error:
+            file = store.folder / key / "runs.parquet"
+            runs = pq.read_table(file, columns=["seconds"])
+            expected = _at_rate(len(runs), info.protocol.budget, adopted[pair])
             found.setdefault(pair, []).append(runs["seconds"][0].as_py() / expected)
     return {pair: float(np.median(ratios)) for pair, ratios in found.items()}

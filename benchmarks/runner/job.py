@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas
@@ -19,10 +18,11 @@ from benchmarks.analysis.breaking_points import next_rung
 from benchmarks.engine.cell import plain, run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.loop import SOLVED
-from benchmarks.engine.protocol import FRONTIER, RELEASE, Protocol
+from benchmarks.engine.protocol import FRONTIER, Protocol
 from benchmarks.engine.trial_choice import choose
-from benchmarks.store.cells import Memory, Store, Stored
-from benchmarks.store.key import SCHEMA, cell_key, described
+from benchmarks.store.cell_info import CellInfo
+from benchmarks.store.cells import Cells, Stored
+from benchmarks.store.key import cell_key, described
 from optimizers import NotApplicable
 from problems import Problem
 from ravine import Refused
@@ -94,7 +94,7 @@ def rungs(problem: Problem, count: int | str, ladder: Sequence[float] = ()) -> l
 def run_job(
     job: Job,
     protocol: Protocol,
-    store: Store | Memory,
+    store: Cells,
     report: Callable[[CellDone], None],
     skips: bool = False,
 ) -> Iterator[str]:
@@ -149,25 +149,26 @@ def _theory(job: Job, budget: float) -> dict[str, float]:
     )
 
 
-def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> CellDone:
+def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
     settled = protocol.settled(at)
     key = cell_key(job.name, at, job.contender, settled)
     began = time.perf_counter()
-    cached = store.has(key)
+    info, cached = info_of(job, at, protocol), store.has(key)
     if not cached:
-        info = _info(job, at, protocol)
         try:
             result = run_cell(at, job.contender, settled)
             store.write(key, Stored(info, result.runs, result.traces))
         except NotApplicable as reason:  # a row, and no one's fault
-            info["error"] = str(reason)
-            store.write(key, _without_numbers(info, "not_applicable", at, began))
+            refused = dataclasses.replace(info, error=str(reason))
+            store.write(key, _without_numbers(refused, "not_applicable", at, began))
         except Exception as error:  # a row, and not the end of the sweep
             last = " ".join(traceback.format_exception_only(error)[-1].split())
-            info |= {"error": last, "traceback": store.traceback(key)}
-            store.write(key, _without_numbers(info, "error", at, began, traceback.format_exc()))
+            failed = dataclasses.replace(info, error=last)
+            store.write(key, _without_numbers(failed, "error", at, began, traceback.format_exc()))
     cell = store.read(key)
-    error = cell.info["error"]
+    if cached and cell.info != info:  # what is stated of it has changed, and none of its numbers
+        store.describe(key, info)
+    error = cell.info.error
     return CellDone(
         problem=job.name,
         dial=at.dial,
@@ -182,12 +183,10 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Store | Memory) -> Ce
     )
 
 
-def _skip(
-    job: Job, at: Problem, protocol: Protocol, store: Store | Memory, reason: str
-) -> CellDone:
+def _skip(job: Job, at: Problem, protocol: Protocol, store: Cells, reason: str) -> CellDone:
     """Say of a cell that it was not run, beside its place in the store and not in it."""
     key = f"{cell_key(job.name, at, job.contender, protocol.settled(at))}-skipped"
-    info = {**_info(job, at, protocol), "error": reason}
+    info = dataclasses.replace(info_of(job, at, protocol), error=reason)
     store.write(key, _without_numbers(info, "skipped", at, time.perf_counter()))
     return CellDone(
         problem=job.name,
@@ -203,36 +202,35 @@ def _skip(
     )
 
 
-def _info(job: Job, at: Problem, protocol: Protocol) -> dict[str, Any]:
-    """What is kept of a cell besides its numbers."""
+def info_of(job: Job, at: Problem, protocol: Protocol) -> CellInfo:
+    """Return what is kept of a cell besides its numbers."""
     settled = protocol.settled(at)
-    return {
-        "schema": SCHEMA,
-        "release": RELEASE,
-        "job": job.identity(protocol),
-        "problem": job.name,
-        "dial": at.dial,
-        "optimizer": job.contender.name,
-        "role": job.contender.optimizer.role,
-        "dial_name": at.card.dial,
-        "dial_column": at.dial_column,
-        "scale": at.card.scale,
-        "falling": _falls(at),
-        "noisy": at.noisy,
-        "floor_is_minimum": at.card.floor_is_minimum,
-        "floor_attained": at.floor_attained,
-        "target": at.card.target,
-        "unranked": at.card.exceptions.get("ranked", ""),
-        "predicted_share": at.predicted_share(),
-        "theory": _theory(job, settled.budget),
-        "protocol": dataclasses.asdict(settled),
-        "error": "",
-        "traceback": "",
-    }
+    return CellInfo(
+        job=job.identity(protocol),
+        problem=job.name,
+        dial=at.dial,
+        optimizer=job.contender.name,
+        role=job.contender.optimizer.role,
+        dial_name=at.card.dial,
+        dial_column=at.dial_column,
+        scale=at.card.scale,
+        falling=_falls(at),
+        settings={
+            name: plain(value) for name, value in at.settings.items() if name != at.dial_column
+        },
+        noisy=at.noisy,
+        floor_is_minimum=at.card.floor_is_minimum,
+        floor_attained=at.floor_attained,
+        target=at.card.target,
+        unranked=at.card.exceptions.get("ranked", ""),
+        predicted_share=at.predicted_share(),
+        theory=_theory(job, settled.budget),
+        protocol=settled,
+    )
 
 
 def _without_numbers(
-    info: Mapping[str, Any], status: str, at: Problem, began: float, said: str = ""
+    info: CellInfo, status: str, at: Problem, began: float, said: str = ""
 ) -> Stored:
     """A cell that is one row: why it could not be run."""
     row = {"status": status, "seconds": time.perf_counter() - began, **at.settings}

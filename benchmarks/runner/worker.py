@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 import warnings
@@ -16,7 +15,6 @@ from benchmarks.catalog import loading
 from benchmarks.runner.job import CellDone, run_job
 from benchmarks.runner.progress import Progress
 from benchmarks.runner.setup import Setup
-from benchmarks.store.key import is_followed, module_of
 from benchmarks.store.sweep_folder import SweepFolder
 
 
@@ -50,12 +48,9 @@ class Task:
             self.folder.end(job, self.progress.of_job(job, dials))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        main = sys.modules["__main__"]
-        used = {module_of(value) for value in vars(main).values()} - {main}
-        names = sorted(each.__name__ for each in used if each is not None and is_followed(each))
-        script = getattr(main, "__file__", None)
+        script = getattr(sys.modules["__main__"], "__file__", None)
         state = (self.folder, self.configs, self.progress)
-        return _in_worker, (*state, loading.portable_entries(), script, names)
+        return _in_worker, (*state, loading.portable_entries(), script)
 
 
 def _in_worker(
@@ -64,19 +59,15 @@ def _in_worker(
     progress: Progress,
     entries: Sequence[tuple[str, str, Any]],
     script: str | None,
-    used: Sequence[str],
 ) -> Task:
     """Return the task in a worker, which then knows what the running script has registered.
 
-    The keys of that script's cells depend on its file and on the modules that it uses.
+    The keys of that script's cells depend on its file.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
     warnings.simplefilter("ignore", FutureWarning)  # the parent has shown it
     loading.load_plugins()
     for kind, name, prototype in entries:
         loading.REGISTRIES[kind].register(name, prototype)
-    main: Any = sys.modules["__main__"]
-    main.__file__ = script
-    for k, module in enumerate(used):
-        setattr(main, f"used_{k}", importlib.import_module(module))
+    sys.modules["__main__"].__file__ = script  # where the keys find its source
     return Task(folder, configs, progress)

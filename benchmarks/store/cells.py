@@ -7,43 +7,65 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from benchmarks.store.cell_info import SCHEMA, CellInfo
 
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
     """A cell as it is kept: what it is, its runs and traces column by column, and the traceback of an error."""
 
-    info: Mapping[str, Any]
+    info: CellInfo
     runs: Mapping[str, np.ndarray]
     traces: Mapping[str, np.ndarray]
     traceback: str = ""
 
 
-class Memory(dict[str, Stored]):
-    """Cells of this process alone, by key: what a notebook uses."""
+class Cells(Protocol):
+    """Where cells are kept, by key."""
 
     def has(self, key: str) -> bool:
-        """Whether a cell is there."""
+        """True if a cell is there."""
+        ...
+
+    def write(self, key: str, cell: Stored) -> None:
+        """Keep a cell."""
+        ...
+
+    def describe(self, key: str, info: CellInfo) -> None:
+        """Say of a cell that is there what it is."""
+        ...
+
+    def read(self, key: str) -> Stored:
+        """Return a cell that is there."""
+        ...
+
+
+class Memory(dict[str, Stored]):
+    """Cells of this process alone: what a notebook uses."""
+
+    def has(self, key: str) -> bool:
+        """True if a cell is there."""
         return key in self
 
     def write(self, key: str, cell: Stored) -> None:
         """Keep a cell."""
         self[key] = cell
 
-    def read(self, key: str) -> Stored:
-        """A cell that is there."""
-        return self[key]
+    def describe(self, key: str, info: CellInfo) -> None:
+        """Say of a cell that is there what it is."""
+        self[key] = dataclasses.replace(self[key], info=info)
 
-    def traceback(self, key: str) -> str:
-        """The file that has the traceback of a cell: none."""
-        return ""
+    def read(self, key: str) -> Stored:
+        """Return a cell that is there."""
+        return self[key]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +75,8 @@ class Store:
     folder: Path
 
     def has(self, key: str) -> bool:
-        """Whether a cell is there; one that ended in an error is not, so that it is tried again."""
-        path = self.folder / key / "cell.json"
-        return path.is_file() and not json.loads(path.read_text())["error"]
+        """True if a cell is there; one that ended in an error is not, so that it is tried again."""
+        return (self.folder / key / "cell.json").is_file() and not self.info(key).error
 
     def write(self, key: str, cell: Stored) -> None:
         """Put a cell in its place: into a folder of another name first, which is then renamed."""
@@ -64,9 +85,11 @@ class Store:
         half = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.folder))
         for name, columns in (("runs", cell.runs), ("traces", cell.traces)):
             pq.write_table(pa.table(dict(columns)), half / f"{name}.parquet", compression="zstd")
+        info = cell.info
         if cell.traceback:
             (half / "traceback.txt").write_text(cell.traceback)
-        (half / "cell.json").write_text(json.dumps(cell.info, indent=1))
+            info = dataclasses.replace(info, traceback=str(path / "traceback.txt"))
+        (half / "cell.json").write_text(_text(info))
         for file in half.iterdir():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
@@ -74,17 +97,34 @@ class Store:
             shutil.rmtree(path)
         half.rename(path)
 
+    def describe(self, key: str, info: CellInfo) -> None:
+        """Say of a cell that is there what it is."""
+        with tempfile.NamedTemporaryFile("w", dir=self.folder / key, delete=False) as half:
+            half.write(_text(info))
+        Path(half.name).rename(self.folder / key / "cell.json")
+
+    def info(self, key: str) -> CellInfo:
+        """Return what a cell is that is there."""
+        stated = json.loads((self.folder / key / "cell.json").read_text())
+        return CellInfo.of({name: stated[name] for name in stated if name != "schema"})
+
     def read(self, key: str) -> Stored:
-        """A cell that is there."""
+        """Return a cell that is there."""
         path = self.folder / key
 
         def columns(file: str) -> dict[str, np.ndarray]:
             table = pq.read_table(path / file)
             return {name: table[name].to_numpy() for name in table.column_names}
 
-        info = json.loads((path / "cell.json").read_text())
-        return Stored(info, columns("runs.parquet"), columns("traces.parquet"))
+        return Stored(self.info(key), columns("runs.parquet"), columns("traces.parquet"))
 
-    def traceback(self, key: str) -> str:
-        """The file that has the traceback of a cell that ended in an error."""
-        return str(self.folder / key / "traceback.txt")
+    def infos(self) -> Iterator[tuple[str, CellInfo]]:
+        """Yield the key of each cell and what it is; those of another schema are passed over."""
+        for file in self.folder.glob("*/cell.json"):
+            stated = json.loads(file.read_text())
+            if stated.pop("schema", None) == SCHEMA:
+                yield file.parent.name, CellInfo.of(stated)
+
+
+def _text(info: CellInfo) -> str:
+    return json.dumps({"schema": SCHEMA, **info.plain()}, indent=1)

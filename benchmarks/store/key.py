@@ -4,48 +4,60 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import json
-import sys
-import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
-from pathlib import Path
-from types import ModuleType
+from types import FunctionType
 from typing import Any
 
 import torch
 
-from benchmarks.engine import cell as engine_room
+from benchmarks.engine.cell import run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.protocol import RELEASE, Settled
+from benchmarks.store.cell_info import SCHEMA
+from benchmarks.store.code import Code, code_of
+from benchmarks.store.source import CARD, OURS
 from optimizers import Optimizer
-from problems import Problem
-
-OURS = {"benchmarks", "optimizers", "problems", "ravine"}
-INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
-SCHEMA = 1
+from problems import Card, Problem
 
 
 def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) -> str:
-    """A hash of the resolved configuration, of all source that the cell runs, and of torch's version."""
+    """Return a hash of the resolved configuration, of the code that decides numbers, and of torch's version."""
+    optimizer = contender.optimizer
+    nested = [*_nested(at), *_nested(optimizer)]
+    kinds = (each if hasattr(each, "__qualname__") else type(each) for each in nested)
+    code = code_of(run_cell, Contender, Settled, *kinds)
     state = {
         "schema": SCHEMA,
         "release": RELEASE,
         "problem": [problem, described(at)],
-        "optimizer": [contender.name, described(contender.optimizer)],
+        "cards": [stated(each.card, code) for each in nested if isinstance(each, Problem)],
+        "optimizer": [contender.name, described(optimizer), optimizer.hyperparameters],
         "space": {name: dataclasses.asdict(each) for name, each in contender.space.items()},
         "protocol": dataclasses.asdict(settled),
-        "sources": _sources(*_nested(at), *_nested(contender.optimizer), engine_room),
+        "code": code.digest,
         "torch": torch.__version__,
-        "packages": _packages(contender.optimizer),
+        "packages": _packages(optimizer),
     }
     return hashlib.sha256(json.dumps(state, sort_keys=True, default=repr).encode()).hexdigest()[:24]
 
 
+def stated(card: Card, code: Code) -> dict[str, Any]:
+    """Return what code reads of a problem's card. Budget and sizes of a cell reach the engine by the protocol."""
+    fields = (each.name for each in dataclasses.fields(card))
+    return {
+        name: described(getattr(card, name))
+        for name in fields
+        if name in code.of_card or CARD in code.of_card
+    }
+
+
 def described(thing: Any) -> Any:
-    """A dataclass as plain data, the classes of nested ones included."""
-    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+    """Return a dataclass as plain data, the classes of nested ones included."""
+    if isinstance(thing, (type, FunctionType)):
+        return f"{thing.__module__}.{thing.__qualname__}"
+    if dataclasses.is_dataclass(thing):
         fields = {
             each.name: described(getattr(thing, each.name)) for each in dataclasses.fields(thing)
         }
@@ -53,60 +65,24 @@ def described(thing: Any) -> Any:
     return thing
 
 
-def _nested(thing: Problem | Optimizer) -> Iterator[Any]:
-    """A problem or an optimizer and what it wraps: others, or the class that was adopted."""
-    yield thing
-    for each in dataclasses.fields(thing):  # type: ignore[arg-type]
-        value = getattr(thing, each.name)
-        if isinstance(value, type):
-            yield value
-        elif dataclasses.is_dataclass(value):
-            yield from _nested(value)  # type: ignore[arg-type]
+def _nested(thing: Any) -> Iterator[Any]:
+    """A problem or an optimizer and what its fields hold: others, classes, functions, objects."""
+    if isinstance(thing, Mapping):
+        thing = [*thing.values()]
+    if isinstance(thing, (list, tuple, set, frozenset)):
+        for each in thing:
+            yield from _nested(each)
+    elif isinstance(thing, (type, FunctionType)) or hasattr(thing, "__dict__"):
+        yield thing
+        if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+            for each in dataclasses.fields(thing):
+                yield from _nested(getattr(thing, each.name))
 
 
 def _packages(optimizer: Optimizer) -> dict[str, str]:
     """The versions of the packages whose classes were adopted, torch aside."""
     bases = {base for each in _nested(optimizer) if isinstance(each, type) for base in each.__mro__}
     modules = {base.__module__.split(".")[0] for base in bases}
-    others = modules - OURS - {"torch", "builtins"}
+    others = modules.difference(OURS, ("torch", "builtins"))
     owners = metadata.packages_distributions() if others else {}
     return {name: metadata.version(name) for each in others for name in owners.get(each, ())}
-
-
-def _sources(*roots: Any) -> str:
-    """A digest of the modules of these objects and of all modules that they use, third parties aside.
-
-    An edit in a helper file of one's own must not leave stale numbers: a module counts where it is ours or
-    lies outside of the places in which packages are installed.
-    """
-    pending = [module_of(root) for root in roots]
-    seen: dict[str, str] = {}
-    while pending:
-        module = pending.pop()
-        if module is None or module.__name__ in seen:
-            continue
-        file = getattr(module, "__file__", None)
-        if file is None:  # a notebook: its classes stand for it
-            sources = [inspect.getsource(type(root)) for root in roots if module_of(root) is module]
-            seen[module.__name__] = "".join(sources)
-            continue
-        seen[module.__name__] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        used = (module_of(value) for value in vars(module).values())
-        pending.extend(each for each in used if each is not None and is_followed(each))
-    return hashlib.sha256(json.dumps(sorted(seen.items())).encode()).hexdigest()
-
-
-def module_of(thing: Any) -> ModuleType | None:
-    """The module of a class, a function or an object; a module is its own."""
-    if isinstance(thing, ModuleType):
-        return thing
-    name = getattr(thing, "__module__", None)
-    return sys.modules.get(name) if isinstance(name, str) else None
-
-
-def is_followed(module: ModuleType) -> bool:
-    """Whether a module is ours or the user's, and not an installed package's."""
-    if module.__name__.split(".")[0] in OURS:
-        return True
-    file = getattr(module, "__file__", None)
-    return file is not None and not file.startswith(INSTALLED)

@@ -10,17 +10,17 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.protocol import Protocol
+from benchmarks.store.cell_info import SCHEMA, CellInfo, by_job, cells_of, ordered
 from benchmarks.store.cells import Store, Stored
 from benchmarks.store.provenance import provenance
 from ravine import Refused
 
-SCHEMA = 1
 MARKERS, ENDED = ".cells", ".ended"
 
 
@@ -37,7 +37,10 @@ class SweepFolder:
         _check_writable("cells", self.store.folder)
         if not self.path.exists() or not any(self.path.iterdir()):
             return
-        there = self._manifest().get("config", {}).get("protocol")
+        manifest = self._manifest()
+        if manifest.get("schema", SCHEMA) != SCHEMA:
+            raise Refused(f"out={other_schema(self.path, manifest['schema'])}")
+        there = manifest.get("config", {}).get("protocol")
         if there is None:
             raise Refused(
                 f"out={self.path} holds files of something else: give a new folder, or one of a sweep"
@@ -70,7 +73,7 @@ class SweepFolder:
                 **provenance(),
                 "threads": config["threads"],
                 "seconds": old.get("seconds", 0.0),
-                "cells": [*old.get("cells", []), *self._marked()],
+                "jobs": by_job(self._current(old)),
             }
         )
         shutil.rmtree(self.path / MARKERS, ignore_errors=True)
@@ -91,32 +94,28 @@ class SweepFolder:
 
     def finish(self, seconds: float) -> dict[str, Stored]:
         """List the cells of the sweep in its manifest and return them by key; without any, remove the folder."""
-        manifest, marked = self._manifest(), self._marked()
-        cells = self._current([*manifest["cells"], *marked])
-        if cells:
-            self._write_manifest(
-                {**manifest, "seconds": manifest["seconds"] + seconds, "cells": [*cells]}
-            )
+        manifest = self._manifest()
+        infos = self._current(manifest)
+        if infos:
+            seconds += manifest["seconds"]
+            self._write_manifest({**manifest, "seconds": seconds, "jobs": by_job(infos)})
         shutil.rmtree(self.path / MARKERS, ignore_errors=True)
-        if not cells:
+        if not infos:
             (self.path / "manifest.json").unlink()
             self.path.rmdir()
-        return cells
+        return {key: self.store.read(key) for key in infos}
 
-    def _current(self, keys: Iterable[str]) -> dict[str, Stored]:
+    def _current(self, manifest: Mapping[str, Any]) -> dict[str, CellInfo]:
         """The last cell of each job and rung, for an optimizer may have been edited since the one before.
 
-        Their order does not depend on when each was run.
+        Of those that the manifest lists and those that have ended since.
         """
         current = {}
-        for key in keys:
+        for key in [*cells_of(manifest.get("jobs", [])), *self._marked()]:
             if (self.store.folder / key).is_dir():
-                cell = self.store.read(key)
-                current[cell.info["job"], cell.info["dial"]] = key, cell
-        order = ("problem", "optimizer", "dial", "job")
-        return dict(
-            sorted(current.values(), key=lambda item: tuple(item[1].info[name] for name in order))
-        )
+                info = self.store.info(key)
+                current[info.job, info.dial] = key, info
+        return ordered(dict(current.values()))
 
     def _marked(self) -> list[str]:
         return [each.name for each in self.marks() if each.suffix != ENDED]
@@ -152,6 +151,14 @@ class Notes:
                 self._seen.add(file.name)
                 new.append(json.loads(text))
         return new
+
+
+def other_schema(folder: Path, schema: Any) -> str:
+    """Return the end of a refusal of what another version of Ravine has written."""
+    return (
+        f"{folder} was written by another version of Ravine (schema {schema}, and this one has {SCHEMA}): "
+        "run its command again, into a new folder"
+    )
 
 
 def _check_writable(option: str, path: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.diagnosis.from_trace import traced_record
+from benchmarks.diagnosis.from_trace import Known, traced_record
 from benchmarks.diagnosis.record import Record
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import DIVERGED, Outcome, run
@@ -222,18 +222,15 @@ def _recorded(
     draws = [draw for draw, _ in zip(noise, range(DRAWS), strict=False) if draw is not None]
     rows, trials = list(range(len(instances.seeds))), list(range(len(rates)))
     trace.measure(problem, instances.data, rows, trials, draws)
-    info = {
-        "noisy": bool(draws),  # noise of strength 0 has no draws
-        "target": problem.card.target,
-        "floor_attained": problem.floor_attained,
-    }
+    noisy = bool(draws)  # noise of strength 0 has no draws
+    known = Known(noisy, problem.card.target, problem.floor_attained)
     settings = cell.optimizer.hyperparameters
     return [
         [
             traced_record(
                 trace.run(row, trial),
                 "running" if outcome.status[row][trial] == "solved" else outcome.status[row][trial],  # type: ignore[arg-type]
-                info,
+                known,
                 {**settings, "lr": float(rates[trial])},
             )
             for trial in trials

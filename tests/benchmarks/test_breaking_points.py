@@ -25,7 +25,7 @@ from benchmarks.analysis.breaking_points import (
     one_setting,
     theil_sen,
 )
-from benchmarks.analysis.dial_axis import Axis, number
+from benchmarks.analysis.dial_axis import Axis, BreakingPoint, number
 from benchmarks.engine.trial_choice import best, choose, keys
 from ravine import Refused
 
@@ -315,6 +315,30 @@ class TestText:
     def test_no_dose_response(self):
         row = tuned(shares_frame([1, 0.2, 0.3, 0.9, 0], [1, 2, 3, 4, 5]), "linear")
         assert row["text"].endswith(", no dose-response") and not row["dose_response"]
+
+    @pytest.mark.parametrize("falling", [True, False])
+    def test_a_row_reads_the_same_after_a_file(self, falling, tmp_path):
+        shares = [
+            [1, 1, 0],
+            [1, 1, 1],
+            [0, 0, 0],
+            [1, 1, 0.7],
+            [1, 1, 0.5],
+            [0.5, 0.2, 0],
+            [1, 0.2, 0.9],
+        ]
+        dials = [1, 0.1, 0.01] if falling else [1, 10, 1e5]
+        for each in shares:
+            row = tuned(shares_frame(each, dials), falling={"p"} if falling else ())
+            pandas.DataFrame([row]).to_csv(tmp_path / "row.csv")
+            (again,) = pandas.read_csv(tmp_path / "row.csv").to_dict("records")
+            point = BreakingPoint.of(again)
+            assert str(point) == str(BreakingPoint.of(row)) == row["text"]
+            assert point.columns() == pytest.approx(
+                {name: again[name] for name in point.columns()}
+                | {"censored": row["censored"], "dose_response": point.dose_response},
+                nan_ok=True,
+            )
 
     def test_lists_have_nothing_between(self):
         row = tuned(shares_frame([1, 1, 0, 0], [2, 4, 6, np.inf]), "list")

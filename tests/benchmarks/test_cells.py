@@ -15,12 +15,17 @@ from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.job import Job, run_job
-from benchmarks.store.cells import Memory, Store, Stored
+from benchmarks.store.cell_info import by_job, cells_of
+from benchmarks.store.cells import Memory, Store
 from benchmarks.store.key import cell_key
+from benchmarks.store.sweep_folder import SweepFolder
 from optimizers.sgd import SGD
+from problems.modifiers import noisy, transformed
+from ravine import Refused
 from tests.benchmarks.problems_for_tests import Bowl
 
 SIZE = Protocol(trials=3, tuning_seeds=2, seeds=2, budget=20)
+LADDER = dataclasses.replace(SIZE, rungs=3)
 
 
 def key(problem=None, what="sgd", settings=None, protocol=SIZE, name="bowl"):
@@ -85,13 +90,15 @@ def test_a_cell_is_run_once_and_read_back_as_it_was_written(tmp_path):
 
 
 def test_a_half_written_cell_is_no_cell(tmp_path, monkeypatch):
-    store = Store(tmp_path)
+    store, memory = Store(tmp_path), Memory()
+    (key,) = run_job(Job("bowl", Bowl(), contender("sgd")), SIZE, memory, lambda done: None)
+    cell = memory.read(key)
     monkeypatch.setattr("benchmarks.store.cells.json.dumps", lambda *given, **named: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        store.write("key", Stored({"error": ""}, {"a": np.zeros(1)}, {}))
+        store.write("key", cell)
     monkeypatch.undo()
     assert not store.has("key") and not (tmp_path / "key").exists()
-    store.write("key", Stored({"error": ""}, {"a": np.zeros(1)}, {}))
+    store.write("key", cell)
     assert store.has("key")
 
 
@@ -147,3 +154,52 @@ def test_what_is_stored_is_plain(tmp_path):
         "runs.parquet",
         "traces.parquet",
     }
+
+
+def test_what_a_cell_is_can_be_read_from_its_file_and_from_a_manifest(tmp_path):
+    memory, store = Memory(), Store(tmp_path)
+    problem = noisy(transformed(Bowl(steepness=3.0), ["rotate"]), "gaussian")
+    for place in (memory, store):
+        jobs = [Job("bowl", problem, contender(name)) for name in ("sgd", "newton")]
+        keys = [key for job in jobs for key in run_job(job, LADDER, place, lambda done: None)]
+    infos = {key: memory.read(key).info for key in keys}
+    assert {key: store.info(key) for key in keys} == infos == dict(store.infos())
+    listed = json.loads(json.dumps(by_job(infos)))
+    assert len(listed) == 2 and cells_of(listed) == infos
+    assert [info.optimizer for info in cells_of(listed).values()] == ["newton"] * 3 + ["sgd"] * 3
+
+
+def test_a_cell_that_is_found_again_gets_what_is_stated_of_it_now(tmp_path, monkeypatch):
+    """Nobody's theory and no reason decides a number."""
+    store, done = Store(tmp_path), []
+    job = Job("bowl", Bowl(), contender("sgd"))
+    list(run_job(job, SIZE, store, done.append))
+    stated = dataclasses.replace(
+        Bowl.card, theory={"sgd": lambda problem, budget: budget}, exceptions={"ranked": "why not"}
+    )
+    monkeypatch.setattr(Bowl, "card", stated)
+    (key,) = run_job(job, SIZE, store, done.append)
+    assert [each.cached for each in done] == [False, True]
+    assert store.info(key).theory["1"] == 20 and store.read(key).info.unranked == "why not"
+    assert {file.name for file in (tmp_path / key).iterdir()} == {
+        "cell.json",
+        "runs.parquet",
+        "traces.parquet",
+    }
+
+
+def test_cells_of_another_schema_are_passed_over_and_their_folder_is_refused(tmp_path):
+    store = Store(tmp_path / "cells")
+    (key,) = run_job(Job("bowl", Bowl(), contender("sgd")), SIZE, store, lambda done: None)
+    file = store.folder / key / "cell.json"
+    file.write_text(file.read_text().replace('"schema": 2', '"schema": 1'))
+    assert not dict(store.infos())
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text(
+        '{"schema": 1, "config": {"protocol": {}}, "cells": []}'
+    )
+    with pytest.raises(
+        Refused,
+        match=r"old was written by another version of Ravine \(schema 1, .* into a new folder$",
+    ):
+        SweepFolder(tmp_path / "old", store).check(SIZE)

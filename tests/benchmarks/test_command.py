@@ -23,6 +23,7 @@ from benchmarks.cli import help
 from benchmarks.cli.options import DESCRIPTIONS, Config
 from benchmarks.runner import progress, worker
 from benchmarks.runner.job import CellDone
+from benchmarks.store.cell_info import cells_of
 from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import MARKERS, Notes, SweepFolder
 from optimizers import OPTIMIZERS
@@ -286,7 +287,7 @@ def test_a_sweep(ravine, files):
 def test_a_manifest(ravine, files):
     ravine(f"+problem=quadratic optimizer=sgd optimizers.sgd.lr=0.1 {SMALL} out=swept")
     found = manifest(files / "swept")
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert found["argv"][-1] == "out=swept"
     assert found["config"]["protocol"]["budget"] == 10
     assert found["config"]["jobs"] == [
@@ -303,7 +304,8 @@ def test_a_manifest(ravine, files):
             "optimizer": {"name": "sgd", "lr": 0.1},
         }
     ]
-    assert found["cells"] == [each.name for each in (files / "results" / "cells").iterdir()]
+    (job,) = found["jobs"]
+    assert [*job["cells"]] == [each.name for each in (files / "results" / "cells").iterdir()]
     assert found["packages"]["torch"] == torch.__version__
     assert {"commit", "dirty"} == found["git"].keys()
     assert found["cpu"]
@@ -353,7 +355,7 @@ def test_an_edited_optimizer_takes_the_place_of_what_it_was(ravine, files):
         (files / "mine.py").write_text(MINE.replace("1.0", rate))
         os.utime(files / "mine.py", ns=(0, int(float(rate))))
         assert ravine(f"+problem=quadratic optimizer=mine.py:Mine,sgd {SMALL} out=swept").code == 0
-    assert len(manifest(files / "swept")["cells"]) == 2
+    assert len(cells_of(manifest(files / "swept")["jobs"])) == 2
     assert len(list((files / "results" / "cells").iterdir())) == 3
 
 

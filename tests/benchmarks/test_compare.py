@@ -225,12 +225,12 @@ class TestWarnings:
         assert (found.differences["pairs"] == 6).all()
 
     def test_of_code(self, whole, copy):
-        cells = json.loads((copy / "manifest.json").read_text())["cells"]
+        jobs = json.dumps(json.loads((copy / "manifest.json").read_text())["jobs"])
         runs = pandas.read_csv(copy / "runs.csv")
         mine = runs.loc[runs["optimizer"] == "sgd", "cell"].iloc[0]
         for table in ("runs", "summary"):
             edit(copy, table, lambda frame: frame.replace({"cell": {mine: "0123"}}))
-        state(copy, cells=["0123" if each == mine else each for each in cells])
+        state(copy, jobs=json.loads(jobs.replace(mine, "0123")))
         assert compare_sweeps(whole, copy).warnings == ("the code differs of optimizer sgd",)
 
     def test_of_instances(self, whole, copy):
@@ -274,9 +274,10 @@ SPOILT = {
         lambda folder: (folder / "manifest.json").write_text("[1]"),
         "{copy}/manifest.json cannot be read: ",
     ),
-    "a later schema": (
-        lambda folder: state(folder, schema=2),
-        "{copy} has tables of schema 2, and this Ravine reads 1: ",
+    "an older schema": (
+        lambda folder: state(folder, schema=1),
+        "{copy} was written by another version of Ravine (schema 1, and this one has 2): "
+        "run its command again, into a new folder",
     ),
     "empty": (
         lambda folder: (folder / "runs.csv").write_text(""), "{copy}/runs.csv cannot be read: ",

@@ -12,7 +12,7 @@ import pandas
 import pytest
 
 from benchmarks import compare_sweeps, read_table, sweep
-from benchmarks.analysis.consistency import CHOSEN
+from benchmarks.analysis.consistency import CHOSEN_ROWS
 from benchmarks.analysis.ranking import mean_places, moved, standings
 from benchmarks.docgen import reference
 from optimizers.adam import Adam
@@ -93,7 +93,7 @@ def kept(whole, tmp_path_factory):
 
 class TestFolder:
     def test_a_comparison_with_it_is_one_with_the_whole(self, whole, kept):
-        assert json.loads((kept / "manifest.json").read_text())["rows"] == CHOSEN
+        assert json.loads((kept / "manifest.json").read_text())["rows"] == CHOSEN_ROWS
         assert len(read_table(kept, "runs")) < len(read_table(whole, "runs"))
         assert set(read_table(kept, "runs")["role"]) == {"reporting"}
         for one, other in ((whole, kept), (kept, whole)):
@@ -181,6 +181,8 @@ def test_the_published_page_follows_from_the_published_folder():
     assert reference.page(root / "results" / "reference") == page, (
         "python -m benchmarks.docgen.reference"
     )
+    manifest = json.loads((root / "results" / "reference" / "manifest.json").read_text())
+    assert f"Measured at commit {manifest['git']['commit'][:12]}; " in page
     rows = (line.split(" | ") for line in page.splitlines() if line.endswith((" yes |", " no |")))
     assert (
         len({(row[0], row[1]) for row in rows}) >= 10
@@ -217,9 +219,8 @@ class TestOtherPrices:
         tables = sweep(Bowl(dim=2), ["newton"], **{**SIZE, "rungs": 1}).tables
         ((key, cell),) = tables.cells.items()
         paid = float(np.nanmax(cell.runs["cost_to_target"]))
-        protocol = {**cell.info["protocol"], "budget": paid}
-        tight = dataclasses.replace(
-            tables, cells={key: dataclasses.replace(cell, info={**cell.info, "protocol": protocol})}
-        )
+        protocol = dataclasses.replace(cell.info.protocol, budget=paid)
+        info = dataclasses.replace(cell.info, protocol=protocol)
+        tight = dataclasses.replace(tables, cells={key: dataclasses.replace(cell, info=info)})
         solved = (tight.runs["status"] == "solved").sum()
         assert (reference.reweighed(tight).runs["status"] == "solved").sum() < solved

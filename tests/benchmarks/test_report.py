@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +24,24 @@ from scipy.stats import binomtest
 
 from benchmarks import sweep
 from benchmarks.analysis.dial_axis import number
+from benchmarks.analysis.saved_sweep import rebuilt
 from benchmarks.api import Sweep
+from benchmarks.catalog.contenders import contender
 from benchmarks.cli.main import main
 from benchmarks.display.breaking_table import Matrix
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.protocol import stream
+from benchmarks.engine.protocol import Protocol, stream
 from benchmarks.plots import sweep_plots
 from benchmarks.report import export, report, svg
 from benchmarks.report.page import Page
 from benchmarks.report.render import attribute
+from benchmarks.runner.job import Job, info_of
+from benchmarks.store.cell_info import CellInfo
 from optimizers import Optimizer
+from problems import PROBLEMS
 from problems.ill_conditioning.quadratic import Quadratic
 from problems.ill_conditioning.rosenbrock import Rosenbrock
+from problems.modifiers import noisy, transformed
 from ravine import Refused
 from tests.benchmarks.browser import COMMAND, Browser
 from tests.benchmarks.problems_for_tests import Bowl
@@ -265,6 +274,22 @@ def test_what_is_not_registered_has_no_picture_and_that_is_said(tmp_path):
     assert "No picture of the problem itself: Bowl is not registered here." in text
 
 
+@pytest.mark.parametrize("modified", ["as it is", "rotated", "noisy", "noisy, by its own dial"])
+def test_every_problem_is_built_again_from_what_is_kept_of_a_cell(modified):
+    for name, prototype in PROBLEMS.items():
+        problem = transformed(prototype, ["rotate"]) if modified == "rotated" else prototype
+        if modified.startswith("noisy"):
+            if prototype.has_own("seen"):
+                continue
+            problem = noisy(prototype, "delayed", 3.0)
+            if modified.endswith("dial"):
+                problem = dataclasses.replace(problem, walks="problem")
+        for dial in problem.card.ladder:
+            at = problem.at_dial(dial)
+            info = info_of(Job(name, problem, contender("idle")), at, Protocol())
+            assert rebuilt(CellInfo.of(json.loads(json.dumps(info.plain())))) == at
+
+
 def test_nothing_is_fetched_and_every_time_it_is_the_same(swept, page, copy):
     text = (swept[1] / "report.html").read_text()
     assert not re.search(r'\b(src|href)="(?!#|data:)', text) and "url(" not in text
@@ -375,7 +400,10 @@ def shorter(folder):
     [
         (shutil.rmtree, "does not exist, but must be the folder of a sweep"),
         (drop("manifest.json"), "is not the folder of a sweep: it has no manifest.json"),
-        (stated(schema=99), "has tables of schema 99, and this Ravine reads"),
+        (
+            stated(schema=99),
+            "was written by another version of Ravine .schema 99, and this one has 2.: run its command",
+        ),
         (drop("traces.parquet"), "is half-written: it has no traces.parquet"),
         (drop("breaking_points.csv"), "is half-written: it has no breaking_points.csv"),
         (running, "is half-written: its sweep is still running"),
@@ -614,3 +642,36 @@ def test_keys_reach_what_a_pointer_does(browser, swept, page):
 
 def test_a_number_that_is_none_sorts_last():
     assert [attribute(each) for each in (math.nan, math.inf, 2.0)] == ["", "1e999", "2"]
+
+
+MINE = """
+import torch
+
+
+class MyOpt(torch.optim.Optimizer):
+    def __init__(self, params, lr: float = 0.01):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter -= group["lr"] * parameter.grad.sign()
+"""
+
+
+def test_the_page_of_a_suite_is_that_of_its_folder_in_this_process_and_in_another(ravine, files):
+    (files / "my_opt.py").write_text(MINE)
+    size = "trials=2 seeds=5 tuning_seeds=1 rungs=3 budget=200"
+    answer = ravine(f"+suite=plateaus optimizer=my_opt.py:MyOpt,sgd,adam {size} out=suite")
+    page = files / "suite" / "report.html"
+    of_suite = page.read_bytes()
+    assert "MyOpt breaks first on " in answer.out
+    assert b"MyOpt breaks first on " in of_suite
+    assert ravine("report suite").code == 0
+    assert page.read_bytes() == of_suite
+    page.unlink()
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "benchmarks", "report", "suite"]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(root)})
+    assert page.read_bytes() == of_suite

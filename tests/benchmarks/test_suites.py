@@ -250,7 +250,7 @@ def test_where_to_look_next_is_where_ones_own_breaks_first():
 def test_what_was_not_run_and_what_does_not_apply_are_told_apart():
     tables = sweep([Bowl(), Wall()], ["newton", "gauss_newton"], **SIZE, rungs=3).tables
     only = {key: cell for key, cell in tables.cells.items()
-            if (cell.info["optimizer"], cell.info["problem"]) != ("newton", "Wall")}  # fmt: skip
+            if (cell.info.optimizer, cell.info.problem) != ("newton", "Wall")}  # fmt: skip
     (view,) = Matrix(read(Memory(only), only)).views()
     rows = view.table.set_index("")
     assert rows.loc["newton", "Wall"] == "n/a"

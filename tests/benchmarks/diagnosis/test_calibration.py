@@ -15,7 +15,7 @@ from benchmarks.diagnosis import Thresholds, diagnose
 from benchmarks.diagnosis.verdict import CAUSES, Verdict
 from benchmarks.docgen import verdicts
 from benchmarks.docgen.paths import DIGEST
-from benchmarks.docgen.publish_verdicts import CHOSEN, PICTURES, TABLE, digest
+from benchmarks.docgen.publish_verdicts import PICTURES, TABLE, THRESHOLDS, digest
 from benchmarks.validation import calibration
 from benchmarks.validation.calibration import (
     HALVES,
@@ -154,11 +154,13 @@ def table():
 
 @pytest.fixture(scope="module")
 def said():
-    return json.loads(CHOSEN.read_text())
+    return json.loads(THRESHOLDS.read_text())
 
 
 def test_the_page_is_that_of_the_table(table, said):
-    assert verdicts.text(table, said) == TABLE.with_suffix(".md").read_text(), AGAIN
+    page = TABLE.with_suffix(".md").read_text()
+    assert verdicts.text(table, said) == page, AGAIN
+    assert f"measured at commit {said['commit'][:12]}" in page
 
 
 def test_the_pictures_are_those_of_the_table(table):

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import sweep
 from benchmarks.diagnosis import Record, Verdict, diagnose
-from benchmarks.diagnosis.from_trace import traced_record
+from benchmarks.diagnosis.from_trace import Known, traced_record
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.measurements import DRAWS
@@ -30,11 +30,9 @@ def records(problem: Problem, optimizer: str, settings: dict, budget: float, see
     if problem.noisy:
         draws = list(itertools.islice(instances.draws("diagnosis"), DRAWS))
     found.trace.measure(problem, instances.data, list(range(seeds)), [0], draws)
-    info = {
-        "noisy": problem.noisy, "target": problem.card.target, "floor_attained": problem.floor_attained,
-    }  # fmt: skip
+    known = Known(problem.noisy, problem.card.target, problem.floor_attained)
     made = [
-        traced_record(found.trace.run(k, 0), found.status[k][0], info, settings)  # type: ignore[arg-type]
+        traced_record(found.trace.run(k, 0), found.status[k][0], known, settings)  # type: ignore[arg-type]
         for k in range(seeds)
     ]
     return made, found.trace.end[:, 0], instances
@@ -130,8 +128,7 @@ def test_an_adopted_optimizer_is_judged_without_its_limit():
     found = run(method, instances, 1, 100)
     assert found.trace is not None
     found.trace.measure(problem, instances.data, [0], [0], [])
-    info = {"noisy": False, "target": 1e-4, "floor_attained": True}
-    record = traced_record(found.trace.run(0, 0), "missed", info)
+    record = traced_record(found.trace.run(0, 0), "missed", Known(False, 1e-4, True))
     assert np.isnan(record.stability).all()
     assert any("limit is not known" in each for each in diagnose(record).unresolved)
 

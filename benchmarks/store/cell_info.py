@@ -1,0 +1,100 @@
+"""What a cell knows about itself besides its numbers, and how a manifest lists it job by job."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.engine.protocol import Settled
+
+SCHEMA = 2  # of cells and manifests: those of another one are not read
+
+
+@dataclass(frozen=True)
+class CellInfo:
+    """One problem at one rung by one optimizer.
+
+    job: the same for all rungs of a problem and an optimizer.
+    role: the optimizer's: "ranked", "oracle" or "control".
+    dial_name, dial_column: the dial's name, and the column of the tables that has it.
+    scale, falling: how to interpolate in the dial, and whether the problem gets harder as it falls.
+    settings: by column, the fields of the problem and of what modifies it, the dial aside.
+    unranked: why the problem does not rank optimizers; empty where it does.
+    predicted_share: of runs that any local method solves, where the problem states it.
+    theory: by share of the budget, the breaking point that a theorem predicts.
+    error: why there are no numbers; traceback: the file with what was raised.
+    """
+
+    job: str
+    problem: str
+    dial: float
+    optimizer: str
+    role: str
+    dial_name: str
+    dial_column: str
+    scale: str
+    falling: bool
+    settings: Mapping[str, Any]
+    noisy: bool
+    floor_is_minimum: bool
+    floor_attained: bool | None
+    target: float
+    unranked: str
+    predicted_share: float | None
+    theory: Mapping[str, float]
+    protocol: Settled
+    error: str = ""
+    traceback: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of(cls, stated: Mapping[str, Any]) -> CellInfo:
+        """Return what `plain` returned, as it was before."""
+        return cls(**{**stated, "protocol": Settled(**stated["protocol"])})
+
+
+def ordered(infos: Mapping[str, CellInfo]) -> dict[str, CellInfo]:
+    """Return cells by problem, optimizer and dial, whenever each was run."""
+
+    def place(item: tuple[str, CellInfo]) -> tuple[Any, ...]:
+        info = item[1]
+        return info.problem, info.optimizer, info.dial, info.job
+
+    return dict(sorted(infos.items(), key=place))
+
+
+def by_job(infos: Mapping[str, CellInfo]) -> list[dict[str, Any]]:
+    """Return an entry a job: what its cells share, and in "cells" by key what they do not."""
+    jobs: dict[str, dict[str, dict[str, Any]]] = {}
+    for key, info in infos.items():
+        jobs.setdefault(info.job, {})[key] = info.plain()
+    return [_entry(cells) for cells in jobs.values()]
+
+
+def cells_of(jobs: Iterable[Mapping[str, Any]]) -> dict[str, CellInfo]:
+    """Return the cells of the entries of `by_job`."""
+    found = {}
+    for job in jobs:
+        shared = {name: value for name, value in job.items() if name != "cells"}
+        for key, own in job["cells"].items():
+            found[key] = CellInfo.of({**shared, **own})
+    return ordered(found)
+
+
+def _entry(cells: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    first = next(iter(cells.values()))
+    shared = {
+        name: value
+        for name, value in first.items()
+        if all(each[name] == value for each in cells.values())
+    }
+    own = {
+        key: {name: value for name, value in each.items() if name not in shared}
+        for key, each in cells.items()
+    }
+    return {**shared, "cells": own}

@@ -1,0 +1,281 @@
+"""The code that decides numbers: what classes and functions reach by the names in their definitions.
+
+A definition counts if one that counts names it; a method, if any definition that counts names a method like it. A
+user's file counts whole, but for methods that nothing names, such as claims and portraits. Installed packages do not
+count (their versions are in the key), nor does a problem's card (its values are).
+
+Where a user's code computes the names that it uses (`eval`, `getattr`), every method counts. Ravine's own code
+computes names of fields alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.store.source import (
+    Chain,
+    Definition,
+    Imported,
+    Notebook,
+    Source,
+    bound_by,
+    chain_of,
+    is_followed,
+    path_of,
+    stamp,
+)
+
+INERT = ("abc", "builtins", "ravine", "typing")  # a base from there calls no method by its name
+
+
+@dataclass(frozen=True)
+class Code:
+    """All that some classes and functions reach.
+
+    digest: what changes when any of it does.
+    of_card: the fields of a problem's card that it reads; "card" where it takes the card as a whole.
+    """
+
+    digest: str
+    of_card: frozenset[str]
+
+
+def code_of(*roots: Any) -> Code:
+    """Return the code that decides what these classes, functions and methods compute."""
+    names = tuple((each.__module__, each.__qualname__) for each in roots)
+    found, files = _codes.get(names, (None, {}))
+    if found is None or not _are_as(files):
+        reach = _reached(roots)
+        found, files = _codes[names] = reach.code(), reach.files()
+    return found
+
+
+_Names = tuple[tuple[str, str], ...]
+_Files = dict[str, tuple[Path | None, Any]]  # by module, where it lies and when it was last changed
+_codes: dict[_Names, tuple[Code, _Files]] = {}
+_begun: dict[_Names, tuple[_Reach, _Files]] = {}
+_sources: dict[str, Source] = {}
+
+
+def _are_as(files: _Files) -> bool:
+    """True if files have not changed; what is typed in a notebook has none to tell."""
+    return all(
+        path is not None and path == path_of(module) and stamp(path) == before
+        for module, (path, before) in files.items()
+    )
+
+
+def _reached(roots: Sequence[Any]) -> _Reach:
+    """What all but the last root reach is kept: the engine's part is the same for all cells."""
+    reach = _Reach()
+    if len(roots) > 1:
+        *first, _ = ((each.__module__, each.__qualname__) for each in roots)
+        known, files = _begun.get((*first,), (None, {}))
+        if known is None or not _are_as(files):
+            known = _reached(roots[:-1])
+            _begun[(*first,)] = known, known.files()
+        reach = known.copy()
+    reach.begin(roots[-1])
+    reach.go_on()
+    return reach
+
+
+def _source(module: str) -> Source:
+    path = path_of(module)
+    if path is None:
+        return Notebook(module)
+    known = _sources.get(module)
+    if known is None or known.path != path or known.stamp != stamp(path):
+        known = _sources[module] = Source(module, path)
+    return known
+
+
+class _Reach:
+    """Follows names from definition to definition until there are no new ones."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Source] = {}
+        self._found: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+        self._seen: set[int] = set()
+        self._pending: list[tuple[Source, Definition]] = []
+        self._attributes: set[str] = set()
+        self._waiting: dict[str, list[tuple[Source, str, ast.AST]]] = defaultdict(list)
+        self._followed: set[tuple[str, Chain]] = set()
+        self._every_method = False
+
+    def copy(self) -> _Reach:
+        """Return one that has followed the same names, and can go on by itself."""
+        other = _Reach()
+        other.sources = {**self.sources}
+        other._found |= {label: [*each] for label, each in self._found.items()}
+        other._seen = {*self._seen}
+        other._attributes = {*self._attributes}
+        other._waiting |= {name: [*each] for name, each in self._waiting.items()}
+        other._followed = {*self._followed}
+        other._every_method = self._every_method
+        return other
+
+    def files(self) -> _Files:
+        """Return all files that were read, and when they were changed."""
+        return {name: (each.path, each.stamp) for name, each in self.sources.items()}
+
+    def begin(self, root: Any) -> None:
+        """Take a class, a function or a method as reached."""
+        if not is_followed(root.__module__):
+            return
+        source = self._enter(root.__module__)
+        first, *rest = root.__qualname__.split(".")
+        if not source.statements(first) or "<locals>" in rest:
+            self._whole(source, every_method=True)
+            return
+        self._name(source, (first, *rest))
+        self._ask(*rest)
+
+    def go_on(self) -> None:
+        """Follow all names."""
+        while self._pending:
+            source, definition = self._pending.pop()
+            if definition.computed and not source.is_ours:
+                self._every_method = True
+                self._ask(*self._waiting)
+            self._ask(*definition.attributes)
+            for chain in definition.names:
+                bound = definition.imports.get(chain[0])
+                if bound is not None:
+                    self._imported(bound, chain[1:])
+                    continue
+                if (source.name, chain) in self._followed:
+                    continue
+                self._followed.add((source.name, chain))
+                self._name(source, chain)
+                registry = None if source.is_ours else source.registry(chain[0])
+                for entry in (registry or {}).values():
+                    self.begin(type(entry))
+
+    def code(self) -> Code:
+        """Return what was found."""
+        digest = hashlib.sha256()
+        for label in sorted(self._found):
+            digest.update(
+                "|".join([*label, *(each.digest for each in self._found[label])]).encode()
+            )
+        definitions = [each for several in self._found.values() for each in several]
+        return Code(digest.hexdigest(), frozenset().union(*(each.of_card for each in definitions)))
+
+    def _enter(self, module: str) -> Source:
+        """Read a module; what happens when it is imported counts in any case, and all of a file of the user's."""
+        if module not in self.sources:
+            source = self.sources[module] = _source(module)
+            for number, statement in enumerate(source.effects):
+                self._add(source, f"on import, {number}", statement)
+            if not source.is_ours and source.path is not None:
+                self._whole(source)
+        return self.sources[module]
+
+    def _whole(self, source: Source, every_method: bool = False) -> None:
+        for statement in source.all_statements():
+            self._statement(source, statement, every_method)
+        for bound in source.imports.values():
+            if is_followed(bound.module) and not _source(bound.module).is_ours:
+                self._enter(bound.module)
+
+    def _imported(self, bound: Imported, behind: Chain) -> None:
+        self._member(bound.module, behind if bound.name is None else (bound.name, *behind))
+
+    def _member(self, module: str, chain: Chain) -> None:
+        """Follow a name in a module, or the module itself where there is none behind it."""
+        if not is_followed(module):
+            return
+        source = self._enter(module)
+        if not chain:
+            self._whole(source, every_method=True)
+        elif not self._name(source, chain):
+            if is_followed(f"{module}.{chain[0]}"):
+                self._member(f"{module}.{chain[0]}", chain[1:])
+            else:
+                self._name(source, ("__getattr__",))
+
+    def _name(self, source: Source, chain: Chain) -> bool:
+        """Follow a name in a module, and say whether it is bound there."""
+        statements = source.statements(chain[0])
+        for statement in statements:
+            self._statement(source, statement)
+        bound = source.imports.get(chain[0])
+        if bound is not None:
+            self._imported(bound, chain[1:])
+        elif not statements:
+            for module in source.stars:
+                self._member(module, chain)
+        return bool(statements) or bound is not None
+
+    def _statement(self, source: Source, node: ast.stmt, every_method: bool = False) -> None:
+        if isinstance(node, ast.ClassDef):
+            self._class(source, node, every_method)
+        elif id(node) not in self._seen:
+            self._add(source, ",".join(sorted(bound_by(node))), node)
+
+    def _class(self, source: Source, node: ast.ClassDef, every_method: bool) -> None:
+        lineage = _lineage(source, node)
+        methods = source.methods(node, PROBLEM in lineage)
+        every_method |= any(
+            module not in INERT and not is_followed(module) for module, _ in lineage
+        )
+        is_new = id(node) not in self._seen
+        self._add(source, node.name, node)
+        for each in methods:
+            label = f"{node.name}.{each.name}"
+            if each.name == "__init_subclass__" and source.is_ours:
+                continue  # it looks at fields and cards, whose values are in the key
+            special = each.name.startswith("__") and each.name.endswith("__")
+            if special or every_method or self._every_method or each.name in self._attributes:
+                self._add(source, label, each)
+            elif is_new:
+                self._waiting[each.name].append((source, label, each))
+
+    def _ask(self, *attributes: str) -> None:
+        """Take the methods of these names as reached, in the classes that are and in those that will be."""
+        for name in attributes:
+            if name not in self._attributes:
+                self._attributes.add(name)
+                for each in self._waiting.pop(name, ()):
+                    self._add(*each)
+
+    def _add(self, source: Source, label: str, node: ast.AST) -> None:
+        if id(node) not in self._seen:
+            self._seen.add(id(node))
+            definition = source.definition(node)
+            self._found[source.name, label].append(definition)
+            self._pending.append((source, definition))
+
+
+def _lineage(source: Source, node: ast.ClassDef) -> set[tuple[str, str]]:
+    """Module and name of a class and of those from which it is derived, without importing any."""
+    found = {(source.name, node.name)}
+    for base in node.bases:
+        chain = chain_of(base.value if isinstance(base, ast.Subscript) else base)
+        found |= _lineage_of(source, chain) if chain else {UNKNOWN}
+    return found
+
+
+def _lineage_of(source: Source, chain: Chain) -> set[tuple[str, str]]:
+    bound = source.imports.get(chain[0])
+    if bound is None:
+        classes = [each for each in source.statements(chain[0]) if isinstance(each, ast.ClassDef)]
+        if classes:
+            return set().union(*(_lineage(source, each) for each in classes))
+        return {("builtins", chain[0]) if hasattr(builtins, chain[0]) else UNKNOWN}
+    module, names = bound.module, [bound.name or "", *chain[1:]]
+    *inside, name = filter(None, names)
+    path = ".".join([module, *inside])
+    return _lineage_of(_source(path), (name,)) if is_followed(path) else {(path, name)}
+
+
+PROBLEM = ("problems.problem", "Problem")
+UNKNOWN = ("?", "")
