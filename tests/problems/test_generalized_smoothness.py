@@ -39,6 +39,13 @@ def test_starts_are_on_the_wall_and_on_the_slope():
     assert problem.signature(data) == pytest.approx(math.cosh(5))
 
 
+def test_the_largest_rate_is_a_jump_from_one_wall_to_the_other():
+    problem = GeneralizedSmoothness(radius=6.0, growth=0.5)
+    x = torch.tensor([6.0, 10.0])
+    step = problem.largest_rate() * problem.value_and_gradient(x, PLAIN)[1]
+    assert (x - step)[0].item() == pytest.approx(-6)
+
+
 @pytest.mark.parametrize(("growth", "slope"), [(1.0, 0.1), (2.0, 0.4)])
 def test_steps_of_descent(growth, slope):
     problem = GeneralizedSmoothness(radius=2.0, growth=growth, slope=slope)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from benchmarks.checks.contracts import has_the_stated_critical_points
 from problems.global_structure._certificates import mountain as evidence
 from problems.global_structure.mountain import Mountain
 
@@ -29,6 +30,7 @@ def test_the_top_is_where_the_book_of_calculus_puts_it(dim):
     curvatures = torch.linalg.eigvalsh(problem.hessian(top.x, data))
     torch.testing.assert_close(curvatures, torch.full((dim,), -0.980302), atol=1e-6, rtol=0)
     assert problem.control().critical_points(data) == ()
+    has_the_stated_critical_points(Mountain(dim=dim, height=2.0))
 
 
 def test_descents_get_round_as_often_as_foretold():
