@@ -70,7 +70,9 @@ def test_solved_is_measured_by_the_slope_and_not_by_the_wall():
     gap = problem.loss(foot, PLAIN) / problem.loss(torch.tensor([12.0, 10.0]), PLAIN)
     assert gap < 1e-4
     assert not problem.solved(foot, gap, None, PLAIN)
-    assert problem.solved(torch.tensor([0.0, 0.03]), gap, None, PLAIN)
+    y = math.sqrt(1e-4 * 0.9625 / 0.075)  # where ψ, near 0.075 y², is 1e-4 of ψ(10)
+    for share, solved in ((0.99, True), (1.01, False)):
+        assert problem.solved(torch.tensor([0.0, share * y]), gap, None, PLAIN) == solved
 
 
 def test_refuses_walls_that_overflow():
