@@ -1,4 +1,4 @@
-"""The cliff that a recurrent unit makes, and that throws gradient descent."""
+"""The cliff in the loss of a recurrent unit, from which gradient descent is thrown."""
 
 from __future__ import annotations
 
@@ -23,16 +23,13 @@ class Cliff(Problem):
     f(w, b) = (σ(x_T) − 0.7)², x_t = w σ(x_{t−1}) + b, x_0 = ½; the mean of this over `units`
     independent ones, x = (w₁, b₁, w₂, b₂, …).
 
-    For w > 1/σ'(½) = 4.255 the line b = ½ − w σ(½) makes x_0 an unstable fixed point, which x_t
-    leaves upwards on one side and downwards on the other: there the loss falls from one plateau to
-    another, and the gradient reaches the order of (w σ'(½))^T: 7e3, 2e7 and 3e10 at w = 5, 6 and 7 for
-    T = 50. Where w > 1/(0.7 · 0.3) = 4.762 the solutions lie inside the cliff, so that whoever
-    descends to them meets it. One step along such a gradient may end on a plateau from which there
-    is no way back. In two dimensions it often lands well by luck; of many units, one that does not
-    is enough.
+    For w > 1/σ'(½) = 4.255 the line b = ½ − w σ(½) makes x_0 an unstable fixed point: there the loss
+    falls from one plateau to another, and the gradient reaches the order of (w σ'(½))^T, 7e3 to 3e10 at
+    w = 5 to 7 for T = 50. Where w > 1/(0.7 · 0.3) = 4.762 the solutions lie inside the cliff. One step
+    along such a gradient may end on a plateau from which there is no way back. In two dimensions it
+    often lands well by luck; of many units, one that does not is enough.
 
-    Starts lie 0.05 to 0.4 above the cliff, w from 5 to 7; that of a unit does not depend on how many
-    there are.
+    Starts lie 0.05 to 0.4 above the cliff, w from 5 to 7; a unit's start does not depend on `units`.
 
     units: how many; dim is twice that.
     steps: T. With few the slope is gentle: nothing explodes.
@@ -62,7 +59,7 @@ class Cliff(Problem):
     )
 
     def cliff_line(self, w: torch.Tensor) -> torch.Tensor:
-        """The b at which the unit's first state is a fixed point, unstable where w > 4.255."""
+        """Return the b at which the unit's first state is a fixed point, unstable where w > 4.255."""
         return STATE - w / (1 + math.exp(-STATE))
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -78,7 +75,7 @@ class Cliff(Problem):
         return math.sqrt(2 / self.units) * self.errors(x)
 
     def errors(self, x: torch.Tensor) -> torch.Tensor:
-        """Each unit's σ(x_T) − 0.7: (*runs, dim) -> (*runs, units)."""
+        """Return each unit's σ(x_T) − 0.7: (*runs, dim) -> (*runs, units)."""
         w, b = x.unflatten(-1, (self.units, 2)).unbind(-1)
         state = torch.full_like(w, STATE)
         for _ in range(self.steps):
@@ -90,7 +87,7 @@ class Cliff(Problem):
         return value.mean(-1), gradient.flatten(-2) / self.units
 
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The gradient with respect to the units' states, from x_T back to x_1: each step takes a factor w σ'."""
+        """Return the gradient's norm at the states x_T back to x_1; each step takes a factor w σ'."""
         w, b = x.unflatten(-1, (self.units, 2)).unbind(-1)
         states = [w * torch.full_like(w, STATE).sigmoid() + b]
         for _ in range(self.steps - 1):
@@ -117,7 +114,7 @@ class Cliff(Problem):
         return torch.zeros(())
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """Without recurrence x_T is b."""
+        """Return the one at w = 0, where x_T is b."""
         return torch.tensor([0.0, math.log(WANTED / (1 - WANTED))]).repeat(1, self.units)
 
     def signature(self, data: Tree) -> float:
@@ -136,10 +133,10 @@ class Cliff(Problem):
         return gradient.unflatten(-1, (self.units, 2)).norm(dim=-1)
 
     def _each_unit(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.
+        """Return each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.
 
-        ∂x_t = (σ(x_{t−1}), 1) + w σ'(x_{t−1}) ∂x_{t−1}, carried along with x_t, in place: what autograd
-        keeps for the way back does not fit into the cache.
+        ∂x_t = (σ(x_{t−1}), 1) + w σ'(x_{t−1}) ∂x_{t−1} is carried along with x_t, in place: autograd's
+        tape does not fit into the cache.
         """
         w, b = w.contiguous(), b.contiguous()
         state, factor = torch.full_like(w, STATE), torch.zeros_like(w)
@@ -156,9 +153,9 @@ class Cliff(Problem):
         return error.square(), (2 * error * sigmoid * (1 - sigmoid) * first).movedim(0, -1)
 
     def _blocks(self, x: torch.Tensor) -> torch.Tensor:
-        """The Hessian's diagonal blocks (*runs, units, 2, 2); all else is zero.
+        """Return the Hessian's diagonal blocks (*runs, units, 2, 2); the rest is zero.
 
-        With u = ∂x_t/∂w and v = ∂x_t/∂b the next second derivatives are w σ' times these ones, plus
+        With u = ∂x_t/∂w and v = ∂x_t/∂b the next second derivatives are w σ' times the last, plus
         u (wσ'' u + 2σ'), v (wσ'' u + σ') and v (wσ'' v).
         """
         w, b = (each.contiguous() for each in x.unflatten(-1, (self.units, 2)).unbind(-1))

@@ -1,4 +1,4 @@
-"""A bowl whose curvature grows with its gradient, beside a long gentle slope."""
+"""A bowl whose curvature grows with its gradient, and a long gentle slope."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from problems.geometry import random_rotation
-from problems.problem import Card, CriticalPoint, Problem, Tree, dial
+from problems.one_minimum import OneMinimum
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
 from ravine import Refused, bounded
 
@@ -18,7 +19,7 @@ BOTTOM = 1.0  # |y| from which on it is straight
 
 
 def breaking_point_of_descent(problem: GeneralizedSmoothness, budget: float) -> float:
-    """The radius at which descent at the largest stable rate needs the whole budget."""
+    """Return the radius, to 0.01, from which descent at the largest stable rate needs the whole budget."""
     radii = [each / 100 for each in range(1, 4001)]
     first = bisect.bisect_left(
         radii, budget, key=lambda radius: replace(problem, radius=radius).steps_of_descent()
@@ -28,17 +29,17 @@ def breaking_point_of_descent(problem: GeneralizedSmoothness, budget: float) -> 
 
 @register("generalized_smoothness")
 @dataclass(frozen=True)
-class GeneralizedSmoothness(Problem):
-    """A bowl with walls like eˣ, beside a slope: whose steps are safe on the wall never get down the slope.
+class GeneralizedSmoothness(OneMinimum):
+    """A bowl with walls like eˣ, and a slope: steps that are safe on the wall never get down the slope.
 
     f = (cosh(L x) − 1)/L² + ψ(y), ψ(y) = s (|y| − 1) + ⅝ s for |y| ≥ 1, else ⅛ s (6 y² − y⁴); x and y are
     coordinates along rotated axes from the minimizer. L = growth, s = slope.
 
-    The curvature is at most 1 + L |∇f|, and on the wall no less: it grows with the gradient without
-    bound, which "smooth" functions forbid. From x = R, y = 10 gradient descent at a constant rate
-    diverges unless the rate is below 2R/M, M = sinh(L R)/L, the gradient there; at that rate the slope
-    takes (10 − 1) M/(2 s R) steps and more: exponentially many in R. Steps whose length is clipped at γ
-    climb down the wall in R/γ, and then go along the slope at the rate that suits the bottom.
+    The curvature is at most 1 + L |∇f|, and on the wall nearly that: no constant bounds it. From x = R,
+    y = 10 gradient descent at a constant rate diverges unless the rate is below 2R/M, M = sinh(L R)/L,
+    the gradient there; at that rate the slope takes more than (10 − 1) M/(2 s R) steps, exponentially
+    many in R. Steps whose length is clipped at γ descend the wall in R/γ, and then go along the slope at
+    the rate that suits the bottom.
 
     At large R the start's loss is all wall; solved means f ≤ target · ψ(10), the slope's height.
 
@@ -74,9 +75,8 @@ class GeneralizedSmoothness(Problem):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (
-            self.radius * self.growth > 40
-        ):  # float32's largest number is cosh 89, and gradients are squared
+        # float32's largest number is cosh 89, and gradients are squared.
+        if self.radius * self.growth > 40:
             raise Refused(
                 f"generalized_smoothness.radius is {self.radius!r}, but must be at most "
                 f"{40 / self.growth:g} with a growth of {self.growth:g}: float32 overflows beyond"
@@ -92,7 +92,7 @@ class GeneralizedSmoothness(Problem):
         return self._value(*self._along(x, data))
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        """In the rotated axes the gradient is (sinh(L x)/L, s/2 (3 b − b³)), b = y within the bottom."""
+        """Return both; in the rotated axes the gradient is (sinh(L x)/L, s/2 (3 b − b³)), b = y clipped to ±1."""
         steep, gentle = self._along(x, data)
         bottom = gentle.clamp(-BOTTOM, BOTTOM)
         falls = self.slope / 2 * bottom * (3 - bottom.square())
@@ -100,14 +100,14 @@ class GeneralizedSmoothness(Problem):
         return self._value(steep, gentle), torch.einsum("...j,...ij->...i", along, data["axes"])
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Along the rotated axes cosh L x and, within the bottom, 3s/2 (1 − y²)."""
+        """Return the Hessian; along the rotated axes it is cosh L x and, within the bottom, 3s/2 (1 − y²)."""
         steep, gentle = self._along(x, data)
         flat = 3 / 2 * self.slope * (1 - gentle.clamp(-BOTTOM, BOTTOM).square())
         curvature = torch.stack([(self.growth * steep).cosh(), flat], -1)
         return torch.einsum("...ij,...j,...kj->...ik", data["axes"], curvature, data["axes"])
 
     def _along(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, ...]:
-        """The coordinates x and y."""
+        """Return the coordinates x and y."""
         return torch.einsum("...i,...ij->...j", x - data["minimizer"], data["axes"]).unbind(-1)
 
     def _value(self, steep: torch.Tensor, gentle: torch.Tensor) -> torch.Tensor:
@@ -117,20 +117,11 @@ class GeneralizedSmoothness(Problem):
         wall = 2 * (self.growth / 2 * steep).sinh().square() / self.growth**2
         return wall + self.slope * (square * (6 - square) / 8 + gentle.abs() - bottom.abs())
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
     def solved(
         self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
     ) -> torch.Tensor:
-        """Against the slope's height: that of the wall is exponential in R."""
+        """Compare the loss with the slope's height: that of the wall is exponential in R."""
         return self.loss(x, data) <= self._accepted
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         return (CriticalPoint(data["minimizer"], 0.0, 0),)
@@ -143,14 +134,11 @@ class GeneralizedSmoothness(Problem):
         return (start / end).item()
 
     def largest_rate(self) -> float:
-        """2R/M: at it, descent jumps from R to −R and back for ever, below it x shrinks, above it grows.
-
-        For |x − η M(x)| < |x| is η < 2x/M(x), which is least where |x| is largest.
-        """
+        """Return 2R/M: at it, descent jumps between R and −R for ever; below it x shrinks, above it grows."""
         return 2 * self.radius * self.growth / math.sinh(self.growth * self.radius)
 
     def steps_of_descent(self) -> float:
-        """How many steps the slope takes at that rate.
+        """Return how many steps the slope takes at that rate.
 
         Each step along the straight part is η s long; below it dy/dt = −η s (3y − y³)/2 leads from
         y = 1 to δ, where ψ(δ) is accepted, in 2/(3 η s) times ln(1/δ) + ½ ln((3 − δ²)/2).

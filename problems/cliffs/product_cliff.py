@@ -1,4 +1,4 @@
-"""A product of many weights, whose gradient grows with nearly twice their number as its power."""
+"""A product of many weights, whose gradient grows with a power of nearly twice their number."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class ProductCliff(Problem):
 
     Where all weights have the size a, each entry of the gradient is (aⁿ − c) aⁿ⁻¹: twice as far out it
     is 2²ⁿ⁻¹ times as large. A rate that is small enough for the start is hopeless in the valley, where
-    the curvature is about n; a larger one throws w across it: to where the product has the wrong sign,
-    or next to the origin, where all derivatives up to the (n − 1)-th vanish. Methods that divide by
-    a memory of past gradients stand still for as long as that memory lasts.
+    the curvature is about n; a larger one throws w across it, to where the product has the wrong sign,
+    or near the origin, where all derivatives up to the (n − 1)-th vanish. Methods that divide by a
+    memory of past gradients stand still for as long as that memory lasts.
 
     Starts have |wᵢ| within 10 % of the radius and random signs, an even number of them negative, so that
-    the way to the minima crosses no saddle. Whoever is only that far from the valley as the start's own
-    loss is high has gained nothing, so solved means f ≤ target · c²/2, the height of the saddles; the
-    target is low because a surface, other than a point, is met by chance.
+    the way to the minima crosses no saddle. Solved means f ≤ target · c²/2, the height of the saddles,
+    since the start's own is huge; the target is low because chance meets a surface more easily than a
+    point.
 
     dim: n; the cliff is aⁿ high.
     radius: a at the start.
@@ -53,10 +53,10 @@ class ProductCliff(Problem):
         control={"dim": 2},
         signature="factor by which the gradient grows from the start to twice as far out",
         threshold=1e3,
-        truth="The minimum is 0, on the manifold where the product is c; there the Hessian is v vᵀ, "
-        "vᵢ = c/wᵢ: nullity n − 1, and Σ (c/wᵢ)² is the one curvature, at least n c^(2 − 2/n). All "
-        "other critical points have two or more weights equal to 0, and the value c²/2: with two "
-        "they are saddles of index 1 and nullity n − 2, with more the Hessian is 0.",
+        truth="The minimum is 0, where the product is c; there the Hessian is v vᵀ, vᵢ = c/wᵢ, and its one "
+        "curvature Σ (c/wᵢ)² at least n c^(2 − 2/n). All other critical points have two or more weights "
+        "equal to 0, and the value c²/2: with two they are saddles of index 1 and nullity n − 2, with "
+        "more the Hessian is 0.",
         source="Goodfellow, Bengio & Courville 2016, section 8.2.4",
     )
 
@@ -90,7 +90,7 @@ class ProductCliff(Problem):
         return x.prod(-1, keepdim=True) - self.product
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        """Each entry is the error times the product of the others, from both sides: no weight divides."""
+        """Return both; a gradient's entry is the error times the product of the others, without a division."""
         one = torch.ones_like(x[..., :1])
         before = torch.cat([one, x[..., :-1].cumprod(-1)], -1)
         after = torch.cat([one, x[..., 1:].flip(-1).cumprod(-1)], -1).flip(-1)
@@ -103,11 +103,11 @@ class ProductCliff(Problem):
     def solved(
         self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
     ) -> torch.Tensor:
-        """Against the height of the saddles: the start is so high that its own says nothing."""
+        """Compare the loss with the height of the saddles: that of the start is huge."""
         return self.loss(x, data) <= self.card.target * self.product**2 / 2
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """The one with equal weights, where the valley is widest, and one with an outlier."""
+        """Return the one with equal weights, where the valley is widest, and an unequal one."""
         equal = data["signs"] * self.product ** (1 / self.dim)
         factor = torch.ones(self.dim)
         factor[0], factor[1] = 2.0, 0.5

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from problems.problem import Card, CriticalPoint, Problem, Tree, dial
+from problems.one_minimum import OneMinimum
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
 from ravine import bounded
 
@@ -16,27 +17,23 @@ SLOPE = 0.01  # of the valley's floor, along it
 
 
 def breaking_point_of_descent(problem: Any, budget: float) -> float:
-    """The length that gradient descent covers: a rate above 2 leaves a wall of curvature 1."""
+    """Return the length that gradient descent covers at the rate 2, the largest that walls of curvature 1 allow."""
     return 2 * SLOPE * budget
 
 
 @register("meander")
 @dataclass(frozen=True)
-class Meander(Problem):
+class Meander(OneMinimum):
     """A valley of constant slope wound into a spiral: as steep as ever, and a long way round.
 
     f(x) = s (√(1 + r² + τ²r⁴/4) − 1) + ½ u²/(1 + τ²r²), s = 0.01, r = |x − m|,
     u the second coordinate of x − m turned back by the angle τ√(1 + r²) + constant.
 
-    The plane is twisted, each circle turned in itself by an angle that grows with its radius, and
-    the straight valley u = 0 becomes a spiral of two arms. Away from m the valley's floor falls by
-    s for each unit of its length, however long it is, and its walls have curvature 1: a long valley
-    is not steeper, flatter or worse conditioned than a short one. But downhill is along the floor,
-    and the runtime is the length of the trajectory. The straight way to m, across the walls, is
-    √(length/2) times shorter.
-
-    Around each circle f changes only with u², and is level where u or its turn is 0; there it
-    grows with r. So m is the only critical point.
+    Each circle around m is turned by an angle that grows with its radius, so that the straight valley
+    u = 0 becomes a spiral of two arms. Away from m the valley's floor falls by s for each unit of its
+    length, and its walls have curvature 1: a long valley is not steeper, flatter or worse conditioned
+    than a short one. But downhill is along the floor, and the runtime is the length of the trajectory.
+    The straight way to m, across the walls, is √(length/2) times shorter. m is the only critical point.
 
     length: of the floor, from the start to m. Up to 500 the walls hold: their pull inwards, at most ½,
         is more than that of the bowl, s r.
@@ -99,15 +96,6 @@ class Meander(Problem):
         sideways = torch.stack([-sine, cosine], -1)
         return value, outward.unsqueeze(-1) * y + tilted.unsqueeze(-1) * sideways
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
-
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         return (CriticalPoint(data["minimizer"], 0.0, index=0),)
 
@@ -115,14 +103,14 @@ class Meander(Problem):
         return self.length / self.distance(data["start"], data).item()
 
     def length_to(self, radius: float) -> float:
-        """Length of the floor from m to this radius: ∫ √(1 + τ²r⁴/(1 + r²)) dr, by Simpson's rule."""
+        """Return the length of the floor from m to this radius: ∫ √(1 + τ²r⁴/(1 + r²)) dr, by Simpson's rule."""
         r = torch.linspace(0, radius, 2001, dtype=torch.float64)
         pace = (1 + self.twist**2 * r**4 / (1 + r**2)).sqrt()
         thirds = pace[0] + 4 * pace[1::2].sum() + 2 * pace[2:-1:2].sum() + pace[-1]
         return (thirds * radius / 6000).item()
 
     def radius(self) -> float:
-        """The radius at which the floor is `length` long, by Newton's method from without."""
+        """Return the radius at which the floor is `length` long, by Newton's method from outside."""
         radius = self.length
         for _ in range(20):
             pace = math.sqrt(1 + self.twist**2 * radius**4 / (1 + radius**2))
@@ -130,7 +118,7 @@ class Meander(Problem):
         return radius
 
     def on_floor(self, radius: torch.Tensor, phase: torch.Tensor) -> torch.Tensor:
-        """The point of the floor at this radius, from m: (*radii, 2)."""
+        """Return the floor's points, less m, at these radii: (*radii, 2)."""
         angle = self._angle(radius.square(), phase)
         return radius.unsqueeze(-1) * torch.stack([angle.cos(), angle.sin()], -1)
 
@@ -138,9 +126,9 @@ class Meander(Problem):
         return self.twist * (1 + square).sqrt() + phase
 
     def _stretched(self, square: torch.Tensor) -> torch.Tensor:
-        """√(1 + r² + τ²r⁴/4), which far out grows as fast as the length."""
+        """Return √(1 + r² + τ²r⁴/4), which far out grows as fast as the length."""
         return (1 + square + (self.twist * square).square() / 4).sqrt()
 
     def _width(self, square: torch.Tensor) -> torch.Tensor:
-        """1/(1 + τ²r²): what the twist makes steeper, as much flatter."""
+        """Return 1/(1 + τ²r²), which makes up for the steepness that the twist adds."""
         return 1 / (1 + self.twist**2 * square)

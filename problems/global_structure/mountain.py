@@ -1,4 +1,4 @@
-"""A mountain between the start and the lower ground: downhill leads away from it."""
+"""A mountain between the start and the lower ground: downhill leads away from the lower ground."""
 
 from __future__ import annotations
 
@@ -23,22 +23,16 @@ class Mountain(Problem):
     f(x) = height e^(−|y|²/2) + tilt Φ(−y₁), y the coordinates around a random centre along random
     axes, Φ the normal distribution function.
 
-    There is no minimum and no saddle. The one critical point, for every dimension, is a maximum,
-    y = (−c, 0) with c = tilt/(height √2π), and all its curvatures are −height e^(−c²/2). Far out on
-    one side f falls to 0, on the other to the level `tilt`, and nowhere does it tell which is
-    which. Starts lie on the wrong side, at y₁ = −1, and N(0, ¼) off the axis in all other
-    directions.
+    There is no minimum and no saddle. The one critical point is a maximum, y = (−c, 0) with
+    c = tilt/(height √2π), whose curvatures are all −height e^(−c²/2). Far out on one side f falls to 0,
+    on the other to the level `tilt`, and nowhere does it tell which is which. Starts lie on the wrong
+    side, at y₁ = −1, and N(0, ¼) off the axis in all other directions.
 
-    In one dimension there is no way to the lower ground but over the top. In more there is one
-    round the mountain, and every start off the axis finds it, given time. With r the distance from
-    the axis, gradient flow follows
-
-        y₁(r)/r = y₁(r₀)/r₀ + c ∫ e^(s²/2)/s² ds, from r₀ to r,
-
-    which ends above 0 from wherever it begins. But it takes the time ∫ e^((r² + y₁²)/2)/(height r) dr,
-    and the nearer the axis a path begins, the farther out on the high plain it turns: at y₁ = −7 a
-    unit of length takes e^24. So what gets round within a budget is what starts off the axis by
-    enough, and in many dimensions nearly all do.
+    In one dimension the only way to the lower ground is over the top. In more there is one round the
+    mountain, and gradient flow from every start off the axis finds it, given time. But the nearer the
+    axis a path begins, the farther out on the high plain it turns: at y₁ = −7 a unit of length takes
+    the time e^24. Within a budget only starts far enough off the axis get round; in many dimensions
+    nearly all are.
 
     dim: with few, it is hard.
     tilt: how much lower the lower ground is.
@@ -97,7 +91,7 @@ class Mountain(Problem):
         return torch.zeros(())
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The top. Without the mountain there is none."""
+        """Return the top; without the mountain there is none."""
         if not self.height:
             return ()
         c = self.behind

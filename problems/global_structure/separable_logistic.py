@@ -26,12 +26,9 @@ class SeparableLogistic(Problem):
     γ w₂ = ln(γ² lr t) + O(1), so that the direction is off by 1/ln t and the loss is 1/(γ² lr t).
     Newton's method gains a factor e in each step, whatever the margin.
 
-    Were the support vectors alike, the rest of w would point along w* too, and the direction
-    would be right much sooner than the theory says.
-
     inverse_margin: 1/γ.
-    noise: counts each example once more with the other label, by this weight. This makes a minimum,
-        at w* ln(1/noise).
+    noise: the weight of a copy of each example with the other label, which makes a minimum at
+        w* ln(1/noise).
 
     Soudry, Hoffer, Nacson, Gunasekar & Srebro 2018, arXiv:1710.10345; Deep Learning, section 8.2.7.
     """
@@ -82,7 +79,7 @@ class SeparableLogistic(Problem):
         return torch.einsum("...n,...ni,...nj->...ij", bend, examples, examples)
 
     def floor(self, data: Tree) -> torch.Tensor:
-        """The minimum where there is noise, and else what the loss falls to but never reaches."""
+        """Return the minimum where there is noise, and the infimum 0 elsewhere."""
         c = self.noise
         lowest = 2 * (math.log1p(c) + c * math.log1p(1 / c)) if c else 0.0
         return torch.tensor(lowest, dtype=torch.float64)

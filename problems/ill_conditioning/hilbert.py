@@ -12,9 +12,8 @@ from typing import Literal, get_args
 
 import torch
 
-from problems.ill_conditioning.quadratic import gap_left_by_descent, gap_left_by_momentum
 from problems.problem import Card, Tree, dial
-from problems.quadratic_form import QuadraticForm
+from problems.quadratic_form import QuadraticForm, gap_left_by_descent, gap_left_by_momentum
 from problems.registry import register
 from ravine import bounded
 
@@ -24,14 +23,14 @@ MOST = 12  # beyond it the condition number is above 1/ε, and float64 cannot te
 
 
 def hilbert_matrix(dim: int) -> list[list[Fraction]]:
-    """H with entries 1/(i + j + 1) for i, j from 0: the integrals of t^i t^j from 0 to 1."""
+    """Return H with entries 1/(i + j + 1) for i, j from 0: the integrals of t^i t^j from 0 to 1."""
     return [[Fraction(1, i + j + 1) for j in range(dim)] for i in range(dim)]
 
 
 def _breaking_point(
     left: Callable[[torch.Tensor, int], float], problem: Hilbert, budget: float
 ) -> float:
-    """Halfway between the last number of powers with which that many steps reach the target and the next."""
+    """Return half a power less than the fewest with which `budget` steps miss the target."""
     for dim in range(1, MOST + 1):
         if left(replace(problem, dim=dim).curvatures(), int(budget)) > problem.card.target:
             return dim - 0.5
@@ -46,11 +45,9 @@ class Hilbert(QuadraticForm):
     f(x) = ½ ∫ (p(t) − q(t))² dt from 0 to 1 = ½ (x − m)ᵀ H (x − m), H_ij = 1/(i + j − 1), where
     x and m hold the coefficients of p and q.
 
-    The condition number, which no one has put there, is 19 for two powers, 1.6e4 for four, 1.6e13 for
-    ten: descent's steps grow like e^(3.5 dim). The start is m + R⁻¹ z with Gaussian z and
-    H = RᵀR, so that every mode counts alike in the gap; R and its inverse are the integrals of
-    Legendre's polynomials and their coefficients, exact. Other coordinates cure it: in Legendre's
-    basis H is the identity.
+    The condition number is 19 for two powers, 1.6e4 for four, 1.6e13 for ten: descent's steps grow like
+    e^(3.5 dim). The start is m + R⁻¹ z with Gaussian z and H = RᵀR, so that every mode counts alike
+    in the gap. In Legendre's basis H is the identity.
 
     dim: how many powers, at most 12; those of fewer are those of more, cut.
     basis: "powers", or "legendre" for the same polynomials in Legendre's orthonormal basis.
@@ -71,9 +68,8 @@ class Hilbert(QuadraticForm):
         control={"basis": "legendre"},
         signature="largest over smallest curvature at the start",
         threshold=10.0,
-        truth="One minimum, 0 at m, and no other critical point; the Hessian is Hilbert's matrix, "
-        "whose inverse is integer, and whose condition number comes near "
-        "(1 + √2)^(4 dim) over √dim times 0.25.",
+        truth="One critical point, the minimum 0 at m; the Hessian is Hilbert's matrix, whose inverse is "
+        "integer, and whose condition number comes near 0.25 (1 + √2)^(4 dim)/√dim.",
         source="Hilbert 1894; Todd 1954",
         theory={
             "sgd": partial(_breaking_point, gap_left_by_descent),
@@ -83,19 +79,20 @@ class Hilbert(QuadraticForm):
 
     def instance(self, generator: torch.Generator) -> Tree:
         minimizer, z = torch.randn(2, MOST, generator=generator)[:, : self.dim]
-        root, inverse = (torch.tensor(each) for each in self._roots())
+        root, inverse = self._roots()
+        hessian = [[float(each) for each in row] for row in hilbert_matrix(self.dim)]
         return {
             "start": minimizer + inverse @ z,
             "minimizer": minimizer,
             "root": root,
-            "hessian": torch.tensor(self._hessian()),
+            "hessian": root if self.basis == "legendre" else torch.tensor(hessian),
         }
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return self.value_and_gradient(x, data)[0]
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        """½ |R (x − m)|²: never negative, and exact to rounding where (x − m)ᵀ H (x − m) cancels."""
+        """Compute ½ |R (x − m)|²: exact to rounding where (x − m)ᵀ H (x − m) cancels."""
         residuals = self.residuals(x, data)
         gradient = torch.einsum("...i,...ij->...j", residuals, data["root"])
         return 0.5 * residuals.square().sum(-1), gradient
@@ -104,42 +101,25 @@ class Hilbert(QuadraticForm):
         return torch.einsum("...j,...ij->...i", x - data["minimizer"], data["root"])
 
     def signature(self, data: Tree) -> float:
-        """By the singular values of R, which are the roots of the curvatures, to more digits."""
+        """Return it from the singular values of R, the roots of the curvatures, to more digits."""
         scales = torch.linalg.svdvals(data["root"])
         return (scales[0] / scales[-1]).square().item()
 
     def curvatures(self) -> torch.Tensor:
-        """The eigenvalues of H, from the smallest: (dim,)."""
-        root, _ = self._roots()
-        return torch.linalg.svdvals(torch.tensor(root, dtype=torch.float64)).square().flip(0)
+        """Return the eigenvalues of H, from the smallest: (dim,)."""
+        return torch.linalg.svdvals(self._roots()[0]).square().flip(0)
 
-    def _roots(self) -> tuple[list[list[float]], list[list[float]]]:
-        """R and R⁻¹, both upper triangular, where RᵀR = H.
+    def _roots(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return R and R⁻¹, both upper triangular, where RᵀR = H, from integers, in float64.
 
         Column k of R⁻¹ holds the coefficients of Legendre's polynomial of degree k on [0, 1], of
         integral 1 squared: √(2k+1) (−1)^(j+k) C(k, j) C(k+j, j). R has its integrals with t^j,
-        √(2k+1) j!²/((j−k)! (j+k+1)!).
+        √(2k+1) j!²/((j−k)! (j+k+1)!) = √(2k+1) C(j, k)/((j+k+1) C(j+k, k)).
         """
-        n = range(self.dim)
+        n, double = range(self.dim), torch.float64
         if self.basis == "legendre":
-            identity = [[float(k == j) for j in n] for k in n]
-            return identity, identity
-        root = [
-            [
-                math.sqrt(2 * k + 1) * comb(j, k) / ((j + k + 1) * comb(j + k, k))
-                if j >= k
-                else 0.0
-                for j in n
-            ]
-            for k in n
-        ]
-        inverse = [
-            [(-1) ** (j + k) * math.sqrt(2 * k + 1) * comb(k, j) * comb(k + j, j) for k in n]
-            for j in n
-        ]
-        return root, inverse
-
-    def _hessian(self) -> list[list[float]]:
-        if self.basis == "legendre":
-            return self._roots()[0]
-        return [[float(each) for each in row] for row in hilbert_matrix(self.dim)]
+            return torch.eye(self.dim, dtype=double), torch.eye(self.dim, dtype=double)
+        norms = [math.sqrt(2 * k + 1) for k in n]
+        root = [[norms[k] * comb(j, k) / ((j + k + 1) * comb(j + k, k)) for j in n] for k in n]
+        inverse = [[(-1) ** (j + k) * norms[k] * comb(k, j) * comb(k + j, j) for k in n] for j in n]
+        return torch.tensor(root, dtype=double), torch.tensor(inverse, dtype=double)

@@ -9,23 +9,21 @@ from dataclasses import dataclass
 
 import torch
 
-from problems.problem import Card, CriticalPoint, Problem, Tree, dial
+from problems.one_minimum import OneMinimum
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
 from ravine import bounded
 
 WIDTH = 0.02  # of the start around the valley's floor, where the walls' curvature is 1
-RESOLVED = (
-    20.0  # the narrowing up to which float64 tells the curvature along from 0 beside that across
-)
+RESOLVED = 20.0  # narrowing beyond which float64 takes the curvature along for 0 beside that across
 
 
 def _breaking_point_of_descent(problem: NarrowingValley, budget: float) -> float:
-    """The narrowing from which on gradient descent's best constant rate misses the target in the mean field.
+    """Return the largest narrowing, to 0.05, that some constant rate of descent solves in the mean field.
 
-    The mean over the last tenth of `budget` steps, for 48 rates from 1e-3 to 2, to 0.05. A rate η
-    leaves (1 − η/X)^2t of the height along the valley and is held where e^(k x) = 2/η: to get far
-    enough it must not be below ln(1/target) X/2B, and at that rate it gets as far as ln(2/η)/k. So
-    the breaking point grows like the logarithm of the budget.
+    By the mean loss over the last tenth of `budget` steps, at 48 rates from 1e-3 to 2. The rate must not
+    be below ln(1/target) X/2B, and gets no farther than ln(2/η)/k: so the breaking point grows like the
+    logarithm of the budget.
     """
     steps = max(int(budget), 1)
     last = max(20, steps // 10)
@@ -42,19 +40,18 @@ def _breaking_point_of_descent(problem: NarrowingValley, budget: float) -> float
 
 @register("narrowing_valley")
 @dataclass(frozen=True)
-class NarrowingValley(Problem):
+class NarrowingValley(OneMinimum):
     """A valley whose walls close in exponentially on the way to the minimum, under noise.
 
     f(x, y) = (x − X)²/2X + ½ e^(k x) |y|², from x = 0; the gradient that is seen has σ N(0, I) added
     in y, and the origin is shifted by the seed.
 
     The valley falls with slope 1 − x/X. Noise keeps y off the floor, so that the walls push back with
-    ½ k e^(k x) |y|²; at a constant rate η this is nothing until their curvature comes near 2/η, and
-    then as much as it takes. There, at x = ln(2/η)/k, descent stays for ever, with a strong gradient
-    g. On the way gᵀg hardly changes while gᵀHg grows a hundredfold, until ½η² gᵀHg = η gᵀg: the
-    book's test of ill-conditioning. Half the rate gets only ln 2/k farther, so what cures this is a
-    rate that decays exponentially, or curvature. Newton's step must be damped: the valley's bend
-    makes the Hessian indefinite wherever k² e^(k x) |y|² > 2/X.
+    ½ k e^(k x) |y|². Where their curvature comes near 2/η, at x = ln(2/η)/k, this holds descent at a
+    constant rate η for ever, though its gradient g is strong. On the way gᵀg hardly changes while gᵀHg
+    grows a hundredfold, until ½η² gᵀHg = η gᵀg: the book's test of ill-conditioning. Half the rate gets
+    only ln 2/k farther; a rate that decays exponentially helps, or a method that knows the curvature.
+    Newton's step must be damped: the Hessian is indefinite where k² e^(k x) |y|² > 2/X.
 
     narrowing: k X, the logarithm of how much stiffer the walls are at the minimum.
     walls: how many directions y has; dim is one more.
@@ -88,7 +85,7 @@ class NarrowingValley(Problem):
 
     @property
     def rate(self) -> float:
-        """k, by which the logarithm of the walls' curvature grows along the valley."""
+        """k, the growth of the logarithm of the walls' curvature per unit of x."""
         return self.narrowing / self.length
 
     def instance(self, generator: torch.Generator) -> Tree:
@@ -98,7 +95,7 @@ class NarrowingValley(Problem):
         return {"start": origin + WIDTH * beside, "minimizer": origin + along}
 
     def stiffness(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The walls' curvature, (*runs): 1 at the start, e^narrowing at the minimum."""
+        """Return the walls' curvature, (*runs): 1 at the start, e^narrowing at the minimum."""
         return (self.narrowing + self.rate * (x - data["minimizer"])[..., 0]).exp()
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
@@ -117,7 +114,7 @@ class NarrowingValley(Problem):
         return slope * along / 2 + wall, gradient
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
-        """The push on each coordinate, none of it along the valley."""
+        """Yield the push on each coordinate: none along the valley."""
         while True:
             push = torch.randn(1 + self.walls, generator=generator)
             push[0] = 0
@@ -134,23 +131,13 @@ class NarrowingValley(Problem):
             return value, gradient
         return value + (draw["push"] * (x - data["minimizer"])).sum(-1), gradient + draw["push"]
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
-
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The minimum, where its curvatures can be told from 0."""
-        if self.narrowing > RESOLVED:
-            return ()
-        return (CriticalPoint(data["minimizer"], 0.0, index=0),)
+        """Return the minimum, where float64 tells its curvatures from 0."""
+        minimum = CriticalPoint(data["minimizer"], 0.0, index=0)
+        return (minimum,) if self.narrowing <= RESOLVED else ()
 
     def signature(self, data: Tree) -> float:
-        """At the rate 0.05: means over 16 runs and 20 steps, against those of the first 20."""
+        """Measure it at the rate 0.05: means over 16 runs and 20 steps, over those of the first 20."""
         points = itertools.islice(self.noisy_descent(data, 0.05), 0, 1000, 4)
         squares = self.squares(torch.stack(list(points)), data).mean(1)
         gradients, curved = squares.unflatten(0, (-1, 5)).mean(1).unbind(-1)
@@ -160,7 +147,7 @@ class NarrowingValley(Problem):
     def noisy_descent(
         self, data: Tree, lr: float | torch.Tensor, runs: int = 16, seed: int = 0
     ) -> Iterator[torch.Tensor]:
-        """The points (…, runs, dim) of gradient descent on what is seen; `lr` is a number or (…, 1, 1)."""
+        """Yield the points (…, runs, dim) of gradient descent under noise; `lr` is a number or (…, 1, 1)."""
         generator = torch.Generator().manual_seed(seed)
         lr = torch.as_tensor(lr)
         x = data["start"].expand(*lr.shape[:-2], runs, -1)
@@ -171,7 +158,7 @@ class NarrowingValley(Problem):
             x = x - lr * (self.value_and_gradient(x, data)[1] + push)
 
     def squares(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """gᵀg and gᵀHg of the exact loss, (*runs, 2)."""
+        """Return gᵀg and gᵀHg of the exact loss, (*runs, 2)."""
         gradient = self.value_and_gradient(x, data)[1]
         curved = gradient * self.hvp(x, data, gradient)
         return torch.stack([gradient.square().sum(-1), curved.sum(-1)], -1)
@@ -179,9 +166,10 @@ class NarrowingValley(Problem):
     def mean_field(
         self, rate: torch.Tensor, lr: torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """How far x has come, h = e^(k x) there and the mean square s of each y, were x the same in all runs.
+        """Yield x, h = e^(k x) and the mean square s of each y at each step, were x the same in all runs.
 
-        s ← (1 − η h)² s + η² σ² and x ← x + η (1 − x/X − ½ k h m s), for k = `rate` and η = `lr`.
+        s ← (1 − η h)² s + η² σ² and x ← x + η (1 − x/X − ½ k h m s), for k = `rate` and η = `lr`,
+        whose shapes broadcast to those of what is yielded.
         """
         x = torch.zeros_like(rate * lr)
         square = torch.full_like(x, WIDTH**2)

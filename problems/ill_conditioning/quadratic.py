@@ -1,4 +1,4 @@
-"""A quadratic bowl, and how far gradient descent and heavy ball get on one."""
+"""A quadratic bowl with a chosen condition number."""
 
 from __future__ import annotations
 
@@ -13,62 +13,19 @@ import torch
 
 from problems.geometry import random_rotation
 from problems.problem import Card, CriticalPoint, Tree, dial
-from problems.quadratic_form import QuadraticForm
+from problems.quadratic_form import QuadraticForm, gap_left_by_descent, gap_left_by_momentum
 from problems.registry import register
 from ravine import Refused, bounded
 
 Spectrum = Literal["loguniform", "linear", "two_cluster", "power_law", "outliers"]
 
 
-def gap_left(
-    curvatures: torch.Tensor, lr: torch.Tensor, momentum: torch.Tensor, steps: int
-) -> torch.Tensor:
-    """The share of the gap that heavy ball leaves, on average over whitened starts.
-
-    On a mode of curvature λ the error obeys e[t+1] = (1 + β − lr·λ) e[t] − β e[t−1], e[−1] = e[0]:
-    a power of a 2 × 2 matrix. A whitened start gives every mode the same expected share of the gap,
-    so what is left is the mean of (e[t]/e[0])² over the modes. β = 0 is gradient descent, which
-    leaves (1 − lr·λ)^2t.
-
-    `curvatures` is (dim,); `lr` and `momentum` are (*settings), and so is the answer.
-    """
-    slope = 1 + momentum[..., None] - lr[..., None] * curvatures
-    lag = -momentum[..., None].expand_as(slope)
-    one, zero = torch.ones_like(slope), torch.zeros_like(slope)
-    step = torch.stack([torch.stack([slope, lag], -1), torch.stack([one, zero], -1)], -2)
-    error = torch.linalg.matrix_power(step, steps)[..., 0, :].sum(-1)
-    return error.square().mean(-1)
-
-
-def gap_left_by_descent(curvatures: torch.Tensor, steps: int) -> float:
-    """The same for gradient descent at the best constant rate, 2/(L + μ)."""
-    lr = 2 / (curvatures.max() + curvatures.min())
-    return gap_left(curvatures, lr, torch.zeros_like(lr), steps).item()
-
-
-def gap_left_by_momentum(curvatures: torch.Tensor, steps: int) -> float:
-    """The same for heavy ball at the best of Polyak's constants.
-
-    For curvatures in [m, L] they are lr = 4/(√L + √m)² and β = ((√L − √m)/(√L + √m))². In the long
-    run m = μ is best; within few steps a larger m gains more on all the other modes than it loses
-    on the slowest. So this is the best of 64 values of m from μ to L. Polyak 1964.
-    """
-    largest, smallest = curvatures.max().sqrt(), curvatures.min().sqrt()
-    assumed = smallest * (largest / smallest) ** torch.linspace(0, 1, 64, dtype=curvatures.dtype)
-    lr = 4 / (largest + assumed) ** 2
-    momentum = ((largest - assumed) / (largest + assumed)) ** 2
-    return gap_left(curvatures, lr, momentum, steps).min().item()
-
-
 def _condition_where(
     left: Callable[[torch.Tensor, int], float],
 ) -> Callable[[Quadratic, float], float]:
-    """The smallest condition, to 2 %, at which that many steps leave more than the target.
+    """Return the function that finds the least condition, to 2 %, at which `budget` steps miss the target.
 
-    Were all modes as slow as the slowest, descent would leave ((κ − 1)/(κ + 1))^2B ≈ e^(−4B/κ), and
-    break at κ = 4B/ln(1/target): 434 for B = 1000 and 1e-4. Where most modes are faster, it is
-    more: 676 for the log-uniform spectrum. Heavy ball's slowest modes keep e^(−4B/√κ) times the
-    square of a factor that grows like B/√κ: 76,000.
+    For 1000 steps and the log-uniform spectrum it is 676 for descent and 76,000 for heavy ball.
     """
 
     def breaking_point(problem: Quadratic, budget: float) -> float:
@@ -84,7 +41,7 @@ def _condition_where(
 
 
 def breaking_point_of_newton(problem: Any, budget: float) -> float:
-    """Never, on a quadratic, where there is the budget for one step: a gradient and a Hessian."""
+    """Return infinity where the budget is enough for one step, a gradient and a Hessian."""
     return math.inf if budget >= 1 + 2 * problem.dim else 1.0
 
 
@@ -145,7 +102,7 @@ class Quadratic(QuadraticForm):
             )
 
     def curvatures(self) -> torch.Tensor:
-        """The eigenvalues of H, the smallest exactly 1/condition and the largest 1: (dim,)."""
+        """Return the eigenvalues of H, the smallest exactly 1/condition and the largest 1: (dim,)."""
         low, half, few = 1 / self.condition, self.dim // 2, min(10, self.dim // 2)
         spread = partial(torch.linspace, dtype=torch.float64)
         match self.spectrum:
@@ -177,5 +134,4 @@ class Quadratic(QuadraticForm):
         return (curvatures[-1] / curvatures[0]).item()
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The minimum."""
         return (CriticalPoint(data["minimizer"], 0.0, index=0),)

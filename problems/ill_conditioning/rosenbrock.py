@@ -30,12 +30,11 @@ class Rosenbrock(Problem):
     f(x) = Σ b (x_{i+1} − x_i²)² + (1 − x_i)² over i < dim, the variant in which all are coupled; that
     of disjoint pairs has one critical point in every dimension.
 
-    On the valley's floor, x_{i+1} = x_i², the gradient points along neither the floor nor towards
+    On the valley's floor, x_{i+1} = x_i², the gradient points neither along the floor nor towards
     the minimum, and the curvature across is b to 25 b times that along. Starts lie on the floor, at
-    x₁ from −1 to −0.6, but for b^-½ z: at the same height for every b, so that what is found by
-    falling into the valley does not hide what is left. In two dimensions the way is around the
-    bend at 0. From four on a second minimum near (−1, 1, …, 1) lies on it, at f = 3.70 to 3.99,
-    and most descents end there: the column `second` tells how many.
+    x₁ from −1 to −0.6, but for b^-½ z: at about the same height for every b. In two dimensions the way
+    is around the bend at 0. From four on a second minimum near (−1, 1, …, 1) lies on it, at f = 3.70 to
+    3.99, and most descents end there: the column `second` counts them.
 
     b: how steep the walls are.
     dim: 2 is what is ranked.
@@ -87,7 +86,7 @@ class Rosenbrock(Problem):
         return torch.ones_like(data["start"])[None]
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The minimum, and the second one where its loss is stated."""
+        """Return the minimum, and the second one where its loss is stated."""
         minimum = CriticalPoint(torch.ones_like(data["start"]), 0.0, index=0)
         if self.b != 100 or self.dim not in SECOND:
             return (minimum,)
@@ -98,11 +97,11 @@ class Rosenbrock(Problem):
         return (curvatures[-1] / curvatures[0]).item()
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-        """From four dimensions on: whether a run ended on the second minimum's side, x₁ < 0."""
+        """Return whether a run ended on the second minimum's side, x₁ < 0, from four dimensions on."""
         return {"second": (x[..., 0] < 0).to(x.dtype)} if self.dim >= 4 else {}
 
     def second_minimum(self) -> torch.Tensor:
-        """Where Newton's method comes to rest from (−1, 1, …, 1): (dim,)."""
+        """Return where Newton's method comes to rest from (−1, 1, …, 1): (dim,)."""
         x = torch.ones(self.dim, dtype=torch.float64)
         x[0] = -1
         for _ in range(50):

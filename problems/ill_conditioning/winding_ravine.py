@@ -7,25 +7,25 @@ from dataclasses import dataclass
 
 import torch
 
-from problems.problem import Card, CriticalPoint, Problem, Tree, dial
+from problems.one_minimum import OneMinimum
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
 from ravine import bounded
 
 
 @register("winding_ravine")
 @dataclass(frozen=True)
-class WindingRavine(Problem):
+class WindingRavine(OneMinimum):
     """A ravine whose floor is a sine: a quadratic bowl, sheared.
 
     f(x, y) = (c/2) u² + (b/2) (v − s sin(w u))², (u, v) = (x, y) − m; b is `across`, c is `along`.
 
-    Where the floor crosses the ravine's line at the slope s w, the walls pull along too, and the
-    Hessian's condition is b (1 + s²w²)²/c rather than b/c. The way down the floor is longer, its
-    slope is less, and the largest rate that does not throw is (1 + s²w²) times smaller: gradient
-    flow takes 1 + s²w²/2 times as long as down the straight one, and descent (1 + s²w²) times that
-    many steps. In the coordinates (u, v − s sin(w u)) it is a bowl, so there is one critical point.
-    From the floor two of Newton's steps end there; but from c/(b s w²) up the wall its bend outweighs
-    c, the Hessian is indefinite, and Newton's method is thrown about.
+    The condition at the minimum is b (1 + s²w²)²/c rather than b/c. The way down the floor is longer,
+    its slope is less, and the largest stable rate is (1 + s²w²) times smaller: gradient flow takes
+    1 + s²w²/2 times as long as down the straight floor, and descent (1 + s²w²) times that many steps.
+    In the coordinates (u, v − s sin(w u)) it is a bowl, so there is one critical point. From the floor
+    two of Newton's steps end there; but from c/(b s w²) up the wall the Hessian is indefinite, and
+    Newton's method is thrown about.
 
     shear: s w, the steepest slope of the floor. 0 is a straight ravine.
     swing: s.
@@ -58,11 +58,11 @@ class WindingRavine(Problem):
     )
 
     def floor_line(self, u: torch.Tensor) -> torch.Tensor:
-        """Where the floor is, beside u: s sin(w u)."""
+        """Return the floor's v at each u: s sin(w u)."""
         return self.swing * (self.shear / self.swing * u).sin()
 
     def instance(self, generator: torch.Generator) -> Tree:
-        """From 5 to 10 swings out, on either side, and up a wall that holds about as much as the floor."""
+        """Draw a start 5 to 10 swings out, on either side, up a wall that holds about as much as the floor."""
         minimizer = torch.randn(2, generator=generator)
         out, side = torch.rand(2, generator=generator)
         u = self.swing * (5 + 5 * out) * (1 if side < 0.5 else -1)
@@ -81,20 +81,11 @@ class WindingRavine(Problem):
         wall = math.sqrt(self.across) * (v - self.floor_line(u))
         return torch.stack([math.sqrt(self.along) * u, wall], -1)
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
-
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         return (CriticalPoint(data["minimizer"], 0.0, index=0),)
 
     def signature(self, data: Tree) -> float:
-        """The sum over pieces of the floor of their length over the slope of f along them, ds²/(−g·ds)."""
+        """Sum the time over pieces of the floor: their length over the slope of f along them, ds²/(−g·ds)."""
         u = (data["start"] - data["minimizer"])[0] * torch.logspace(0, -1, 4001)
         piece = torch.stack([u, self.floor_line(u)], -1)
         middle = (u[1:] + u[:-1]) / 2

@@ -1,4 +1,4 @@
-"""What is known about a curvature that grows with the gradient, measured on ours by plain loops."""
+"""What is known about a curvature that grows with the gradient beside its claims."""
 
 from __future__ import annotations
 
@@ -31,48 +31,19 @@ def test_loss_is_the_bowl_and_the_slope(growth, point):
     assert problem.loss(torch.tensor(point), PLAIN).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_pieces_of_the_slope_meet_twice_differentiably():
-    problem = GeneralizedSmoothness()
-    for side in (-1, 1):
-        near = torch.tensor([[0.0, side * (1 - 1e-9)], [0.0, side * (1 + 1e-9)]])
-        value, gradient = problem.value_and_gradient(near, PLAIN)
-        curvature = problem.hessian(near, PLAIN)[:, 1, 1]
-        torch.testing.assert_close(value[0], value[1])
-        torch.testing.assert_close(gradient[0], gradient[1])
-        assert curvature.abs().max() < 1e-8
-
-
-def test_curvatures_at_the_start_and_at_the_minimum():
+def test_starts_are_on_the_wall_and_on_the_slope():
     problem = GeneralizedSmoothness(radius=5.0)
-    data = problem.instance(torch.Generator().manual_seed(0))
-    at_start = torch.linalg.eigvalsh(problem.hessian(data["start"], data))
-    assert at_start.tolist() == pytest.approx([0, math.cosh(5)], abs=1e-9)
-    at_end = torch.linalg.eigvalsh(problem.hessian(data["minimizer"], data))
-    assert at_end.tolist() == pytest.approx([0.15, 1])
+    data = problem.example()
+    coordinates = data["axes"].T @ (data["start"] - data["minimizer"])
+    torch.testing.assert_close(coordinates, torch.tensor([5.0, 10.0]))
     assert problem.signature(data) == pytest.approx(math.cosh(5))
 
 
-def test_starts_are_on_the_wall_and_on_the_slope():
-    problem = GeneralizedSmoothness(radius=5.0)
-    for seed in range(5):
-        data = problem.instance(torch.Generator().manual_seed(seed))
-        coordinates = data["axes"].T @ (data["start"] - data["minimizer"])
-        torch.testing.assert_close(coordinates, torch.tensor([5.0, 10.0]))
-        slope = problem.value_and_gradient(data["start"], data)[1].norm()
-        assert slope == pytest.approx(math.hypot(math.sinh(5), 0.1))
-
-
-@pytest.mark.parametrize("share", [0.9, 1.1])
-def test_the_largest_rate_is_a_jump_from_one_wall_to_the_other(share):
+def test_the_largest_rate_is_a_jump_from_one_wall_to_the_other():
     problem = GeneralizedSmoothness(radius=6.0, growth=0.5)
     x = torch.tensor([6.0, 10.0])
-    rate = problem.largest_rate()
-    step = rate * problem.value_and_gradient(x, PLAIN)[1]
+    step = problem.largest_rate() * problem.value_and_gradient(x, PLAIN)[1]
     assert (x - step)[0].item() == pytest.approx(-6)
-    first = problem.loss(x, PLAIN)
-    for _ in range(12):
-        x = x - share * rate * problem.value_and_gradient(x, PLAIN)[1]
-    assert (problem.loss(x, PLAIN) < first) == (share < 1)
 
 
 @pytest.mark.parametrize(("growth", "slope"), [(1.0, 0.1), (2.0, 0.4)])
@@ -99,15 +70,14 @@ def test_solved_is_measured_by_the_slope_and_not_by_the_wall():
     gap = problem.loss(foot, PLAIN) / problem.loss(torch.tensor([12.0, 10.0]), PLAIN)
     assert gap < 1e-4
     assert not problem.solved(foot, gap, None, PLAIN)
-    assert problem.solved(torch.tensor([0.0, 0.03]), gap, None, PLAIN)
+    y = math.sqrt(1e-4 * 0.9625 / 0.075)  # where ψ, near 0.075 y², is 1e-4 of ψ(10)
+    for share, solved in ((0.99, True), (1.01, False)):
+        assert problem.solved(torch.tensor([0.0, share * y]), gap, None, PLAIN) == solved
 
 
-def test_refuses_what_would_make_the_truth_false():
-    for fields, message in [
-        ({"radius": 0.0}, "generalized_smoothness.radius is 0.0, but must be a number, above 0"),
-        ({"radius": 50.0}, "generalized_smoothness.radius is 50.0, but must be at most 40"),
-        ({"slope": 0.7}, "generalized_smoothness.slope is 0.7, but must be a number, above 0, at"),
-    ]:
-        with pytest.raises(Refused) as refused:
-            GeneralizedSmoothness(**fields)
-        assert message in str(refused.value)
+def test_refuses_walls_that_overflow():
+    with pytest.raises(
+        Refused, match=r"radius is 50\.0, but must be at most 40 with a growth of 1"
+    ):
+        GeneralizedSmoothness(radius=50.0)
+    assert GeneralizedSmoothness(radius=80.0, growth=0.5).radius == 80

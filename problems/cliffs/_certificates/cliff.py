@@ -17,10 +17,10 @@ from problems.portrait import Plane
 
 
 def _steepest(problem: Cliff, weight: float, steps: int = 50) -> tuple[float, float]:
-    """How far from the line the bias lies at which the gradient is largest, and how large it is.
+    """Return the distance from the line to the bias with the largest gradient, and that gradient.
 
-    On a grid that is refined around its peak until that is 1e-16 wide: from w = 6 on the peak is
-    narrower than any grid over the window, which makes it look lower than it is.
+    The grid is refined around the peak until it is 1e-16 wide: from w = 6 on the peak is narrower than
+    the spacing of any grid over the whole window.
     """
     problem, w = replace(problem, units=1, steps=steps), torch.tensor(weight)
     line = problem.cliff_line(w).item()
@@ -111,7 +111,7 @@ def growth_per_step(problem: Cliff) -> float:
 
 
 def _ends(problem: Cliff, starts: torch.Tensor, threshold: float, steps: int) -> torch.Tensor:
-    """The losses that descent at the rate 0.1 reaches from these starts of one unit."""
+    """Return the losses that descent at the rate 0.1 reaches from these starts of one unit."""
     problem = replace(problem, units=1, steps=50)
     path = descent(problem, {}, starts, 0.1, threshold=threshold)
     return problem.loss(next(itertools.islice(path, steps, None)), {})
@@ -141,7 +141,7 @@ def clipped(problem: Cliff) -> float:
 
 
 def _share_lost(problem: Cliff, threshold: float) -> float:
-    """Of 40 starts, declared before: w = 5, 5.5 … 7, and 0.05, 0.1 … 0.4 above the cliff."""
+    """Return the share of 40 starts, w = 5, 5.5 … 7 and 0.05, 0.1 … 0.4 above the cliff."""
     w, above = torch.cartesian_prod(torch.linspace(5, 7, 5), torch.linspace(0.05, 0.4, 8)).unbind(
         -1
     )
@@ -174,7 +174,7 @@ def share_thrown_where_clipped(problem: Cliff) -> float:
 
 
 def portrait(problem: Cliff) -> Plane:
-    """One unit, as in the book's figure 8.3; the others, if any, rest in their minima."""
+    """Draw one unit, as in the book's figure 8.3; the others, if any, rest in their minima."""
     rest = torch.tensor([0.0, math.log(WANTED / (1 - WANTED))], dtype=torch.float64)
     origin = torch.cat([rest.new_zeros(2), rest.repeat(problem.units - 1)])
     axes = torch.eye(2 * problem.units, dtype=torch.float64)[:2]

@@ -17,9 +17,9 @@ from problems.portrait import Curves
 def measured_steps(
     problem: GeneralizedSmoothness, radii: list[float], clipped: bool
 ) -> torch.Tensor:
-    """Steps that descent needs from each of these radii: at 0.98 of the largest rate, or clipped.
+    """Return the steps that descent needs from each of these radii: at 0.98 of the largest rate, or clipped.
 
-    At 1 x would not shrink at all. The clipped one has the rate 0.9 and steps of at most ½.
+    At the largest rate x would not shrink. The clipped one has the rate 0.9 and steps of at most ½.
     """
     data, x, rates = {}, [], []
     for radius in radii:

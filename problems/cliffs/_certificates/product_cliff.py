@@ -12,15 +12,6 @@ from problems.cliffs.product_cliff import ProductCliff
 from problems.portrait import Plane
 
 
-def curvatures_on_diagonal(problem: ProductCliff, size: float) -> tuple[float, float]:
-    """The Hessian's eigenvalues where all weights are a: along the diagonal, and all others.
-
-    H = a^(2n − 2) 1 1ᵀ + (aⁿ − c) a^(n − 2) (1 1ᵀ − I).
-    """
-    n, across = problem.dim, (size**problem.dim - problem.product) * size ** (problem.dim - 2)
-    return n * size ** (2 * n - 2) + (n - 1) * across, -across
-
-
 def _curvatures(problem: ProductCliff, weights: torch.Tensor) -> torch.Tensor:
     return torch.linalg.eigvalsh(problem.hessian(weights, {}))
 
@@ -137,7 +128,7 @@ def clipped_steps(problem: ProductCliff) -> float:
 
 
 def portrait(problem: ProductCliff) -> Plane:
-    """The plane in which the even and the odd weights are equal; descent from within stays there."""
+    """Draw the plane in which the even and the odd weights are equal; descent stays in it."""
     even, odd = torch.zeros(2, problem.dim, dtype=torch.float64)
     even[::2], odd[1::2] = 1.0, 1.0
     start = 0.95 * problem.radius * even + 1.05 * problem.radius * odd

@@ -13,7 +13,7 @@ from problems.descent import descent
 from problems.global_structure.meander import SLOPE, Meander
 from problems.portrait import Plane
 
-STEP = 1.8  # rate of the descents that claims speak of
+STEP = 1.8  # rate of the claims' descents
 
 
 @claim(
@@ -24,7 +24,7 @@ STEP = 1.8  # rate of the descents that claims speak of
     source="derived",
 )
 def path_length(problem: Meander) -> float:
-    """It runs a little inside the floor, where gravity and the wall balance: sin 2v = 2 s r."""
+    """Measure it; the path runs a little inside the floor, where slope and wall balance: sin 2v = 2 s r."""
     problem = replace(problem, length=15.0)
     data = problem.example()
     path = islice(descent(problem, data, data["start"], STEP), round(20 / (STEP * SLOPE)))
@@ -39,7 +39,7 @@ def path_length(problem: Meander) -> float:
     source="derived",
 )
 def steps_per_length(problem: Meander) -> float:
-    """The gap is s times the length left, but near m, where the floor is level."""
+    """Count them; the gap is s times the length left, except near m, where the floor is level."""
     (steps,) = _steps_to_target(problem, 15.0)
     return steps * STEP * SLOPE / ((1 - problem.card.target) * 15)
 
@@ -79,7 +79,7 @@ def power_of_length(problem: Meander) -> float:
     source="derived",
 )
 def steepness(problem: Meander) -> float:
-    """(1 + r²/(1 + r²) r²)/(1 + r²) is 1 at 0 and far out, and ¾ at r = 1; gravity adds up to s."""
+    """Measure (1 + r²/(1 + r²) r²)/(1 + r²): 1 at 0 and far out, ¾ at r = 1; the slope adds up to s."""
     data = problem.example()
     radii = torch.linspace(0, problem.radius(), 200)
     points = data["minimizer"] + problem.on_floor(radii, data["phase"])
@@ -88,7 +88,7 @@ def steepness(problem: Meander) -> float:
 
 
 def _steps_to_target(problem: Meander, *lengths: float) -> list[int]:
-    """How many steps descent takes to the target from where the floor is so long."""
+    """Return the steps that descent takes to the target along floors of these lengths."""
     data = problem.example()
     radii = [replace(problem, length=length).radius() for length in lengths]
     start = data["minimizer"] + problem.on_floor(torch.tensor(radii), data["phase"])

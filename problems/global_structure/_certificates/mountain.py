@@ -18,7 +18,7 @@ PATIENCE = 20_000  # and their steps
 
 
 def share_that_gets_round(problem: Mountain, count: int, steps: int) -> float:
-    """The share of so many starts from which gradient descent at rate ½ has passed the top."""
+    """Return the share of `count` starts from which gradient descent at rate ½ has passed the top."""
     generator = torch.Generator().manual_seed(0)
     axis = torch.eye(problem.dim, dtype=torch.float64)[0]
     data = {"center": torch.zeros_like(axis), "ahead": axis}
@@ -53,9 +53,11 @@ _claim_share_round(10, 1.0, 0.97, 1.0)
 def orbit(
     problem: Mountain, aside: torch.Tensor, far: float = 6.0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradient flow from (−1, aside), (*starts): r, y₁ and the time there, (*starts, 1001).
+    """Return r, y₁ and the time along gradient flow from (−1, aside), each (*starts, 1001).
 
-    Trapezes over r from `aside` to `far`, evenly spaced in ln r.
+    With r the distance from the axis, y₁(r)/r = y₁(r₀)/r₀ + c ∫ e^(s²/2)/s² ds from r₀ to r, which ends
+    above 0 from every start; it takes the time ∫ e^((r² + y₁²)/2)/(height r) dr. Both are sums of trapezes
+    from `aside` (*starts) to `far`, evenly spaced in ln r.
     """
     aside = aside[..., None].double()
     r = aside * (far / aside) ** torch.linspace(0, 1, 1001, dtype=aside.dtype)
@@ -66,10 +68,10 @@ def orbit(
 
 
 def predicted_share_round(problem: Mountain, time: float) -> float:
-    """The share of starts from which gradient flow has passed the top within this time.
+    """Return the share of starts from which gradient flow has passed the top within this time.
 
-    The later the nearer the axis a start is: so this is the probability that |N(0, ¼ I)| in
-    dim − 1 dimensions is above a distance, which halving finds.
+    Starts nearer the axis pass later: so it is the probability that |N(0, ¼ I)| in dim − 1 dimensions is
+    above a distance, which bisection finds.
     """
     if problem.dim == 1:
         return 0.0
@@ -91,7 +93,7 @@ def predicted_share_round(problem: Mountain, time: float) -> float:
     source="derived",
 )
 def foretold_in_2(problem: Mountain) -> float:
-    """That of the flow until the time 20,000 · ½; steps of ½ change it by less than 0.01."""
+    """Return the flow's share at the time 20,000 · ½; steps of ½ change it by less than 0.01."""
     return predicted_share_round(replace(problem, dim=2), RATE * PATIENCE)
 
 
@@ -114,7 +116,7 @@ def foretold_in_3(problem: Mountain) -> float:
     source="derived",
 )
 def orbit_error(problem: Mountain) -> float:
-    """At rate 0.04, whose steps are off the flow by half of that times the curvature, 1."""
+    """Measure it at rate 0.04, whose steps are off the flow by half of that times the curvature, 1."""
     plane = replace(problem, dim=2)
     axis = torch.tensor([1.0, 0.0])
     data = {"center": torch.zeros(2), "ahead": axis}
@@ -136,7 +138,7 @@ def orbit_error(problem: Mountain) -> float:
     source="derived",
 )
 def drift(problem: Mountain) -> float:
-    """y = −y₁ obeys dy/dt = (y − c) e^(−y²/2), so that e^(y²/2) grows only like 2 t ln t."""
+    """Iterate in one dimension: y = −y₁ obeys dy/dt = (y − c) e^(−y²/2), so that e^(y²/2) grows only like 2 t ln t."""
     y, c = 1.0, problem.behind
     for _ in range(1_000_000):
         y += RATE * (y - c) * math.exp(-y * y / 2)

@@ -11,16 +11,13 @@ from problems.global_structure.separable_logistic import SeparableLogistic
 from problems.portrait import Curves
 
 LIMIT = math.log(2) / 3  # of w₁
-
-
 CONSTANT = math.log(0.5 * (2 ** (-2 / 3) + 2 ** (1 / 3)))  # of w₂ − ln t at rate ½ and margin 1
-
-
 PUBLISHED = "Soudry et al. 2018, theorem 3"
+UNIT = SeparableLogistic(inverse_margin=1.0)
 
 
 def descend(problem: SeparableLogistic, steps: int, rate: float = 0.5) -> tuple[float, float]:
-    """w after so many steps of gradient descent from 0, along the axes of the docstring."""
+    """Return w after `steps` of gradient descent from 0, in the axes of the problem's docstring."""
     margin, exp = 1 / problem.inverse_margin, math.exp
     first = second = 0.0
     for _ in range(steps):
@@ -31,10 +28,6 @@ def descend(problem: SeparableLogistic, steps: int, rate: float = 0.5) -> tuple[
     return first, second
 
 
-def _unit(problem: SeparableLogistic) -> SeparableLogistic:
-    return SeparableLogistic(inverse_margin=1.0)
-
-
 @claim(
     SeparableLogistic,
     "the weight across the widest margin settles, after 10⁴ steps",
@@ -43,8 +36,8 @@ def _unit(problem: SeparableLogistic) -> SeparableLogistic:
     source=PUBLISHED,
 )
 def residual(problem: SeparableLogistic) -> float:
-    """The weights e^(−w·xᵢ) of the examples become those of w* = Σ αᵢ xᵢ: α = (⅓, ⅔)/γ²."""
-    return descend(_unit(problem), 10_000)[0]
+    """Measure it: the weights e^(−w·xᵢ) of the examples become those of w* = Σ αᵢ xᵢ: α = (⅓, ⅔)/γ²."""
+    return descend(UNIT, 10_000)[0]
 
 
 @claim(
@@ -56,8 +49,8 @@ def residual(problem: SeparableLogistic) -> float:
     slow=True,
 )
 def loss_times_steps(problem: SeparableLogistic) -> float:
-    """dw₂/dt = γ · loss and loss ∝ e^(−γ w₂) give 1/(γ² lr t), at margin 1 and rate ½: 2/t."""
-    first, second = descend(_unit(problem), 1_000_000)
+    """Measure it: dw₂/dt = γ · loss and loss ∝ e^(−γ w₂) give 1/(γ² lr t), at margin 1 and rate ½: 2/t."""
+    first, second = descend(UNIT, 1_000_000)
     margins = (2 * first + second, second - first)
     return 1_000_000 * sum(math.log1p(math.exp(-each)) for each in margins)
 
@@ -71,8 +64,8 @@ def loss_times_steps(problem: SeparableLogistic) -> float:
     slow=True,
 )
 def constant(problem: SeparableLogistic) -> float:
-    """e^(−w₂) (2^(−2/3) + 2^(1/3)) = 2/t."""
-    return descend(_unit(problem), 1_000_000)[1] - math.log(1_000_000)
+    """Measure it: e^(−w₂) (2^(−2/3) + 2^(1/3)) = 2/t."""
+    return descend(UNIT, 1_000_000)[1] - math.log(1_000_000)
 
 
 @claim(
@@ -83,8 +76,8 @@ def constant(problem: SeparableLogistic) -> float:
     source=PUBLISHED,
 )
 def direction_error(problem: SeparableLogistic) -> float:
-    """It is w₁/w₂ = (ln 2/3)/(ln t − 0.057): 0.6 % more at 10⁴."""
-    first, second = descend(_unit(problem), 10_000)
+    """Measure it: w₁/w₂ = (ln 2/3)/(ln t − 0.057), 0.6 % more at 10⁴."""
+    first, second = descend(UNIT, 10_000)
     return first / math.hypot(first, second) * math.log(10_000)
 
 
@@ -96,7 +89,7 @@ def direction_error(problem: SeparableLogistic) -> float:
     source=PUBLISHED,
 )
 def growth(problem: SeparableLogistic) -> float:
-    """From 10⁴ to 10⁵ steps; γ² lr t is 556 at first, and corrections are of the order of its inverse."""
+    """Measure it from 10⁴ to 10⁵ steps; γ² lr t is 556 at first, and corrections are of the order of its inverse."""
     problem = SeparableLogistic(inverse_margin=3.0)
     shorter, longer = (math.hypot(*descend(problem, steps)) for steps in (10_000, 100_000))
     return (longer - shorter) / math.log(10) / problem.inverse_margin

@@ -8,18 +8,18 @@ from dataclasses import replace
 import torch
 
 from problems.claims import claim
-from problems.ill_conditioning.digits_cnn import TRAINING, DigitsCnn, _single, _stacked
+from problems.ill_conditioning.digits_cnn import TRAINING, DigitsCnn, single, stacked
 from problems.portrait import Curves
 
 
 @functools.lru_cache(maxsize=8)
 def _learning(problem: DigitsCnn, lr: float, epochs: int, seeds: int) -> dict[str, torch.Tensor]:
-    """Plain SGD on some seeds at once, epoch by epoch, each (epochs, seeds).
+    """Train on some seeds at once by plain SGD; return columns (epochs, seeds).
 
     minibatch, square: the mean norm and squared norm of the gradients that it saw in the epoch; full:
     the norm over all training images at its end; accuracy: on unseen images, then.
     """
-    data = _single(_stacked([problem.example(seed) for seed in range(seeds)]))
+    data = single(stacked([problem.example(seed) for seed in range(seeds)]))
     whole = {"images": data["images"], "labels": data["labels"]}
     trees = [{name: leaf[seed] for name, leaf in whole.items()} for seed in range(seeds)]
     streams = [
@@ -29,7 +29,7 @@ def _learning(problem: DigitsCnn, lr: float, epochs: int, seeds: int) -> dict[st
     for _ in range(epochs):
         norms = []
         for _ in range(TRAINING // problem.batch):
-            draw = _stacked([next(stream) for stream in streams])
+            draw = stacked([next(stream) for stream in streams])
             gradient = problem.sampled_value_and_gradient(x, data, draw)[1]
             norms.append(gradient.norm(dim=-1))
             x = x - lr * gradient
@@ -41,7 +41,7 @@ def _learning(problem: DigitsCnn, lr: float, epochs: int, seeds: int) -> dict[st
 
 
 def _figure(problem: DigitsCnn) -> dict[str, torch.Tensor]:
-    """Three seeds of 40 epochs of the network of 16 channels: lr 0.05, batch 8, 30 % of the labels."""
+    """Train the network of 16 channels for 40 epochs: three seeds, lr 0.05, batch 8, 30 % of the labels."""
     return _learning(replace(problem, noise=0.3, batch=8, channels=16), 0.05, 40, 3)
 
 
@@ -67,7 +67,7 @@ def minibatch_growth(problem: DigitsCnn) -> float:
     slow=True,
 )
 def accuracy_of_figure(problem: DigitsCnn) -> float:
-    """In the best, as in the book's figure: later ones learn the wrong labels by heart."""
+    """Measure in the best epoch, as in the book's figure: later ones learn the wrong labels by heart."""
     return _figure(problem)["accuracy"].max(0).values.min().item()
 
 
@@ -80,7 +80,7 @@ def accuracy_of_figure(problem: DigitsCnn) -> float:
     slow=True,
 )
 def full_growth(problem: DigitsCnn) -> float:
-    """Root mean squares over three seeds: one epoch's end is as much above or below as the figure."""
+    """Compare root mean squares over three seeds: single epochs scatter as much as the figure."""
     full = _figure(problem)["full"].square()
     return (full[5:30].mean() / full[0].mean()).sqrt().item()
 
@@ -125,7 +125,7 @@ def minibatch_growth_with_more_noise(problem: DigitsCnn) -> float:
 
 
 def portrait(problem: DigitsCnn) -> Curves:
-    """Figure 8.1 and what is behind it, at lr 0.05."""
+    """Draw figure 8.1 and the norm of all images' gradient behind it, at lr 0.05."""
     lines = {}
     for noise, labels in ((problem.noise, f"{problem.noise:.0%} of labels anew"), (0.0, "clean")):
         found = _learning(replace(problem, noise=noise), 0.05, 20, 1)

@@ -14,13 +14,11 @@ from problems.ill_conditioning.hilbert import MOST, Hilbert, hilbert_matrix
 from problems.portrait import Curves
 
 GROWTH = (1 + math.sqrt(2)) ** 4  # of the condition number with the dimension, in the long run
-
-
 SZEGO = 2**3.75 * math.pi**1.5 / GROWTH  # λmin at n + 1 powers comes near SZEGO √n / GROWTH^n
 
 
 def hilbert_inverse(dim: int) -> list[list[int]]:
-    """H⁻¹, which is integer: (−1)^(i+j) (i+j+1) C(n+i, n−j−1) C(n+j, n−i−1) C(i+j, i)²."""
+    """Return H⁻¹, which is integer: (−1)^(i+j) (i+j+1) C(n+i, n−j−1) C(n+j, n−i−1) C(i+j, i)²."""
     n = dim
     return [
         [
@@ -36,7 +34,7 @@ def hilbert_inverse(dim: int) -> list[list[int]]:
 
 
 def hilbert_condition(dim: int) -> float:
-    """λmax/λmin of H, from the largest eigenvalues of H and of its exact inverse, which lose no digits."""
+    """Return λmax/λmin of H, from the largest eigenvalues of H and of its exact inverse, which lose no digits."""
     largest = (
         torch.linalg.eigvalsh(torch.tensor([[float(each) for each in row] for row in matrix]))[-1]
         for matrix in (hilbert_matrix(dim), hilbert_inverse(dim))
@@ -65,7 +63,7 @@ def condition_numbers(problem: Hilbert) -> float:
     source="Szegő 1936; Wilf 1970, Finite Sections of Some Classical Inequalities",
 )
 def asymptotic_condition(problem: Hilbert) -> float:
-    """λmin at n + 1 powers ~ 2^(15/4) π^(3/2) √n (1 + √2)^(−4(n+1)), and λmax = 1.7519."""
+    """Compare: λmin at n + 1 powers ~ 2^(15/4) π^(3/2) √n (1 + √2)^(−4(n+1)), and λmax = 1.7519."""
     smallest = SZEGO * math.sqrt(9) * GROWTH**-9
     return hilbert_condition(10) / (1.7519 / smallest)
 
@@ -107,7 +105,7 @@ def error_of_integer_inverse(problem: Hilbert) -> float:
     source="Cauchy 1847: ½ κ ln(1/target) steps at the best rate",
 )
 def descents_steps(problem: Hilbert) -> float:
-    """From starts that hold all their gap in the slowest mode, so that its rate alone is measured.
+    """Count them from starts that hold all their gap in the slowest mode, to measure its rate alone.
 
     At 2/(λmax + λmin) its error keeps (κ − 1)/(κ + 1) a step.
     """

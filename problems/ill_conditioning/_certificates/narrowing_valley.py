@@ -15,12 +15,12 @@ from problems.problem import Tree
 
 
 def _steep(problem: NarrowingValley) -> NarrowingValley:
-    """The valley of the figures stated: k = 1 and 20 walls."""
+    """Return the valley of the stated figures: k = 1 and 20 walls."""
     return replace(problem, narrowing=problem.length, walls=20)
 
 
 def _growth(problem: NarrowingValley) -> list[float]:
-    """By how much gᵀg and gᵀHg grow while the walls' curvature goes from 1 to 25, at η = 0.01."""
+    """Return the factors by which gᵀg and gᵀHg grow while the walls' curvature goes from 1 to 25, at η = 0.01."""
     problem = _steep(problem)
     data = problem.example()
     points = list(itertools.islice(problem.noisy_descent(data, 0.01, 64), 345))
@@ -32,7 +32,7 @@ def _growth(problem: NarrowingValley) -> list[float]:
 
 
 def _parked(problem: NarrowingValley, lr: float) -> tuple[NarrowingValley, Tree, torch.Tensor]:
-    """The valley, its data and the points (400, 16, dim) where descent at this rate has come to stay."""
+    """Return the valley, its data and the points (400, 16, dim) where descent at this rate is parked."""
     problem = _steep(problem)
     data = problem.example()
     settled = int(8 / lr)  # it takes ln(2/η) of x, at a speed of η
@@ -48,7 +48,7 @@ def _parked(problem: NarrowingValley, lr: float) -> tuple[NarrowingValley, Tree,
     source="Goodfellow, Bengio & Courville 2016, section 8.2.1: it does not shrink significantly",
 )
 def gradient_growth(problem: NarrowingValley) -> float:
-    """From 1 to (1 − x/X)² + 25 m η σ²/(2 − 25η) = 0.876 + 0.257."""
+    """Measure it: from 1 to (1 − x/X)² + 25 m η σ²/(2 − 25η) = 0.876 + 0.257."""
     return _growth(problem)[0]
 
 
@@ -71,7 +71,7 @@ def curvature_growth(problem: NarrowingValley) -> float:
     source="derived; the edge of stability of Cohen et al. 2021",
 )
 def parked_curvature(problem: NarrowingValley) -> float:
-    """Balance along: 1 − x/X = ½ k h m s, with the mean square s = η σ²/(h (2 − η h)) of each y.
+    """Compare with the balance along: 1 − x/X = ½ k h m s, s = η σ²/(h (2 − η h)) being the mean square of each y.
 
     The mean field is 1 % off where η h is so near 2 and the tails of |y|² are heavy; so is the figure.
     """
@@ -117,7 +117,7 @@ def book_ratio(problem: NarrowingValley) -> float:
     source="derived",
 )
 def parked_loss(problem: NarrowingValley) -> float:
-    """½ X (1 − x/X)² + (1 − x/X)/k at x = ln(2/η)/k = 5.29: the walls hold as much as the balance asks."""
+    """Measure ½ X (1 − x/X)² + (1 − x/X)/k at x = ln(2/η)/k = 5.29: the walls hold what the balance asks."""
     problem, data, x = _parked(problem, 0.01)
     return problem.loss(x, data).mean().item()
 

@@ -10,14 +10,15 @@ import torch
 
 from problems.claims import about, claim
 from problems.descent import descent
-from problems.ill_conditioning.quadratic import Quadratic, gap_left
+from problems.ill_conditioning.quadratic import Quadratic
 from problems.portrait import Curves
+from problems.quadratic_form import gap_left
 
 # What is known of methods on it, at κ = 1000.
 
 
 def _errors(problem: Quadratic, count: int, lr: float, momentum: float = 0.0) -> torch.Tensor:
-    """Distances to the minimizer at count + 1 points of heavy ball, from an error of 1 in every mode."""
+    """Return distances to the minimizer at count + 1 points of heavy ball, from an error of 1 in every mode."""
     problem = replace(problem, rotated=False)
     data = problem.example()
     points = descent(problem, data, data["minimizer"] + 1, lr, momentum)
@@ -25,15 +26,15 @@ def _errors(problem: Quadratic, count: int, lr: float, momentum: float = 0.0) ->
 
 
 def _polyak(problem: Quadratic) -> tuple[float, float]:
-    """Heavy ball's lr and momentum, the best in the long run."""
+    """Return heavy ball's lr and momentum, the best in the long run."""
     root = math.sqrt(1 / problem.condition)
     return 4 / (1 + root) ** 2, ((1 - root) / (1 + root)) ** 2
 
 
 def _chebyshev(problem: Quadratic, steps: int) -> tuple[float, float]:
-    """The share of the error that Chebyshev's iteration leaves, and the bound 2/(Rᵗ + R⁻ᵗ) on it.
+    """Return the share of the error that Chebyshev's iteration leaves, and its bound 2/(Rᵗ + R⁻ᵗ).
 
-    Of all polynomials of that degree with p(0) = 1 it takes that which is least on [1/κ, 1]:
+    Of all polynomials of that degree with p(0) = 1 it takes the one that is least on [1/κ, 1]:
     e[t] = T_t((middle − H)/half)/T_t(middle/half) e[0], by the recursion of the T_t. The
     iteration is linear, so it is run on the error: beside the minimizer digits would be lost.
     """

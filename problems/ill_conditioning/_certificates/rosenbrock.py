@@ -13,12 +13,13 @@ from problems.portrait import Plane
 
 
 def _at_minimum(problem: Rosenbrock, dim: int) -> list[float]:
+    """Return the curvatures at the minimum, ascending."""
     problem = replace(problem, dim=dim)
     return torch.linalg.eigvalsh(problem.hessian(torch.ones(dim), {})).tolist()
 
 
 def _at_second(problem: Rosenbrock) -> dict[int, tuple[float, float, float]]:
-    """By dim: the loss, the gradient's norm and the smallest curvature at the second minimum."""
+    """Return by dim the loss, the gradient's norm and the smallest curvature at the second minimum."""
     found = {}
     for dim in SECOND:
         variant = replace(problem, dim=dim)
@@ -30,7 +31,7 @@ def _at_second(problem: Rosenbrock) -> dict[int, tuple[float, float, float]]:
 
 
 def _last_residual(problem: Rosenbrock, first: torch.Tensor) -> torch.Tensor:
-    """∂f/∂x_dim where x₁ is given and the other components of the gradient are 0.
+    """Return r_{dim−1} where x₁ is given and the gradient's other components are 0.
 
     With r_i = x_{i+1} − x_i² they read 2b r_{i−1} = 4b x_i r_i + 2 (1 − x_i), and give r_i, and
     x_{i+1} = x_i² + r_i, one after the other. A critical point is a zero of r_{dim−1}.
@@ -135,7 +136,7 @@ def place_of_second_minimum(problem: Rosenbrock) -> float:
 
 
 def _critical_points(problem: Rosenbrock, dim: int) -> float:
-    """How many there are with x₁ from −3 to 3: sign changes of the last residual, but for its poles."""
+    """Count those with x₁ from −3 to 3: sign changes of the last residual, but for its poles."""
     first = torch.linspace(-3, 3, 600_001)
     residual = _last_residual(replace(problem, dim=dim), first)
     crossed = residual[1:] * residual[:-1] < 0
@@ -173,7 +174,7 @@ def critical_points_in_4_dimensions(problem: Rosenbrock) -> float:
     source="derived: atan(2 |x₁|)",
 )
 def angle_on_the_floor(problem: Rosenbrock) -> float:
-    """There g = (−2 (1 − x₁), 0) and the floor's tangent is (1, 2 x₁): descent runs into the wall."""
+    """Measure it: g = (−2 (1 − x₁), 0) and the floor's tangent is (1, 2 x₁), so descent runs into the wall."""
     x = torch.tensor([-0.8, 0.64])
     gradient = problem.value_and_gradient(x, {})[1]
     cosine = torch.cosine_similarity(-gradient, torch.tensor([1.0, -1.6]), dim=0)

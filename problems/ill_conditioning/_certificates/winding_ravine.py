@@ -13,19 +13,13 @@ from problems.ill_conditioning.winding_ravine import WindingRavine
 from problems.portrait import Plane
 
 
-def condition(problem: WindingRavine) -> float:
-    """λmax/λmin at the minimum, from the Hessian's trace and determinant."""
-    trace = problem.along + problem.across * (1 + problem.shear**2)
-    ratio = trace**2 / (problem.across * problem.along)  # (κ + 1)²/κ
-    return (ratio - 2 + math.sqrt(ratio * (ratio - 4))) / 2
-
-
 def _steep(problem: WindingRavine) -> WindingRavine:
-    """The ravine of the figures stated."""
+    """Return the ravine of the stated figures."""
     return replace(problem, shear=1.0, swing=1.0, across=100.0, along=0.01)
 
 
 def _curvatures(problem: WindingRavine) -> list[float]:
+    """Return both curvatures at the minimum, ascending."""
     problem = _steep(problem)
     data = problem.example()
     return torch.linalg.eigvalsh(problem.hessian(data["minimizer"], data)).tolist()
@@ -73,7 +67,7 @@ def condition_at_minimum(problem: WindingRavine) -> float:
     source="derived: b |v − s sin(w u)| over c |u|",
 )
 def pull_across(problem: WindingRavine) -> float:
-    """A tenth of a swing up the wall, at the start's u, the gradient across over that along the floor."""
+    """Compare the gradient across and along the floor, a tenth of a swing up the wall at the start's u."""
     problem = _steep(problem)
     data = problem.example()
     u = (data["start"] - data["minimizer"])[0]
@@ -93,7 +87,7 @@ def pull_across(problem: WindingRavine) -> float:
     source="derived: gradient flow",
 )
 def slowdown(problem: WindingRavine) -> float:
-    """On the floor u' = −c u/(1 + s²w² cos²(w u)), and cos² is ½ on the mean over many windings.
+    """Time descent: on the floor u' = −c u/(1 + s²w² cos²(w u)), and the mean of cos² is ½.
 
     From 30 swings out to 10, at half the largest rate. The walls hold back a share c/b of the
     speed, 1 %, and the mean over ten windings is as near to ½ as their rest.
@@ -117,7 +111,7 @@ def slowdown(problem: WindingRavine) -> float:
     source="derived",
 )
 def newton_steps(problem: WindingRavine) -> float:
-    """On the floor the step is −u along its tangent; and at u = 0, where the wall is not bent, to the minimum."""
+    """Count them: on the floor the step is −u along its tangent, and from u = 0 it leads to the minimum."""
     problem, most = replace(problem, shear=8.0), 0
     for seed in range(10):
         data = problem.example(seed)
