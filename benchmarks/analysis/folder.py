@@ -51,8 +51,8 @@ def _manifest(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
         raise Refused(f"{folder} is not the folder of a sweep: it has no manifest.json")
     try:
         manifest = json.loads(file.read_text())
-        schema, _, jobs = manifest["schema"], manifest["config"]["protocol"], manifest["jobs"]
-        cells = cells_of(jobs) if schema == SCHEMA else {}
+        schema, _ = manifest["schema"], manifest["config"]["protocol"]
+        cells = cells_of(manifest["jobs"]) if schema == SCHEMA else {}
     except (ValueError, TypeError, AttributeError) as error:
         raise Refused(f"{file} cannot be read: {error}") from error
     except KeyError as error:

@@ -275,7 +275,7 @@ SPOILT = {
         "{copy}/manifest.json cannot be read: ",
     ),
     "an older schema": (
-        lambda folder: state(folder, schema=1),
+        lambda folder: (folder / "manifest.json").write_text('{"schema": 1, "config": {"protocol": {}}}'),
         "{copy} was written by another version of Ravine (schema 1, and this one has 2): "
         "run its command again, into a new folder",
     ),
