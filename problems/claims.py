@@ -20,7 +20,7 @@ def _not_given(problem: Any) -> float:
 class Claim:
     """A statement about a problem at its defaults, published or derived, and the function that measures it.
 
-    Args:
+    Attributes:
         statement: In words, as a sentence about the measured number.
         stated: The published or derived figure, or in words where it is a bound.
         within: The least and the largest measured number that bear it out.
@@ -95,7 +95,16 @@ def take_methods(kind: type) -> bool:
 
 
 def about(value: float, *, rel: float = 0.0, abs: float = 0.0) -> tuple[float, float]:
-    """Return the range of numbers that differ from a value by at most these tolerances, whichever is larger."""
+    """Return the range of numbers that differ from a value by at most a tolerance.
+
+    Args:
+        value: The middle of the range.
+        rel: The tolerance relative to the value.
+        abs: The tolerance; the larger of the two counts.
+
+    Returns:
+        The least and the largest number.
+    """
     wide = max(rel * value if value > 0 else -rel * value, abs)
     return value - wide, value + wide
 

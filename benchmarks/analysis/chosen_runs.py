@@ -29,10 +29,16 @@ ROUNDING = 1e-9  # what should be equal is so but for this: sums of chances, cos
 
 
 def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The rows with a column `variant`: the fields of their problem as text.
+    """Return rows with a column `variant`: the fields of their problem as text.
 
-    Problem, dial and variant say what was run, whether the frame is from memory or from a file,
-    where a column of whole numbers with gaps is one of floats.
+    Problem, dial and variant identify what was run, in frames from memory and from files alike (in a file, a column of
+    whole numbers with gaps is one of floats).
+
+    Args:
+        rows: Rows of any table of a sweep.
+
+    Returns:
+        The same rows with the column `variant`.
     """
     fields = sorted(name for name in map(str, rows) if name.startswith(OF_PROBLEMS))
 
@@ -60,11 +66,18 @@ def _alike(value: Any) -> str:
 
 
 def chosen(rows: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFrame:
-    """The runs, or the rows of traces, of the reporting instances that each choice stands for.
+    """Return the reporting runs, or their traces, of the selected trials.
 
-    A column `choice` says which; a trial that two choices share appears for both. A cell that was
-    skipped, because no trial solves an easier rung, counts as misses at the price of its budget, on
-    the same instances and for the same choices as the other cells of its problem and optimizer.
+    A trial that two choices share appears for both. A skipped cell (no trial solves an easier rung) counts as
+    misses at the price of its budget, on the same instances and for the same choices as the other cells of its
+    problem and optimizer.
+
+    Args:
+        rows: The rows of `runs.csv`, or of `traces.parquet`.
+        summary: The rows of `summary.csv` of the same sweeps.
+
+    Returns:
+        The rows with a column `choice`.
     """
     choices = summary.reindex(columns=["cell", "choice", "trial"]).dropna()
     choices = choices.astype({"trial": "int64"})

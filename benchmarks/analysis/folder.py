@@ -68,9 +68,17 @@ def _manifest(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
 
 
 def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
-    """A table of a sweep's folder, "runs", "summary", "breaking_points" or "traces", whichever file it is in.
+    """Read a table of a sweep's folder, whichever file it is in.
 
-    Raises Refused where there is none, and for one that cannot be read.
+    Args:
+        folder: The folder of a sweep.
+        name: "runs", "summary", "breaking_points" or "traces".
+
+    Returns:
+        The table.
+
+    Raises:
+        Refused: If there is no such table, or it cannot be read.
     """
     files = [Path(folder) / f"{name}.{kind}" for kind in ("csv", "parquet")]
     file = next((each for each in files if each.is_file()), None)

@@ -66,7 +66,14 @@ def wilson(solved: Any, runs: Any, level: float = 0.95) -> tuple[Any, Any]:
 
 @functools.cache
 def sign_test(wins: int, losses: int) -> float:
-    """Two-sided p of equal chances, over the pairs that differ.
+    """Return the two-sided p-value of the sign test over the pairs that differ.
+
+    Args:
+        wins: Pairs in which the second is better.
+        losses: Pairs in which it is worse.
+
+    Returns:
+        The p-value, 1 if no pair differs.
 
     >>> sign_test(0, 6)
     0.03125

@@ -19,15 +19,18 @@ LEVEL = 0.05
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
-    """How the second does against the first on the same instances.
+    """Compare two optimizers on the same instances.
 
-    first, second: (pairs), log10 of what each paid, +inf for a miss.
+    A miss against a solved run is an effect of ±inf. If both miss, it is unknown which would have cost more: the pair
+    counts as −inf for the lower end and as +inf for the upper end, and `effect` is NaN if it depends on such pairs.
 
-    `wins`, `losses` and `ties` of the second, and the median of log10 (second / first) as `effect`
-    with its exact interval, of coverage `level`. A miss against a solved run is an effect of ±inf.
-    Where both miss, nobody knows which would have been dearer: such a pair counts as −inf for the
-    lower end and as +inf for the upper one, and `effect` is NaN where it depends on them. `p` is
-    the sign test's.
+    Args:
+        first: log10 of what the first paid, (pairs), +inf for a miss.
+        second: The same of the second.
+
+    Returns:
+        `pairs`, `wins`, `losses` and `ties` of the second; `effect`, the median of log10 (second / first), with its
+        exact interval `effect_low`, `effect_high` of coverage `level`; and `p` of the sign test.
     """
     with np.errstate(invalid="ignore"):
         ratio = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
@@ -49,15 +52,19 @@ def paired(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
 
 
 def holm(p: Any, pairs: Any) -> np.ndarray:
-    """Holm's adjusted p of sign tests, (tests): the chance of any false one is at most the level.
+    """Return Holm's adjusted p-values of sign tests: the probability of any false one is at most the level.
 
-    In ascending order, the j-th is the most, up to it, of Σ over it and all after it of the chance
-    that a test reports p or less; Holm 1979 has p itself for that chance. With few pairs that
-    differ it is less, and zero where even all of them on one side would not attain p: what cannot
-    be significant costs the others nothing (Westfall & Wolfinger 1997, The American Statistician
-    51, 3–8).
+    In ascending order, the j-th is the maximum, up to it, of Σ over it and all after it of the probability that a test
+    reports p or less; Holm 1979 uses p for that probability. With few pairs that differ it is less than p, and zero if
+    even all of them on one side could not attain p: tests that cannot be significant cost the others nothing
+    (Westfall & Wolfinger 1997, The American Statistician 51, 3–8).
 
-    pairs: (tests), those that differ in each test, wins and losses.
+    Args:
+        p: The p-values, (tests).
+        pairs: How many pairs differ in each test, (tests): wins and losses.
+
+    Returns:
+        The adjusted p-values, (tests).
 
     >>> holm([0.03125, 1.0, 1.0], [6, 0, 2])
     array([0.03125, 1.     , 1.     ])
@@ -82,14 +89,19 @@ def differences(
     on: Sequence[str],
     noisy: Container[str] = (),
 ) -> pandas.DataFrame:
-    """`paired` for each comparison that both have, with Holm's p over all of them.
+    """Return `paired` for each comparison that both frames have, with Holm's p over all of them.
 
-    first, second: runs as `chosen` returns them, through `with_variant`.
-    on: the columns that name a comparison, `problem` among them; within it a seed is an instance.
-    noisy: the problems that are judged by the final gap, the others by the cost to the target.
+    Args:
+        first: Runs as `chosen` returns them, through `with_variant`.
+        second: The same.
+        on: The columns that name a comparison, `problem` among them; within it a seed is an instance.
+        noisy: The problems that are compared by final gap; all others by cost to the target.
 
-    Columns: on, `measure` (cost or gap), those of `paired`, and `p_holm`. Raises Refused where a
-    comparison has the same seed twice, which are two searches under one name.
+    Returns:
+        One row per comparison: the columns `on`, `measure` (cost or gap), those of `paired`, and `p_holm`.
+
+    Raises:
+        Refused: If a comparison has the same seed twice, which means two searches under one name.
     """
     on = list(on)
     rows = []
@@ -124,7 +136,18 @@ def compare_optimizers(
     second: str,
     noisy: Container[str] = (),
 ) -> pandas.DataFrame:
-    """How the second optimizer does against the first: `differences` by rung and choice."""
+    """Return `differences` of two optimizers by rung and choice.
+
+    Args:
+        runs: The rows of `runs.csv` of one or several sweeps.
+        summary: The rows of `summary.csv` of the same sweeps.
+        first: The name of an optimizer.
+        second: The name of another; wins are its wins.
+        noisy: The problems that are compared by final gap; all others by cost to the target.
+
+    Returns:
+        One row per rung and choice, as `differences` returns them.
+    """
     found = with_variant(chosen(runs, summary))
     pair = (found[found["optimizer"] == name] for name in (first, second))
     return differences(*pair, on=[*RUNG, "choice"], noisy=noisy)
@@ -133,13 +156,18 @@ def compare_optimizers(
 def over_families(
     found: pandas.DataFrame, family: Mapping[str, str], by: Sequence[str] = ("choice",)
 ) -> pandas.DataFrame:
-    """Whether a difference holds across problems: families are the units, for few are independent.
+    """Test whether differences hold across problems; families are the units, for problems of one are alike.
 
-    A family's `net` is the mean, over its problems and before that over their rungs, of
-    (wins − losses) / pairs. `better`, `worse` and `equal` count the families by its sign; `net` is
-    their median with its exact interval, `p` the sign test's over families, `p_holm` over the rows.
+    A family's net is the mean, over its problems and before that over their rungs, of (wins − losses) / pairs.
 
-    found: as `differences` returns it, with the columns `by` in it. family: as for `transfer`.
+    Args:
+        found: What `differences` returns, with the columns `by` in it.
+        family: By problem, its subsection; a problem that is not in it is a family of its own.
+        by: The columns that name a row.
+
+    Returns:
+        One row per `by`: how many families are `better`, `worse` and `equal` by the sign of their net; `net`, their
+        median with its exact interval; `p` of the sign test over families; `p_holm` over the rows.
     """
     by, rows = list(by), []
     counted = found[found["pairs"] > 0]
@@ -166,11 +194,20 @@ def told_apart(
     choice: str = "tuned",
     noisy: Container[str] = (),
 ) -> pandas.DataFrame:
-    """Which rung separates whom: one row a rung and pair of optimizers, in alphabetical order.
+    """Return which optimizers each rung tells apart.
 
-    `wins` and `losses` of the second, the sign test's `p`, and `apart`: whether that is at most
-    5 %. Nothing is adjusted for other pairs, so that none moves when a method joins: of pairs that
-    are alike, up to one in twenty is told apart.
+    Nothing is adjusted for other pairs, so that no row changes when a method is added: of pairs that are alike, up
+    to one in twenty is told apart.
+
+    Args:
+        runs: The rows of `runs.csv` of one or several sweeps.
+        summary: The rows of `summary.csv` of the same sweeps.
+        choice: Which trial of each optimizer is compared.
+        noisy: The problems that are compared by final gap; all others by cost to the target.
+
+    Returns:
+        One row per rung and pair of optimizers, in alphabetical order: `wins` and `losses` of the second, `p` of
+        the sign test, and `apart`, true if it is at most 5 %.
     """
     rows = []
     found = with_variant(chosen(runs, summary[summary["choice"] == choice]))
@@ -195,12 +232,20 @@ def discrimination(
     choice: str = "tuned",
     noisy: Container[str] = (),
 ) -> pandas.DataFrame:
-    """What each rung is good for: one row a rung with at least two optimizers.
+    """Return how many optimizers each rung solves and tells apart.
 
-    `optimizers`, how many of them are `solving` half of their instances, the `pairs` and how many
-    are told `apart`, and `separates`: whether any is. A rung that does not is alike for everybody:
-    mostly all solve it, or none does. Their share is `1 − table["separates"].mean()`; by problem,
-    `table.groupby("problem")["separates"].mean()` is what asks for another ladder where it is low.
+    The share of rungs that tell none apart is `1 − table["separates"].mean()`; mostly all optimizers solve such a
+    rung, or none does. `table.groupby("problem")["separates"].mean()` shows problems whose ladder should change.
+
+    Args:
+        runs: The rows of `runs.csv` of one or several sweeps.
+        summary: The rows of `summary.csv` of the same sweeps.
+        choice: Which trial of each optimizer is compared.
+        noisy: The problems that are compared by final gap; all others by cost to the target.
+
+    Returns:
+        One row per rung with at least two optimizers: `optimizers`, how many of them are `solving` half of their
+        instances, `pairs`, how many of these are told `apart`, and `separates`, true if any is.
     """
     pairs = told_apart(runs, summary, choice, noisy).groupby(RUNG, sort=False)
     table = pairs["apart"].agg(pairs="size", apart="sum", separates="any").reset_index()

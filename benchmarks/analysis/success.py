@@ -15,10 +15,16 @@ from benchmarks.engine.trial_choice import costs
 
 
 def expected_running_time(runs: pandas.DataFrame) -> float:
-    """The cost of restarting until solved: all that these runs paid over how many were solved.
+    """Return the cost of restarting until solved: the total cost of these runs over the number of solved ones.
 
-    A solved run pays up to its target, a failed one its own whole cost; infinite where none is
-    solved. Hansen et al. 2021, COCO, arXiv:1603.08785 (there ERT or aRT).
+    A solved run costs what it paid up to the target, a failed one its whole cost. Hansen et al. 2021, COCO,
+    arXiv:1603.08785 (there ERT or aRT).
+
+    Args:
+        runs: Runs of one optimizer on one cell.
+
+    Returns:
+        The cost in gradients, infinite if no run is solved.
     """
     paid, solved = costs(runs), (runs["status"] == "solved").to_numpy()
     if not solved.any():
@@ -27,9 +33,13 @@ def expected_running_time(runs: pandas.DataFrame) -> float:
 
 
 def success(runs: pandas.DataFrame) -> pandas.DataFrame:
-    """How many of the runs of each choice are solved, from runs as `chosen` returns them.
+    """Return how many runs of each choice are solved.
 
-    `share` with Wilson's interval, and the expected running time.
+    Args:
+        runs: Runs as `chosen` returns them.
+
+    Returns:
+        One row per cell and choice: `share` with its Wilson interval, and the expected running time in gradients.
     """
     rows = []
     for _, group in with_numbers(runs).groupby(["cell", "choice"], sort=False):
@@ -49,10 +59,16 @@ def _shares(solved: int, runs: int) -> dict[str, float]:
 
 
 def sensitivity(runs: pandas.DataFrame) -> pandas.DataFrame:
-    """The solved share of reporting instances by learning rate `u`, in the problem's units.
+    """Return the solved share of reporting instances by learning rate.
 
-    One row a Sobol trial, in the order of u within each cell, with Wilson's interval. Where another
-    hyperparameter is searched too, neighbours in u differ in it: the curve is a projection.
+    If another hyperparameter is searched too, neighbours in `u` differ in it: the curve is a projection.
+
+    Args:
+        runs: The rows of `runs.csv`.
+
+    Returns:
+        One row per Sobol trial, ordered by `u` (the learning rate in the problem's units) within each cell, with
+        the share and its Wilson interval.
     """
     names = [*CELL, "trial", "u", *_shares(0, 1)]
     if "u" not in runs:
@@ -79,19 +95,22 @@ def attainment(
     by: Sequence[str] = ("optimizer",),
     count: int = 50,
 ) -> pandas.DataFrame:
-    """The share of pairs of a run and a target that are reached within a cost (an ECDF).
+    """Return the share of pairs of a run and a target that are reached within a cost (an ECDF).
 
-    A problem's targets for the gap are log-uniform from 1, the start, which is not one of them,
-    down to its own: none is tighter. A target is reached at the first recorded step whose gap,
-    measured from the known minimum, is at most that; steps are recorded 20 a decade, so costs are
-    at most 12 % too high. Pairs that are never reached count, so the share ends where it ends.
-    Hansen et al. 2021, arXiv:1603.08785, there with the reference of each problem as a target.
+    A problem's targets are log-uniform in the gap, from 1 (the start, excluded) down to its own target. A target is
+    reached at the first recorded step whose gap is at most that. Steps are recorded 20 per decade, so costs are at most
+    12 % too high. Pairs that are never reached count, so that the share ends below 1. Hansen et al. 2021,
+    arXiv:1603.08785, there with the reference of each problem as a target.
 
-    target: by problem; one that is not in it, because nobody knows its minimum, is left out.
-    by: the columns that name a curve; rows must be those of one choice, or `choice` be in it. What
-        was not traced is not counted: at some rungs that may be the trial of `one_setting`.
+    Args:
+        traces: The rows of `traces.parquet`, through `chosen`.
+        target: By problem; problems that are not in it, whose minimum is unknown, are left out.
+        by: The columns that name a curve. Rows must be of one choice, or `choice` be among these columns. Runs that
+            were not traced do not count.
+        count: How many targets a problem has.
 
-    One row a curve and cost at which it rises: by, `cost`, `share`, `pairs`.
+    Returns:
+        One row per curve and cost at which it rises: the columns `by`, `cost` in gradients, `share`, `pairs`.
     """
     by = list(by)
     known = traces[traces["problem"].isin(list(target))]

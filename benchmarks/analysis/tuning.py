@@ -15,17 +15,23 @@ from benchmarks.engine.trial_choice import costs, grid, keys, log_gaps
 
 
 def best_of(runs: pandas.DataFrame, ks: Sequence[int] = (1, 2, 4, 8, 16, 24)) -> pandas.DataFrame:
-    """What a search of k trials may expect, by cell: `solved` share and `cost` to the target.
+    """Return what a search of k trials may expect, by cell.
 
-    Of n trials in the order in which the tuning rows choose, the r-th is the best of k drawn
-    without replacement with chance C(n − r, k − 1) / C(n, k) (order statistics; David & Nagaraja
-    2003). The choice is made on the tuning rows and scored on the reporting rows: else the best of
-    equals would look better than each of them. `solved` is the mean share of solved instances,
-    `cost` the median of what is paid over searches and instances, infinite where half miss.
+    The choice is made on the tuning rows and scored on the reporting rows: otherwise the best of equals would look
+    better than each of them. Of n trials in the order of the choice, the r-th is the best of k drawn without
+    replacement with probability C(n − r, k − 1) / C(n, k) (order statistics; David & Nagaraja 2003).
 
-    A refinement trial exists only once the Sobol trials are known. So up to their number, k are
-    drawn from them; the one larger k is that of all searched trials, which is the choice `tuned`.
-    Other k are left out, as is an optimizer with nothing to search.
+    A refinement trial exists only once the Sobol trials are known. So k up to their number are drawn from them; a
+    larger k is the number of all searched trials, which is the choice `tuned`. Other k are left out, as are
+    optimizers with nothing to search.
+
+    Args:
+        runs: The rows of `runs.csv`.
+        ks: Numbers of trials.
+
+    Returns:
+        One row per cell and k: `solved`, the mean share of solved instances, and `cost`, the median of what is paid
+        over searches and instances in gradients, infinite if half miss.
     """
     rows = []
     for _, cell in with_numbers(runs).groupby("cell", sort=False):
@@ -51,7 +57,14 @@ def best_of(runs: pandas.DataFrame, ks: Sequence[int] = (1, 2, 4, 8, 16, 24)) ->
 
 
 def best_rank_chances(n: int, k: int) -> np.ndarray:
-    """The chance that the r-th best of n is the best of k of them, for r = 1 … n: (n).
+    """Return the probability that the r-th best of n is the best of k of them, for r = 1 … n.
+
+    Args:
+        n: How many there are.
+        k: How many are drawn, without replacement.
+
+    Returns:
+        The probabilities, (n).
 
     >>> best_rank_chances(4, 2)
     array([0.5       , 0.33333333, 0.16666667, 0.        ])
@@ -60,7 +73,15 @@ def best_rank_chances(n: int, k: int) -> np.ndarray:
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """The median of a distribution on these values; between two that halve it, the middle."""
+    """Return the median of a distribution on some values.
+
+    Args:
+        values: The values, (n).
+        weights: Their probabilities, (n), up to a factor.
+
+    Returns:
+        The median; between two values that halve the distribution, their mean.
+    """
     order = np.argsort(values)
     below = np.cumsum(weights[order]) / np.sum(weights)
     low, high = (values[order][np.argmax(below > 0.5 + by)] for by in (-ROUNDING, ROUNDING))
@@ -84,17 +105,20 @@ def _in_order(runs: pandas.DataFrame) -> np.ndarray:
 
 
 def transfer(runs: pandas.DataFrame, family: Mapping[str, str]) -> pandas.DataFrame:
-    """The trial that did best elsewhere, by cell: what one uses who does not tune here.
+    """Return the trial that did best on other subsections' problems, by cell: the setting without tuning here.
 
-    Of the Sobol trials of a cell, each the same setting everywhere in the units of the problem, the
-    one with the least mean rank on the tuning rows of all problems of other families; ties go to
-    the lower number. Ranks are in the order of the choice `tuned`, equals sharing theirs; they are
-    averaged over a problem's cells, then over a family's problems, then over families, so that none
-    counts more for being larger. Only cells that ran all the trials of this one have a say;
-    `families` counts those with one, and a cell without any is left out. An optimizer with nothing
-    to search has one trial, and nothing to choose.
+    Of a cell's Sobol trials (the same settings everywhere, in the units of the problem), it is the one with the
+    least mean rank on the tuning rows of all problems of other families; ties go to the lower number. Ranks are in
+    the order of the choice `tuned`, and equals share theirs. They are averaged over a problem's cells, then over a
+    family's problems, then over families, so that a larger family counts no more. Only cells that ran all trials of
+    this one count. An optimizer with nothing to search has one trial.
 
-    family: by problem, its subsection; a problem that is not in it is a family of its own.
+    Args:
+        runs: The rows of `runs.csv`.
+        family: By problem, its subsection; a problem that is not in it is a family of its own.
+
+    Returns:
+        One row per cell: `trial`, and `families`, how many families it was chosen on. Cells without any are left out.
     """
     rows = []
     sound = with_numbers(runs)

@@ -148,13 +148,21 @@ JUDGEMENTS = ("better", "worse", "error", "not told apart")
 
 
 def compare_sweeps(a: str | Path | HasTables, b: str | Path | HasTables) -> Comparison:
-    """Compare two sweeps, given as folders or as what `sweep` returns: how B differs from A.
+    """Compare two sweeps of the same instances: how B differs from A.
 
-    A difference is called better or worse where the sign test over the instances is significant at
-    5 %, adjusted by Holm for all comparisons of the two. So if nothing differs, the chance that
-    anything is called so is at most 5 %. Costs are compared, final gaps where gradients are noisy.
+    A difference is called better or worse if the sign test over the instances is significant at 5 %, adjusted by
+    Holm for all comparisons of the two: if nothing differs, the probability that anything is called so is at most 5
+    %. Costs are compared, or final gaps if gradients are noisy.
 
-    Raises Refused for a folder that is not a whole sweep's, or was edited.
+    Args:
+        a: A folder, or what `sweep` returns.
+        b: The same.
+
+    Returns:
+        What differs, as frames; printed, it says so in words.
+
+    Raises:
+        Refused: For a folder that is not a whole sweep's, or was edited.
 
     >>> from benchmarks import compare_sweeps, sweep
     >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
