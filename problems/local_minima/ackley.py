@@ -20,12 +20,9 @@ class Ackley(Multimodal):
 
     f = 20 (1 − e^(−ρ/5)) + r (e − e^c), ρ² the mean of zᵢ², c that of cos 2πzᵢ, z = Qᵀ (x − m).
 
-    Farther out the funnel is flatter, and its slope 4 e^(−ρ/5) loses against the ripples, so that
-    traps stop runs far from m first. On a sphere of radius ρ√dim
-    z·∇f = 4ρ e^(−ρ/5) + 2πr e^c mean(zᵢ sin 2πzᵢ) ≥ ρ (4 e^(−ρ/5) − 2πr max e^c √(1 − c²)), by Cauchy's
-    inequality twice; the maximum, 1.4585, is where c = (√5 − 1)/2. So in the box [−5, 5]^dim, where
-    runs start, r < 0.1606 leaves m the only critical point. At m itself the loss has a tip of slope 4/√dim, so that
-    steps of constant rate circle around it.
+    Farther out the funnel is flatter, and its slope 4 e^(−ρ/5) loses against the ripples: traps stop runs
+    far from m first. In the box [−5, 5]^dim, where runs start, r < 0.1606 leaves m the only critical point.
+    At m the loss has a tip of slope 4/√dim, around which steps of constant rate circle.
 
     dim: x is (dim,).
     ripple: r; the classical value is 1, and 0 leaves the funnel.

@@ -10,16 +10,15 @@ import torch
 
 from problems.geometry import random_rotation
 from problems.local_minima.one_neuron import OneNeuron
-from problems.problem import Card, CriticalPoint, Tree, dial
+from problems.problem import Card, Tree, dial
 from problems.registry import register
 
 EXAMPLES = ((3.0, 1.0), (0.0, 1.0), (1.0, 4.0))
-WANTED = 0.8
 
-# Roots of the gradient in 40 digits, and the loss there.
-GLOBAL = (0.00106102681546387009, 1.095108214635528844), 0.01993829887511425219
-BAD = (-3.295776189937642247, 1.098598087925863904), 1.619999916355904206
-SADDLE = (-1.568959021407472583, 0.90463648491307736), 1.635531142303304571
+# Roots of the gradient, computed in 40 digits, the loss there, and the index.
+GLOBAL = (0.00106102681546387009, 1.095108214635528844), 0.01993829887511425219, 0
+BAD = (-3.295776189937642247, 1.098598087925863904), 1.619999916355904206, 0
+SADDLE = (-1.568959021407472583, 0.90463648491307736), 1.635531142303304571, 1
 
 
 @register("bad_neuron")
@@ -29,21 +28,18 @@ class BadNeuron(OneNeuron):
 
     f(w) = ½ Σ (tanh(w·x_i) − 0.8)², x_i = (3, 1), (0, 1), (1, 4), the plane rotated by the seed.
 
-    w = (0, 1) classifies all three right, and near it lies the global minimum. At w = (−3.3, 1.1) the
-    last two are fitted exactly and the first is wrong, so much so that the unit is saturated: its
-    pull is gone. This too is a strict minimum, at ½ (1 + 0.8)² = 1.62. Of the descents from far
-    away a fixed share ends there, whatever the method: which one it is, the start decides. The
+    w = (0, 1) classifies all three right, and near it lies the global minimum. At w = (−3.3, 1.1) the last two
+    are fitted exactly, and the first is so wrong that the unit is saturated and its gradient gone. This too is
+    a strict minimum, at ½ (1 + 0.8)² = 1.62. Which of the two descent reaches is decided by the start: the
     basins meet at the stable manifold of the saddle between them.
 
-    A small start is a way out: within 1.58 of the origin all descend to the global minimum. Starts
-    are drawn on a circle, in a direction in which the first example is wrong. The predicted share is
-    that of the flow: long steps may leap over the boundary, both ways, or land where examples are
-    right but saturated, and the way back is longer than any budget. Those rest at 0.04, with hardly
-    a gradient, and are no minima: only where the Hessian says so there is one.
+    Starts are drawn on a circle, in directions in which the first example is wrong; within 1.58 of the origin
+    all descend to the global minimum. The predicted share is that of the flow. Long steps may leap over the
+    boundary, or land where examples are right but saturated: there, at 0.04, is a plateau and no minimum, and
+    the way back is longer than any budget.
 
     radius: of the circle.
-    asymptotic: the target is the asymptote 1 instead. Then separable examples leave no critical
-        point at all: for a separating u, −u·∇f = Σ (1 − z_i)² (1 + z_i) u·x_i > 0 everywhere.
+    asymptotic: the target is the asymptote 1 instead.
 
     Deep Learning, section 8.2.2; Sontag & Sussmann 1989; Brady, Raghavan & Slawny 1989; Gori & Tesi
     1992.
@@ -68,15 +64,11 @@ class BadNeuron(OneNeuron):
         "critical point.",
         source="Goodfellow, Bengio & Courville 2016, section 8.2.2; Brady, Raghavan & Slawny 1989",
         exceptions={
-            "ranked": "where descent ends is decided by the start, not by the method",
+            "ranked": "the start decides where descent ends, not the method",
             "reference": "no local method leaves the basin of the bad minimum",
-            "random_search": "in a plane it descends as well as any, where the start allows it",
+            "random_search": "in two dimensions 1000 evaluations are enough, if the start allows it",
         },
     )
-
-    @property
-    def wanted(self) -> float:
-        return 1.0 if self.asymptotic else WANTED
 
     def instance(self, generator: torch.Generator) -> Tree:
         rotation = random_rotation(2, generator)
@@ -90,72 +82,51 @@ class BadNeuron(OneNeuron):
             "counts": torch.ones(3),
         }
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return data["start"].new_tensor(0.0 if self.asymptotic else GLOBAL[1])
-
-    def minimizers(self, data: Tree) -> torch.Tensor | None:
-        return None if self.asymptotic else self._place(GLOBAL, data)[None]
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        return None if self.asymptotic else (x - self._place(GLOBAL, data)).norm(dim=-1)
-
-    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        if self.asymptotic:
-            return ()
-        return tuple(
-            CriticalPoint(self._place(point, data), point[1], index)
-            for point, index in ((GLOBAL, 0), (BAD, 0), (SADDLE, 1))
-        )
+    def stated(self) -> tuple[tuple[tuple[float, float], float, int], ...]:
+        return GLOBAL, BAD, SADDLE
 
     def predicted_share(self) -> float:
-        """The share of the starts' directions that lie in the basin of the global minimum."""
+        """Return the share of the starts' directions that lie in the basin of the global minimum."""
         return 1.0 if self.asymptotic else _share_of_the_global_minimum(self.radius)
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-        away = (x - self._place(BAD, data)).norm(dim=-1)
-        return {"at_bad_minimum": (away < 0.01).to(x.dtype), "wrong": self.wrong(x, data)}
+        away = (x - self.place(BAD[0], data)).norm(dim=-1)
+        return {"at_bad_minimum": (away < 0.01).to(x.dtype), **super().at_end(x, steps, data)}
 
     def signature(self, data: Tree) -> float:
         ends = self.settle(3 * _directions(32), data)
         costs = self.loss(ends, data)[self.certified(ends, data)]
         return (costs.max() / costs.min()).item() if len(costs) else 0.0
 
-    def _place(self, point: tuple[tuple[float, float], float], data: Tree) -> torch.Tensor:
-        """Where a stated critical point lies in an instance: (2,), after the runs' dimensions."""
-        rotation = data["rotation"]
-        return torch.einsum("...ij,j->...i", rotation, rotation.new_tensor(point[0]))
-
 
 def _wrong_side() -> float:
-    """The angle from which on, for half a turn, the first example is wrong."""
+    """Return the angle from which on, for half a turn, the first example is wrong."""
     return math.atan2(EXAMPLES[0][1], EXAMPLES[0][0]) + math.pi / 2
 
 
 def _directions(count: int) -> torch.Tensor:
-    """Unit vectors, evenly spread: (count, 2)."""
+    """Return unit vectors, evenly spread: (count, 2)."""
     angles = 2 * math.pi * (torch.arange(count) + 0.5) / count
     return torch.stack([angles.cos(), angles.sin()], -1)
 
 
 @lru_cache
 def _boundary() -> tuple[tuple[float, float], ...]:
-    """The line between the basins, as (distance, angle) from the origin, from one end to the other.
+    """Return the line between the basins, as (distance, angle) from the origin, from one end to the other.
 
-    It is the stable manifold of the saddle, along which descent goes to it; ascent, which leaves the
-    saddle along its positive curvature, keeps to it. A Runge-Kutta step of ascent is 0.02 long.
+    It is the stable manifold of the saddle: ascent leaves the saddle along its positive curvature and keeps to
+    it, in Runge-Kutta steps of length 0.02.
     """
-    examples, stride = torch.tensor(EXAMPLES, dtype=torch.float64), 0.02
+    problem, stride = BadNeuron(), 0.02
+    examples = torch.tensor(EXAMPLES, dtype=torch.float64)
+    data = {"examples": examples, "counts": examples.new_ones(3)}
 
     def uphill(w: torch.Tensor) -> torch.Tensor:
-        output = (examples @ w).tanh()
-        gradient = ((output - WANTED) * (1 - output.square())) @ examples
+        gradient = problem.value_and_gradient(w, data)[1]
         return gradient / gradient.norm()
 
-    saddle = torch.tensor(SADDLE[0], dtype=torch.float64)
-    output = (examples @ saddle).tanh()
-    slope = 1 - output.square()
-    bends = slope.square() - 2 * output * slope * (output - WANTED)
-    away = torch.linalg.eigh((examples.T * bends) @ examples).eigenvectors[:, 1]
+    saddle = examples.new_tensor(SADDLE[0])
+    away = torch.linalg.eigh(problem.hessian(saddle, data)).eigenvectors[:, 1]
     halves = []
     for sign in (1, -1):
         w, half = saddle + 1e-4 * sign * away, []
@@ -172,7 +143,7 @@ def _boundary() -> tuple[tuple[float, float], ...]:
 
 @lru_cache
 def _share_of_the_global_minimum(radius: float) -> float:
-    """The share of the half circle on which the first example is wrong that is not cut off by the boundary."""
+    """Return the share of the half circle of starts that the boundary does not cut off."""
     line = torch.tensor(_boundary(), dtype=torch.float64)
     distance, angle = line[:, 0], (line[:, 1] - _wrong_side()) % (2 * math.pi)
     before, after = distance[:-1] - radius, distance[1:] - radius

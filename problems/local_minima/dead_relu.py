@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
-from problems.problem import Card, CriticalPoint, Problem, Tree, dial
+from problems.local_minima.network import TaughtNetwork
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
 from ravine import bounded
 
@@ -17,20 +17,19 @@ TAUGHT = 2  # units of the network that made the targets
 
 @register("dead_relu")
 @dataclass(frozen=True)
-class DeadRelu(Problem):
+class DeadRelu(TaughtNetwork):
     """A rectifier network of which some units are off for all examples: no gradient wakes them.
 
     f(x) = ½ mean (v·max(0, W u + b) + c − y)², x = (W, b, v, c), targets y of a network of two units.
 
-    A unit whose input is negative on all examples puts out nothing, and none of its weights has a
-    gradient or a curvature; nor has any small change of them an effect: a region of positive measure,
-    not a point. Descent leaves such a unit bit for bit where it is, and works with the others. Where
-    all are off, only the output's bias is left, and f ends at ½ var y: a bad minimum that is flat in
-    all directions but one.
+    A unit whose input is negative on all examples has the output 0, and none of its weights has a gradient or a
+    curvature, in a region of positive measure. Descent leaves such a unit bit for bit where it is, and works
+    with the others. If all are off, only the output's bias is left, and f ends at ½ var y: a bad minimum that is
+    flat in all directions but one.
 
-    The live units' weights have length 1, their kinks lie within ½ of the origin; the dead ones'
-    biases are such that their largest input is −3. The output's bias is a standard deviation of the
-    targets away from their mean, so that with all units dead half of the gap stays.
+    The live units' weights have length 1, and their kinks lie within ½ of the origin; the dead units' biases
+    make −3 their largest input. The output's bias starts a standard deviation of the targets away from their
+    mean, so that with all units dead half of the gap stays.
 
     inputs: of the network.
     units: n, at least the two of the network that made the targets.
@@ -60,8 +59,7 @@ class DeadRelu(Problem):
         "directions but the output bias'.",
         source="Goodfellow, Bengio & Courville 2016, section 8.2.2; Lu et al. 2019",
         exceptions={
-            "reference": "with all units dead only the output bias has a gradient: nothing that goes by "
-            "the gradient solves it",
+            "reference": "with all units dead only the output bias has a gradient",
         },
     )
 
@@ -71,28 +69,24 @@ class DeadRelu(Problem):
 
     @property
     def dead_units(self) -> int:
-        """How many units are off at the start, the last ones."""
+        """The number of units that are off at the start, the last ones."""
         return round(self.dead * self.units)
 
     def instance(self, generator: torch.Generator) -> Tree:
         inputs = torch.randn(self.points, self.inputs, generator=generator)
         taught = self._draw(TAUGHT, generator)
-        drawn = self._draw(self.units, generator)
-        asleep = -(inputs @ drawn["weight"].T).amax(0) - MARGIN
+        weight, bias, out, offset = self._draw(self.units, generator)
+        asleep = -(inputs @ weight.T).amax(0) - MARGIN
         off = torch.arange(self.units) >= self.units - self.dead_units
-        drawn["bias"] = torch.where(off, asleep, drawn["bias"])
+        bias = torch.where(off, asleep, bias)
         more = self.units - TAUGHT
-        minimizer = {
-            "weight": torch.cat([taught["weight"], torch.zeros(more, self.inputs)]),
-            "bias": torch.cat([taught["bias"], -torch.ones(more)]),
-            "out": torch.cat([taught["out"], torch.zeros(more)]),
-            "offset": taught["offset"],
-        }
-        minimizer = _join(minimizer)
+        spare = [torch.zeros(more, self.inputs), -torch.ones(more), torch.zeros(more)]
+        whole = [torch.cat(pair) for pair in zip(taught[:-1], spare, strict=True)]
+        minimizer = self.join([*whole, taught[-1]])
         targets = self.outputs(minimizer, inputs)
-        drawn["offset"] = targets.mean() + targets.std(correction=0) * drawn["offset"].sign()
+        offset = targets.mean() + targets.std(correction=0) * offset.sign()
         return {
-            "start": _join(drawn),
+            "start": self.join([weight, bias, out, offset]),
             "asleep": asleep,
             "minimizer": minimizer,
             "inputs": inputs,
@@ -100,53 +94,37 @@ class DeadRelu(Problem):
         }
 
     def outputs(self, x: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        """What the network makes of its inputs: (*runs, dim), (*runs, points, inputs) -> (*runs, points)."""
-        weight, bias, out, offset = self.parts(x)
-        state = torch.einsum("...pi,...ni->...pn", inputs, weight) + bias.unsqueeze(-2)
-        return torch.einsum("...pn,...n->...p", state.relu(), out) + offset
-
-    def parts(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The parameter tensors that x concatenates, after the runs' dimensions."""
-        pieces = x.split([math.prod(shape) for shape in self.shapes], dim=-1)
-        return [each.unflatten(-1, shape) for each, shape in zip(pieces, self.shapes, strict=True)]
-
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return 0.5 * (self.outputs(x, data["inputs"]) - data["targets"]).square().mean(-1)
-
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
+        *_, out, offset = self.parts(x)
+        return torch.einsum("...pn,...n->...p", self._states(x, inputs).relu(), out) + offset
 
     def minimizers(self, data: Tree) -> torch.Tensor:
         return data["minimizer"][None]
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The start with all units off and the best output bias."""
+        """Return the start with all units off and the best output bias."""
         weight, _, out, _ = self.parts(data["start"])
         targets = data["targets"]
-        x = torch.cat([weight.flatten(), data["asleep"], out, targets.mean()[None]])
+        x = self.join([weight, data["asleep"], out, targets.mean()[None]])
         return (CriticalPoint(x, targets.var(correction=0).item() / 2, 0, len(x) - 1),)
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-        weight, bias, *_ = self.parts(x)
-        inputs = torch.einsum("...pi,...ni->...pn", data["inputs"], weight) + bias.unsqueeze(-2)
-        return {"dead_at_end": (inputs.amax(-2) <= 0).to(x.dtype).mean(-1)}
+        largest = self._states(x, data["inputs"]).amax(-2)
+        return {"dead_at_end": (largest <= 0).to(x.dtype).mean(-1)}
 
     def signature(self, data: Tree) -> float:
         gradient = self.value_and_gradient(data["start"], data)[1]
         weight, bias, out, _ = self.parts(gradient)
         return ((weight == 0).all(-1) & (bias == 0) & (out == 0)).double().mean().item()
 
-    def _draw(self, units: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Live units whose weights have length 1 and whose kinks lie within ½ of the origin."""
+    def _states(self, x: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the hidden units' inputs: (*runs, points, units)."""
+        weight, bias, *_ = self.parts(x)
+        return torch.einsum("...pi,...ni->...pn", inputs, weight) + bias.unsqueeze(-2)
+
+    def _draw(self, units: int, generator: torch.Generator) -> list[torch.Tensor]:
+        """Draw the parameter tensors of a network whose units are all alive."""
         weight = torch.randn(units, self.inputs, generator=generator)
-        return {
-            "weight": weight / weight.norm(dim=-1, keepdim=True),
-            "bias": torch.rand(units, generator=generator) - 0.5,
-            "out": torch.randn(units, generator=generator).sign(),
-            "offset": torch.randn(1, generator=generator),
-        }
-
-
-def _join(parts: dict[str, torch.Tensor]) -> torch.Tensor:
-    """x from its parameter tensors."""
-    return torch.cat([parts[name].flatten() for name in ("weight", "bias", "out", "offset")])
+        bias = torch.rand(units, generator=generator) - 0.5
+        out = torch.randn(units, generator=generator).sign()
+        offset = torch.randn(1, generator=generator)
+        return [weight / weight.norm(dim=-1, keepdim=True), bias, out, offset]

@@ -9,12 +9,11 @@ from functools import lru_cache
 import torch
 
 from problems.geometry import random_rotation
-from problems.local_minima.one_neuron import OneNeuron
-from problems.problem import Card, CriticalPoint, Tree, dial
+from problems.local_minima.one_neuron import WANTED, OneNeuron
+from problems.problem import Card, Tree, dial
 from problems.registry import register
 
 EXAMPLES = ((1.0, 0.0), (1.0, 1.0), (-1.0, 5.0))
-WANTED = 0.8
 START = 0.5  # from the origin: far out the unit is saturated
 RANGE = 1.4  # times atanh t: in there is the input of the second kind at the minimum
 
@@ -27,15 +26,14 @@ class FailingNeuron(OneNeuron):
     f(w) = ½ Σ cᵢ (tanh(w·x_i) − 0.8)² / Σ cᵢ, x_i = (1, 0), (1, 1), (−1, 5), the first two M times
     each, the third once: c = (M, M, 1). The plane is rotated by the seed.
 
-    w = (1, 1) classifies all examples right. But the squared error also punishes outputs above 0.8,
-    and to get the third example right the second ones must be pushed there. Where there are enough
-    of them, from M = 351.77 on, the minimum gives the third example up; there is only one minimum,
-    and no other critical point, so that no method, however global, does better. Every method solves
-    it, and every solution is wrong: it is the loss that fails here.
+    w = (1, 1) classifies all examples right. But the squared error also punishes outputs above 0.8, and to get
+    the third example right the second ones must be pushed there. From M = 351.77 on the minimum gives the
+    third example up. It is the only critical point, so no method, however global, does better: every method
+    solves the problem, every solution is wrong, and it is the loss that fails.
 
     repeats: M.
-    asymptotic: the target is the asymptote 1 instead, which punishes nothing. Then separable examples
-        leave no critical point, and descent separates them on its way to infinity.
+    asymptotic: the target is the asymptote 1 instead, which punishes no output: descent separates the examples
+        on its way to infinity.
 
     Deep Learning, section 8.2.2; Brady, Raghavan & Slawny 1989; Sontag & Sussmann 1991; Gori & Tesi
     1992.
@@ -59,14 +57,10 @@ class FailingNeuron(OneNeuron):
         "is at infinity.",
         source="Goodfellow, Bengio & Courville 2016, section 8.2.2; Brady, Raghavan & Slawny 1989",
         exceptions={
-            "ranked": "all descend to the one minimum, and are wrong there",
-            "random_search": "in a plane a thousand evaluations are enough",
+            "ranked": "all methods descend to the one minimum",
+            "random_search": "in two dimensions 1000 evaluations are enough",
         },
     )
-
-    @property
-    def wanted(self) -> float:
-        return 1.0 if self.asymptotic else WANTED
 
     def instance(self, generator: torch.Generator) -> Tree:
         rotation = random_rotation(2, generator)
@@ -79,48 +73,28 @@ class FailingNeuron(OneNeuron):
             "counts": counts / counts.sum(),
         }
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return data["start"].new_tensor(0.0 if self.asymptotic else self._lowest())
-
-    def minimizers(self, data: Tree) -> torch.Tensor | None:
-        return None if self.asymptotic else self._minimizer(data)[None]
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        return None if self.asymptotic else (x - self._minimizer(data)).norm(dim=-1)
-
-    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        if self.asymptotic:
-            return ()
-        return (CriticalPoint(self._minimizer(data), self._lowest(), 0),)
+    def stated(self) -> tuple[tuple[tuple[float, float], float, int], ...]:
+        inputs = first, second, _ = _inputs(self.repeats)
+        errors = [0.5 * (math.tanh(p) - WANTED) ** 2 for p in inputs]
+        value = (self.repeats * (errors[0] + errors[1]) + errors[2]) / (2 * self.repeats + 1)
+        return (((first, second - first), value, 0),)
 
     def predicted_share(self) -> float:
-        """All runs: there is one minimum, and the target asks for no more."""
+        """Return 1: all runs reach the one minimum."""
         return 1.0
-
-    def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-        return {"wrong": self.wrong(x, data)}
 
     def signature(self, data: Tree) -> float:
         return self.wrong(self.settle(data["start"], data), data).item()
 
-    def _minimizer(self, data: Tree) -> torch.Tensor:
-        first, second, _ = _inputs(self.repeats)
-        w = data["rotation"].new_tensor([first, second - first])
-        return torch.einsum("...ij,j->...i", data["rotation"], w)
-
-    def _lowest(self) -> float:
-        first, second, third = (0.5 * (math.tanh(p) - WANTED) ** 2 for p in _inputs(self.repeats))
-        return (self.repeats * (first + second) + third) / (2 * self.repeats + 1)
-
 
 def _slope(p: float) -> float:
-    """h(p) = (tanh p − t)/cosh² p."""
+    """Return h(p) = (tanh p − t)/cosh² p."""
     return (math.tanh(p) - WANTED) / math.cosh(p) ** 2
 
 
 @lru_cache(maxsize=512)
 def _inputs(repeats: float) -> tuple[float, float, float]:
-    """The inputs p of the three kinds of examples at the minimum.
+    """Return the inputs p of the three kinds of examples at the minimum.
 
     (−1, 5) = 5 (1, 1) − 6 (1, 0), so p₃ = 5 p₂ − 6 p₁, and the gradient is zero where h(p₁) =
     −1.2 h(p₂) and h(p₃) = −M h(p₂)/5. For p₂ from atanh t to 1.4 of it, p₁ is the root that lies

@@ -19,13 +19,11 @@ class Griewank(Multimodal):
 
     f = Σ zᵢ²/4000 + r (1 − Π cos(zᵢ/√i)), z = Qᵀ (x − m).
 
-    A product of cosines is the mean of cos s over all s = ±z₁ ± z₂/√2 ± …, and −sin s / s is at most
-    0.2172, where tan s = s; so z·∇f ≥ Σ zᵢ² (1/2000 − 0.2172 r/i), and up to r = 0.0023016 there is no
-    critical point but the minimum. Above it there is one, on the axis of z₁. The ripple is the same
-    everywhere, so that it wins where the bowl is flat: near m, within 2000 r or so. In many dimensions the
-    product is small nearly everywhere, and the function becomes easier (Locatelli 2003): descent from
-    the classical box solves nothing in 5 dimensions, and more than a quarter of the starts in 20. The minima next to
-    the best are only 0.0074 higher: hence the target.
+    Up to r = 0.0023016 there is no critical point but the minimum; above it there is one, on the axis of z₁.
+    The ripple is the same everywhere, so it wins where the bowl is flat: within about 2000 r of m. In many
+    dimensions the product is small nearly everywhere, and the function becomes easier (Locatelli 2003):
+    descent from the classical box solves nothing in 5 dimensions, and more than a quarter of the starts in
+    20. The minima next to the best are only 0.0074 higher: hence the target.
 
     dim: x is (dim,).
     ripple: r; the classical value is 1.

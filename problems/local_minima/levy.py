@@ -20,10 +20,10 @@ class Levy(Multimodal):
 
     f = Σ vᵢ² + r [sin² πv₁ + 10 Σ_{i<n} vᵢ² sin²(πvᵢ + 1) + vₙ² sin² 2πvₙ], v = Qᵀ (x − m)/4.
 
-    This is Levy and Montalvo's function of w = 1 + v, with its ripples scaled by r. They are as high as
-    the bowl times 10 r, but their slope grows like v² and the bowl's like v: far enough out any r > 0
-    makes traps. In the box [−10, 10]^n, where runs start, −2.75 < v < 2.25: the first
-    appear at r = 0.0353 and v = −2.10, and the next ones farther in.
+    This is Levy and Montalvo's function of w = 1 + v, with its ripples scaled by r. They are up to 10 r
+    times as high as the bowl, but their slope grows like v² and the bowl's like v: far enough out any r > 0
+    makes traps. In the box [−10, 10]^n, where runs start, −2.75 < v < 2.25, and the first trap appears at
+    r = 0.0353 and v = −2.10.
 
     dim: n, at least 2.
     ripple: r; the classical value is 1, and 0 leaves the bowl.

@@ -15,19 +15,19 @@ SATURATED = 20.0  # of the logarithm of an input: the unit's output is 1 long be
 
 
 def errors(log_weight: torch.Tensor, scales: int, separation: float, wanted: float) -> torch.Tensor:
-    """σ(cᵏ w) − y for each k, in a further dimension, of ln w."""
+    """Return σ(cᵏ w) − y for each k, in a further dimension, given ln w."""
     steps = torch.arange(scales, dtype=log_weight.dtype, device=log_weight.device)
     inputs = log_weight[..., None] + math.log(separation) * steps
     return inputs.clamp(max=SATURATED).exp().sigmoid() - wanted
 
 
 def cost(log_weight: torch.Tensor, scales: int, separation: float, wanted: float) -> torch.Tensor:
-    """Σ_k (σ(cᵏ w) − y)², of ln w."""
+    """Return Σ_k (σ(cᵏ w) − y)², the cost of one axis, given ln w: of the same shape."""
     return errors(log_weight, scales, separation, wanted).square().sum(-1)
 
 
 def find_minima(scales: int, separation: float, wanted: float) -> torch.Tensor:
-    """The local minima of `cost`, on a grid of 1e-3 that goes far beyond them, the smallest w first."""
+    """Return the ln w at local minima of `cost`, on a grid of 1e-3 that goes far beyond them, ascending."""
     period = math.log(separation)
     grid = torch.arange(-(scales + 2) * period - 2, 2 * period, 1e-3, dtype=torch.float64)
     costs = cost(grid, scales, separation, wanted)
@@ -36,18 +36,17 @@ def find_minima(scales: int, separation: float, wanted: float) -> torch.Tensor:
 
 
 def least_separation(wanted: float) -> float:
-    """The c from which on a barrier between neighbouring minima is certain.
+    """Return the c from which on a barrier between neighbouring minima is certain.
 
-    All smaller scales together pull up by at most (y − ½)/4(c − 1), and a scale of output σ holds back
-    by (σ − y) σ (1 − σ). What a larger scale adds beyond the barrier is nothing from c = 30 on, so
-    that behind each barrier there is a minimum.
+    Smaller scales together pull up by at most (y − ½)/4(c − 1), and a scale of output σ holds back by
+    (σ − y) σ (1 − σ). From c = 30 on, a larger scale adds nothing beyond the barrier.
     """
     steepest = _steepest(wanted)
     return 1 + (wanted - 0.5) / (4 * (steepest - wanted) * steepest * (1 - steepest))
 
 
 def _steepest(wanted: float) -> float:
-    """The output σ at which (σ − y) σ (1 − σ) is largest."""
+    """Return the output σ at which (σ − y) σ (1 − σ) is largest."""
     return (1 + wanted + math.sqrt((1 + wanted) ** 2 - 3 * wanted)) / 3
 
 
@@ -62,22 +61,19 @@ class ManyMinima(Problem):
 
     f(x) = Σ_j Σ_k (σ(cᵏ w_j) − y)², ln w_j = x_j − s_j, j = 1 … d, k = 0 … m − 1.
 
-    The examples are cᵏ times the unit vectors, all with target y, and the weights are seen on a
-    logarithmic scale, where a drawn shift s moves them: the scales lie far apart, and steps in w
-    itself that suit one scale mean nothing at the others. Along each axis one scale after the other
-    can be fitted, w_j = logit(y) c⁻ᵏ: those of larger scale are then saturated, (1 − y)² each, those
-    of smaller scale not yet there, (y − ½)² each. The loss is a sum over axes, so the minima are all
-    m^d combinations: (n/d)^d for n = md examples. At y = ¾ they cost the same to leading order; at a
-    larger y the one with k = 0 everywhere is the best. The logarithm of the start is uniform over
-    the m basins, which are equally wide, so descent ends in the best minimum in one case of m^d.
+    The examples are cᵏ times the unit vectors, all with target y. Weights are seen as ln w, moved by a drawn
+    shift s, for no step in w suits several scales. Along each axis any one scale can be fitted,
+    w_j = logit(y) c⁻ᵏ: examples of larger scale are then saturated, (1 − y)² each, those of smaller scale
+    undecided, (y − ½)² each. The minima are all m^d combinations. At y = ¾ they cost the same to leading order;
+    at a larger y the one with k = 0 everywhere is the best. Starts are uniform over the m basins of each axis,
+    which are equally wide in ln w: descent ends in the best minimum in one case of m^d.
 
     dim: d.
     scales: m. With one there is one minimum.
-    separation: c. Where it is small the minima merge: at y = 0.9 there is one up to c = 40.
+    separation: c. If it is small the minima merge: at y = 0.9 there is one up to c = 40.
     wanted: y.
 
-    Auer, Herbster & Warmuth 1996, "Exponentially many local minima for single neurons"; Deep
-    Learning, section 8.2.2.
+    Auer, Herbster & Warmuth 1996, "Exponentially many local minima for single neurons"; Deep Learning, 8.2.2.
     """
 
     dim: int = dial(3, low=1)
@@ -95,12 +91,11 @@ class ManyMinima(Problem):
         removes={"local_minimum": {"scales": 1}},
         signature="certified strict minima: along each axis, multiplied",
         threshold=2.0,
-        truth="The minima are the m^d combinations of m positions along each axis; with the m − 1 maxima "
-        "between them there are (2m − 1)^d critical points. The global one is d (m − 1)(1 − y)², at "
-        "w_j = logit(y).",
+        truth="The minima are the m^d combinations of m along each axis; with the m − 1 maxima between there are "
+        "(2m − 1)^d critical points. The global minimum is d (m − 1)(1 − y)², at w_j = logit(y).",
         source="Auer, Herbster & Warmuth 1996; Goodfellow, Bengio & Courville 2016, section 8.2.2",
         exceptions={
-            "ranked": "in which basin descent ends is decided by the start, not by the method",
+            "ranked": "the start decides in which basin descent ends, not the method",
             "reference": "no local method leaves the basin of a local minimum",
         },
     )
@@ -120,79 +115,73 @@ class ManyMinima(Problem):
         return {"start": shift + low + (high - low) * place, "shift": shift}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return self.along_axis(x - data["shift"]).sum(-1)
+        return cost(x - data["shift"], *self.axis).sum(-1)
 
     def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        each = errors(x - data["shift"], self.scales, self.separation, self.wanted)
-        return math.sqrt(2) * each.flatten(-2)
+        return math.sqrt(2) * errors(x - data["shift"], *self.axis).flatten(-2)
 
     def floor(self, data: Tree) -> torch.Tensor:
-        """What the larger scales cost, that are saturated to within e^(−30 logit 0.8) = 1e-18."""
+        """Return the cost of the larger scales, which are saturated to within e^(−30 logit 0.8) = 1e-18."""
         return data["start"].new_tensor(self.dim * (self.scales - 1) * (1 - self.wanted) ** 2)
 
     def minimizers(self, data: Tree) -> torch.Tensor:
-        return (data["shift"] + math.log(_logit(self.wanted)))[None]
+        return (data["shift"] + self.best)[None]
 
     def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["shift"] - math.log(_logit(self.wanted))).norm(dim=-1)
+        return (x - data["shift"] - self.best).norm(dim=-1)
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """Those where all axes are at the same of their 2m − 1 stationary points."""
+        """Return those where all axes are at the same of their 2m − 1 stationary points."""
         minima, maxima = self.stationary()
         return tuple(
-            CriticalPoint(data["shift"] + at, self.dim * self.along_axis(at).item(), index)
+            CriticalPoint(data["shift"] + at, self.dim * cost(at, *self.axis).item(), index)
             for points, index in ((minima, 0), (maxima, self.dim))
             for at in points
         )
 
     def predicted_share(self) -> float:
-        """m^-d, up to a thousandth: the share of the starts that lies beyond the last barrier on all axes."""
-        _, maxima = self.stationary()
-        if not len(maxima):
-            return 1.0
+        """Return the share of the starts beyond the last barrier on all axes, m^-d up to a thousandth."""
         low, high = self.start_range()
-        return ((high - maxima.max().item()) / (high - low)) ** self.dim
+        last = max([low, *self.stationary()[1].tolist()])
+        return ((high - last) / (high - low)) ** self.dim
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-        away = (x - data["shift"] - math.log(_logit(self.wanted))).abs()
+        away = (x - data["shift"] - self.best).abs()
         return {"axes_at_the_best": (away < 0.1).to(x.dtype).sum(-1)}
 
     def signature(self, data: Tree) -> float:
-        minima = self.find_minima()
-        curvatures = torch.linalg.eigvalsh(
-            torch.stack([self.hessian(data["shift"] + at, data) for at in minima])
-        )
+        minima = find_minima(*self.axis)
+        curvatures = torch.linalg.eigvalsh(self.hessian(data["shift"] + minima[:, None], data))
         return float((curvatures[:, 0] > 1e-6).sum().item() ** self.dim)
 
-    def along_axis(self, log_weight: torch.Tensor) -> torch.Tensor:
-        """What one axis costs: the same shape as ln w."""
-        return cost(log_weight, self.scales, self.separation, self.wanted)
+    @property
+    def best(self) -> float:
+        """The ln w at the best minimum of an axis."""
+        return math.log(_logit(self.wanted))
+
+    @property
+    def axis(self) -> tuple[int, float, float]:
+        """What the cost of one axis depends on, beside its weight."""
+        return self.scales, self.separation, self.wanted
 
     def start_range(self) -> tuple[float, float]:
-        """From m basins' width below to where the last scale is as saturated as at a barrier.
-
-        At a barrier a scale's (1 − y) e^-r, r its input, balances the next one's (y − ½)/4c. So the
-        slope is nowhere next to nothing.
-        """
+        """Return the range of ln w: m basins wide, up to where the last scale is as saturated as at a barrier."""
+        # There a scale's (1 − y) e^-r, r its input, balances the next one's (y − ½)/4c.
         ratio = 4 * self.separation * (1 - self.wanted) / (self.wanted - 0.5)
         high = math.log(math.log(ratio))
         return high - self.scales * math.log(self.separation), high
 
     def stationary(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The minima and the maxima along an axis, as ln w: (m,) and (m − 1,), by bisection.
-
-        The slope is negative at half a scale's own input logit(y), and positive where its error
-        times its slope is largest.
-        """
+        """Return the ln w of the minima, (m,), and of the maxima, (m − 1,), along an axis, by bisection."""
         period = math.log(self.separation)
+        # The slope is negative at `falling` and positive at `rising`.
         falling = math.log(_logit(self.wanted) / 2)
         rising = math.log(_logit(_steepest(self.wanted)))
 
         def zero(low: float, high: float, sign: int) -> float:
             for _ in range(100):
                 middle = (low + high) / 2
-                above = sign * self._slope(middle) > 0
-                low, high = (low, middle) if above else (middle, high)
+                low, high = (low, middle) if sign * self._slope(middle) > 0 else (middle, high)
             return high
 
         minima = [zero(falling - k * period, rising - k * period, 1) for k in range(self.scales)]
@@ -201,16 +190,11 @@ class ManyMinima(Problem):
         ]
         return torch.tensor(minima, dtype=torch.float64), torch.tensor(maxima, dtype=torch.float64)
 
-    def find_minima(self) -> torch.Tensor:
-        """Where a fine grid over the whole range, and two basins more on both sides, is lowest: (found,)."""
-        return find_minima(self.scales, self.separation, self.wanted)
-
     def _slope(self, log_weight: float) -> float:
-        """Half the derivative of an axis' cost with respect to ln w."""
+        """Return half the derivative of an axis' cost with respect to ln w."""
         total = 0.0
         for k in range(self.scales):
-            reach = min(log_weight + k * math.log(self.separation), SATURATED)
-            size = math.exp(reach)
+            size = math.exp(min(log_weight + k * math.log(self.separation), SATURATED))
             below = 1 / (1 + math.exp(min(size, 700.0)))  # 1 − σ
             total += (1 - below - self.wanted) * below * (1 - below) * size
         return total

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from problems.geometry import random_rotation
-from problems.problem import Problem, Tree
+from problems.one_minimum import OneMinimum
+from problems.problem import Tree
 
 
-class Multimodal(Problem):
+class Multimodal(OneMinimum):
     """f(x) = g(z), z = o + Qᵀ (x − m): a landscape g with its minimum at o, which the seed puts at m.
 
     Starts are uniform in `box`, the domain on which the function is usually minimized, turned and
@@ -20,16 +21,16 @@ class Multimodal(Problem):
     shown = slice(None)  # of `line`, in the picture
 
     def landscape(self, z: torch.Tensor) -> torch.Tensor:
-        """g: (*runs, dim) -> (*runs)."""
+        """Return g(z): (*runs, dim) -> (*runs)."""
         raise NotImplementedError
 
     @property
     def optimum(self) -> float:
-        """Every coordinate of o."""
+        """The value that every coordinate of o has."""
         return 0.0
 
     def first(self, uniform: torch.Tensor) -> torch.Tensor:
-        """Where a run starts, in the coordinates z, given numbers from 0 to 1."""
+        """Return where a run starts, in the coordinates z, given numbers from 0 to 1 of the same shape."""
         low, high = self.box
         return low + (high - low) * uniform
 
@@ -41,33 +42,24 @@ class Multimodal(Problem):
         return {"start": self.place(self.first(uniform), data), **data}
 
     def coordinates(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """z at these points."""
+        """Return z at x: (*runs, dim) -> (*runs, dim)."""
         error = x - data["minimizer"]
         return self.optimum + torch.einsum("...i,...ij->...j", error, data["basis"])
 
     def place(self, z: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The points with these coordinates."""
+        """Return the points with coordinates z: (*runs, dim) -> (*runs, dim)."""
         error = torch.einsum("...j,...ij->...i", z - self.optimum, data["basis"])
         return data["minimizer"] + error
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return self.landscape(self.coordinates(x, data))
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
-
     def signature(self, data: Tree) -> float:
-        """How many minima the line through m along the axis of z₁ has among the starts."""
+        """Count the minima among the starts on the line through m along the axis of z₁."""
         lower = self.loss(self.place(self.line(), data), data).diff() < 0
         return (lower[:-1] & ~lower[1:]).sum().item()
 
     def line(self) -> torch.Tensor:
-        """Points among the starts, on the line through m along the axis of z₁: (4001, dim)."""
+        """Return points among the starts, on the line through m along the axis of z₁: (4001, dim)."""
         along = self.first(torch.linspace(0, 1, 4001, dtype=torch.float64))
         return torch.cat([along[:, None], along.new_full((4001, self.dim - 1), self.optimum)], -1)

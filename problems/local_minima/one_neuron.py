@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import torch
 
-from problems.problem import Problem, Tree
+from problems.problem import CriticalPoint, Problem, Tree
 
+WANTED = 0.8
 TINY = 1e-10  # a gradient that is zero but for rounding
-STRICT = 1e-6  # a curvature that is none of a plateau
+STRICT = 1e-6  # a curvature larger than any on a plateau
 STRIDE = 0.2  # the longest step of `settle`
 
 
 class OneNeuron(Problem):
     """f(w) = ½ Σ cᵢ (tanh(w·xᵢ) − t)², three examples xᵢ in the plane, without bias and hidden units.
 
-    `data` has the "examples", (3, 2), rotated, and their "counts" c, (3,). All belong to the class whose
-    target is t: an example of the other class is −x with target −t, and costs the same. So the unit
-    classifies those right for which w·x > 0.
+    `data` has a "rotation" of the plane, the "examples", (3, 2), rotated, and their "counts" c, (3,). All
+    belong to the class whose target is t: an example of the other class is −x with target −t, and costs the
+    same. So the unit classifies those right for which w·x > 0.
+
+    asymptotic: t is 1, the asymptote of tanh, and not 0.8. Then separable examples leave no critical point, and
+        the infimum, 0, is at infinity.
     """
+
+    asymptotic: bool
+
+    def stated(self) -> tuple[tuple[tuple[float, float], float, int], ...]:
+        """Return all critical points for t = 0.8, before the rotation, with value and index, the best first."""
+        raise NotImplementedError
 
     @property
     def wanted(self) -> float:
-        """t."""
-        raise NotImplementedError
+        """The target t."""
+        return 1.0 if self.asymptotic else WANTED
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         error = self._inputs(x, data).tanh() - self.wanted
@@ -45,12 +55,33 @@ class OneNeuron(Problem):
         examples = data["examples"]
         return torch.einsum("...n,...ni,...nj->...ij", bends, examples, examples)
 
+    def floor(self, data: Tree) -> torch.Tensor:
+        return data["start"].new_tensor(0.0 if self.asymptotic else self.stated()[0][1])
+
+    def minimizers(self, data: Tree) -> torch.Tensor | None:
+        return None if self.asymptotic else self.place(self.stated()[0][0], data)[None]
+
+    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        return None if self.asymptotic else (x - self.place(self.stated()[0][0], data)).norm(dim=-1)
+
+    def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
+        stated = () if self.asymptotic else self.stated()
+        return tuple(CriticalPoint(self.place(w, data), value, index) for w, value, index in stated)
+
+    def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
+        return {"wrong": self.wrong(x, data)}
+
+    def place(self, w: tuple[float, float], data: Tree) -> torch.Tensor:
+        """Return where a point of the plane lies after the rotation: (2,), after the runs' dimensions."""
+        rotation = data["rotation"]
+        return torch.einsum("...ij,j->...i", rotation, rotation.new_tensor(w))
+
     def wrong(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """How many of the three examples are classified wrong: (*runs)."""
+        """Count which of the three examples are classified wrong: (*runs, 2) -> (*runs)."""
         return (self._inputs(x, data) <= 0).to(x.dtype).sum(-1)
 
     def settle(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Where descent from x ends, by 300 steps of |H|⁻¹ g that are at most a fifth long."""
+        """Return where descent from x ends, by 300 steps |H|⁻¹ g of a length of at most 0.2: (*runs, 2)."""
         for _ in range(300):
             gradient = self.value_and_gradient(x, data)[1]
             curvatures, basis = torch.linalg.eigh(self.hessian(x, data))
@@ -60,15 +91,10 @@ class OneNeuron(Problem):
         return x
 
     def certified(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Which points are strict minima, (*runs): a small gradient alone is found on any plateau."""
+        """Return which points are strict minima, bool (*runs); on a plateau the gradient alone is small."""
         gradient = self.value_and_gradient(x, data)[1]
         curvatures = torch.linalg.eigvalsh(self.hessian(x, data))
         return (gradient.norm(dim=-1) < TINY) & (curvatures[..., 0] > STRICT)
 
     def _inputs(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return torch.einsum("...i,...ni->...n", x, data["examples"])
-
-
-def _slope(inputs: torch.Tensor, wanted: float) -> torch.Tensor:
-    """h(p) = (tanh p − t)(1 − tanh² p), whose last factor is 1/cosh² p."""
-    return (inputs.tanh() - wanted) / inputs.cosh().square()

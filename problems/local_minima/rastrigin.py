@@ -22,13 +22,10 @@ class Rastrigin(Multimodal):
 
     f = Σ φ(zᵢ), φ(z) = z² + A (1 − cos 2πz), z = Qᵀ (x − m).
 
-    φ' = 0 where z = −πA sin 2πz. Up to A = 1/2π² = 0.0507 f is convex, and up to A = 0.2332 it has no
-    critical point but the minimum. Above, traps appear in pairs at ±z: the k-th one where 2π²A passes
-    √(1 + u²), u being the k-th of the positive roots of tan u = u with sin u < 0: 4.49, 10.9, 17.2, …. With K
-    pairs on each axis f has (1 + 4K)^dim critical points, of which (1 + 2K)^dim are minima: 3^5 for
-    A = 0.3, and for A = 10 63^5, 11^5 of them in the box [−5.12, 5.12]^5 where runs start. The
-    ripples are all alike and the bowl is what counts: steps that are long enough, or heavy enough, pass over
-    shallow traps; nothing passes over those of A = 10.
+    Up to A = 1/2π² = 0.0507 f is convex, and up to A = 0.2332 it has no critical point but the minimum. Above,
+    traps appear in pairs at ±z. With K pairs on each axis f has (1 + 4K)^dim critical points, of which
+    (1 + 2K)^dim are minima: 3^5 for A = 0.3, and for A = 10 63^5, 11^5 of them in the box [−5.12, 5.12]^5 where
+    runs start. Long or heavy steps pass over shallow traps; nothing passes over those of A = 10.
 
     dim: x is (dim,).
     amplitude: A; the classical value is 10.
@@ -75,28 +72,9 @@ class Rastrigin(Multimodal):
         curvature = 2 + 4 * math.pi**2 * self.amplitude * (2 * math.pi * z).cos()
         return torch.einsum("...ij,...j,...kj->...ik", data["basis"], curvature, data["basis"])
 
-    def traps(self) -> list[tuple[float, float]]:
-        """The walls (maxima) and traps (minima) of φ at z > 0, in pairs, from the innermost.
-
-        The k-th pair lies between k − ½ and k, on the two sides of the z where z + πA sin 2πz is least.
-        """
-
-        def slope(z: float) -> float:
-            return z + math.pi * self.amplitude * math.sin(2 * math.pi * z)
-
-        found: list[tuple[float, float]] = []
-        while self.amplitude > CONVEX:
-            k = len(found) + 1
-            lowest = k - math.acos(-CONVEX / self.amplitude) / (2 * math.pi)
-            if slope(lowest) >= 0:
-                break
-            wall, trap = (_root(slope, outside, lowest) for outside in (k - 0.5, float(k)))
-            found.append((wall, trap))
-        return found
-
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The minimum, and where there are traps the first one and the first wall on an axis, and the
-        corners between the walls, where all directions go down."""
+        """Return the minimum, and if there are traps the first trap and the first wall on an axis, and a
+        corner between the walls, from which all directions go down."""
 
         def point(z: float, times: int, index: int) -> CriticalPoint:
             coordinates = z * (torch.arange(self.dim) < times).to(torch.get_default_dtype())
@@ -104,14 +82,25 @@ class Rastrigin(Multimodal):
             return CriticalPoint(self.place(coordinates, data), times * height, index)
 
         points = [point(0.0, self.dim, 0)]
-        for wall, trap in self.traps()[:1]:
+        if self.amplitude > CONVEX and (found := self._first_trap()):
+            wall, trap = found
             points += [point(trap, 1, 0), point(wall, 1, 1), point(wall, self.dim, self.dim)]
         return tuple(points)
 
+    def _first_trap(self) -> tuple[float, float] | None:
+        """Return the first wall (maximum) and trap (minimum) of φ at z > 0, if there are any.
 
-def _root(function, outside: float, inside: float) -> float:
-    """Where a function that is positive outside and negative inside is zero: bisection."""
-    for _ in range(100):
-        middle = (outside + inside) / 2
-        outside, inside = (middle, inside) if function(middle) > 0 else (outside, middle)
-    return (outside + inside) / 2
+        They lie between ½ and 1, on the two sides of the z where z + πA sin 2πz, half of φ', is least.
+        """
+
+        def slope(z: float) -> float:
+            return z + math.pi * self.amplitude * math.sin(2 * math.pi * z)
+
+        def root(outside: float, inside: float) -> float:
+            for _ in range(100):
+                middle = (outside + inside) / 2
+                outside, inside = (middle, inside) if slope(middle) > 0 else (outside, middle)
+            return (outside + inside) / 2
+
+        lowest = 1 - math.acos(-CONVEX / self.amplitude) / (2 * math.pi)
+        return (root(0.5, lowest), root(1.0, lowest)) if slope(lowest) < 0 else None

@@ -24,13 +24,12 @@ class Schwefel(Multimodal):
 
     f = Σ φ(zᵢ), φ(z) = 418.98 − z sin √|z| + max(0, |z| − 500)², z = o + Qᵀ (x − m).
 
-    The last term keeps φ, which falls and falls beyond, on the usual domain [−500, 500]. On it φ has
-    seven minima and an eighth at its edge; they get deeper outwards, both ways: the best at 420.97, the
-    second-best at −302.52. No slope leads from the one to the other, and the average height over long
-    distances is the same everywhere. A start is contracted towards the optimum: with spread s it is
-    uniform in o + s (box − o). The best basin begins at the wall z = 302.52, and holds each coordinate of the start
-    with probability (79.03 + 118.44/s)/1000, at most 1. Small steps then solve the share of runs that is
-    this number to the power of dim.
+    The last term keeps runs in the usual domain [−500, 500], beyond which the first two fall without end. There
+    φ has seven minima and an eighth at the edge, deeper outwards on both sides: the best at 420.97, the
+    second-best at −302.52. No slope leads from one to the other. Starts are contracted towards the optimum: with
+    spread s they are uniform in o + s (box − o). The best basin begins at the wall z = 302.52, and holds each
+    coordinate of a start with probability p = (79.03 + 118.44/s)/1000, at most 1: small steps solve the share
+    p^dim of the runs.
 
     dim: x is (dim,).
     spread: s, the share of the domain in which runs start; 1 is the usual function. Up to 0.1286 all starts are
@@ -77,22 +76,19 @@ class Schwefel(Multimodal):
         return (DEPTH - z * size.sqrt().sin() + outside.square()).sum(-1)
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The best minimum, the second-best, the wall beside the best and the corner between all walls."""
-        corner = torch.full((self.dim,), OPTIMUM)
+        """Return the best minimum, the second-best, the wall beside the best and the corner between walls."""
+        best = torch.full((self.dim,), OPTIMUM)
         one = torch.eye(self.dim)[0] > 0
-        second, wall = torch.where(one, -WALL, corner), torch.where(one, WALL, corner)
+        second, wall = torch.where(one, -WALL, best), torch.where(one, WALL, best)
+        corner, height = torch.full_like(best, WALL), DEPTH - WALL_DEPTH
         return (
             CriticalPoint(data["minimizer"], 0.0, 0),
             CriticalPoint(self.place(second, data), DEPTH + WALL_DEPTH, 0),
-            CriticalPoint(self.place(wall, data), DEPTH - WALL_DEPTH, 1),
-            CriticalPoint(
-                self.place(torch.full_like(corner, WALL), data),
-                self.dim * (DEPTH - WALL_DEPTH),
-                self.dim,
-            ),
+            CriticalPoint(self.place(wall, data), height, 1),
+            CriticalPoint(self.place(corner, data), self.dim * height, self.dim),
         )
 
     def predicted_share(self) -> float:
-        """The share of the starts beyond the wall."""
+        """Return the share of the starts that lie beyond all walls."""
         each = (EDGE - OPTIMUM + (OPTIMUM - WALL) / self.spread) / (2 * EDGE)
         return min(1.0, each) ** self.dim

@@ -21,11 +21,10 @@ class StyblinskiTang(Multimodal):
     f = Σ ½ (zᵢ⁴ − 16 zᵢ² + t zᵢ), z = o + Qᵀ (x − m), t the tilt.
 
     Each coordinate of a critical point is one of three roots of 2z³ − 16z + t/2: −2.9035, a maximum at 0.1567,
-    and 2.7468. So C(n, k) 2^(n−k) critical points have index k, and (2/3)^n of them are minima: for
-    each direction a coin with three sides is thrown. One of the 2^n minima is global. Basins are boxes
-    with walls at the maxima, and small steps do not leave them: of uniform starts in [−5, 5]^n a
-    share of 0.51567^n finds the global minimum, whatever the local method. Methods whose steps are
-    long may end in another basin, and in none of them for a reason.
+    and 2.7468. So C(n, k) 2^(n−k) critical points have index k, and a share (2/3)^n of them are minima. One of
+    the 2^n minima is global. Basins are boxes with walls at the maxima, and small steps do not leave them: of
+    uniform starts in [−5, 5]^n a share of 0.51567^n finds the global minimum, whatever the local method.
+    Long steps may end in another basin, by chance.
 
     dim: n.
     tilt: t; the classical value is 5. Above 34.84 the higher one of the minima is gone.
@@ -58,7 +57,7 @@ class StyblinskiTang(Multimodal):
     )
 
     def turning_points(self) -> tuple[float, ...]:
-        """The real roots of z³ − 8z + t/4, ascending: minimum, maximum, minimum, or a minimum alone."""
+        """Return the real roots of z³ − 8z + t/4, ascending: minimum, maximum, minimum, or a minimum alone."""
         cosine, size = 3 * self.tilt / 64 * math.sqrt(3 / 8), 2 * math.sqrt(8 / 3)
         if cosine > 1:
             return (-size * math.cosh(math.acosh(cosine) / 3),)
@@ -66,7 +65,7 @@ class StyblinskiTang(Multimodal):
         return tuple(sorted(size * math.cos(angle - 2 * math.pi * k / 3) for k in range(3)))
 
     def height(self, z: float) -> float:
-        """½ (z⁴ − 16 z² + t z) at a turning point, where z³ = 8z − t/4."""
+        """Return ½ (z⁴ − 16 z² + t z) at a turning point, where z³ = 8z − t/4."""
         return -4 * z**2 + 3 / 8 * self.tilt * z
 
     @property
@@ -81,8 +80,8 @@ class StyblinskiTang(Multimodal):
         return torch.tensor(self.dim * self.height(self.optimum), dtype=torch.float64)
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """For each index k one where k coordinates are at the maximum and the others at the best, and
-        the worst of the minima: all others are these with coordinates exchanged or mixed."""
+        """Return for each index k one with k coordinates at the maximum and the others at the best, and the
+        worst minimum."""
         if len(self.turning_points()) == 1:
             return (CriticalPoint(data["minimizer"], float(self.floor(data)), 0),)
         best, wall, other = self.turning_points()
@@ -95,7 +94,7 @@ class StyblinskiTang(Multimodal):
         )
 
     def predicted_share(self) -> float:
-        """The share of the box on the best minimum's side of all walls."""
+        """Return the share of the box on the best minimum's side of all walls."""
         low, high = self.box
         _, wall, *_ = *self.turning_points(), high
         return ((wall - low) / (high - low)) ** self.dim

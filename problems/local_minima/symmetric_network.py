@@ -10,7 +10,8 @@ from typing import Literal, get_args
 import torch
 
 from problems.geometry import random_rotation
-from problems.problem import Card, CriticalPoint, Problem, Tree, dial
+from problems.local_minima.network import TaughtNetwork
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
 from ravine import Refused, bounded, require
 
@@ -20,24 +21,22 @@ SPREAD = 0.3  # of the start's weights around the teacher's, of length 1
 
 @register("symmetric_network")
 @dataclass(frozen=True)
-class SymmetricNetwork(Problem):
+class SymmetricNetwork(TaughtNetwork):
     """A network that a teacher of the same size has taught: its minima are many, and all equal.
 
-    f(x) = ½ mean (v·a(W_m … a(W_1 u)) − y)², y the same for the teacher's weights, so that 0 is reached;
-    m hidden layers of n units, a = max(0, ·) or tanh, no biases.
+    f(x) = ½ mean (v·a(W_m … a(W_1 u)) − y)², y the teacher's output, m hidden layers of n units,
+    a = max(0, ·) or tanh, no biases.
 
-    The units of a layer can be renamed: (n!)^m copies of any minimum. With tanh the weights into and
-    out of a unit can also change their signs: (n! 2ⁿ)^m. With relu the weights into a unit can be
-    multiplied by α and those out of it divided: a curve of minima, and mn flat directions in the
-    Hessian. None of this is a bad minimum, for all copies cost the same, and descent from a renamed
-    start takes the renamed path. But not from a rescaled one: at constant loss the largest curvature
-    grows like α², or α⁻² for small α, while the others shrink, so that a start that computes the very
-    same function is harder the farther out it lies. Gradient flow does not come back from there: it
-    conserves |w|² − v² of every unit.
+    The units of a layer can be renamed: (n!)^m copies of any minimum. With tanh the weights into and out of a
+    unit can also change their signs: (n! 2ⁿ)^m. With relu the weights into a unit can be multiplied by α and
+    those out of it divided: a curve of minima, and mn flat directions in the Hessian. All copies cost the same,
+    and descent from a renamed start takes the renamed path; but from a rescaled start it does not. At constant
+    loss the largest curvature grows like α², or α⁻² for small α, while the others shrink: the farther out a
+    start that computes the same function lies, the harder it is. Gradient flow does not come back from there,
+    for it conserves |w|² − v² of every unit. Newton's method would not see α.
 
-    The start is a copy of the teacher, its units renamed at random, its weights moved by a third of
-    their size, then all units rescaled by α. A method that does not see the coordinates, as Newton's
-    does not, would not see α.
+    The start is a copy of the teacher, its units renamed at random, its weights moved by a third of their size,
+    then all units rescaled by α.
 
     inputs: of the network, at least as many as units: the teacher's units are orthogonal.
     units: n.
@@ -97,7 +96,7 @@ class SymmetricNetwork(Problem):
         for _ in range(self.layers - 1):
             teacher.append(random_rotation(self.units, generator))
         signs = torch.randint(0, 2, (self.units,), generator=generator)
-        teacher = join([*teacher, 2.0 * signs - 1])
+        teacher = self.join([*teacher, 2.0 * signs - 1])
         names = [torch.randperm(self.units, generator=generator) for _ in range(self.layers)]
         noise = torch.randn(len(teacher), generator=generator) * SPREAD / math.sqrt(self.inputs)
         start = self.rescaled(self.renamed(teacher + noise, names), self.rescaling)
@@ -109,7 +108,6 @@ class SymmetricNetwork(Problem):
         }
 
     def outputs(self, x: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        """What the network makes of its inputs: (*runs, dim), (*runs, points, inputs) -> (*runs, points)."""
         *weights, last = self.parts(x)
         state = inputs
         for weight in weights:
@@ -117,30 +115,20 @@ class SymmetricNetwork(Problem):
             state = state.relu() if self.activation == "relu" else state.tanh()
         return torch.einsum("...pn,...n->...p", state, last)
 
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return 0.5 * (self.outputs(x, data["inputs"]) - data["targets"]).square().mean(-1)
-
     def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return (self.outputs(x, data["inputs"]) - data["targets"]) / math.sqrt(self.points)
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
     def minimizers(self, data: Tree) -> torch.Tensor:
-        """The teacher, its units renamed in a circle; with relu the same rescaled."""
-        order = torch.arange(self.units)
-        copies = torch.stack(
-            [
-                self.renamed(data["teacher"], [order.roll(k)] * self.layers)
-                for k in range(self.units)
-            ]
-        )
+        """Return the teacher, its units renamed in a circle; with relu also the same rescaled."""
+        orders = [torch.arange(self.units).roll(k) for k in range(self.units)]
+        teacher = data["teacher"]
+        copies = torch.stack([self.renamed(teacher, [order] * self.layers) for order in orders])
         if self.activation == "tanh":
             return copies
         return torch.cat([copies, self.rescaled(copies, self.rescaling)])
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The teacher; of more layers it is not stated how many units are never on."""
+        """Return the teacher, with one hidden layer: with more, some units may never be on."""
         if self.layers > 1:
             return ()
         flat = self.units if self.activation == "relu" else 0
@@ -150,35 +138,22 @@ class SymmetricNetwork(Problem):
         far = self._largest_curvature(data, self.rescaling)
         return (far / self._largest_curvature(data, 1.0)).item()
 
-    # The symmetries.
-
-    def parts(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The parameter tensors that x concatenates, after the runs' dimensions."""
-        sizes = [math.prod(shape) for shape in self.shapes]
-        pieces = x.split(sizes, dim=-1)
-        return [each.unflatten(-1, shape) for each, shape in zip(pieces, self.shapes, strict=True)]
-
     def renamed(self, x: torch.Tensor, names: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The same network, unit names[l][j] of layer l in the place of its unit j."""
+        """Return the same network with unit names[l][j] of layer l in the place of its unit j: (*runs, dim)."""
         weights = self.parts(x)
         for layer, order in enumerate(names):
             weights[layer] = weights[layer][..., order, :]
             weights[layer + 1] = weights[layer + 1][..., order]
-        return join(weights, x.dim())
+        return self.join(weights)
 
     def rescaled(self, x: torch.Tensor, factor: float) -> torch.Tensor:
-        """With relu the same network, the weights into all units times α, those out of them over α.
+        """Return the weights into all units times α, those out of them over α: with relu the same network.
 
         Between hidden layers the two cancel.
         """
         first, *hidden, last = self.parts(x)
-        return join([factor * first, *hidden, last / factor], x.dim())
+        return self.join([factor * first, *hidden, last / factor])
 
     def _largest_curvature(self, data: Tree, factor: float) -> torch.Tensor:
         x = self.rescaled(data["teacher"], factor)
         return torch.linalg.eigvalsh(self.hessian(x, data))[-1]
-
-
-def join(weights: Sequence[torch.Tensor], dims: int = 1) -> torch.Tensor:
-    """x (*runs, dim) from its parameter tensors, of which x has `dims` dimensions."""
-    return torch.cat([each.flatten(dims - 1) for each in weights], -1)

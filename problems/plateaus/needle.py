@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from problems.problem import Card, CriticalPoint, Problem, Tree, dial
+from problems.one_minimum import OneMinimum
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
 from ravine import bounded
 
 
 def exponential_integral(x: float) -> float:
-    """Ei(x) for x > 0: γ + ln x + Σ xᵏ/(k k!), whose terms are all positive."""
+    """Return Ei(x) for x > 0: γ + ln x + Σ xᵏ/(k k!), whose terms are all positive."""
     total, term = 0.5772156649015329 + math.log(x), 1.0
     for k in range(1, 200 + int(3 * x)):
         term *= x / k
@@ -22,18 +23,17 @@ def exponential_integral(x: float) -> float:
 
 
 def flow_time(start: float, end: float) -> float:
-    """How long the flow dr/dt = −r e^(−r²/2) takes from one distance to a smaller one.
+    """Return the time that the flow dr/dt = −r e^(−r²/2) takes from one distance to a smaller one.
 
-    ∫ e^(r²/2)/r dr, which with u = r²/2 is ½ ∫ eᵘ/u du.
+    It is ∫ e^(r²/2)/r dr, and with u = r²/2 that is ½ ∫ eᵘ/u du.
     """
     return (exponential_integral(start**2 / 2) - exponential_integral(end**2 / 2)) / 2
 
 
 def breaking_point_of_descent(problem: Needle, budget: float) -> float:
-    """The distance from which the flow needs twice the budget's steps to reach the well.
+    """Return the distance from which the flow takes twice the budget to reach the well.
 
-    Rates of 2 and more do not converge in the well, whose curvature is 1, and where the slope is small descent is
-    the flow: it takes flow_time/lr steps.
+    Descent takes flow_time/lr steps where the slope is small, and converges in the well only for lr < 2.
     """
     low, high = 1.0, 38.0
     for _ in range(50):
@@ -44,21 +44,21 @@ def breaking_point_of_descent(problem: Needle, budget: float) -> float:
 
 @register("needle")
 @dataclass(frozen=True)
-class Needle(Problem):
+class Needle(OneMinimum):
     """A Gaussian well, from so far that its slope is next to nothing, though it always points the right way.
 
     f = 1 − e^(−r²/2), r = |x − m|: lengths are in units of the well's width.
 
     m is the only critical point, and descent gets there: the flow takes ½ [Ei(r₀²/2) − Ei(½)] ≈ e^(r₀²/2)/r₀²
-    to r = 1, which is 220 from r₀ = 4, 11,782 from 5 and 1.9 million from 6. All curvatures are as
-    small as the slope: e^(−r²/2), and e^(−r²/2) (1 − r²) towards m, so that Newton's step leads away from m.
-    No gradient is too small for a method that normalizes it, whose time is r₀ over its step, until rounding ends
-    it: beyond r = 14 in float32 and 38.6 in float64 it is exactly zero, and there is nothing to normalize.
+    to r = 1, which is 220 from r₀ = 4, 11,782 from 5 and 1.9 million from 6. All curvatures are as small as the
+    slope: e^(−r²/2), and e^(−r²/2) (1 − r²) towards m, so that Newton's step leads away from m. A method that
+    normalizes the gradient takes r₀ over its step, until rounding makes the gradient exactly zero: beyond r = 14
+    in float32 and 38.6 in float64.
 
     dim: x is (dim,).
     radius: r₀, where runs start.
 
-    Deep Learning, section 8.2.3; needle in a haystack, in its differentiable form.
+    Deep Learning, section 8.2.3; a differentiable needle in a haystack.
     """
 
     dim: int = bounded(10, low=1)
@@ -88,23 +88,14 @@ class Needle(Problem):
         return {"start": start, "minimizer": minimizer}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """1 − e^u and not −expm1(u), of whose gradient, (expm1(u) + 1) ∂u, rounding leaves 0 from r = 8.6 on."""
+        """Compute 1 − e^u, not −expm1(u), whose gradient (expm1(u) + 1) ∂u rounds to 0 from r = 8.6 on."""
         return 1 - (-0.5 * (x - data["minimizer"]).square().sum(-1)).exp()
-
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         return (CriticalPoint(data["minimizer"], 0.0, 0),)
 
     def signature(self, data: Tree) -> float:
-        """r₀/|g| over 1/λ, λ the curvature at m: e^(r₀²/2)."""
+        """Return r₀/|g| over 1/λ, λ the curvature at m: e^(r₀²/2)."""
         curvature = torch.linalg.eigvalsh(self.hessian(data["minimizer"], data))[-1]
         slope = self.value_and_gradient(data["start"], data)[1].norm()
         return (curvature * self.distance(data["start"], data) / slope).item()

@@ -7,32 +7,32 @@ from dataclasses import dataclass
 import torch
 
 from problems.geometry import random_rotation
-from problems.problem import Card, CriticalPoint, Problem, Tree, dial
+from problems.one_minimum import OneMinimum
+from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
 from ravine import bounded
 
 
 def smooth_step(t: torch.Tensor) -> torch.Tensor:
-    """0 up to t = 0, 1 from t = 1 on, and C^∞: e^(−1/t)/(e^(−1/t) + e^(−1/(1−t)))."""
-    between = (t > 1e-3) & (t < 1 - 1e-3)  # e^-1000 is 0: the same numbers, and no slope 0 · ∞
+    """Return e^(−1/t)/(e^(−1/t) + e^(−1/(1−t))), which is 0 up to t = 0, 1 from t = 1 on, and C^∞."""
+    between = (t > 1e-3) & (t < 1 - 1e-3)  # beyond, e^-1000 is 0, and its slope 0 · ∞
     safe = torch.where(between, t, 0.5)
     return torch.where(between, (1 / (1 - safe) - 1 / safe).sigmoid(), (t > 0.5).to(t.dtype))
 
 
 @register("shelf")
 @dataclass(frozen=True)
-class Shelf(Problem):
+class Shelf(OneMinimum):
     """A level shelf halfway down to the minimum: descent stops at its edge, momentum coasts over it.
 
     f = Σ φ(zᵢ), z = Qᵀ (x − m); φ(z) = z²/2 for z ≤ ½, exactly ½ for 1 ≤ z ≤ 1 + w, and ½ + y²/2 for
     y = z − 1 − w ≥ 1; C^∞ and never falling in between, by S(t) = e^(−1/t)/(e^(−1/t) + e^(−1/(1−t))).
 
     On the shelf, where all zᵢ are between 1 and 1 + w, gradient and Hessian are exactly zero, dim/2 above the
-    minimum: a flat set of positive volume that is no minimum. (Where a convex function is flat, it is
-    minimal.) Towards its edge all derivatives fade, and small steps never even arrive. Starts are ½ to 3/2
-    above the edge in each coordinate. Descent passes only where one step is longer than the shelf is wide,
-    which the bowl's curvature forbids from w ≈ ½ on; a heavy ball that comes with velocity v goes lr · v β/(1 − β)
-    further, whatever the slope.
+    minimum: a flat set of positive volume that is no minimum. Towards its edge all derivatives fade, so that
+    small steps never arrive. Starts are ½ to 3/2 above the edge in each coordinate. Descent passes only if one
+    step is longer than the shelf, which the bowl's curvature forbids from w ≈ ½ on; a heavy ball that arrives
+    with velocity v coasts lr · v β/(1 − β) further.
 
     dim: x is (dim,).
     width: w. At 0 there is no shelf, but still a ledge where all derivatives are zero.
@@ -64,7 +64,7 @@ class Shelf(Problem):
         return {"start": self.place(1 + self.width + above, data), **data}
 
     def place(self, z: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The points with these coordinates."""
+        """Return the points with coordinates z: (*runs, dim) -> (*runs, dim)."""
         return data["minimizer"] + torch.einsum("...j,...ij->...i", z, data["basis"])
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
@@ -72,22 +72,13 @@ class Shelf(Problem):
         return self.profile(torch.einsum("...i,...ij->...j", error, data["basis"])).sum(-1)
 
     def profile(self, z: torch.Tensor) -> torch.Tensor:
-        """φ."""
+        """Return φ(z), of the same shape."""
         beyond = z - 1 - self.width
         level, rise = smooth_step(2 * z - 1), smooth_step(beyond)
         return 0.5 * ((1 - level) * z.square() + level + rise * beyond.square())
 
-    def floor(self, data: Tree) -> torch.Tensor:
-        return torch.zeros(())
-
-    def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return (x - data["minimizer"]).norm(dim=-1)
-
-    def minimizers(self, data: Tree) -> torch.Tensor:
-        return data["minimizer"][None]
-
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """The minimum, and the middle of the shelf."""
+        """Return the minimum, and the middle of the shelf."""
         middle = self.place(torch.full((self.dim,), 1 + self.width / 2), data)
         return (
             CriticalPoint(data["minimizer"], 0.0, 0),

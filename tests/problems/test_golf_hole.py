@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from problems.plateaus.golf_hole import GolfHole
-from ravine import Refused
 
 
 def at(problem, radii):
-    """Points at these distances from m, and the instance."""
+    """Return points at these distances from m, and the instance."""
     data = problem.example()
     direction = data["start"] - data["minimizer"]
     return data["minimizer"] + radii[:, None] * direction / direction.norm(), data
@@ -37,27 +36,11 @@ def test_nothing_is_nan_at_the_rim(dtype):
     assert problem.hessian(x, data).isfinite().all()
 
 
-def test_the_hole_falls_all_the_way_from_its_rim():
-    problem = GolfHole()
-    x, data = at(problem, torch.linspace(0, 0.7, 1001))
-    assert (problem.loss(x, data).diff() >= 0).all()
-    curvature = problem.hessian(data["minimizer"], data)
-    torch.testing.assert_close(curvature, 2 / 0.7**2 * torch.eye(2))
-
-
-def test_starts_are_uniform_in_the_ball():
-    """r^dim is uniform: the predicted share is that of the starts in the hole, at every radius."""
-    for dim in (1, 2, 5):
-        problem = GolfHole(dim=dim)
-        data = [problem.instance(torch.Generator().manual_seed(seed)) for seed in range(1000)]
-        radii = torch.stack([problem.distance(each["start"], each) for each in data])
-        for hole in (0.3, 0.5, 0.7, 0.9):
-            share = (radii < hole).double().mean().item()
-            assert share == pytest.approx(GolfHole(dim=dim, hole=hole).predicted_share(), abs=0.05)
-    assert GolfHole().control().predicted_share() == 1.0
-
-
-def test_refuses_what_would_make_the_truth_false():
-    for fields in ({"dim": 0}, {"hole": 0.0}):
-        with pytest.raises(Refused, match=r"golf_hole\."):
-            GolfHole(**fields)
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_the_predicted_share_is_that_of_the_starts_in_the_hole(dim):
+    problem = GolfHole(dim=dim)
+    data = [problem.instance(torch.Generator().manual_seed(seed)) for seed in range(1000)]
+    radii = torch.stack([problem.distance(each["start"], each) for each in data])
+    for hole in (0.3, 0.9, 2.0):
+        share = (radii < hole).double().mean().item()
+        assert share == pytest.approx(GolfHole(dim=dim, hole=hole).predicted_share(), abs=0.05)

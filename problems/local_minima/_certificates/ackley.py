@@ -11,11 +11,8 @@ from problems.claims import about, claim
 from problems.local_minima._certificates.multimodal import first_trap
 from problems.local_minima.ackley import Ackley
 
-STEEPEST = math.sqrt((math.sqrt(5) - 1) / 2) * math.exp(
-    (math.sqrt(5) - 1) / 2
-)  # max of |sin| e^cos
-
-
+GOLDEN = (math.sqrt(5) - 1) / 2
+STEEPEST = math.sqrt(GOLDEN) * math.exp(GOLDEN)  # the largest e^c √(1 − c²), at c = GOLDEN
 SINGLE = 2 / (math.pi * math.e * STEEPEST)  # r below which there is one critical point in the box
 
 
@@ -27,9 +24,13 @@ SINGLE = 2 / (math.pi * math.e * STEEPEST)  # r below which there is one critica
     source="4 e^(−ρ/5) = 2πr · 1.4585 at ρ = 5 − 0.144, where cos 2πρ = (√5 − 1)/2",
 )
 def first_traps(problem: Ackley) -> float:
-    """The bound is the worst case at ρ = 5, the corner; on the diagonal all zᵢ = ρ, and both uses of
-    Cauchy's inequality are equalities. The corner itself has the wrong phase; the last good one before
-    it is at ρ = 4.856. The funnel's slope moves the touching point by a little: 2e-3."""
+    """Return the dial of the first trap on the diagonal, where all zᵢ = ρ.
+
+    On a sphere of radius ρ√dim z·∇f = 4ρ e^(−ρ/5) + 2πr e^c mean(zᵢ sin 2πzᵢ), which is at least
+    ρ (4 e^(−ρ/5) − 2πr max e^c √(1 − c²)) by Cauchy's inequality, used twice. On the diagonal both are
+    equalities. The worst case, ρ = 5, is the corner, which has the wrong phase; the last right one is at
+    ρ = 4.856. The funnel's slope moves the touching point by 2e-3.
+    """
     return first_trap(problem, torch.linspace(0, 5, 50001)[1:, None].expand(-1, problem.dim))
 
 
@@ -41,13 +42,12 @@ def first_traps(problem: Ackley) -> float:
     source="z·∇f ≥ ρ (4 e^(−ρ/5) − 2πr · 1.4585)",
 )
 def least_slope(problem: Ackley) -> float:
-    """Over 100,000 points of the box, and as many on its diagonal, at 0.99 of the bound,
-    which leaves 0.01 of the slope in the worst case."""
-    variant, funnel, data = (
-        replace(problem, ripple=0.99 * SINGLE),
-        problem.control(),
-        problem.example(),
-    )
+    """Return the least over 100,000 points of the box, and as many on its diagonal.
+
+    At 0.99 of the bound, which leaves 0.01 of the slope in the worst case.
+    """
+    variant, funnel = replace(problem, ripple=0.99 * SINGLE), problem.control()
+    data = problem.example()
     inside = 5 - 10 * torch.rand(100_000, problem.dim, generator=torch.Generator().manual_seed(0))
     diagonal = torch.linspace(0, 5, 100_001)[1:, None].expand(-1, problem.dim)
     x = problem.place(torch.cat([inside, diagonal]), data)

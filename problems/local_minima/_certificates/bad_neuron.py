@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import islice
 
 import torch
 
@@ -20,7 +21,7 @@ TWINS = ((-4.0, 2.0), (0.0, 2.0), (-1.0, 1.0))  # examples with two minima that 
 def portrait(problem: BadNeuron) -> Plane:
     data = problem.example()
     return Plane(
-        caption="Whoever starts to the left of the saddle ends in the left minimum, where the first "
+        caption="A run that starts to the left of the saddle ends in the left minimum, where the first "
         "example is wrong.",
         window=((-5.0, 2.0), (-1.5, 3.0)),
         paths=(
@@ -68,7 +69,7 @@ def cost_of_the_bad_minimum(problem: BadNeuron) -> float:
 )
 def smallest_curvature(problem: BadNeuron) -> float:
     data = problem.example()
-    return torch.linalg.eigvalsh(problem.hessian(problem._place(BAD, data), data))[0].item()
+    return torch.linalg.eigvalsh(problem.hessian(problem.place(BAD[0], data), data))[0].item()
 
 
 @claim(
@@ -104,6 +105,7 @@ def minima_with_asymptotic_targets(problem: BadNeuron) -> float:
     source="Sontag & Sussmann 1991; Gori & Tesi 1992",
 )
 def slope_along_a_separating_direction(problem: BadNeuron) -> float:
+    """Return it for u = (0.5, 1): −u·∇f = Σ (1 − zᵢ)² (1 + zᵢ) u·xᵢ is positive everywhere."""
     problem = replace(problem, asymptotic=True)
     data = problem.example()
     points = 4 * torch.randn(10_000, 2, generator=torch.Generator().manual_seed(0))
@@ -125,10 +127,7 @@ def share_less_the_predicted(problem: BadNeuron) -> float:
     data = problem.example()
     angles = _wrong_side() + math.pi * (torch.arange(500) + 0.5) / 500
     starts = problem.radius * torch.stack([angles.cos(), angles.sin()], -1) @ data["rotation"].T
-    path = descent(problem, data, starts, 0.04)
-    for _ in range(2000):
-        next(path)
-    ends = next(path)
+    ends = next(islice(descent(problem, data, starts, 0.04), 2000, None))
     return (problem.loss(ends, data) < 1).double().mean().item() - problem.predicted_share()
 
 
@@ -142,7 +141,7 @@ def share_less_the_predicted(problem: BadNeuron) -> float:
 )
 def share_of_the_bad_minimum(problem: BadNeuron) -> float:
     ends, data = _descents_from_the_square(problem)
-    bad = (ends - problem._place(BAD, data)).norm(dim=-1) < 0.01
+    bad = (ends - problem.place(BAD[0], data)).norm(dim=-1) < 0.01
     return (bad & _is_minimum(problem, ends, data)).double().mean().item()
 
 
@@ -156,7 +155,7 @@ def share_of_the_bad_minimum(problem: BadNeuron) -> float:
 )
 def share_of_the_global_minimum(problem: BadNeuron) -> float:
     ends, data = _descents_from_the_square(problem)
-    found = (ends - problem._place(GLOBAL, data)).norm(dim=-1) < 0.01
+    found = (ends - problem.place(GLOBAL[0], data)).norm(dim=-1) < 0.01
     return (found & _is_minimum(problem, ends, data)).double().mean().item()
 
 
@@ -199,7 +198,7 @@ def cost_of_twins(problem: BadNeuron) -> float:
 
 
 def _twins(problem: BadNeuron) -> torch.Tensor:
-    """The costs of the certified minima of the examples `TWINS`."""
+    """Return the costs of the certified minima of the examples `TWINS`."""
     data = {"examples": torch.tensor(TWINS), "counts": torch.ones(3)}
     near = torch.tensor([[-0.5, 0.5], [0.5, 1.5]])
     ends = problem.settle(near, data)
@@ -207,16 +206,15 @@ def _twins(problem: BadNeuron) -> torch.Tensor:
 
 
 def _descents_from_the_square(problem: BadNeuron) -> tuple[torch.Tensor, Tree]:
+    """Return where 2000 descents from |w| ≤ 5 are after 20,000 steps, (2000, 2), and the instance."""
     data = problem.example()
     starts = 10 * torch.rand(2000, 2, generator=torch.Generator().manual_seed(0)) - 5
     path = descent(problem, data, starts @ data["rotation"].T, 0.1)
-    for _ in range(20_000):
-        next(path)
-    return next(path), data
+    return next(islice(path, 20_000, None)), data
 
 
 def _is_minimum(problem: BadNeuron, x: torch.Tensor, data: Tree) -> torch.Tensor:
-    """Which points are at a strict minimum, to what descent reaches where the curvature is 0.007."""
+    """Return which points are strict minima, as exactly as descent reaches one whose curvature is 0.007."""
     curvatures = torch.linalg.eigvalsh(problem.hessian(x, data))
     slopes = problem.value_and_gradient(x, data)[1].norm(dim=-1)
     return (slopes < 1e-5) & (curvatures[:, 0] > 1e-3)

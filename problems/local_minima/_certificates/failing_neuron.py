@@ -9,7 +9,8 @@ import torch
 
 from problems.claims import about, claim
 from problems.local_minima._certificates.one_neuron import count_critical_points
-from problems.local_minima.failing_neuron import WANTED, FailingNeuron, _inputs
+from problems.local_minima.failing_neuron import FailingNeuron, _inputs
+from problems.local_minima.one_neuron import WANTED
 from problems.portrait import Curves
 
 
@@ -102,8 +103,11 @@ def first_failing_repeats(problem: FailingNeuron) -> float:
     source="derived, to first order in 1/M",
 )
 def distance_from_the_limit(problem: FailingNeuron) -> float:
-    """h(p₃) is −1.6 · 0.36 there, and h' is 0.36²: p₂ moves by −5 h(p₃)/(0.36² M) = 22.22/M and p₁
-    by −1.2 times that, so w by (−26.67, 48.89)/M."""
+    """Return the distance times M.
+
+    At the limit h(p₃) is −1.6 · 0.36, and h' is 0.36²: p₂ moves by −5 h(p₃)/(0.36² M) = 22.22/M and p₁ by
+    −1.2 times that, so w by (−26.67, 48.89)/M.
+    """
     first, second, _ = _settled(problem, 10**6)
     goal = math.atanh(WANTED)
     return 1e6 * math.hypot(first.item() - goal, (second - first).item())
@@ -146,7 +150,7 @@ def wrong_with_asymptotic_targets(problem: FailingNeuron) -> float:
 
 
 def _settled(problem: FailingNeuron, repeats: int) -> torch.Tensor:
-    """The inputs of the three kinds of examples where descent ends: (3,)."""
+    """Return the inputs of the three kinds of examples where descent ends: (3,)."""
     problem = replace(problem, repeats=repeats)
     data = problem.example()
     return data["examples"] @ problem.settle(data["start"], data)

@@ -14,8 +14,6 @@ from problems.local_minima._certificates.multimodal import first_trap, share_sol
 from problems.local_minima.griewank import Griewank
 
 FIRST = 4.493409457909064  # the smallest positive root of tan u = u
-
-
 SINGLE = math.sqrt(1 + FIRST**2) / 2000  # r up to which there is one critical point
 
 
@@ -38,7 +36,11 @@ def first_traps(problem: Griewank) -> float:
     source="z·∇f ≥ Σ zᵢ² (1/2000 − 0.2172 r/i)",
 )
 def below_the_bound(problem: Griewank) -> float:
-    """100,000 points, half of them within a period of m, where the bound is nearly attained."""
+    """Count over 100,000 points, half of them within a period of m, where the bound is nearly attained.
+
+    A product of cosines is the mean of cos s over all s = ±z₁ ± z₂/√2 ± …, and −sin s / s is at most
+    0.2172, where tan s = s.
+    """
     variant, data = replace(problem, ripple=1.0), problem.example()
     z = torch.randn(100_000, problem.dim, generator=torch.Generator().manual_seed(0))
     z = torch.cat([3 * z[:50_000], 100 * z[50_000:]])
@@ -72,7 +74,10 @@ def next_best(problem: Griewank) -> float:
     slow=True,
 )
 def share_in_twenty_dimensions(problem: Griewank) -> float:
-    """Less the share in 5. Stated is what 300 other starts gave; the range is three standard errors
-    of 100. The rate is half of the largest stable one, and ends 7 time constants later."""
+    """Return the share less that in 5 dimensions.
+
+    Stated is what 300 other starts gave; the range is three standard errors of 100. The rate is half of
+    the largest stable one, and the run is 7 time constants long.
+    """
     many, few = (replace(problem, ripple=1.0, dim=dim) for dim in (20, 5))
     return share_solved(many, 100, 1.0, 15_000) - share_solved(few, 100, 1.0, 15_000)

@@ -19,7 +19,7 @@ from problems.local_minima.levy import Levy
     source="computed: v + r ∂ripples/∂v/2 on a grid of 5 million points",
 )
 def first_traps(problem: Levy) -> float:
-    """The sum is separable: the lowest of the thresholds of its three kinds of terms."""
+    """Return the lowest threshold of the three kinds of terms, whose sum is separable."""
     ray = torch.cat([torch.linspace(-11, 0, 11001)[:-1], torch.linspace(0, 9, 9001)[1:]])
     axes = torch.eye(problem.dim)[[0, 1, -1]]
     return min(first_trap(problem, ray[:, None] * axis) for axis in axes)
@@ -33,7 +33,7 @@ def first_traps(problem: Levy) -> float:
     source="computed: 5, 6 and 8 along the axes of v₁, of v₂ to v₄, and of v₅",
 )
 def minima_in_the_box(problem: Levy) -> float:
-    """The product of the numbers along the axes, for f is a sum over them."""
+    """Return the product of the numbers along the axes, for f is a sum over them."""
     problem = replace(problem, ripple=1.0, dim=5)
     line, count = problem.line()[:, 0], 1
     for axis in torch.eye(5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import islice
 
 import torch
 
@@ -21,8 +22,8 @@ def portrait(problem: ManyMinima) -> Curves:
         f"of {problem.dim} weights there are {problem.scales**problem.dim} combinations.",
         x_label="ln w",
         y_label="loss",
-        lines={"one axis": (x, problem.along_axis(x))},
-        dots={"minima": (minima, problem.along_axis(minima))},
+        lines={"one axis": (x, cost(x, *problem.axis))},
+        dots={"minima": (minima, cost(minima, *problem.axis))},
     )
 
 
@@ -109,9 +110,7 @@ def share_over_prediction(problem: ManyMinima) -> float:
     data = variant.example()
     low, high = variant.start_range()
     places = torch.rand(10_000, 2, generator=torch.Generator().manual_seed(0))
-    path = descent(variant, data, data["shift"] + low + (high - low) * places, 5.0)
-    for _ in range(200):
-        next(path)
-    ends = next(path)
+    starts = data["shift"] + low + (high - low) * places
+    ends = next(islice(descent(variant, data, starts, 5.0), 200, None))
     found = variant.distance(ends, data) < 1.0
     return found.double().mean().item() * problem.scales**2

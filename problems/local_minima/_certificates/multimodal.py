@@ -30,22 +30,17 @@ def portrait(problem: Multimodal) -> Curves:
 
 
 def share_solved(problem: Multimodal, count: int, lr: float, steps: int) -> float:
-    """The share of random starts that gradient descent solves."""
+    """Return the share of random starts that gradient descent solves."""
     data = problem.example()
     uniform = torch.rand(count, problem.dim, generator=torch.Generator().manual_seed(1))
     start = problem.place(problem.first(uniform), data)
     *_, end = islice(descent(problem, data, start, lr), steps + 1)
-    gap = problem.loss(end, data) - problem.floor(data)
-    return (
-        (gap <= problem.card.target * (problem.loss(start, data) - problem.floor(data)))
-        .double()
-        .mean()
-        .item()
-    )
+    gap, height = (problem.loss(x, data) - problem.floor(data) for x in (end, start))
+    return (gap <= problem.card.target * height).double().mean().item()
 
 
 def first_trap(problem: Multimodal, ray: torch.Tensor) -> float:
-    """The dial from which on the loss does not always rise along this ray from m, by bisection.
+    """Return the dial from which on the loss falls somewhere along a ray from m, by bisection.
 
     `ray` (count, dim) is in coordinates z − o.
     """

@@ -6,14 +6,14 @@ from itertools import product
 
 import torch
 
-from problems.local_minima.one_neuron import OneNeuron, _slope
+from problems.local_minima.one_neuron import OneNeuron
 from problems.problem import Tree
 
 FAR = 40.0  # an input at which the unit is saturated
 
 
 def count_critical_points(problem: OneNeuron, data: Tree) -> int:
-    """How many critical points there are whose λ (below) is at least 1e-11.
+    """Count the critical points whose λ (below) is at least 1e-11.
 
     Three vectors in the plane have one relation, Σ νᵢ xᵢ = 0. So the gradient Σ cᵢ h(pᵢ) xᵢ, with
     h(p) = (tanh p − t)(1 − tanh² p), is zero where cᵢ h(pᵢ) = λ νᵢ for some λ, and p belongs to a w
@@ -25,7 +25,7 @@ def count_critical_points(problem: OneNeuron, data: Tree) -> int:
     relation = torch.cat([relation, (a[0] * b[1] - a[1] * b[0])[None]])
     relation = relation / relation.abs().max()
     folds = _folds(problem)
-    extremes = _slope(folds, problem.wanted)
+    extremes = _slope(problem, folds)
     size = torch.logspace(-11, 1, 4001)
     ends = (extremes * (data["counts"] / relation)[:, None]).flatten() * (1 - 1e-12)
     grid = torch.cat([-size, size, ends]).sort().values
@@ -41,8 +41,13 @@ def count_critical_points(problem: OneNeuron, data: Tree) -> int:
     return count
 
 
+def _slope(problem: OneNeuron, inputs: torch.Tensor) -> torch.Tensor:
+    """Return h(p) = (tanh p − t)(1 − tanh² p), whose last factor is 1/cosh² p."""
+    return (inputs.tanh() - problem.wanted) / inputs.cosh().square()
+
+
 def _folds(problem: OneNeuron) -> torch.Tensor:
-    """Where h is least and where it is largest: the roots of 3z² − 2tz − 1, z = tanh p."""
+    """Return where h is least and where it is largest: the roots of 3z² − 2tz − 1, z = tanh p."""
     root = (problem.wanted**2 + 3) ** 0.5
     outputs = torch.tensor([(problem.wanted - root) / 3, (problem.wanted + root) / 3])
     return outputs.atanh().clamp(max=FAR)
@@ -51,9 +56,9 @@ def _folds(problem: OneNeuron) -> torch.Tensor:
 def _inverse(
     problem: OneNeuron, heights: torch.Tensor, folds: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both p with h(p) equal to these heights, all of one sign, by bisection; NaN where there is none."""
+    """Return both p with h(p) equal to these heights, all of one sign, by bisection; NaN if there is none."""
     least, largest = folds.tolist()
-    extremes = _slope(folds, problem.wanted)
+    extremes = _slope(problem, folds)
     there = (heights > extremes[0]) & (heights < extremes[1])
     down = heights[0] < 0
     found = []
@@ -64,7 +69,7 @@ def _inverse(
         below, above = torch.full_like(heights, low), torch.full_like(heights, high)
         for _ in range(60):
             middle = (below + above) / 2
-            under = (_slope(middle, problem.wanted) < heights) == rising
+            under = (_slope(problem, middle) < heights) == rising
             below, above = torch.where(under, middle, below), torch.where(under, above, middle)
         found.append(torch.where(there, below, torch.nan))
     return found[0], found[1]

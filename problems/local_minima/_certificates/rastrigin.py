@@ -12,8 +12,6 @@ from problems.local_minima._certificates.multimodal import first_trap, share_sol
 from problems.local_minima.rastrigin import CONVEX, Rastrigin
 
 FIRST = 4.493409457909064  # the smallest positive root of tan u = u
-
-
 SINGLE = CONVEX * math.sqrt(1 + FIRST**2)  # the amplitude up to which no trap exists
 
 
@@ -43,9 +41,10 @@ def convex_up_to(problem: Rastrigin) -> float:
     source="2π²A = √(1 + u²), tan u = u",
 )
 def first_traps(problem: Rastrigin) -> float:
-    """A double root of z + πA sin 2πz: u = 2πz has tan u = u, and 2π²A = −u/sin u = √(1 + u²).
+    """Return the dial of the first trap on an axis, at a double root of z + πA sin 2πz.
 
-    The grid, 1e-4 wide, sees a trap a little late: by less than 1e-6.
+    There u = 2πz has tan u = u, and 2π²A = −u/sin u = √(1 + u²); the k-th trap belongs to the k-th positive
+    root with sin u < 0. The grid, 1e-4 wide, sees a trap a little late: by less than 1e-6.
     """
     return first_trap(problem, torch.linspace(0, 5, 50001)[1:, None] * torch.eye(problem.dim)[0])
 
@@ -58,8 +57,10 @@ def first_traps(problem: Rastrigin) -> float:
     source="a critical point is all it takes to stop a flow",
 )
 def descent_breaks(problem: Rastrigin) -> float:
-    """The amplitude at which half of the starts are solved, to 0.004. Just below the threshold
-    runs pass the place of the coming traps slowly: 5 %."""
+    """Return the amplitude at which half of the starts are solved, to 0.004.
+
+    Just below the threshold runs pass the place of the coming traps slowly: hence 5 %.
+    """
     low, high = 0.2, 0.26
     for _ in range(3):
         middle = (low + high) / 2
@@ -76,7 +77,7 @@ def descent_breaks(problem: Rastrigin) -> float:
     source="the traps' condition at A = 10: 2π²A = 197.4, K = 31",
 )
 def minima_on_a_line(problem: Rastrigin) -> float:
-    """Signs of the slope, on a grid of the length on which |z| ≤ πA."""
+    """Count changes of the slope's sign, on a grid of all |z| ≤ πA."""
     z = torch.linspace(-10 * math.pi, 10 * math.pi, 200001)
     z = z[:, None] * torch.eye(problem.dim)[0]
     lower = replace(problem, amplitude=10.0).landscape(z).diff() < 0
@@ -104,7 +105,7 @@ def minima_in_the_box(problem: Rastrigin) -> float:
     source="Newton's method on φ', six digits",
 )
 def error_of_the_first_three(problem: Rastrigin) -> float:
-    """The largest of the six differences; Newton's method from the whole numbers."""
+    """Return the largest of the six differences, by Newton's method from the whole numbers."""
     problem, data = replace(problem, amplitude=10.0, dim=1), replace(problem, dim=1).example()
     x = problem.place(torch.tensor([[1.0], [2.0], [3.0]]), data)
     for _ in range(10):

@@ -36,7 +36,7 @@ def portrait(problem: Schwefel) -> Curves:
     source="Schwefel 1981, four digits",
 )
 def where_the_minimum_is(problem: Schwefel) -> float:
-    """From 400, on −z sin √|z| in plain numbers: without the offset and the tables above."""
+    """Descend from 400 on −z sin √z alone, without the problem's constants."""
     z = torch.tensor(400.0)
     for _ in range(200):
         point = z.clone().requires_grad_()
@@ -65,7 +65,7 @@ def how_low_it_is(problem: Schwefel) -> float:
     source="tan u = −u/2 has seven roots with u² < 500, and φ(−z) − 418.98 = −(φ(z) − 418.98)",
 )
 def minima_on_a_line(problem: Schwefel) -> float:
-    """Four of the roots are minima, the three others are minima on the negative side."""
+    """Count them: four of the roots, and three more on the negative side."""
     return replace(problem, spread=1.0).signature(problem.example())
 
 

@@ -11,7 +11,7 @@ import torch
 
 from problems.claims import about, claim
 from problems.descent import descent
-from problems.local_minima.symmetric_network import SymmetricNetwork, join
+from problems.local_minima.symmetric_network import SymmetricNetwork
 from problems.portrait import Plane
 
 
@@ -19,9 +19,10 @@ def portrait(problem: SymmetricNetwork) -> Plane:
     data = problem.example()
     *weights, last = problem.parts(data["teacher"])
     zeros = [torch.zeros_like(each) for each in weights]
-    axes = torch.stack([join([*weights, torch.zeros_like(last)]), join([*zeros, last])])
+    ways = [*weights, torch.zeros_like(last)], [*zeros, last]
+    axes = torch.stack([problem.join(way) for way in ways])
     return Plane(
-        caption="The minima, all equal, lie on a hyperbola; whoever starts far out on it stays there, "
+        caption="The minima, all equal, lie on a hyperbola; a run that starts far out on it stays there, "
         "where the valley is narrow.",
         window=((-0.2, 4.0), (-0.2, 4.0)),
         paths=(
@@ -40,16 +41,16 @@ def portrait(problem: SymmetricNetwork) -> Plane:
 def flipped(
     problem: SymmetricNetwork, x: torch.Tensor, signs: Sequence[torch.Tensor]
 ) -> torch.Tensor:
-    """With tanh the same network, the weights into and out of the units times ±1."""
+    """Return the weights into and out of the units times ±1: with tanh the same network."""
     weights = problem.parts(x)
     for layer, each in enumerate(signs):
         weights[layer] = each[:, None] * weights[layer]
         weights[layer + 1] = weights[layer + 1] * each
-    return join(weights, x.dim())
+    return problem.join(weights)
 
 
 def _copies(problem: SymmetricNetwork, x: torch.Tensor) -> Iterator[torch.Tensor]:
-    """x with its units renamed in all ways, and with tanh their signs flipped."""
+    """Yield x with its units renamed in all ways, and with tanh their signs flipped."""
     orders = [torch.tensor(each) for each in permutations(range(problem.units))]
     signs = [torch.ones(problem.units)]
     if problem.activation == "tanh":
@@ -61,7 +62,7 @@ def _copies(problem: SymmetricNetwork, x: torch.Tensor) -> Iterator[torch.Tensor
 
 
 def _equal_copies(problem: SymmetricNetwork) -> int:
-    """How many different copies of the teacher cost nothing, of a network with two layers of three."""
+    """Count the different copies of the teacher that cost nothing."""
     data = problem.example()
     copies = torch.stack(list(_copies(problem, data["teacher"])))
     equal = copies[problem.loss(copies, data) < 1e-24]
@@ -69,7 +70,7 @@ def _equal_copies(problem: SymmetricNetwork) -> int:
 
 
 def _drift(problem: SymmetricNetwork, lr: float) -> float:
-    """The largest change of a unit's |w|² − v² after descent for a time of 2."""
+    """Return the largest change of a unit's |w|² − v² after descent for a time of 2."""
     problem = replace(problem, rescaling=1.0)
     data = problem.example()
     path = descent(problem, data, data["start"], lr)
@@ -78,7 +79,7 @@ def _drift(problem: SymmetricNetwork, lr: float) -> float:
 
 
 def _imbalance(problem: SymmetricNetwork, x: torch.Tensor) -> torch.Tensor:
-    """|w|² − v² of every unit of a network with one hidden layer: (*runs, units)."""
+    """Return |w|² − v² of every unit of a network with one hidden layer: (*runs, units)."""
     first, last = problem.parts(x)
     return first.square().sum(-1) - last.square()
 
@@ -160,9 +161,8 @@ def flat_directions(problem: SymmetricNetwork) -> float:
 )
 def exponent_of_curvature(problem: SymmetricNetwork) -> float:
     data = problem.example()
-    return math.log2(
-        problem._largest_curvature(data, 32.0) / problem._largest_curvature(data, 16.0)
-    )
+    ratio = problem._largest_curvature(data, 32.0) / problem._largest_curvature(data, 16.0)
+    return math.log2(ratio)
 
 
 @claim(

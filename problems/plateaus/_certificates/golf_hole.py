@@ -27,7 +27,7 @@ def portrait(problem: GolfHole) -> Curves:
 
 
 def share_solved(problem: GolfHole, count: int) -> float:
-    """The share of random starts that 300 steps of gradient descent solve."""
+    """Return the share of random starts that 300 steps of gradient descent solve."""
     data = problem.example()
     generator = torch.Generator().manual_seed(1)
     start = data["minimizer"] + _in_the_ball(count, problem.dim, generator)
@@ -71,7 +71,9 @@ def share_that_moves(problem: GolfHole) -> float:
     source="0.9430 s^dim: the hole without its rim; three standard errors of 4000 starts",
 )
 def share_of_descent(problem: GolfHole) -> float:
-    """300 steps at lr = s²/5 are a time of 60 s². With q = r²/s² the flow takes
-    s² ∫ (1 − q)² e^(1/(1−q) − 1)/4q dq down to the target: 60 s² from q = 0.9430, which is a share of
-    0.9430 s² of the starts in two dimensions. From nearer to the rim it takes longer."""
+    """Return the share after 300 steps at lr = s²/5, a time of 60 s².
+
+    With q = r²/s² the flow takes s² ∫ (1 − q)² e^(1/(1−q) − 1)/4q dq down to the target: 60 s² from
+    q = 0.9430, inside of which a share 0.9430 s² of the starts lies in two dimensions.
+    """
     return share_solved(problem, 4000)

@@ -36,7 +36,7 @@ def portrait(problem: Needle) -> Curves:
 
 
 def time_of_descent(problem: Needle, radius: float, lr: float) -> float:
-    """lr times the steps that gradient descent takes to r = 1, the last one in proportion."""
+    """Return lr times the steps that gradient descent takes to r = 1, the last one in proportion."""
     data = replace(problem, radius=radius).example()
     before = radius
     for step, x in enumerate(descent(problem, data, data["start"], lr)):
@@ -48,7 +48,7 @@ def time_of_descent(problem: Needle, radius: float, lr: float) -> float:
 
 
 def time_of_fixed_steps(problem: Needle, radius: float) -> float:
-    """How many steps of length 0.1 along the gradient lead to r = 1."""
+    """Return how many steps of length 0.1 along the gradient lead to r = 1."""
     data = replace(problem, radius=radius).example()
     x, steps = data["start"], 0
     while problem.distance(x, data) > 1 + 1e-9:
@@ -58,7 +58,7 @@ def time_of_fixed_steps(problem: Needle, radius: float) -> float:
 
 
 def vanishes(problem: Needle, dtype: torch.dtype) -> float:
-    """The distance from which on the gradient is exactly zero, to 0.01."""
+    """Return the distance from which on the gradient is exactly zero, to 0.01."""
     data = {"minimizer": torch.zeros(problem.dim, dtype=dtype)}
     x = torch.linspace(0.01, 50, 5000, dtype=dtype)[:, None]
     x = x * torch.eye(problem.dim, dtype=dtype)[0]
@@ -74,7 +74,7 @@ def vanishes(problem: Needle, dtype: torch.dtype) -> float:
     source="½ [Ei(8) − Ei(½)]",
 )
 def time_from_four(problem: Needle) -> float:
-    """Descent at lr = 0.1 is behind the flow by lr/2 times the log of how much faster it gets: by 0.3."""
+    """Measure by descent at lr = 0.1, which lags by lr/2 times the log of the speedup: by 0.3."""
     return time_of_descent(problem, 4.0, lr=0.1)
 
 
@@ -87,7 +87,7 @@ def time_from_four(problem: Needle) -> float:
     slow=True,
 )
 def time_from_five(problem: Needle) -> float:
-    """By the flow's own clock, at lr = 1: behind by 6, see above."""
+    """Measure by descent at lr = 1, which lags by 6, as above."""
     return time_of_descent(problem, 5.0, lr=1.0)
 
 
@@ -125,7 +125,7 @@ def error_of_the_curvatures(problem: Needle) -> float:
     source="e^(−r²/2) below the smallest normal number, 1.2e-38, or the smallest at all, 1.4e-45",
 )
 def vanishes_in_float32(problem: Needle) -> float:
-    """Which of the two depends on whether the machine keeps subnormal numbers; times r, a little later."""
+    """Return the first of the two bounds, or the second if the machine keeps subnormal numbers."""
     return vanishes(problem, torch.float32)
 
 

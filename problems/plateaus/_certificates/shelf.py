@@ -41,7 +41,7 @@ def portrait(problem: Shelf) -> Curves:
     source="φ is constant from 1 to 1 + w",
 )
 def share_that_is_flat(problem: Shelf) -> float:
-    """1e-6 off the edges, for x is rounded."""
+    """Return the share of 1000 points, 1e-6 off the edges, for x is rounded."""
     data = problem.example()
     z = torch.rand(1000, problem.dim, generator=torch.Generator().manual_seed(0))
     x = problem.place(1 + 1e-6 + (problem.width - 2e-6) * z, data)
@@ -69,7 +69,7 @@ def height(problem: Shelf) -> float:
     source="the slope fades faster than any power towards the edge",
 )
 def where_descent_ends(problem: Shelf) -> float:
-    """After 500 steps at a twentieth of the largest stable rate."""
+    """Return the height after 500 steps at a twentieth of the largest stable rate."""
     data = problem.example()
     *_, end = islice(descent(problem, data, data["start"], 0.1), 501)
     return (problem.loss(end, data) / height(problem)).item()
@@ -83,7 +83,7 @@ def where_descent_ends(problem: Shelf) -> float:
     source="v ← β v where there is no gradient",
 )
 def error_of_coasting(problem: Shelf) -> float:
-    """From the first point at which the gradient is zero to the end, at lr = 0.02, β = 0.9."""
+    """Return the error from the first point with a gradient of zero to the end, at lr = 0.02, β = 0.9."""
     wide = Shelf(dim=problem.dim, width=50.0)
     data, lr, momentum = wide.example(), 0.02, 0.9
     path = torch.stack([*islice(descent(wide, data, data["start"], lr, momentum), 500)])
