@@ -24,6 +24,7 @@ from benchmarks.docgen.paths import DIGEST, DOCS, DOTS
 from benchmarks.store.code import code_of
 from benchmarks.store.key import described, stated
 from problems import PROBLEMS, Problem
+from problems.claims import evidence
 from problems.precision import default_dtype
 
 # What is asked of a problem where its landscape and paths in it are drawn.
@@ -46,7 +47,9 @@ def pages(problems: Mapping[str, Problem] = PROBLEMS) -> dict[Path, str]:
 def digest(name: str) -> str:
     """Return what changes with what the picture of a problem shows: its portrait and its numbers."""
     problem = PROBLEMS[name]
-    code = code_of(type(problem), type(problem).portrait, *DRAWN)
+    kind = type(problem)
+    portraits = (each.portrait for each in reversed(evidence(kind)) if hasattr(each, "portrait"))
+    code = code_of(kind, next(portraits, kind.portrait), *DRAWN)
     shown = [code.digest, described(problem), stated(problem.card, code)]
     return hashlib.sha256(json.dumps(shown, default=repr).encode()).hexdigest()[:16]
 

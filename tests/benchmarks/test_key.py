@@ -53,17 +53,17 @@ from dataclasses import dataclass
 
 import torch
 
-from problems import Card, Claim, Problem
+from problems import Card, Problem, claim, dial
 
 
 @dataclass(frozen=True)
 class Mine(Problem):
     '''A bowl.'''
 
-    width: float = 2.0
+    width: float = dial(2.0, above=0)
 
     card = Card(
-        dial="width", scale="log", ladder=(1.0, 10.0, 100.0), target=1e-4, budget=100, reference=("newton", {}),
+        scale="log", ladder=(1.0, 10.0, 100.0), target=1e-4, budget=100, reference=("newton", {}),
         control={"width": 1.0}, signature="none", threshold=0.0, truth="0 at 0", source="none",
         exceptions={"reference": "it is too wide"},
     )
@@ -77,9 +77,10 @@ class Mine(Problem):
     def floor(self, data):
         return torch.zeros(())
 
-    @Claim("how wide it is", stated=2.0, within=(1.9, 2.1), source="measured")
-    def wideness(self):
-        return self.width
+
+@claim(Mine, "how wide it is", stated=2.0, within=(1.9, 2.1), source="measured")
+def wideness(problem):
+    return problem.width
 """
 
 # What is edited: the name, a pattern, what takes its place, and the files in which it is looked for.
@@ -125,7 +126,7 @@ PROSE = [
     ("a comment in a helper file", "# by coordinate", "# each coordinate", "mine/helper.py"),
     ("one's own card", 'truth="0 at 0"', 'truth="0 at the origin"', "mine/problem.py"),
     ("one's own exceptions", "it is too wide", "nothing is as wide", "mine/problem.py"),
-    ("one's own claim", r"return self\.width$", "return 1.0 * self.width", "mine/problem.py"),
+    ("one's own claim", r"return problem\.width$", "return 1.0 * problem.width", "mine/problem.py"),
 ]  # fmt: skip
 
 ALL = {
@@ -314,8 +315,10 @@ def test_what_has_no_source_at_all_is_refused(typed):
 # What reads fields, whose values are in the key, asks for a method that its caller names, or runs in no cell.
 COMPUTE_NAMES = {
     "benchmarks.engine.protocol.__post_init__", "benchmarks.engine.protocol.torch_dtype",
-    "optimizers.adopted._step_of", "optimizers.optimizer.hyperparameters", "optimizers.wrapper.own",
-    "problems.claims.claims_of", "problems.problem.dial", "problems.problem.has_own", "problems.problem.settings",
+    "optimizers._old_form.announce", "optimizers.adopted.__post_init__", "optimizers.adopted._step_of",
+    "optimizers.optimizer._changed", "optimizers.optimizer.hyperparameters", "optimizers.wrapper.own",
+    "problems.claims.take_methods", "problems.problem.__init_subclass__", "problems.problem._dials",
+    "problems.problem.dial", "problems.problem.has_own", "problems.problem.settings",
 }  # fmt: skip
 
 
