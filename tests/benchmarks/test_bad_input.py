@@ -246,10 +246,10 @@ def test_a_loss_that_cannot_be_swept(loss, reason, files, ravine):
     (files / "mine.py").write_text(f"""
 from dataclasses import dataclass
 import torch
-from problems import PROBLEMS, Problem
+from problems import PROBLEMS, Problem, dial
 @dataclass(frozen=True)
 class Mine(Problem):
-    condition: float = 10.0
+    condition: float = dial(10.0)
     card = PROBLEMS["quadratic"].card
     def instance(self, generator):
         return {{"start": torch.randn(2, generator=generator)}}
