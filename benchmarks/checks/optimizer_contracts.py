@@ -12,7 +12,7 @@ import pandas
 import torch
 
 from benchmarks.checks.contract import Contract, Finding, NothingStated, ensure, examine
-from benchmarks.checks.walks import RUNS, Loss, Walk, draw, smooth_valley, walk
+from benchmarks.checks.walks import RUNS, Given, Loss, Walk, Walker, draw, smooth_valley, walk
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.instances import Instances
@@ -21,7 +21,8 @@ from benchmarks.engine.protocol import Protocol
 from benchmarks.engine.trial_choice import choose
 from optimizers import NotApplicable, Optimizer
 from optimizers.adopted import Adopted
-from optimizers.learning_rate_unit import measured_unit
+from optimizers.learning_rate_unit import LR, measured_unit
+from optimizers.oracle import KINDS
 from optimizers.wrapper import Wrapper
 from problems import Card, Problem, Tree, bounded, dial
 from problems.precision import default_dtype
@@ -32,6 +33,14 @@ from ravine.fields import BOUNDS
 RTOL, ATOL = 1e-8, 1e-10
 SEARCHED_AT_MOST = 2
 STEPS = 20  # of a walk
+BEFORE_REST = 5  # steps: near a minimum some ask without being charged, and ignore the answer
+# What a question to a problem is charged as.
+ASKED = {
+    "loss": "losses", "sampled_loss": "losses", "residuals": "losses",
+    "value_and_gradient": "gradients", "sampled_value_and_gradient": "gradients",
+    "hvp": "hvps", "sampled_hvp": "hvps",
+    "hessian": "hessians", "sampled_hessian": "hessians", "gauss_newton": "hessians",
+}  # fmt: skip
 CONTRACTS: list[Contract] = []
 
 
@@ -42,7 +51,10 @@ def contract(holds: Any) -> Any:
 
 
 def examined(optimizer: Optimizer) -> Iterator[Finding]:
-    """Yield what is found of each contract."""
+    """Yield what is found of each contract; an adopted class whose `lr` has no default is given a small one."""
+    inner = _parts(optimizer)[-1]
+    if isinstance(inner, Adopted) and inner.missing_defaults == ("lr",):
+        optimizer = optimizer.replace(lr=LR)
     for each in CONTRACTS:
         with default_dtype(torch.float64):
             yield examine(each, optimizer)
@@ -111,6 +123,8 @@ def has_a_learning_rate_in_the_unit_that_it_states(optimizer: Optimizer) -> str:
     said = f"lr behaves like {'a number without a unit' if found == 'none' else found}"
     if "lr" not in optimizer.space:
         raise NothingStated(f"{said}, and is not searched")
+    if isinstance(_owner(optimizer, "lr"), Adopted):
+        raise NothingStated(f"{said}; declared: none")
     stated = optimizer.space["lr"].unit
     ensure(found == stated, f"{said}, and not like {stated}: write search=log(…, unit={found!r})")
     return said
@@ -120,10 +134,59 @@ def has_a_learning_rate_in_the_unit_that_it_states(optimizer: Optimizer) -> str:
 
 
 @contract
+def keeps_shapes(optimizer: Optimizer) -> None:
+    """A step has the shape and the dtype of x, whatever the numbers of instances, trials and dimensions."""
+    for dtype in (torch.float64, torch.float32):
+        for instances, trials, dim in ((2, 4, 3), (1, 1, 1)):
+            data = {name: each.to(dtype) for name, each in draw(instances, dim).items()}
+            with _Applicable():
+                walker = Walker(optimizer, Given(smooth_valley), data, trials)
+                for k in range(3):
+                    x = walker.x
+                    step = walker.step(k / STEPS)
+                    shapes = f"{tuple(step.shape)}, and x {tuple(x.shape)}"
+                    ensure(step.shape == x.shape, f"a step has the shape {shapes}")
+                    ensure(step.dtype == x.dtype, f"a step is {step.dtype}, and x {x.dtype}")
+
+
+@contract
 def repeats_its_steps(optimizer: Optimizer) -> None:
     """The step is a function of its arguments: the same walk twice gives the same points."""
     first, second = (_walk(optimizer, smooth_valley) for _ in range(2))
     ensure(torch.equal(first.points, second.points), "two walks from the same start differ")
+
+
+@contract
+def shares_nothing_between_walks(optimizer: Optimizer) -> None:
+    """Two walks at the same time do not influence each other."""
+    starts = [draw(), draw()]
+    starts[1]["start"] = starts[1]["start"] + 1
+    alone = [_walk(optimizer, smooth_valley, data=data).points[-1] for data in starts]
+    with _Applicable():
+        walkers = [Walker(optimizer, Given(smooth_valley), data) for data in starts]
+        for k in range(STEPS):
+            for each in walkers:
+                each.step(k / STEPS)
+    for each, end in zip(walkers, alone, strict=True):
+        ensure(torch.equal(each.x, end), "a walk ends elsewhere while another one goes on")
+
+
+@contract
+def leaves_its_state_alone(optimizer: Optimizer) -> None:
+    """The same state leads to the same step: an update changes neither the state nor x."""
+    if any(isinstance(part, Adopted) for part in _parts(optimizer)):
+        raise NothingStated("a class of torch changes its state in place")
+    with _Applicable():
+        walker = Walker(optimizer, Given(smooth_valley), draw())
+        for k in range(3):
+            walker.step(k / STEPS)
+        x, steps = walker.x.clone(), []
+        for _ in range(2):
+            again = Walker(optimizer, Given(smooth_valley), draw())
+            again.x, again.state = walker.x, walker.state
+            steps.append(again.step(3 / STEPS))
+            ensure(torch.equal(walker.x, x), "an update changes x in place")
+    ensure(torch.equal(*steps), "a second update with the same state is another step")
 
 
 @contract
@@ -169,7 +232,7 @@ def ends_no_other_run_where_a_gradient_is_nan(optimizer: Optimizer) -> None:
             run(optimizer, each, trials=1, budget=60, record=False) for each in (instances, sound)
         )
     status = [row[0] for row in mixed.status]
-    if (mixed.numbers["gradients"] > 0).all():
+    if (alone.numbers["gradients"] > 0).all():
         ends = [each == DIVERGED for each in status]
         ensure(ends == bad.tolist(), f"the runs end {', '.join(status)}; NaN: {bad.int().tolist()}")
     others = [each for each, lost in zip(status, bad, strict=True) if not lost]
@@ -206,12 +269,14 @@ def survives_a_loss_without_curvature(optimizer: Optimizer) -> None:
 
 @contract
 def survives_a_singular_hessian(optimizer: Optimizer) -> None:
-    """It does not climb in a trough whose Hessian is singular."""
+    """It or its small steps do not climb in a trough whose Hessian is singular."""
+    small = optimizer.replace(lr=LR) if "lr" in optimizer.hyperparameters else optimizer
     for loss in (_trough(1.0, 1.0, 1.0), _trough(0.3, -1.7, 0.9)):
-        points = _walk(optimizer, loss).points
-        ensure(points.isfinite().all(), "it takes a step that is not finite")
-        ends = loss(points[-1], {}) <= loss(points[0], {})
-        ensure(ends.all(), "it ends higher than it began")
+        # Steps of a constant length go back and forth beside the trough, and end higher if it is short of them.
+        ends = [_walk(each, loss).points[-1] for each in (optimizer, small)]
+        ensure(all(end.isfinite().all() for end in ends), "it takes a step that is not finite")
+        begin = loss(draw()["start"], {})
+        ensure(any((loss(end, {}) <= begin).all() for end in ends), "it ends higher than it began")
 
 
 @contract
@@ -256,6 +321,49 @@ def says_whether_it_asks_for_hessians(optimizer: Optimizer) -> str:
     )
     ensure((found.prices >= 0).all() and found.prices.isfinite().all(), "a step has no price")
     return f"a step costs {found.prices.double().mean():.3g} gradients in {RUNS} dimensions"
+
+
+@contract
+def pays_for_what_it_asks(optimizer: Optimizer) -> None:
+    """It is charged for each loss, gradient and Hessian that is computed for it."""
+    watched = _Watched(Given(smooth_valley))
+    told = int(optimizer.role == "oracle")  # the curvatures at the start
+    charged = dict.fromkeys(watched.asked, 0.0)
+    with _Applicable():
+        walker = Walker(optimizer, watched, draw(instances=1))  # type: ignore[arg-type]
+        for k in range(BEFORE_REST):
+            walker.step(k / STEPS)
+            for kind, count in walker.oracle.counts.items():
+                charged[kind] += float(torch.as_tensor(count).sum())
+            asked = {kind: len(points) for kind, points in watched.asked.items()}
+            # A gradient comes with its loss.
+            asked["losses"] = len(watched.asked["losses"] - watched.asked["gradients"])
+            asked["hessians"] -= told
+            for kind, count in asked.items():
+                said = (
+                    f"{count} {kind} are computed in {k + 1} steps, and {charged[kind]:g} charged"
+                )
+                ensure(count <= charged[kind] + 1e-6, said)
+
+
+class _Watched:
+    """A problem that remembers where it is asked for what, also behind the back of an oracle."""
+
+    def __init__(self, problem: Problem):
+        self._problem = problem
+        self.asked: dict[str, set[bytes]] = {kind: set() for kind in KINDS}
+
+    def __getattr__(self, name: str) -> Any:
+        answer = getattr(self._problem, name)
+        if name not in ASKED:
+            return answer
+
+        def ask(*given: Any) -> Any:
+            points = [each.detach().numpy() for each in given if isinstance(each, torch.Tensor)]
+            self.asked[ASKED[name]].add(b"".join(each.tobytes() for each in points))
+            return answer(*given)
+
+        return ask
 
 
 # What the contracts use.

@@ -10,7 +10,7 @@ import torch
 
 from optimizers import Optimizer
 from optimizers.optimizer import State
-from optimizers.oracle import CountingOracle, cost
+from optimizers.oracle import CountingOracle, Landscape, cost
 from problems import Problem, Tree
 
 RUNS = 3  # instances = trials = dim: what is mixed up with something else shows
@@ -87,23 +87,39 @@ class Walk:
     state: State
 
 
+class Walker:
+    """An optimizer at the points of all instances × trials, which takes one step after the other."""
+
+    def __init__(self, optimizer: Optimizer, landscape: Landscape, data: Tree, trials: int = 1):
+        start = data["start"]
+        self.runs = (start.shape[0], trials)
+        numbers = itertools.cycle(data["normal"].unbind(2) if "normal" in data else [start])
+        self.oracle = CountingOracle(
+            landscape, data, self.runs, lambda: next(numbers), start.device
+        )
+        self.optimizer = optimizer
+        self.x = start.expand(*self.runs, -1).clone()
+        self.state = optimizer.init(self.x)
+
+    def step(self, progress: float) -> torch.Tensor:
+        """Take a step and return it, (instances, trials, dim)."""
+        self.oracle.move(self.x, None, progress=progress)
+        step, self.state = self.optimizer.update(self.oracle, self.state)
+        self.x = self.x + step
+        return step
+
+
 def walk(
     optimizer: Optimizer, function: Loss, data: Tree, trials: int = 1, steps: int = STEPS
 ) -> Walk:
     """Let an optimizer take some steps on all instances × trials at once."""
-    start = data["start"]
-    runs = (start.shape[0], trials)
-    numbers = itertools.cycle(data["normal"].unbind(2) if "normal" in data else [start])
-    oracle = CountingOracle(Given(function), data, runs, lambda: next(numbers), start.device)
-    x = start.expand(*runs, -1).clone()
-    state = optimizer.init(x)
-    points, prices, hessians = [x], [], 0.0
+    walker = Walker(optimizer, Given(function), data, trials)
+    points, prices, hessians = [walker.x], [], 0.0
     for k in range(steps):
-        oracle.move(x, None, progress=k / steps)
-        step, state = optimizer.update(oracle, state)
-        x = x + step
-        points.append(x)
-        hessians += float(torch.as_tensor(oracle.counts["hessians"]).max())
-        prices.append(torch.as_tensor(cost(oracle.counts, x.shape[-1])).expand(runs))
-    assert not oracle.broken.any()
-    return Walk(torch.stack(points), torch.stack(prices), hessians, state)
+        walker.step(k / steps)
+        points.append(walker.x)
+        counts = walker.oracle.counts
+        hessians += float(torch.as_tensor(counts["hessians"]).max())
+        prices.append(torch.as_tensor(cost(counts, walker.x.shape[-1])).expand(walker.runs))
+    assert not walker.oracle.broken.any()
+    return Walk(torch.stack(points), torch.stack(prices), hessians, walker.state)

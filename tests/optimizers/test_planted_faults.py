@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -117,7 +118,92 @@ class AsksInSecret(Sound):
         return -self.lr * oracle.hessian.diagonal(dim1=-2, dim2=-1) * oracle.gradient, state
 
 
+class FirstTrialForAll(Sound):
+    """The step of the first trial for every trial."""
+
+    def update(self, oracle, state):
+        step, state = super().update(oracle, state)
+        return step[:, :1], state
+
+
+class Coarse(Sound):
+    """A step in a precision of its own."""
+
+    def update(self, oracle, state):
+        step, state = super().update(oracle, state)
+        return step.float(), state
+
+
+class KeepsTheLastWalk(Sound):
+    """A velocity that each start forgets, and that is of whichever walk began last."""
+
+    velocity: ClassVar[list] = [None]
+
+    def init(self, x):
+        self.velocity[0] = torch.zeros_like(x)
+        return ()
+
+    def update(self, oracle, state):
+        self.velocity[0] = self.momentum * self.velocity[0] + oracle.gradient
+        return -self.lr * self.velocity[0], state
+
+
+class Mutates(Sound):
+    """A state that is changed in place."""
+
+    def update(self, oracle, state):
+        state[0].mul_(self.momentum).add_(oracle.gradient)
+        return -self.lr * state[0], state
+
+
+class MovesX(Sound):
+    """A step that is half taken before it is returned."""
+
+    def update(self, oracle, state):
+        step, state = super().update(oracle, state)
+        oracle.x.add_(0.5 * step)
+        return step, state
+
+
+class LooksBehind(Sound):
+    """A second gradient, asked of the problem behind the oracle's back."""
+
+    def update(self, oracle, state):
+        step, state = super().update(oracle, state)
+        if hasattr(oracle, "_landscape"):
+            there = oracle._landscape.value_and_gradient(oracle.x + step, oracle._data)[1]
+            step = step - self.lr * there
+        return step, state
+
+
+class AsksForNobody(Sound):
+    """A trial point that is charged to no run."""
+
+    def update(self, oracle, state):
+        step, state = super().update(oracle, state)
+        nobody = torch.zeros_like(oracle.x[..., :1])
+        return step - self.lr * oracle.at(oracle.x + step, who=nobody).gradient, state
+
+
+class OutlivesNaN(Sound):
+    """It takes its run back from the dead: the oracle's note of a gradient that was NaN is wiped out."""
+
+    def update(self, oracle, state):
+        step, state = super().update(oracle, state)
+        if hasattr(oracle, "broken"):
+            oracle.broken = torch.zeros_like(oracle.broken)
+        return step, state
+
+
 FAULTS = {
+    FirstTrialForAll: "keeps_shapes",
+    Coarse: "keeps_shapes",
+    KeepsTheLastWalk: "shares_nothing_between_walks",
+    Mutates: "leaves_its_state_alone",
+    MovesX: "leaves_its_state_alone",
+    LooksBehind: "pays_for_what_it_asks",
+    AsksForNobody: "pays_for_what_it_asks",
+    OutlivesNaN: "ends_no_other_run_where_a_gradient_is_nan",
     MixesRuns: "does_not_mix_runs",
     ShiftsAcrossRuns: "does_not_mix_runs",
     WrongUnit: "has_a_learning_rate_in_the_unit_that_it_states",
@@ -158,6 +244,45 @@ def test_a_class_of_torch_is_checked_and_its_unit_named():
     assert "lr behaves like length" in text
     assert "nothing stated" in text
     assert "ok" in text
+
+
+class Theirs(torch.optim.Optimizer):
+    """Steps of a fixed length; the rate has no default."""
+
+    def __init__(self, params, lr: float):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter -= group["lr"] * parameter.grad.sign()
+
+
+def test_what_a_class_of_torch_does_not_state_is_not_called_ok():
+    found = {each.contract.name: each for each in examined(Adopted(Theirs))}
+    assert not [each.text for each in found.values() if each.mark == "broken"]
+    assert {name for name, each in found.items() if each.mark == "-"} == {
+        "refuses_bad_hyperparameters", "has_a_learning_rate_in_the_unit_that_it_states",
+        "leaves_its_state_alone", "stays_where_nothing_leads_away",
+    }  # fmt: skip
+    said = found["has_a_learning_rate_in_the_unit_that_it_states"].text
+    assert said == "lr behaves like length; declared: none"
+
+
+@dataclass(frozen=True)
+class FixedLength(Sound):
+    """Long steps of a constant length, which end higher than they began beside a trough that is near."""
+
+    lr: Hyper = hyper(0.1, search=log(1e-5, 1e1, unit="length"), low=0)
+
+    def update(self, oracle, state):
+        gradient = oracle.gradient
+        return -self.lr * gradient / (1e-300 + gradient.norm(dim=-1, keepdim=True)), state
+
+
+def test_long_steps_of_a_constant_length_are_no_fault():
+    assert broken(FixedLength()) == set()
 
 
 def test_wrapped_optimizers_are_checked():
