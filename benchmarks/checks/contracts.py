@@ -125,31 +125,42 @@ def has_a_ladder(problem: Problem) -> None:
 @contract(at_each_rung=False)
 def refuses_bad_fields(problem: Problem) -> None:
     """Fields that would make the truth false are refused in one line."""
-    wrong = []
-    hints = get_type_hints(type(problem))
-    for field in dataclasses.fields(problem):  # type: ignore[arg-type]
-        for value in _bad(hints[field.name]):
-            wrong.extend(_not_refused(problem, field.name, hints[field.name], value))
+    kinds = get_type_hints(type(problem))
+    fields = dataclasses.fields(problem)  # type: ignore[arg-type]
+    wrong = [text for each in fields for text in _badly_refused(problem, each, kinds[each.name])]
     ensure(not wrong, "; ".join(wrong))
 
 
-def _not_refused(problem: Problem, name: str, kind: Any, value: Any) -> Iterator[str]:
-    """Yield what is wrong with how a bad value of a field is refused."""
-    try:
-        dataclasses.replace(problem, **{name: value})  # type: ignore[type-var]
-    except Refused as refusal:
-        said = str(refusal)
-        if name not in said:
-            yield f"the refusal of {name}={value!r} does not name it: {said}"
-        if "\n" in said:
-            yield f"the refusal of {name}={value!r} has several lines"
-        if get_origin(kind) is Literal and get_args(kind)[0] not in said:
-            yield f"the refusal of {name}={value!r} lacks {get_args(kind)[0]!r}"
-    except Exception as error:
-        yield f"{name}={value!r} raises {type(error).__name__}: {error}"
-    else:
-        bounds = "choices=(…)" if get_origin(kind) is Literal else "low=…"
-        yield f"{name}={value!r} is accepted: declare {name} by bounded(…, {bounds}), or by dial"
+def _badly_refused(problem: Problem, field: dataclasses.Field, kind: Any) -> Iterator[str]:
+    """Yield what is wrong with how bad values of a field are refused, and the declaration that refuses them."""
+    name, accepted = field.name, []
+    for value in _bad(kind):
+        try:
+            dataclasses.replace(problem, **{name: value})  # type: ignore[type-var]
+        except Refused as refusal:
+            said = str(refusal)
+            if name not in said:
+                yield f"the refusal of {name}={value!r} does not name it: {said}"
+            if "\n" in said:
+                yield f"the refusal of {name}={value!r} has several lines"
+            if get_origin(kind) is Literal and get_args(kind)[0] not in said:
+                yield f"the refusal of {name}={value!r} lacks {get_args(kind)[0]!r}"
+        except Exception as error:
+            yield f"{name}={value!r} raises {type(error).__name__}: {error}"
+        else:
+            accepted.append(repr(value))
+    if accepted:
+        yield f"{name} accepts {', '.join(accepted)}: write {_declared(problem, field, kind)}"
+
+
+def _declared(problem: Problem, field: dataclasses.Field, kind: Any) -> str:
+    """Return a declaration of a field that refuses bad values, as it is written in the class."""
+    name, value = field.name, getattr(problem, field.name)
+    if get_origin(kind) is Literal:
+        return f"{name}: str = bounded({value!r}, choices={get_args(kind)!r})"
+    declare = "dial" if name == problem.card.dial else "bounded"
+    low = ", low=1" if kind is int else ""
+    return f"{name}: {kind.__name__} = {declare}({value!r}{low})"
 
 
 def _bad(kind: Any) -> list[Any]:
@@ -202,7 +213,8 @@ def has_something_to_do(problem: Problem) -> None:
         ensure(gradient.isfinite().all(), f"the gradient at the start of seed {seed} is not finite")
         flat = not bool(gradient.any())
         flats.append(flat)
-        ensure(not flat or stated, f"the gradient at the start of seed {seed} is exactly zero")
+        said = f"the gradient at the start of seed {seed} is exactly zero"
+        ensure(not flat or stated, said + _or_except("start_gradient"))
         solved = problem.solved(start, torch.ones_like(value), gradient, data)
         ensure(not solved, f"the start of seed {seed} is solved already")
     ensure(any(flats) == stated, "no gradient at a start is zero, as the card says of some")
@@ -333,7 +345,8 @@ def has_the_gradient_that_differences_see(problem: Problem) -> None:
         agrees = torch.autograd.gradcheck(
             scaled, units, fast_mode=len(units) > SMALL, raise_exception=False
         )
-        ensure(agrees, "the loss has a gradient that finite differences do not see")
+        said = "the loss has a gradient that finite differences do not see"
+        ensure(agrees, said + _or_except("smooth"))
 
 
 @contract()
@@ -484,22 +497,27 @@ def has_a_signature_that_measures_the_loss(problem: Problem) -> None:
     """
     least = problem.card.threshold
     for rung in (problem, problem.at_dial(problem.card.ladder[-1])):
-        control = rung.control()
-        found = _impostor(rung, control).signature(_drawn(control, SEEDS[0]))
-        ensure(
-            found < least,
-            f"the signature reads the fields and not the loss: at {rung.dial:g} it is {found:g} for the loss of the "
-            f"control, not below {least:g}",
-        )
+        said = f"the signature reads the fields and not the loss: at {rung.dial:g}, for the loss of the control, it"
+        try:
+            found = _impostor(rung).signature(_drawn(rung.control(), SEEDS[0]))
+        except Exception as error:  # the fields do not fit the control's instance
+            raise Broken(f"{said} fails: {error}{_or_except('signature')}") from error
+        ensure(found < least, f"{said} is {found:g}, not below {least:g}{_or_except('signature')}")
 
 
-def _impostor(problem: Problem, control: Problem) -> Problem:
-    """Return a problem with the fields of the first and all that runs see of the second."""
-    seen = {name: getattr(control, name) for name in SEEN}
-    kind = type(type(problem).__name__, (type(problem),), {
-        name: lambda self, *given, method=method: method(*given) for name, method in seen.items()
-    })  # fmt: skip
-    other = object.__new__(kind)
+def _impostor(problem: Problem) -> Problem:
+    """Return a problem with the same fields, of which runs see what they see of its control."""
+    kind = type(problem)
+
+    def of_control(name: str) -> Callable:
+        def answer(self: Problem, *given: Any, **named: Any) -> Any:
+            honest = object.__new__(kind)
+            vars(honest).update(vars(self))  # fields may have been replaced since
+            return getattr(honest.control(), name)(*given, **named)
+
+        return answer
+
+    other = object.__new__(type(kind.__name__, (kind,), {name: of_control(name) for name in SEEN}))
     vars(other).update(vars(problem))
     return other
 
@@ -521,7 +539,7 @@ def is_solved_by_its_reference(problem: Problem) -> None:
     name, values = card.reference
     won = _solved(problem, name, problem.budget, **values)
     said = f"{name} with the card's values solves {sum(won)} of {len(won)}"
-    ensure(any(won) if excepted else all(won), said)
+    ensure(any(won) if excepted else all(won), said if excepted else said + _or_except("reference"))
 
 
 @contract(at_each_rung=False, unless="random_search")
@@ -529,7 +547,8 @@ def is_not_solved_by_random_search(problem: Problem) -> None:
     """Random search fails the last rung."""
     problem = problem.at_dial(problem.card.ladder[-1])
     won = _solved(problem, "random_search", problem.budget)
-    ensure(not any(won), f"random_search solves {sum(won)} of {len(won)}")
+    said = f"random_search solves {sum(won)} of {len(won)}"
+    ensure(not any(won), said + _or_except("random_search"))
 
 
 def _solved(problem: Problem, optimizer: str, budget: float, **values: Any) -> list[bool]:
@@ -543,6 +562,11 @@ def _solved(problem: Problem, optimizer: str, budget: float, **values: Any) -> l
 
 
 # What the contracts use.
+
+
+def _or_except(promise: str) -> str:
+    """Return the end of a message: how a card says that the problem does not keep a promise."""
+    return f'; if that has a reason, state it: exceptions={{"{promise}": "the reason"}}'
 
 
 def _agree(actual: torch.Tensor, expected: torch.Tensor, what: str) -> None:

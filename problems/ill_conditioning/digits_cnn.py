@@ -89,7 +89,6 @@ class DigitsCnn(Problem):
         exceptions={
             "ranked": "what it shows is the noise of gradients, and the budget ends with the first epoch",
             "smooth": "ReLU and max-pooling have kinks",
-            "signature": "It trains on minibatches that it draws itself, with the noise of its fields.",
         },
         floor_is_minimum=False,
         cell=SampleSizes(trials=5, tuning_seeds=2, seeds=3, dtype="float32"),

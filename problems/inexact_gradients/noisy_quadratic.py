@@ -92,7 +92,6 @@ class NoisyQuadratic(QuadraticForm):
         exceptions={
             "reference": "at noise 10 a thousand gradients do not hold enough about the minimum: "
             "on average even the best estimate leaves 13 times the target",
-            "signature": "It draws the noise itself, from its fields.",
         },
     )
 
@@ -144,7 +143,8 @@ class NoisyQuadratic(QuadraticForm):
     def signature(self, data: Tree) -> float:
         near = self.card.target**0.5
         point = data["minimizer"] + near * (data["start"] - data["minimizer"])
-        noise = self.noises(data, 200, torch.Generator().manual_seed(0))
+        stream = self.draws(data, torch.Generator().manual_seed(0))
+        noise = torch.stack([next(stream)["noise"] for _ in range(200)])
         gradient = self.value_and_gradient(point, data)[1]
         return (noise.square().sum(-1).mean().sqrt() / gradient.norm()).item()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pytest
 import torch
@@ -317,6 +318,30 @@ class EasyForAnyone(Saddle):
     """Chance solves it, and the card does not say so."""
 
     card = replace(Saddle.card, exceptions={})
+
+
+@dataclass(frozen=True)
+class Careless(Saddle):
+    """Fields that say nothing about their values."""
+
+    width: float = 1.0
+    count: int = 2
+    kind: Literal["plain", "wide"] = "plain"
+
+
+def test_all_wrong_fields_are_named_at_once_with_the_line_that_mends_each():
+    assert broken(Careless())["refuses_bad_fields"] == (
+        "width accepts nan, inf, 'much': write width: float = bounded(1.0); "
+        "count accepts 0.5, -1, nan, 'many': write count: int = bounded(2, low=1); "
+        "kind accepts 'plainx': write kind: str = bounded('plain', choices=('plain', 'wide'))"
+    )
+
+
+def test_an_exception_is_named_where_it_could_be_used():
+    said = broken(EasyForAnyone())["is_not_solved_by_random_search"]
+    assert said.endswith(
+        'if that has a reason, state it: exceptions={"random_search": "the reason"}'
+    )
 
 
 class ReadsFields(Saddle):
