@@ -14,6 +14,7 @@ from problems import PROBLEMS, SampleSizes
 NAMES = list(PROBLEMS)
 LONG = {  # where a step takes milliseconds, and these take thousands of them
     "has_a_signature_that_its_control_lacks",
+    "has_a_signature_that_measures_the_loss",
     "is_not_solved_by_random_search",
 }
 
