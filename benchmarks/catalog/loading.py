@@ -97,8 +97,7 @@ def load(specification: str, kind: str) -> tuple[str, str]:
 
 def named(word: str) -> str:
     """Return the registered name that a word stands for, of a problem or an optimizer; load what is not registered."""
-    kind = "optimizer" if word in preset_words() else "problem"
-    return load(word, kind)[0] if is_specification(word) else word
+    return of_either_kind(word)[1] if is_specification(word) else word
 
 
 def of_either_kind(word: str) -> tuple[str, str]:
