@@ -12,11 +12,16 @@ from problems.saddles._certificates.deep_linear import strengths
 from problems.saddles.deep_linear import DeepLinear, breaking_start_of_descent
 
 
-@pytest.mark.parametrize(("depth", "count"), [(1, 0), (2, 8), (3, 8)])
+@pytest.mark.parametrize(("depth", "count"), [(2, 8), (3, 8)])
 def test_critical_points_have_the_stated_curvatures_at_other_depths(depth, count):
     problem = DeepLinear(depth=depth)
     has_the_stated_critical_points(problem)
     assert len(problem.critical_points(problem.example())) == count
+
+
+def test_one_layer_has_no_saddle():
+    problem = DeepLinear(depth=1)
+    assert not problem.critical_points(problem.example())
 
 
 def test_modes_start_between_half_and_twice_the_scale():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import torch
 
+from benchmarks.checks.contract import NothingStated
 from benchmarks.checks.contracts import has_the_stated_critical_points, has_the_stated_minimizers
 from problems.local_minima.symmetric_network import SymmetricNetwork
 from ravine import Refused
@@ -28,7 +31,8 @@ def test_the_network_is_that_of_torch(layers):
 )
 def test_copies_of_the_teacher_are_minimizers(problem):
     has_the_stated_minimizers(problem)
-    has_the_stated_critical_points(problem)
+    with suppress(NothingStated):  # of two layers
+        has_the_stated_critical_points(problem)
 
 
 def test_rungs_start_as_the_same_function():
