@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from problems.local_minima.dead_relu import MARGIN, DeadRelu
+from problems.local_minima.dead_relu import DeadRelu
 
 
 def test_the_network_is_that_of_torch():
@@ -24,7 +24,9 @@ def test_so_many_units_are_off_and_by_so_much(dead, off):
         weight, bias, *_ = problem.parts(data["start"])
         largest = (data["inputs"] @ weight.T + bias).amax(0)
         assert (largest < 0).sum() == off
-        torch.testing.assert_close(largest[8 - off :], torch.full((off,), -MARGIN))
+        torch.testing.assert_close(largest[8 - off :], torch.full((off,), -3.0))
+        torch.testing.assert_close(weight.norm(dim=-1), torch.ones(8))
+        assert (bias[: 8 - off].abs() <= 0.5).all()
         assert problem.at_end(data["start"], torch.zeros(()), data)["dead_at_end"] == off / 8
 
 

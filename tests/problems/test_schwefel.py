@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from problems.local_minima.schwefel import OPTIMUM, WALL, Schwefel
+from problems.local_minima.schwefel import DEPTH, OPTIMUM, WALL, WALL_DEPTH, Schwefel
+
+
+@pytest.mark.parametrize(("z", "depth"), [(OPTIMUM, DEPTH), (WALL, WALL_DEPTH)])
+def test_the_constants_solve_their_equations(z, depth):
+    """tan u = −u/2 at z = u²."""
+    u = math.sqrt(z)
+    assert math.sin(u) + u / 2 * math.cos(u) == pytest.approx(0, abs=1e-13)
+    assert depth == pytest.approx(z * math.sin(u), rel=1e-14)
 
 
 def test_the_best_minimum_is_the_best_on_the_whole_line():
