@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _run(words)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # whoever reads the output, as in `| head`, has had enough
+    except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
