@@ -296,7 +296,7 @@ SPOILT = {
     ),
     "a word": (
         lambda folder: edit(folder, "runs", lambda runs: runs.assign(cost="dear")),
-        "cost in runs has something that is no number",
+        "cost in runs has values that are not numbers",
     ),
     "a status": (
         lambda folder: edit(folder, "runs", lambda runs: runs.replace({"status": {"missed": "mised"}})),
@@ -331,7 +331,7 @@ SPOILT = {
             ),
             status=np.where(runs["role"] == "tuning", "solved", runs["status"]),
         )),
-        "is not the one that runs make its tuned",
+        "is not what runs give as tuned",
     ),
 }  # fmt: skip
 

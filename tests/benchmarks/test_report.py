@@ -407,10 +407,10 @@ def shorter(folder):
         (drop("traces.parquet"), "is half-written: it has no traces.parquet"),
         (drop("breaking_points.csv"), "is half-written: it has no breaking_points.csv"),
         (running, "is half-written: its sweep is still running"),
-        (moved, "sgd breaks on quadratic at .* in breaking_points, and elsewhere in summary"),
+        (moved, "sgd breaks on quadratic at .* in breaking_points, and elsewhere by summary"),
         (foreign, "traces has cells that are not in runs"),
         (shorter, "breaking_points has no column text"),
-        (compact, "has the runs of chosen trials alone"),
+        (compact, "has only the runs of the chosen trials"),
     ],
 )
 def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys):
