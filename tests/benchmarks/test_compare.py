@@ -236,7 +236,7 @@ class TestWarnings:
     def test_of_instances(self, whole, copy):
         edit(copy, "runs", lambda runs: runs.assign(grad_sq_initial=runs["grad_sq_initial"] * 1.01))
         assert compare_sweeps(whole, copy).warnings == (
-            "the instances differ, so that pairs are none: Bowl",
+            "the instances differ and cannot be paired: Bowl",
         )
 
 
@@ -349,8 +349,8 @@ def test_a_spoilt_folder_is_refused_in_a_line(spoil, whole, copy, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     {
-        "A": "compare two folders of sweeps, and not 1: compare A B [--fail-on-regression]",
-        "A B C": "compare two folders of sweeps, and not 3",
+        "A": "compare takes two folders of sweeps, not 1: compare A B [--fail-on-regression]",
+        "A B C": "compare takes two folders of sweeps, not 3",
         "A B --fail-on-regresion": "unknown flag --fail-on-regresion: did you mean --fail-on-regression?",
     }.items(),
 )
