@@ -271,7 +271,7 @@ def test_what_is_not_registered_has_no_picture_and_that_is_said(tmp_path):
     (bowl,) = landscapes(report([tmp_path])).values()
     assert bowl.missing == "Bowl is not registered here" and bowl.frontier is not None
     text = (tmp_path / "report.html").read_text()
-    assert "No picture of the problem itself: Bowl is not registered here." in text
+    assert "No picture of the problem: Bowl is not registered here." in text
 
 
 @pytest.mark.parametrize("modified", ["as it is", "rotated", "noisy", "noisy, by its own dial"])
@@ -425,9 +425,9 @@ def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ([], "report on which folder of a sweep"),
+        ([], "report needs the folder of a sweep"),
         (["x", "--figure", "y"], "unknown flag --figure: did you mean --figures"),
-        (["x", "--out"], "--out is followed by a path"),
+        (["x", "--out"], "--out needs a path"),
     ],
 )
 def test_bad_input_is_one_line(words, wanted, capsys):
@@ -623,7 +623,7 @@ def test_a_screen_reader_is_told_what_everything_is(opened):
     tables = by_role["table"]
     assert len(tables) > 3 and all(tables)
     assert "Breaking point by pathology and optimizer" in tables
-    assert {"Where each breaks", "Problem by problem"} <= set(by_role["heading"])
+    assert {"Breaking points", "Problem by problem"} <= set(by_role["heading"])
     assert len(by_role["checkbox"]) == 3
     for role in ("checkbox", "button", "combobox", "link", "columnheader", "rowheader"):
         assert all(by_role[role]), role
