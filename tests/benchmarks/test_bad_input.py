@@ -126,7 +126,7 @@ OPTION = {
 OUT = {
     "out=file": "out=file: file is a file, but must be a folder",
     "out=file/deeper": "out=file/deeper: {here}/file is a file, but must be a folder",
-    "out=papers": "out=papers holds files of something else: give a new folder, or one of a sweep",
+    "out=papers": "out=papers holds files that are not a sweep's: give a new folder, or one of a sweep",
     "out=half": "half/manifest.json cannot be read: Expecting value: line 1 column 1 (char 0)",
     "cells=file": "cells=file: file is a file, but must be a folder",
 }

@@ -276,7 +276,7 @@ SPOILT = {
     ),
     "an older schema": (
         lambda folder: (folder / "manifest.json").write_text('{"schema": 1, "config": {"protocol": {}}}'),
-        "{copy} was written by another version of Ravine (schema 1, and this one has 2): "
+        "{copy} was written by another version of Ravine (schema 1, this one has 2): "
         "run its command again, into a new folder",
     ),
     "empty": (

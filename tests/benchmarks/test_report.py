@@ -402,7 +402,7 @@ def shorter(folder):
         (drop("manifest.json"), "is not the folder of a sweep: it has no manifest.json"),
         (
             stated(schema=99),
-            "was written by another version of Ravine .schema 99, and this one has 2.: run its command",
+            "was written by another version of Ravine .schema 99, this one has 2.: run its command",
         ),
         (drop("traces.parquet"), "is half-written: it has no traces.parquet"),
         (drop("breaking_points.csv"), "is half-written: it has no breaking_points.csv"),
