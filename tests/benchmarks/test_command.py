@@ -394,7 +394,7 @@ def test_an_interrupted_sweep_keeps_what_is_finished(ravine, files, monkeypatch)
     assert code == 130
     assert (
         err.splitlines()[-1]
-        == "ravine: interrupted: what is finished is kept, and the same command does the rest"
+        == "ravine: interrupted: finished cells are kept; the same command runs the rest"
     )
     assert set(summary(files / "swept").optimizer) == {"sgd", "momentum"}
     assert ravine(f"{given} out=swept").out.replace("swept", "calm") == calm.out

@@ -38,7 +38,7 @@ class Mine(torch.optim.SGD):
 
 @dataclass(frozen=True)
 class Wall(Bowl):
-    """A bowl that nobody solves from its second rung on: the floor is stated far below it."""
+    """A bowl that no optimizer solves from its second rung on: the floor is stated far below it."""
 
     card = card(ladder=(1.0, 10.0, 100.0))
 
@@ -141,7 +141,7 @@ def test_twins_where_a_problem_of_the_suite_is_noisy_and_nowhere_else(ravine):
     {
         "+suite=quik": "unknown suite 'quik': did you mean quick? (allowed: ",
         "+suite=quick +problem=cliff": "+suite=quick and a problem are given: give one of the two",
-        "+suite=quick,standard": "+suite=quick,standard: suite is the same in all of a sweep",
+        "+suite=quick,standard": "+suite=quick,standard: suite cannot vary within a sweep",
         "+suite=": "+suite= names nothing: (allowed: ",
         "+problem=cliff ladder=3": "ladder is 3, but must be two dial values or more",
         "+problem=cliff ladder=[3,1,2]": "ladder is [3, 1, 2], but must be two dial values or more",
@@ -202,7 +202,7 @@ def test_a_skipped_cell_is_not_taken_for_one_that_was_run():
 
 @pytest.mark.parametrize("names", [["newton"], ["sgd"], ["idle"]])
 def test_breaking_points_are_those_without_skipping(names):
-    """Also where the first rung is hopeless, as for one who does nothing."""
+    """Also if the first rung is hopeless, as for an optimizer that does nothing."""
     columns = ["choice", "budget", "breaking_point", "low", "high", "censored", "rungs"]
     one, other = (swept(Wall(), names, each)[0].breaking_points[columns] for each in (True, False))
     pandas.testing.assert_frame_equal(one, other)
@@ -313,7 +313,7 @@ def test_a_suite_ends_with_its_matrix_and_what_to_look_at_next(ravine, files):
     names = [line.split()[0] for line in lines if line.startswith(("Mine ", "sgd "))]
     assert names[:2] == ["Mine", "sgd"]
     said, closer, named = lines[-3:]
-    assert named == "All of it:  swept/report.html"
+    assert named == "Report:  swept/report.html"
     assert "Suite plateaus" in (files / "swept" / "report.html").read_text()
     assert said.startswith("Mine breaks first on ")
     command = shlex.split(closer.partition("  ")[2])
