@@ -143,7 +143,7 @@ class Optimizer:
         Returns:
             The step (*runs, dim), and the next state.
         """
-        raise NotImplementedError
+        raise NotImplementedError("an optimizer must define update")
 
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
