@@ -186,7 +186,7 @@ class _Model:
 
     def floor(self, data: Tree) -> torch.Tensor:
         if self._floor is None:
-            raise NotApplicable("the method must be told the minimum: as_torch(…, floor=0.0)")
+            raise NotApplicable("the method needs the minimum: as_torch(…, floor=0.0)")
         return self.parameters[0].new_tensor(self._floor)
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:

@@ -14,10 +14,10 @@ from optimizers.registry import register
 @register("adagrad")
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """AdaGrad: each coordinate's rate shrinks with the sum of its squared gradients: s = −lr · g / (√v + eps).
+    """AdaGrad: each coordinate's gradient divided by the root of its sum of squares: s = −lr · g / (√v + eps).
 
     v ← v + g², from v = 0: the first step is lr · sign(g). As v never shrinks, the steps fall at least like
-    1/√t if the gradients do not: noise averages out, but after a steep start progress stays slow for ever.
+    1/√t if the gradients do not: noise averages out, but after a steep start progress stays slow.
     Duchi, Hazan & Singer 2011, Journal of Machine Learning Research 12. The defaults and the place of eps are
     torch.optim.Adagrad's.
     """

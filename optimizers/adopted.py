@@ -262,7 +262,7 @@ class _Runs(NamedTuple):
 
 
 class _Asks(NamedTuple):
-    """What a class needs in a step."""
+    """The inputs that a class needs in a step."""
 
     closure: bool  # `step` has an argument without a default, as torch.optim.LBFGS's has
     hessian: bool

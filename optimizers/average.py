@@ -16,7 +16,7 @@ from optimizers.wrapper import OracleView, Wrapper
 @WRAPPERS.register("average", around=SGD())
 @dataclass(frozen=True)
 class Average(Wrapper):
-    """The mean x of the inner optimizer's last n iterates z: s = (z − x)/n.
+    """The mean x of the inner optimizer's last n iterates z instead of the last one: s = (z − x)/n.
 
     The inner optimizer runs on z, with the gradients there, as it would alone. Averaging begins when the share
     `burn_in` of the budget is spent; until then x is z. The mean removes noise at the best possible rate, 1/n,

@@ -50,11 +50,14 @@ def clip_by_value(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
 @WRAPPERS.register("clip", around=SGD())
 @dataclass(frozen=True)
 class Clip(Wrapper):
-    """The inner optimizer on clipped gradients, by norm g · min(1, threshold/|g|): no cliff can throw it far.
+    """Gradient clipping around an optimizer: g · min(1, threshold/|g|), or each coordinate to ±threshold.
 
-    by: "norm" shortens the gradient to the threshold (Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063), "value"
-    clamps each coordinate (Mikolov 2012). What the inner optimizer stores is clipped too. Its learning rate and
-    the threshold are searched.
+    So no cliff can throw it far. What the inner optimizer stores is clipped too. Its learning rate and the threshold
+    are searched.
+
+    Attributes:
+        threshold: The largest norm, or the largest absolute value of a coordinate.
+        by: "norm" (Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063) or "value" (Mikolov 2012).
     """
 
     threshold: Hyper = hyper(1.0, search=log(1e-2, 1e1, unit="gradient"), above=0)
@@ -78,7 +81,7 @@ class Clip(Wrapper):
 @WRAPPERS.register("adaptive_clip", around=SGD())
 @dataclass(frozen=True)
 class AdaptiveClip(Wrapper):
-    """The inner optimizer on gradients clipped by norm, at a quantile of the norms so far.
+    """Gradient clipping by norm around an optimizer, at a quantile of the norms so far.
 
     The threshold is the `quantile` of the last `window` norms, including the current one: 1 clips nothing, 0
     clips every gradient to the smallest of them. If all gradients are clipped alike, as at low quantiles, it

@@ -15,7 +15,7 @@ from optimizers.strong_wolfe import dot, first_length, strong_wolfe
 @register("conjugate_gradient")
 @dataclass(frozen=True)
 class ConjugateGradient(Optimizer):
-    """Linear conjugate gradients: the exact minimum along conjugate directions d: s = −(gᵀd/dᵀHd) d.
+    """Linear conjugate gradients, with the exact step along each conjugate direction d: s = −(gᵀd/dᵀHd) d.
 
     d ← −g + (|g|²/|g₋|²) d₋, with g₋ and d₋ of the step before: a step costs one gradient and one product Hd. If H is
     constant, each iterate minimizes the loss over the start plus any sum of the gradients so far, and after as many

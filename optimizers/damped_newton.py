@@ -16,7 +16,7 @@ GROWTHS = 30  # at most this many in a step, by 2, 4, 8, …: beyond any curvatu
 @register("damped_newton")
 @dataclass(frozen=True)
 class DampedNewton(Optimizer):
-    """Newton's method with an adaptive damping μ, which turns poor steps into short ones downhill: (H + μI) s = −g.
+    """Newton's method with Levenberg–Marquardt damping μ, which shortens poor steps: (H + μI) s = −g.
 
     The step is taken if it lowers the loss; μ is then multiplied by max(⅓, 1 − (2ρ − 1)³), where ρ is the gain
     over the predicted gain. Otherwise the run stays, and μ is multiplied by 2, then by 4, 8, … until a step is

@@ -14,7 +14,7 @@ from optimizers.registry import register
 @register("gauss_newton")
 @dataclass(frozen=True)
 class GaussNewton(DampedNewton):
-    """Newton's method for least squares, with JᵀJ in place of the Hessian, damped: (JᵀJ + μI) s = −Jᵀr = −g.
+    """Gauss–Newton for least squares: JᵀJ in place of the Hessian, with damping μ: (JᵀJ + μI) s = −Jᵀr = −g.
 
     For f = ½|r|² + const, J = dr/dx: s minimizes the linearized residuals' squares. The Hessian is
     JᵀJ + Σ rᵢ ∇²rᵢ; if the residuals vanish at the minimum its second term does too, and there this is Newton's

@@ -54,7 +54,7 @@ class Point(Protocol):
 
 
 class Oracle(Point, Protocol):
-    """What an optimizer can evaluate at a step: the current point, and others.
+    """The current point and other points, as an optimizer can evaluate them at a step.
 
     No answer is infinite or NaN: a run in which that happened has ended, and gets zeros. `alive` (*runs) are the runs
     that have not ended; the steps of the others have no effect.
@@ -113,7 +113,7 @@ class Optimizer:
     Attributes:
         space: The searched ranges by name, in the order of the fields.
         role: "ranked"; "control" and "oracle" are shown without a rank ("oracle" is given the known solution).
-        uses_hessian: True if it asks for dense Hessians: batches are made small enough for them.
+        uses_hessian: True if it evaluates dense Hessians: batches are made small enough for them.
         moves_at_rest: True if it moves even if the gradient is 0.
     """
 

@@ -1,4 +1,4 @@
-"""What an optimizer can evaluate at a point, and what each evaluation costs."""
+"""Points as an optimizer can evaluate them, and the cost of each evaluation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cost(counts: dict[str, Count], dim: int) -> Count:
 
 
 class Landscape(Protocol):
-    """What an oracle needs of a problem, for all runs at once; `problems.Problem` has it.
+    """The part of a problem that an oracle needs, for all runs at once; `problems.Problem` has it.
 
     `data` is constant over a run, `draw` is the randomness of one step, or None without noise.
     """
@@ -214,7 +214,7 @@ def _either(first: Count, second: Count) -> Count:
 
 
 class CountingOracle:
-    """The current point of all runs, what an optimizer can evaluate there, and the count of its evaluations.
+    """The current point of all runs, its evaluations by an optimizer, and their count.
 
     `counts` are those of the step; `broken` (*runs) are the runs that met a number that is not finite; `alive` (*runs)
     are those that have not ended: the steps of the others have no effect.
