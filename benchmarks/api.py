@@ -15,7 +15,7 @@ from benchmarks.catalog.contenders import contender, name_of
 from benchmarks.catalog.defaults import default_optimizers
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
-from benchmarks.runner.job import CellDone, Job, run_job
+from benchmarks.runner.job import CellDone, Job, check_dials, run_job, rungs
 from benchmarks.store.cells import Memory, Store
 from benchmarks.store.key import described
 from benchmarks.store.sweep_folder import SweepFolder
@@ -84,6 +84,7 @@ def sweep(
     jobs = [Job(*named, contenders[name_of(each)]) for named, each in pairs]
     if len({(job.identity(size), job.problem.dial) for job in jobs}) < len(jobs):
         raise Refused("the same problem or optimizer is given twice")
+    check_dials(((job, rungs(job.problem, size.rungs)) for job in jobs), size)
     for job in jobs:
         check_problem(job.name, job.problem, size.settled(job.problem).torch_dtype)
     if out is None:

@@ -25,8 +25,13 @@ class Axis:
 
     @classmethod
     def of(cls, dials: Any, scale: str, falling: bool) -> Axis:
-        """Return the axis of rungs in any order. Raises Refused if a log scale reaches zero."""
+        """Return the axis of rungs in any order; a single one, of any value, needs no scale.
+
+        Raises Refused for several on a log scale that are not all above 0.
+        """
         dials = np.sort(np.asarray(dials, dtype=float))
+        if len(dials) == 1:
+            return cls(dials, np.zeros(1), scale, falling)
         if scale == "log" and dials[0] <= 0:
             raise Refused(f"a dial with a log scale must be above 0, and not {dials[0]:g}")
         dials = dials[::-1] if falling else dials

@@ -69,16 +69,9 @@ def load(specification: str, kind: str) -> tuple[str, str]:
         Refused: If the file, module, class or preset does not exist, fails on import or is of another kind,
             or if the name is taken.
     """
-    _ = torch.optim  # import torch itself, now a lazy stand-in, before any of its modules
     if not (":" in specification or "." in specification):
         return _preset(specification, kind), specification
-    if ":" in specification or specification.endswith(".py"):
-        file, _, name = specification.partition(".py")
-        path, name = Path(f"{file}.py").expanduser().resolve(), name.removeprefix(":")
-        module, absolute = _module_of_file(path, specification), f"{path}:{name}"
-    else:
-        dotted, _, name = specification.rpartition(".")
-        module, absolute = _module_of_path(dotted, specification), specification
+    module, name, absolute = _place(specification)
     offered = [each.__name__ for each in vars(module).values() if _fits(each, kind)]
     found = vars(module).get(name)
     if found is None:
@@ -111,19 +104,20 @@ def of_either_kind(word: str) -> tuple[str, str]:
     """
     if word in PROBLEMS:
         return "problem", word
-    if is_specification(word) and word.partition(AND)[0] not in preset_words():
-        try:
-            return "problem", find(word, "problem")[0]
-        except Refused as refusal:
-            if "is no class derived from" not in str(refusal):
-                raise
-            return "optimizer", find(word, "optimizer")[0]
-    inner = word.partition(AND)[0]
-    if inner not in OPTIMIZERS and inner not in preset_words():
+    path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
+    inner = f"{path}{colon}{name.partition(AND)[0]}"
+    if inner in OPTIMIZERS or inner in preset_words():
+        return "optimizer", find(word, "optimizer")[0]
+    if not is_specification(inner):
         raise Refused(
             f"unknown problem or optimizer {word!r}: {nearest(inner, [*PROBLEMS, *OPTIMIZERS])}"
         )
-    return "optimizer", find(word, "optimizer")[0]
+    module, name, _ = _place(inner)
+    is_problem = _fits(vars(module).get(name), "problem")
+    if name not in vars(module):  # what the file has says of which kind the nearest name is
+        is_problem = any(_fits(each, "problem") for each in vars(module).values())
+    kind = "problem" if is_problem else "optimizer"
+    return kind, find(word, kind)[0]
 
 
 def presets() -> dict[str, Path]:
@@ -207,6 +201,7 @@ def _preset(word: str, kind: str) -> str:
     if name in OPTIMIZERS:
         return name
     given: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
+    _ = torch.optim  # as in `_place`
     dotted, _, own = given.pop("class").rpartition(".")
     try:
         method = getattr(importlib.import_module(dotted), own)
@@ -224,6 +219,17 @@ def _preset(word: str, kind: str) -> str:
 def _fits(value: Any, kind: str) -> bool:
     bases = (Problem,) if kind == "problem" else (Optimizer, torch.optim.Optimizer)
     return isinstance(value, type) and issubclass(value, bases) and value not in bases
+
+
+def _place(specification: str) -> tuple[ModuleType, str, str]:
+    """Return the module and the name of a class, and its specification with an absolute path."""
+    _ = torch.optim  # import torch itself, now a lazy stand-in, before any of its modules
+    if ":" in specification or specification.endswith(".py"):
+        file, _, name = specification.partition(".py")
+        path, name = Path(f"{file}.py").expanduser().resolve(), name.removeprefix(":")
+        return _module_of_file(path, specification), name, f"{path}:{name}"
+    dotted, _, name = specification.rpartition(".")
+    return _module_of_path(dotted, specification), name, specification
 
 
 def _module_of_file(path: Path, given: str) -> ModuleType:

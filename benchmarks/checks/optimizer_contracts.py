@@ -284,10 +284,9 @@ def does_not_depend_on_units(optimizer: Optimizer) -> None:
     """Its search solves as many instances if the loss and the space are measured in other units."""
     if not optimizer.space:
         raise NothingStated("nothing is searched")
+    # These have units, and are not searched.
     absolute = [name for name in ("eps", "weight_decay") if optimizer.hyperparameters.get(name)]
-    optimizer = optimizer.replace(
-        **dict.fromkeys(absolute, 0.0)
-    )  # these have units, and are not searched
+    optimizer = optimizer.replace(**dict.fromkeys(absolute, 0.0))
     plain = _solved_when_tuned(optimizer, 1, 1)
     if not plain:
         raise NothingStated("in seven trials it solves none of the bowls")

@@ -15,6 +15,7 @@ from benchmarks.catalog.defaults import CLASSICS, TWINS, default_optimizers
 from benchmarks.catalog.suites import Suite, fields_of, suites
 from benchmarks.cli.hydra_adapter import Option, Value, as_yaml, composed, typed
 from benchmarks.cli.options import Config
+from benchmarks.runner.job import check_dials
 from benchmarks.runner.setup import Setup, key_of
 from optimizers import OPTIMIZERS
 from optimizers.registry import AND
@@ -255,4 +256,8 @@ def _checked(jobs: Sequence[Planned]) -> list[Planned]:
         different.setdefault((setup.job.identity(setup.protocol), dial), each)
     for problem in {repr(each.setup.job.problem): each for each in different.values()}.values():
         problem.setup.check()
+    setups = [each.setup for each in jobs]
+    if setups:
+        ladders = ((each.job, [problem.dial for problem in each.rungs]) for each in setups)
+        check_dials(ladders, setups[0].protocol)
     return list(different.values())

@@ -8,7 +8,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +89,28 @@ def rungs(problem: Problem, count: int | str, ladder: Sequence[float] = ()) -> l
     spaced = np.geomspace if problem.card.scale == "log" else np.linspace
     values = spaced(*ends, count)
     return list(dict.fromkeys(problem.at_dial(float(each)).dial for each in values))
+
+
+def check_dials(jobs: Iterable[tuple[Job, Iterable[float]]], protocol: Protocol) -> None:
+    """Refuse several rungs of a problem with a log scale if one of them is not above 0.
+
+    Args:
+        jobs: Each job, with the rungs that it runs; jobs that differ in the dial alone are one ladder.
+        protocol: The protocol of the sweep.
+
+    Raises:
+        Refused: With the dial and the rung.
+    """
+    ladders: dict[str, tuple[Job, set[float]]] = {}
+    for job, dials in jobs:
+        ladders.setdefault(job.identity(protocol), (job, set()))[1].update(dials)
+    for job, dials in ladders.values():
+        problem = job.problem
+        if problem.card.scale == "log" and len(dials) > 1 and min(dials) <= 0:
+            dial = problem.dial_column.replace("problem", job.name)
+            raise Refused(
+                f"{dial} is {min(dials):g} at one of several rungs, but its scale is log: each must be above 0"
+            )
 
 
 def run_job(

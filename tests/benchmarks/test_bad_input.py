@@ -134,6 +134,10 @@ WORD = {
     "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, doctor, report, show); an option is written name=value, as in +problem=cliff",
     "show sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     "show nobody.py:Mine": "no file nobody.py for nobody.py:Mine: did you mean mine.py? (allowed: fails.py, mine.py, other.py)",
+    "+problem=rastrigin problem.amplitude=0,1 optimizer=sgd": "rastrigin.amplitude is 0 at one of several rungs, but its "
+    "scale is log: each must be above 0",
+    "+problem=rastrigin rungs=3 ladder=[0,1,2] optimizer=sgd": "rastrigin.amplitude is 0 at one of several rungs, but its "
+    "scale is log: each must be above 0",
     "check": "check a problem or an optimizer: check NAME, or check file.py:Class (allowed: {problems})",
     "check clif": "unknown problem or optimizer 'clif': did you mean cliff? (allowed: {both})",
     "check cliff --fast": "unknown flag --fast: did you mean --slow? (allowed: --slow)",

@@ -15,6 +15,7 @@ from benchmarks.catalog.subsections import families
 from optimizers.clip import Clip
 from optimizers.sgd import SGD
 from problems.ill_conditioning.quadratic import Quadratic
+from problems.modifiers import noisy
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 
@@ -150,3 +151,10 @@ def test_where_there_are_several_families_there_is_the_trial_that_did_best_elsew
     assert (point["censored"] == ">") == (solved.iloc[-1] > 1.5)
     alone = sweep([Bowl(dim=2), Bowl(dim=3)], "sgd", **size)
     assert "transfer" not in set(alone.summary["choice"]) | set(alone.breaking_points["choice"])
+
+
+def test_a_single_rung_of_a_log_scale_may_be_zero():
+    """As where noise has the strength 0: there is nothing to interpolate."""
+    found = sweep(noisy(Bowl(), "gaussian", 0.0), "sgd", **SMALL)
+    assert set(found.runs["dial"]) == {0.0}
+    assert "tuned" in set(found.summary["choice"])

@@ -7,7 +7,8 @@ import torch
 
 from benchmarks.checks.contract import NothingStated
 from benchmarks.checks.optimizer_contracts import CONTRACTS
-from optimizers import OPTIMIZERS
+from benchmarks.checks.walks import draw, walk
+from optimizers import OPTIMIZERS, NotApplicable
 from problems.precision import default_dtype
 
 EACH = [
@@ -26,3 +27,19 @@ def test_contract(contract, name):
             contract.holds(OPTIMIZERS[name])
         except NothingStated as nothing:
             pytest.skip(str(nothing))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("normal", [(1.0, 1.0, 1.0), (0.3, -1.7, 0.9)])
+def test_does_not_climb_at_its_defaults_where_the_hessian_is_singular(name, normal):
+    """The contract also accepts small steps; what is built in has to pass with its own."""
+
+    def trough(x, data):
+        return 0.5 * (x * torch.tensor(normal, dtype=x.dtype)).sum(-1) ** 2
+
+    try:
+        points = walk(OPTIMIZERS[name], trough, draw(), steps=20).points
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+    assert points.isfinite().all()
+    assert (trough(points[-1], {}) <= trough(points[0], {})).all()
