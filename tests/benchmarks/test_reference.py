@@ -217,7 +217,7 @@ class TestOtherPrices:
         late = before["cost_to_target"].astype(float).notna() & (after["status"] == "missed")
         assert late.equals((before["status"] == "solved") & (after["status"] != "solved"))
 
-    def test_whoever_pays_more_than_the_budget_has_not_solved_it(self):
+    def test_a_run_that_pays_more_than_the_budget_has_not_solved_it(self):
         tables = sweep(Bowl(dim=2), ["newton"], **{**SIZE, "rungs": 1}).tables
         ((key, cell),) = tables.cells.items()
         paid = float(np.nanmax(cell.runs["cost_to_target"]))
