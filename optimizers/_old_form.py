@@ -1,18 +1,17 @@
-"""The old form of an optimizer, with `space` and `bounds` beside the fields, which works for this release only."""
+"""The old form of an optimizer, with `space` and `bounds` beside the fields, which the next release does not read."""
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from optimizers.hyperparameter import Range, ranges
-from ravine import require
+from ravine import require, warn_outdated
 
 
 def announce(kind: type) -> None:
-    """Warn of a class in the old form, in one line that says how its fields are written now."""
+    """Warn if a class is in the old form, in one line that says how to write its fields now."""
     stated = {
         name: given
         for name in ("space", "own_space", "bounds")
@@ -28,16 +27,12 @@ def announce(kind: type) -> None:
         for name in {**searched, **stated.get("bounds", {})}
         if name in stated.get("bounds", {}) or searched[name] != inherited.get(name)
     ]
-    written = f"write {'; '.join(fields)}" if fields else "leave it out"
-    warnings.warn(
-        f"{kind.__name__}: {' and '.join(stated)} beside the fields will not work in the next release: {written}",
-        FutureWarning,
-        stacklevel=3,
-    )
+    old = " and ".join(stated)
+    warn_outdated(kind, f"write {'; '.join(fields)}, not {old}" if fields else f"leave out {old}")
 
 
 def check(optimizer: Any) -> None:
-    """Hold the fields to `bounds`, and an `lr` that says nothing about itself to at least 0. Raises Refused."""
+    """Check the fields against `bounds`, and that an undeclared `lr` is at least 0; raise Refused otherwise."""
     for each in dataclasses.fields(optimizer):
         limits: dict[str, Any] | None = optimizer.bounds.get(each.name)
         if limits is None and each.name == "lr" and not each.metadata:

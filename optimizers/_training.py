@@ -1,4 +1,4 @@
-"""The same optimizers for training a model: a `torch.optim.Optimizer` whose closure returns the loss.
+"""Ravine's optimizers for training a model: a `torch.optim.Optimizer` whose closure returns the loss.
 
 The underscore keeps the registry from importing this file: a subclass of torch's class needs torch at once.
 """
@@ -57,12 +57,14 @@ def as_torch(
 
 
 class AsTorch(torch.optim.Optimizer):
-    """One of our optimizers around the parameters of a model; see `as_torch`.
+    """One of Ravine's optimizers on the parameters of a model; see `as_torch`.
 
-    All parameters that require gradients are one vector x, of one dtype and on one device. A step
-    that meets a number that is not finite is not taken, and the loss that it returns says so.
-    Raises Refused for parameters that cannot be one vector, and NotApplicable where the method
-    needs what is not known of a model: residuals, or a budget or floor that was not given.
+    All parameters that require gradients are one vector x, of one dtype and on one device. A step that meets a number
+    that is not finite is not taken; the returned loss is the closure's, infinite and NaN included.
+
+    Raises:
+        Refused: For parameters that cannot be one vector.
+        NotApplicable: In `step`, if the method needs residuals, or a budget or floor that was not given.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class AsTorch(torch.optim.Optimizer):
         kinds = {(p.dtype, p.device) for p in self._model.parameters}
         if len(self.param_groups) > 1 or len(kinds) != 1:
             raise Refused(
-                "parameters must be one group, of one dtype and on one device, some requiring gradients, and are "
+                "parameters must be one group, of one dtype and on one device, some requiring gradients, but are "
                 f"{len(self.param_groups)} groups of {sorted(map(str, kinds)) or 'no such parameters'}"
             )
         self._optimizer = optimizer
@@ -92,16 +94,27 @@ class AsTorch(torch.optim.Optimizer):
 
     @property
     def cost(self) -> float:
-        """What has been asked so far, in gradient-equivalents."""
+        """The cost so far, in gradients."""
         return self._first["cost"]
 
     @property
     def _first(self) -> dict[str, Any]:
-        """The state, kept where torch keeps it, so that `state_dict` has it."""
+        """The state, stored as torch stores it, so that `state_dict` has it."""
         return self.state[self._model.parameters[0]]
 
     def step(self, closure: Closure | None = None) -> torch.Tensor:  # type: ignore[override]
-        """Take a step and return the loss from which it was taken."""
+        """Take a step and return the loss before it.
+
+        Args:
+            closure: A function that computes and returns the loss, without calling `backward`.
+
+        Returns:
+            The loss, ().
+
+        Raises:
+            Refused: If there is no closure, or it does not return the loss.
+            NotApplicable: If the method needs residuals, or a budget or floor that was not given.
+        """
         if closure is None:
             raise Refused("step() needs a closure that returns the loss: step(lambda: loss(model))")
         group = self.param_groups[0]
@@ -116,9 +129,9 @@ class AsTorch(torch.optim.Optimizer):
         try:
             step, state = optimizer.update(self._oracle, self._first["state"])
             loss = self._model.seen_first
-            if loss is None:  # a method that asks for nothing
+            if loss is None:  # a method that evaluates nothing
                 loss = self._model.loss(x, {})[0, 0]
-        except BaseException:  # of the closure's own, too
+        except BaseException:  # the closure's own errors, too
             self._model.place(x)
             raise
         paid: dict[str, Count] = {kind: _number(self._oracle.counts[kind]) for kind in KINDS}
@@ -138,7 +151,7 @@ def _number(count: Count) -> float:
 
 
 class _Model:
-    """A landscape of one run: the loss that a closure returns, as a function of the parameters."""
+    """A landscape of one run: the closure's loss as a function of the parameters."""
 
     def __init__(self, parameters: list[torch.nn.Parameter], floor: float | None):
         self.parameters = parameters
@@ -147,21 +160,21 @@ class _Model:
 
     @property
     def x(self) -> torch.Tensor:
-        """The parameters as one vector (1, 1, dim), a copy."""
+        """A copy of the parameters as one vector, (1, 1, dim)."""
         return torch.cat([p.detach().flatten() for p in self.parameters]).view(1, 1, -1)
 
     def place(self, x: torch.Tensor) -> None:
-        """Give the parameters these values."""
+        """Set the parameters to x."""
         if torch.equal(x, self.x):
             return
-        self._slope = None  # its graph is that of the old values
+        self._slope = None  # its graph is of the old values
         with torch.no_grad():
             sizes = [p.numel() for p in self.parameters]
             for p, values in zip(self.parameters, x.flatten().split(sizes), strict=True):
                 p.copy_(values.view_as(p))
 
     def begin(self, closure: Closure) -> None:
-        """A step with this closure."""
+        """Begin a step with this closure."""
         self._closure = closure
         self._random: tuple[torch.Tensor, ...] | None = None
         self._slope = None
@@ -173,7 +186,7 @@ class _Model:
 
     def floor(self, data: Tree) -> torch.Tensor:
         if self._floor is None:
-            raise NotApplicable("the method must be told the minimum: as_torch(…, floor=0.0)")
+            raise NotApplicable("the method needs the minimum: as_torch(…, floor=0.0)")
         return self.parameters[0].new_tensor(self._floor)
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
@@ -213,7 +226,7 @@ class _Model:
         return x
 
     def _at(self, x: torch.Tensor) -> torch.Tensor:
-        """The closure's loss with the parameters at x, with the random numbers of the step's first call."""
+        """Return the closure's loss with the parameters at x and the random numbers of the step's first call."""
         self.place(x)
         cuda = [x.device] if x.device.type == "cuda" else []
         if self._random is None:
@@ -229,9 +242,7 @@ class _Model:
                     torch.cuda.set_rng_state(state, each)
                 loss = self._closure()
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            raise Refused(
-                f"the closure must return the loss, a tensor of one number, and not {loss!r}"
-            )
+            raise Refused(f"the closure must return the loss, a tensor of one number, not {loss!r}")
         if self.seen_first is None:
             self.seen_first = loss.detach()
         return loss
@@ -252,7 +263,7 @@ class _Model:
         return torch.cat([each.flatten() for each in parts])
 
     def _differentiable(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The gradient at x with its graph, made once for all products there."""
+        """Return x and the gradient there with its graph, computed once for all products at x."""
         if self._slope is None or not torch.equal(self._slope[0], x):
             with torch.enable_grad():
                 loss = self._at(x)
@@ -262,7 +273,7 @@ class _Model:
     def _products(
         self, x: torch.Tensor, gradient: torch.Tensor, vectors: torch.Tensor, several: bool = False
     ) -> torch.Tensor:
-        """The Hessian times a vector (dim,), or several (count, dim)."""
+        """Return the Hessian times one vector (dim,), or several (count, dim)."""
         if not gradient.requires_grad:  # a linear loss
             return torch.zeros_like(vectors)
         parts = torch.autograd.grad(

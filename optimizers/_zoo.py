@@ -1,4 +1,4 @@
-"""Optimizers of pytorch_optimizer that want more than parameters: what their authors do around them."""
+"""Optimizers of pytorch_optimizer that need more than parameters, used as their authors use them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 
 
 class Muon(pytorch_optimizer.Muon):
-    """Matrices by Muon, and vectors by AdamW, as its author does: Jordan 2024.
+    """Muon for matrices, and AdamW for vectors, as its author does: Jordan 2024.
 
-    Kernels of convolutions count as matrices. What comes first and what comes last in a network
-    does too, for shapes do not tell; he gives embeddings and the last layer to AdamW.
+    Kernels of convolutions count as matrices. So do the first and the last layer of a network, which shapes do not
+    show; the author gives embeddings and the last layer to AdamW.
     """
 
     __signature__ = inspect.signature(pytorch_optimizer.Muon)
@@ -30,7 +30,7 @@ class Muon(pytorch_optimizer.Muon):
 
 
 class SAM(pytorch_optimizer.SAM):
-    """SGD with momentum, by the gradient where the loss is highest within rho: two gradients a step.
+    """SGD with momentum, with the gradient at the point of the highest loss within rho: two gradients a step.
 
     Foret, Kleiner, Mobahi & Neyshabur 2021, arXiv:2010.01412.
     """
@@ -48,6 +48,6 @@ class SAM(pytorch_optimizer.SAM):
         )
 
     def step(self, closure: Callable[[], Any]) -> None:  # type: ignore[override]
-        """The closure is called here, and where the loss is highest."""
+        """Take a step; the closure is called at the current point, and where the loss is highest."""
         closure()
         super().step(closure)

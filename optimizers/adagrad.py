@@ -1,4 +1,4 @@
-"""AdaGrad: the gradient over the size of all gradients so far."""
+"""AdaGrad: the gradient divided by the root of the sum of its squares so far."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from optimizers.registry import register
 @register("adagrad")
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Each coordinate's gradient over the root of the sum of its squares: s = −lr · g / (√v + eps).
+    """AdaGrad: each coordinate's gradient divided by the root of its sum of squares: s = −lr · g / (√v + eps).
 
-    v ← v + g², from v = 0: the first step is lr · sign(g). The sum never shrinks, so that the steps fall at
-    least like 1/√t where gradients do not: noise averages out, but after a steep start it crawls
-    for ever. Duchi, Hazan & Singer 2011, Journal of Machine Learning Research 12. The defaults
-    and the place of eps are torch.optim.Adagrad's.
+    v ← v + g², from v = 0: the first step is lr · sign(g). As v never shrinks, the steps fall at least like
+    1/√t if the gradients do not: noise averages out, but after a steep start progress stays slow.
+    Duchi, Hazan & Singer 2011, Journal of Machine Learning Research 12. The defaults and the place of eps are
+    torch.optim.Adagrad's.
     """
 
     lr: Hyper = hyper(1e-2, search=log(1e-5, 1e1, unit="length"), low=0)
     eps: Hyper = hyper(1e-10, low=0)
 
     def init(self, x: torch.Tensor) -> State:
-        """v = 0."""
+        """Return v = 0."""
         return (torch.zeros_like(x),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · g / (√v + eps)."""
+        """Return s = −lr · g / (√v + eps)."""
         (square,) = state
         gradient = oracle.gradient
         square = square + gradient**2

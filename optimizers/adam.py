@@ -1,4 +1,4 @@
-"""Adam: a step whose length is the learning rate, whatever the gradient's."""
+"""Adam: a step about as long as the learning rate, whatever the gradient's scale."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from optimizers.registry import register
 @register("adam")
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Each coordinate's mean gradient over its root mean square: s = −lr · m̂ / (√v̂ + eps).
+    """Adam: the mean gradient divided by its root mean square, per coordinate: s = −lr · m̂ / (√v̂ + eps).
 
-    m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g², m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). Blind
-    to the gradient's scale down to eps, but not to rotations. Kingma & Ba 2015, arXiv:1412.6980.
+    m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g², from 0, with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ).
+    Invariant to the gradient's scale down to eps, but not to rotations. Kingma & Ba 2015, arXiv:1412.6980.
     The defaults and the place of eps are torch.optim.Adam's.
     """
 
@@ -27,11 +27,11 @@ class Adam(Optimizer):
     eps: Hyper = hyper(1e-8, low=0)
 
     def init(self, x: torch.Tensor) -> State:
-        """m = v = 0; t = 0, a number, for it is the same for all runs."""
+        """Return m = v = 0 and t = 0; t is a number, as all runs share it."""
         return torch.zeros_like(x), torch.zeros_like(x), 0
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · m̂ / (√v̂ + eps)."""
+        """Return s = −lr · m̂ / (√v̂ + eps)."""
         mean, square, t = state
         gradient, t = oracle.gradient, t + 1
         mean = self.beta1 * mean + (1 - self.beta1) * gradient
@@ -43,9 +43,9 @@ class Adam(Optimizer):
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor:
-        """That of a heavy ball with P = diag(√v̂ + eps), at lr P⁻¹ and the limit (2 + 2β₁)/(1 − β₁).
+        """Return lr P⁻¹ over the limit (2 + 2β₁)/(1 − β₁) of a heavy ball, with P = diag(√v̂ + eps).
 
-        Cohen et al. 2022, arXiv:2207.14484: 38 at β₁ = 0.9.
+        The limit is 38 at β₁ = 0.9. Cohen et al. 2022, arXiv:2207.14484.
         """
         _, square, t = state
         return self._share(square, t)

@@ -1,4 +1,4 @@
-"""Any torch.optim.Optimizer as it is: one instance of it per run."""
+"""Use any torch.optim.Optimizer unchanged: one instance of it per run."""
 
 from __future__ import annotations
 
@@ -21,32 +21,38 @@ from ravine import Refused, nearest
 
 Shapes = tuple[tuple[int, ...], ...]
 
-# How torch computes a step, and not which.
+# Arguments that change how torch computes a step, not the step.
 IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
-# What a class is tried on while nothing is known of a problem: the bowl of `measured_unit`.
+# The parameters on which a class is tried while no problem is known, on the bowl of `measured_unit`.
 VECTOR: Shapes = ((DIM,),)
 MATRIX: Shapes = ((2, DIM // 2),)
 
 
 @dataclass(frozen=True, repr=False)
 class Adopted(Optimizer):
-    """A class from torch.optim, or of the same kind, unchanged.
+    """A class from torch.optim, or one with the same interface, unchanged.
 
-    Each run has its own instance and its own parameters, of the problem's `shapes` or one vector:
-    views of a row of one tensor that holds x. Gradients come from the oracle's one answer for all
-    runs. Where `step` needs a closure, it gets one that asks for its run alone and is charged for
-    each call. Where it takes a `hessian`, as in pytorch_optimizer, it gets an estimate of the
-    diagonal every `update_period` steps. Where the class has `train` and `eval`, gradients are asked
-    at the first of its two points, and the run is at the second.
+    Each run has its own instance and its own parameters, of the problem's `shapes` or one vector: views of a row of
+    one tensor that holds x. The oracle evaluates the gradients of all runs at once. If `step` needs a closure, it gets
+    one that evaluates its own run and is charged for each call. If it takes a `hessian`, as in pytorch_optimizer, it
+    gets an estimate of the diagonal every `update_period` steps. If the class has `train` and `eval`, gradients are
+    evaluated at the first of its two points, and the run is at the second.
 
-    The hyperparameters are the arguments of `__init__` that are numbers, words, truth values or
-    tuples; `values` holds those that differ from the class's defaults. One that has no default is
-    None until it is given. The learning rate is searched in the unit that `measured_unit` finds, on
-    a vector, or on a matrix where the class cannot step on a vector.
+    The hyperparameters are the arguments of `__init__` that are numbers, words, truth values or tuples; `values` holds
+    those that differ from the class's defaults. One without a default is None until it is given. The learning rate is
+    searched in the unit that `measured_unit` finds, on a vector, or on a matrix if the class cannot step on a vector.
 
-    Raises Refused where the class does not accept its values, or fails. What it rejects with a
-    `raise` of its own, whatever its values, it was not made for: that is no fault, and `init` says
-    NotApplicable, as it does on a problem whose shapes the class cannot take.
+    A class that rejects a step by a `raise` of its own, whatever its values, was not made for such parameters. That is
+    no fault: `init` raises NotApplicable, as it does for a problem whose shapes the class cannot take.
+
+    Attributes:
+        method: The class.
+        values: Its arguments that are given.
+        shapes: The shapes of the parameters that x concatenates; None for one vector.
+        reason: Why the class can be used on no problem; "" if it can.
+
+    Raises:
+        Refused: If the class does not accept its values, or fails.
     """
 
     method: type[torch.optim.Optimizer]
@@ -65,14 +71,14 @@ class Adopted(Optimizer):
             try:
                 unit = self._unit()
                 if "lr" in defaults:
-                    # Where the step knows its length, the rate is the share of it that is taken.
+                    # If the method sets the step's length itself, the rate is the share of it that is taken.
                     low, high = (1e-3, 2.0) if unit == "none" else (1e-5, 1e1)
                     space["lr"] = log(low, high, unit)
-            except Exception as error:  # whatever the class raises
+            except Exception as error:  # a class may raise anything
                 reason = type(self)(self.method).reason if self.values else _words(error)
                 if not reason or not _is_said(error):
                     raise Refused(f"{owner} cannot be used: {_words(error)}") from error
-        vars(self).update(space=space, reason=reason)  # found out, and not given
+        vars(self).update(space=space, reason=reason)  # measured, not given
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
@@ -80,34 +86,36 @@ class Adopted(Optimizer):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The class's defaults, and what was given instead."""
+        """The class's defaults, updated with the given values."""
         return {**default_hyperparameters(self.method), **self.values}
 
     @property
     def missing_defaults(self) -> tuple[str, ...]:
-        """The arguments that the class requires and that are not given: it cannot run without."""
+        """The arguments without a default that are not given: the class cannot run without them."""
         return tuple(name for name, value in self.hyperparameters.items() if value is None)
 
     def replace(self, **values: Any) -> Self:
-        """The same class with other arguments."""
+        """Return the same class with other arguments."""
         return type(self)(self.method, {**self.values, **values}, self.shapes)
 
     def batched(self, values: Mapping[str, Any]) -> Self:
-        """The same class with a tensor, one value a trial, for each argument named."""
+        """Return the same class with a tensor (trials, 1) for each argument named."""
         return self._changed(values={**self.values, **values})
 
     def on(self, shapes: Shapes | None) -> Self:
-        """The same class for parameters of these shapes."""
+        """Return the same class for parameters of these shapes."""
         return self._changed(shapes=shapes)
 
     def searched(self, ranges: Mapping[str, Range]) -> Self:
-        """The same class, with these ranges of its hyperparameters besides."""
+        """Return the same class with further searched ranges, by hyperparameter."""
         return self._changed(space={**self.space, **ranges})
 
     def init(self, x: torch.Tensor) -> State:
-        """A copy of x, a row a run; the runs; the values that they began with; the steps so far.
+        """Return a copy of x, one row per run; the runs; the values that they began with; the number of steps so far.
 
-        Raises NotApplicable where the class cannot step on such parameters.
+        Raises:
+            Refused: If a required argument has no value.
+            NotApplicable: If the class cannot step on such parameters.
         """
         if self.missing_defaults:
             missing = f"{self.method.__name__}.{self.missing_defaults[0]}"
@@ -121,13 +129,13 @@ class Adopted(Optimizer):
         return self._begin(x)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """What the instances did to their parameters; they change, so a state is used once."""
+        """Return the change that the instances made to their parameters. They are mutated, so a state is used once."""
         rows, runs, values, steps = state
         asks = _asks(self.method)
         if self.values is not values:
             self._change_rates(runs, values, oracle.x.shape[:-1])
         point = oracle.at(rows.reshape(oracle.x.shape).clone()) if asks.two_points else oracle
-        rows.copy_(point.x.reshape(rows.shape))  # a point may have been frozen or projected
+        rows.copy_(point.x.reshape(rows.shape))  # a run may have been frozen or its point projected
         living = oracle.alive.flatten().tolist()
         if asks.closure:
             instances, trials, _ = oracle.x.shape
@@ -136,7 +144,7 @@ class Adopted(Optimizer):
                 if alive:
                     runs.steps[k](_closure(oracle, instance, trial, runs.of(k)))
         else:
-            gradients = point.gradient.reshape(rows.shape).clone()  # some classes change theirs
+            gradients = point.gradient.reshape(rows.shape).clone()  # some classes mutate theirs
             for parameter, gradient in zip(
                 runs.parameters, _parts(gradients, self.shapes), strict=True
             ):
@@ -161,11 +169,11 @@ class Adopted(Optimizer):
         return rows, runs, self.values, 0
 
     def _try(self, x: torch.Tensor) -> None:
-        """One run's first step on a bowl: raises what the class raises."""
+        """Take one run's first step on a bowl, which raises what the class raises."""
         self.update(Bowl(x, 1.0), self._begin(x))
 
     def _unit(self) -> Unit:
-        """The unit of the learning rate where the class can step; what it raised where it cannot."""
+        """Return the unit of the learning rate, or raise the class's last error if it cannot step."""
         given = {"lr": LR} if self.missing_defaults else {}
         for shapes in (VECTOR, MATRIX):
             alone = self.on(shapes)
@@ -179,7 +187,7 @@ class Adopted(Optimizer):
     def _curvatures(
         self, oracle: Oracle, point: Point, steps: int
     ) -> Sequence[torch.Tensor] | None:
-        """Hutchinson's estimate of the Hessian's diagonal, z ⊙ Hz, when it is due."""
+        """Return Hutchinson's estimate of the Hessian's diagonal, z ⊙ Hz, if it is due, else None."""
         given = self.hyperparameters
         if steps % given.get("update_period", 1):
             return None
@@ -191,7 +199,7 @@ class Adopted(Optimizer):
         return _parts(total.reshape(-1, total.shape[-1]), self.shapes)
 
     def _change_rates(self, runs: _Runs, first: Mapping[str, Any], shape: torch.Size) -> None:
-        """As torch's schedulers do: the same share is left of the rate of each group."""
+        """Change the rate of each group by the same factor, as torch's schedulers do."""
         rates = (
             _by_run({"lr": {**default_hyperparameters(self.method), **values}["lr"]}, shape)
             for values in (self.values, first)
@@ -206,7 +214,15 @@ class Adopted(Optimizer):
 
 
 def shaped(optimizer: Optimizer, shapes: Shapes | None) -> Optimizer:
-    """The same method where x is these parameters, one behind the other: it is told to what is adopted."""
+    """Return the same method for an x that concatenates parameters of these shapes; only adopted classes use them.
+
+    Args:
+        optimizer: The method, with or without wrappers.
+        shapes: The shapes in order; None for one vector.
+
+    Returns:
+        The method.
+    """
     if isinstance(optimizer, Adopted):
         return optimizer.on(shapes)
     if isinstance(optimizer, Wrapper):
@@ -215,26 +231,26 @@ def shaped(optimizer: Optimizer, shapes: Shapes | None) -> Optimizer:
 
 
 class _Runs(NamedTuple):
-    """What stands for the runs; parameters go tensor by tensor, and in each run by run."""
+    """The parameters and instances of all runs; parameters are ordered by tensor, then by run."""
 
-    parts: Sequence[torch.Tensor]  # of the rows
-    parameters: list[torch.nn.Parameter]  # each in the memory of its part
+    parts: Sequence[torch.Tensor]  # views of the rows
+    parameters: list[torch.nn.Parameter]  # each shares the memory of its part
     instances: list[torch.optim.Optimizer]
     steps: list[Callable[..., Any]]
 
     def of(self, run: int) -> list[torch.nn.Parameter]:
-        """The parameters of one run."""
+        """Return the parameters of one run."""
         return self.parameters[run :: len(self.instances)]
 
     def gather(self) -> None:
-        """Bring back what a class has put elsewhere by an assignment to `parameter.data`."""
+        """Copy back what a class has moved elsewhere by assigning to `parameter.data`."""
         for part, parameter in zip(self.parts, self.parameters, strict=True):
             if parameter.data_ptr() != part.data_ptr():
                 part.copy_(parameter.data)
                 parameter.data = part
 
     def second_points(self, rows: torch.Tensor) -> torch.Tensor:
-        """Where each run would be evaluated."""
+        """Return the points at which the runs would be evaluated, (runs, dim)."""
         for instance in self.instances:
             instance.eval()  # type: ignore[attr-defined]
         self.gather()
@@ -246,9 +262,9 @@ class _Runs(NamedTuple):
 
 
 class _Asks(NamedTuple):
-    """What a class wants to be given."""
+    """The inputs that a class needs in a step."""
 
-    closure: bool  # `step` has an argument without a default, as that of torch.optim.LBFGS
+    closure: bool  # `step` has an argument without a default, as torch.optim.LBFGS's has
     hessian: bool
     two_points: bool
 
@@ -264,10 +280,10 @@ def _asks(method: type[torch.optim.Optimizer]) -> _Asks:
 
 
 def default_hyperparameters(method: type[torch.optim.Optimizer]) -> dict[str, Any]:
-    """The arguments that are float, int, bool, str or tuple, with their defaults.
+    """Return the arguments of a class that are float, int, bool, str or tuple, with their defaults.
 
-    Those without a default are None. A whole number becomes a float where it stands for one: where
-    its annotation says so, or where there is none and it is 0 or 1, as in `momentum=0`.
+    Those without a default are None. A whole number becomes a float if it stands for one: if its annotation says so, or
+    if there is none and it is 0 or 1, as in `momentum=0`.
 
     >>> import torch
     >>> default_hyperparameters(torch.optim.Adagrad)["weight_decay"]
@@ -294,7 +310,7 @@ def _variadic(argument: inspect.Parameter) -> bool:
 
 
 def _single_tensor(method: type[torch.optim.Optimizer]) -> dict[str, bool]:
-    """What torch chooses for a lone parameter, said at once: choosing takes a fifth of a step."""
+    """Return the choice that torch makes for a lone parameter; torch takes a fifth of a step to make it."""
     foreach = inspect.signature(method).parameters.get("foreach")
     return {"foreach": False} if foreach is not None and foreach.default is None else {}
 
@@ -302,7 +318,7 @@ def _single_tensor(method: type[torch.optim.Optimizer]) -> dict[str, bool]:
 def _closure(
     oracle: Oracle, instance: int, trial: int, parameters: Sequence[torch.nn.Parameter]
 ) -> Callable[[], torch.Tensor]:
-    """What `step` calls: it gives one run's loss, and its parameters the gradient there."""
+    """Return what `step` calls: it returns one run's loss, and gives its parameters the gradient there."""
     shapes = tuple(tuple(each.shape) for each in parameters)
 
     def closure() -> torch.Tensor:
@@ -317,7 +333,7 @@ def _closure(
 
 
 def _parts(rows: torch.Tensor, shapes: Shapes | None) -> Sequence[torch.Tensor]:
-    """Rows as parameters of these shapes that share their memory: the first of each row, the second …"""
+    """Return rows as parameters of these shapes that share their memory: the first of each row, the second, …"""
     if shapes is None:
         return rows.unbind()
     blocks = rows.split([math.prod(shape) for shape in shapes], dim=-1)
@@ -326,24 +342,24 @@ def _parts(rows: torch.Tensor, shapes: Shapes | None) -> Sequence[torch.Tensor]:
 
 
 def _line(error: Exception) -> str:
-    """The line of code that raised it."""
+    """Return the line of code that raised an error."""
     return traceback.extract_tb(error.__traceback__)[-1].line or ""
 
 
 def _is_said(error: Exception) -> bool:
-    """Whether it comes from a `raise`, and not from a fault in what was tried."""
+    """True if an error comes from a `raise` or `assert`, not from a fault in what was tried."""
     return _line(error).startswith(("raise", "assert"))
 
 
 def _words(error: Exception) -> str:
-    """What was raised, in a line."""
+    """Return an error in one line."""
     kind = type(error).__name__
     words = " ".join(str(error).split()) or _line(error) or kind
     return words if _is_said(error) else f"{kind}: {words}"
 
 
 def _by_run(values: Mapping[str, Any], runs: torch.Size) -> list[dict[str, Any]]:
-    """Each run's values, where those that differ between trials are tensors (trials, 1)."""
+    """Return the values of each run; those that differ between trials are tensors (trials, 1)."""
     columns = {
         name: value.expand(*runs, 1).flatten().tolist()
         if isinstance(value, torch.Tensor)
@@ -354,9 +370,9 @@ def _by_run(values: Mapping[str, Any], runs: torch.Size) -> list[dict[str, Any]]
 
 
 def _step_of(instance: torch.optim.Optimizer) -> Callable[..., Any]:
-    """Its `step` without torch's label for the profiler, which takes longer than SGD's own step.
+    """Return the `step` of an instance without torch's label for the profiler, which takes longer than SGD's own step.
 
-    The label is also what calls hooks: where there are any, `step` stays as it is.
+    The label is also what calls hooks: if there are any, `step` stays as it is.
     """
     from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 

@@ -1,4 +1,4 @@
-"""Gradient clipping around any optimizer: by norm, by value, and by what norms have been like."""
+"""Gradient clipping around any optimizer: by norm, by value, or at a quantile of the norms so far."""
 
 from __future__ import annotations
 
@@ -19,15 +19,30 @@ Clipping: TypeAlias = "Callable[[torch.Tensor, Hyper], torch.Tensor]"
 
 
 def clip_by_norm(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
-    """Shorter but not turned: g · min(1, threshold/(|g| + 1e-6)).
+    """Return the gradient shortened to a threshold, in the same direction: g · min(1, threshold/(|g| + 1e-6)).
 
-    The 1e-6 is torch.nn.utils.clip_grad_norm_'s: it shows where gradients are that small.
+    The 1e-6 is torch.nn.utils.clip_grad_norm_'s: it matters if gradients are that small.
+
+    Args:
+        gradient: g, (*runs, dim).
+        threshold: The largest norm, a number or (*runs, 1).
+
+    Returns:
+        The clipped gradient, (*runs, dim).
     """
     return gradient * _kept(gradient, threshold)
 
 
 def clip_by_value(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
-    """Each coordinate into [−threshold, threshold], which turns the gradient."""
+    """Return the gradient with each coordinate clamped to [−threshold, threshold], which changes its direction.
+
+    Args:
+        gradient: g, (*runs, dim).
+        threshold: The largest absolute value, a number or (*runs, 1).
+
+    Returns:
+        The clipped gradient, (*runs, dim).
+    """
     limit = torch.as_tensor(threshold, dtype=gradient.dtype, device=gradient.device)
     return gradient.clamp(-limit, limit)
 
@@ -35,25 +50,28 @@ def clip_by_value(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
 @WRAPPERS.register("clip", around=SGD())
 @dataclass(frozen=True)
 class Clip(Wrapper):
-    """An optimizer that is shown clipped gradients, so that one cliff cannot throw it.
+    """Gradient clipping around an optimizer: g · min(1, threshold/|g|), or each coordinate to ±threshold.
 
-    by: "norm" shortens the gradient to the threshold (Pascanu, Mikolov & Bengio 2013,
-    arXiv:1211.5063), "value" cuts each coordinate (Mikolov 2012). What the inner optimizer
-    remembers is clipped too. Searched are its learning rate and the threshold.
+    So no cliff can throw it far. What the inner optimizer stores is clipped too. Its learning rate and the threshold
+    are searched.
+
+    Attributes:
+        threshold: The largest norm, or the largest absolute value of a coordinate.
+        by: "norm" (Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063) or "value" (Mikolov 2012).
     """
 
     threshold: Hyper = hyper(1.0, search=log(1e-2, 1e1, unit="gradient"), above=0)
     by: Literal["norm", "value"] = hyper("norm", choices=("norm", "value"))
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The inner optimizer's step where gradients are clipped."""
+        """Return the inner optimizer's step with clipped gradients."""
         clip = clip_by_norm if self.by == "norm" else clip_by_value
         return self.inner.update(_ClippedOracle(oracle, clip, self.threshold), state)
 
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor | None:
-        """The inner optimizer's, less what clipping takes from the gradient; unknown where it turns it."""
+        """Return the inner optimizer's value times the share that clipping leaves; None if it changes the direction."""
         inner = self.inner.stability(state, gradient, progress)
         if inner is None or self.by != "norm":
             return None
@@ -63,24 +81,24 @@ class Clip(Wrapper):
 @WRAPPERS.register("adaptive_clip", around=SGD())
 @dataclass(frozen=True)
 class AdaptiveClip(Wrapper):
-    """Clips by norm at a quantile of the norms seen so far: the threshold that needs no guess.
+    """Gradient clipping by norm around an optimizer, at a quantile of the norms so far.
 
-    The threshold is the `quantile` of the last `window` norms, this step's among them: with 1 it
-    shortens nothing, with 0 every gradient to the smallest of them. Where all gradients are clipped
-    alike, as at low quantiles, it is a decay of the step in disguise. The norm is the one at the
-    run's own point: a method that asks for its gradient elsewhere pays for both. Seetharaman, Wichern, Pardo
-    & Le Roux 2020, arXiv:2007.14469, who keep all norms (a quantile of .1).
+    The threshold is the `quantile` of the last `window` norms, including the current one: 1 clips nothing, 0
+    clips every gradient to the smallest of them. If all gradients are clipped alike, as at low quantiles, it
+    amounts to a decaying step. The norm is measured at the run's own point: a method that evaluates its gradient
+    elsewhere pays for both. Seetharaman, Wichern, Pardo & Le Roux 2020, arXiv:2007.14469, who keep all norms and
+    use the quantile 0.1.
     """
 
     quantile: Hyper = hyper(0.1, search=linear(0.0, 1.0), low=0, high=1)
     window: int = hyper(100, low=1)
 
     def init(self, x: torch.Tensor) -> State:
-        """No norms yet, (*runs, 0), and the inner optimizer's state."""
+        """Return no norms, (*runs, 0), and the inner optimizer's state."""
         return x[..., :0], self.inner.init(x)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The inner optimizer's step where gradients are clipped."""
+        """Return the inner optimizer's step with clipped gradients."""
         norms, inner = state
         norm = torch.linalg.vector_norm(oracle.gradient, dim=-1, keepdim=True)
         norms = torch.cat([norms[..., max(0, norms.shape[-1] + 1 - self.window) :], norm], dim=-1)
@@ -91,20 +109,20 @@ class AdaptiveClip(Wrapper):
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor | None:
-        """The inner optimizer's, less what clipping takes from the gradient."""
+        """Return the inner optimizer's value times the share of the gradient that clipping leaves."""
         norms, state = state
         inner = self.inner.stability(state, gradient, progress)
         return None if inner is None else inner * _kept(gradient, _quantile(norms, self.quantile))
 
 
 def _kept(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
-    """The share of a gradient's norm that clipping leaves (*runs, 1)."""
+    """Return the share of a gradient's norm that clipping leaves, (*runs, 1)."""
     norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
     return (threshold / (norm + 1e-6)).clamp(max=1.0)
 
 
 def _quantile(values: torch.Tensor, share: Hyper) -> torch.Tensor:
-    """The quantile of the last dimension, linear between order statistics: (*runs, 1)."""
+    """Return the quantile of the last dimension, linear between order statistics, (*runs, 1)."""
     ordered = values.sort(dim=-1).values
     at = torch.as_tensor(share, dtype=values.dtype, device=values.device) * (values.shape[-1] - 1)
     at = at.expand(*values.shape[:-1], 1)
@@ -124,7 +142,7 @@ class _ClippedPoint(PointView):
 
 
 class _ClippedOracle(OracleView):
-    """An oracle whose gradients are clipped: here, at other points, and for one run alone."""
+    """An oracle whose gradients are clipped: at the current point, at other points, and for a single run."""
 
     def __init__(self, oracle: Oracle, clip: Clipping, threshold: Hyper):
         super().__init__(oracle, _ClippedPoint(oracle, clip, threshold))

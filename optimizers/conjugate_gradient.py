@@ -1,4 +1,4 @@
-"""Conjugate gradients: each direction leaves in peace what the ones before have settled."""
+"""Conjugate gradients: each direction is conjugate to the ones before."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from optimizers.strong_wolfe import dot, first_length, strong_wolfe
 @register("conjugate_gradient")
 @dataclass(frozen=True)
 class ConjugateGradient(Optimizer):
-    """The best sum of all gradients seen, where the Hessian is constant.
+    """Linear conjugate gradients, with the exact step along each conjugate direction d: s = −(gᵀd/dᵀHd) d.
 
-    s = −(gᵀd/dᵀHd) d, d ← −g + (|g|²/|g₋|²) d₋, g₋ and d₋ those of the step before: a gradient and
-    one product Hd a step. After as many steps as H has distinct eigenvalues nothing is left but
-    rounding, which a large condition number makes the longer to get rid of. Where dᵀHd is not
-    positive there is no minimum along d: the run stays, and begins anew with −g. Where H changes,
-    or under noise, directions are no longer conjugate, and nothing checks the loss.
+    d ← −g + (|g|²/|g₋|²) d₋, with g₋ and d₋ of the step before: a step costs one gradient and one product Hd. If H is
+    constant, each iterate minimizes the loss over the start plus any sum of the gradients so far, and after as many
+    steps as H has distinct eigenvalues only rounding errors are left; the larger the condition number, the longer they
+    take to vanish. If dᵀHd ≤ 0 there is no minimum along d: the run stays, and restarts with −g. If H changes, or under
+    noise, the directions are not conjugate, and nothing checks the loss.
 
     Hestenes & Stiefel 1952, "Methods of conjugate gradients for solving linear systems".
     """
 
     def init(self, x: torch.Tensor) -> State:
-        """d₋ = 0 and |g₋|² = 0, which stands for no step before."""
+        """Return d₋ = 0 and |g₋|² = 0, which stands for no step before."""
         return torch.zeros_like(x), torch.zeros_like(x[..., :1])
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −(gᵀd/dᵀHd) d, or 0."""
+        """Return s = −(gᵀd/dᵀHd) d, or 0."""
         direction, before = state
         gradient = oracle.gradient
         square = dot(gradient, gradient)
@@ -46,27 +46,27 @@ class ConjugateGradient(Optimizer):
 @register("nonlinear_cg")
 @dataclass(frozen=True)
 class NonlinearCG(Optimizer):
-    """Conjugate gradients on any smooth loss, with a line search for the product with the Hessian.
+    """Conjugate gradients for any smooth loss, with a line search along d instead of Hessian products: s = t d.
 
-    s = t d, d ← −g + max(0, gᵀ(g − g₋)/|g₋|²) d₋, from −g again every `dim` steps, where d is not
-    downhill, and after a search that failed. t satisfies the strong Wolfe conditions with c₁ = 1e-4
-    and c₂ = `c2`; the first one tried foretells the same decrease as the last. Both gradients of the
-    share are seen through the same noise, but the search settles the loss of one draw, not its mean.
-    A decrease below the loss's rounding is not seen: there it stops.
+    d ← −g + max(0, gᵀ(g − g₋)/|g₋|²) d₋. It restarts from −g every `dim` steps, if d is not downhill, and after a
+    failed search. t satisfies the strong Wolfe conditions with c₁ = 1e-4 and c₂ = `c2`; the first t that is tried
+    predicts the same decrease as the last step's. Both gradients of the coefficient are seen through the same noise,
+    but the search lowers the loss of one draw, not its mean. It stops when the decrease is below the loss's
+    rounding.
 
     Polak & Ribière 1969, "Note sur la convergence de méthodes de directions conjuguées"; without
-    negative shares: Gilbert & Nocedal 1992, "Global convergence properties of conjugate gradient
+    negative coefficients: Gilbert & Nocedal 1992, "Global convergence properties of conjugate gradient
     methods for optimization".
     """
 
     c2: Hyper = hyper(0.1, above=0, below=1)
 
     def init(self, x: torch.Tensor) -> State:
-        """d₋ = 0, its share 0, for how many steps there was one, and t φ′(0) of the last step."""
+        """Return d₋ = 0, its coefficient 0, the steps since a restart, 0, and t φ′(0) = 0 of the last step."""
         return torch.zeros_like(x), *(torch.zeros_like(x[..., :1]) for _ in range(3))
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = t d."""
+        """Return s = t d."""
         direction, share, age, foretold = state
         gradient = oracle.gradient
         direction = share * direction - gradient

@@ -1,4 +1,4 @@
-"""Newton's method, held back by a cube of the step's length."""
+"""Newton's method with a penalty on the cube of the step's length."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from optimizers.trust_region import gain_ratio, within_range
 @register("cubic_newton")
 @dataclass(frozen=True)
 class CubicNewton(Optimizer):
-    """To the best point of a model that bounds the loss: min gᵀs + ½ sᵀHs + (M/6) |s|³.
+    """Newton's method with a cubic penalty on the step's length: min gᵀs + ½ sᵀHs + (M/6) |s|³.
 
-    s = −(H + λI)⁻¹ g with λ = M|s|/2 ≥ −λ_min. Where the Hessian changes by at most M for each unit
-    of length the model is above the loss, and the loss falls with each step; too small an M foretells
-    gains that are not there. So M adapts: the step is taken where it gains more than 0.1 of what was
-    foretold, else M doubles; above 0.9 it becomes a third, where the cube had a part in the gain:
-    where it had none, nothing was learned of it. Like a trust region it leaves strict saddles from
-    everywhere.
+    s = −(H + λI)⁻¹ g with λ = M|s|/2 ≥ −λ_min. If the Hessian changes by at most M per unit of length, the model
+    is an upper bound of the loss, and the loss falls with each step; with M too small the model predicts gains that
+    do not occur. So M adapts: the step is taken if it gains more than 0.1 of the predicted gain, else M doubles;
+    above 0.9, M is divided by 3 if the cubic term contributed to the prediction: if not, the gain says nothing
+    about M. Like a trust region it leaves strict saddles from everywhere.
 
     `cubic` is M at the start. Nesterov & Polyak 2006, "Cubic regularization of Newton method and its
     global performance"; the rule for M is of the kind of Cartis, Gould & Toint 2011, "Adaptive cubic
@@ -35,11 +34,11 @@ class CubicNewton(Optimizer):
     uses_hessian = True
 
     def init(self, x: torch.Tensor) -> State:
-        """M."""
+        """Return M, (*runs, 1)."""
         return (self.cubic * torch.ones_like(x[..., :1]),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The model's minimizer, or 0 where that does not keep what it promises."""
+        """Return the model's minimizer, or 0 if it gains too little of what the model predicts."""
         (cubic,) = state
         eigenvalues, basis = torch.linalg.eigh(oracle.hessian)
         gradient = torch.einsum("...ij,...i->...j", basis, oracle.gradient)

@@ -1,4 +1,4 @@
-"""A learning rate that falls to nothing by the end of the budget."""
+"""A learning rate that falls to 0 by the end of the budget."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from ravine import Refused
 @WRAPPERS.register("decay", around=SGD())
 @dataclass(frozen=True)
 class Decay(Wrapper):
-    """The learning rate falls linearly: lr · (1 − p), where p is the share of the budget spent.
+    """Linear decay of the learning rate to 0: lr · (1 − p), with the share p of the budget that is spent.
 
-    Under noise a constant rate stops at a distance that grows with it; a falling one goes on.
-    Where there is no noise it only costs speed. Robbins & Monro 1951 proved that some decay is
-    needed; why linear: Defazio, Cutkosky, Mehta & Mishchenko 2023, arXiv:2310.07831. Raises Refused
-    where the inner optimizer has no learning rate.
+    Under noise a constant rate stops at a distance that grows with it; a falling one goes on. Without noise it
+    only costs speed. Robbins & Monro 1951 proved that some decay is needed; why linear: Defazio, Cutkosky, Mehta
+    & Mishchenko 2023, arXiv:2310.07831.
+
+    Raises:
+        Refused: If the inner optimizer has no learning rate `lr`.
     """
 
     def __post_init__(self) -> None:
@@ -30,13 +32,13 @@ class Decay(Wrapper):
         super().__post_init__()
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The inner optimizer's step at the rate that is left."""
+        """Return the inner optimizer's step at the decayed rate."""
         return self._now(oracle.progress, oracle.x).update(oracle, state)
 
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor | None:
-        """The inner optimizer's at the rate that is left."""
+        """Return the inner optimizer's value at the decayed rate."""
         return self._now(progress, gradient).stability(state, gradient, progress)
 
     def _now(self, progress: float | torch.Tensor, like: torch.Tensor) -> Optimizer:

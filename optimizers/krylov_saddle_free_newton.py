@@ -1,4 +1,4 @@
-"""Saddle-free Newton in a few dimensions, for networks whose Hessian nobody can write down."""
+"""Saddle-free Newton in a few dimensions, for networks whose Hessian is too large to compute."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from optimizers.registry import register
 @register("krylov_saddle_free_newton")
 @dataclass(frozen=True)
 class KrylovSaddleFreeNewton(Optimizer):
-    """Newton's step with |H| for H, in the Krylov space of the gradient: Hessian-vector products do.
+    """Saddle-free Newton from k Hessian-vector products per step: s = −lr · Vᵀ (|T| + damping)⁻¹ V g.
 
-    s = −lr · Vᵀ (|T| + damping)⁻¹ V g: the rows of V are an orthonormal basis of g, H g, …, Hᵏ⁻¹ g,
-    and T = V H Vᵀ, by k = `subspace` steps of Lanczos. A step costs 1 + 2k, whatever the dimension;
-    with k = dim it is that of `saddle_free_newton`.
+    The rows of V are an orthonormal basis of the Krylov space of g, H g, …, Hᵏ⁻¹ g, and T = V H Vᵀ, from
+    k = `subspace` steps of Lanczos. |T| has the absolute values of T's eigenvalues. A step costs 1 + 2k, whatever
+    the dimension; with k = dim it is that of `saddle_free_newton`.
 
-    What lies outside of the subspace does not move. Few products show the largest curvatures, of
-    either sign; the smallest, which dominate |H|⁻¹ g, they do not: damping hides the difference.
-    Nothing looks at what a step gains, and with little damping one can throw a run far off.
+    Components outside of the subspace do not move. A few products find the largest curvatures, of either sign, but
+    not the smallest ones, which dominate |H|⁻¹ g: damping hides the difference. Nothing checks what a step gains,
+    and with little damping one step can throw a run far off.
 
     Dauphin et al. 2014, arXiv:1406.2572, whose subspace also has the previous step: that gained
     nothing here.
@@ -37,7 +37,7 @@ class KrylovSaddleFreeNewton(Optimizer):
         return min(self.subspace, dim)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · Vᵀ (|T| + damping)⁻¹ V g."""
+        """Return s = −lr · Vᵀ (|T| + damping)⁻¹ V g."""
         steps = min(self.subspace, oracle.x.shape[-1])
         basis, matrix = lanczos(oracle.hvp, oracle.gradient, steps, oracle.alive.unsqueeze(-1))
         curvatures, axes = torch.linalg.eigh(matrix)

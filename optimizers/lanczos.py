@@ -1,4 +1,4 @@
-"""Lanczos' tridiagonalisation, of all runs at once: a Hessian as its products with a few vectors show it."""
+"""Lanczos tridiagonalisation for all runs at once: a Hessian's part in the space of a few of its products."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ import torch
 
 
 class Product(Protocol):
-    """A symmetric matrix H, known by its products H v with one vector (*runs, dim) a run."""
+    """A symmetric matrix H, known by its products H v with one vector per run, (*runs, dim)."""
 
     def __call__(self, vector: torch.Tensor, who: torch.Tensor) -> torch.Tensor:
-        """H v where the mask `who` (*runs, 1) is set; elsewhere v is 0."""
+        """Return H v for the runs of the mask `who` (*runs, 1); v is 0 for the others."""
         ...
 
 
 def lanczos(
     hvp: Product, start: torch.Tensor, steps: int, going: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """V (*runs, steps, dim), whose rows span start, H start, H² start, …, and T = V H Vᵀ (*runs, steps, steps).
+    """Return an orthonormal basis V of the space of start, H start, H² start, …, and T = V H Vᵀ.
 
-    β v₊ = H v − α v − β₋ v₋, with α = vᵀ H v and β such that |v₊| = 1. In floating point the v soon
-    lose their right angles, and T then shows eigenvalues that H has once several times; so each new
-    vector is orthogonalised against all earlier ones, twice. Where β vanishes beside |H v| the space
-    is invariant and the run is done: what would follow in V and T is 0, and is not asked for. So it
-    is where the start is 0, and where the mask `going` (*runs, 1) is not set.
+    β v₊ = H v − α v − β₋ v₋, with α = vᵀ H v and β such that |v₊| = 1. In floating point the vectors v soon lose
+    their orthogonality, and T then shows single eigenvalues of H several times; so each new vector is
+    orthogonalised against all earlier ones, twice. If β vanishes beside |H v| the space is invariant and the run
+    is done: its later rows of V and T are 0 and cost no product. The same holds if start is 0, and for runs outside
+    of the mask `going`.
 
     Lanczos 1950; that twice is enough: Parlett 1980, "The Symmetric Eigenvalue Problem".
+
+    Args:
+        hvp: The product with H.
+        start: The first vector, of any length, (*runs, dim).
+        steps: The number of rows of V.
+        going: Mask of the runs that take part, (*runs, 1).
+
+    Returns:
+        V (*runs, steps, dim), and T (*runs, steps, steps), tridiagonal.
     """
     *runs, dim = start.shape
     basis, matrix = start.new_zeros(*runs, steps, dim), start.new_zeros(*runs, steps, steps)

@@ -1,4 +1,4 @@
-"""L-BFGS: Newton's step with the curvature that the last few steps met."""
+"""L-BFGS: Newton's step with the curvature along the last few steps."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 from optimizers.strong_wolfe import dot, first_length, strong_wolfe
 
-CURVED = 1e-10  # least cosine of s and y in a pair that is kept
+CURVED = 1e-10  # the least cosine of s and y for which a pair is kept
 
 
 @register("lbfgs")
 @dataclass(frozen=True)
 class LBFGS(Optimizer):
-    """A secant for each step: the matrix that takes the last changes y of the gradient to the steps s.
+    """L-BFGS: Newton's step with an inverse Hessian H built from the last `memory` steps: s = −t H g.
 
-    s = −t H g, H the BFGS matrix of the last `memory` pairs (s, y) on top of (sᵀy/yᵀy) I, in two
-    loops over the pairs; t satisfies the strong Wolfe conditions with c₁ = 1e-4 and c₂ = `c2`, and
-    is 1 where that will do. Pairs with sᵀy ≤ 1e-10 |s||y| are skipped, so that H stays positive
-    definite; where a search fails all pairs are forgotten. Both gradients of a pair are seen through
-    the same noise, but of a single draw: it goes into H as curvature, and t settles that draw's loss,
-    not its mean. A decrease below the loss's rounding is not seen: there it stops.
+    H is the BFGS matrix of the last pairs of a step s and the gradient's change y, on top of (sᵀy/yᵀy) I: it takes
+    the last y to the last s. t satisfies the strong Wolfe conditions with c₁ = 1e-4 and c₂ = `c2`, and is 1 if that
+    does. Pairs with sᵀy ≤ 1e-10 |s||y| are skipped, so that H stays positive definite; after a failed search all
+    pairs are dropped. Both gradients of a pair are seen through the same noise, but that of a single draw: it enters
+    H as curvature, and t lowers the loss of that draw, not its mean. It stops when the decrease is below the loss's
+    rounding.
 
     Nocedal 1980, "Updating quasi-Newton matrices with limited storage"; Liu & Nocedal 1989, "On the
     limited memory BFGS method for large scale optimization".
@@ -34,9 +34,9 @@ class LBFGS(Optimizer):
     c2: Hyper = hyper(0.9, above=0, below=1)
 
     def init(self, x: torch.Tensor) -> State:
-        """The pairs s and y, oldest first (*runs, memory, dim), 1/sᵀy (*runs, memory, 1), or 0, and t gᵀd.
+        """Return the pairs s and y, oldest first, each (*runs, memory, dim), 1/sᵀy (*runs, memory, 1), and t gᵀd.
 
-        The last, of the step before, says how far to look first where no pairs do.
+        An empty pair has 0 for 1/sᵀy. t gᵀd of the step before gives the first length to try if there are no pairs.
         """
         pairs = x.new_zeros(*x.shape[:-1], self.memory, x.shape[-1])
         return pairs, pairs, pairs[..., :1], torch.zeros_like(x[..., :1])
@@ -45,7 +45,7 @@ class LBFGS(Optimizer):
         return self.memory
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −t H g, or −t g where that is not downhill."""
+        """Return s = −t H g, or −t g if −H g is not downhill."""
         steps, changes, weights, foretold = state
         gradient = oracle.gradient
         direction = -_two_loops(gradient, steps, changes, weights)
@@ -72,14 +72,14 @@ class LBFGS(Optimizer):
 
 
 def _push(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
-    """The newest last, and the oldest out."""
+    """Return the vectors (*runs, memory, n) with the new one last and without the oldest."""
     return torch.cat([old[..., 1:, :], new.unsqueeze(-2)], -2)
 
 
 def _two_loops(
     vector: torch.Tensor, steps: torch.Tensor, changes: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """H times a vector. Pairs of weight 0 do nothing; the newest, where there is any, has none of them after it."""
+    """Return H times a vector, by two loops over the pairs. Pairs of weight 0 have no effect; all stand first."""
     pairs = list(zip(steps.unbind(-2), changes.unbind(-2), weights.unbind(-2), strict=True))
     shares = []
     for step, change, weight in reversed(pairs):

@@ -1,4 +1,4 @@
-"""In which of the problem's units an optimizer's learning rate is measured, found by trying it."""
+"""Find by trial in which of the problem's units an optimizer's learning rate is measured."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ import torch
 from optimizers.hyperparameter import Unit
 from optimizers.optimizer import Optimizer
 
-LR = 1e-4  # small enough that the runs on all bowls stay where they started
-STEPS = 7  # the first are special: RAdam is not rectified yet, L-BFGS knows no curvature
+LR = 1e-4  # so small that runs stay near their start on all bowls
+STEPS = 7  # the last one counts: at first RAdam is not rectified and L-BFGS knows no curvature
 DIM, FLATTEST, STEEPEST = 4, 1.0, 4.0
 
 
 def measured_unit(optimizer: Optimizer) -> Unit:
-    """The unit of the learning rate: "length/gradient", "length", or "none".
+    """Return the unit of an optimizer's learning rate: "length/gradient", "length", or "none".
 
-    On a bowl that is twice as high, a step lr · g doubles, and a step of its own length stays; on
-    one that is twice as wide the first halves and the second stays. Anything else knows the
-    problem's scale by itself: Newton's step stays on the first and doubles on the second.
-    Hyperparameters with a unit of their own are scaled with the bowl.
+    The optimizer takes a few steps on a bowl, on one twice as high and on one twice as wide. A step lr · g
+    doubles on the second and halves on the third; a step of fixed length stays the same on both. Any other method
+    knows the problem's scale by itself: Newton's step stays the same on the second and doubles on the third.
+    Other hyperparameters with a unit are scaled with the bowl.
+
+    Args:
+        optimizer: The optimizer, with or without a hyperparameter `lr`.
+
+    Returns:
+        The unit; "none" if a step is 0 or not finite.
     """
     bowls = ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))
     plain, higher, wider = (_last_step(optimizer, height, width) for height, width in bowls)
@@ -33,7 +39,7 @@ def measured_unit(optimizer: Optimizer) -> Unit:
 
 
 def _last_step(optimizer: Optimizer, height: float, width: float) -> float:
-    """How long the last of the steps is on a bowl of this height and width."""
+    """Return the length of the last of the steps on a bowl of this height and width."""
     units = {
         "length": width,
         "gradient": height / width,
@@ -58,7 +64,7 @@ def _last_step(optimizer: Optimizer, height: float, width: float) -> float:
 
 @dataclass
 class Bowl:
-    """An oracle of one run: ½ steepness · Σ curvature · x², curvatures from 1 to 4."""
+    """An oracle of one run on ½ steepness · Σ curvature · x², with curvatures from 1 to 4."""
 
     x: torch.Tensor
     steepness: float

@@ -1,4 +1,4 @@
-"""Lion: the sign of a momentum, found by a search over programs."""
+"""Lion: the sign of a momentum, found by program search."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from optimizers.registry import register
 @register("lion")
 @dataclass(frozen=True)
 class Lion(Optimizer):
-    """Signs of a mean in which the newest gradient counts more: s = −lr · (sign(u) + weight_decay · x).
+    """Lion: steps along the sign of a momentum u: s = −lr · (sign(u) + weight_decay · x).
 
-    u = β₁ m + (1 − β₁) g, and then m ← β₂ m + (1 − β₂) g, from m = 0. sign(0) = 0. All its steps are
-    lr long in each coordinate: it overshoots by many times that, as its mean reaches far back, and
-    ends in a cycle about lr wide. Chen et al. 2023, arXiv:2302.06675. The defaults are those of the
-    authors' code.
+    u = β₁ m + (1 − β₁) g, and then m ← β₂ m + (1 − β₂) g, from m = 0: with β₁ < β₂ the newest gradient weighs
+    more in u than in m. sign(0) = 0. Each step is lr long in each coordinate: it overshoots by many times that,
+    because its mean reaches far back, and ends in a cycle about lr wide. Chen et al. 2023, arXiv:2302.06675. The
+    defaults are those of the authors' code.
     """
 
     lr: Hyper = hyper(1e-4, search=log(1e-5, 1e1, unit="length"), low=0)
@@ -28,11 +28,11 @@ class Lion(Optimizer):
     weight_decay: Hyper = hyper(0.0, low=0)
 
     def init(self, x: torch.Tensor) -> State:
-        """m = 0."""
+        """Return m = 0."""
         return (torch.zeros_like(x),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · (sign(u) + weight_decay · x)."""
+        """Return s = −lr · (sign(u) + weight_decay · x)."""
         (mean,) = state
         gradient = oracle.gradient
         sign = (self.beta1 * mean + (1 - self.beta1) * gradient).sign()

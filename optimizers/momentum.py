@@ -1,4 +1,4 @@
-"""Heavy ball and Nesterov's momentum, in torch's form."""
+"""Heavy-ball and Nesterov momentum, in torch's form."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from optimizers.registry import register
 @register("momentum")
 @dataclass(frozen=True)
 class Momentum(Optimizer):
-    """A heavy ball: gradients add up where they agree, and cancel where they do not.
+    """SGD with heavy-ball momentum: v ← momentum · v + g, s = −lr · v.
 
-    v ← momentum · v + g, s = −lr · v, from v = 0: at a constant rate this is x_{t+1} = x_t − lr · g
-    + momentum · (x_t − x_{t−1}), Polyak 1964. The defaults are torch.optim.SGD's but for the
-    momentum, which is 0 there.
+    Gradients add up where they agree, and cancel where they do not. From v = 0; at a constant rate this is
+    x_{t+1} = x_t − lr · g + momentum · (x_t − x_{t−1}), Polyak 1964. The defaults are torch.optim.SGD's except
+    for the momentum, which is 0 there.
     """
 
     lr: Hyper = hyper(
@@ -27,11 +27,11 @@ class Momentum(Optimizer):
     momentum: Hyper = hyper(0.9, search=complement(1e-3, 1.0), low=0, below=1)
 
     def init(self, x: torch.Tensor) -> State:
-        """v = 0."""
+        """Return v = 0."""
         return (torch.zeros_like(x),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · v."""
+        """Return s = −lr · v."""
         (velocity,) = state
         velocity = self.momentum * velocity + oracle.gradient
         return -self.lr * velocity, (velocity,)
@@ -39,23 +39,22 @@ class Momentum(Optimizer):
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor:
-        """lr/2(1 + momentum), for the limit is 2(1 + momentum)/λ. Cohen et al. 2021, arXiv:2103.00065."""
+        """Return lr/2(1 + momentum): the limit is 2(1 + momentum)/λ. Cohen et al. 2021, arXiv:2103.00065."""
         return self.lr / (2 * (1 + self.momentum)) * torch.ones_like(gradient[..., :1])
 
 
 @register("nesterov")
 @dataclass(frozen=True)
 class Nesterov(Momentum):
-    """Momentum that looks ahead: its gradient is that of the point to which the velocity leads.
+    """SGD with Nesterov momentum, which looks ahead: v ← momentum · v + g, s = −lr · (g + momentum · v).
 
-    v ← momentum · v + g, s = −lr · (g + momentum · v). Nesterov 1983 steps from x_t and takes the
-    gradient at y_t = x_t + momentum · (x_t − x_{t−1}); here, as in torch.optim.SGD, the point that
-    is stored and scored *is* y_t, and a bound on f(x_t) does not speak of it. The defaults are
-    momentum's.
+    Nesterov 1983 steps from x_t and takes the gradient at y_t = x_t + momentum · (x_t − x_{t−1}); here, as in
+    torch.optim.SGD, the point that is stored and scored *is* y_t, and a bound on f(x_t) does not apply to it. The
+    defaults are momentum's.
     """
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · (g + momentum · v)."""
+        """Return s = −lr · (g + momentum · v)."""
         (velocity,) = state
         gradient = oracle.gradient
         velocity = self.momentum * velocity + gradient
@@ -64,5 +63,5 @@ class Nesterov(Momentum):
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor:
-        """lr (1 + 2 momentum)/2(1 + momentum): looking ahead takes from the limit. Cohen et al. 2021."""
+        """Return lr (1 + 2 momentum)/2(1 + momentum): looking ahead lowers the limit. Cohen et al. 2021."""
         return super().stability(state, gradient, progress) * (1 + 2 * self.momentum)

@@ -1,4 +1,4 @@
-"""Newton's method, as in the textbook: attracted by every critical point, whatever its kind."""
+"""Newton's method, as in the textbook: every kind of critical point attracts it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from optimizers.registry import register
 @register("newton")
 @dataclass(frozen=True)
 class Newton(Optimizer):
-    """To the point where the quadratic model is flat: s = lr · d, with H d = −g.
+    """Newton's method, to the critical point of the quadratic model: s = lr · d, with H d = −g.
 
-    Whether that point is a minimum, a saddle or a maximum, Newton goes there all the same. Where H
-    is exactly singular, d is the shortest of the least-squares answers, −H⁺ g: along a flat
-    direction the model names no place to go to, and Newton stays. A nearly singular H sends it far
-    away: that is the method.
+    Minima, saddles and maxima attract it alike. If H is exactly singular, d is the shortest least-squares
+    solution, −H⁺ g: along a flat direction Newton does not move. A nearly singular H sends it far away, as the
+    method says.
     """
 
-    # The whole step is the method: few are tried far from it.
+    # Newton's method has lr = 1, so the range is narrow.
     lr: Hyper = hyper(1.0, search=log(0.1, 2.0), low=0)
 
     uses_hessian = True
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · H⁻¹ g."""
+        """Return s = −lr · H⁻¹ g."""
         gradient, hessian = oracle.gradient, oracle.hessian
         direction, info = torch.linalg.solve_ex(hessian, -gradient)
         singular = info != 0

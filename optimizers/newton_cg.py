@@ -1,4 +1,4 @@
-"""Newton's method by conjugate gradients in a trust region: Hessian-vector products, and no more than needed."""
+"""Newton's method by conjugate gradients in a trust region, with as few Hessian-vector products as needed."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.registry import register
 from optimizers.strong_wolfe import dot
 
-FORCING = (
-    0.5  # a residual below this share of the gradient, or √(|g|/|g₀|) if less, is small enough
-)
-POOR, GOOD, TAKEN = 0.25, 0.75, 0.15  # shares of the foretold gain
+FORCING = 0.5  # a residual below this share of |g|, or √(|g|/|g₀|) if less, is small enough
+POOR, GOOD, TAKEN = 0.25, 0.75, 0.15  # shares of the predicted gain
 
 
 @register("newton_cg")
 @dataclass(frozen=True)
 class NewtonCG(Optimizer):
-    """H s = −g by conjugate gradients, as far as the model is trusted: |s| ≤ Δ.
+    """Newton's step by conjugate gradients on H s = −g, stopped at the border of a trust region: |s| ≤ Δ.
 
     From s = 0, along d = r = −g: s ← s + α d with α = rᵀr / dᵀHd, and so on until |r| is at most
-    min(½, √(|g|/|g₀|)) · |g|, where g₀ is the first gradient: so nothing depends on the loss's scale. Where
-    that leads out of the region, s stops at its border. Where dᵀHd ≤ 0 the model falls for ever along
-    d, and s is the lower of the two points of the border on that line. With ρ the gain over the gain
-    that the model foretold, Δ is quartered where ρ < ¼, doubled where ρ > ¾ and s is on the border; s
-    is taken where ρ > 0.15. A foretold gain below the loss's rounding is believed, and Δ kept.
+    min(½, √(|g|/|g₀|)) · |g|, where g₀ is the first gradient: so nothing depends on the loss's scale. If that
+    leads out of the region, s stops at its border. If dᵀHd ≤ 0 the model falls without end along d, and s is the
+    lower of the border's two points on that line. With the gain over the predicted gain, ρ, Δ is quartered if
+    ρ < ¼, and doubled if ρ > ¾ and s is on the border; s is taken if ρ > 0.15. A predicted gain below the loss's
+    rounding is trusted, and Δ kept.
 
-    `radius` is Δ at the start. After dim iterations rounding alone is left, and s is what it is.
+    `radius` is Δ at the start. There are at most dim iterations: after them only rounding is left.
     Steihaug 1983; Nocedal & Wright 2006, "Numerical Optimization", algorithms 4.1 and 7.2.
     """
 
     radius: Hyper = hyper(1.0, search=log(1e-2, 1e2, unit="length"), above=0)
 
     def init(self, x: torch.Tensor) -> State:
-        """Δ and |g₀|, 0 before the first gradient."""
+        """Return Δ and |g₀|, which is 0 before the first gradient."""
         return self.radius * torch.ones_like(x[..., :1]), torch.zeros_like(x[..., :1])
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The step that lowers the model, or 0 where it does not lower the loss."""
+        """Return the step that lowers the model, or 0 if it does not lower the loss."""
         radius, first = state
         first = torch.where(first > 0, first, oracle.gradient.norm(dim=-1, keepdim=True))
         step, foretold, on_border = truncated_cg(oracle, radius, first)
@@ -59,9 +57,17 @@ class NewtonCG(Optimizer):
 def truncated_cg(
     oracle: Oracle, radius: torch.Tensor, first: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """s, the gain −gᵀs − ½ sᵀHs that the model foretells (*runs, 1), and where s is on the border.
+    """Return the step s of conjugate gradients in the trust region, its predicted gain, and the runs on the border.
 
     Only runs that still go on are charged for a product.
+
+    Args:
+        oracle: The current point.
+        radius: Δ, (*runs, 1).
+        first: |g₀|, the norm of the first gradient, (*runs, 1).
+
+    Returns:
+        s (*runs, dim), the gain −gᵀs − ½ sᵀHs (*runs, 1), and a mask of the runs whose s is on the border (*runs, 1).
     """
     gradient = oracle.gradient
     size = gradient.norm(dim=-1, keepdim=True)
@@ -97,11 +103,11 @@ def truncated_cg(
 def _border(
     step: torch.Tensor, direction: torch.Tensor, radius: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The τ < 0 and the τ > 0 for which |s + τ d| is the radius."""
+    """Return the τ < 0 and the τ > 0 for which |s + τ d| is the radius."""
     square, along = dot(direction, direction), dot(step, direction)
     inside = (radius**2 - dot(step, step)).clamp(min=0.0)
     root = (along**2 + square * inside).sqrt()
-    # Of the two, the one in which nothing cancels; their product is −inside / square.
+    # The root in which nothing cancels; the product of both roots is −inside / square.
     large = along + torch.where(along < 0, -root, root)
     some = torch.where(large == 0, 1.0, large)
     one, other = -large / torch.where(square > 0, square, 1.0), inside / some

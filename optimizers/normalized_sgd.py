@@ -1,4 +1,4 @@
-"""Gradient descent that goes by the gradient's direction alone."""
+"""Gradient descent along the gradient's direction, whatever its length."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from optimizers.registry import register
 @register("normalized_sgd")
 @dataclass(frozen=True)
 class NormalizedSGD(Optimizer):
-    """Downhill by the same length everywhere: s = −lr · g/|g|, and 0 where g = 0.
+    """Gradient descent with steps of fixed length: s = −lr · g/|g|, and 0 if g = 0.
 
-    A plateau is as easy as a slope, and a cliff throws nobody; but at a constant rate it comes no
-    nearer to a minimum than about lr/2, it makes as much of the noise beside a saddle as of the
-    gradient anywhere else, and under noise it follows the mean direction, not the mean. Hazan, Levy
-    & Shalev-Shwartz 2015, arXiv:1507.02030. They have no default: this one is torch.optim.Adam's,
-    whose steps too are as long as the rate.
+    A plateau is as easy as a slope, and no cliff can throw it; but at a constant rate it comes no nearer to a
+    minimum than about lr/2, beside a saddle it follows the noise as far as the gradient elsewhere, and under noise
+    it follows the mean direction, not the mean. Hazan, Levy & Shalev-Shwartz 2015, arXiv:1507.02030. They have no
+    default: this one is torch.optim.Adam's, whose steps are as long as the rate, too.
     """
 
     lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length"), low=0)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · g/|g|. By the largest component first: the square of 1e-170 is 0."""
+        """Return s = −lr · g/|g|. The largest component is divided out first: the square of 1e-170 is 0."""
         gradient = oracle.gradient
         largest = gradient.abs().amax(-1, keepdim=True)
         scaled = gradient / torch.where(largest > 0, largest, 1.0)

@@ -1,4 +1,4 @@
-"""Momentum that is told the curvatures, and so needs no search."""
+"""Momentum with constants computed from the known curvatures, without a search."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from optimizers.registry import register
 @register("optimal_heavy_ball")
 @dataclass(frozen=True)
 class OptimalHeavyBall(Optimizer):
-    """Heavy ball at the constants that are best on quadratics of curvatures from μ to L.
+    """Heavy-ball momentum with the best constants for quadratics with curvatures from μ to L: s = −lr · g + β s₋.
 
-    s = −lr · g + β s₋, lr = 4/(√L + √μ)², β = ((√L − √μ)/(√L + √μ))², s₋ the step before, 0 at first.
+    lr = 4/(√L + √μ)², β = ((√L − √μ)/(√L + √μ))², s₋ the step before, 0 at first.
 
-    In the long run √β of the error is left by each step, and no first-order method is faster on all
-    such quadratics: of the flattest mode (1 + 2t/(√κ + 1)) √βᵗ is left, κ = L/μ. It is told the
-    curvatures at the start; where others occur it may diverge, and off the quadratics go round in a
-    cycle (Lessard, Recht & Packard 2016, arXiv:1408.3595). Polyak 1964, "Some methods of speeding
-    up the convergence of iteration methods".
+    In the long run each step leaves √β of the error, and no first-order method is faster on all such quadratics:
+    of the flattest mode (1 + 2t/(√κ + 1)) √βᵗ is left, κ = L/μ. It is given the curvatures at the start; if others
+    occur it may diverge, and on a loss that is not quadratic it may cycle (Lessard, Recht & Packard 2016,
+    arXiv:1408.3595). Polyak 1964, "Some methods of speeding up the convergence of iteration methods".
     """
 
     role = "oracle"
 
     def init(self, x: torch.Tensor) -> State:
-        """s₋ = 0."""
+        """Return s₋ = 0."""
         return (torch.zeros_like(x),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · g + β s₋."""
+        """Return s = −lr · g + β s₋."""
         (step,) = state
         low, high = (curvature.sqrt() for curvature in oracle.spectrum)
         lr, momentum = 4 / (high + low) ** 2, ((high - low) / (high + low)) ** 2
@@ -42,27 +41,27 @@ class OptimalHeavyBall(Optimizer):
 @register("optimal_nesterov")
 @dataclass(frozen=True)
 class OptimalNesterov(Optimizer):
-    """Nesterov's method at the constants for all losses whose curvatures are from μ to L.
+    """Nesterov's method with the constants for all losses with curvatures from μ to L: s = y − g(y)/L − x.
 
-    s = y − g(y)/L − x, y = x + β s₋, β = (√L − √μ)/(√L + √μ), s₋ the step before, 0 at first.
+    y = x + β s₋, β = (√L − √μ)/(√L + √μ), s₋ the step before, 0 at first.
 
-    The point that is stored and scored is the iterate x, of which the bound speaks: with κ = L/μ
+    The point that is stored and scored is the iterate x, to which the bound applies: with κ = L/μ
 
         f(x_t) − f* ≤ (1 − 1/√κ)ᵗ (f(x₀) − f* + (μ/2) |x₀ − x*|²),
 
-    on quadratics or not. The gradient is asked at y, the point that `nesterov` stores, as torch does.
-    It is told the curvatures at the start; the bound holds where all others lie between. Nesterov
-    2004, "Introductory lectures on convex optimization", theorem 2.2.3.
+    on quadratics and other losses. The gradient is evaluated at y, the point that `nesterov` stores, as torch does.
+    It is given the curvatures at the start; the bound holds if all others lie between them. Nesterov 2004,
+    "Introductory lectures on convex optimization", theorem 2.2.3.
     """
 
     role = "oracle"
 
     def init(self, x: torch.Tensor) -> State:
-        """s₋ = 0."""
+        """Return s₋ = 0."""
         return (torch.zeros_like(x),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = y − g(y)/L − x."""
+        """Return s = y − g(y)/L − x."""
         (step,) = state
         low, high = (curvature.sqrt() for curvature in oracle.spectrum)
         ahead = oracle.at(oracle.x + (high - low) / (high + low) * step)

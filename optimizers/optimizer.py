@@ -1,4 +1,4 @@
-"""What an optimizer is: hyperparameters and two pure functions; and what it may ask at a step."""
+"""The interface of an optimizer: hyperparameters, two pure functions, and what it can evaluate at a step."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from optimizers import _old_form
 from optimizers.hyperparameter import Space
 from ravine import check_fields
 
-State = tuple  # of tensors that lead with *runs, and of what all runs share, such as the number of steps
+State = tuple  # of tensors (*runs, …), and of what all runs share, such as the number of steps
 
 
 class NotApplicable(Exception):
-    """A method cannot be used on a problem, for a reason that is no fault of either: it becomes a row."""
+    """A method cannot be used on a problem, which is a fault of neither: the result is a row with the reason."""
 
 
 class Point(Protocol):
-    """A point of all runs at once: what it answers, each answer counted when it is first asked for."""
+    """A point of all runs at once. Each evaluation is charged when it is first used."""
 
     @property
     def x(self) -> torch.Tensor:
-        """Where, (*runs, dim)."""
+        """The points, (*runs, dim)."""
         ...
 
     @property
@@ -35,35 +35,34 @@ class Point(Protocol):
 
     @property
     def gradient(self) -> torch.Tensor:
-        """(*runs, dim)."""
+        """The gradient, (*runs, dim)."""
         ...
 
     def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
-        """The Hessian times a vector, (*runs, dim); only runs of the mask `who` (*runs, 1) are charged."""
+        """Return the Hessian times a vector, (*runs, dim); only runs of the mask `who` (*runs, 1) are charged."""
         ...
 
     @property
     def hessian(self) -> torch.Tensor:
-        """(*runs, dim, dim)."""
+        """The Hessian, (*runs, dim, dim)."""
         ...
 
     @property
     def gauss_newton(self) -> torch.Tensor:
-        """Jᵀ J of the residuals, (*runs, dim, dim). Raises NotApplicable where there are none."""
+        """Jᵀ J of the residuals, (*runs, dim, dim). Raises NotApplicable if the problem has none."""
         ...
 
 
 class Oracle(Point, Protocol):
-    """What an optimizer may ask at a step: the current point, and others.
+    """The current point and other points, as an optimizer can evaluate them at a step.
 
-    Nothing that it answers is infinite or NaN: a run where that happened is over, and is shown zeros.
-    `alive` are the runs that have not ended (*runs); what an optimizer does with the others is of no
-    consequence.
+    No answer is infinite or NaN: a run in which that happened has ended, and gets zeros. `alive` (*runs) are the runs
+    that have not ended; the steps of the others have no effect.
     """
 
     @property
     def alive(self) -> torch.Tensor:
-        """Which runs go on, bool (*runs)."""
+        """The runs that have not ended, bool (*runs)."""
         ...
 
     @property
@@ -73,29 +72,29 @@ class Oracle(Point, Protocol):
 
     @property
     def floor(self) -> torch.Tensor:
-        """The minimum (*runs, 1): only for methods of the role "oracle", which are told it."""
+        """The minimum (*runs, 1): only for methods of the role "oracle", which are given it."""
         ...
 
     @property
     def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Smallest and largest curvature at the start, each (*runs, 1): likewise.
+        """The smallest and the largest curvature at the start, each (*runs, 1): only for methods of the role "oracle".
 
-        Raises NotApplicable where the smallest is not positive.
+        Raises NotApplicable if the smallest is not positive.
         """
         ...
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> Point:
-        """Another point, at the same draw of the noise; only runs of the mask `who` (*runs, 1) are charged."""
+        """Return another point at the same draw of the noise; only runs of the mask `who` (*runs, 1) are charged."""
         ...
 
     def single(
         self, instance: int, trial: int, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Value () and gradient (dim,) of one run alone at x (dim,), charged to it."""
+        """Return the value () and the gradient (dim,) of one run at x (dim,), charged to it."""
         ...
 
     def normal(self) -> torch.Tensor:
-        """Standard normal numbers that broadcast against x: the optimizer's own stream, shared by all trials."""
+        """Return standard normal numbers that broadcast against x; all trials share the optimizer's stream."""
         ...
 
 
@@ -114,15 +113,15 @@ class Optimizer:
     Attributes:
         space: The searched ranges by name, in the order of the fields.
         role: "ranked"; "control" and "oracle" are shown without a rank ("oracle" is given the known solution).
-        uses_hessian: True if it asks for dense Hessians: batches are made small enough for them.
+        uses_hessian: True if it evaluates dense Hessians: batches are made small enough for them.
         moves_at_rest: True if it moves even if the gradient is 0.
     """
 
     space = Space()
-    bounds: ClassVar[Mapping[str, dict[str, Any]]] = {}  # of the old form: see _old_form.py
+    bounds: ClassVar[Mapping[str, dict[str, Any]]] = {}  # the old form: see _old_form.py
     role: ClassVar[Literal["ranked", "control", "oracle"]] = "ranked"
     uses_hessian: ClassVar[bool] = False
-    moves_at_rest: ClassVar[bool] = False  # even where the gradient is 0
+    moves_at_rest: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -136,14 +135,14 @@ class Optimizer:
         """Return the step from the current point, and the state after it.
 
         Args:
-            oracle: The current point (`oracle.x`), what it answers (`oracle.gradient`, `.value`, `.hvp(v)`,
-                `.hessian`, `.at(x)`), each answer charged once.
+            oracle: The current point (`oracle.x`) and its evaluations (`oracle.gradient`, `.value`, `.hvp(v)`,
+                `.hessian`, `.at(x)`), each charged once.
             state: What `init` or the previous step returned.
 
         Returns:
             The step (*runs, dim), and the next state.
         """
-        raise NotImplementedError
+        raise NotImplementedError("an optimizer must define update")
 
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor

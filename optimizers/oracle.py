@@ -1,4 +1,4 @@
-"""What an optimizer may ask at a point, what it is answered, and what each answer costs."""
+"""Points as an optimizer can evaluate them, and the cost of each evaluation."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ import torch
 
 from optimizers.optimizer import NotApplicable
 
-Tree = dict[str, Any]  # of tensors that lead with (instances, 1), and of further trees
+Tree = dict[str, Any]  # tensors (instances, 1, …) by name, nested
 
-# Gradient-equivalents: a loss with its gradient is 1, and a Hessian is `dim` Hessian-vector products.
+# Costs in gradients: a loss with its gradient costs 1, a Hessian as much as `dim` Hessian-vector products.
 LOSS, GRADIENT, HVP = 1 / 3, 1.0, 2.0
 KINDS = ("losses", "gradients", "hvps", "hessians")
 
 ANSWERS = ("value", "gradient", "hessian", "gauss_newton")
 
-Count: TypeAlias = (
-    "float | torch.Tensor"  # a number while all runs have asked the same, else one number a run
-)
+Count: TypeAlias = "float | torch.Tensor"  # a number if it is the same for all runs, else (*runs)
 
 
 def cost(counts: dict[str, Count], dim: int) -> Count:
-    """Gradient-equivalents of these counts."""
+    """Return the cost of these counts in gradients: a loss ⅓, a gradient 1, a product 2, a Hessian 2·dim.
+
+    Args:
+        counts: The number of evaluations by kind, as in `KINDS`; numbers or (*runs).
+        dim: The length of x.
+
+    Returns:
+        The cost, a number or (*runs).
+    """
     return (
         LOSS * counts["losses"]
         + GRADIENT * counts["gradients"]
@@ -33,64 +39,64 @@ def cost(counts: dict[str, Count], dim: int) -> Count:
 
 
 class Landscape(Protocol):
-    """What is optimized, for all runs at once: of `problems.Problem`, what an oracle needs.
+    """The part of a problem that an oracle needs, for all runs at once; `problems.Problem` has it.
 
-    `data` is what stays over a run, `draw` the randomness of a step, None where there is none.
+    `data` is constant over a run, `draw` is the randomness of one step, or None without noise.
     """
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The exact loss, (*runs, dim) -> (*runs)."""
+        """Return the exact loss (*runs) at x (*runs, dim)."""
         ...
 
     def floor(self, data: Tree) -> torch.Tensor:
-        """The minimum."""
+        """Return the minimum, broadcastable to (*runs)."""
         ...
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The exact Hessian (*runs, dim, dim)."""
+        """Return the exact Hessian (*runs, dim, dim)."""
         ...
 
     def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        """The loss that is seen."""
+        """Return the loss that the optimizer sees, (*runs)."""
         ...
 
     def sampled_value_and_gradient(
         self, x: torch.Tensor, data: Tree, draw: Tree | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss that is seen and its gradient."""
+        """Return the loss that the optimizer sees, (*runs), and its gradient (*runs, dim)."""
         ...
 
     def sampled_hvp(
         self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
     ) -> torch.Tensor:
-        """Its Hessian times a vector."""
+        """Return the Hessian of the loss that the optimizer sees times a vector, (*runs, dim)."""
         ...
 
     def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
-        """Its Hessian."""
+        """Return the Hessian of the loss that the optimizer sees, (*runs, dim, dim)."""
         ...
 
     def gauss_newton(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """Jᵀ J (*runs, dim, dim), where the exact loss is ½ |r|² + const and J = dr/dx; None elsewhere."""
+        """Return Jᵀ J (*runs, dim, dim) if the exact loss is ½ |r|² + const, with J = dr/dx, else None."""
         ...
 
     def seen(
         self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What is seen of a gradient, and what the next step's needs of it."""
+        """Return the gradient that the optimizer sees, and the memory for the next step."""
         ...
 
     def project(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Where a step really leads."""
+        """Return the point that a step to x leads to, (*runs, dim)."""
         ...
 
 
 class At:
-    """A point of all runs, answering lazily; see `optimizers.optimizer.Point`.
+    """A point of all runs that evaluates lazily; see `optimizers.optimizer.Point`.
 
-    A value is charged as a loss, and given back where the gradient is asked for too: both in one pass are
-    one gradient, in whatever order they are asked. Who looks at a trial point and then goes there, or stays,
-    has paid for what was asked at either; who merely stands still pays again.
+    A value alone is charged as a loss; with the gradient, in either order, both cost one gradient, as one pass
+    computes them. Evaluations at a trial point are not charged again if the next iterate is that point or the current
+    one. Without a trial point, a repeated evaluation is charged.
     """
 
     def __init__(
@@ -102,7 +108,7 @@ class At:
         same: At | None = None,
     ):
         self.x = x
-        self._same = {} if same is None else same.exact  # nothing there need be computed again
+        self._same = {} if same is None else same.exact  # answers that need not be computed again
         self._oracle = oracle
         self.who: Count = 1.0 if who is None else who[..., 0].to(x.dtype)
         self._trial = trial
@@ -110,11 +116,11 @@ class At:
         for point, there in oracle.remembered(x):
             for answer, runs in point.asked.items():
                 self.asked[answer] = _either(self.asked[answer], there * runs)
-        self.exact: dict[str, torch.Tensor] = {}  # answers, a value without its trailing 1
+        self.exact: dict[str, torch.Tensor] = {}  # answers; a value has no trailing 1 here
 
     @property
     def value(self) -> torch.Tensor:
-        """The loss (*runs, 1); at a trial point where it is not finite, the largest number there is."""
+        """The loss (*runs, 1); at a trial point the largest finite number if it is not finite."""
         if "value" not in self.exact:
             self._oracle.charge("losses", self._new("value"))
             if "value" in self._same:
@@ -150,13 +156,15 @@ class At:
     def gauss_newton(self) -> torch.Tensor:
         """The Gauss–Newton matrix Jᵀ J (*runs, dim, dim), charged as a Hessian.
 
-        It is `dim` products with a vector, each of one pass forward and one back, as those with the Hessian.
-        Raises NotApplicable where the loss is not half a sum of squares, or is seen through noise.
+        It takes `dim` products with a vector, each of one pass forward and one back, as products with the Hessian do.
+
+        Raises:
+            NotApplicable: If the loss is not half a sum of squares, or is seen through noise.
         """
         return self._matrix("gauss_newton", self._oracle.gauss_newton_of)
 
     def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
-        """The Hessian times a vector (*runs, dim); only runs of the mask `who` (*runs, 1) are charged."""
+        """Return the Hessian times a vector (*runs, dim); only runs of the mask `who` (*runs, 1) are charged."""
         asked = self.who if who is None else self.who * who[..., 0].to(self.x.dtype)
         self._oracle.charge("hvps", asked)
         return self._clean(self._oracle.hvp_of(self.x, vector))
@@ -171,13 +179,16 @@ class At:
         return self.exact[name]
 
     def _new(self, answer: str) -> Count:
-        """The runs of the mask that have not had this answer here before; from now on they have."""
+        """Return which runs of the mask get this answer here for the first time, as 0 or 1, and note it."""
         before = self.asked[answer]
         self.asked[answer] = _either(before, self.who)
         return self.who * (1.0 - before)
 
     def _clean(self, answer: torch.Tensor, trial_value: bool = False) -> torch.Tensor:
-        """The answer with zeros for runs where it is not finite; these runs are broken, trial values aside."""
+        """Return the answer with zeros for the runs in which it is not finite, and mark these runs as broken.
+
+        A value at a trial point that is not finite becomes the largest finite number instead, and breaks no run.
+        """
         runs = self._oracle.runs
         flat = answer.reshape(*runs, -1) if answer.dim() > len(runs) else answer.unsqueeze(-1)
         finite = torch.isfinite((flat * 0).sum(-1))
@@ -190,7 +201,7 @@ class At:
 
 
 def part_of(tree: Tree, instances: slice) -> Tree:
-    """Some instances of stacked data."""
+    """Return a slice of the instances of stacked data."""
     return {
         name: part_of(leaf, instances) if isinstance(leaf, dict) else leaf[instances]
         for name, leaf in tree.items()
@@ -198,15 +209,15 @@ def part_of(tree: Tree, instances: slice) -> Tree:
 
 
 def _either(first: Count, second: Count) -> Count:
-    """Logical or of zeros and ones."""
+    """Return the logical or of zeros and ones."""
     return first + second - first * second
 
 
 class CountingOracle:
-    """The current point of all runs, the questions an optimizer may ask there, and their count.
+    """The current point of all runs, its evaluations by an optimizer, and their count.
 
-    `counts` are those of the step; `broken` are the runs that met a number that is not finite, `alive`
-    those that have not ended (*runs): what the others do is of no consequence.
+    `counts` are those of the step; `broken` (*runs) are the runs that met a number that is not finite; `alive` (*runs)
+    are those that have not ended: the steps of the others have no effect.
     """
 
     def __init__(
@@ -238,7 +249,14 @@ class CountingOracle:
         alive: torch.Tensor | None = None,
         progress: Count | None = None,
     ) -> None:
-        """Begin a step at x. Without noise, what was paid at the last step's points stays paid."""
+        """Begin a step at x. Without noise, what was paid for at the last step's points is not charged again.
+
+        Args:
+            x: The current points, (*runs, dim).
+            draw: The randomness of the step, or None without noise.
+            alive: The runs that have not ended, bool (*runs); as before if None.
+            progress: The share of the budget that is spent, a number or (*runs, 1); None without a budget.
+        """
         self.noisy = draw is not None
         self._progress = progress
         self._first_gradient = True
@@ -252,22 +270,22 @@ class CountingOracle:
 
     @property
     def x(self) -> torch.Tensor:
-        """Where the runs are (*runs, dim)."""
+        """The current points (*runs, dim)."""
         return self.here.x
 
     @property
     def value(self) -> torch.Tensor:
-        """The loss seen here (*runs, 1)."""
+        """The loss that the optimizer sees here (*runs, 1)."""
         return self.here.value
 
     @property
     def gradient(self) -> torch.Tensor:
-        """The gradient seen here (*runs, dim)."""
+        """The gradient that the optimizer sees here (*runs, dim)."""
         return self.here.gradient
 
     @property
     def hessian(self) -> torch.Tensor:
-        """The Hessian seen here (*runs, dim, dim)."""
+        """The Hessian that the optimizer sees here (*runs, dim, dim)."""
         return self.here.hessian
 
     @property
@@ -276,7 +294,7 @@ class CountingOracle:
         return self.here.gauss_newton
 
     def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
-        """The Hessian seen here times a vector (*runs, dim)."""
+        """Return the Hessian that the optimizer sees here times a vector, (*runs, dim)."""
         return self.here.hvp(vector, who)
 
     @property
@@ -288,15 +306,18 @@ class CountingOracle:
 
     @property
     def floor(self) -> torch.Tensor:
-        """The minimum (*runs, 1), for methods of the role "oracle": they are told, and not charged."""
+        """The minimum (*runs, 1), for methods of the role "oracle"; not charged."""
         floor = self._landscape.floor(self._data)
         return floor.to(self.x.dtype).expand(self.runs).unsqueeze(-1)
 
     @property
     def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Smallest and largest curvature at the start, each (*runs, 1), for methods of the role "oracle".
+        """The smallest and the largest curvature at the start, each (*runs, 1), for methods of the role "oracle".
 
-        They are told, and not charged. Raises NotApplicable where the smallest is not positive.
+        They are not charged.
+
+        Raises:
+            NotApplicable: If the smallest is not positive.
         """
         if self._spectrum is None:
             hessian = self._landscape.hessian(self._data["start"], self._data)
@@ -312,7 +333,7 @@ class CountingOracle:
         return self._spectrum
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> At:
-        """Another point (where a step there would really lead) at the same draw, charged to `who` (*runs, 1)."""
+        """Return the point that a step to x leads to, at the same draw; only the mask `who` (*runs, 1) is charged."""
         point = At(self, self._landscape.project(x, self._data), who, trial=True)
         self._points.append(point)
         return point
@@ -320,7 +341,7 @@ class CountingOracle:
     def single(
         self, instance: int, trial: int, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Value () and gradient (dim,) of one run alone at x, charged to it: what a closure asks for."""
+        """Return the value () and the gradient (dim,) of one run at x (dim,), charged to it: a closure needs them."""
         charged = torch.zeros(self.runs, dtype=x.dtype, device=x.device)
         charged[instance, trial] = 1.0
         self.charge("gradients", charged)
@@ -339,30 +360,30 @@ class CountingOracle:
         return value[0, 0], gradient[0, 0]
 
     def true_value(self) -> torch.Tensor:
-        """The exact loss at the current point (*runs), never charged: not seen by the optimizer."""
+        """Return the exact loss at the current point (*runs), which the optimizer does not see; never charged."""
         if self.noisy or "value" not in self.here.exact:
             return self._landscape.loss(self.x, self._data)
         return self.here.exact["value"]
 
     def true_gradient(self) -> torch.Tensor | None:
-        """The exact gradient at the current point where it has been asked for (*runs, dim)."""
+        """Return the exact gradient at the current point (*runs, dim) if it has been evaluated, else None."""
         return None if self.noisy else self.here.exact.get("gradient")
 
-    # For the points.
+    # Used by the points.
 
     def charge(self, kind: str, runs: Count) -> None:
-        """Add to a count of the step."""
+        """Add the runs, as 0 or 1, to a count of the step."""
         self.counts[kind] = self.counts[kind] + runs
 
     def _stayed(self, x: torch.Tensor) -> At | None:
-        """The last step's point, where no run has left it although some have looked elsewhere."""
+        """Return the last step's point if no run has left it although some have evaluated others, else None."""
         if len(self._points) < 2 or ((self.here.x != x).any(-1) & self.alive).any():
             return None
         return self.here
 
     def remembered(self, x: torch.Tensor) -> list[tuple[At, torch.Tensor]]:
-        """The points asked before that are the same as x in some runs, and in which (*runs)."""
-        if len(self._points) < 2:  # no run has looked anywhere else
+        """Return the earlier points that equal x in some runs, each with those runs as 0 or 1 (*runs)."""
+        if len(self._points) < 2:  # no run has evaluated another point
             return []
         looked: Count = 0.0
         for point in self._points[1:]:
@@ -376,7 +397,10 @@ class CountingOracle:
         return self._landscape.sampled_loss(x, self._data, self._draw)
 
     def value_and_gradient_of(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The memory of corrupted gradients goes on with the first one of a step, wherever it is asked for."""
+        """Return the loss and the gradient that the optimizer sees at x.
+
+        The memory of corrupted gradients advances with the first one of a step, at whatever point that is.
+        """
         value, gradient = self._landscape.sampled_value_and_gradient(x, self._data, self._draw)
         if self._draw is not None:
             gradient, memory = self._landscape.seen(gradient, self._data, self._draw, self._memory)

@@ -1,4 +1,4 @@
-"""Gradient descent that shakes itself off where it is nearly at rest."""
+"""Gradient descent with random steps where the gradient is small."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from optimizers.registry import register
 @register("perturbed_gd")
 @dataclass(frozen=True)
 class PerturbedGD(Optimizer):
-    """Gradient descent, and a random step where the gradient is small: s = −lr · g, or s = ξ.
+    """Gradient descent with a random step ξ where the gradient is small: s = −lr · g, or s = ξ.
 
-    ξ is uniform in the ball of this radius, and comes where |g| ≤ gradient_threshold · radius/lr and
-    more than `waiting` gradient steps have been taken since the last one. A saddle holds it up no longer
-    than ξ takes to grow, however near to the ridge it came. But where the gradient is small there
-    may also be a minimum or a plateau: it is shaken there too, and rests nowhere.
+    ξ is uniform in the ball of this radius, and is taken if |g| ≤ gradient_threshold · radius/lr and more than
+    `waiting` gradient steps have been taken since the last one. A saddle delays it only for as long as ξ takes to
+    grow, however near to the ridge it is. But the gradient is small at a minimum and on a plateau, too: it is moved
+    there as well, and never comes to rest.
 
-    The threshold is in units of radius/lr, so that the search does not change when the loss
-    or the space is rescaled. In Jin, Ge, Netrapalli, Kakade & Jordan 2017, arXiv:1703.00887, it is
-    lr · ℓ, for a smoothness ℓ. Their rule to stop where a perturbation has not lowered the loss is
-    left out, and ξ, which is part of a gradient step there, is a step of its own: at the same price,
-    for the gradient at x + ξ is that of the next. They name no values; lr is torch.optim.SGD's.
+    The threshold is in units of radius/lr, so that the search does not change when the loss or the space is
+    rescaled. In Jin, Ge, Netrapalli, Kakade & Jordan 2017, arXiv:1703.00887, it is lr · ℓ, for a smoothness ℓ. Their
+    rule to stop if a perturbation has not lowered the loss is left out, and ξ, which is part of a gradient step
+    there, is a step of its own here, at the same price: the gradient at x + ξ is that of the next step. They give no
+    values; lr is torch.optim.SGD's.
     """
 
     lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
@@ -36,11 +36,11 @@ class PerturbedGD(Optimizer):
     moves_at_rest = True
 
     def init(self, x: torch.Tensor) -> State:
-        """How many gradient steps ago the last random one was (*runs, 1): long enough."""
+        """Return the number of gradient steps since the last random one (*runs, 1): enough for another."""
         return (torch.full_like(x[..., :1], self.waiting + 1),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = ξ where it is due, else −lr · g. Numbers are drawn at each step: runs share them."""
+        """Return s = ξ if it is due, else −lr · g. ξ is drawn at each step, as runs share the random numbers."""
         (since,) = state
         gradient, shake = oracle.gradient, self.radius * in_unit_ball(oracle.normal())
         norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
@@ -50,10 +50,16 @@ class PerturbedGD(Optimizer):
 
 
 def in_unit_ball(normal: torch.Tensor) -> torch.Tensor:
-    """A uniform point of the unit ball (…, dim) from standard normal numbers n: n/|n| · U^(1/dim).
+    """Return a uniform point of the unit ball from standard normal numbers n: n/|n| · U^(1/dim).
 
-    Of n, the direction is uniform and independent of the length, whose square is χ² with dim degrees
-    of freedom: U = P(dim/2, |n|²/2), its own distribution function there, is uniform in [0, 1].
+    The direction of n is uniform and independent of its length, whose square is χ² with dim degrees of freedom:
+    so U = P(dim/2, |n|²/2), the distribution function of that square, is uniform in [0, 1].
+
+    Args:
+        normal: n, (…, dim).
+
+    Returns:
+        The point, (…, dim).
     """
     half = normal.new_tensor(normal.shape[-1] / 2)
     share = torch.special.gammainc(half, normal.square().sum(-1, keepdim=True) / 2)

@@ -1,4 +1,4 @@
-"""The registries of optimizers and of what can be wrapped around them."""
+"""The registries of optimizers and of the wrappers around them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ from ravine import Refused, Registry, nearest
 if TYPE_CHECKING:
     from optimizers.wrapper import Wrapper
 
-AND = "+"  # `adam+clip+decay`: Adam, clipped, at a falling rate
+AND = "+"  # `adam+clip+decay`: Adam, clipped, with a decaying learning rate
 
 
 class Wrappers(Registry["Wrapper"]):
-    """Wrappers by the name that stands behind a plus; a prototype is one around any optimizer."""
+    """Wrappers by the name after a plus. A prototype wraps an example, and `around` puts it around any optimizer."""
 
     def register(self, name: str, entry: Any = None, *, around: Optimizer | None = None) -> Any:
-        """Register a wrapped optimizer, or, as a decorator, a class with an example of what it wraps."""
+        """Register a wrapped optimizer, or, as a decorator, a class with an example of an optimizer to wrap.
+
+        Args:
+            name: The name after a plus.
+            entry: The wrapped optimizer, without a decorator.
+            around: The example, for a decorator.
+
+        Returns:
+            The entry, or the decorator.
+        """
         if around is None:
             return super().register(name, entry)
 
@@ -30,7 +39,7 @@ class Wrappers(Registry["Wrapper"]):
 
 
 class Optimizers(Registry[Optimizer]):
-    """Optimizers by name. A name with a plus is one with wrappers around it, the innermost first."""
+    """Optimizers by name. `adam+clip+decay` is an optimizer with wrappers around it, the innermost first."""
 
     def __getitem__(self, name: str) -> Optimizer:
         name, *wrappers = name.split(AND)
@@ -40,7 +49,17 @@ class Optimizers(Registry[Optimizer]):
         return optimizer
 
     def find(self, name: str) -> Optimizer:
-        """The prototype of this name. Raises Refused, with the nearest name, for what is not registered."""
+        """Return the prototype of this name.
+
+        Args:
+            name: The name of an optimizer, with those of wrappers after a plus each.
+
+        Returns:
+            The optimizer with its default hyperparameters.
+
+        Raises:
+            Refused: If a part of the name is not registered, with the nearest name.
+        """
         inner, *wrappers = name.split(AND)
         for each in wrappers:
             if each not in WRAPPERS:

@@ -1,4 +1,4 @@
-"""RMSProp: the gradient over its recent size."""
+"""RMSProp: the gradient divided by its recent root mean square."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from optimizers.registry import register
 @register("rmsprop")
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """Each coordinate's gradient over its root mean square: s = −lr · g / (√v + eps).
+    """RMSProp: each coordinate's gradient divided by its recent root mean square: s = −lr · g / (√v + eps).
 
-    v ← alpha · v + (1 − alpha) g², from v = 0 and without a correction for that: the first step is
-    lr/√(1 − alpha) long in each coordinate, ten times lr. Hinton 2012, lecture 6e. The defaults and
-    the place of eps are torch.optim.RMSprop's.
+    v ← alpha · v + (1 − alpha) g², from v = 0 without bias correction: the first step is lr/√(1 − alpha) long in
+    each coordinate, ten times lr. Hinton 2012, lecture 6e. The defaults and the place of eps are
+    torch.optim.RMSprop's.
     """
 
     lr: Hyper = hyper(1e-2, search=log(1e-5, 1e1, unit="length"), low=0)
@@ -26,11 +26,11 @@ class RMSprop(Optimizer):
     eps: Hyper = hyper(1e-8, low=0)
 
     def init(self, x: torch.Tensor) -> State:
-        """v = 0."""
+        """Return v = 0."""
         return (torch.zeros_like(x),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · g / (√v + eps)."""
+        """Return s = −lr · g / (√v + eps)."""
         (square,) = state
         gradient = oracle.gradient
         square = self.alpha * square + (1 - self.alpha) * gradient**2
@@ -39,6 +39,6 @@ class RMSprop(Optimizer):
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor:
-        """lr P⁻¹/2, P = diag(√v + eps). Cohen et al. 2022, arXiv:2207.14484."""
+        """Return lr P⁻¹/2 with P = diag(√v + eps). Cohen et al. 2022, arXiv:2207.14484."""
         (square,) = state
         return self.lr / (2 * (square.sqrt() + self.eps))

@@ -14,9 +14,9 @@ from optimizers.registry import register
 @register("saddle_free_newton")
 @dataclass(frozen=True)
 class SaddleFreeNewton(Optimizer):
-    """Newton's step with |H| for H: downhill along negative curvature too.
+    """Newton's method with |H| in place of H, downhill along negative curvature too: s = −lr · (|H| + damping)⁻¹ g.
 
-    s = −lr · Q (|Λ| + damping)⁻¹ Qᵀ g, with H = Q Λ Qᵀ. Dauphin et al. 2014, arXiv:1406.2572.
+    |H| = Q |Λ| Qᵀ, with H = Q Λ Qᵀ. Dauphin et al. 2014, arXiv:1406.2572.
     """
 
     lr: Hyper = hyper(1.0, search=log(0.1, 2.0), low=0)
@@ -25,7 +25,7 @@ class SaddleFreeNewton(Optimizer):
     uses_hessian = True
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · (|H| + damping)⁻¹ g."""
+        """Return s = −lr · (|H| + damping)⁻¹ g."""
         eigenvalues, basis = torch.linalg.eigh(oracle.hessian)
         gradient = torch.einsum("...ij,...i->...j", basis, oracle.gradient)
         scaled = gradient / (eigenvalues.abs() + self.damping)

@@ -1,10 +1,10 @@
-"""The shift of a Hessian that gives Newton's step a wanted length: the secular equation."""
+"""Solve the secular equation: find the shift of a Hessian that gives Newton's step a wanted length."""
 
 from __future__ import annotations
 
 import torch
 
-ITERATIONS = 60  # near the hard case each leads half as far again: at most 40 times in float64
+ITERATIONS = 60  # near the hard case each grows the excess by half: 40 in float64
 
 
 def shifted_step(
@@ -13,21 +13,26 @@ def shifted_step(
     radius: torch.Tensor | float,
     slope: torch.Tensor | float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The step p = −(Λ + λ)⁻¹ g of the length radius + slope · λ, and λ (*runs, 1).
+    """Return the step p = −(Λ + λ)⁻¹ g of length radius + slope · λ, and λ.
 
-    It minimizes gᵀp + ½ pᵀΛp over |p| ≤ radius where the slope is 0, and plus |p|³/(3 slope)
-    everywhere where the radius is. λ is at least max(0, −λ₁); it is 0 where p is no longer than
-    wanted then. In the hard case p is too short at λ = −λ₁, for g has no part in the lowest
-    eigenvector; along that one, uphill or downhill alike, the rest of the length is added. So
-    where g = 0 there is a step if λ₁ < 0, and none else.
+    p minimizes gᵀp + ½ pᵀΛp over |p| ≤ radius if the slope is 0, and gᵀp + ½ pᵀΛp + |p|³/(3 slope) over all p if
+    the radius is. λ is at least max(0, −λ₁), and 0 if p is no longer than wanted then. In the hard case g has no
+    component along the lowest eigenvector, and p is too short at λ = −λ₁: the rest of the length is added along that
+    eigenvector, in either direction. So if g = 0 there is a step if λ₁ < 0, and none otherwise.
 
-    eigenvalues: Λ, in ascending order (*runs, dim).
-    gradient: g in the basis of the eigenvectors (*runs, dim).
+    The unknown is the excess of λ over its least value, which keeps its digits when λ loses them. As a function of
+    it, 1/|p| − 1/(radius + slope · λ) increases and is concave: Newton's method, begun where one of the components
+    alone has the length, approaches from the left and never overshoots. Rounding errors of an eigendecomposition, in
+    Λ and in g, count as 0. Moré & Sorensen 1983.
 
-    Unknown is what λ exceeds its least value by, which keeps its digits where λ loses them. In it
-    1/|p| − 1/(radius + slope · λ) rises and is concave: Newton's method, begun where one of the
-    components alone has the length, comes from the left and never overshoots. What is rounding of
-    an eigendecomposition, in Λ and in g, counts as 0. Moré & Sorensen 1983.
+    Args:
+        eigenvalues: Λ, in ascending order, (*runs, dim).
+        gradient: g in the basis of the eigenvectors, (*runs, dim).
+        radius: The wanted length at λ = 0, a number or (*runs, 1).
+        slope: By how much it grows with λ, a number or (*runs, 1).
+
+    Returns:
+        p in the basis of the eigenvectors (*runs, dim), and λ (*runs, 1).
     """
     rounding = gradient.shape[-1] * torch.finfo(gradient.dtype).eps
     sizes, lengths = eigenvalues.abs(), gradient.norm(dim=-1, keepdim=True)
@@ -65,7 +70,7 @@ def _sized(
     radius: torch.Tensor,
     slope: torch.Tensor | float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What g is divided by, 1 where it is 0, the step, its length, and the wanted one."""
+    """Return the divisors of g (1 where g is 0), the step, its length, and the wanted length."""
     shifted = torch.where(slopes != 0, above + excess, 1.0)
     step = -slopes / shifted
     return shifted, step, step.norm(dim=-1, keepdim=True), radius + slope * excess

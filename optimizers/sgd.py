@@ -14,20 +14,21 @@ from optimizers.registry import register
 @register("sgd")
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Downhill along the gradient that is seen: s = −lr · g.
+    """Stochastic gradient descent: s = −lr · g.
 
-    On a quadratic it converges where lr < 2/λmax, and at best keeps a share (κ − 1)/(κ + 1) of the
-    error per step. Cauchy 1847; with noise Robbins & Monro 1951. The default is torch.optim.SGD's.
+    g is the gradient that the optimizer sees. On a quadratic it converges if lr < 2/λmax, and at best each step
+    leaves (κ − 1)/(κ + 1) of the error. Cauchy 1847; with noise Robbins & Monro 1951. The default is
+    torch.optim.SGD's.
     """
 
     lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · g."""
+        """Return s = −lr · g."""
         return -self.lr * oracle.gradient, state
 
     def stability(
         self, state: State, gradient: torch.Tensor, progress: float | torch.Tensor
     ) -> torch.Tensor:
-        """lr/2, for the limit is 2/λ."""
+        """Return lr/2: the limit is 2/λ."""
         return self.lr / 2 * torch.ones_like(gradient[..., :1])

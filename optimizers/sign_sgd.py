@@ -1,4 +1,4 @@
-"""Gradient descent that goes by the signs of the gradient alone."""
+"""Gradient descent along the signs of the gradient alone."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from optimizers.registry import register
 @register("sign_sgd")
 @dataclass(frozen=True)
 class SignSGD(Optimizer):
-    """Each coordinate moves by the same length: s = −lr · sign(g), where sign(0) = 0.
+    """Gradient descent along the sign of each coordinate's gradient: s = −lr · sign(g), with sign(0) = 0.
 
-    Blind to the scale of each coordinate, but not to rotations, and it ends in a cycle of amplitude
-    up to lr. Under noise it follows the more frequent sign: where that is not the sign of the mean
-    it climbs. Bernstein, Wang, Azizzadenesheli & Anandkumar 2018, arXiv:1802.04434. The default is
-    torch.optim.Adam's, whose first step this is.
+    Invariant to the scale of each coordinate, but not to rotations; it ends in a cycle of amplitude up to lr. Under
+    noise it follows the more frequent sign: if that is not the sign of the mean, it climbs. Bernstein, Wang,
+    Azizzadenesheli & Anandkumar 2018, arXiv:1802.04434. The default is torch.optim.Adam's, whose first step this is.
     """
 
     lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length"), low=0)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """s = −lr · sign(g)."""
+        """Return s = −lr · sign(g)."""
         return -self.lr * oracle.gradient.sign(), state

@@ -1,4 +1,4 @@
-"""A line search that ends where the loss has fallen enough and the slope has flattened enough."""
+"""A line search that ends when the loss has fallen enough and the slope has flattened enough."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from optimizers.hyperparameter import Hyper
 from optimizers.optimizer import Oracle
 
 DECREASE = 1e-4  # c₁
-EVALUATIONS = 20  # of the loss at most, in one search
-GROWTH = (1.1, 10.0)  # at least of the last gap and at most of the step, while its end is downhill
-MARGIN = 0.01  # of a bracket, within which no trial is near its ends
-SHRINK = 2 / 3  # of a bracket: where a trial left more, the next one halves it
-VISIBLE = 10  # units of the loss's rounding: the least gain that a trial must promise
+EVALUATIONS = 20  # the most evaluations of the loss in one search
+GROWTH = (1.1, 10.0)  # least of the last gap and most of the step, while its end is downhill
+MARGIN = 0.01  # a trial's least distance from a bracket's ends, as a share of its width
+SHRINK = 2 / 3  # of a bracket: if a trial left more, the next one halves it
+VISIBLE = 10  # roundings of the loss: the least gain that a trial must predict
 
 
 class Found(NamedTuple):
-    """Where a search ended.
+    """The result of a search.
 
-    length: t (*runs, 1).
-    x, gradient: the point x + t d and the gradient there (*runs, dim).
-    foretold: t φ′(0) (*runs, 1); after a search that failed, with the t at which to go on.
+    Attributes:
+        length: t, (*runs, 1).
+        x: The point x + t d, (*runs, dim).
+        gradient: The gradient there, (*runs, dim).
+        foretold: The predicted change t φ′(0), (*runs, 1); after a failed search with the t that would be tried next.
     """
 
     length: torch.Tensor
@@ -34,21 +36,29 @@ class Found(NamedTuple):
 def strong_wolfe(
     oracle: Oracle, direction: torch.Tensor, first: torch.Tensor, curvature: Hyper
 ) -> Found:
-    """A step t along a direction d that satisfies, with φ(t) = f(x + t d), both of
+    """Return a step t along a direction d that satisfies both strong Wolfe conditions, with φ(t) = f(x + t d):
 
         φ(t) ≤ φ(0) + c₁ t φ′(0), c₁ = 1e-4, and |φ′(t)| ≤ c₂ |φ′(0)|, c₂ = `curvature`.
 
-    `first` (*runs, 1) is tried first, or what it takes for the loss to show a gain. While φ falls
-    and its end is steep the step grows; once a minimum lies between two steps, lo, the best so far,
-    and hi, the bracket narrows to it. The next trial is where the cubic through both values and
-    slopes is least, or the parabola where hi's slope was never asked for: a trial without the first
-    property costs its loss, a third of a gradient, and no more. Values that are not finite are not
-    interpolated: the bracket is halved.
+    The first trial is `first`, or the least t for which the loss can show a gain if that is larger. The step grows as
+    long as φ falls and is still steep at its end; once a minimum lies between two steps, lo, the best so far, and hi,
+    the bracket narrows to it. The next trial is the minimum of the cubic through both values and slopes, or of the
+    parabola if hi's slope was not evaluated: a trial without the first property costs only its loss, a third of a
+    gradient. Values that are not finite are not interpolated: the bracket is halved.
 
-    After 20 trials, or where the next one promises a gain that the loss's rounding would hide, the
-    best step with the first property is taken; 0 where there is none or d is not downhill. Runs
-    that have found their step ask, and pay, no more. Nocedal & Wright 2006, "Numerical
-    optimization", algorithms 3.5 and 3.6, with (3.58) and (3.59).
+    The search ends after 20 trials, or when the next one predicts a gain that the loss's rounding would hide; t is
+    then the best step with the first property, and 0 if there is none or d is not downhill. Runs that have found
+    their step evaluate, and pay, no more. Nocedal & Wright 2006, "Numerical optimization", algorithms 3.5 and 3.6,
+    with (3.58) and (3.59).
+
+    Args:
+        oracle: The current point x.
+        direction: d, (*runs, dim).
+        first: The t to try first, (*runs, 1).
+        curvature: c₂, a number or (*runs, 1).
+
+    Returns:
+        t, the point there and its gradient.
     """
     x, end, gradient = oracle.x, oracle.x, oracle.gradient
     slope = dot(gradient, direction)
@@ -66,7 +76,7 @@ def strong_wolfe(
         there = x + torch.where(searching, step, lo.step) * direction
         value = oracle.at(there, who=searching).value
         lower = searching & (value <= zero.value + DECREASE * step * slope) & (value < lo.value)
-        # Where the loss is no lower nobody looks at the gradient: it might not even be finite.
+        # The gradient is evaluated only where the loss is lower: elsewhere it might not be finite.
         point = oracle.at(torch.where(lower, there, x), who=lower)
         trial = _Trial(step, value, dot(point.gradient, direction))
         end = torch.where(lower, point.x, end)
@@ -88,17 +98,17 @@ def strong_wolfe(
 
 
 def first_length(gradient: torch.Tensor) -> torch.Tensor:
-    """What to try first where nothing is known of the scale: min(1, 1/|g|₁), as torch.optim.LBFGS does."""
+    """Return the first t to try if no scale is known, min(1, 1/|g|₁), as in torch.optim.LBFGS; (*runs, 1)."""
     return (1 / gradient.abs().sum(-1, keepdim=True)).clamp(max=1)
 
 
 def dot(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Scalar products, (*runs, 1)."""
+    """Return the scalar products of two (*runs, dim), as (*runs, 1)."""
     return (left * right).sum(-1, keepdim=True)
 
 
 class _Trial(NamedTuple):
-    """t, φ(t) and φ′(t), each (*runs, 1); the slope is NaN where nobody has asked for it."""
+    """t, φ(t) and φ′(t), each (*runs, 1); the slope is NaN if it was not evaluated."""
 
     step: torch.Tensor
     value: torch.Tensor
@@ -110,14 +120,14 @@ def _choose(where: torch.Tensor, first: _Trial, second: _Trial) -> _Trial:
 
 
 def _longer(lo: _Trial, trial: _Trial) -> torch.Tensor:
-    """The next step while there is no hi: where the cubic has its minimum, if it has one farther on."""
+    """Return the next step while there is no hi: the cubic's minimum, if it has one farther on."""
     least, most = lo.step + GROWTH[0] * (trial.step - lo.step), GROWTH[1] * trial.step
     cubic = _cubic(lo, trial)
     return torch.where(cubic > trial.step, cubic.clamp(least, most), most)
 
 
 def _between(lo: _Trial, hi: _Trial, before: torch.Tensor) -> torch.Tensor:
-    """The next step in a bracket whose width was `before`."""
+    """Return the next step in a bracket whose width was `before`."""
     width = hi.step - lo.step
     bend = hi.value - lo.value - lo.slope * width
     parabola = lo.step - 0.5 * lo.slope * width**2 / bend
@@ -128,7 +138,7 @@ def _between(lo: _Trial, hi: _Trial, before: torch.Tensor) -> torch.Tensor:
 
 
 def _cubic(a: _Trial, b: _Trial) -> torch.Tensor:
-    """Where the cubic with both values and slopes has its minimum; NaN where it has none."""
+    """Return the minimum of the cubic through both values and slopes; NaN if it has none."""
     middle = a.slope + b.slope - 3 * (a.value - b.value) / (a.step - b.step)
     root = (middle**2 - a.slope * b.slope).sqrt() * (b.step - a.step).sign()
     share = (b.slope + root - middle) / (b.slope - a.slope + 2 * root)

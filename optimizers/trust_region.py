@@ -1,4 +1,4 @@
-"""Newton's method within a radius in which its model has proved right."""
+"""Newton's method within a radius in which its model has been right."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from optimizers.secular import shifted_step
 @register("trust_region")
 @dataclass(frozen=True)
 class TrustRegion(Optimizer):
-    """To the best point of the quadratic model that is no farther than Δ: min gᵀs + ½ sᵀHs, |s| ≤ Δ.
+    """Newton's method within a trust region: the best step of the quadratic model, min gᵀs + ½ sᵀHs, |s| ≤ Δ.
 
-    s = −(H + λI)⁻¹ g with the λ ≥ max(0, −λ_min) that gives it the length Δ; λ = 0 where Newton's
-    own step is shorter and H positive. The step is taken where it gains more than 0.15 of what the
-    model foretold; below ¼ Δ falls to a fourth, and above ¾, at the border, it doubles. So it leaves a strict
-    saddle even from where g has no part in any direction down, and where g = 0; where H has none
-    such, it stays. Of two such ways that are equally good it takes one.
+    s = −(H + λI)⁻¹ g with the λ ≥ max(0, −λ_min) that gives it the length Δ; λ = 0 if Newton's own step is shorter
+    and H positive definite. The step is taken if it gains more than 0.15 of what the model predicts; below ¼, Δ is
+    quartered, and above ¾, on the border, it doubles. So it leaves a strict saddle even if g is 0 or has no component
+    along a direction of negative curvature; if H has no such direction and g = 0, it stays. Of two such directions that
+    are equally good it takes one.
 
     `radius` is Δ at the start. Moré & Sorensen 1983, "Computing a trust region step"; the rule for Δ
     is that of Nocedal & Wright's "Numerical Optimization", algorithm 4.1.
@@ -32,11 +32,11 @@ class TrustRegion(Optimizer):
     uses_hessian = True
 
     def init(self, x: torch.Tensor) -> State:
-        """Δ."""
+        """Return Δ, (*runs, 1)."""
         return (self.radius * torch.ones_like(x[..., :1]),)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """The model's minimizer within Δ, or 0 where that does not keep what it promises."""
+        """Return the model's minimizer within Δ, or 0 if it gains too little of what the model predicts."""
         (radius,) = state
         eigenvalues, basis = torch.linalg.eigh(oracle.hessian)
         gradient = torch.einsum("...ij,...i->...j", basis, oracle.gradient)
@@ -51,9 +51,17 @@ class TrustRegion(Optimizer):
 
 
 def gain_ratio(oracle: Oracle, step: torch.Tensor, foretold: torch.Tensor) -> torch.Tensor:
-    """What a step gains over what was foretold of it, (*runs, 1): 1 where the loss's rounding hides both.
+    """Return the gain of a step over its predicted gain: 1 if the loss's rounding hides both.
 
     As in Conn, Gould & Toint 2000, "Trust-Region Methods".
+
+    Args:
+        oracle: The current point.
+        step: The step, (*runs, dim).
+        foretold: The predicted gain, (*runs, 1); runs with a positive one are charged for a loss.
+
+    Returns:
+        The ratio, (*runs, 1).
     """
     value = oracle.value
     hidden = 10 * torch.finfo(value.dtype).eps * value.abs()
@@ -62,6 +70,6 @@ def gain_ratio(oracle: Oracle, step: torch.Tensor, foretold: torch.Tensor) -> to
 
 
 def within_range(size: torch.Tensor) -> torch.Tensor:
-    """The number, or the nearest whose square neither overflows nor vanishes."""
+    """Return the number, or the nearest one whose square neither overflows nor vanishes."""
     least = torch.finfo(size.dtype).tiny ** (1 / 3)
     return size.clamp(least, 1 / least)

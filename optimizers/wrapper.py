@@ -1,4 +1,4 @@
-"""Optimizers of optimizers: another gradient, another rate, another point, and the same method inside."""
+"""Optimizers around optimizers: they change the gradient, the learning rate or the point that the inner one sees."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from ravine import Refused
 class Wrapper(Optimizer):
     """An optimizer around `inner`. The hyperparameters of both stand side by side, under their own names.
 
-    Of the inner optimizer's, the first (its learning rate) is searched, and as many as fit into a
-    search of two beside the wrapper's own. Raises Refused where both have a hyperparameter of the
-    same name.
+    At most two hyperparameters are searched: the wrapper's own, and the inner optimizer's from the first (its
+    learning rate) on.
+
+    Raises:
+        Refused: If both have a hyperparameter of the same name.
     """
 
     inner: Optimizer
@@ -34,18 +36,18 @@ class Wrapper(Optimizer):
 
     @property
     def space(self) -> Mapping[str, Range]:
-        """What is searched: of the inner optimizer, then of the wrapper."""
+        """The searched ranges by name: the inner optimizer's, then the wrapper's."""
         theirs = list(self.inner.space.items())[: 2 - len(self.own_space)]
         return {**dict(theirs), **self.own_space}
 
     @property
     def own_space(self) -> Mapping[str, Range]:
-        """What is searched of the wrapper's own."""
+        """The searched ranges of the wrapper's own hyperparameters."""
         return ranges(self)
 
     @property
     def role(self) -> str:  # type: ignore[override]
-        """The inner optimizer's."""
+        """The inner optimizer's role."""
         return self.inner.role
 
     @property
@@ -54,35 +56,35 @@ class Wrapper(Optimizer):
         return self.inner.uses_hessian
 
     def init(self, x: torch.Tensor) -> State:
-        """The inner optimizer's, unless the wrapper remembers something too."""
+        """Return the inner optimizer's state; a wrapper with a state of its own overrides this."""
         return self.inner.init(x)
 
     def vectors(self, dim: int) -> int:
-        """The inner optimizer's."""
+        """Return the inner optimizer's."""
         return self.inner.vectors(dim)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The inner optimizer's and the wrapper's."""
+        """The inner optimizer's and the wrapper's, by name."""
         return {**self.inner.hyperparameters, **self.own}
 
     def replace(self, **values: Any) -> Self:
-        """The same method with other hyperparameters, the inner optimizer's or the wrapper's."""
+        """Return the same method with other hyperparameters, the inner optimizer's or the wrapper's."""
         inner, own = self._split(values)
         return dataclasses.replace(self, inner=self.inner.replace(**inner), **own)
 
     def batched(self, values: Mapping[str, torch.Tensor]) -> Self:
-        """The same method with a tensor, one value a trial, for each hyperparameter named."""
+        """Return the same method with a tensor (trials, 1) for each hyperparameter named."""
         inner, own = self._split(values)
         return self._changed(**own, inner=self.inner.batched(inner))
 
     def around(self, inner: Optimizer) -> Self:
-        """The same wrapper around another optimizer."""
+        """Return the same wrapper around another optimizer."""
         return dataclasses.replace(self, inner=inner)
 
     @property
     def own(self) -> dict[str, Any]:
-        """The wrapper's hyperparameters."""
+        """The wrapper's hyperparameters by name."""
         fields = (each.name for each in dataclasses.fields(self) if each.name != "inner")
         return {name: getattr(self, name) for name in fields}
 
@@ -95,14 +97,14 @@ class Wrapper(Optimizer):
 
 
 class PointView:
-    """A point as a wrapper shows it: a subclass overrides what it changes."""
+    """A point as a wrapper shows it to its inner optimizer; a subclass overrides what it changes."""
 
     def __init__(self, point: Point):
         self._point = point
 
     @property
     def x(self) -> torch.Tensor:
-        """Where, (*runs, dim)."""
+        """The points, (*runs, dim)."""
         return self._point.x
 
     @property
@@ -116,7 +118,7 @@ class PointView:
         return self._point.gradient
 
     def hvp(self, vector: torch.Tensor, who: torch.Tensor | None = None) -> torch.Tensor:
-        """The Hessian times a vector (*runs, dim)."""
+        """Return the Hessian times a vector (*runs, dim)."""
         return self._point.hvp(vector, who)
 
     @property
@@ -131,7 +133,7 @@ class PointView:
 
 
 class OracleView(PointView):
-    """An oracle as a wrapper shows it, seen from `point`: the oracle's own, unless another is given."""
+    """An oracle as a wrapper shows it to its inner optimizer, at `point`, or at the oracle's own if none is given."""
 
     def __init__(self, oracle: Oracle, point: Point | None = None):
         super().__init__(oracle if point is None else point)
@@ -151,15 +153,15 @@ class OracleView(PointView):
 
     @property
     def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Smallest and largest curvature at the start, each (*runs, 1)."""
+        """The smallest and the largest curvature at the start, each (*runs, 1)."""
         return self._oracle.spectrum
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> Point:
-        """Another point (*runs, dim)."""
+        """Return another point (*runs, dim)."""
         return self._oracle.at(x, who)
 
     def single(
         self, instance: int, trial: int, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Value () and gradient (dim,) of one run alone."""
+        """Return the value () and the gradient (dim,) of one run."""
         return self._oracle.single(instance, trial, x)

@@ -1,4 +1,4 @@
-"""Claims: what is known about a problem, as a function that measures it and the range that it must lie in."""
+"""Claims: known facts about a problem, each as a function that measures a number and the range it must lie in."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Claim:
     """A statement about a problem at its defaults, published or derived, and the function that measures it.
 
     Attributes:
-        statement: In words, as a sentence about the measured number.
-        stated: The published or derived figure, or in words where it is a bound.
-        within: The least and the largest measured number that bear it out.
+        statement: A sentence about the measured number.
+        stated: The published or derived figure; a bound in words.
+        within: The least and the largest measured number that confirm it.
         source: Where it is stated; a derivation stands in the function's docstring.
-        slow: Whether it takes more than two seconds, and is measured for the certificates only.
-        fails: Why it does not hold on ours, where it does not.
-        measure: The function: the problem -> the number.
+        slow: True if it takes more than two seconds; it is then measured for the certificates only.
+        fails: Why it does not hold on Ravine's problem, if it does not.
+        measure: The function from a problem to the number.
     """
 
     statement: str
@@ -39,7 +39,7 @@ class Claim:
     measure: Callable[[Any], float] = _not_given
 
     def holds(self, measured: float) -> bool:
-        """Return whether a measured number bears the claim out; NaN does not."""
+        """True if a measured number confirms the claim; NaN does not."""
         low, high = self.within
         return low <= measured <= high
 
@@ -48,14 +48,14 @@ class Claim:
         return replace(self, measure=measure)
 
 
-_claims: dict[type, dict[str, Claim]] = {}  # by the class that they are about
+_claims: dict[type, dict[str, Claim]] = {}  # by class, then by name
 
 
 def claim(
     kind: type[P], statement: str, *, stated: float | str, within: tuple[float, float], source: str,
     slow: bool = False, fails: str = "", name: str = "",
 ) -> Callable[[Callable[[P], float]], Callable[[P], float]]:  # fmt: skip
-    """Decorate a function with what it measures; it stays a plain function.
+    """Decorate a function with the claim that it measures; it stays a plain function.
 
     ::
 
@@ -64,14 +64,14 @@ def claim(
         def dwell_ratio(problem: Octopus) -> float: ...
 
     Args:
-        kind: The class of problems that it is about, and its subclasses.
-        statement: As the other arguments, a field of `Claim`.
-        stated: See there.
-        within: See there.
-        source: See there.
-        slow: See there.
-        fails: See there.
-        name: That of the claim, if not the function's.
+        kind: The class of problems that it is about, with its subclasses.
+        statement: See `Claim`.
+        stated: See `Claim`.
+        within: See `Claim`.
+        source: See `Claim`.
+        slow: See `Claim`.
+        fails: See `Claim`.
+        name: The claim's name, if it is not the function's.
 
     Returns:
         The decorator.
@@ -86,7 +86,7 @@ def claim(
 
 
 def take_methods(kind: type) -> bool:
-    """Make claims of those in the body of a class, the old form; return whether there are any."""
+    """Register the claims in the body of a class, which is the old form; return True if there are any."""
     found = {name: each for name, each in vars(kind).items() if isinstance(each, Claim)}
     for name, each in found.items():
         _claims.setdefault(kind, {})[name] = each
@@ -100,7 +100,7 @@ def about(value: float, *, rel: float = 0.0, abs: float = 0.0) -> tuple[float, f
     Args:
         value: The middle of the range.
         rel: The tolerance relative to the value.
-        abs: The tolerance; the larger of the two counts.
+        abs: The absolute tolerance; the larger of the two is used.
 
     Returns:
         The least and the largest number.
@@ -112,7 +112,7 @@ def about(value: float, *, rel: float = 0.0, abs: float = 0.0) -> tuple[float, f
 def evidence(kind: type) -> list[ModuleType]:
     """Import and return the modules with the evidence about a class and its bases, the bases' first.
 
-    Of a class in `<package>.<name>` it is `<package>._certificates.<name>`, where there is one.
+    For a class in `<package>.<name>` that is `<package>._certificates.<name>`, if it exists.
     """
     found = []
     for each in reversed(kind.__mro__):
@@ -128,7 +128,7 @@ def evidence(kind: type) -> list[ModuleType]:
 
 
 def claims_of(kind: type) -> dict[str, Claim]:
-    """Return the claims about a class of problems, by the name of the function, the bases' first."""
+    """Return the claims about a class of problems by the name of the function, the bases' first."""
     evidence(kind)
     return {
         name: each

@@ -1,4 +1,4 @@
-"""Gradient descent as a plain loop, for claims: what the engine and its optimizers do is measured elsewhere."""
+"""Gradient descent as a plain loop, for claims; the engine and its optimizers are tested elsewhere."""
 
 from __future__ import annotations
 
@@ -18,9 +18,20 @@ def descent(
     momentum: float | torch.Tensor = 0.0,
     threshold: float | torch.Tensor = math.inf,
 ) -> Iterator[torch.Tensor]:
-    """The points x₀, x₁, … (*runs, dim) of heavy ball on the exact loss, each gradient clipped by norm.
+    """Yield the points x₀, x₁, … of heavy ball on the exact loss, each gradient clipped by norm.
 
-    v ← momentum v + g min(1, threshold/|g|), x ← x − lr v, without end: take as many as are wanted.
+    v ← momentum v + g min(1, threshold/|g|), x ← x − lr v, without end.
+
+    Args:
+        problem: The problem.
+        data: The instances.
+        x: The start, (*runs, dim).
+        lr: The learning rate, a number or (*runs, 1).
+        momentum: A number or (*runs, 1).
+        threshold: The norm from which gradients are clipped, a number or (*runs, 1).
+
+    Yields:
+        The points, (*runs, dim).
     """
     velocity = torch.zeros_like(x)
     while True:

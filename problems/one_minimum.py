@@ -1,4 +1,4 @@
-"""What problems with one minimum, 0, at a point that the seed draws have in common."""
+"""Problems with one minimum, 0, at a random point."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from problems.problem import Problem, Tree
 
 
 class OneMinimum(Problem):
-    """The minimum is 0, at the point `data["minimizer"]` and nowhere else."""
+    """A loss with the minimum 0 at `data["minimizer"]` and nowhere else."""
 
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.zeros(())

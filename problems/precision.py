@@ -1,4 +1,4 @@
-"""The default dtype, for as long as it is wanted."""
+"""Set torch's default dtype for a while."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Tensors made inside have this dtype unless they say otherwise."""
+    """Make tensors created inside the context have this dtype by default."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -172,7 +172,7 @@ class Problem:
         Returns:
             Tensors by name, without leading dimensions; at least "start", (dim,).
         """
-        raise NotImplementedError
+        raise NotImplementedError("a problem must define instance")
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         """Return the exact loss.
@@ -184,11 +184,11 @@ class Problem:
         Returns:
             (*runs).
         """
-        raise NotImplementedError
+        raise NotImplementedError("a problem must define loss")
 
     def floor(self, data: Tree) -> torch.Tensor:
         """Return the minimum f*, stated and not computed from the loss; broadcasts against (*runs)."""
-        raise NotImplementedError
+        raise NotImplementedError("a problem must define floor")
 
     def signature(self, data: Tree) -> float:
         """Measure the number that proves the pathology.
@@ -199,7 +199,7 @@ class Problem:
         Returns:
             A number, at least the card's threshold; below it on the control.
         """
-        raise NotImplementedError
+        raise NotImplementedError("a problem must define signature")
 
     # Derivatives, by autograd unless a closed form is given.
 

@@ -1,4 +1,4 @@
-"""What problems with a constant Hessian and one minimum, 0, have in common; and how far descent gets on them."""
+"""Problems with a constant Hessian and the minimum 0, and how far gradient descent gets on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from problems.problem import Tree
 
 
 class QuadraticForm(OneMinimum):
-    """f(x) = ½ (x − m)ᵀ H (x − m): `data` has the "hessian" H, positive definite, and the "minimizer" m."""
+    """A quadratic with a constant Hessian: f(x) = ½ (x − m)ᵀ H (x − m).
+
+    `data` has the "hessian" H, positive definite, and the "minimizer" m.
+    """
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return self.value_and_gradient(x, data)[0]
@@ -29,21 +32,21 @@ class QuadraticForm(OneMinimum):
 def gap_left(
     curvatures: torch.Tensor, lr: torch.Tensor, momentum: torch.Tensor, steps: int
 ) -> torch.Tensor:
-    """Return the share of the gap that heavy ball leaves, on average over whitened starts.
+    """Return the gap after a number of steps of heavy ball, on average over whitened starts.
 
     On a mode of curvature λ the error obeys e[t+1] = (1 + β − lr·λ) e[t] − β e[t−1], e[−1] = e[0]:
     a power of a 2 × 2 matrix. A whitened start gives every mode the same expected share of the gap,
-    so what is left is the mean of (e[t]/e[0])² over the modes. β = 0 is gradient descent, which
-    leaves (1 − lr·λ)^2t.
+    so the gap is the mean of (e[t]/e[0])² over the modes. β = 0 is gradient descent, with
+    (1 − lr·λ)^2t.
 
     Args:
-        curvatures: Those of the modes, (dim,).
-        lr: The rates, (*settings).
+        curvatures: The curvatures of the modes, (dim,).
+        lr: The learning rates, (*settings).
         momentum: The values of β, (*settings).
-        steps: How many are taken.
+        steps: The number of steps.
 
     Returns:
-        The shares, (*settings).
+        The gaps, (*settings).
     """
     slope = 1 + momentum[..., None] - lr[..., None] * curvatures
     lag = -momentum[..., None].expand_as(slope)
@@ -54,17 +57,17 @@ def gap_left(
 
 
 def gap_left_by_descent(curvatures: torch.Tensor, steps: int) -> float:
-    """Return the share that gradient descent leaves at the best constant rate, 2/(L + μ)."""
+    """Return the gap after gradient descent with the best constant learning rate, 2/(L + μ)."""
     lr = 2 / (curvatures.max() + curvatures.min())
     return gap_left(curvatures, lr, torch.zeros_like(lr), steps).item()
 
 
 def gap_left_by_momentum(curvatures: torch.Tensor, steps: int) -> float:
-    """Return the share that heavy ball leaves at the best of Polyak's constants.
+    """Return the gap after heavy ball with the best of Polyak's constants.
 
-    For curvatures in [m, L] they are lr = 4/(√L + √m)² and β = ((√L − √m)/(√L + √m))². In the long
-    run m = μ is best; within few steps a larger m gains more on the other modes than it loses on the
-    slowest. So this tries 64 values of m from μ to L. Polyak 1964.
+    For curvatures in [m, L] they are lr = 4/(√L + √m)² and β = ((√L − √m)/(√L + √m))². For many steps m = μ is best;
+    for few, a larger m gains more on the other modes than it loses on the flattest. So this tries 64 values of m from
+    μ to L. Polyak 1964.
     """
     largest, smallest = curvatures.max().sqrt(), curvatures.min().sqrt()
     assumed = smallest * (largest / smallest) ** torch.linspace(0, 1, 64, dtype=curvatures.dtype)

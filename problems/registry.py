@@ -1,4 +1,4 @@
-"""The registry of problems: registering is all it takes to be listed, swept, tested and documented."""
+"""The registry of problems: a registered problem is listed, swept, tested and documented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What problems, optimizers and benchmarks share: a registry of names, and one way to refuse input."""
+"""Shared by problems, optimizers and benchmarks: a registry of names, fields with bounds, refusals in one line."""
 
 from ravine.fields import bounded, check_fields
 from ravine.outdated import warn_outdated

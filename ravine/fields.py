@@ -25,16 +25,16 @@ def bounded(
         rate: float = bounded(0.5, above=0, below=1)
         kind: str = bounded("plain", choices=("plain", "orthogonal"))
 
-    A field that is annotated `int` accepts whole numbers only, and every one annotated `bool` is true or false.
+    A field annotated `int` accepts whole numbers only, and a field annotated `bool` true or false only.
 
     Args:
-        default: The value where none is given.
+        default: The value if none is given.
         low: The least value; `above` instead excludes it.
         high: The largest value; `below` instead excludes it.
         above: A number that every value is larger than.
         below: A number that every value is smaller than.
-        choices: The words that are accepted, for a field that is no number.
-        **metadata: What else the field says about itself.
+        choices: The words that are accepted, for a field that is not a number.
+        **metadata: Further metadata of the field.
 
     Returns:
         A `dataclasses.field`.
@@ -51,14 +51,14 @@ def bounded(
 
 
 def check_fields(owner: str, thing: Any) -> None:
-    """Refuse a dataclass that has values outside the declared bounds, all of them in one line.
+    """Refuse a dataclass with values outside the declared bounds, all of them in one line.
 
     Args:
-        owner: What the fields are said to belong to: the name of a problem or an optimizer.
+        owner: The name of the problem or the optimizer that has the fields.
         thing: An instance of a dataclass.
 
     Raises:
-        Refused: Each field with what was given and what is allowed.
+        Refused: Each wrong field with what was given and what is allowed.
     """
     wrong = list(_wrong(owner, thing))
     if wrong:

@@ -1,4 +1,4 @@
-"""One line on stderr for a user's class that is written in a form that the next release no longer reads."""
+"""Warn of a class that is written in a form that the next release does not read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import warnings
 
 
 def warn_outdated(kind: type, text: str) -> None:
-    """Warn that a class is written in an old form, in one line, and once however many workers import it.
+    """Warn in one line that the next release does not read the form in which a class is written.
+
+    Only the parent process warns: its workers import the class again.
 
     Args:
         kind: The class.
-        text: How to write it now.
+        text: How to write it now: "write …".
     """
     if multiprocessing.parent_process() is not None:
         return
     module = sys.modules.get(kind.__module__)
     file = getattr(module, "__file__", None) or kind.__module__
-    # Without a line number no line of source follows the message.
-    warnings.warn_explicit(f"{kind.__name__}: {text}", FutureWarning, file, lineno=0)
+    message = f"{kind.__name__} is written in a form that the next release does not read: {text}"
+    # Line 0 has no source line that would be printed after the message.
+    warnings.warn_explicit(message, FutureWarning, file, lineno=0)

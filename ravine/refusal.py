@@ -1,4 +1,4 @@
-"""Bad input is refused in one line: what was given, what is allowed, and the nearest name."""
+"""Refuse bad input in one line: what was given, what is allowed, and the nearest name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from typing import Any
 
 
 class Refused(ValueError):
-    """Input that Ravine does not accept; the message is one line, made for the person who typed it."""
+    """Input that Ravine does not accept; the message is one line for the user who typed it."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """The end of a refusal: the closest allowed name, and all of them.
+    """Return the end of a refusal: the closest allowed name, and all of them.
 
     >>> nearest("momentun", ["adam", "momentum"])
     'did you mean momentum? (allowed: adam, momentum)'
+
+    Args:
+        name: The name that was given.
+        allowed: The names that are allowed.
+
+    Returns:
+        The words.
     """
     allowed = sorted(allowed)
     by_lower = {each.lower(): each for each in allowed}
@@ -29,11 +36,24 @@ def require(
     owner: str, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False,
     open_high: bool = False, whole: bool = False,
 ) -> None:  # fmt: skip
-    """Refuse `value` unless it is a number from `low` to `high` (bounds excluded where open).
+    """Refuse a value unless it is a number from low to high.
 
     >>> require("quadratic", "condition", 0.5, low=1)
     Traceback (most recent call last):
     ravine.refusal.Refused: quadratic.condition is 0.5, but must be a number, at least 1
+
+    Args:
+        owner: The name of what the value belongs to, or "".
+        name: The value's name.
+        value: The value.
+        low: The least number that is allowed.
+        high: The largest number that is allowed.
+        open_low: True if low itself is not allowed.
+        open_high: True if high itself is not allowed.
+        whole: True if only whole numbers are allowed.
+
+    Raises:
+        Refused: With what was given and what is allowed.
     """
     what = f"{owner}.{name}" if owner else name
     message = unless_number(
@@ -46,7 +66,7 @@ def require(
 def unless_number(
     what: str, value: Any, *, low: float, high: float, open_low: bool, open_high: bool, whole: bool
 ) -> str:
-    """The refusal of a value that is not such a number, and nothing for one that is."""
+    """Return why a value is refused, as `require` says it; "" for a number that is allowed."""
     number = isinstance(value, int) if whole else isinstance(value, (int, float))
     if number and not isinstance(value, bool) and math.isfinite(value):
         above = value > low if open_low else value >= low

@@ -1,4 +1,4 @@
-"""A registry: the one list of names of a kind of thing."""
+"""A registry: the one list of the names of a kind of thing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ravine.refusal import Refused, nearest
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
-# What YAML, Hydra or pandas would read as something other than a name.
+# Words that YAML, Hydra or pandas reads as something other than a name.
 MISREAD = {
     "null",
     "none",
@@ -34,11 +34,14 @@ MISREAD = {
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Names and their prototypes: instances whose fields are defaults.
+    """Names and their prototypes: instances whose fields have their defaults.
 
-    The modules of `package` register themselves when they are imported, and they are imported the first
-    time that anyone looks: a new file in the package is found without being listed anywhere, unless its name
-    begins with an underscore.
+    The modules of `package` register themselves when they are imported, and they are imported at the first look-up. So
+    a new file in the package is found without being listed anywhere, unless its name begins with an underscore.
+
+    Attributes:
+        kind: What the names are of, in a word: "problem".
+        package: The package whose modules register themselves.
     """
 
     def __init__(self, kind: str, package: str):
@@ -54,7 +57,15 @@ class Registry(Mapping[str, T], Generic[T]):
     def register(self, name: str, entry: Any = None) -> Any:
         """Register a class (as a decorator, above @dataclass) or, with two arguments, an instance.
 
-        Raises Refused for a name that is taken, or that a YAML or CSV reader takes for something else.
+        Args:
+            name: The name: letters, digits and _.
+            entry: The instance, without a decorator.
+
+        Returns:
+            The entry, or the decorator.
+
+        Raises:
+            Refused: If the name is taken, or YAML or a CSV reader would read it as something else.
         """
 
         def add(given: Any) -> Any:
@@ -84,7 +95,17 @@ class Registry(Mapping[str, T], Generic[T]):
             raise Refused(f"{self.kind} {name} is already registered by {'.'.join(origin(old))}")
 
     def find(self, name: str) -> T:
-        """The prototype of this name. Raises Refused, with the nearest name, for one that is not registered."""
+        """Return the prototype of this name.
+
+        Args:
+            name: A registered name.
+
+        Returns:
+            The prototype.
+
+        Raises:
+            Refused: If the name is not registered, with the nearest name.
+        """
         if name not in self:
             raise Refused(f"unknown {self.kind} {name!r}: {nearest(name, self)}")
         return self[name]
@@ -110,15 +131,15 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._entries)
 
 
-_names: dict[type, str] = {}  # by class, what it was registered under last
+_names: dict[type, str] = {}  # the last name by class
 
 
 def registered_name(kind: type) -> str:
-    """Return the name under which a class was registered last, or that of the class itself."""
+    """Return the name under which a class was registered last, or the class's own name."""
     return _names.get(kind, kind.__name__)
 
 
 def origin(entry: Any) -> tuple[str, str]:
-    """Module and name of a class, or of an instance's class: the same for a notebook cell that is run twice."""
+    """Return module and name of a class, or of an instance's class; running a notebook cell again changes neither."""
     kind = entry if isinstance(entry, type) else type(entry)
     return kind.__module__, kind.__qualname__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +64,6 @@ def _in_worker(
     The keys of that script's cells depend on its file.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
-    warnings.simplefilter("ignore", FutureWarning)  # the parent has shown it
     loading.load_plugins()
     for kind, name, prototype in entries:
         loading.REGISTRIES[kind].register(name, prototype)

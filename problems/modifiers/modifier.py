@@ -1,4 +1,4 @@
-"""A problem around a problem: what it does not change, it passes on."""
+"""A problem around a problem: it passes on what it does not change."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from problems.problem import Card, CriticalPoint, Problem, Tree
 
 @dataclass(frozen=True)
 class ProblemModifier(Problem):
-    """Another view of `inner`: the same dial, truth and tests; `data["inner"]` is what `inner` drew."""
+    """Another view of `inner`, with the same dial, known solution and tests; `data["inner"]` is the inner instance."""
 
     inner: Problem
 
-    # A subclass says where `inner` is when the optimizer is at x; here it is there too.
-
     def inside(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The point (*runs, dim) of `inner` for the optimizer's x (*runs, dim)."""
+        """Return the point of `inner` (*runs, dim) for the optimizer's x (*runs, dim)."""
         return x
 
     def outside(self, y: torch.Tensor, data: Tree) -> torch.Tensor:
-        """The optimizer's x (*runs, dim) for a point of `inner`."""
+        """Return the optimizer's x (*runs, dim) for a point of `inner` (*runs, dim)."""
         return y
 
     @property
     def card(self) -> Card:  # type: ignore[override]
-        """What `inner` states."""
+        """The card of `inner`."""
         return self.inner.card
 
     @property
@@ -55,7 +53,7 @@ class ProblemModifier(Problem):
 
     @property
     def claims(self) -> dict[str, Claim]:
-        """None: what is known of `inner` is claimed there."""
+        """None: the claims about `inner` are on `inner`."""
         return {}
 
     def at_dial(self, value: float) -> Self:

@@ -1,4 +1,4 @@
-"""The same problem seen through noise: the optimizer is misled, the truth stays what it is."""
+"""The same problem seen through noise: the optimizer sees wrong gradients, the exact loss is unchanged."""
 
 from __future__ import annotations
 
@@ -13,35 +13,55 @@ from problems.modifiers.modifier import ProblemModifier
 from problems.problem import Card, Problem, Tree
 from ravine import Refused, Registry, bounded, check_fields
 
-TARGET = 1e-2  # the least relative gap that is asked for where gradients are inexact
-VISIBLE = 1e-3  # of the gradient at the start: an error above this is noise
+TARGET = 1e-2  # the smallest target of a problem with inexact gradients
+VISIBLE = 1e-3  # an error above this share of the gradient at the start is noise
 
 
 class Noise:
-    """What is wrong with a gradient. Subclasses are frozen dataclasses.
+    """An error of the gradient. Subclasses are frozen dataclasses.
 
-    strength: how much, declared with its bounds; 0 is none at all. It is in units of the problem: lengths are
-        those of the gradient at the start, so that 1 is noise as long as the signal there.
-    ladder, scale: three rungs of strength, and how to interpolate between them.
+    Attributes:
+        strength: The size of the error, declared with its bounds; 0 is none. It is in units of the problem: lengths are
+            relative to the gradient at the start, so that at 1 the noise is as long as the signal there.
+        ladder: Three values of the strength, from harmless to extreme.
+        scale: How to interpolate between them.
+        remembers: True if `seen` has a memory.
     """
 
     strength: float
     ladder: tuple[float, float, float] = (0.01, 0.3, 10.0)
     scale: Literal["log", "linear"] = "log"
-    remembers: bool = False  # whether `seen` has a memory
+    remembers: bool = False
 
     def __post_init__(self) -> None:
         check_fields("noise", self)
 
     def errors(self, dim: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        """What is added to the gradient at each step (dim,), in units of its root mean square at the start."""
+        """Return an endless stream of what is added to the gradient at each step.
+
+        Args:
+            dim: The length of the gradient.
+            generator: The only source of randomness.
+
+        Returns:
+            Errors (dim,), in units of the gradient's root mean square at the start.
+        """
         while True:
             yield torch.zeros(dim)
 
     def seen(
         self, gradient: torch.Tensor, unit: torch.Tensor, memory: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What is left of a gradient (*runs, dim), and what to remember; `unit` (*runs, 1) as above."""
+        """Return the gradient that the optimizer sees, and the memory for the next step.
+
+        Args:
+            gradient: The gradient with its errors, (*runs, dim).
+            unit: The gradient's root mean square at the start, (*runs, 1).
+            memory: What was returned at the step before, leading with *runs; None at first.
+
+        Returns:
+            The gradient (*runs, dim), and the memory.
+        """
         return gradient, memory
 
 
@@ -51,7 +71,7 @@ NOISES: Registry[Noise] = Registry("noise", package="problems.modifiers")
 @NOISES.register("gaussian")
 @dataclass(frozen=True)
 class Gaussian(Noise):
-    """Independent normal numbers are added at each step: what a large minibatch does."""
+    """Independent normal errors in each step, as from large minibatches."""
 
     strength: float = bounded(0.3, low=0)
 
@@ -63,7 +83,7 @@ class Gaussian(Noise):
 @NOISES.register("heavy_tailed")
 @dataclass(frozen=True)
 class HeavyTailed(Noise):
-    """Symmetric stable numbers (α = 1.5) are added: of mean 0 and infinite variance, now and then huge.
+    """Symmetric stable errors (α = 1.5) in each step, of mean 0 and infinite variance: a few are huge.
 
     Simsekli, Sagun & Gürbüzbalaban 2019, arXiv:1901.06053; drawn as Chambers, Mallows & Stuck 1976 do.
     """
@@ -83,9 +103,9 @@ class HeavyTailed(Noise):
 @NOISES.register("correlated")
 @dataclass(frozen=True)
 class Correlated(Noise):
-    """Normal numbers with a correlation of 0.9 from step to step are added: what unshuffled data do.
+    """Normal errors with a correlation of 0.9 from step to step, as from data that are not shuffled.
 
-    The mean of many steps has the variance of 19 times fewer independent ones, (1 + ρ)/(1 − ρ).
+    The mean of many has the variance of the mean of 19 times fewer independent ones: (1 + ρ)/(1 − ρ) = 19.
     """
 
     strength: float = bounded(0.3, low=0)
@@ -102,9 +122,9 @@ class Correlated(Noise):
 @NOISES.register("biased")
 @dataclass(frozen=True)
 class Biased(Noise):
-    """The same vector, drawn by the seed, is added at each step: averaging does not help.
+    """The same error in each step, drawn from the seed: averaging does not help.
 
-    Where the Hessian is H, descent ends at x* − H⁻¹ b, at ½ bᵀH⁻¹b above the minimum.
+    With the Hessian H, descent ends at x* − H⁻¹ b, which is ½ bᵀH⁻¹b above the minimum.
     """
 
     strength: float = bounded(0.1, low=0)
@@ -120,7 +140,7 @@ class Biased(Noise):
 @NOISES.register("delayed")
 @dataclass(frozen=True)
 class Delayed(Noise):
-    """The gradient is that of `strength` steps ago: what workers do that do not wait for each other.
+    """The gradient of `strength` steps before, as from workers that do not wait for each other.
 
     Gradient descent on a curvature λ is stable for lr λ < 2 sin(π/(4 strength + 2)).
     """
@@ -140,7 +160,7 @@ class Delayed(Noise):
         self, gradient: torch.Tensor, unit: torch.Tensor, memory: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         steps = round(self.strength)
-        if memory is None:  # before the first gradient has come, all that there is
+        if memory is None:  # the first gradient stands for those before it
             memory = gradient.unsqueeze(-2).expand(*gradient.shape[:-1], steps, gradient.shape[-1])
         queue = torch.cat([memory, gradient.unsqueeze(-2)], -2)
         return queue[..., 0, :], queue[..., 1:, :]
@@ -149,7 +169,7 @@ class Delayed(Noise):
 @NOISES.register("quantised")
 @dataclass(frozen=True)
 class Quantised(Noise):
-    """Each component is rounded to a multiple of `strength`: what is smaller than half of it is not seen."""
+    """Each component rounded to a multiple of `strength`: less than half of it becomes 0."""
 
     strength: float = bounded(0.3, low=0)
 
@@ -163,7 +183,7 @@ class Quantised(Noise):
 @NOISES.register("sign_compressed")
 @dataclass(frozen=True)
 class SignCompressed(Noise):
-    """The share `strength` of the gradient is replaced by its signs times their mean size |g|₁/dim.
+    """A mixture of the gradient and its signs: (1 − strength) g + strength · sign(g) |g|₁/dim.
 
     Bernstein et al. 2018, arXiv:1802.04434; Karimireddy et al. 2019, arXiv:1901.09847.
     """
@@ -183,10 +203,15 @@ class SignCompressed(Noise):
 class Noisy(ProblemModifier):
     """A problem whose gradients the optimizer sees through noise; it is scored on the exact loss.
 
-    walks: what the ladder walks along, the strength of the noise or the dial of `inner`.
+    The target is a gap of 0.01, or the inner problem's if that is larger: at a constant learning rate, noise leaves a
+    gap that no budget closes.
 
-    What is asked for is a relative gap of 0.01, or of more where `inner` asks for more: at a constant
-    learning rate noise leaves a gap that no budget closes.
+    Attributes:
+        noise: The noise.
+        walks: What the ladder varies: the strength of the noise, or the dial of `inner`.
+
+    Raises:
+        Refused: If a noise with a memory is added to a problem that corrupts its gradients itself.
     """
 
     noise: Noise
@@ -242,7 +267,7 @@ class Noisy(ProblemModifier):
         return replace(self, noise=replace(self.noise, strength=float(rung)))  # type: ignore[type-var]
 
     def control(self) -> Self:
-        """The problem without noise."""
+        """Return the problem without noise."""
         return replace(self, noise=replace(self.noise, strength=0.0))  # type: ignore[type-var]
 
     def has_own(self, method: str) -> bool:
@@ -253,7 +278,7 @@ class Noisy(ProblemModifier):
         start = data["start"]
         value, gradient = self.inner.value_and_gradient(start, data["inner"])
         slope = gradient.norm() / math.sqrt(len(start))
-        if slope == 0:  # a plateau: the mean slope down to the floor stands in
+        if slope == 0:  # on a plateau the mean slope down to the floor instead
             slope = (value - self.inner.floor(data["inner"])) / start.norm()
         return {**data, "unit": slope}
 
@@ -280,7 +305,7 @@ class Noisy(ProblemModifier):
         return self.inner.hessian(x, data["inner"])
 
     def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        """Errors e make a tilted plane, e·(x − start), so that values and gradients agree."""
+        """Return the inner loss plus the tilted plane e·(x − start) of the error e, whose gradient is e."""
         own, inner = data["inner"], draw.get("inner")
         known = inner is None
         loss = self.inner.loss(x, own) if known else self.inner.sampled_loss(x, own, inner)
@@ -327,7 +352,7 @@ class Noisy(ProblemModifier):
         stream, memory, squares = self.draws(data, torch.Generator().manual_seed(0)), None, []
         if stream is None or self.noise.strength == 0:
             return 0.0
-        for _ in range(64):  # as if the gradient had changed its sign once: a delay shows
+        for _ in range(64):  # the gradient changes its sign each time, so that a delay shows
             draw = next(stream)
             sign = 1.0 if len(squares) % 2 else -1.0
             noisy = sign * exact + draw["noise"]["error"]
@@ -337,7 +362,19 @@ class Noisy(ProblemModifier):
 
 
 def noisy(problem: Problem, name: str, strength: float | None = None) -> Noisy:
-    """A problem seen through a registered noise, of its default strength where none is given."""
+    """Return a problem seen through a registered noise.
+
+    Args:
+        problem: The problem.
+        name: The registered name of the noise.
+        strength: Its strength; the noise's default if None.
+
+    Returns:
+        The problem with the noise.
+
+    Raises:
+        Refused: If the noise is not registered, or the strength is not allowed.
+    """
     noise = NOISES.find(name)
     return Noisy(problem, noise if strength is None else replace(noise, strength=strength))  # type: ignore[type-var]
 

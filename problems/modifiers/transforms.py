@@ -1,4 +1,4 @@
-"""The same landscape in other coordinates: its truth goes with it."""
+"""The same landscape in other coordinates; the known solution is transformed with it."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from problems.modifiers.modifier import ProblemModifier
 from problems.problem import Card, Problem, Tree
 from ravine import Refused, Registry
 
-ROTATED_UP_TO = 2000  # dimensions: a rotation is a dense matrix
+ROTATED_UP_TO = 2000  # dimensions, as a rotation is a dense matrix
 
 
 class Transform:
     """An invertible map y = A x − s from the optimizer's coordinates x to the problem's y.
 
-    Subclasses are frozen dataclasses. `data` is what `draw` drew, stacked as a problem's data are; vectors
-    have shape (*runs, dim).
+    Subclasses are frozen dataclasses. `data` is what `draw` returned, stacked as a problem's data are; vectors have the
+    shape (*runs, dim).
+
+    Attributes:
+        orthogonal: True if A⁻¹ = Aᵀ: lengths and curvatures do not change.
     """
 
-    orthogonal: bool = True  # A⁻¹ = Aᵀ: lengths and curvatures stay what they are
+    orthogonal: bool = True
 
     def draw(self, dim: int, generator: torch.Generator) -> Tree:
-        """What one seed draws."""
+        """Return the random part of the map, drawn from the generator."""
         raise NotImplementedError
 
     def linear(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
-        """A v."""
+        """Return A v."""
         return vector
 
     def inverse(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
-        """A⁻¹ v."""
+        """Return A⁻¹ v."""
         return vector
 
     def transposed(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Aᵀ v."""
+        """Return Aᵀ v."""
         return self.inverse(vector, data) if self.orthogonal else self.linear(vector, data)
 
     def inverse_transposed(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
-        """A⁻ᵀ v."""
+        """Return A⁻ᵀ v."""
         return self.linear(vector, data) if self.orthogonal else self.inverse(vector, data)
 
     def offset(self, data: Tree) -> torch.Tensor | float:
-        """s."""
+        """Return s."""
         return 0.0
 
 
@@ -55,7 +58,7 @@ TRANSFORMS: Registry[Transform] = Registry("transform", package="problems.modifi
 @TRANSFORMS.register("rotate")
 @dataclass(frozen=True)
 class Rotate(Transform):
-    """Turns the landscape by a random rotation: what is special about the axes is lost."""
+    """A random rotation: special directions of the axes are lost."""
 
     def draw(self, dim: int, generator: torch.Generator) -> Tree:
         if dim > ROTATED_UP_TO:
@@ -75,7 +78,7 @@ class Rotate(Transform):
 @TRANSFORMS.register("shift")
 @dataclass(frozen=True)
 class Shift(Transform):
-    """Moves the landscape by a Gaussian vector of unit variance: what is special about the origin is lost."""
+    """A shift by a Gaussian vector of unit variance: a special role of the origin is lost."""
 
     def draw(self, dim: int, generator: torch.Generator) -> Tree:
         return {"offset": torch.randn(dim, generator=generator)}
@@ -87,7 +90,7 @@ class Shift(Transform):
 @TRANSFORMS.register("scale")
 @dataclass(frozen=True)
 class Scale(Transform):
-    """Stretches the axes by factors from 1/10 to 10, in random order: as badly chosen units would."""
+    """Axes stretched by factors from 1/10 to 10, in random order, as badly chosen units do."""
 
     orthogonal = False
 
@@ -105,7 +108,7 @@ class Scale(Transform):
 @TRANSFORMS.register("permute")
 @dataclass(frozen=True)
 class Permute(Transform):
-    """Puts the axes into random order: what is special about the first ones is lost."""
+    """The axes in random order: a special role of the first ones is lost."""
 
     def draw(self, dim: int, generator: torch.Generator) -> Tree:
         order = torch.randperm(dim, generator=generator)
@@ -120,17 +123,17 @@ class Permute(Transform):
 
 @dataclass(frozen=True)
 class Transformed(ProblemModifier):
-    """f(A x − s): a problem seen in the coordinates of a transform.
+    """A problem in the coordinates of a transform: f(A x − s).
 
-    Minimum, critical points with their index, solution set and signature are carried along. The distance to
-    the solutions is too, unless the transform changes lengths: then it is unknown.
+    The minimum, the critical points with their index, the solution set and the signature are transformed with it. The
+    distance to the solutions is too, unless the transform changes lengths: then it is unknown.
     """
 
     transform: Transform
 
     @property
     def card(self) -> Card:  # type: ignore[override]
-        """What `inner` states; of its theory, what does not depend on the units of the axes."""
+        """The card of `inner`; its `theory` is kept only if the transform changes no lengths."""
         stated = self.inner.card
         theory = {
             name: lambda problem, budget, predicts=predicts: predicts(problem.inner, budget)
@@ -194,7 +197,7 @@ class Transformed(ProblemModifier):
     def seen(
         self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What is corrupted are the gradients in the problem's own coordinates."""
+        """Return the gradient that the optimizer sees; it is corrupted in the problem's own coordinates."""
         transform = data["transform"]
         inner = self.transform.inverse_transposed(gradient, transform)
         inner, memory = self.inner.seen(inner, data["inner"], draw, memory)
@@ -212,7 +215,18 @@ class Transformed(ProblemModifier):
 
 
 def transformed(problem: Problem, names: list[str]) -> Problem:
-    """A problem after these transforms of its landscape, the first one first."""
+    """Return a problem after these transforms of its landscape.
+
+    Args:
+        problem: The problem.
+        names: The registered names of the transforms, the first one first.
+
+    Returns:
+        The transformed problem.
+
+    Raises:
+        Refused: If a transform is not registered.
+    """
     for name in names:
         problem = Transformed(problem, TRANSFORMS.find(name))
     return problem

@@ -18,10 +18,11 @@ def breaking_point_of_descent(problem: StrictSaddle, budget: float) -> float:
     """Return the ratio at which the flow just reaches the target in the time 2 budget, at the rate 2.
 
     u = m y²/4 obeys u/(1 − u) = δ²/(1 − δ²) · e^(2mt); the loss is (1 − u)², at the start 1 + (dim − 1)/2
-    on average.
+    on average. Infinite where the start is on target along y already.
     """
     u = 1 - math.sqrt(problem.card.target * (1 + (problem.dim - 1) / 2))
-    return 4 * budget / math.log((1 / problem.offset**2 - 1) * u / (1 - u))
+    growth = (1 / problem.offset**2 - 1) * u / (1 - u)
+    return 4 * budget / math.log(growth) if growth > 1 else math.inf
 
 
 def breaking_point_of_newton(problem: StrictSaddle, budget: float) -> float:

@@ -220,10 +220,10 @@ def test_the_old_form_is_told_in_a_line_how_it_is_written_now(files, ravine):
     )
     assert code == 0
     assert err.splitlines()[0] == (
-        "ravine: Step: space beside the fields will not work in the next release: "
-        'write lr: float = hyper(0.01, search=log(1e-05, 10, unit="length"), low=0)'
+        "ravine: Step is written in a form that the next release does not read: "
+        'write lr: float = hyper(0.01, search=log(1e-05, 10, unit="length"), low=0), not space'
     )
-    assert err.count("Step: space") == 1
+    assert err.count("Step is written") == 1
 
 
 def test_the_words_of_a_command_are_known_in_python_too(files):

@@ -151,10 +151,10 @@ def test_the_old_form_still_works():
 def test_the_old_form_is_said_in_the_new_one():
     (message,), _ = shown(old_form)
     assert message == (
-        "Old: space and bounds beside the fields will not work in the next release: write "
+        "Old is written in a form that the next release does not read: write "
         'lr: float = hyper(0.1, search=log(1e-05, 10, unit="length/gradient", discount="pull"), low=0); '
         "pull: float = hyper(0.2, search=complement(0.001, 1), above=0, below=1); "
-        "steps: int = hyper(4, low=1)"
+        "steps: int = hyper(4, low=1), not space and bounds"
     )
 
 
@@ -172,7 +172,7 @@ def test_a_child_of_ours_in_the_old_form():
     messages, kind = shown(child)
     assert list(kind().space) == ["lr", "leak"]
     assert [message.partition(": write ")[2] for message in messages] == [
-        "leak: float = hyper(0.5, search=linear(0, 1), low=0)"
+        "leak: float = hyper(0.5, search=linear(0, 1), low=0), not space and bounds"
     ]
     for wrong in ({"beta1": 1.0}, {"leak": -0.1}):
         with pytest.raises(Refused):
@@ -191,7 +191,10 @@ def test_a_wrapper_in_the_old_form():
         return Halve
 
     (message,), kind = shown(wrapper)
-    assert message.startswith("Halve: own_space and bounds beside the fields")
+    assert message.startswith(
+        "Halve is written in a form that the next release does not read: write share: "
+    )
+    assert message.endswith(", not own_space and bounds")
     assert list(kind(Momentum()).space) == ["lr", "share"]
     with pytest.raises(Refused, match=r"^Halve\.share is 0, but must be a number, above 0$"):
         kind(Momentum(), 0)

@@ -185,7 +185,8 @@ def old_forms():
 class TestOldForms:
     def test_run_and_say_in_one_line_how_to_write_them(self):
         said = (
-            r"^OldBowl: write @claim\(…\) above a function below the class, not @Claim\(…\) above a method, "
+            r"^OldBowl is written in a form that the next release does not read: write "
+            r"@claim\(…\) above a function below the class, not @Claim\(…\) above a method, "
             r"and steepness: … = dial\(10\.0, …\), not Card\(dial='steepness'\)$"
         )
         with pytest.warns(FutureWarning, match=said) as shown:
@@ -208,5 +209,5 @@ class Old(Problem):
 """)
         run = [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r}); import old"]
         said = subprocess.run(run, check=True, capture_output=True, text=True).stderr
-        assert said.startswith(f"{tmp_path / 'old.py'}:0: FutureWarning: Old: write steepness")
+        assert said.startswith(f"{tmp_path / 'old.py'}:0: FutureWarning: Old is written in ")
         assert said.count("\n") == 1

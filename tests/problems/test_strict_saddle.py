@@ -51,3 +51,10 @@ def test_the_saddle_is_never_within_the_target():
         for data in map(problem.example, range(3)):
             gap = problem.loss(data["center"], data) / problem.loss(data["start"], data)
             assert gap > 100 * problem.card.target
+
+
+def test_no_ratio_is_too_large_from_beside_a_minimum():
+    """As on the control, whose start has y at the minimum's: there the formula's logarithm ends."""
+    for offset in (1.0, 0.9999):
+        assert breaking_point_of_descent(StrictSaddle(offset=offset), 1000) == math.inf
+    assert breaking_point_of_descent(StrictSaddle(offset=0.5), 1000) < math.inf
