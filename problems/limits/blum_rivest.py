@@ -19,8 +19,7 @@ class BlumRivest(Problem):
     """Two hidden units and an AND, to be trained on examples that encode a set-splitting problem.
 
     f(a, a₀, b, b₀) = mean cross-entropy of p(x) = σ(a·x + a₀) σ(b·x + b₀) on these examples: the origin is positive,
-    each of the n unit vectors is negative, and for each of m triples of elements the sum of their unit vectors is
-    positive.
+    each of the n unit vectors is negative, and the sum of the unit vectors of each of m triples of elements positive.
 
     Steps in place of sigmoids classify all of them right if and only if the elements have a colouring with two colours
     that leaves no triple of one colour: an element's colour says which of the two planes cuts its unit vector off.
@@ -32,8 +31,7 @@ class BlumRivest(Problem):
 
     elements: n; dim is 2 (n + 1).
     ratio: m/n, triples per element; 0 leaves none, and one plane is enough. Descent fares the worse the more there are,
-        though beyond ln 2/ln(4/3) = 2.41 of them hardly another colouring than the planted one is left to be confused
-        with.
+        though beyond ln 2/ln(4/3) = 2.41 of them hardly any colouring but the planted one is left.
 
     Blum & Rivest 1992, "Training a 3-node neural network is NP-complete"; Deep Learning, section 8.2.8.
     """
@@ -70,11 +68,11 @@ class BlumRivest(Problem):
         return {"start": start, "inputs": inputs, "positive": positive, "colors": colors}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return self._value_and_odds(self._fields(x, data), data)[0]
+        return self._loss_and_odds(self._fields(x, data), data)[0]
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         fields, positive = self._fields(x, data), data["positive"]
-        value, odds = self._value_and_odds(fields, data)
+        value, odds = self._loss_and_odds(fields, data)
         # 1 − σ of each field, for the negatives over the odds against.
         pull = (torch.nn.functional.logsigmoid(-fields) - odds.unsqueeze(-1)).exp()
         pull = torch.where(positive, -1.0, 1.0).unsqueeze(-1) * pull / positive.shape[-1]
@@ -109,9 +107,7 @@ class BlumRivest(Problem):
         fields = torch.einsum("...nd,...hd->...nh", data["inputs"], weights[..., 1:])
         return fields + weights[..., 0].unsqueeze(-2)
 
-    def _value_and_odds(
-        self, fields: torch.Tensor, data: Tree
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _loss_and_odds(self, fields: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss (*runs), and ln of the odds against each negative example, 0 for positive ones.
 
         ln((1 − p)/p) = ln(e^−a + e^−b + e^(−a−b)), which is exact where p is near 1.

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from problems.inexact_gradients._certificates import newton_noise as evidence
+from problems.inexact_gradients.constant_rates import largest_newton_gap
 from problems.inexact_gradients.newton_noise import NewtonNoise
 from ravine import Refused
 
@@ -65,6 +66,11 @@ def test_theory_breaks_later_with_more_budget_and_less_noise():
     assert theory(problem, 300) == 0.0  # 14 steps, and 20 are needed to be judged
     assert 0 < theory(problem, 600) < theory(problem, 2100) < 1
     assert theory(problem, 2100) < theory(replace(problem, noise=0.3), 2100)
+
+
+def test_small_steps_average_the_noise_of_newton_steps():
+    """At the least rate, 0.01, a share of 1/199 is left of it, and nothing of the start."""
+    assert largest_newton_gap(0.01, 10_000) == pytest.approx(1.99)
 
 
 def test_bad_fields_are_refused():
