@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from optimizers.optimizer import NotApplicable, StartAgain
 
@@ -24,6 +25,16 @@ PROBED = 3  # runs that are stepped together and alone before a class's runs are
 STEPS = 60  # of each probe: some methods change what they do after a while
 SMALLEST, LARGEST = 1e-3, 30.0  # of random gradients, and of the distance from the middle of a bowl
 LONGEST = 5  # of a parameter's sides in a probe
+# Operations on each number alone that IEEE 754 rounds in one way. All others, such as x^(1/3), may round differently by
+# where a number lies in memory: the processor takes most of them in fours or eights, and the rest one by one.
+EXACT = {
+    "abs", "add", "addcdiv", "addcmul", "bitwise_and", "bitwise_not", "bitwise_or", "ceil", "clamp",
+    "clamp_max", "clamp_min", "clone", "copy", "copysign", "detach", "div", "eq", "fill", "floor", "ge", "gt",
+    "heaviside", "isfinite", "isinf", "isnan", "le", "lerp", "logical_and", "logical_not", "logical_or", "lt",
+    "masked_fill", "maximum", "minimum", "mul", "nan_to_num", "ne", "neg", "reciprocal", "relu", "round",
+    "rsqrt", "rsub", "sgn", "sign", "signbit", "sqrt", "square", "sub", "trunc", "where", "zero",
+}  # fmt: skip
+EXACT_POWERS = (-2, -1, -0.5, 0.5, 1, 2, 3)
 
 _coupled: set[Method] = set()  # classes of which a witness has shown that runs depend on each other
 _probed: dict[tuple[Any, ...], bool] = {}
@@ -262,16 +273,19 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
     start = normal(PROBED, 1, dim) * sizes.view(-1, 1, 1)
     curvature = normal(dim).exp()
     noise = normal(STEPS, PROBED, 1, dim) * sizes[torch.arange(STEPS) % PROBED].view(-1, 1, 1, 1)
-    before = torch.get_rng_state()
+    before, operations = torch.get_rng_state(), _Operations()
     try:
         for on_bowl in (False, True):
             together = StackedRuns(method, [values], shapes, start)
             alone = Runs(method, [values] * PROBED, shapes, start)
             x = start
+            all_runs = torch.ones(PROBED, 1, dtype=torch.bool, device=x.device)
             for step in range(STEPS):
                 for runs in (together, alone):
                     runs.give(curvature * x if on_bowl else noise[step])
-                    runs.step(torch.ones(PROBED, 1, dtype=torch.bool, device=x.device))
+                alone.step(all_runs)
+                with operations:
+                    Runs.step(together, all_runs)
                 x = alone.points()
                 if not _same_bits(x, Runs.points(together)):
                     return False
@@ -280,7 +294,26 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
     finally:
         drew = not torch.equal(before, torch.get_rng_state())
         torch.set_rng_state(before)
-    return not drew
+    return operations.exact and not drew
+
+
+class _Operations(TorchDispatchMode):
+    """Look at all operations of torch; `exact` is False after one that may round by where a number lies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exact = True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name.removeprefix("aten::")
+        own = name.removeprefix("_foreach_").strip("_")
+        of_each_number = torch.Tag.pointwise in func.tags or name.startswith("_foreach_")
+        several = not isinstance(result, torch.Tensor) or result.numel() > 1
+        exact_power = own == "pow" and isinstance(args[1], (int, float)) and args[1] in EXACT_POWERS
+        if of_each_number and several and own not in EXACT and not exact_power:
+            self.exact = False
+        return result
 
 
 def _same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -145,12 +145,23 @@ class Sharp(torch.optim.SGD):
                 p.sub_(group["lr"] * p.grad / scale)
 
 
+class Root(torch.optim.SGD):
+    """Takes a cube root, which may round in two ways, and hides it behind small steps."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(1e-12 * group["lr"] * p.grad.abs().pow(1 / 3) * p.grad.sign())
+
+
 @pytest.mark.parametrize(
     ("method", "on", "kind"),
     [
         (Norm, "vector", Runs),
         (Distance, "vector", Runs),
         (Draws, "vector", Runs),
+        (Root, "vector", Runs),
         (Sharp, "vector", StackedRuns),
         (Sharp, "matrices", StackedRuns),  # rows are not parted
     ],
@@ -168,6 +179,24 @@ def test_wrappers_change_nothing_of_it(monkeypatch):
         stacked, alone = both(wrapped, ON["vector"], monkeypatch)
         assert stacked[2] is StackedRuns
         assert_same_rows(stacked, alone)
+
+
+def test_operations_called_exact_round_alike_wherever_a_number_lies():
+    given = torch.randn(3, 4099, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    unary = ("sqrt", "rsqrt", "reciprocal", "square", "round")
+    operations = [
+        *(lambda x, y, z, name=name: getattr(x.abs(), name)() for name in unary),
+        *(lambda x, y, z, power=power: x.abs().pow(power) for power in adopted_runs.EXACT_POWERS),
+        lambda x, y, z: torch.addcdiv(x, y, z, value=-0.123),
+        lambda x, y, z: torch.addcmul(x, y, z, value=0.123),
+        lambda x, y, z: torch.lerp(x, y, 0.123),
+        lambda x, y, z: torch.add(x, y, alpha=0.0137),
+        lambda x, y, z: x * y / z - x,
+    ]
+    for operation in operations:
+        together = operation(*given)
+        alone = torch.cat([operation(*part) for part in given.split(3, -1)])
+        assert torch.equal(together, alone)
 
 
 class TwoPoints(torch.optim.SGD):

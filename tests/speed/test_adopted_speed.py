@@ -50,4 +50,6 @@ def test_an_adopted_class_against_itself_run_by_run(benchmark, case, capsys, mon
     gain, over = min(alone) / min(together), min(together) / min(ours)
     benchmark.extra_info.update(gain=gain, over_built_in=over)
     with capsys.disabled():
-        print(f"\n{case}: {gain:.1f} times as fast as run by run, {over:.1f} times the built-in one's time")
+        print(
+            f"\n{case}: {gain:.1f} times as fast as run by run, {over:.1f} times the built-in one's time"
+        )
