@@ -1,4 +1,4 @@
-"""Use any torch.optim.Optimizer unchanged: one instance of it per run."""
+"""Use any torch.optim.Optimizer unchanged."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 
+from optimizers.adopted_runs import Runs, Shapes, StackedRuns, can_stack
 from optimizers.hyperparameter import Range, Unit, log
 from optimizers.learning_rate_unit import DIM, LR, Bowl, measured_unit
 from optimizers.optimizer import NotApplicable, Optimizer, Oracle, Point, State
 from optimizers.wrapper import Wrapper
 from ravine import Refused, nearest
-
-Shapes = tuple[tuple[int, ...], ...]
 
 # Arguments that change how torch computes a step, not the step.
 IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
@@ -32,8 +31,9 @@ MATRIX: Shapes = ((2, DIM // 2),)
 class Adopted(Optimizer):
     """A class from torch.optim, or one with the same interface, unchanged.
 
-    Each run has its own instance and its own parameters, of the problem's `shapes` or one vector: views of a row of
-    one tensor that holds x. The oracle evaluates the gradients of all runs at once. If `step` needs a closure, it gets
+    Each run has its own instance and its own parameters, of the problem's `shapes` or one vector; if the class moves
+    many runs at once as it moves each alone, to the bit, each trial has one instance (see `adopted_runs`). The oracle
+    evaluates the gradients of all runs at once. If `step` needs a closure, it gets
     one that evaluates its own run and is charged for each call. If it takes a `hessian`, as in pytorch_optimizer, it
     gets an estimate of the diagonal every `update_period` steps. If the class has `train` and `eval`, gradients are
     evaluated at the first of its two points, and the run is at the second.
@@ -111,7 +111,7 @@ class Adopted(Optimizer):
         return self._changed(space={**self.space, **ranges})
 
     def init(self, x: torch.Tensor) -> State:
-        """Return a copy of x, one row per run; the runs; the values that they began with; the number of steps so far.
+        """Return the runs, the values that they began with, and the number of steps so far.
 
         Raises:
             Refused: If a required argument has no value.
@@ -130,43 +130,44 @@ class Adopted(Optimizer):
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """Return the change that the instances made to their parameters. They are mutated, so a state is used once."""
-        rows, runs, values, steps = state
+        runs, values, steps = state
         asks = _asks(self.method)
         if self.values is not values:
-            self._change_rates(runs, values, oracle.x.shape[:-1])
-        point = oracle.at(rows.reshape(oracle.x.shape).clone()) if asks.two_points else oracle
-        rows.copy_(point.x.reshape(rows.shape))  # a run may have been frozen or its point projected
-        living = oracle.alive.flatten().tolist()
+            runs.change_rates(self._factors(values, oracle.x.shape[:-1]))
+        point = oracle.at(runs.points()) if asks.two_points else oracle
+        runs.place(point.x)  # a run may have been frozen or its point projected
         if asks.closure:
             instances, trials, _ = oracle.x.shape
             indices = itertools.product(range(instances), range(trials))
+            living = oracle.alive.flatten().tolist()
             for k, ((instance, trial), alive) in enumerate(zip(indices, living, strict=True)):
                 if alive:
                     runs.steps[k](_closure(oracle, instance, trial, runs.of(k)))
         else:
-            gradients = point.gradient.reshape(rows.shape).clone()  # some classes mutate theirs
-            for parameter, gradient in zip(
-                runs.parameters, _parts(gradients, self.shapes), strict=True
-            ):
-                parameter.grad = gradient
-            curvatures = self._curvatures(oracle, point, steps) if asks.hessian else None
-            for k, (step, alive) in enumerate(zip(runs.steps, living, strict=True)):
-                if alive:
-                    step() if curvatures is None else step(hessian=curvatures[k :: len(rows)])
-        runs.gather()
-        reached = runs.second_points(rows) if asks.two_points else rows
-        return reached.reshape(oracle.x.shape) - oracle.x, (rows, runs, values, steps + 1)
+            runs.give(point.gradient)
+            runs.step(
+                oracle.alive, self._curvatures(oracle, point, steps) if asks.hessian else None
+            )
+        reached = runs.second_points() if asks.two_points else runs.points()
+        return reached - oracle.x, (runs, values, steps + 1)
 
     def _begin(self, x: torch.Tensor) -> State:
-        rows = x.detach().reshape(-1, x.shape[-1]).clone()
-        parts = _parts(rows, self.shapes)
-        parameters = [torch.nn.Parameter(part) for part in parts]
-        instances = [
-            self.method(parameters[k :: len(rows)], **_single_tensor(self.method), **values)
-            for k, values in enumerate(_by_run(self.values, x.shape[:-1]))
-        ]
-        runs = _Runs(parts, parameters, instances, [_step_of(each) for each in instances])
-        return rows, runs, self.values, 0
+        trials = self._of_trials(x)
+        if trials and can_stack(self.method, trials, self.shapes, x):
+            return StackedRuns(self.method, trials, self.shapes, x), self.values, 0
+        return Runs(self.method, _by_run(self.values, x.shape[:-1]), self.shapes, x), self.values, 0
+
+    def _of_trials(self, x: torch.Tensor) -> list[dict[str, Any]]:
+        """Return the arguments of each trial; none if runs of a trial differ in them, or in what a step asks for."""
+        asks = _asks(self.method)
+        tensors = [each for each in self.values.values() if isinstance(each, torch.Tensor)]
+        if (
+            asks.closure
+            or asks.hessian
+            or any(each.dim() > 2 and len(each) > 1 for each in tensors)
+        ):
+            return []
+        return _by_run(self.values, torch.Size([1, x.shape[-2]]))
 
     def _try(self, x: torch.Tensor) -> None:
         """Take one run's first step on a bowl, which raises what the class raises."""
@@ -184,9 +185,7 @@ class Adopted(Optimizer):
                 raised = error
         raise raised
 
-    def _curvatures(
-        self, oracle: Oracle, point: Point, steps: int
-    ) -> Sequence[torch.Tensor] | None:
+    def _curvatures(self, oracle: Oracle, point: Point, steps: int) -> torch.Tensor | None:
         """Return Hutchinson's estimate of the Hessian's diagonal, z ⊙ Hz, if it is due, else None."""
         given = self.hyperparameters
         if steps % given.get("update_period", 1):
@@ -196,21 +195,16 @@ class Adopted(Optimizer):
             z = oracle.normal().expand_as(oracle.x)
             z = z.sign() if given.get("hessian_distribution") == "rademacher" else z
             total = total + z * point.hvp(z) / samples
-        return _parts(total.reshape(-1, total.shape[-1]), self.shapes)
+        return total
 
-    def _change_rates(self, runs: _Runs, first: Mapping[str, Any], shape: torch.Size) -> None:
-        """Change the rate of each group by the same factor, as torch's schedulers do."""
-        rates = (
-            _by_run({"lr": {**default_hyperparameters(self.method), **values}["lr"]}, shape)
+    def _factors(self, first: Mapping[str, Any], shape: torch.Size) -> torch.Tensor:
+        """Return the factor of each run's rate since the first step (instances, trials): a schedule changes it."""
+        default = default_hyperparameters(self.method)
+        now, before = (
+            torch.as_tensor({**default, **values}["lr"], dtype=torch.float64).expand(*shape, 1)
             for values in (self.values, first)
         )
-        for instance, now, before in zip(runs.instances, *rates, strict=True):
-            for group in instance.param_groups:
-                if "lr" not in group:
-                    owner = self.method.__name__
-                    raise NotApplicable(f"{owner} has no learning rate that a schedule can change")
-                left = now["lr"] / before["lr"] if before["lr"] else 1.0
-                group["lr"] = left * group.setdefault("initial_lr", group["lr"])
+        return torch.where(before == 0, 1.0, now / before).squeeze(-1)
 
 
 def shaped(optimizer: Optimizer, shapes: Shapes | None) -> Optimizer:
@@ -228,37 +222,6 @@ def shaped(optimizer: Optimizer, shapes: Shapes | None) -> Optimizer:
     if isinstance(optimizer, Wrapper):
         return optimizer.around(shaped(optimizer.inner, shapes))
     return optimizer
-
-
-class _Runs(NamedTuple):
-    """The parameters and instances of all runs; parameters are ordered by tensor, then by run."""
-
-    parts: Sequence[torch.Tensor]  # views of the rows
-    parameters: list[torch.nn.Parameter]  # each shares the memory of its part
-    instances: list[torch.optim.Optimizer]
-    steps: list[Callable[..., Any]]
-
-    def of(self, run: int) -> list[torch.nn.Parameter]:
-        """Return the parameters of one run."""
-        return self.parameters[run :: len(self.instances)]
-
-    def gather(self) -> None:
-        """Copy back what a class has moved elsewhere by assigning to `parameter.data`."""
-        for part, parameter in zip(self.parts, self.parameters, strict=True):
-            if parameter.data_ptr() != part.data_ptr():
-                part.copy_(parameter.data)
-                parameter.data = part
-
-    def second_points(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the points at which the runs would be evaluated, (runs, dim)."""
-        for instance in self.instances:
-            instance.eval()  # type: ignore[attr-defined]
-        self.gather()
-        points = rows.clone()
-        for instance in self.instances:
-            instance.train()  # type: ignore[attr-defined]
-        self.gather()
-        return points
 
 
 class _Asks(NamedTuple):
@@ -307,12 +270,6 @@ def default_hyperparameters(method: type[torch.optim.Optimizer]) -> dict[str, An
 
 def _variadic(argument: inspect.Parameter) -> bool:
     return argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)
-
-
-def _single_tensor(method: type[torch.optim.Optimizer]) -> dict[str, bool]:
-    """Return the choice that torch makes for a lone parameter; torch takes a fifth of a step to make it."""
-    foreach = inspect.signature(method).parameters.get("foreach")
-    return {"foreach": False} if foreach is not None and foreach.default is None else {}
 
 
 def _closure(
@@ -367,18 +324,3 @@ def _by_run(values: Mapping[str, Any], runs: torch.Size) -> list[dict[str, Any]]
         for name, value in values.items()
     }
     return [{name: column[run] for name, column in columns.items()} for run in range(runs.numel())]
-
-
-def _step_of(instance: torch.optim.Optimizer) -> Callable[..., Any]:
-    """Return the `step` of an instance without torch's label for the profiler, which takes longer than SGD's own step.
-
-    The label is also what calls hooks: if there are any, `step` stays as it is.
-    """
-    from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
-
-    own = instance._optimizer_step_pre_hooks or instance._optimizer_step_post_hooks
-    hooked = own or _global_optimizer_pre_hooks or _global_optimizer_post_hooks
-    step = type(instance).step
-    if hooked or "step" in vars(instance) or not getattr(step, "hooked", False):
-        return instance.step
-    return step.__wrapped__.__get__(instance)  # type: ignore[attr-defined]

@@ -20,6 +20,10 @@ class NotApplicable(Exception):
     """A method cannot be used on a problem, which is a fault of neither: the result is a row with the reason."""
 
 
+class StartAgain(Exception):
+    """A method has found that it has to take the runs of this batch in another way: it starts again from `init`."""
+
+
 class Point(Protocol):
     """A point of all runs at once. Each evaluation is charged when it is first used."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from optimizers import Optimizer
-from optimizers.optimizer import State
+from optimizers.optimizer import StartAgain, State
 from optimizers.oracle import CountingOracle, Landscape, cost
 from problems import Problem, Tree
 
@@ -113,6 +113,13 @@ def walk(
     optimizer: Optimizer, function: Loss, data: Tree, trials: int = 1, steps: int = STEPS
 ) -> Walk:
     """Run an optimizer for some steps on all instances × trials at once."""
+    try:
+        return _walk(optimizer, function, data, trials, steps)
+    except StartAgain:
+        return _walk(optimizer, function, data, trials, steps)
+
+
+def _walk(optimizer: Optimizer, function: Loss, data: Tree, trials: int, steps: int) -> Walk:
     walker = Walker(optimizer, Given(function), data, trials)
     points, prices, hessians = [walker.x], [], 0.0
     for k in range(steps):

@@ -9,7 +9,7 @@ import torch
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.recorder import Recorder, Trace
 from optimizers import Optimizer
-from optimizers.optimizer import State
+from optimizers.optimizer import StartAgain, State
 from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, cost
 from problems import Problem, Tree
 
@@ -65,6 +65,15 @@ def run(
     `optimizer` has a tensor (trials, 1) for each hyperparameter that differs between trials. A step is
     taken only if its cost fits into the budget. Measurements made here are not charged.
     """
+    try:
+        return _run(optimizer, instances, trials, budget, record)
+    except StartAgain:
+        return _run(optimizer, instances, trials, budget, record)
+
+
+def _run(
+    optimizer: Optimizer, instances: Instances, trials: int, budget: float, record: bool
+) -> Outcome:
     problem, data = instances.problem, instances.data
     start = data["start"]
     runs, dim = (start.shape[0], trials), start.shape[-1]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.checks.walks import draw, smooth_valley, walk
+from optimizers import adopted_runs
 from problems import Tree
 
 
@@ -32,3 +33,10 @@ def start():
         return {"start": torch.tensor(numbers, dtype=torch.float64).view(1, 1, -1)}
 
     return of
+
+
+@pytest.fixture(autouse=True)
+def forgetful_runs(monkeypatch):
+    """Which classes step their runs together is found anew in each test."""
+    monkeypatch.setattr(adopted_runs, "_coupled", set())
+    monkeypatch.setattr(adopted_runs, "_probed", {})

@@ -14,6 +14,7 @@ from optimizers.average import Average
 from optimizers.clip import AdaptiveClip, Clip
 from optimizers.decay import Decay
 from optimizers.momentum import Momentum
+from optimizers.optimizer import StartAgain
 from optimizers.sgd import SGD
 from ravine import Refused
 
@@ -52,6 +53,20 @@ class Replacing(Descent):
 class Faulty(torch.optim.SGD):
     def step(self, closure=None):
         undefined  # type: ignore[name-defined] # noqa: B018, F821
+
+
+class Coupled(Descent):
+    """A step along g / |g| of all parameters: a number depends on all others."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            norm = torch.cat([p.grad.flatten() for p in group["params"]]).norm()
+            for p in group["params"]:
+                p.sub_(group["lr"] * p.grad / norm)
 
 
 class Leaf(torch.optim.SGD):
@@ -247,20 +262,22 @@ def test_what_is_applicable_nowhere_stays_so_with_values():
 def test_the_unit_is_measured_where_the_class_can_step(method):
     unit = {"Muon": "length", "Matrices": "length/gradient"}[method.__name__]
     assert Adopted(method).space == {"lr": log(1e-5, 1e1, unit)}
-    state = Adopted(method).on(((3, 4),)).init(torch.zeros(1, 1, 12))
-    assert [each.shape for each in state[1].parameters] == [(3, 4)]
+    runs, *_ = Adopted(method).on(((3, 4),)).init(torch.zeros(1, 1, 12))
+    assert [each.shape for each in runs.of(0)] == [(3, 4)]
 
 
-def test_parameters_have_the_shapes_in_order_and_share_the_memory_of_x():
+def test_parameters_have_the_shapes_in_order_and_the_numbers_of_x():
     x = torch.arange(48.0).view(2, 2, 12)
-    rows, runs, *_ = shaped(Decay(Adopted(torch.optim.SGD)), SHAPES).init(x)
+    runs, *_ = shaped(Decay(Adopted(Coupled)), SHAPES).init(x)
     for k in range(4):
         (group,) = runs.instances[k].param_groups
         assert tuple(each.shape for each in group["params"]) == SHAPES
-        together = torch.cat([each.flatten() for each in group["params"]])
-        assert torch.equal(together, x.view(4, 12)[k])
-    rows.zero_()
-    assert not any(each.any() for each in runs.parameters)
+        assert torch.equal(
+            torch.cat([each.flatten() for each in group["params"]]), x.view(4, 12)[k]
+        )
+    runs.place(-x)
+    assert torch.equal(runs.points(), -x)
+    assert torch.equal(torch.cat([each.flatten() for each in runs.of(3)]), -x[1, 1])
 
 
 def torch_path(method, function, data, shapes, steps, **values):
@@ -375,9 +392,13 @@ def test_a_falling_rate_is_what_a_scheduler_of_torch_makes_of_it(walk, draw, val
 def test_rates_are_left_alone_where_nobody_changes_them(walk, draw, valley):
     rates = {"lr": torch.tensor([[0.003], [0.01], [0.03]], dtype=torch.float64)}
     for wrapped in (Adopted(torch.optim.SGD), Clip(Adopted(torch.optim.SGD))):
-        _, runs, *_ = walk(wrapped.batched(rates), valley, draw(), trials=3, steps=2).state
+        runs, *_ = walk(wrapped.batched(rates), valley, draw(), trials=3, steps=2).state
         groups = [each.param_groups[0] for each in runs.instances]
-        assert [each["lr"] for each in groups] == [0.003, 0.01, 0.03] * 3
+        assert [each["lr"] for each in groups] == [
+            0.003,
+            0.01,
+            0.03,
+        ]  # one instance of SGD per trial
         assert not any("initial_lr" in each for each in groups)
 
 
@@ -386,6 +407,8 @@ def test_a_rate_may_differ_from_run_to_run():
     oracle = Frozen(torch.zeros(2, 2, 3, dtype=torch.float64))
     oracle.progress = torch.tensor([[[0.0], [0.25]], [[0.5], [1.0]]], dtype=torch.float64)
     decay = Decay(Adopted(torch.optim.SGD, {"lr": 0.4}))
+    with pytest.raises(StartAgain):  # runs of a trial have one rate where they are stepped together
+        decay.update(oracle, decay.init(oracle.x))  # type: ignore[arg-type]
     step, _ = decay.update(oracle, decay.init(oracle.x))  # type: ignore[arg-type]
     torch.testing.assert_close(step, -0.4 * (1 - oracle.progress).expand_as(step))
 
