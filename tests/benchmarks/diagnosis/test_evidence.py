@@ -422,7 +422,7 @@ def test_a_step_that_was_not_finite_is_the_optimizers_own_fault_unless_the_run_w
     first, *others = verdict.evidence
     assert first.holds and [each.test for each in others] == [each.test for each in before.evidence]
     said = "the optimizer's own step was not finite (step 1000) where the gradient was"
-    assert said in verdict.text() and "Also: ill conditioning" in verdict.text()
+    assert said in verdict.text() and "Also: long path" in verdict.text()
     unclear = record(loss=1 + np.exp(-STEPS / 100), status="diverged", not_finite=3)
     assert diagnose(unclear).cause == "step_not_finite"
     # What overflows after a throw is a consequence; if the throw has no cause, the step is all that is known.
