@@ -34,7 +34,7 @@ def as_torch(
     Args:
         optimizer: An object such as `SaddleFreeNewton(lr=1.0)`.
         parameters: The parameters of a model, as one group of one dtype and device.
-        budget: In gradients, for methods that depend on the share of it that is spent (decay, average).
+        budget: In gradients, for methods that depend on the share of it that is spent (decay, cosine, warmup, average).
         floor: The smallest possible loss, for `polyak_step`.
 
     Returns:

@@ -167,7 +167,7 @@ class At:
         """Return the Hessian times a vector (*runs, dim); only runs of the mask `who` (*runs, 1) are charged."""
         asked = self.who if who is None else self.who * who[..., 0].to(self.x.dtype)
         self._oracle.charge("hvps", asked)
-        return self._clean(self._oracle.hvp_of(self.x, vector))
+        return self._clean(self._oracle.hvp_of(self.x, vector), asked_for=vector)
 
     def _matrix(self, name: str, measured: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         if name not in self.exact:
@@ -184,10 +184,16 @@ class At:
         self.asked[answer] = _either(before, self.who)
         return self.who * (1.0 - before)
 
-    def _clean(self, answer: torch.Tensor, trial_value: bool = False) -> torch.Tensor:
+    def _clean(
+        self,
+        answer: torch.Tensor,
+        trial_value: bool = False,
+        asked_for: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Return the answer with zeros for the runs in which it is not finite, and mark these runs as broken.
 
         A value at a trial point that is not finite becomes the largest finite number instead, and breaks no run.
+        Where the point, or the vector `asked_for`, is not finite itself, the optimizer is marked as astray.
         """
         runs = self._oracle.runs
         flat = answer.reshape(*runs, -1) if answer.dim() > len(runs) else answer.unsqueeze(-1)
@@ -196,6 +202,8 @@ class At:
             return answer
         if trial_value:
             return torch.where(finite, answer, torch.finfo(answer.dtype).max)
+        asked = _finite(self.x) if asked_for is None else _finite(self.x) & _finite(asked_for)
+        self._oracle.astray |= ~finite & ~asked & ~self._oracle.broken
         self._oracle.broken |= ~finite
         return torch.where(finite.reshape(*runs, *[1] * (answer.dim() - len(runs))), answer, 0.0)
 
@@ -208,6 +216,11 @@ def part_of(tree: Tree, instances: slice) -> Tree:
     }
 
 
+def _finite(vectors: torch.Tensor) -> torch.Tensor:
+    """True where all coordinates are finite, (*runs)."""
+    return torch.isfinite(vectors).all(-1)
+
+
 def _either(first: Count, second: Count) -> Count:
     """Return the logical or of zeros and ones."""
     return first + second - first * second
@@ -216,8 +229,9 @@ def _either(first: Count, second: Count) -> Count:
 class CountingOracle:
     """The current point of all runs, its evaluations by an optimizer, and their count.
 
-    `counts` are those of the step; `broken` (*runs) are the runs that met a number that is not finite; `alive` (*runs)
-    are those that have not ended: the steps of the others have no effect.
+    `counts` are those of the step; `broken` (*runs) are the runs that met a number that is not finite, `astray` (*runs)
+    those of them whose optimizer asked at a point that is not finite itself; `alive` (*runs) are those that have not
+    ended: the steps of the others have no effect.
     """
 
     def __init__(
@@ -239,6 +253,7 @@ class CountingOracle:
         self._first_gradient = True
         self._progress: Count | None = None
         self.broken = torch.zeros(runs, dtype=torch.bool, device=device)
+        self.astray = self.broken.clone()
         self.alive = ~self.broken
         self.noisy = False
 
@@ -355,6 +370,7 @@ class CountingOracle:
                 memory = memory[run, trial : trial + 1]
             gradient, _ = self._landscape.seen(gradient, data, draw, memory)
         if not torch.isfinite(value + (gradient * 0).sum()):
+            self.astray[instance, trial] |= ~_finite(x) & ~self.broken[instance, trial]
             self.broken[instance, trial] = True
             return torch.zeros_like(value[0, 0]), torch.zeros_like(x)
         return value[0, 0], gradient[0, 0]

@@ -5,9 +5,11 @@ from __future__ import annotations
 RUNS = (
     "problem", "dial", "optimizer", "trial", "seed", "role", "status", "gap_initial", "gap_final",
     "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final", "steps", "cost", "steps_to_target",
-    "cost_to_target", "losses", "gradients", "hvps", "hessians", "diverged_at", "seconds",
+    "cost_to_target", "losses", "gradients", "hvps", "hessians", "diverged_at", "not_finite", "not_finite_at",
+    "seconds",
     "verdict", "ruled_out",
 )  # fmt: skip
+ADDED = ("not_finite", "not_finite_at")  # runs of earlier versions lack these
 OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
 WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
@@ -24,4 +26,5 @@ INTEGERS = (
     "hvps",
     "hessians",
     "diverged_at",
+    "not_finite_at",
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.breaking_points import crossing, isotonic
-from benchmarks.analysis.columns import RUNS, WITHOUT_NUMBERS
+from benchmarks.analysis.columns import ADDED, RUNS, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import Axis
 from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.store.cell_info import CellInfo
@@ -38,7 +38,8 @@ def contradictions(
 ) -> Iterator[str]:
     """Yield each way in which the tables of a folder contradict each other or their manifest."""
     whole = manifest.get("rows") != CHOSEN_ROWS
-    of_runs = (*RUNS, "search", "budget", "cell") if whole else (*KEPT, "trials", "tuning_seeds")
+    always = (name for name in RUNS if name not in ADDED)
+    of_runs = (*always, "search", "budget", "cell") if whole else (*KEPT, "trials", "tuning_seeds")
     required = {"runs": (runs, of_runs), "summary": (summary, ["cell"])}
     numbered = set(runs["status"]) - set(WITHOUT_NUMBERS) if "status" in runs else set()
     if numbered:  # else the summary has reasons only

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -22,9 +24,9 @@ from benchmarks.diagnosis.rules.step_and_curvature import (
     sharpening,
     step_too_large,
 )
-from benchmarks.diagnosis.run_features import RunFeatures
+from benchmarks.diagnosis.run_features import SET_BACK, RunFeatures
 from benchmarks.diagnosis.thresholds import Thresholds
-from benchmarks.diagnosis.verdict import Verdict
+from benchmarks.diagnosis.verdict import STEP_NOT_FINITE, Evidence, Verdict
 
 CONSEQUENCES = {
     "sharpening", "saddle", "plateau", "local_minimum", "no_signal", "vanishing_gradient", "step_too_small",
@@ -44,7 +46,8 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
         thresholds: The numbers that the evidence is compared with.
 
     Returns:
-        The verdict; its cause is "not_sure" if no cause holds, and "healthy" if the run also makes progress.
+        The verdict; its cause is "not_sure" if no cause holds, and "healthy" if the run also makes progress. It is
+        "step_not_finite" if the optimizer's own step was not finite, unless the run had been thrown far up before.
     """
     if record.status == "solved" or not len(record.step):
         return Verdict("solved" if record.status == "solved" else "not_sure", (), (), (), ())
@@ -53,18 +56,29 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
         findings = [finding for test in TESTS for finding in test(features)]
         findings = _in_a_basin(_after_a_throw(findings))
         findings = _too_large_from_the_start(findings, features)
+        thrown = features.highest > SET_BACK
     # A weak finding (a proxy, or a downstream effect) never overrides steady progress.
     least = WEAK if progressing(features) else 0.0
     holding = sorted((f for f in findings if f.strength > least), key=lambda f: -f.strength)
     causes = tuple((each.cause, each.strength) for each in holding)
     progresses = record.status == "running" and features.progress > thresholds.stalled
+    cause = causes[0][0] if causes else "healthy" if progresses else "not_sure"
+    of_the_optimizer = () if record.not_finite is None else (_own_step(record.not_finite),)
     return Verdict(
-        cause=causes[0][0] if causes else "healthy" if progresses else "not_sure",
+        cause=STEP_NOT_FINITE if of_the_optimizer and not (thrown and causes) else cause,
         causes=causes,
         ruled_out=tuple(each.cause for each in findings if each.ruled_out and not each.strength),
         unresolved=tuple(dict.fromkeys(text for each in findings for text in each.unresolved)),
-        evidence=tuple(row for each in findings for row in each.evidence),
+        evidence=(*of_the_optimizer, *(row for each in findings for row in each.evidence)),
     )
+
+
+def _own_step(number: int) -> Evidence:
+    """Return the evidence that the optimizer itself made a number that is not finite, in the step of this number."""
+    return Evidence(
+        STEP_NOT_FINITE, f"the optimizer's own step was not finite (step {number}) where the gradient was",
+        "|s|", math.inf, sys.float_info.max, True, "a run ends where loss or gradient are not finite",
+    )  # fmt: skip
 
 
 def _after_a_throw(findings: list[Finding]) -> list[Finding]:

@@ -34,8 +34,11 @@ def traced_record(
     status: Status,
     known: Known,
     settings: Mapping[str, Any] | None = None,
+    not_finite: int | None = None,
 ) -> Record:
     """Return the record of a run: `trace` has its rows by column, `known` is what is known of its cell.
+
+    `not_finite` is the number of the step that was not finite where the gradient was, if any.
 
     Columns that the trace lacks are NaN. Spectra are computed densely, so that their residual is 0. If the
     optimizer sees the exact gradient, noise is 0.
@@ -69,6 +72,7 @@ def traced_record(
         settings=settings or {},
         excess=None if np.isnan(excess) else float(excess),
         distance=distance,
+        not_finite=not_finite,
         **others,
     )
 
@@ -95,5 +99,7 @@ def verdicts(
             if name.startswith(SETTINGS)
         }
         trace = {name: column[first:end] for name, column in traces.items()}
-        record = traced_record(trace, str(runs["status"][row]), known, settings)  # type: ignore[arg-type]
+        own = "not_finite" in runs and runs["not_finite"][row] == "step"
+        step = int(runs["not_finite_at"][row]) if own else None
+        record = traced_record(trace, str(runs["status"][row]), known, settings, step)  # type: ignore[arg-type]
         yield row, diagnose(record, thresholds)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas
 
+STEP_NOT_FINITE = "step_not_finite"  # the optimizer's own fault, whatever it met on its way
 CAUSES = (
     "ill_conditioning", "sharpening", "step_too_large", "step_too_small", "noise", "wrong_direction",
     "local_minimum", "saddle", "plateau", "no_signal", "cliff", "exploding_gradient",
     "vanishing_gradient", "no_critical_point", "long_path",
 )  # fmt: skip
-OUTCOMES = ("solved", "healthy", "not_sure")  # verdicts if no cause holds
+OUTCOMES = ("solved", "healthy", "not_sure", STEP_NOT_FINITE)  # verdicts that are no cause
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Verdict:
     """The diagnosis of a run.
 
     Attributes:
-        cause: The strongest cause, or one of `OUTCOMES` if none holds.
+        cause: The strongest cause, or one of `OUTCOMES`: none holds, or the optimizer's own step was not finite.
         causes: All causes that hold, strongest first, each with its strength in (0, 1].
         ruled_out: Causes that the evidence speaks against.
         unresolved: Sentences about causes that these measurements cannot tell apart.
@@ -73,8 +74,9 @@ class Verdict:
                 lines.append(
                     f"  {row.test}: {row.formula} = {row.value:.3g} (against {row.threshold:.3g})"
                 )
-        if len(self.causes) > 1:
-            lines.append(f"Also: {_listed([name for name, _ in self.causes[1:]])}")
+        others = [name for name, _ in self.causes if name != self.cause]
+        if others:
+            lines.append(f"Also: {_listed(others)}")
         if self.ruled_out:
             lines.append(f"Ruled out: {_listed(self.ruled_out)}")
         return "\n".join([*lines, *self.unresolved])

@@ -13,6 +13,7 @@ from benchmarks.analysis.columns import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
 from benchmarks.analysis.intervals import order_statistics, sign_test
 from benchmarks.analysis.tables import Tables
+from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
 from benchmarks.display.numbers_as_text import counted, in_gradients, percent, plain, predicted
 from benchmarks.display.view import WHY, View
 from benchmarks.engine.loop import SOLVED
@@ -145,6 +146,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         remarks.append(
             f"Predicted for all: {percent(share)} solved, {share * count:.3g} of {count}."
         )
+    remarks += _own_steps(runs)
     return View(_title(runs, info), table.fillna("–"), remarks)
 
 
@@ -182,7 +184,19 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     shown = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
     odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
     remarks = [f"{name}: a harder dial does not mean fewer solved here." for name in odd]
+    remarks += _own_steps(runs)
     return View(_title(runs, info), table, remarks)
+
+
+def _own_steps(runs: pandas.DataFrame) -> Iterator[str]:
+    """Yield, for each optimizer that is to blame for a number that is not finite, how often and what to do."""
+    for name in runs.loc[runs["verdict"] == STEP_NOT_FINITE, "optimizer"].unique():
+        mine = runs[runs["optimizer"] == name]
+        own = mine[mine["not_finite"] == "step"]
+        yield (
+            f"{name}: its own step was not finite where the gradient was, in {len(own)} of "
+            f"{counted(len(mine), 'run')}, first in step {own['not_finite_at'].min()}: guard its divisions and roots."
+        )
 
 
 def _tuned(runs: pandas.DataFrame, tables: Tables) -> pandas.DataFrame:

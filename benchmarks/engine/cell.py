@@ -63,9 +63,11 @@ class _Batch:
 
     @property
     def status(self) -> np.ndarray:
-        return np.concatenate(
-            [np.array(each.status, dtype=object) for each in self.outcomes], axis=1
-        )
+        return _together([each.status for each in self.outcomes])
+
+    @property
+    def not_finite(self) -> np.ndarray:
+        return _together([each.not_finite for each in self.outcomes])
 
     def number(self, name: str) -> np.ndarray:
         return np.concatenate([each.numbers[name].numpy() for each in self.outcomes], axis=1)
@@ -77,6 +79,11 @@ class _Batch:
         gap = np.where(status == DIVERGED, np.inf, self.number("gap_final")[instances].T)
         allowed = np.array([eligible(number) for number in self.numbers])
         return int(best(allowed, *keys(cost, np.log10(np.maximum(gap, SMALLEST)))))
+
+
+def _together(words: list[list[list[str]]]) -> np.ndarray:
+    """Return the words of all batches, (instances, trials)."""
+    return np.concatenate([np.array(each, dtype=object) for each in words], axis=1)
 
 
 def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellResult:
@@ -167,6 +174,7 @@ def _runs(
         "seed": by_seed(seeds),
         "role": by_seed(["tuning"] * settled.tuning_seeds + ["reporting"] * settled.seeds),
         "status": batch.status.T.ravel().astype(str),
+        "not_finite": batch.not_finite.T.ravel().astype(str),
     }
     for name in batch.outcomes[0].numbers:
         columns[name] = batch.number(name).T.ravel()

@@ -18,14 +18,20 @@ CEILING = 1e6  # gap above which a run counts as diverging
 WINDOW = 20  # steps: a noisy run is judged by its mean gap over the last max(WINDOW, SHARE · steps)
 SHARE = 0.1  # of the steps so far
 ROUNDING = 1e-6  # tolerance, as a share of the budget: thirds of a gradient do not add up exactly
+# What was the first not to be finite, in the order in which one leads to the other.
+NOT_FINITE = ("", "loss", "gradient", "step")
 SOLVED, MISSED, DIVERGED = "solved", "missed", "diverged"
 
 
 @dataclass
 class Outcome:
-    """The outcome of every run; arrays are (instances, trials)."""
+    """The outcome of every run; arrays are (instances, trials).
+
+    not_finite: what was the first not to be finite, of `NOT_FINITE`.
+    """
 
     status: list[list[str]]
+    not_finite: list[list[str]]
     numbers: dict[str, torch.Tensor]
     trace: Trace | None
 
@@ -112,11 +118,19 @@ def _run(
 
         broken = oracle.broken | ~torch.isfinite(gap)
         if broken.any():
-            ends.end(broken, diverged_at=step_index, solved=0.0, **now)
+            culprit, at = _first_not_finite(oracle, problem, data, step_index)
+            ends.end(
+                broken,
+                diverged_at=step_index,
+                not_finite=culprit,
+                not_finite_at=at,
+                solved=0.0,
+                **now,
+            )
             x = torch.where((broken & torch.isfinite(before).all(-1)).unsqueeze(-1), before, x)
             gap = torch.where(broken, float("inf"), gap)
             step = torch.where(broken.unsqueeze(-1), 0.0, step)
-            oracle.broken = torch.zeros_like(broken)
+            oracle.broken, oracle.astray = torch.zeros_like(broken), torch.zeros_like(broken)
         best = torch.where(ends.alive, torch.minimum(best, gap), best)
 
         high = gap > CEILING
@@ -164,6 +178,21 @@ def _run(
     )
 
 
+def _first_not_finite(
+    oracle: CountingOracle, problem: Problem, data: Tree, step_index: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what was the first not to be finite in the runs that broke, as a place in `NOT_FINITE`, and at which step.
+
+    A step is to blame for a point that is not finite: the current one, which the step before led to, or another one at
+    which the optimizer asked. Loss and gradient were finite before, else the run would have ended there.
+    """
+    arrived = ~torch.isfinite(oracle.x).all(-1)
+    by_itself = torch.isfinite(problem.loss(oracle.x, data))
+    culprit = torch.where(by_itself, NOT_FINITE.index("gradient"), NOT_FINITE.index("loss"))
+    culprit = torch.where(arrived | oracle.astray, NOT_FINITE.index("step"), culprit)
+    return culprit, torch.where(arrived, step_index - 1, step_index)
+
+
 def _of_living(oracle: CountingOracle, ends: _Ends) -> torch.Tensor | None:
     """Return the exact gradient if the optimizer asked for it; infinite for runs that have ended."""
     gradient = oracle.true_gradient()
@@ -205,6 +234,9 @@ def _outcome(
         for row in zip(diverged.tolist(), solved.tolist(), strict=True)
     ]
     unknown = float("nan")
+    never = torch.full_like(gap, unknown)
+    culprits = kept.get("not_finite", never).nan_to_num(NOT_FINITE.index("")).int().tolist()
+    not_finite = [[NOT_FINITE[each] for each in row] for row in culprits]
     numbers = {
         "gap_initial": torch.ones_like(gap),
         "gap_final": gap,
@@ -217,10 +249,12 @@ def _outcome(
         "steps_to_target": torch.where(solved, entry_step, unknown),
         "cost_to_target": torch.where(solved, entry_cost, unknown),
         **{kind: kept[kind] for kind in KINDS},
-        "diverged_at": kept.get("diverged_at", torch.full_like(gap, unknown)),
+        "diverged_at": kept.get("diverged_at", never),
+        "not_finite_at": kept.get("not_finite_at", never),
         **{f"end.{name}": each for name, each in problem.at_end(x, kept["steps"], data).items()},
     }
     trace = None
     if recorder is not None:
         trace = recorder.finish(x, loss, gap, gradient, kept["steps"], kept["cost"], state)
-    return Outcome(status, {name: each.double().cpu() for name, each in numbers.items()}, trace)
+    numbers = {name: each.double().cpu() for name, each in numbers.items()}
+    return Outcome(status, not_finite, numbers, trace)

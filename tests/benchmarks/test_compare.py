@@ -240,6 +240,11 @@ class TestWarnings:
         )
 
 
+def test_a_folder_without_the_columns_that_came_later_is_read(whole, copy):
+    edit(copy, "runs", lambda runs: runs.drop(columns=["not_finite", "not_finite_at"]))
+    assert compare_sweeps(whole, copy).warnings == ()
+
+
 def drop(name):
     return lambda folder: (folder / name).unlink()
 

@@ -40,6 +40,16 @@ class Scripted(Optimizer):
         return share * towards, (index + 1, start)
 
 
+@dataclass(frozen=True)
+class Normalized(Optimizer):
+    """Descends, and asks once more at a point that is NaN where the gradient is 0: as what a run that broke is told."""
+
+    def update(self, oracle, state):
+        gradient = oracle.gradient
+        asked = oracle.at(oracle.x + 0.0 * gradient / gradient.norm(dim=-1, keepdim=True))
+        return -0.9 * asked.gradient, state
+
+
 def outcome(optimizer, problem=None, trials=1, budget=100.0, seeds=("a", "b"), **values):
     """Status and numbers of a batch."""
     tensors = {
@@ -149,6 +159,76 @@ def test_a_run_that_meets_nan_is_diverged_at_its_last_finite_point_and_no_other_
         assert torch.equal(together[1][name][:, [0, 2]], alone[1][name][:, [0, 2]])
     assert torch.isfinite(together[1]["loss_final"]).all()
     assert (together[1]["diverged_at"][:, 1] == 3).all()  # 0.1³ of the way is inside, 0.1² is not
+
+
+@dataclass(frozen=True)
+class Kink(Hole):
+    """A bowl whose loss is finite within `radius` of the minimizer, but not its gradient."""
+
+    def loss(self, x, data):
+        loss = Bowl.loss(self, x, data)
+        inside = super().loss(x, data).isnan()
+        return loss + torch.where(inside, 0.0 * loss, 1.0).sqrt() - (~inside).to(loss)
+
+
+@dataclass(frozen=True)
+class Asking(Optimizer):
+    """Descends, and asks for something at a point of its own from step 2 on."""
+
+    what: str = "gradient"
+
+    def init(self, x):
+        return (0,)
+
+    def update(self, oracle, state):
+        (index,) = state
+        descent = -0.1 * oracle.gradient
+        if index >= 2:
+            away = oracle.x + float("nan")
+            if self.what == "gradient":
+                assert (oracle.at(away).gradient == 0).all()
+            elif self.what == "product":
+                assert (oracle.hvp(away) == 0).all()
+            else:
+                for instance in range(3):
+                    oracle.single(instance, 0, away[instance, 0])
+        return descent, (index + 1,)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "problem", "culprit", "at", "ended"),
+    [
+        (Scripted(shares=((0.1, 0.1, float("nan")),)), Bowl(), "step", 2, 3),
+        (Scripted(shares=((0.1, float("inf")),)), Bowl(), "step", 1, 2),
+        (Scripted(shares=((0.1, float("-inf")),)), NoisyBowl(), "step", 1, 2),
+        (Asking(what="gradient"), Bowl(), "step", 2, 2),
+        (Asking(what="product"), Bowl(), "step", 2, 2),
+        (Asking(what="closure"), Bowl(), "step", 2, 2),
+        (SGD(lr=0.9), Hole(radius=0.01), "loss", 3, 3),
+        (Normalized(), Hole(radius=0.01), "loss", 3, 3),
+        (SGD(lr=0.9), Kink(radius=0.01), "gradient", 3, 3),
+        (SGD(lr=4.0), Bowl(), "", None, 16),
+        (SGD(lr=0.5), Bowl(), "", None, None),
+    ],
+    ids=repr,
+)
+def test_what_was_the_first_not_to_be_finite_is_known(optimizer, problem, culprit, at, ended):
+    """A step is to blame where loss and gradient were finite; what follows from their NaN is not the step's fault."""
+    found = run(optimizer, Instances(problem, ("a", "b", "c")), 1, 100.0)
+    assert found.not_finite == [[culprit]] * 3
+    for name, step in (("not_finite_at", at), ("diverged_at", ended)):
+        if step is None:
+            assert found.numbers[name].isnan().all()
+        else:
+            assert (found.numbers[name] == step).all()
+    assert found.numbers["loss_final"].isfinite().all()
+
+
+def test_a_step_that_is_not_finite_is_no_other_runs():
+    shares = ((0.5, 0.5), (0.5, float("nan")))
+    found = run(Scripted(shares=shares), Instances(Bowl(), ("a", "b")), 2, 100.0)
+    assert found.not_finite == [["", "step"]] * 2
+    assert found.status == [["solved", "diverged"]] * 2
 
 
 def test_a_batch_is_the_stack_of_its_runs_where_trials_dim_and_instances_are_equal():

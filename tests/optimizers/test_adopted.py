@@ -7,15 +7,19 @@ import math
 
 import pytest
 import torch
+from torch.optim import lr_scheduler
 
 from optimizers import NotApplicable, log
+from optimizers.adam import Adam
 from optimizers.adopted import Adopted, default_hyperparameters, shaped
 from optimizers.average import Average
 from optimizers.clip import AdaptiveClip, Clip
+from optimizers.cosine import Cosine
 from optimizers.decay import Decay
 from optimizers.momentum import Momentum
 from optimizers.optimizer import StartAgain
 from optimizers.sgd import SGD
+from optimizers.warmup import Warmup
 from ravine import Refused
 
 SHAPES = ((2, 3), (), (3,), (2, 1))  # 12 numbers
@@ -345,6 +349,8 @@ STEPS = 50
         (Decay(Clip(Adopted(torch.optim.SGD))), Decay(Clip(SGD()))),
         (Average(Adopted(torch.optim.SGD)), Average(SGD())),
         (Average(Decay(Adopted(torch.optim.SGD))), Average(Decay(SGD()))),
+        (Cosine(Warmup(Adopted(torch.optim.Adam))), Cosine(Warmup(Adam()))),
+        (Average(Cosine(Clip(Adopted(torch.optim.SGD)))), Average(Cosine(Clip(SGD())))),
         (AdaptiveClip(Adopted(torch.optim.SGD)), AdaptiveClip(SGD())),
         (Clip(Adopted(torch.optim.SGD), by="value"), Clip(SGD(), by="value")),
     ],
@@ -371,17 +377,40 @@ class TwoRates(torch.optim.SGD):
         super().__init__([vectors, matrices], lr, momentum)
 
 
+def _cosine(each):
+    return lr_scheduler.CosineAnnealingLR(each, T_max=STEPS)
+
+
+def _warmup(each):
+    return lr_scheduler.LinearLR(each, start_factor=0.01, total_iters=STEPS // 10)
+
+
 @pytest.mark.parametrize("lr", [None, 0.005])
-def test_a_falling_rate_is_what_a_scheduler_of_torch_makes_of_it(walk, draw, valley, lr):
-    """Where groups have their own rates, each keeps its share: LambdaLR."""
+@pytest.mark.parametrize(
+    ("wrap", "schedule"),
+    [
+        (Decay, lambda each: lr_scheduler.LambdaLR(each, lambda t: 1 - t / STEPS)),
+        (Cosine, _cosine),
+        (Warmup, _warmup),
+        (
+            lambda inner: Cosine(Warmup(inner)),
+            lambda each: lr_scheduler.ChainedScheduler([_warmup(each), _cosine(each)]),
+        ),
+    ],
+    ids=["decay", "cosine", "warmup", "warmup+cosine"],
+)
+def test_a_scheduled_rate_is_what_a_scheduler_of_torch_makes_of_it(
+    walk, draw, valley, lr, wrap, schedule
+):
+    """Where groups have their own rates, each keeps its share."""
     shapes, data = ((2, 3), (6,)), draw(instances=1, dim=12)
     given = {} if lr is None else {"lr": lr}
     adopted = Adopted(TwoRates, {"momentum": 0.9, **given}).on(shapes)
-    ours = walk(Decay(adopted), valley, data, steps=STEPS).points[:, 0, 0]
+    ours = walk(wrap(adopted), valley, data, steps=STEPS).points[:, 0, 0]
 
     def scheduled(parameters, **values):
         optimizer = TwoRates(parameters, **values)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1 - t / STEPS)
+        scheduler = schedule(optimizer)
         optimizer.register_step_post_hook(lambda *_: scheduler.step())
         return optimizer
 

@@ -1,4 +1,4 @@
-"""Decay, averaging and adaptive clipping around any optimizer, and the names that wrap."""
+"""Schedules, averaging and adaptive clipping around any optimizer, and the names that wrap."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 
 import pytest
 import torch
+from torch.optim import lr_scheduler
 
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
@@ -13,20 +14,35 @@ from optimizers import OPTIMIZERS, NotApplicable
 from optimizers.adam import Adam
 from optimizers.average import Average
 from optimizers.clip import AdaptiveClip, Clip
+from optimizers.cosine import Cosine
 from optimizers.damped_newton import DampedNewton
 from optimizers.decay import Decay
 from optimizers.momentum import Momentum
 from optimizers.registry import WRAPPERS
+from optimizers.schedule import Schedule
 from optimizers.sgd import SGD
+from optimizers.warmup import Warmup
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from problems.modifiers import noisy
 from ravine import Refused
 
 STEPS = 50
+# Each schedule of torch for an optimizer of torch, as it is made for a run of STEPS steps.
+SCHEDULES = {
+    "decay": lambda each: lr_scheduler.LinearLR(each, 1.0, 0.0, total_iters=STEPS),
+    "cosine": lambda each: lr_scheduler.CosineAnnealingLR(each, T_max=STEPS, eta_min=0),
+    "warmup": lambda each: lr_scheduler.LinearLR(each, start_factor=0.01, total_iters=STEPS // 10),
+    "warmup+cosine": lambda each: lr_scheduler.ChainedScheduler(
+        [SCHEDULES["warmup"](each), SCHEDULES["cosine"](each)]
+    ),
+    "warmup+decay+cosine": lambda each: lr_scheduler.ChainedScheduler(
+        [SCHEDULES[name](each) for name in ("warmup", "decay", "cosine")]
+    ),
+}
 assert_close = functools.partial(torch.testing.assert_close, rtol=1e-10, atol=1e-12)
 
 
-def torch_path(method, data, clip=None, average=None, decay=False, **values):
+def torch_path(method, data, clip=None, average=None, schedule=None, **values):
     """What torch does with one run after the other, on the valley: (steps + 1, instances, 1, dim)."""
     from benchmarks.checks.walks import smooth_valley
 
@@ -35,9 +51,7 @@ def torch_path(method, data, clip=None, average=None, decay=False, **values):
         own = {name: each[k : k + 1] for name, each in data.items()}
         x = torch.nn.Parameter(start.clone())
         optimizer = method([x], **values)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda t: 1 - t / STEPS if decay else 1.0
-        )
+        scheduler = None if schedule is None else SCHEDULES[schedule](optimizer)
         norms, points, mean = [], [start], []
         for t in range(STEPS):
             optimizer.zero_grad()
@@ -47,7 +61,8 @@ def torch_path(method, data, clip=None, average=None, decay=False, **values):
                 norms.append(x.grad.norm())
                 torch.nn.utils.clip_grad_norm_([x], torch.stack(norms).quantile(clip).item())
             optimizer.step()
-            schedule.step()
+            if scheduler is not None:
+                scheduler.step()
             mean = [*mean, x.detach().clone()] if average is None or t / STEPS >= average else []
             points.append(
                 x.detach().clone() if average is None or not mean else torch.stack(mean).mean(0)
@@ -65,21 +80,45 @@ def torch_path(method, data, clip=None, average=None, decay=False, **values):
     ],
 )
 def test_around_a_namesake_of_torch(walk, draw, valley, inner, method, values):
-    """Decay is a LambdaLR, the average that of the iterates, the threshold a quantile of the norms."""
+    """Schedules are torch's, the average that of the iterates, the threshold a quantile of the norms."""
     data = draw()
-    wrapped = {
-        "decay": (Decay(inner), {"decay": True}),
-        "average": (Average(inner, burn_in=0.4), {"average": 0.4}),
-        "adaptive": (AdaptiveClip(inner, quantile=0.3), {"clip": 0.3}),
-    }
+    wrapped = [
+        (Average(inner, burn_in=0.4), {"average": 0.4}),
+        (AdaptiveClip(inner, quantile=0.3), {"clip": 0.3}),
+        (Average(Cosine(inner), burn_in=0.4), {"average": 0.4, "schedule": "cosine"}),
+        (Warmup(AdaptiveClip(inner, 0.3)), {"clip": 0.3, "schedule": "warmup"}),
+    ]
+    wrapped += [(_wrapped(inner, name), {"schedule": name}) for name in SCHEDULES]
     plain = walk(inner, valley, data, steps=STEPS).points
-    for optimizer, said in wrapped.values():
+    for optimizer, said in wrapped:
         ours = walk(optimizer, valley, data, steps=STEPS).points
         assert_close(ours, torch_path(method, data, **said, **values))
         assert not torch.allclose(ours, plain)
 
 
-@pytest.mark.parametrize("name", ["decay", "average", "adaptive_clip", "clip", "clip_by_value"])
+def _wrapped(inner, names):
+    for name in names.split("+"):
+        inner = WRAPPERS[name].around(inner)
+    return inner
+
+
+@pytest.mark.parametrize("start", [0.01, 1 / 3, 1.0])
+def test_a_warmup_has_its_own_share_of_the_budget_and_its_own_start(walk, draw, valley, start):
+    data = draw()
+    ours = walk(Warmup(SGD(0.1), warmup=0.6, warmup_start=start), valley, data, steps=STEPS).points
+    x = torch.nn.Parameter(data["start"].clone())
+    optimizer = torch.optim.SGD([x], lr=0.1)
+    scheduler = lr_scheduler.LinearLR(optimizer, start_factor=start, total_iters=3 * STEPS // 5)
+    for t in range(STEPS):
+        assert_close(ours[t], x.detach())
+        optimizer.zero_grad()
+        valley(x, data).sum().backward()
+        optimizer.step()
+        scheduler.step()
+    assert_close(ours[STEPS], x.detach())
+
+
+@pytest.mark.parametrize("name", list(WRAPPERS))
 def test_a_batch_of_a_wrapped_optimizer_is_its_runs(walk, draw, valley, name):
     optimizer, data = OPTIMIZERS[f"momentum+{name}"], draw()
     values = {"lr": [0.003, 0.01, 0.03]}
@@ -102,9 +141,10 @@ def test_a_batch_of_a_wrapped_optimizer_is_its_runs(walk, draw, valley, name):
 @pytest.mark.parametrize("wrapper", list(WRAPPERS))
 def test_every_optimizer_can_be_wrapped_or_is_refused_in_a_line(walk, draw, valley, wrapper):
     """Refused are only rates that are not there, and hyperparameters that would be there twice."""
+    scheduled = isinstance(WRAPPERS[wrapper], Schedule)
     for name, inner in OPTIMIZERS.items():
         clash = inner.hyperparameters.keys() & WRAPPERS[wrapper].own.keys()
-        if clash or (wrapper == "decay" and "lr" not in inner.hyperparameters):
+        if clash or (scheduled and "lr" not in inner.hyperparameters):
             with pytest.raises(Refused, match=r"^\w+ cannot wrap .*$"):
                 OPTIMIZERS.find(f"{name}+{wrapper}")
             assert not clash or isinstance(inner, Clip)
@@ -144,10 +184,16 @@ def test_names_wrap_from_the_inside_out():
     assert OPTIMIZERS["sgd+clip"] == OPTIMIZERS["clipped_sgd"]
     assert "sgd+clip" not in list(OPTIMIZERS)
     assert OPTIMIZERS["momentum+clip_by_value"].hyperparameters["by"] == "value"
+    assert OPTIMIZERS["adam+warmup+cosine"] == Cosine(Warmup(Adam()))
     for name, message in (
         ("adam+dekay", "unknown wrapper 'dekay' in 'adam+dekay': did you mean decay"),
         ("adan+decay", "unknown optimizer 'adan': did you mean adam"),
-        ("damped_newton+decay", "has no learning rate"),
+        (
+            "damped_newton+decay",
+            r"Decay cannot wrap DampedNewton\(.*\): it has no learning rate lr",
+        ),
+        ("damped_newton+cosine", "Cosine cannot wrap .* it has no learning rate lr"),
+        ("sgd+warmup+warmup", "Warmup cannot wrap .* both have a warmup"),
         ("sgd+clip+clip", "both have a"),
     ):
         with pytest.raises(Refused, match=message.replace("+", r"\+")):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import sweep
+from benchmarks import read_table, sweep
 from benchmarks.diagnosis import Record, Verdict, diagnose
 from benchmarks.diagnosis.from_trace import Known, traced_record
 from benchmarks.engine.instances import Instances
@@ -18,6 +18,7 @@ from benchmarks.engine.measurements import DRAWS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS, Problem
 from problems.descent import descent
+from tests.benchmarks.problems_for_tests import Hole
 
 
 def records(problem: Problem, optimizer: str, settings: dict, budget: float, seeds: int = 2):
@@ -162,6 +163,52 @@ def test_a_sweep_says_what_is_wrong_and_how_often(tmp_path):
     assert line.endswith(
         f"{tuned.loc['sgd', 'verdict'].replace('_', ' ')} {counts.loc['sgd'].max()}"
     )
+
+
+class NoEpsilon(torch.optim.Optimizer):
+    """RMSprop without ε: 0/0 where a gradient is 0."""
+
+    def __init__(self, params, lr=0.01, alpha=0.99):
+        super().__init__(params, {"lr": lr, "alpha": alpha})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                square = self.state[p].setdefault("square", torch.zeros_like(p))
+                square.mul_(group["alpha"]).addcmul_(p.grad, p.grad, value=1 - group["alpha"])
+                p.sub_(group["lr"] * p.grad / square.sqrt())
+
+
+def test_a_nan_of_the_optimizers_own_making_is_said_as_such(tmp_path):
+    found = sweep(
+        "dead_relu", [NoEpsilon, "adam"], trials=3, seeds=2, tuning_seeds=1, budget=60, out=tmp_path / "s"
+    )  # fmt: skip
+    mine = found.runs[found.runs["optimizer"] == "NoEpsilon"]
+    assert (mine["status"] == "diverged").all() and (mine["diverged_at"] == 1).all()
+    assert (mine["not_finite"] == "step").all() and (mine["not_finite_at"] == 0).all()
+    others = found.runs[found.runs["optimizer"] == "adam"]
+    assert (others["not_finite"] == "").all() and others["not_finite_at"].isna().all()
+    judged = {found.verdicts[key].cause for key in found.verdicts if key[0] in set(mine["cell"])}
+    assert judged == {"step_not_finite"}
+    lines = str(found).splitlines()
+    (line,) = [each for each in lines if each.split()[:1] == ["NoEpsilon"]]
+    assert line.endswith("step not finite 2")
+    (said,) = [each for each in lines if each.startswith("NoEpsilon: ")]
+    assert said == (
+        "NoEpsilon: its own step was not finite where the gradient was, in 9 of 9 runs, first in step 0: guard its "
+        "divisions and roots."
+    )
+    folder = read_table(tmp_path / "s", "runs")
+    assert (folder.loc[folder["optimizer"] == "NoEpsilon", "not_finite"] == "step").all()
+
+
+def test_a_nan_of_the_problems_making_is_not_the_optimizers():
+    rate, size = {"SGD": {"lr": 0.9}}, {"trials": 1, "seeds": 2, "tuning_seeds": 1, "budget": 60}
+    found = sweep(Hole(radius=0.01), [torch.optim.SGD], settings=rate, **size)
+    assert (found.runs["status"] == "diverged").all() and (found.runs["not_finite"] == "loss").all()
+    assert "step_not_finite" not in {verdict.cause for verdict in found.verdicts.values()}
+    assert "its own step" not in str(found)
 
 
 def test_traces_of_another_shape_are_judged_all_the_same():
