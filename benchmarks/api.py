@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from benchmarks.analysis.tables import Tables, collect, read
-from benchmarks.catalog.contenders import contender, name_of
+from benchmarks.catalog.contenders import check_trials, contender, name_of, unsearched
 from benchmarks.catalog.defaults import default_optimizers
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
@@ -86,7 +87,10 @@ def sweep(
         raise Refused("the same problem or optimizer is given twice")
     check_dials(((job, rungs(job.problem, size.rungs)) for job in jobs), size)
     for job in jobs:
+        check_trials(job.contender, size.settled(job.problem).trials)
         check_problem(job.name, job.problem, size.settled(job.problem).torch_dtype)
+    for line in unsearched(job.contender for job in jobs):
+        print(line, file=sys.stderr)
     if out is None:
         memory = Memory()
         problems = {key: job.problem for job in jobs for key in run_job(job, size, memory, report)}

@@ -23,12 +23,12 @@ class Decay(Wrapper):
     & Mishchenko 2023, arXiv:2310.07831.
 
     Raises:
-        Refused: If the inner optimizer has no learning rate `lr`.
+        Refused: If the inner optimizer has no learning rate.
     """
 
     def __post_init__(self) -> None:
-        if "lr" not in self.inner.hyperparameters:
-            raise Refused(f"Decay cannot wrap {self.inner!r}: it has no learning rate lr")
+        if self.inner.rate not in self.inner.hyperparameters:
+            raise Refused(f"Decay cannot wrap {self.inner!r}: it has no learning rate")
         super().__post_init__()
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
@@ -43,4 +43,5 @@ class Decay(Wrapper):
 
     def _now(self, progress: float | torch.Tensor, like: torch.Tensor) -> Optimizer:
         left = 1.0 - torch.as_tensor(progress, dtype=like.dtype, device=like.device)
-        return self.inner.batched({"lr": self.inner.hyperparameters["lr"] * left})
+        rate = self.inner.rate
+        return self.inner.batched({rate: self.inner.hyperparameters[rate] * left})

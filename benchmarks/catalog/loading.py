@@ -47,7 +47,7 @@ def find(word: str, kind: str) -> tuple[str, str | None]:
     path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
     name, *wrappers = name.split(AND) if kind == "optimizer" else [name]
     name, where = f"{path}{colon}{name}", None
-    if is_specification(name):
+    if is_specification(name) and name not in REGISTRIES[kind]:
         name, where = load(name, kind)
     name = AND.join([name, *wrappers])
     REGISTRIES[kind].find(name)
@@ -179,7 +179,9 @@ def _registered(found: type, kind: str) -> str:
             return each
     if name in registry and origin(class_of(registry[name])) != origin(found):
         theirs = sys.modules[class_of(registry[name]).__module__].__file__
-        raise Refused(f"{kind} {name} is in {theirs} already: rename one of the two classes")
+        if not issubclass(found, torch.optim.Optimizer):
+            raise Refused(f"{kind} {name} is in {theirs} already: rename one of the two classes")
+        name = _qualified(found, registry)
     if issubclass(found, torch.optim.Optimizer):
         registry.register(name, Adopted(found))
     elif dataclasses.is_dataclass(found):
@@ -187,6 +189,26 @@ def _registered(found: type, kind: str) -> str:
     else:
         raise Refused(f"{kind} {name} is no dataclass: write @dataclass(frozen=True) above it")
     return name
+
+
+def _qualified(found: type, registry: Registry[Any]) -> str:
+    """Return a name for a class whose own is taken: with its package or its file before it, as `lion_pytorch.Lion`.
+
+    If that is taken too, with more of its path.
+    """
+    module, name = found.__module__, found.__name__
+    file = Path(sys.modules[module].__file__ or module)
+    parts = [file.stem] if module in _files else [module.partition(".")[0]]
+    folders = [*reversed(file.parent.parts[1:])] if module in _files else module.split(".")[1:]
+    while True:
+        qualified = ".".join([*parts, name])
+        if qualified not in registry or origin(class_of(registry[qualified])) == origin(found):
+            return qualified
+        if not folders:
+            raise Refused(
+                f"optimizer {qualified} is registered already: rename one of the two classes"
+            )
+        parts = [folders.pop(0), *parts] if module in _files else [*parts, folders.pop(0)]
 
 
 def _preset(word: str, kind: str) -> str:
