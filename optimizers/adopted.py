@@ -16,7 +16,7 @@ import torch
 from optimizers.failure import Shapes, described, is_own, words
 from optimizers.global_generators import seed_of, undisturbed, watched
 from optimizers.hyperparameter import Range, log
-from optimizers.learning_rate_unit import DIM, LR, Bowl, is_learning_rate, measured_unit
+from optimizers.learning_rate_unit import DIM, LR, STEPS, Bowl, is_learning_rate, measured_unit
 from optimizers.optimizer import (
     Fault,
     NotApplicable,
@@ -41,7 +41,6 @@ from ravine import Refused, nearest
 # The parameters on which a class is tried while no problem is known, on the bowl of `measured_unit`.
 VECTOR: Shapes = ((DIM,),)
 MATRIX: Shapes = ((2, DIM // 2),)
-PRECISIONS = ("float64", "float32")
 TOGETHER = 12  # steps for which two instances are compared with one
 RETRIED = 200  # steps, at most, for which a class that failed is tried in another precision
 MUON = (
@@ -287,22 +286,19 @@ class Adopted(Optimizer):
             return
         except Exception as error:
             first = error
-        ways = {
-            "closure": not (asks.closure and asks.gradients),
-            "groups": _reads_groups(self.method),
-        }
-        for way in [
-            name for name, may_help in ways.items() if may_help and not getattr(asks, name)
-        ] + (["closure"] if asks.closure and not asks.gradients else []):
-            before = asks.closure, asks.gradients, asks.groups
-            asks.closure = asks.closure or way == "closure"
-            asks.gradients = asks.gradients or way == "closure"
-            asks.groups = asks.groups or way == "groups"
-            try:
-                self._walk(x, steps)
-                return
-            except Exception:  # a class may raise anything
-                asks.closure, asks.gradients, asks.groups = before
+        before = asks.closure, asks.gradients, asks.groups
+        ways = [
+            (True, True, asks.groups),
+            (asks.closure, asks.gradients, _reads_groups(self.method)),
+        ]
+        for way in ways:
+            if way != before:
+                asks.closure, asks.gradients, asks.groups = way
+                try:
+                    self._walk(x, steps)
+                    return
+                except Exception:  # a class may raise anything
+                    asks.closure, asks.gradients, asks.groups = before
         raise first
 
     def _walk(self, x: torch.Tensor, steps: int) -> torch.Tensor:
@@ -329,7 +325,10 @@ class Adopted(Optimizer):
     def _shares_state(self, x: torch.Tensor) -> bool:
         """True if a run differs by what other instances do in the meantime."""
         two = torch.cat([x, -0.5 * x])
-        alone, together = (self._walk(each, TOGETHER) for each in (x, two))
+        try:
+            alone, together = (self._walk(each, TOGETHER) for each in (x, two))
+        except Exception:  # its runs will end in the same
+            return False
         return not torch.equal(alone[0].nan_to_num(), together[0].nan_to_num())
 
     def _tried(self) -> tuple[Self, torch.dtype] | None:
@@ -341,11 +340,11 @@ class Adopted(Optimizer):
         given = {self.rate: LR} if self.missing_defaults else {}
         told = self.told(PROVISIONAL_STEPS)
         errors: dict[Any, Exception] = {}
-        for precision in PRECISIONS:
+        for dtype in (torch.float64, torch.float32):
             for shapes in (VECTOR, MATRIX):
-                alone, dtype = told.on(shapes).batched(given), getattr(torch, precision)
+                alone = told.on(shapes).batched(given)
                 try:
-                    alone._try(torch.ones(1, 1, DIM, dtype=dtype))
+                    alone._try(torch.ones(1, 1, DIM, dtype=dtype), STEPS)
                     return told.on(shapes), dtype
                 except Exception as error:  # a class may raise anything
                     errors[shapes, dtype] = error
@@ -403,9 +402,9 @@ class Adopted(Optimizer):
         """True if some steps fail in float64 that do not in float32."""
         raised = []
         alone = self.told(PROVISIONAL_STEPS).batched(_by_run(self.values, torch.Size([1, 1]))[0])
-        for precision in PRECISIONS:
+        for dtype in (torch.float64, torch.float32):
             try:
-                alone._walk(torch.ones(1, 1, dim, dtype=getattr(torch, precision)), steps)
+                alone._walk(torch.ones(1, 1, dim, dtype=dtype), steps)
                 raised.append(False)
             except Exception:  # a class may raise anything
                 raised.append(True)

@@ -13,6 +13,7 @@ from types import TracebackType
 Shapes = tuple[tuple[int, ...], ...]
 
 OURS = Path(__file__).parent
+LEAF = "write @torch.no_grad() above `step`"
 # What a message or an error says, and what helps.
 REMEDIES = (
     (
@@ -22,7 +23,7 @@ REMEDIES = (
     ),
     (
         r"a leaf Variable that requires grad",
-        "write @torch.no_grad() above `step`",
+        LEAF,
     ),
     (
         r"'(list|generator|Parameter)' object has no attribute '(named_)?(parameters|modules|children|buffers)'",
@@ -44,9 +45,10 @@ WANTS_NAMES = (
 def is_own(error: Exception, method: type) -> bool:
     """True if a class rejects a step by a `raise` or an `assert` of its own package or of torch; else it is a fault.
 
-    A package that is missing is no fault either.
+    A package that is missing, a model or a graph that it wants, is no fault either.
     """
-    if isinstance(error, ImportError):
+    wants = remedy_for(error, method) not in ("", LEAF)
+    if wants or isinstance(error, ImportError):
         return True
     last = _frames(error)[-1]
     package = Path(last.filename)

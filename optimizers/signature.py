@@ -194,7 +194,7 @@ def _declared(method: type) -> tuple[dict[str, Argument], bool]:
     """Return the arguments in the signatures of a class, and of its bases while they end in `**kwargs`; and whether
     even the last one does."""
     found: dict[str, Argument] = {}
-    owners = [each for each in method.__mro__ if "__init__" in vars(each)]
+    owners = _owners(method)
     for k, owner in enumerate(owners):
         if owner in (torch.optim.Optimizer, object):
             return found, True
@@ -293,14 +293,20 @@ def _named(annotation: Any) -> Iterator[str]:
 
 def _is_odd(method: type, name: str) -> bool:
     """True if a default is an object that stands for none, as `torch.optim.optimizer.required` does."""
-    for owner in method.__mro__:
-        if "__init__" in vars(owner):
-            each = inspect.signature(owner.__init__).parameters.get(name)
-            if each is not None:
-                default = each.default
-                usual = (*PLAIN, dict, torch.Tensor, torch.dtype, torch.device, type, type(None))
-                return not isinstance(default, usual) and not callable(default)
+    usual = (*PLAIN, dict, torch.Tensor, torch.dtype, torch.device, type, type(None))
+    for owner in _owners(method):
+        each = inspect.signature(owner.__init__).parameters.get(name)
+        if each is not None:
+            return not isinstance(each.default, usual) and not callable(each.default)
     return False
+
+
+def _owners(method: type) -> list[type]:
+    """Return a class and its bases, as far as they have an `__init__` of their own."""
+    found: dict[Any, type] = {}
+    for each in reversed(method.__mro__):
+        found.setdefault(each.__init__, each)
+    return [each for each in method.__mro__ if each in found.values()]
 
 
 # What a class takes by `**kwargs`, found by trial.

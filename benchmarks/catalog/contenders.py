@@ -20,7 +20,9 @@ TRIALS_A_SIDE = 5  # the default of 25 trials for two
 NEAR_ONE = 0.5  # the range of an element of a list from here to below 1 is log-uniform in 1 − value
 
 
-def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None = None) -> Contender:
+def contender(
+    what: str | type | Optimizer, settings: Mapping[str, Any] | None = None, called: str = ""
+) -> Contender:
     """Return the contender for an optimizer.
 
     Args:
@@ -29,6 +31,7 @@ def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None =
         settings: Hyperparameters by name: a number pins one, a pair (low, high) is the range in which it is
             searched. Both are absolute values, not in units of the problem. A list sets a list; `betas.0` is its
             first element.
+        called: Its name; by default its own.
 
     Returns:
         The contender.
@@ -37,6 +40,7 @@ def contender(what: str | type | Optimizer, settings: Mapping[str, Any] | None =
         Refused: If the optimizer does not have or accept a hyperparameter.
     """
     name, optimizer, space = _named(what)
+    name = called or name
     pins: dict[str, Any] = {}
     ends: list[tuple[str, Sequence[Any]]] = []
     settings = {field: _listed(given) for field, given in (settings or {}).items()}
@@ -91,13 +95,14 @@ def check_trials(contender: Contender, trials: int) -> None:
 
 
 def unsearched(contenders: Iterable[Contender]) -> list[str]:
-    """Return a line for each adopted class of which nothing is searched, although no rate was pinned, and the remedy."""
+    """Return a line for each adopted class of which nothing is searched, although no rate is pinned, and the remedy."""
     lines = {}
     for each in contenders:
         inner, is_object = _innermost(each.optimizer), each.name == repr(each.optimizer)
-        if isinstance(inner, Adopted) and inner.works and not each.space and not is_object:
-            if not set(inner.values) & set(RATES):
-                lines[each.name] = _unsearched(each.name.partition("(")[0], inner)
+        if not isinstance(inner, Adopted) or not inner.works or each.space or is_object:
+            continue
+        if not set(inner.values) & set(RATES):
+            lines[each.name] = _unsearched(each.name.partition("(")[0], inner)
     return [*lines.values()]
 
 

@@ -51,10 +51,10 @@ def contract(holds: Any) -> Any:
 
 
 def examined(optimizer: Optimizer) -> Iterator[Finding]:
-    """Yield what is found of each contract; an adopted class whose `lr` has no default is given a small one."""
+    """Yield what is found of each contract; an adopted class whose rate has no default is given a small one."""
     inner = _parts(optimizer)[-1]
-    if isinstance(inner, Adopted) and inner.missing_defaults == ("lr",):
-        optimizer = optimizer.replace(lr=LR)
+    if isinstance(inner, Adopted) and inner.missing_defaults == (inner.rate,):
+        optimizer = optimizer.replace(**{inner.rate: LR})
     for each in CONTRACTS:
         with default_dtype(torch.float64):
             yield examine(each, optimizer)
@@ -116,16 +116,17 @@ def searches_at_most_two_of_its_hyperparameters(optimizer: Optimizer) -> str:
 @contract
 def has_a_learning_rate_in_the_unit_that_it_states(optimizer: Optimizer) -> str:
     """The learning rate behaves like the unit that it states."""
-    if "lr" not in optimizer.hyperparameters:
-        raise NothingStated("it has no lr")
+    name = optimizer.rate
+    if name not in optimizer.hyperparameters:
+        raise NothingStated("it has no learning rate")
     with _Applicable():
         found = measured_unit(optimizer)
-    said = f"lr behaves like {'a number without a unit' if found == 'none' else found}"
-    if "lr" not in optimizer.space:
+    said = f"{name} behaves like {'a number without a unit' if found == 'none' else found}"
+    if name not in optimizer.space:
         raise NothingStated(f"{said}, and is not searched")
-    if isinstance(_owner(optimizer, "lr"), Adopted):
+    if isinstance(_owner(optimizer, name), Adopted):
         raise NothingStated(f"{said}; declared: none")
-    stated = optimizer.space["lr"].unit
+    stated = optimizer.space[name].unit
     ensure(found == stated, f"{said}, and not like {stated}: write search=log(…, unit={found!r})")
     return said
 
@@ -270,7 +271,11 @@ def survives_a_loss_without_curvature(optimizer: Optimizer) -> None:
 @contract
 def survives_a_singular_hessian(optimizer: Optimizer) -> None:
     """It or its small steps do not climb in a trough whose Hessian is singular."""
-    small = optimizer.replace(lr=LR) if "lr" in optimizer.hyperparameters else optimizer
+    small = (
+        optimizer.replace(**{optimizer.rate: LR})
+        if optimizer.rate in optimizer.hyperparameters
+        else optimizer
+    )
     for loss in (_trough(1.0, 1.0, 1.0), _trough(0.3, -1.7, 0.9)):
         # Steps of a constant length go back and forth beside the trough, and end higher if it is short of them.
         ends = [_walk(each, loss).points[-1] for each in (optimizer, small)]
