@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from benchmarks.analysis.tables import Tables, collect, read
-from benchmarks.catalog.contenders import contender, name_of
+from benchmarks.catalog.contenders import check_trials, contender, name_of, unsearched
 from benchmarks.catalog.defaults import default_optimizers
+from benchmarks.catalog.loading import qualified
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.job import CellDone, Job, check_dials, run_job, rungs
@@ -74,19 +76,25 @@ def sweep(
         for named in problems
         for each in (default_optimizers(named[1]) if optimizers is None else _several(optimizers))
     ]
-    names = {name_of(each): each for _, each in pairs}
+    names: dict[str, AnyOptimizer] = {}
+    pairs = [(named, _added(names, each)) for named, each in pairs]
     for name in settings or {}:
         if name not in names:
             raise Refused(
                 f"settings are given for {name!r}, which is not in the sweep: {nearest(name, names)}"
             )
-    contenders = {name: contender(each, (settings or {}).get(name)) for name, each in names.items()}
-    jobs = [Job(*named, contenders[name_of(each)]) for named, each in pairs]
+    contenders = {
+        name: contender(each, (settings or {}).get(name), name) for name, each in names.items()
+    }
+    jobs = [Job(*named, contenders[each]) for named, each in pairs]
     if len({(job.identity(size), job.problem.dial) for job in jobs}) < len(jobs):
         raise Refused("the same problem or optimizer is given twice")
     check_dials(((job, rungs(job.problem, size.rungs)) for job in jobs), size)
     for job in jobs:
+        check_trials(job.contender, size.settled(job.problem).trials)
         check_problem(job.name, job.problem, size.settled(job.problem).torch_dtype)
+    for line in unsearched(job.contender for job in jobs):
+        print(line, file=sys.stderr)
     if out is None:
         memory = Memory()
         problems = {key: job.problem for job in jobs for key in run_job(job, size, memory, report)}
@@ -180,6 +188,15 @@ class Sweep:
         from benchmarks.display.sweep_views import views
 
         return "".join(view.html() for view in views(self.tables))
+
+
+def _added(names: dict[str, AnyOptimizer], what: AnyOptimizer) -> str:
+    """Add an optimizer to those of the sweep, and return its name: that of its package too if it is taken."""
+    name = name_of(what)
+    if isinstance(what, type) and isinstance(names.get(name), type) and names[name] is not what:
+        name = qualified(what, names)
+    names[name] = what
+    return name
 
 
 def _several(given: Any) -> list[Any]:

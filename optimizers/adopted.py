@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import itertools
 import math
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import torch
 
-from optimizers.adopted_runs import Runs, Shapes, StackedRuns, can_stack
-from optimizers.hyperparameter import Range, Unit, log
-from optimizers.learning_rate_unit import DIM, LR, Bowl, measured_unit
-from optimizers.optimizer import NotApplicable, Optimizer, Oracle, Point, State
+from optimizers.adopted_runs import Runs, StackedRuns, can_stack
+from optimizers.failure import Shapes, described, is_own, words
+from optimizers.global_generators import seed_of, undisturbed, watched
+from optimizers.hyperparameter import Range, log
+from optimizers.learning_rate_unit import DIM, LR, STEPS, Bowl, is_learning_rate, measured_unit
+from optimizers.needs import needs, reads_groups
+from optimizers.optimizer import (
+    Fault,
+    NotApplicable,
+    Optimizer,
+    Oracle,
+    Point,
+    RunAgain,
+    State,
+)
+from optimizers.signature import (
+    PROVISIONAL_STEPS,
+    RATES,
+    Argument,
+    arguments,
+    default_hyperparameters,
+    elements,
+    wrapped_in_a_file,
+)
 from optimizers.wrapper import Wrapper
 from ravine import Refused, nearest
 
-# Arguments that change how torch computes a step, not the step.
-IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
 # The parameters on which a class is tried while no problem is known, on the bowl of `measured_unit`.
 VECTOR: Shapes = ((DIM,),)
 MATRIX: Shapes = ((2, DIM // 2),)
+TOGETHER = 12  # steps for which two instances are compared with one
+RETRIED = 200  # steps, at most, for which a class that failed is tried in another precision
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,50 +53,61 @@ class Adopted(Optimizer):
     many runs at once as it moves each alone, to the bit, each trial has one instance (see `adopted_runs`). The oracle
     evaluates the gradients of all runs at once. If `step` needs a closure, it gets
     one that evaluates its own run and is charged for each call. If it takes a `hessian`, as in pytorch_optimizer, it
-    gets an estimate of the diagonal every `update_period` steps. If the class has `train` and `eval`, gradients are
-    evaluated at the first of its two points, and the run is at the second.
+    gets an estimate of the diagonal every `update_period` steps. If the class has `train` and `eval`, it begins with
+    `train`, gradients are evaluated at the first of its two points, and the run is at the second. What no signature
+    says is found by trial: whether `step(closure=None)` needs its closure, whether parameters have to come in groups
+    with the key `use_muon`, and whether it draws from a global random generator; then each run has a stream of its own,
+    which all trials of an instance share.
 
-    The hyperparameters are the arguments of `__init__` that are numbers, words, truth values or tuples; `values` holds
-    those that differ from the class's defaults. One without a default is None until it is given. The learning rate is
-    searched in the unit that `measured_unit` finds, on a vector, or on a matrix if the class cannot step on a vector.
+    The hyperparameters are the arguments of `__init__`, and what it takes by `**kwargs`; `values` holds those that
+    differ from the class's defaults. A list of numbers is one as a whole, `betas`, and one for each element, `betas.0`.
+    One without a default is None until it is given. The learning rate is searched in the unit that `measured_unit`
+    finds, on a vector, or on a matrix if the class cannot step on a vector; if it has another name, twice its value
+    must make steps twice as long.
 
     A class that rejects a step by a `raise` of its own, whatever its values, was not made for such parameters. That is
-    no fault: `init` raises NotApplicable, as it does for a problem whose shapes the class cannot take.
+    no fault: `init` raises NotApplicable, as it does for a problem whose shapes the class cannot take. Any other error
+    is a fault of the class, in whatever step it comes: Fault.
 
     Attributes:
         method: The class.
         values: Its arguments that are given.
         shapes: The shapes of the parameters that x concatenates; None for one vector.
-        reason: Why the class can be used on no problem; "" if it can.
+        rate: The name of its learning rate.
+        works: True if it can step on a vector or on a matrix; None if that is not known for want of arguments.
 
     Raises:
-        Refused: If the class does not accept its values, or fails.
+        Refused: If the class does not accept its values.
     """
 
     method: type[torch.optim.Optimizer]
     values: Mapping[str, Any] = field(default_factory=dict)
     shapes: Shapes | None = None
 
-    reason: ClassVar[str] = ""  # why the class can be used on no problem
+    rate = "lr"
+    works: ClassVar[bool | None] = None
 
     def __post_init__(self) -> None:
-        owner, defaults = self.method.__name__, default_hyperparameters(self.method)
+        owner, settable = self.method.__name__, _with_elements(default_hyperparameters(self.method))
         for name in self.values:
-            if name not in defaults:
-                raise Refused(f"unknown hyperparameter {owner}.{name}: {nearest(name, defaults)}")
-        space, reason = {}, ""
-        if not set(self.missing_defaults) - {"lr"}:
-            try:
-                unit = self._unit()
-                if "lr" in defaults:
+            if name not in settable:
+                raise Refused(f"unknown hyperparameter {owner}.{name}: {nearest(name, settable)}")
+        candidates = [each for each in RATES if self._is_number(each)]
+        rate, space, works = next(iter(candidates), "lr"), {}, None
+        vars(self).update(rate=rate, space=space)
+        if not self._impossible and not set(self.missing_defaults) - {rate}:
+            tried = self._tried()
+            works = tried is not None
+            if tried is not None:
+                alone, precision = tried
+                rate = self._searched_rate(alone, candidates, precision)
+                if rate is not None:
+                    unit = measured_unit(alone._changed(rate=rate), precision)
                     # If the method sets the step's length itself, the rate is the share of it that is taken.
                     low, high = (1e-3, 2.0) if unit == "none" else (1e-5, 1e1)
-                    space["lr"] = log(low, high, unit)
-            except Exception as error:  # a class may raise anything
-                reason = type(self)(self.method).reason if self.values else _words(error)
-                if not reason or not _is_said(error):
-                    raise Refused(f"{owner} cannot be used: {_words(error)}") from error
-        vars(self).update(space=space, reason=reason)  # measured, not given
+                    space[rate] = log(low, high, unit)
+                    vars(self).update(rate=rate)
+        vars(self).update(works=works)  # measured, not given
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
@@ -86,13 +115,45 @@ class Adopted(Optimizer):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The class's defaults, updated with the given values."""
-        return {**default_hyperparameters(self.method), **self.values}
+        """The class's defaults, updated with the given values; a list of numbers also by element."""
+        return {**_with_elements(_merged(self.method, self.values)), **self.values}
 
     @property
     def missing_defaults(self) -> tuple[str, ...]:
-        """The arguments without a default that are not given: the class cannot run without them."""
-        return tuple(name for name, value in self.hyperparameters.items() if value is None)
+        """The arguments that a user must give: the class cannot run without them. The number of steps is told it."""
+        return tuple(
+            name for name, each in self._required.items() if not each.counts_steps and each.settable
+        )
+
+    def argument(self, name: str) -> Argument | None:
+        """Return what is known of an argument, or None for an element of a list."""
+        return arguments(self.method).get(name)
+
+    def told(self, steps: int) -> Self:
+        """Return the same class with the number of steps of a run in the arguments that mean it, unless given."""
+        named = [name for name, each in arguments(self.method).items() if each.counts_steps]
+        missing = {name: steps for name in named if name not in self.values}
+        return self._changed(values={**self.values, **missing}) if missing else self
+
+    @property
+    def _required(self) -> dict[str, Argument]:
+        known = arguments(self.method)
+        return {n: each for n, each in known.items() if each.required and n not in self.values}
+
+    @property
+    def _impossible(self) -> str:
+        """Why the class can be used on no problem, as far as its signature says; "" if it may be."""
+        owner = self.method.__name__
+        if inspect.isabstract(self.method) or self.method.step is torch.optim.Optimizer.step:
+            return (
+                f"{owner} is an abstract base, without a step: name a class that is derived from it"
+            )
+        odd = [name for name, each in self._required.items() if not each.settable]
+        if odd:
+            return (
+                f"{owner} needs {odd[0]}, a class or an object: {wrapped_in_a_file(owner, odd[0])}"
+            )
+        return ""
 
     def replace(self, **values: Any) -> Self:
         """Return the same class with other arguments."""
@@ -116,74 +177,230 @@ class Adopted(Optimizer):
         Raises:
             Refused: If a required argument has no value.
             NotApplicable: If the class cannot step on such parameters.
+            Fault: If it fails on them.
         """
+        if self._impossible:
+            raise NotApplicable(self._impossible)
         if self.missing_defaults:
             missing = f"{self.method.__name__}.{self.missing_defaults[0]}"
             raise Refused(f"{missing} has no default: give it a value")
-        if self.reason:
-            raise NotApplicable(self.reason)
+        alone = self.told(PROVISIONAL_STEPS).batched(_by_run(self.values, x.shape[:-1])[0])
         try:
-            self.batched(_by_run(self.values, x.shape[:-1])[0])._try(torch.ones_like(x[:1, :1]))
+            alone._try(torch.ones_like(x[:1, :1]))
         except Exception as error:
-            raise NotApplicable(_words(error)) from error
+            raise alone._explained(error, x, 1) from error
+        if needs(self.method).shared is None:
+            needs(self.method).shared = alone._shares_state(torch.ones_like(x[:1, :1]))
+        if needs(self.method).shared:
+            raise Fault(
+                f"{self.method.__name__} steps otherwise if two instances of it step in turn: it keeps state in the "
+                "class or the module, or draws from a generator of its own without a seed: keep state in self.state, "
+                "and draw from torch's global generator"
+            )
         return self._begin(x)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """Return the change that the instances made to their parameters. They are mutated, so a state is used once."""
         runs, values, steps = state
-        asks = _asks(self.method)
+        asks = needs(self.method)
+        if asks.draws and not steps:
+            runs, values, steps = self._begin(oracle.x, self._streams(oracle))
         if self.values is not values:
-            runs.change_rates(self._factors(values, oracle.x.shape[:-1]))
+            runs.change_rates(self.rate, self._factors(values, oracle.x.shape[:-1]))
         point = oracle.at(runs.points()) if asks.two_points else oracle
         runs.place(point.x)  # a run may have been frozen or its point projected
-        if asks.closure:
-            instances, trials, _ = oracle.x.shape
-            indices = itertools.product(range(instances), range(trials))
-            living = oracle.alive.flatten().tolist()
-            for k, ((instance, trial), alive) in enumerate(zip(indices, living, strict=True)):
-                if alive:
-                    runs.steps[k](_closure(oracle, instance, trial, runs.of(k)))
-        else:
+        if not asks.closure or asks.gradients:
             runs.give(point.gradient)
-            runs.step(
-                oracle.alive, self._curvatures(oracle, point, steps) if asks.hessian else None
-            )
+        try:
+            runs.step(oracle.alive, self._given(oracle, point, runs, steps))
+        except RunAgain:
+            raise
+        except Exception as error:
+            raise self._explained(error, oracle.x, steps + 1) from error
         reached = runs.second_points() if asks.two_points else runs.points()
         return reached - oracle.x, (runs, values, steps + 1)
 
-    def _begin(self, x: torch.Tensor) -> State:
+    def _given(self, oracle: Oracle, point: Point, runs: Runs, steps: int) -> list[dict[str, Any]]:
+        """Return what `step` of each instance of the class is given besides the gradients: a closure, or a hessian."""
+        if needs(self.method).closure:
+            return self._closures(oracle, point, runs)
+        curvatures = self._curvatures(oracle, point, steps) if needs(self.method).hessian else None
+        return (
+            []
+            if curvatures is None
+            else [{"hessian": each} for each in runs.by_instance(curvatures)]
+        )
+
+    def _closures(self, oracle: Oracle, point: Point, runs: Runs) -> list[dict[str, Any]]:
+        instances, trials, _ = oracle.x.shape
+        known = None
+        if needs(self.method).gradients:
+            known = point.x, point.value, point.gradient
+        found = []
+        for k, (instance, trial) in enumerate(itertools.product(range(instances), range(trials))):
+            here = None if known is None else tuple(each[instance, trial] for each in known)
+            found.append({"closure": _closure(oracle, instance, trial, runs.of(k), here)})
+        return found
+
+    def _begin(self, x: torch.Tensor, streams: Sequence[Any] = ()) -> State:
         trials = self._of_trials(x)
         if trials and can_stack(self.method, trials, self.shapes, x):
             return StackedRuns(self.method, trials, self.shapes, x), self.values, 0
-        return Runs(self.method, _by_run(self.values, x.shape[:-1]), self.shapes, x), self.values, 0
+        values = [_whole(self.method, each) for each in _by_run(self.values, x.shape[:-1])]
+        return Runs(self.method, values, self.shapes, x, streams), self.values, 0
 
     def _of_trials(self, x: torch.Tensor) -> list[dict[str, Any]]:
-        """Return the arguments of each trial; none if runs of a trial differ in them, or in what a step asks for."""
-        asks = _asks(self.method)
+        """Return the arguments of each trial; none if instances of the problem differ in them."""
         tensors = [each for each in self.values.values() if isinstance(each, torch.Tensor)]
-        if (
-            asks.closure
-            or asks.hessian
-            or any(each.dim() > 2 and len(each) > 1 for each in tensors)
-        ):
+        if any(each.dim() > 2 and len(each) > 1 for each in tensors):
             return []
-        return _by_run(self.values, torch.Size([1, x.shape[-2]]))
+        return [
+            _whole(self.method, each) for each in _by_run(self.values, torch.Size([1, x.shape[-2]]))
+        ]
 
-    def _try(self, x: torch.Tensor) -> None:
-        """Take one run's first step on a bowl, which raises what the class raises."""
-        self.update(Bowl(x, 1.0), self._begin(x))
+    def _streams(self, oracle: Oracle) -> list[Any]:
+        """Return the states of the global generators with which each run begins, the same in all trials."""
+        instances, trials, _ = oracle.x.shape
+        generators = watched(self.method, oracle.x.device)
+        numbers = oracle.normal().expand(instances, 1, -1)
+        states = [generators.seeded(seed_of(numbers[k, 0])) for k in range(instances)]
+        return [state for state in states for _ in range(trials)]
 
-    def _unit(self) -> Unit:
-        """Return the unit of the learning rate, or raise the class's last error if it cannot step."""
-        given = {"lr": LR} if self.missing_defaults else {}
-        for shapes in (VECTOR, MATRIX):
-            alone = self.on(shapes)
+    def _try(self, x: torch.Tensor, steps: int = 1) -> None:
+        """Take one run's first steps on a bowl, which raises what the class raises.
+
+        If it raises, what no signature says is tried: a closure, and parameters in groups. If that helps, it is
+        remembered of the class.
+        """
+        asks = needs(self.method)
+        try:
+            self._walk(x, steps)
+            return
+        except Exception as error:
+            first = error
+        before = asks.closure, asks.gradients, asks.groups
+        ways = [
+            (True, True, asks.groups),
+            (asks.closure, asks.gradients, reads_groups(self.method)),
+        ]
+        for way in ways:
+            if way != before:
+                asks.closure, asks.gradients, asks.groups = way
+                try:
+                    self._walk(x, steps)
+                    return
+                except Exception:  # a class may raise anything
+                    asks.closure, asks.gradients, asks.groups = before
+        raise first
+
+    def _walk(self, x: torch.Tensor, steps: int) -> torch.Tensor:
+        """Return where some steps on a bowl lead from x."""
+        with undisturbed():
+            for _ in range(2):  # again once it is known that the class draws
+                bowl, state = Bowl(x, 1.0), self._begin(x)
+                try:
+                    for _ in range(steps):
+                        step, state = self._plain_update(bowl, state)
+                        bowl = Bowl(bowl.x + step, bowl.steepness)
+                    return bowl.x
+                except RunAgain:
+                    continue
+        return bowl.x
+
+    def _plain_update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """Return what `update` returns; errors are raised as they are."""
+        try:
+            return self.update(oracle, state)
+        except (Fault, NotApplicable) as error:
+            raise error.__cause__ or error from None
+
+    def _shares_state(self, x: torch.Tensor) -> bool:
+        """True if a run differs by what other instances do in the meantime."""
+        two = torch.cat([x, -0.5 * x])
+        try:
+            alone, together = (self._walk(each, TOGETHER) for each in (x, two))
+        except Exception:  # its runs will end in the same
+            return False
+        return not torch.equal(alone[0].nan_to_num(), together[0].nan_to_num())
+
+    def _tried(self) -> tuple[Self, torch.dtype] | None:
+        """Return the class on a vector or on a matrix, and the precision, in which it can step; None if in none.
+
+        Raises:
+            Refused: If it can step with other values than those that it was given.
+        """
+        given = {self.rate: LR} if self.missing_defaults else {}
+        told = self.told(PROVISIONAL_STEPS)
+        errors: dict[Any, Exception] = {}
+        for dtype in (torch.float64, torch.float32):
+            for shapes in (VECTOR, MATRIX):
+                alone = told.on(shapes).batched(given)
+                try:
+                    alone._try(torch.ones(1, 1, DIM, dtype=dtype), STEPS)
+                    return told.on(shapes), dtype
+                except Exception as error:  # a class may raise anything
+                    errors[shapes, dtype] = error
+        required = {
+            n: v
+            for n, v in self.values.items()
+            if arguments(self.method)[n.partition(".")[0]].required
+        }
+        if required != self.values:
+            at = type(self)(self.method, required)._tried()
+            if at is not None:
+                error = errors[at[0].shapes, at[1]]
+                raise Refused(
+                    f"{self.method.__name__} cannot be used: {_refused(error, self.method)}"
+                ) from error
+        elif required:
+            error = errors[VECTOR, torch.float64]
+            if is_own(error, self.method) and not isinstance(error, ImportError):
+                raise Refused(
+                    f"{self.method.__name__} cannot be used: {_refused(error, self.method)}"
+                ) from error
+        return None
+
+    def _searched_rate(
+        self, alone: Self, candidates: Sequence[str], precision: torch.dtype
+    ) -> str | None:
+        """Return the name of the learning rate; None if there is none whose range is known."""
+        if "lr" in candidates:
+            return (
+                "lr"
+                if self.argument("lr").required or self.hyperparameters["lr"] is not None
+                else None
+            )  # type: ignore[union-attr]
+        rest = [
+            name
+            for name in candidates
+            if self.hyperparameters[name] is not None or self.argument(name).required
+        ]  # type: ignore[union-attr]
+        return next((each for each in rest if is_learning_rate(alone, each, precision)), None)
+
+    def _is_number(self, name: str) -> bool:
+        each = self.argument(name)
+        return each is not None and each.settable and (not each.kinds or float in each.kinds)
+
+    def _explained(self, error: Exception, x: torch.Tensor, steps: int) -> Exception:
+        """Return an error of the class as NotApplicable or as Fault, in one line with its remedy."""
+        if isinstance(error, (NotApplicable, Refused, Fault, RunAgain)):
+            return error
+        said = described(error, self.method, self.shapes, x.shape[-1])
+        if x.dtype == torch.float64 and self._needs_float32(x.shape[-1], min(steps, RETRIED)):
+            return NotApplicable(f"it computes in float32 only: give dtype=float32 ({said})")
+        return (NotApplicable if is_own(error, self.method) else Fault)(said)
+
+    def _needs_float32(self, dim: int, steps: int) -> bool:
+        """True if some steps fail in float64 that do not in float32."""
+        raised = []
+        alone = self.told(PROVISIONAL_STEPS).batched(_by_run(self.values, torch.Size([1, 1]))[0])
+        for dtype in (torch.float64, torch.float32):
             try:
-                alone.batched(given)._try(torch.ones(1, 1, DIM))
-                return measured_unit(alone)
-            except Exception as error:
-                raised = error
-        raise raised
+                alone._walk(torch.ones(1, 1, dim, dtype=dtype), steps)
+                raised.append(False)
+            except Exception:  # a class may raise anything
+                raised.append(True)
+        return raised == [True, False]
 
     def _curvatures(self, oracle: Oracle, point: Point, steps: int) -> torch.Tensor | None:
         """Return Hutchinson's estimate of the Hessian's diagonal, z ⊙ Hz, if it is due, else None."""
@@ -201,10 +418,27 @@ class Adopted(Optimizer):
         """Return the factor of each run's rate since the first step (instances, trials): a schedule changes it."""
         default = default_hyperparameters(self.method)
         now, before = (
-            torch.as_tensor({**default, **values}["lr"], dtype=torch.float64).expand(*shape, 1)
+            torch.as_tensor({**default, **values}[self.rate], dtype=torch.float64).expand(*shape, 1)
             for values in (self.values, first)
         )
         return torch.where(before == 0, 1.0, now / before).squeeze(-1)
+
+
+def told(optimizer: Optimizer, budget: float) -> Optimizer:
+    """Return the same method with the number of steps that fit into a budget, if it is a class that asks for it.
+
+    Args:
+        optimizer: The method, with or without wrappers.
+        budget: The cost that one run may spend, in gradients; a step is taken to cost one.
+
+    Returns:
+        The method.
+    """
+    if isinstance(optimizer, Adopted):
+        return optimizer.told(max(1, int(budget)))
+    if isinstance(optimizer, Wrapper):
+        return optimizer.around(told(optimizer.inner, budget))
+    return optimizer
 
 
 def shaped(optimizer: Optimizer, shapes: Shapes | None) -> Optimizer:
@@ -224,95 +458,64 @@ def shaped(optimizer: Optimizer, shapes: Shapes | None) -> Optimizer:
     return optimizer
 
 
-class _Asks(NamedTuple):
-    """The inputs that a class needs in a step."""
-
-    closure: bool  # `step` has an argument without a default, as torch.optim.LBFGS's has
-    hessian: bool
-    two_points: bool
-
-
-@functools.cache
-def _asks(method: type[torch.optim.Optimizer]) -> _Asks:
-    _, *arguments = inspect.signature(method.step).parameters.values()
-    return _Asks(
-        any(each.default is each.empty and not _variadic(each) for each in arguments),
-        any(each.name == "hessian" for each in arguments),
-        hasattr(method, "train") and hasattr(method, "eval"),
-    )
-
-
-def default_hyperparameters(method: type[torch.optim.Optimizer]) -> dict[str, Any]:
-    """Return the arguments of a class that are float, int, bool, str or tuple, with their defaults.
-
-    Those without a default are None. A whole number becomes a float if it stands for one: if its annotation says so, or
-    if there is none and it is 0 or 1, as in `momentum=0`.
-
-    >>> import torch
-    >>> default_hyperparameters(torch.optim.Adagrad)["weight_decay"]
-    0.0
-    """
+def _with_elements(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with the numbers of lists beside them, by name: `betas`, `betas.0`, `betas.1`."""
     found: dict[str, Any] = {}
-    _, *arguments = inspect.signature(method).parameters.values()
-    for each in arguments:
-        default, annotation = each.default, str(each.annotation)
-        if _variadic(each) or each.name in IMPLEMENTATION:
-            continue
-        if default is each.empty:
-            found[each.name] = None
-        elif isinstance(default, int) and not isinstance(default, bool):
-            unstated = each.annotation is each.empty and default in (0, 1)
-            found[each.name] = float(default) if unstated or "float" in annotation else default
-        elif isinstance(default, (float, bool, str, tuple)):
-            found[each.name] = default
+    for name, value in values.items():
+        found |= {name: value, **elements(name, value)}
     return found
 
 
-def _variadic(argument: inspect.Parameter) -> bool:
-    return argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)
+def _merged(method: type[torch.optim.Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of a class, updated with values; those of elements are in their lists."""
+    whole = {name: value for name, value in values.items() if "." not in name}
+    found = {**default_hyperparameters(method), **whole}
+    for name, value in values.items():
+        if name not in whole:
+            owner, _, k = name.rpartition(".")
+            parts = [*found[owner]]
+            parts[int(k)] = value
+            found[owner] = type(found[owner])(parts)
+    return found
+
+
+def _whole(method: type[torch.optim.Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with which an instance is made, lists in one."""
+    merged = _merged(method, values)
+    return {name: merged[name] for name in dict.fromkeys(each.partition(".")[0] for each in values)}
+
+
+def _refused(error: Exception, method: type) -> str:
+    """Return the words with which a class refuses its values; the error's kind too if it is no `raise` of its own."""
+    said = words(error)
+    return said.partition(": ")[2] if is_own(error, method) else said
 
 
 def _closure(
-    oracle: Oracle, instance: int, trial: int, parameters: Sequence[torch.nn.Parameter]
+    oracle: Oracle,
+    instance: int,
+    trial: int,
+    parameters: Sequence[torch.nn.Parameter],
+    known: tuple[torch.Tensor, ...] | None = None,
 ) -> Callable[[], torch.Tensor]:
-    """Return what `step` calls: it returns one run's loss, and gives its parameters the gradient there."""
+    """Return what `step` calls: it returns one run's loss, and gives its parameters the gradient there.
+
+    `known` are a point, its value and its gradient, which are not charged again.
+    """
     shapes = tuple(tuple(each.shape) for each in parameters)
 
     def closure() -> torch.Tensor:
         x = torch.cat([each.detach().flatten() for each in parameters])
-        value, gradient = oracle.single(instance, trial, x)
-        parts = _parts(gradient.clone()[None], shapes)
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part
+        if known is not None and torch.equal(x, known[0]):
+            value, gradient = known[1].reshape(()), known[2]
+        else:
+            value, gradient = oracle.single(instance, trial, x)
+        parts = gradient.clone().split([math.prod(shape) for shape in shapes])
+        for parameter, part, shape in zip(parameters, parts, shapes, strict=True):
+            parameter.grad = part.view(shape)
         return value
 
     return closure
-
-
-def _parts(rows: torch.Tensor, shapes: Shapes | None) -> Sequence[torch.Tensor]:
-    """Return rows as parameters of these shapes that share their memory: the first of each row, the second, …"""
-    if shapes is None:
-        return rows.unbind()
-    blocks = rows.split([math.prod(shape) for shape in shapes], dim=-1)
-    tensors = (block.view(len(rows), *shape) for block, shape in zip(blocks, shapes, strict=True))
-    return [part for each in tensors for part in each.unbind()]
-
-
-def _line(error: Exception) -> str:
-    """Return the line of code that raised an error."""
-    return traceback.extract_tb(error.__traceback__)[-1].line or ""
-
-
-def _is_said(error: Exception) -> bool:
-    """True if an error comes from a `raise` or `assert`, not from a fault in what was tried."""
-    return _line(error).startswith(("raise", "assert"))
-
-
-def _words(error: Exception) -> str:
-    """Return an error in one line."""
-    kind = type(error).__name__
-    words = " ".join(str(error).split()) or _line(error) or kind
-    return words if _is_said(error) else f"{kind}: {words}"
 
 
 def _by_run(values: Mapping[str, Any], runs: torch.Size) -> list[dict[str, Any]]:

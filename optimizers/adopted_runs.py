@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from optimizers.optimizer import NotApplicable, StartAgain
+from optimizers.failure import Shapes
+from optimizers.global_generators import watched
+from optimizers.needs import grouped, needs
+from optimizers.optimizer import Fault, NotApplicable, RunAgain
 
-Shapes = tuple[tuple[int, ...], ...]
 Method = type[torch.optim.Optimizer]
 Values = Mapping[str, Any]
 
@@ -36,7 +39,6 @@ EXACT = {
 }  # fmt: skip
 EXACT_POWERS = (-2, -1, -0.5, 0.5, 1, 2, 3)
 
-_coupled: set[Method] = set()  # classes of which a witness has shown that runs depend on each other
 _probed: dict[tuple[Any, ...], bool] = {}
 
 
@@ -48,21 +50,30 @@ class Runs:
         values: The arguments of each of its instances, in the order of x.
         shapes: The shapes of the parameters that a row of x concatenates; None for one vector.
         x: Where the runs start, (instances, trials, dim).
+        streams: For a class that draws, the states of the global generators with which each run begins.
     """
 
     def __init__(
-        self, method: Method, values: Sequence[Values], shapes: Shapes | None, x: torch.Tensor
-    ):
+        self, method: Method, values: Sequence[Values], shapes: Shapes | None, x: torch.Tensor,
+        streams: Sequence[Any] = (),
+    ):  # fmt: skip
+        self.method = method
+        self.streams = list(streams)
         self.shape = x.shape
         self.shapes = shapes or (tuple(x.shape[-1:]),)
         self.sizes = [math.prod(each) for each in self.shapes]
         self._memory = self._copied(x)
         self._parts = self._cut(self._memory)
         self._parameters = [[torch.nn.Parameter(part) for part in own] for own in self._parts]
-        self.instances = [
-            method(parameters, **_single_tensor(method), **given)
-            for parameters, given in zip(self._parameters, values, strict=True)
-        ]
+        self.instances: list[torch.optim.Optimizer] = []
+        with self._drawing() as switch:
+            for k, given in enumerate(values):
+                switch(k)
+                parameters = grouped(self._parameters[k], needs(method).groups)
+                self.instances.append(method(parameters, **_single_tensor(method), **given))
+                if needs(method).two_points:
+                    with suppress(Exception):  # some have no other point before the first step
+                        self.instances[k].train()  # type: ignore[attr-defined]
         self.steps = [_step_of(each) for each in self.instances]
 
     def place(self, x: torch.Tensor) -> None:
@@ -77,17 +88,23 @@ class Runs:
             for parameter, part in zip(parameters, own, strict=True):
                 parameter.grad = part
 
-    def step(self, alive: torch.Tensor, curvatures: torch.Tensor | None = None) -> None:
+    def step(self, alive: torch.Tensor, given: Sequence[Mapping[str, Any]] = ()) -> None:
         """Step the runs that have not ended.
 
         Args:
             alive: These runs, a mask (instances, trials).
-            curvatures: What a step with a `hessian` is given, (instances, trials, dim).
+            given: A closure or a hessian for `step` of each instance of the class, if it takes one.
+
+        Raises:
+            RunAgain: If the class has drawn random numbers, and was not known to.
         """
-        given = None if curvatures is None else self._cut(self._copied(curvatures))
-        for k, moves in enumerate(self._moving(alive).tolist()):
-            if moves:
-                self.steps[k]() if given is None else self.steps[k](hessian=given[k])
+        with self._drawing() as switch:
+            for k, moves in enumerate(self._moving(alive).tolist()):
+                if moves:
+                    switch(k)
+                    words = given[k] if given else {}
+                    # The closure goes by position: it has any name.
+                    self.steps[k](*words.values()) if "closure" in words else self.steps[k](**words)
 
     def points(self) -> torch.Tensor:
         """Return where the runs are, (instances, trials, dim)."""
@@ -105,23 +122,61 @@ class Runs:
         self._gather()
         return points
 
-    def change_rates(self, factors: torch.Tensor) -> None:
-        """Multiply the first learning rate of each run's groups by its factor (instances, trials), as schedulers do."""
+    def change_rates(self, rate: str, factors: torch.Tensor) -> None:
+        """Multiply the first learning rate of each run's groups by its factor (instances, trials), as schedulers do.
+
+        Raises:
+            NotApplicable: If a group has no learning rate, neither under its own name nor as `lr`.
+        """
         for instance, factor in zip(self.instances, factors.flatten().tolist(), strict=True):
             for group in instance.param_groups:
-                if "lr" not in group:
-                    owner = type(instance).__name__
+                key = next((each for each in (rate, "lr") if each in group), None)
+                if key is None:
+                    owner = self.method.__name__
                     raise NotApplicable(f"{owner} has no learning rate that a schedule can change")
-                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+                group[key] = factor * group.setdefault(f"initial_{key}", group[key])
 
     def of(self, run: int) -> list[torch.nn.Parameter]:
         """Return the parameters of one run."""
         return self._parameters[run]
 
+    def by_instance(self, x: torch.Tensor) -> list[list[torch.Tensor]]:
+        """Return x (instances, trials, dim) in the shapes of the parameters, for each instance of the class."""
+        return self._cut(self._copied(x))
+
+    @contextmanager
+    def _drawing(self) -> Iterator[Callable[[int], None]]:
+        """Yield what switches to a run's own stream of random numbers; leave the user's generators as they are."""
+        generators = watched(self.method, self._memory[0].device)
+        before, current = generators.state(), -1
+
+        def switch(k: int) -> None:
+            nonlocal current
+            if self.streams:
+                if current >= 0:
+                    self.streams[current] = generators.state()
+                generators.restore(self.streams[k])
+                current = k
+
+        try:
+            yield switch
+            if current >= 0:
+                self.streams[current] = generators.state()
+        finally:
+            moved = generators.moved_since(before)
+            if moved:
+                generators.restore(before)
+        if moved and not needs(self.method).draws:
+            needs(self.method).draws = True
+            raise RunAgain
+
     def _gather(self) -> None:
         """Copy back what a class has moved elsewhere by assigning to `parameter.data`."""
         for parts, parameters in zip(self._parts, self._parameters, strict=True):
             for part, parameter in zip(parts, parameters, strict=True):
+                if parameter.shape != part.shape:
+                    shapes = f"{tuple(part.shape)} to {tuple(parameter.shape)}"
+                    raise Fault(f"{self.method.__name__} changed a parameter's shape from {shapes}")
                 if parameter.data_ptr() != part.data_ptr():
                     part.copy_(parameter.data)
                     parameter.data = part
@@ -162,14 +217,13 @@ class StackedRuns(Runs):
         x: Where the runs start, (instances, trials, dim).
 
     Raises:
-        StartAgain: From `points` and `second_points`, if a witness is elsewhere alone.
+        RunAgain: From `points` and `second_points`, if a witness is elsewhere alone.
     """
 
     def __init__(
         self, method: Method, values: Sequence[Values], shapes: Shapes | None, x: torch.Tensor
     ):
         super().__init__(method, values, shapes, x)
-        self._method = method
         self._witnesses = Runs(method, [values[0], values[-1]], shapes, _first_and_last(x))
         self._seen = torch.zeros(
             2, 1, dtype=torch.bool, device=x.device
@@ -183,14 +237,14 @@ class StackedRuns(Runs):
         super().give(gradient)
         self._witnesses.give(_first_and_last(gradient))
 
-    def change_rates(self, factors: torch.Tensor) -> None:
+    def change_rates(self, rate: str, factors: torch.Tensor) -> None:
         if not (factors == factors[:1]).all():
-            self._start_again()  # an instance of the class has one rate
-        super().change_rates(factors[:1])
-        self._witnesses.change_rates(_first_and_last(factors))
+            self._run_again()  # an instance of the class has one rate
+        super().change_rates(rate, factors[:1])
+        self._witnesses.change_rates(rate, _first_and_last(factors))
 
-    def step(self, alive: torch.Tensor, curvatures: torch.Tensor | None = None) -> None:
-        super().step(alive, curvatures)
+    def step(self, alive: torch.Tensor, given: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().step(alive, given)
         self._seen = _first_and_last(alive)
         self._witnesses.step(self._seen)
 
@@ -205,12 +259,12 @@ class StackedRuns(Runs):
     def _witnessed(self, points: torch.Tensor, alone: torch.Tensor) -> torch.Tensor:
         """Return the points, or begin again if a witness that has not ended is elsewhere alone."""
         if not _same_bits(_first_and_last(points)[self._seen], alone[self._seen]):
-            self._start_again()
+            self._run_again()
         return points
 
-    def _start_again(self) -> NoReturn:
-        _coupled.add(self._method)
-        raise StartAgain
+    def _run_again(self) -> NoReturn:
+        needs(self.method).coupled = True
+        raise RunAgain
 
     def _split(self, x: torch.Tensor) -> list[torch.Tensor]:
         return [each.transpose(0, 1) for each in x.split(self.sizes, -1)]
@@ -237,16 +291,18 @@ def can_stack(
     """True if a class moves all runs of a trial at once as it moves each alone, to the bit, as far as is known.
 
     Args:
-        method: The class; its `step` needs no argument.
+        method: The class.
         values: The arguments of each trial.
         shapes: The shapes of the parameters that a row of x concatenates; None for one vector.
         x: Where the runs start, (instances, trials, dim).
 
     Returns:
-        False for one instance of the problem, for a class that draws random numbers or whose witness was elsewhere
-        before, and where runs differ, on random gradients or on a bowl.
+        False for one instance of the problem, for a class that draws random numbers or needs more than gradients, for
+        one whose witness was elsewhere before, and where runs differ, on random gradients or on a bowl.
     """
-    if len(x) == 1 or method in _coupled:
+    asks = needs(method)
+    more = asks.closure or asks.hessian or asks.groups or asks.draws or asks.coupled
+    if len(x) == 1 or more:
         return False
     # A class may treat vectors, matrices and sides of 1 in their own ways; not sides of 7 and of 70.
     small = tuple(
@@ -273,7 +329,7 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
     start = normal(PROBED, 1, dim) * sizes.view(-1, 1, 1)
     curvature = normal(dim).exp()
     noise = normal(STEPS, PROBED, 1, dim) * sizes[torch.arange(STEPS) % PROBED].view(-1, 1, 1, 1)
-    before, operations = torch.get_rng_state(), _Operations()
+    operations = _Operations()
     try:
         for on_bowl in (False, True):
             together = StackedRuns(method, [values], shapes, start)
@@ -291,10 +347,7 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
                     return False
     except Exception:  # it may raise anything, and does so again where the runs begin
         return False
-    finally:
-        drew = not torch.equal(before, torch.get_rng_state())
-        torch.set_rng_state(before)
-    return operations.exact and not drew
+    return operations.exact
 
 
 class _Operations(TorchDispatchMode):
@@ -332,7 +385,12 @@ def _by_instance(blocks: Iterable[torch.Tensor]) -> list[list[torch.Tensor]]:
 
 
 def _single_tensor(method: type[torch.optim.Optimizer]) -> dict[str, bool]:
-    """Return the choice that torch makes for a lone parameter; torch takes a fifth of a step to make it."""
+    """Return the choice that torch makes for a lone parameter; torch takes a fifth of a step to make it.
+
+    Other packages choose otherwise.
+    """
+    if not method.__init__.__module__.startswith("torch.optim."):
+        return {}
     foreach = inspect.signature(method).parameters.get("foreach")
     return {"foreach": False} if foreach is not None and foreach.default is None else {}
 

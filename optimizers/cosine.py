@@ -21,7 +21,7 @@ class Cosine(Schedule):
     decay, and lower at the end. Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
 
     Raises:
-        Refused: If the inner optimizer has no learning rate `lr`.
+        Refused: If the inner optimizer has no learning rate.
     """
 
     def factor(self, progress: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ class Decay(Schedule):
     & Mishchenko 2023, arXiv:2310.07831.
 
     Raises:
-        Refused: If the inner optimizer has no learning rate `lr`.
+        Refused: If the inner optimizer has no learning rate.
     """
 
     def factor(self, progress: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +13,11 @@ from optimizers.optimizer import Optimizer
 
 LR = 1e-4  # so small that runs stay near their start on all bowls
 STEPS = 7  # the last one counts: at first RAdam is not rectified and L-BFGS knows no curvature
+DOUBLED = 0.05  # how far from 2 the ratio of two steps may be
 DIM, FLATTEST, STEEPEST = 4, 1.0, 4.0
 
 
-def measured_unit(optimizer: Optimizer) -> Unit:
+def measured_unit(optimizer: Optimizer, dtype: torch.dtype = torch.float64) -> Unit:
     """Return the unit of an optimizer's learning rate: "length/gradient", "length", or "none".
 
     The optimizer takes a few steps on a bowl, on one twice as high and on one twice as wide. A step lr · g
@@ -24,13 +26,14 @@ def measured_unit(optimizer: Optimizer) -> Unit:
     Other hyperparameters with a unit are scaled with the bowl.
 
     Args:
-        optimizer: The optimizer, with or without a hyperparameter `lr`.
+        optimizer: The optimizer, with or without a learning rate.
+        dtype: The precision in which it is tried.
 
     Returns:
         The unit; "none" if a step is 0 or not finite.
     """
     bowls = ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))
-    plain, higher, wider = (_last_step(optimizer, height, width) for height, width in bowls)
+    plain, higher, wider = (_last_step(optimizer, height, width, dtype) for height, width in bowls)
     if not (math.isfinite(plain * higher * wider) and min(plain, higher, wider) > 0):
         return "none"
     powers = round(math.log2(higher / plain)), round(math.log2(wider / plain))
@@ -38,19 +41,42 @@ def measured_unit(optimizer: Optimizer) -> Unit:
     return units.get(powers, "none")
 
 
-def _last_step(optimizer: Optimizer, height: float, width: float) -> float:
-    """Return the length of the last of the steps on a bowl of this height and width."""
+def is_learning_rate(optimizer: Optimizer, name: str, dtype: torch.dtype = torch.float64) -> bool:
+    """True if twice the value of a hyperparameter makes the steps on a bowl twice as long.
+
+    Args:
+        optimizer: The optimizer.
+        name: The hyperparameter.
+        dtype: The precision in which it is tried.
+    """
+    once, twice = (_last_step(optimizer, 1.0, 1.0, dtype, {name: k * LR}) for k in (1, 2))
+    return 0 < once < math.inf and abs(twice / once - 2) < DOUBLED
+
+
+def _last_step(
+    optimizer: Optimizer,
+    height: float,
+    width: float,
+    dtype: torch.dtype,
+    given: Mapping[str, float] | None = None,
+) -> float:
+    """Return the length of the last of the steps on a bowl of this height and width.
+
+    The learning rate is LR if no values are given.
+    """
     units = {
         "length": width,
         "gradient": height / width,
         "gradient/length": height / width**2,
         "gradient/length^2": height / width**3,
     }
-    values = {"lr": LR} if "lr" in optimizer.hyperparameters else {}
+    rate = optimizer.rate
+    values: dict[str, float] = {rate: LR} if rate in optimizer.hyperparameters else {}
+    values = values if given is None else dict(given)
     for name, each in optimizer.space.items():
-        if name != "lr" and each.unit in units:
+        if name != rate and each.unit in units:
             values[name] = optimizer.hyperparameters[name] * units[each.unit]
-    bowl = Bowl(torch.full((1, 1, DIM), width, dtype=torch.float64), height / width**2)
+    bowl = Bowl(torch.full((1, 1, DIM), width, dtype=dtype), height / width**2)
     optimizer = optimizer.batched(
         {name: bowl.x.new_tensor([[value]]) for name, value in values.items()}
     )

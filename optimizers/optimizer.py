@@ -20,8 +20,12 @@ class NotApplicable(Exception):
     """A method cannot be used on a problem, which is a fault of neither: the result is a row with the reason."""
 
 
-class StartAgain(Exception):
-    """A method has found that it has to take the runs of this batch in another way: it starts again from `init`."""
+class Fault(Exception):
+    """A method failed by a fault of its own: the result is a row with an error, in one line that says where."""
+
+
+class RunAgain(Exception):
+    """What was just learned of a method changes how its runs are made: all of them have to begin again."""
 
 
 class Point(Protocol):
@@ -119,6 +123,7 @@ class Optimizer:
         role: "ranked"; "control" and "oracle" are shown without a rank ("oracle" is given the known solution).
         uses_hessian: True if it evaluates dense Hessians: batches are made small enough for them.
         moves_at_rest: True if it moves even if the gradient is 0.
+        rate: The name of its learning rate, if it has one.
     """
 
     space = Space()
@@ -126,6 +131,7 @@ class Optimizer:
     role: ClassVar[Literal["ranked", "control", "oracle"]] = "ranked"
     uses_hessian: ClassVar[bool] = False
     moves_at_rest: ClassVar[bool] = False
+    rate: ClassVar[str] = "lr"
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -178,6 +184,11 @@ class Optimizer:
     def hyperparameters(self) -> dict[str, Any]:
         """Every hyperparameter's value by name; a wrapper's and its inner optimizer's side by side."""
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @property
+    def missing_defaults(self) -> tuple[str, ...]:
+        """The hyperparameters without a value, which must be given or searched."""
+        return ()
 
     def replace(self, **values: Any) -> Self:
         """Return the same method with other hyperparameters, checked against their bounds."""

@@ -11,8 +11,6 @@ from optimizers.optimizer import Optimizer, Oracle, State
 from optimizers.wrapper import Wrapper
 from ravine import Refused
 
-RATE = "lr"  # the hyperparameter that a schedule changes
-
 
 @dataclass(frozen=True)
 class Schedule(Wrapper, ABC):
@@ -21,13 +19,13 @@ class Schedule(Wrapper, ABC):
     The factors of schedules around schedules multiply, as in torch's ChainedScheduler.
 
     Raises:
-        Refused: If the inner optimizer has no learning rate `lr`.
+        Refused: If the inner optimizer has no learning rate.
     """
 
     def __post_init__(self) -> None:
-        if RATE not in self.inner.hyperparameters:
+        if self.inner.rate not in self.inner.hyperparameters:
             name = type(self).__name__
-            raise Refused(f"{name} cannot wrap {self.inner!r}: it has no learning rate {RATE}")
+            raise Refused(f"{name} cannot wrap {self.inner!r}: it has no learning rate")
         super().__post_init__()
 
     @abstractmethod
@@ -53,4 +51,5 @@ class Schedule(Wrapper, ABC):
 
     def _now(self, progress: float | torch.Tensor, like: torch.Tensor) -> Optimizer:
         p = torch.as_tensor(progress, dtype=like.dtype, device=like.device)
-        return self.inner.batched({RATE: self.inner.hyperparameters[RATE] * self.factor(p)})
+        rate = self.inner.rate
+        return self.inner.batched({rate: self.inner.hyperparameters[rate] * self.factor(p)})

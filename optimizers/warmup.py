@@ -26,7 +26,7 @@ class Warmup(Schedule):
         warmup_start: a, the factor of the first step.
 
     Raises:
-        Refused: If the inner optimizer has no learning rate `lr`.
+        Refused: If the inner optimizer has no learning rate.
     """
 
     warmup: Hyper = hyper(0.1, above=0, high=1)

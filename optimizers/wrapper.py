@@ -55,6 +55,16 @@ class Wrapper(Optimizer):
         """The inner optimizer's."""
         return self.inner.uses_hessian
 
+    @property
+    def rate(self) -> str:  # type: ignore[override]
+        """The name of the inner optimizer's learning rate."""
+        return self.inner.rate
+
+    @property
+    def missing_defaults(self) -> tuple[str, ...]:
+        """The inner optimizer's."""
+        return self.inner.missing_defaults
+
     def init(self, x: torch.Tensor) -> State:
         """Return the inner optimizer's state; a wrapper with a state of its own overrides this."""
         return self.inner.init(x)

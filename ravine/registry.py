@@ -82,7 +82,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return add if entry is None else add(entry)
 
     def _check(self, name: str, given: Any) -> None:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", each) for each in name.split(".")):
             raise Refused(
                 f"{self.kind} {name!r}: a name is made of letters, digits and _, and begins with a letter"
             )

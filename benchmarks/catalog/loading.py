@@ -10,9 +10,10 @@ import dataclasses
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +48,7 @@ def find(word: str, kind: str) -> tuple[str, str | None]:
     path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
     name, *wrappers = name.split(AND) if kind == "optimizer" else [name]
     name, where = f"{path}{colon}{name}", None
-    if is_specification(name):
+    if is_specification(name) and name not in REGISTRIES[kind]:
         name, where = load(name, kind)
     name = AND.join([name, *wrappers])
     REGISTRIES[kind].find(name)
@@ -147,6 +148,8 @@ def load_plugins() -> None:
 
 def class_of(prototype: Any) -> type:
     """Return the class that was registered: the torch class if it was adopted."""
+    if isinstance(prototype, type):
+        return prototype
     return prototype.method if isinstance(prototype, Adopted) else type(prototype)
 
 
@@ -179,7 +182,9 @@ def _registered(found: type, kind: str) -> str:
             return each
     if name in registry and origin(class_of(registry[name])) != origin(found):
         theirs = sys.modules[class_of(registry[name]).__module__].__file__
-        raise Refused(f"{kind} {name} is in {theirs} already: rename one of the two classes")
+        if not issubclass(found, torch.optim.Optimizer):
+            raise Refused(f"{kind} {name} is in {theirs} already: rename one of the two classes")
+        name = qualified(found, registry)
     if issubclass(found, torch.optim.Optimizer):
         registry.register(name, Adopted(found))
     elif dataclasses.is_dataclass(found):
@@ -187,6 +192,34 @@ def _registered(found: type, kind: str) -> str:
     else:
         raise Refused(f"{kind} {name} is no dataclass: write @dataclass(frozen=True) above it")
     return name
+
+
+def qualified(found: type, taken: Mapping[str, Any]) -> str:
+    """Return a name for a class whose own is taken: with its package or its file before it, as `lion_pytorch.Lion`.
+
+    If that is taken too, with more of its path.
+    """
+    module, name = found.__module__, found.__name__
+    file = Path(getattr(sys.modules[module], "__file__", None) or module)
+    parts = [_word(file.stem)] if module in _files else [module.partition(".")[0]]
+    folders = (
+        [*map(_word, reversed(file.parent.parts[1:]))]
+        if module in _files
+        else module.split(".")[1:]
+    )
+    while True:
+        full = ".".join([*parts, name])
+        if full not in taken or origin(class_of(taken[full])) == origin(found):
+            return full
+        if not folders:
+            raise Refused(f"optimizer {full} is registered already: rename one of the two classes")
+        parts = [folders.pop(0), *parts] if module in _files else [*parts, folders.pop(0)]
+
+
+def _word(part: str) -> str:
+    """Return a part of a path as a name may have it."""
+    word = re.sub(r"\W", "_", part, flags=re.ASCII)
+    return word if word[0].isalpha() else f"v{word}"
 
 
 def _preset(word: str, kind: str) -> str:

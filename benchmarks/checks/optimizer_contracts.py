@@ -51,10 +51,10 @@ def contract(holds: Any) -> Any:
 
 
 def examined(optimizer: Optimizer) -> Iterator[Finding]:
-    """Yield the findings of each contract; an adopted class whose `lr` has no default gets a small one."""
+    """Yield the findings of each contract; an adopted class whose rate has no default gets a small one."""
     inner = _parts(optimizer)[-1]
-    if isinstance(inner, Adopted) and inner.missing_defaults == ("lr",):
-        optimizer = optimizer.replace(lr=LR)
+    if isinstance(inner, Adopted) and inner.missing_defaults == (inner.rate,):
+        optimizer = optimizer.replace(**{inner.rate: LR})
     for each in CONTRACTS:
         with default_dtype(torch.float64):
             yield examine(each, optimizer)
@@ -116,16 +116,17 @@ def searches_at_most_two_of_its_hyperparameters(optimizer: Optimizer) -> str:
 @contract
 def has_a_learning_rate_in_the_unit_that_it_states(optimizer: Optimizer) -> str:
     """The learning rate behaves like the unit that it states."""
-    if "lr" not in optimizer.hyperparameters:
-        raise NothingStated("it has no lr")
+    name = optimizer.rate
+    if name not in optimizer.hyperparameters:
+        raise NothingStated("it has no learning rate")
     with _Applicable():
         found = measured_unit(optimizer)
-    said = f"lr behaves like {'a number without a unit' if found == 'none' else found}"
-    if "lr" not in optimizer.space:
+    said = f"{name} behaves like {'a number without a unit' if found == 'none' else found}"
+    if name not in optimizer.space:
         raise NothingStated(f"{said}, and is not searched")
-    if isinstance(_owner(optimizer, "lr"), Adopted):
+    if isinstance(_owner(optimizer, name), Adopted):
         raise NothingStated(f"{said}; declared: none")
-    stated = optimizer.space["lr"].unit
+    stated = optimizer.space[name].unit
     ensure(found == stated, f"{said}, and not like {stated}: write search=log(…, unit={found!r})")
     return said
 
@@ -270,7 +271,8 @@ def survives_a_loss_without_curvature(optimizer: Optimizer) -> None:
 @contract
 def survives_a_singular_hessian(optimizer: Optimizer) -> None:
     """With its default or a small learning rate, it does not climb in a trough whose Hessian is singular."""
-    small = optimizer.replace(lr=LR) if "lr" in optimizer.hyperparameters else optimizer
+    known = optimizer.rate in optimizer.hyperparameters
+    small = optimizer.replace(**{optimizer.rate: LR}) if known else optimizer
     for loss in (_trough(1.0, 1.0, 1.0), _trough(0.3, -1.7, 0.9)):
         # Steps of constant length go back and forth across the trough, and may end higher if they are long.
         ends = [_walk(each, loss).points[-1] for each in (optimizer, small)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from optimizers import Optimizer
-from optimizers.optimizer import StartAgain, State
+from optimizers.optimizer import RunAgain, State
 from optimizers.oracle import CountingOracle, Landscape, cost
 from problems import Problem, Tree
 
@@ -115,7 +115,7 @@ def walk(
     """Run an optimizer for some steps on all instances × trials at once."""
     try:
         return _walk(optimizer, function, data, trials, steps)
-    except StartAgain:
+    except RunAgain:
         return _walk(optimizer, function, data, trials, steps)
 
 

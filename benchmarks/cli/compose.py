@@ -82,6 +82,7 @@ def planned(words: Sequence[str]) -> Plan:
     ]
     chosen = "optimizer" in given
     loaded, adopted = _load(given)
+    given = _by_name(given, loaded)
     wrapped = [each for each in (loaded.values() if chosen else TWINS) if each in OPTIMIZERS]
     optimizers = [*dict.fromkeys([*OPTIMIZERS, *wrapped])]
     groups = {
@@ -149,6 +150,17 @@ def _parsed(words: Sequence[str]) -> dict[str, Option]:
             raise Refused(f"{option.key} is given twice: {first}, {option.line}")
         given[option.key] = option
     return given
+
+
+def _by_name(given: Mapping[str, Option], loaded: Mapping[str, str]) -> dict[str, Option]:
+    """Return the options with the name of an optimizer in place of the dotted path that loads it."""
+    found = {}
+    for key, option in given.items():
+        for word, name in loaded.items():
+            if key.startswith(f"optimizers.{key_of(word)}."):
+                key = key.replace(key_of(word), key_of(name), 1)
+        found[key] = option
+    return found
 
 
 def _of_hydra(option: Option) -> Option:
@@ -227,16 +239,19 @@ def _configuration(shared: Mapping[str, Any], varying: Mapping[str, Any]) -> dic
 
 def _set(config: dict[str, Any], key: str, value: Any) -> None:
     """Set an option, entry by entry if it is a table. Raises Refused for an unknown option."""
-    owner, node, path = config, config, key.split(".")
-    for depth, name in enumerate(path):
-        if not isinstance(node, dict) or name not in node:
-            raise _unknown(".".join(path[:depth]), name, node)
-        owner, node = node, node[name]
+    owner, node, path, name, depth = config, config, key.split("."), "", 0
+    while depth < len(path):  # a name may have dots of its own: the longest that there is
+        names = ((".".join(path[depth:end]), end) for end in range(len(path), depth, -1))
+        known = isinstance(node, dict)
+        name, end = next((each for each in names if known and each[0] in node), ("", 0))
+        if not name:
+            raise _unknown(".".join(path[:depth]), path[depth], node)
+        owner, node, depth = node, node[name], end
     if isinstance(node, dict) and isinstance(value, dict):
-        for name, each in value.items():
-            _set(config, f"{key}.{name}", each)
+        for each, given in value.items():
+            _set(config, f"{key}.{each}", given)
     else:
-        owner[path[-1]] = value
+        owner[name] = value
 
 
 def _unknown(owner: str, name: str, node: Any) -> Refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.analysis.tables import collect
+from benchmarks.catalog.contenders import unsearched
 from benchmarks.cli.after_a_sweep import Ended
 from benchmarks.cli.compose import Plan
 from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
@@ -31,6 +33,8 @@ def run(plan: Plan) -> int:
     folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
     folder.check(first.setup.protocol)
     of_hydra, expected = _expected(plan)
+    for line in unsearched(each.setup.job.contender for each in plan.jobs):
+        print(f"ravine: {line}", file=sys.stderr)
     if first.config["dry_run"]:
         print(expected.text())
         return 0

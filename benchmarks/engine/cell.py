@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from benchmarks.engine.protocol import Settled, stream
 from benchmarks.engine.search_space import Box, measure_units
 from benchmarks.engine.trial_choice import SMALLEST, best, keys
 from optimizers import Optimizer
-from optimizers.adopted import shaped
+from optimizers.adopted import shaped, told
 from optimizers.oracle import part_of
 from problems import Problem
 
@@ -90,6 +90,7 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
     """Run all trials on all instances, and choose which trials are traced."""
     began = time.perf_counter()
     seeds = settled.seed_numbers
+    contender = replace(contender, optimizer=told(contender.optimizer, settled.budget))
     instances = Instances(problem, tuple(map(stream, seeds)), settled.torch_dtype, settled.device)
     tuning, reporting = slice(0, settled.tuning_seeds), slice(settled.tuning_seeds, None)
     box = Box(contender, measure_units(instances, tuning))
@@ -128,7 +129,8 @@ def _run(
     optimizer = shaped(box.contender.optimizer, instances.problem.shapes)
     values = box.values(points)
     numbers = list(range(number, number + len(points)))
-    if defaults and all(value is not None for value in optimizer.hyperparameters.values()):
+    known = (optimizer.hyperparameters[name] is not None for name in values)
+    if defaults and not optimizer.missing_defaults and all(known):
         numbers = [0, *numbers]
         points = torch.cat([torch.full((1, box.dim), torch.nan, dtype=torch.float64), points])
         values = {
@@ -181,14 +183,15 @@ def _runs(
     columns["seconds"] = np.full(columns["trial"].shape, seconds)
     columns["edge"] = by_trial([box.on_edge(point) for point in batch.points])
     values = {name: each[:, 0].numpy() for name, each in batch.values.items()}
-    if "lr" in optimizer.hyperparameters and "lr" in optimizer.space:
-        rate = batch.values.get("lr")
+    name = optimizer.rate
+    if name in optimizer.hyperparameters and name in optimizer.space:
+        rate = batch.values.get(name)
         if rate is None:
-            pinned = optimizer.hyperparameters["lr"]
+            pinned = optimizer.hyperparameters[name]
             rate = torch.full((len(batch.numbers), 1), pinned, dtype=torch.float64)
-        columns["u"] = by_trial((rate / box.unit("lr", batch.values))[:, 0].numpy())
+        columns["u"] = by_trial((rate / box.unit(name, batch.values))[:, 0].numpy())
     for name, value in optimizer.hyperparameters.items():
-        if not isinstance(value, Optimizer):
+        if not isinstance(value, Optimizer) and f"{name}.0" not in optimizer.hyperparameters:
             columns[f"hp.{name}"] = by_trial(values.get(name, [plain(value)] * shape[1]))
     for name, value in problem.settings.items():
         columns[name] = by_trial([plain(value)] * shape[1])

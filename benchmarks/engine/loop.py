@@ -9,7 +9,7 @@ import torch
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.recorder import Recorder, Trace
 from optimizers import Optimizer
-from optimizers.optimizer import StartAgain, State
+from optimizers.optimizer import RunAgain, State
 from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, cost
 from problems import Problem, Tree
 
@@ -66,20 +66,22 @@ class _Ends:
 def run(
     optimizer: Optimizer, instances: Instances, trials: int, budget: float, record: bool = True
 ) -> Outcome:
-    """Run `trials` settings of an optimizer on every instance until solved, diverged or out of budget.
-
-    `optimizer` has a tensor (trials, 1) for each hyperparameter that differs between trials. A step is
-    taken only if its cost fits into the budget. Measurements made here are not charged.
-    """
-    try:
-        return _run(optimizer, instances, trials, budget, record)
-    except StartAgain:
-        return _run(optimizer, instances, trials, budget, record)
+    """Run settings as `_run` does, from the start again if an optimizer turns out to need it."""
+    while True:
+        try:
+            return _run(optimizer, instances, trials, budget, record)
+        except RunAgain:
+            continue
 
 
 def _run(
     optimizer: Optimizer, instances: Instances, trials: int, budget: float, record: bool
 ) -> Outcome:
+    """Run `trials` settings of an optimizer on every instance until solved, diverged or out of budget.
+
+    `optimizer` has a tensor (trials, 1) for each hyperparameter that differs between trials. A step is
+    taken only if its cost fits into the budget. Measurements made here are not charged.
+    """
     problem, data = instances.problem, instances.data
     start = data["start"]
     runs, dim = (start.shape[0], trials), start.shape[-1]

@@ -24,6 +24,7 @@ from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Cells, Stored
 from benchmarks.store.key import cell_key, described
 from optimizers import NotApplicable
+from optimizers.optimizer import Fault
 from problems import Problem
 from ravine import Refused
 
@@ -185,6 +186,7 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
             store.write(key, _without_numbers(refused, "not_applicable", at, began))
         except Exception as error:  # a row, not the end of the sweep
             last = " ".join(traceback.format_exception_only(error)[-1].split())
+            last = str(error) if isinstance(error, Fault) else last
             failed = dataclasses.replace(info, error=last)
             store.write(key, _without_numbers(failed, "error", at, began, traceback.format_exc()))
     cell = store.read(key)

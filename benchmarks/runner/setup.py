@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.catalog.contenders import contender, typed
+from benchmarks.catalog.contenders import check_trials, contender, typed
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.job import Job, rungs
@@ -55,6 +55,7 @@ class Setup:
             raise Refused(
                 f"{dial} is {problem.dial:g}, but rungs={protocol.rungs} sets it: give one of the two"
             )
+        check_trials(found, protocol.settled(problem).trials)
         job = Job(name, problem, found, ladder)
         store = Store(Path(config["cells"]))
         return cls(job, protocol, settings, store, config["threads"], config["suite"])

@@ -336,10 +336,11 @@ def removals(
     """
     problem, data = instances.problem, instances.data
     values = optimizer.hyperparameters
-    if "lr" in values:
-        rate = _tensor(values["lr"], instances)
-        yield "step_too_large", lambda: Pair(problem, optimizer.batched({"lr": rate / RATE}))
-        yield "step_too_small", lambda: Pair(problem, optimizer.batched({"lr": rate * RATE}))
+    name = optimizer.rate
+    if name in values:
+        rate = _tensor(values[name], instances)
+        yield "step_too_large", lambda: Pair(problem, optimizer.batched({name: rate / RATE}))
+        yield "step_too_small", lambda: Pair(problem, optimizer.batched({name: rate * RATE}))
     if problem.noisy:
         yield "noise", lambda: Pair(Noiseless(problem), optimizer)
     if problem.has_own("seen"):
@@ -370,8 +371,8 @@ def removals(
         yield "cliff start", lambda: Pair(problem, Clip(optimizer).batched(clipped))
     if "quantile" not in values:
         yield "cliff median", lambda: Pair(problem, AdaptiveClip(optimizer, quantile=0.5))
-    in_gradients = "lr" in values and optimizer.space["lr"].unit == "length/gradient"
-    most = 1 / _tensor(values["lr"], instances) if in_gradients else math.inf
+    in_gradients = name in values and optimizer.space[name].unit == "length/gradient"
+    most = 1 / _tensor(values[name], instances) if in_gradients else math.inf
     for damping in DAMPING:
         shown = Shown(optimizer, conditioned(problem, data, damping, most))
         careful = shown if away is None else Shortened(shown, leashed(away))
@@ -554,13 +555,14 @@ def _along(basis: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
 def _without(cause: str, optimizer: Optimizer, instances: Instances) -> Pair:
     """Return the pair after `Card.removes` was applied for a cause, at the same rate in the problem's units."""
     other = instances.problem.without(cause)
-    rate = optimizer.hyperparameters.get("lr")
+    name = optimizer.rate
+    rate = optimizer.hyperparameters.get(name)
     if rate is not None:
-        unit = optimizer.space["lr"].unit
+        unit = optimizer.space[name].unit
         every = slice(None)
         before = measure_units(instances, every)[unit]
         after = measure_units(dataclasses.replace(instances, problem=other), every)[unit]
-        optimizer = optimizer.batched({"lr": _tensor(rate, instances) * (after / before)})
+        optimizer = optimizer.batched({name: _tensor(rate, instances) * (after / before)})
     return Pair(other, optimizer)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.checks.walks import draw, smooth_valley, walk
 from optimizers import adopted_runs
+from optimizers.needs import needs
 from problems import Tree
 
 
@@ -37,6 +38,6 @@ def start():
 
 @pytest.fixture(autouse=True)
 def forgetful_runs(monkeypatch):
-    """Which classes step their runs together is found anew in each test."""
-    monkeypatch.setattr(adopted_runs, "_coupled", set())
+    """What classes need is found anew in each test."""
+    needs.cache_clear()
     monkeypatch.setattr(adopted_runs, "_probed", {})

@@ -17,7 +17,7 @@ from optimizers.clip import AdaptiveClip, Clip
 from optimizers.cosine import Cosine
 from optimizers.decay import Decay
 from optimizers.momentum import Momentum
-from optimizers.optimizer import StartAgain
+from optimizers.optimizer import RunAgain
 from optimizers.sgd import SGD
 from optimizers.warmup import Warmup
 from ravine import Refused
@@ -436,7 +436,7 @@ def test_a_rate_may_differ_from_run_to_run():
     oracle = Frozen(torch.zeros(2, 2, 3, dtype=torch.float64))
     oracle.progress = torch.tensor([[[0.0], [0.25]], [[0.5], [1.0]]], dtype=torch.float64)
     decay = Decay(Adopted(torch.optim.SGD, {"lr": 0.4}))
-    with pytest.raises(StartAgain):  # runs of a trial have one rate where they are stepped together
+    with pytest.raises(RunAgain):  # runs of a trial have one rate where they are stepped together
         decay.update(oracle, decay.init(oracle.x))  # type: ignore[arg-type]
     step, _ = decay.update(oracle, decay.init(oracle.x))  # type: ignore[arg-type]
     torch.testing.assert_close(step, -0.4 * (1 - oracle.progress).expand_as(step))

@@ -16,6 +16,7 @@ from optimizers.adopted import Adopted, shaped
 from optimizers.adopted_runs import Runs, StackedRuns
 from optimizers.clip import Clip
 from optimizers.decay import Decay
+from optimizers.needs import needs
 from problems import PROBLEMS
 
 RATES = torch.tensor([[1e-4], [1e-2], [0.3]], dtype=torch.float64)
@@ -102,7 +103,7 @@ def test_a_witness_shows_what_the_probe_could_not(monkeypatch):
     stacked, alone = both(Adopted(Late), ON["vector"], monkeypatch)
     assert stacked[2] is StackedRuns  # it began so
     assert_same_rows(stacked, alone)
-    assert adopted_runs._coupled == {Late}
+    assert needs(Late).coupled
     assert outcome(Adopted(Late), ON["vector"])[2] is Runs
 
 
