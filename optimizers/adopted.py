@@ -123,9 +123,9 @@ class Adopted(Optimizer):
     @property
     def missing_defaults(self) -> tuple[str, ...]:
         """The arguments that a user must give: the class cannot run without them. The number of steps is told it."""
-        return tuple(
-            name for name, each in self._required.items() if not each.counts_steps and each.settable
-        )
+        if self._impossible:
+            return ()
+        return tuple(name for name, each in self._required.items() if not each.counts_steps)
 
     def argument(self, name: str) -> Argument | None:
         """Return what is known of an argument, or None for an element of a list."""
@@ -305,8 +305,9 @@ class Adopted(Optimizer):
         """Return where some steps on a bowl lead from x."""
         with undisturbed():
             for _ in range(2):  # again once it is known that the class draws
-                bowl, state = Bowl(x, 1.0), self._begin(x)
+                bowl = Bowl(x, 1.0)
                 try:
+                    state = self._begin(x)
                     for _ in range(steps):
                         step, state = self._plain_update(bowl, state)
                         bowl = Bowl(bowl.x + step, bowl.steepness)
@@ -641,7 +642,7 @@ def _single_tensor(method: type[torch.optim.Optimizer]) -> dict[str, bool]:
 
     Other packages choose otherwise.
     """
-    if not method.__init__.__module__.startswith("torch.optim."):
+    if not str(method.__init__.__module__).startswith("torch.optim."):
         return {}
     foreach = inspect.signature(method).parameters.get("foreach")
     return {"foreach": False} if foreach is not None and foreach.default is None else {}

@@ -248,7 +248,9 @@ def _set(config: dict[str, Any], key: str, value: Any) -> None:
         known = isinstance(node, dict)
         name, end = next((each for each in names if known and each[0] in node), ("", 0))
         if not name:
-            raise _unknown(".".join(path[:depth]), path[depth], node)
+            at = depth if known else depth - 1  # an element that a list does not have
+            rest = path[depth] if known else ".".join(path[at:])
+            raise _unknown(".".join(path[:at]), rest, node if known else owner)
         owner, node, depth = node, node[name], end
     if isinstance(node, dict) and isinstance(value, dict):
         for each, given in value.items():
