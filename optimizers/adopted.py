@@ -123,8 +123,8 @@ class Adopted(Optimizer):
     @property
     def missing_defaults(self) -> tuple[str, ...]:
         """The arguments that a user must give: the class cannot run without them. The number of steps is told it."""
-        if self._impossible:
-            return ()
+        if not all(each.settable for each in self._required.values()):
+            return ()  # giving the others would not help
         return tuple(name for name, each in self._required.items() if not each.counts_steps)
 
     def argument(self, name: str) -> Argument | None:

@@ -99,17 +99,10 @@ class Argument:
             if isinstance(wanted, (list, tuple)) and len(wanted) != len(given):
                 raise self._refused(what, given)
             return list(given) if list in kinds and tuple not in kinds else tuple(given)
-        whole = isinstance(given, int) and not isinstance(given, bool)
-        if not kinds or given is None:
+        if not kinds or given is None or type(given) in kinds:
             return given
-        if isinstance(given, bool) and bool in kinds:
-            return given
-        if whole and int in kinds:
-            return given
-        if float in kinds and (whole or isinstance(given, float)):
+        if float in kinds and type(given) is int:
             return float(given)
-        if isinstance(given, str) and str in kinds:
-            return given
         raise self._refused(what, given)
 
     def _refused(self, what: str, given: Any) -> Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -75,12 +76,15 @@ def mine(files, ravine):
     """`mine("Class", "trials=3")`: exit code, stdout, stderr, and the table of runs."""
     (files / "mine.py").write_text(OWN)
 
+    folders = (f"swept{k}" for k in itertools.count())
+
     def run(names: str, *words: str):
+        folder = next(folders)
         given = ",".join(
             f"mine.py:{name}" if name[0].isupper() else name for name in names.split(",")
         )
-        code, out, err = ravine(*SMALL.split(), f"optimizer={given}", *words, "out=swept")
-        return code, out, err, pandas.read_csv(files / "swept/runs.csv")
+        code, out, err = ravine(*SMALL.split(), f"optimizer={given}", *words, f"out={folder}")
+        return code, out, err, pandas.read_csv(files / folder / "runs.csv")
 
     return run
 
@@ -140,7 +144,7 @@ def test_a_class_for_float32_runs_there(mine):
     code, out, _, runs = mine("Single,sgd", "trials=3")
     assert code == 0 and "computes in float32 only: give dtype=float32" in " ".join(out.split())
     assert set(runs[runs["optimizer"] == "Single"]["status"]) == {"not_applicable"}
-    code, _, err, runs = mine("Single", "trials=3", "dtype=float32", "out=single")
+    code, _, err, runs = mine("Single", "trials=3", "dtype=float32")
     assert code == 0, err
 
 
