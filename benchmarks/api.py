@@ -1,4 +1,4 @@
-"""Sweeps in Python: the same cells, protocol and tables as the command's, without Hydra."""
+"""Sweeps in Python: the same cells, protocol and tables as on the command line, without Hydra."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _written(
                 problems[key] = job.problem
     finally:
         found = collect(folder, time.perf_counter() - began)
-    assert found is not None  # every job has a cell, even where it ended in an error
+    assert found is not None  # every job has a cell, also one that ended in an error
     return replace(found[0], problems=problems)
 
 

@@ -304,7 +304,7 @@ class Adopted(Optimizer):
     def _walk(self, x: torch.Tensor, steps: int) -> torch.Tensor:
         """Return where some steps on a bowl lead from x."""
         with undisturbed():
-            for _ in range(2):  # again once it is known that the class draws
+            while True:  # again once it is known that the class draws
                 bowl = Bowl(x, 1.0)
                 try:
                     state = self._begin(x)
@@ -314,7 +314,6 @@ class Adopted(Optimizer):
                     return bowl.x
                 except RunAgain:
                     continue
-        return bowl.x
 
     def _plain_update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """Return what `update` returns; errors are raised as they are."""
@@ -373,18 +372,15 @@ class Adopted(Optimizer):
         self, alone: Self, candidates: Sequence[str], precision: torch.dtype
     ) -> str | None:
         """Return the name of the learning rate; None if there is none whose range is known."""
+        known = arguments(self.method)
+        given = [
+            each
+            for each in candidates
+            if self.hyperparameters[each] is not None or known[each].required
+        ]
         if "lr" in candidates:
-            return (
-                "lr"
-                if self.argument("lr").required or self.hyperparameters["lr"] is not None
-                else None
-            )  # type: ignore[union-attr]
-        rest = [
-            name
-            for name in candidates
-            if self.hyperparameters[name] is not None or self.argument(name).required
-        ]  # type: ignore[union-attr]
-        return next((each for each in rest if is_learning_rate(alone, each, precision)), None)
+            return "lr" if "lr" in given else None
+        return next((each for each in given if is_learning_rate(alone, each, precision)), None)
 
     def _is_number(self, name: str) -> bool:
         each = self.argument(name)

@@ -1,31 +1,30 @@
-"""Breaking points: the dial at which an optimizer stops solving, and how sure that is.
+"""Breaking points: the dial at which an optimizer stops solving, with its confidence interval.
 
-**What is estimated.** P(d) is the share of instances that an optimizer solves at dial d with the
-trial that a search chooses for it, averaged over instances and over searches (where the trials
-fall, which tuning instances choose). The breaking point is the d where P(d) = ½: whoever repeats
-the protocol with other trials on other instances solves half of them there. For a setting that
-nobody searched here (`default`, and `transfer`, which was chosen elsewhere), P averages over
-instances alone.
+**Estimand.** P(d) is the share of instances that an optimizer solves at dial d with the trial that a
+search chooses, averaged over instances and over searches (the positions of the trials, the tuning
+instances). The breaking point is the d with P(d) = ½: repeating the protocol with other trials on
+other instances solves half of them there. `default` and `transfer` are not searched on this problem,
+so that their P averages over instances alone.
 
-**Estimate.** The solved shares of the reporting runs, rung by rung, get a decreasing (isotonic)
-fit; the breaking point is where its linear interpolation, in the dial's own scale, crosses ½.
+**Estimate.** The solved shares of the reporting runs by rung get a decreasing (isotonic) fit. The
+breaking point is where its linear interpolation, in the dial's scale, crosses ½.
 
-**Interval.** 95 %, from a bootstrap over trials and instances with the choice redone in each
-replicate. Instances are drawn jointly over the rungs, which are paired by them; Sobol trials too,
-each being one setting for all rungs; refinement trials within their rung. Three things differ from
-the textbook, because the best of a search is a maximum, and bootstrapped maxima are never above
-the one that was seen and often equal to it (Bickel & Freedman 1981, section 6):
-- a refinement trial is drawn only with the Sobol trial that it refines: else no replicate would
-  lack the region that the search was lucky to find;
+**Interval.** 95 %, from a bootstrap over trials and instances; each replicate redoes the choice.
+Instances are drawn jointly for all rungs, because they pair the rungs; so are Sobol trials, because
+each is one setting for all rungs; refinement trials are drawn within their rung. The best of a search
+is a maximum, and a bootstrapped maximum never exceeds the observed one and often equals it (Bickel &
+Freedman 1981, section 6). Therefore three things differ from the textbook:
+- a refinement trial is drawn only together with the Sobol trial that it refines: otherwise every
+  replicate would contain the region that a lucky search found;
 - `one_setting`, which has no refinement, draws half as many trials as there are (the m out of n
   bootstrap: Bickel, Götze & van Zwet 1997);
-- the interval reaches at least as far to the harder side of the estimate as to the easier one.
+- the interval reaches at least as far to the harder side of the estimate as to the easier side.
 It is never narrower than the bracket, from the last rung above ½ to the first below.
 
-Simulated with searches whose luck is 30 times the variance of the instances (the slow test), it
-holds the truth in .92 to .94 of them, the textbook's in .40 to .59. Two limits: where trials are
-more evenly spread than random ones, as in one dimension, it is wider than it need be; and of a
-search that solves half nowhere, nobody knows whether it was only unlucky (`< first`).
+The slow test simulates searches whose variance is 30 times that of the instances: this interval
+covers the true value in .92 to .94 of them, the textbook's in .40 to .59. Two limits: if trials are
+more evenly spread than random ones, as in one dimension, the interval is too wide; and if a search
+solves half of the instances at no rung (`< first`), bad luck cannot be excluded.
 """
 
 from __future__ import annotations
@@ -58,24 +57,24 @@ def breaking_points(
     replicates: int = 400,
     transfer: Mapping[tuple[str, str], int] | None = None,
 ) -> pandas.DataFrame:
-    """One row a problem × optimizer × choice × budget.
+    """Return one row per problem × optimizer × choice × budget.
 
-    scale_of: by problem, "log", "linear" or "list" (nothing lies between its rungs: the breaking
-        point is the last one that half still solve).
+    scale_of: by problem, "log", "linear" or "list" (no values between its rungs: the breaking point
+        is the last rung at which half of the instances are solved).
     falling: the problems that get harder as their dial falls.
     sobol: trials 1 to this number are the same settings at every rung.
-    fractions: of the budget; at each, a run is solved if it paid no more than that to the target,
-        and the choice is redone.
+    fractions: of the budget; at each, a run is solved if its cost to the target is at most this
+        share, and the choice is redone.
 
-    Columns: `budget` is the fraction. `breaking_point` lies beyond the rung that it shows where
-    `censored` is ">" or "<"; `low` and `high` are empty where the interval is open; `text` is how
-    all four read. `dose_response` is False where more of the dial does not mean less solved (see
-    the function), and empty where the shares stay on one side of ½. `dose_exponent` is the slope of
-    log cost on log dial over the solved rungs (Theil–Sen), empty with fewer than three of them or
-    without a log scale. `rungs` counts them, from `first_rung` to `last_rung`.
+    Columns: `budget` is the fraction. If `censored` is ">" or "<", the breaking point lies beyond the
+    rung in `breaking_point`; `low` and `high` are empty if the interval is open; `text` is these four,
+    formatted. `dose_response` is False if a larger dial does not mean fewer solved (see the function),
+    and empty if the shares stay on one side of ½. `dose_exponent` is the slope of log cost on log dial
+    over the solved rungs (Theil–Sen), empty with fewer than three of them or without a log scale.
+    `rungs` is the number of rungs, from `first_rung` to `last_rung`.
 
-    A row follows from its own runs alone. Runs that do not apply are left out; one that ended in an
-    error counts as not solved.
+    A row depends on its own runs alone. Runs that are not applicable are left out; a run that ended
+    in an error counts as not solved.
     """
     rows = []
     applicable: Any = runs[runs["status"] != "not_applicable"]
@@ -99,10 +98,10 @@ def breaking_points(
 def one_setting(
     runs: pandas.DataFrame, scale: str, *, falling: bool = False, sobol: int = 16
 ) -> int:
-    """The trial that breaks last, of those with one setting for all rungs of a problem × optimizer.
+    """Return the trial that breaks last, of those with one setting for all rungs of a problem × optimizer.
 
-    By the tuning rows. Ties, and a single rung, are decided as in a cell, by the rows of all rungs.
-    Trial 0 where there is no other.
+    It is chosen on the tuning rows. Ties, and a single rung, are decided as in a cell, by the rows of
+    all rungs. Trial 0 if there is no other.
     """
     results = Results.of(runs, Axis.of(runs["dial"].unique(), scale, falling), sobol)
     return int(results.trials[Draws.of(results, 0).one_setting(results)[0]])
@@ -116,11 +115,11 @@ def next_rung(
     *,
     falling: bool = False,
 ) -> float | None:
-    """Where to measure next: the middle, in the dial's scale, of the bracket of the crossing.
+    """Return the next dial to measure: the middle, in the dial's scale, of the bracket of the crossing.
 
-    The bracket ends at the last rung above ½ and the first below; rungs at ½ divide it, and the
-    widest part that has something inside is halved. None where the shares do not cross ½ and where
-    nothing lies between; dials that are `whole` numbers stay so.
+    The bracket ends at the last rung above ½ and the first below. Rungs at ½ divide it, and the
+    widest part that can be halved is. None if the shares do not cross ½ or no part can be halved;
+    `whole` dials are rounded to whole numbers.
     """
     axis = Axis.of(dials, scale, falling)
     order = np.argsort(dials)[::-1] if falling else np.argsort(dials)
@@ -138,10 +137,10 @@ def next_rung(
 
 
 def isotonic(shares: np.ndarray, weights: np.ndarray | float = 1.0) -> np.ndarray:
-    """The decreasing fit by (weighted) least squares along the last axis, batched.
+    """Return the decreasing fit by (weighted) least squares along the last axis, batched.
 
-    fitᵢ = min over a ≤ i of max over b ≥ i of mean(a … b), which is what pooling adjacent violators
-    arrives at (Barlow et al. 1972, section 1.2). Rounded to 12 digits, so that a pooled half is ½.
+    fitᵢ = min over a ≤ i of max over b ≥ i of mean(a … b), the result of pooling adjacent violators
+    (Barlow et al. 1972, section 1.2). Rounded to 12 digits, so that a pooled half is ½.
     """
     weights = np.broadcast_to(weights, shares.shape)
     zero = np.zeros((*shares.shape[:-1], 1))
@@ -156,9 +155,9 @@ def isotonic(shares: np.ndarray, weights: np.ndarray | float = 1.0) -> np.ndarra
 
 
 def crossing(x: np.ndarray, fit: np.ndarray) -> np.ndarray:
-    """Where a decreasing curve crosses ½: its points' (rungs), (*batch, rungs) -> (*batch).
+    """Return where a decreasing curve crosses ½: x (rungs), fit (*batch, rungs) -> (*batch).
 
-    The middle of the stretch where it is ½; +inf where it stays above, -inf where it stays below.
+    The middle of the stretch where it equals ½; +inf if it stays above, -inf if it stays below.
     """
     above, at_least = (fit > 0.5).sum(axis=-1), (fit >= 0.5).sum(axis=-1)
     last = len(x) - 1
@@ -172,12 +171,13 @@ def crossing(x: np.ndarray, fit: np.ndarray) -> np.ndarray:
 
 
 def interval(x: np.ndarray, fit: np.ndarray, places: np.ndarray) -> tuple[float, float]:
-    """The interval of the crossing, in the scale of x: infinite where it reaches beyond the rungs.
+    """Return the interval of the crossing, in the scale of x; an end beyond the rungs is infinite.
 
-    fit: the data's curve, (rungs); places: the crossings of the data and of the replicates. The
-    percentiles, but upwards at least as far as downwards (a replicate chooses among the trials that
-    the data have), and not within the bracket. Where the lower percentile is before the first rung,
-    twice the way to the 16th is as far (of a normal distribution, 1.97 times).
+    fit: the data's curve, (rungs). places: the crossings of the data (first) and of the replicates.
+    The interval is that of the percentiles, extended upwards to at least the distance downwards (a
+    replicate chooses only among the trials of the data) and to the bracket. If the lower percentile
+    is before the first rung, the distance is twice that to the 16th (1.97 times for a normal
+    distribution).
     """
     above, at_least = np.sum(fit > 0.5), np.sum(fit >= 0.5)
     bracket = np.concatenate([[-np.inf], x, [np.inf]])[[above, at_least + 1]]
@@ -186,16 +186,15 @@ def interval(x: np.ndarray, fit: np.ndarray, places: np.ndarray) -> tuple[float,
     if math.isfinite(centre):
         high = max(high, centre + (centre - low if low > -np.inf else 2 * (centre - nearer)))
     low, high = min(low, bracket[0]), max(high, bracket[1])
-    rounding = 1e-9 * (x[-1] - x[0])  # the end may be meant to be the last rung
+    rounding = 1e-9 * (x[-1] - x[0])  # an end at the last rung, up to rounding
     return float(low), float(min(high, x[-1]) if high <= x[-1] + rounding else np.inf)
 
 
 def dose_response(solved: np.ndarray, fit: np.ndarray) -> bool | None:
-    """Whether more of the dial means less solved; solved: (rungs, seeds), bool.
+    """True if a harder dial means fewer solved; solved: (rungs, seeds), bool.
 
-    Not so where the fit pools more than two rungs that lie on both sides of ½ (elsewhere, pooling
-    leaves the breaking point alone), nor where the fall is not significant at .1. None where the
-    fit stays on one side of ½.
+    False if the fit pools more than two rungs on both sides of ½ (other pooling does not move the
+    breaking point), or if the fall is not significant at .1. None if the fit stays on one side of ½.
     """
     shares = solved.mean(axis=-1)
     for level in np.unique(fit):
@@ -208,11 +207,11 @@ def dose_response(solved: np.ndarray, fit: np.ndarray) -> bool | None:
 
 
 def fall(solved: np.ndarray) -> float:
-    """The one-sided p of the Mann–Kendall test for a fall; solved: (rungs, seeds), bool.
+    """Return the one-sided p of the Mann–Kendall test for a fall; solved: (rungs, seeds), bool.
 
     Each seed is a series (Hirsch, Slack & Smith 1982, with months for seeds): without a trend
     S = Σ (rises − falls) over seeds has mean 0 and variance Σ (v(n) − v(ones) − v(zeros)) / 18,
-    v(n) = n (n − 1) (2n + 5). On the mere shares, three rungs could not be significant.
+    v(n) = n (n − 1) (2n + 5). A test of the shares alone could not be significant with three rungs.
     """
 
     def v(n: Any) -> Any:
@@ -228,7 +227,7 @@ def fall(solved: np.ndarray) -> float:
 
 
 def theil_sen(x: np.ndarray, y: np.ndarray) -> float:
-    """The median of the slopes between all pairs of points."""
+    """Return the median of the slopes between all pairs of points."""
     i, j = np.triu_indices(len(x), 1)
     return float(np.median((y[j] - y[i]) / (x[j] - x[i])))
 
@@ -237,10 +236,10 @@ def theil_sen(x: np.ndarray, y: np.ndarray) -> float:
 class Results:
     """One optimizer's runs of one problem, as arrays of shape (rungs, trials, seeds).
 
-    trials: their numbers; trials are named by their position in it elsewhere.
+    trials: the trial numbers; the other fields name a trial by its position in this array.
     shared: the ranked trials that are one setting for all rungs.
-    refined: the ranked trials of a single rung, where they refine the trial `parents` (rungs).
-    exists: what was run, (rungs, trials).
+    refined: the ranked trials of a single rung; at each rung they refine the trial `parents` (rungs).
+    exists: True if the trial was run at the rung, (rungs, trials).
     cost, tuning_cost: to the target on reporting and tuning seeds, +inf where not solved.
     tuning_gap: log10 of the final gap, +inf where diverged.
     budgets: of each rung, (rungs, 1, 1).
@@ -259,7 +258,7 @@ class Results:
 
     @classmethod
     def of(cls, runs: pandas.DataFrame, axis: Axis, sobol: int) -> Results:
-        """Raises ValueError where a trial lacks some seeds, or a Sobol trial some rungs."""
+        """Return the arrays. Raises ValueError if a trial lacks some seeds, or a Sobol trial some rungs."""
         dial, trial, seed, role = (
             runs[name].to_numpy() for name in ("dial", "trial", "seed", "role")
         )
@@ -287,7 +286,7 @@ class Results:
         return cls(axis, trials, shared, refined, parents, exists, cost, tuning_cost, gap, budgets)
 
     def within(self, fraction: float) -> Results:
-        """The same runs, of which those that cost more than this of their budget are not solved."""
+        """Return the same runs; those that cost more than this fraction of their budget are not solved."""
         most = fraction * self.budgets
         cost, tuning_cost = (
             np.where(each <= most, each, np.inf) for each in (self.cost, self.tuning_cost)
@@ -297,13 +296,13 @@ class Results:
 
 @dataclass(frozen=True)
 class Draws:
-    """The data themselves (the first) and bootstrap replicates: which seeds, and which trials.
+    """The seeds and trials of each bootstrap replicate; the first replicate is the data themselves.
 
-    tuning: the distinct draws of tuning seeds, (draws, seeds), and `drawn` which of them each
-        replicate has (five seeds have only 126, and choosing is what takes time).
+    tuning: the distinct draws of tuning seeds, (draws, seeds); `drawn` is the index of each
+        replicate's draw (five seeds have only 126, and the choice is the slow part).
     seeds: the reporting seeds drawn, (replicates, seeds).
-    allowed: the trials that may be chosen in each rung, (replicates, rungs, trials).
-    settings: which of `Results.shared` may be the one setting, (replicates, shared).
+    allowed: True if the trial may be chosen at the rung, (replicates, rungs, trials).
+    settings: True if this trial of `Results.shared` may be the one setting, (replicates, shared).
     """
 
     tuning: np.ndarray
@@ -314,7 +313,7 @@ class Draws:
 
     @classmethod
     def of(cls, results: Results, replicates: int) -> Draws:
-        """The same at every call for the same numbers of rungs, trials and seeds."""
+        """Return the draws; they depend only on the numbers of rungs, trials and seeds."""
         generator = np.random.default_rng(0)
 
         def seeds(n: int) -> np.ndarray:
@@ -340,14 +339,14 @@ class Draws:
         return cls(tuning, drawn, seeds(results.cost.shape[-1]), allowed, settings)
 
     def choices(self, results: Results) -> dict[str, np.ndarray]:
-        """The chosen trials by the name of the choice, (replicates, rungs)."""
+        """Return the chosen trials by the name of the choice, (replicates, rungs)."""
         shape = self.allowed.shape[:2]
         default = {"default": np.zeros(shape, dtype=int)} if results.trials[0] == 0 else {}
         setting = np.broadcast_to(self.one_setting(results)[:, None], shape)
         return {**default, "tuned": self.tuned(results), "one_setting": setting}
 
     def tuned(self, results: Results) -> np.ndarray:
-        """The best trial of each rung, (replicates, rungs)."""
+        """Return the best trial of each rung, (replicates, rungs)."""
         cost, gap = (
             each[:, :, self.tuning].transpose(2, 0, 1, 3)  # (draws, rungs, trials, seeds)
             for each in (results.tuning_cost, results.tuning_gap)
@@ -355,7 +354,7 @@ class Draws:
         return best(self.allowed, *(each[self.drawn] for each in keys(cost, gap)))
 
     def one_setting(self, results: Results) -> np.ndarray:
-        """The one trial with the highest breaking point on the tuning rows, (replicates)."""
+        """Return the trial with the highest breaking point on the tuning rows, (replicates)."""
         cost, gap = (
             each[:, results.shared][:, :, self.tuning].transpose(2, 1, 0, 3)
             for each in (results.tuning_cost, results.tuning_gap)
@@ -367,13 +366,13 @@ class Draws:
         return results.shared[best(self.settings, *(each[self.drawn] for each in criteria))]
 
     def solved(self, results: Results, chosen: np.ndarray) -> np.ndarray:
-        """Whether the chosen trials solve the reporting instances, (replicates, rungs, seeds)."""
+        """Return True where the chosen trial solves the reporting instance, (replicates, rungs, seeds)."""
         rungs = np.arange(chosen.shape[1])[:, None]
         return np.isfinite(results.cost[rungs, chosen[..., None], self.seeds[:, None]])
 
 
 def _row(results: Results, draws: Draws, chosen: np.ndarray) -> dict[str, Any]:
-    """The columns from `breaking_point` on."""
+    """Return the columns from `breaking_point` on."""
     axis, solved = results.axis, draws.solved(results, chosen)
     fits = isotonic(solved.mean(axis=-1))
     places = crossing(axis.x, fits)

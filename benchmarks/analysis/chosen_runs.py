@@ -1,12 +1,11 @@
-"""What result tables say, and how surely: functions from frames to frames, without anything hidden.
+"""Select the runs of the chosen trials, and name the problem's variant in each row.
 
-They take the runs and the summary of a sweep (README has their columns), as a `Sweep` holds them or
-as they are read from its files. Each row follows from the rows of its own optimizer, or of its own
-pair: nothing moves when another method joins. Intervals are exact order statistics and Wilson's;
-breaking points have a file of their own.
+The statistics take the runs and the summary of a sweep (README lists their columns), from a `Sweep` or
+read from its files. Each row depends only on the rows of its own optimizer, or of its own pair: adding
+another method changes nothing. Intervals are exact order statistics and Wilson's.
 
-Tests of pairs are conditional: given the trials that were chosen, would other instances say the
-same? What another search would have found is what `best_of` shows.
+Tests of pairs are conditional on the chosen trials: they ask whether other instances would give the
+same answer. `best_of` shows what another search would have found.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ CELL = [*RUNG, "optimizer", "cell"]
 OF_A_RUN = [
     *CELL, "choice", "trial", "search", "role", "seed", "status", "cost", "cost_to_target", "gap_final", "u",
 ]  # fmt: skip
-ROUNDING = 1e-9  # what should be equal is so but for this: sums of chances, costs read from a file
+ROUNDING = 1e-9  # relative: sums of probabilities, and costs read from a file, are equal up to this
 
 
 def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
@@ -60,7 +59,7 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _alike(value: Any) -> str:
-    """A value as text, the same for a whole number and the float that it is in a file."""
+    """Return a value as text; a whole number and the equal float from a file give the same text."""
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     return repr(float(value)).removesuffix(".0") if is_number else str(value)
 
@@ -106,6 +105,6 @@ def _is_field(name: str) -> bool:
 
 
 def with_numbers(runs: pandas.DataFrame) -> pandas.DataFrame:
-    """The runs that have numbers, without the fields of their problems: a suite has two hundred of them."""
+    """Return the runs that have numbers, without the problems' fields: a suite has two hundred of them."""
     found = with_variant(runs[~runs["status"].isin(WITHOUT_NUMBERS)])
     return found[[name for name in OF_A_RUN if name in found]]

@@ -12,7 +12,7 @@ OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
 WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
 AT_END = "end."  # a problem's own columns
-VERDICT = "verdict."  # how many runs got it
+VERDICT = "verdict."  # number of runs with this verdict
 CELL = ("problem", "dial", "optimizer", "cell")
 INTEGERS = (
     "trial",

@@ -1,4 +1,4 @@
-"""Whether the tables of a folder agree with each other and with its manifest."""
+"""Check that the tables of a folder agree with each other and with its manifest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IN_SUMMARY = ("problem", "dial", "optimizer", "cell", "choice", "trial", "status
 NUMBERS = ("dial", "trial", "seed", "gap_final", "cost", "cost_to_target", "grad_sq_initial")
 JUDGED = ("cell", "trial", "seed", "role", "status", "cost", "cost_to_target", "gap_final")
 CHOSEN_ROWS = (
-    "chosen"  # what a manifest says where only the reporting runs of chosen trials were kept
+    "chosen"  # `rows` in the manifest if only the reporting runs of the chosen trials were kept
 )
 KEPT = (
     "problem", "dial", "optimizer", "trial", "search", "seed", "role", "status", "gap_final",
@@ -49,7 +49,7 @@ def contradictions(
                 yield f"{table} has no column {name}"
     for name in NUMBERS:
         if not pandas.api.types.is_numeric_dtype(runs[name]):
-            yield f"{name} in runs has something that is no number"
+            yield f"{name} in runs has values that are not numbers"
     for name, allowed in (("status", STATUSES), ("role", {"tuning", "reporting"})):
         for odd in set(runs[name].dropna()) - allowed:
             yield f"{name} in runs is {odd!r}: {nearest(str(odd), allowed)}"
@@ -64,7 +64,7 @@ def contradictions(
     sound = runs.loc[~runs["status"].isin(WITHOUT_NUMBERS), [*JUDGED]]
     for cell, group in sound.groupby("cell", sort=False):
         if cell not in choices.groups:
-            yield f"summary has no choice of cell {cell}"
+            yield f"summary has no choices for cell {cell}"
             return
         stated = choices.get_group(cell).set_index("choice")
         expected = choose(group) if whole else {}
@@ -72,10 +72,10 @@ def contradictions(
         for choice, row in stated.iterrows():
             trial = row["trial"]
             if expected.get(str(choice), trial) != trial:
-                yield f"trial {trial:g} of cell {cell} is not the one that runs make its {choice}"
+                yield f"trial {trial:g} of cell {cell} is not what runs give as {choice}"
             numbers = _recomputed(reporting[reporting["trial"] == trial])
             for name, value in zip(SUMMARIZED, numbers, strict=True):
-                # A cell in float32 is rounded once more on its way through a file.
+                # Writing a float32 cell to a file rounds once more.
                 if not np.isclose(float(row[name]), value, rtol=1e-6, equal_nan=True):
                     yield (
                         f"{name} of cell {cell} ({choice}) is {row[name]} in summary, {value} in runs"
@@ -83,7 +83,7 @@ def contradictions(
 
 
 def _recomputed(runs: pandas.DataFrame) -> tuple[float, ...]:
-    """What the summary says of these runs, by SUMMARIZED."""
+    """Return the values of SUMMARIZED for these runs."""
     counts = [float((runs["status"] == each).sum()) for each in ("solved", "diverged")]
     gap = runs["gap_final"].astype(float).where(runs["status"] != "diverged", math.inf).median()
     cost = costs(runs)
@@ -98,15 +98,15 @@ def _recomputed(runs: pandas.DataFrame) -> tuple[float, ...]:
 def misplaced(
     infos: Mapping[str, CellInfo], summary: pandas.DataFrame, points: pandas.DataFrame
 ) -> Iterator[str]:
-    """Yield a breaking point that is not where the solved shares of the summary cross a half.
+    """Yield a breaking point that is not where the solved shares of the summary cross ½.
 
-    infos: by job, what its cells are.
+    infos: by job, the description of its cells.
     """
     ladders = {str(job): rows for job, rows in summary.groupby("job", sort=False)}
     whole = points[points["budget"] == 1] if len(points) else points
     for row in whole.to_dict("records"):
         if row["job"] not in ladders:
-            yield f"breaking_points has {row['optimizer']} on {row['problem']}, which runs have not"
+            yield f"breaking_points has {row['optimizer']} on {row['problem']}, which is not in runs"
             return
         ladder, info = ladders[row["job"]], infos[row["job"]]
         rungs = ladder[(ladder["choice"] == row["choice"]) | (ladder["status"] == "skipped")]
@@ -119,6 +119,6 @@ def misplaced(
         ):
             yield (
                 f"{row['optimizer']} breaks on {row['problem']} at {row['text']} in breaking_points, "
-                "and elsewhere in summary"
+                "and elsewhere by summary"
             )
             return

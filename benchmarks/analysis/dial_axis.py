@@ -1,4 +1,4 @@
-"""The axis along a dial: rungs from harmless to extreme, the places between them, and breaking points there."""
+"""The axis along a dial: rungs from harmless to extreme, positions between them, and breaking points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ravine import Refused
 
 @dataclass(frozen=True)
 class Axis:
-    """A dial's rungs from harmless to extreme, and their places in the scale of interpolation."""
+    """A dial's rungs from harmless to extreme, and their positions x in the scale of interpolation."""
 
     dials: np.ndarray
     x: np.ndarray
@@ -41,16 +41,16 @@ class Axis:
         return cls(dials, -x if falling else x, scale, falling)
 
     def value(self, x: float) -> float:
-        """The dial at a place; on a list that of the rung before it."""
+        """Return the dial at a position; on a list, that of the rung before it."""
         if self.scale == "list":
             return float(self.dials[math.floor(x)])
-        if x in self.x:  # not through a logarithm and back
+        if x in self.x:  # exact, where a logarithm and back would round
             return float(self.dials[self.x == x][0])
         x = -x if self.falling else x
         return float(10**x if self.scale == "log" else x)
 
     def breaking_point(self, x: float, low: float, high: float) -> BreakingPoint:
-        """Return the crossing at a place, with its interval; a place beyond the rungs is infinite."""
+        """Return the crossing at a position, with its interval; positions beyond the rungs are infinite."""
         beyond = (
             {-math.inf: ">", math.inf: "<"} if self.falling else {-math.inf: "<", math.inf: ">"}
         )
@@ -69,12 +69,13 @@ class Axis:
 
 @dataclass(frozen=True)
 class BreakingPoint:
-    """Where an optimizer stops solving, and its 95 % interval.
+    """The dial at which an optimizer stops solving, and its 95 % interval.
 
-    value: the dial; beyond the rungs, the last one, with the sign that says on which side: `censored` is ">" or "<".
-    low, high: the interval, NaN where it is open.
-    first_rung, last_rung: from harmless to extreme, what was run.
-    dose_response: whether more of the dial means less solved; None where that is not to be told.
+    value: the dial; if the breaking point lies outside the tested rungs, the nearest of them.
+    low, high: the interval, NaN if open.
+    censored: ">" or "<" if the breaking point lies above or below `value`, outside the tested rungs; else "".
+    first_rung, last_rung: the tested rungs, from harmless to extreme.
+    dose_response: True if a harder dial means fewer solved; None if that cannot be decided.
     """
 
     value: float
@@ -87,7 +88,7 @@ class BreakingPoint:
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> BreakingPoint:
-        """Return what a row of the table of breaking points says."""
+        """Return the breaking point in a row of the table."""
         censored, responds = row["censored"], row["dose_response"]
         return cls(
             row["breaking_point"], row["low"], row["high"],
@@ -96,18 +97,18 @@ class BreakingPoint:
         )  # fmt: skip
 
     def columns(self) -> dict[str, Any]:
-        """Return its columns in the table of breaking points, and how it reads."""
+        """Return its columns in the table of breaking points, `text` included."""
         columns = dataclasses.asdict(self)
         return {"breaking_point": columns.pop("value"), **columns, "text": str(self)}
 
     @property
     def point(self) -> str:
-        """How it reads without its interval: "> 1024"."""
+        """Return it as text without the interval: "> 1024"."""
         return number(self.value, self.censored)
 
     @property
     def interval(self) -> str:
-        """How the interval reads, "[512, > 1024]"; nothing where it adds nothing to "> 1024"."""
+        """Return the interval as text, "[512, > 1024]"; empty if it adds nothing to "> 1024"."""
         least, most = sorted((self.first_rung, self.last_rung))
         if self.low >= most or self.high <= least:
             return ""
@@ -121,7 +122,7 @@ class BreakingPoint:
 
 
 def number(value: float, sign: str = "") -> str:
-    """To three digits, but a whole number below ten thousand entirely: 3.16e3, 0.447, > 1024."""
+    """Return a number to three digits, a whole number below ten thousand in full: 3.16e4, 0.447, > 1024."""
     text = f"{value:.0f}" if abs(value) < 1e4 and value == round(value) else f"{value:.3g}"
     mantissa, _, exponent = text.partition("e")
     text = f"{mantissa}e{int(exponent)}" if exponent else text

@@ -1,6 +1,6 @@
-"""The folder of a finished sweep, read and checked: what `compare` and `report` begin with.
+"""Read and check the folder of a finished sweep, for `compare` and `report`.
 
-Whatever is wrong with a folder, half-written, of another schema, or edited by hand, is one line.
+A folder that is incomplete, of another schema, or edited by hand is refused in one line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ravine import Refused
 
 @dataclass(frozen=True)
 class Results:
-    """What a folder says: its manifest, what its cells are, and the tables that agree with them."""
+    """A folder's manifest, the description of its cells, and the tables, which agree with them."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -32,7 +32,7 @@ class Results:
 
 
 def read_results(folder: Path) -> Results:
-    """The folder of a sweep. Raises Refused for one that is not whole, or was edited."""
+    """Return the contents of a sweep's folder. Raises Refused if it is incomplete or was edited."""
     manifest, cells = _manifest(folder)
     runs, summary = (read_table(folder, name) for name in ("runs", "summary"))
     wrong = next(contradictions(manifest, cells, runs, summary), None)
@@ -42,7 +42,10 @@ def read_results(folder: Path) -> Results:
 
 
 def _manifest(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
-    """What the folder says about itself; refuses what is no finished sweep of this schema."""
+    """Return the manifest and the description of the cells.
+
+    Raises Refused unless the folder is a finished sweep of this schema.
+    """
     file = folder / "manifest.json"
     if not folder.is_dir():
         why = "is a file" if folder.exists() else "does not exist"
@@ -90,14 +93,14 @@ def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
         )
     try:
         if file.suffix == ".parquet":
-            return pandas.read_parquet(file).replace("", math.nan)  # as it comes from a CSV
-        return pandas.read_csv(file, low_memory=False).copy()  # in one piece, for it is wide
+            return pandas.read_parquet(file).replace("", math.nan)  # as read from a CSV
+        return pandas.read_csv(file, low_memory=False).copy()  # in one block, because it is wide
     except (ValueError, OSError) as error:
         raise Refused(f"{file} cannot be read: {error}") from error
 
 
 def contradicted(folder: Path, wrong: str) -> Refused:
-    """What is said of tables that do not agree with each other, or with the list of cells."""
+    """Return the refusal of tables that do not agree with each other, or with the list of cells."""
     return Refused(
         f"{folder} contradicts itself, as if edited by hand: {wrong}; "
         "giving the command of its sweep again writes it anew"

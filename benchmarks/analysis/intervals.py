@@ -1,4 +1,4 @@
-"""How sure we are: of a median by order statistics, of a share by Wilson, of a difference by the sign test."""
+"""Intervals and tests: order statistics for a median, Wilson's for a share, the sign test for a difference."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 
 def order_statistics(n: int, level: float = 0.95) -> tuple[int, float]:
-    """The k whose k-th and k-th last of n values hold the median between them, and how surely.
+    """Return the largest k whose k-th and k-th last of n values cover the median, and the coverage.
 
-    P(X₍ₖ₎ ≤ median ≤ X₍ₙ₊₁₋ₖ₎) = 1 − 2 P(Bin(n, ½) < k), whatever the continuous distribution
-    (David & Nagaraja, Order Statistics, 2003, section 7.1). The largest k that attains `level`, or
-    1 where none does: below six values not even the extremes are 95 % sure.
+    P(X₍ₖ₎ ≤ median ≤ X₍ₙ₊₁₋ₖ₎) = 1 − 2 P(Bin(n, ½) < k), for any continuous distribution
+    (David & Nagaraja, Order Statistics, 2003, section 7.1). The coverage is at least `level`, unless
+    k = 1: below six values not even the extremes cover the median with 95 %.
 
     >>> order_statistics(10)
     (2, 0.978515625)
@@ -33,10 +33,10 @@ def order_statistics(n: int, level: float = 0.95) -> tuple[int, float]:
 
 
 def median_interval(values: Any, level: float = 0.95) -> tuple[Any, Any]:
-    """Exact interval of the median along the last axis: (*batch, n) -> low and high, both (*batch).
+    """Return the exact interval of the median along the last axis: (*batch, n) -> low and high, both (*batch).
 
-    A censored value is +inf: it sorts last, and an end that falls on one is +inf, which says that
-    the median may lie beyond what was measured. NaN where there is no value.
+    A censored value is +inf and sorts last. An infinite end means that the median may lie beyond the
+    measured range. NaN if there are no values.
     """
     values = np.sort(np.asarray(values, dtype=float), axis=-1)
     n = values.shape[-1]
@@ -48,10 +48,10 @@ def median_interval(values: Any, level: float = 0.95) -> tuple[Any, Any]:
 
 
 def wilson(solved: Any, runs: Any, level: float = 0.95) -> tuple[Any, Any]:
-    """Wilson's score interval of a share, `solved` of `runs`; the arguments broadcast.
+    """Return Wilson's score interval of the share `solved` / `runs`; the arguments broadcast.
 
-    The shares p with |p̂ − p| ≤ z √(p (1 − p) / n): never outside [0, 1], and not a mere point where
-    none or all are solved (Wilson 1927; Brown, Cai & DasGupta 2001). (0, 1) if there are no runs.
+    It holds the shares p with |p̂ − p| ≤ z √(p (1 − p) / n): never outside [0, 1], and of positive
+    length also if none or all are solved (Wilson 1927; Brown, Cai & DasGupta 2001). (0, 1) without runs.
     """
     solved, runs = np.asarray(solved, dtype=float), np.asarray(runs, dtype=float)
     z = NormalDist().inv_cdf((1 + level) / 2)

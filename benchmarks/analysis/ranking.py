@@ -1,4 +1,4 @@
-"""Who gets further than whom: optimizers put in order on each problem, and how much such an order moves."""
+"""Rank optimizers on each problem by breaking point, and measure how much a ranking changes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from problems import PROBLEMS
 
 
 def standings(points: pandas.DataFrame, choice: str = "tuned") -> pandas.DataFrame:
-    """The breaking points of a choice at the whole budget, in order: one row a problem and optimizer.
+    """Return the breaking points of a choice at the full budget with their ranks: one row per problem and optimizer.
 
-    points: as `breaking_points.csv` has them, each optimizer once on a problem.
+    points: rows of `breaking_points.csv`, each optimizer once per problem.
 
-    `text` is the breaking point, `low` and `high` its interval, `place` that among the optimizers on the problem,
-    1 being the furthest and equals sharing theirs (two that are beyond the rungs are equal).
+    `text` is the breaking point, `low` and `high` its interval, `further` a key that is larger for the harder
+    dial, `place` the rank among the optimizers on the problem: 1 is the furthest, ties share the mean rank (all
+    beyond the same end of the rungs are tied).
     """
     shown = points[(points["choice"] == choice) & (points["budget"] == 1)]
     shown = shown.drop_duplicates(["problem", "optimizer"]).reset_index(drop=True)
@@ -39,7 +40,7 @@ def standings(points: pandas.DataFrame, choice: str = "tuned") -> pandas.DataFra
 
 
 def _further(row: Mapping[Any, Any], sign: str) -> float:
-    """What is larger for whoever gets further: the dial, backwards where it gets harder as it falls."""
+    """Return a key that is larger for a harder dial: the dial, or its negative if a smaller dial is harder."""
     problem = PROBLEMS.get(row["problem"])
     ladder = problem.card.ladder if problem is not None else (0, 1)
     falling = ladder[0] > ladder[-1]
@@ -48,9 +49,9 @@ def _further(row: Mapping[Any, Any], sign: str) -> float:
 
 
 def mean_places(table: pandas.DataFrame, family: Mapping[str, str]) -> pandas.Series:
-    """The mean place of each optimizer, best first: over a family's problems, then over families.
+    """Return the mean rank of each optimizer, best first: over a family's problems, then over families.
 
-    Among those that were run on all problems: a place is one among the optimizers of a problem.
+    Only optimizers that were run on all problems are ranked, among themselves.
     """
     everywhere = table.groupby("optimizer")["problem"].nunique() == table["problem"].nunique()
     common = table[table["optimizer"].map(everywhere)]
@@ -65,12 +66,12 @@ def mean_places(table: pandas.DataFrame, family: Mapping[str, str]) -> pandas.Se
 def moved(
     before: pandas.DataFrame, after: pandas.DataFrame, family: Mapping[str, str]
 ) -> dict[str, Any]:
-    """How much the order of the optimizers that both have moves, from one table of `standings` to another.
+    """Compare two tables of `standings` on the optimizers and problems that both have.
 
-    `tau` is the mean over problems of Kendall's τ_b of their places (Kendall 1945), 1 where nothing moves and 0
-    where the second order says nothing of the first; over the `problems` on which both tell some of them apart.
-    `flips` of `pairs`: how many pairs of optimizers on a problem are in strict order in both, and how many of them
-    in the opposite one. `overall` is the τ_b of the mean places, and `most` who moves furthest there.
+    `tau` is the mean over problems of Kendall's τ_b of the ranks (Kendall 1945): 1 for the same order, 0 for
+    unrelated orders. It counts the `problems` on which neither table has all optimizers tied. `pairs` is the number
+    of pairs of optimizers on a problem that are strictly ordered in both tables, `flips` how many of them are in
+    opposite order. `overall` is the τ_b of the mean ranks, `most` the optimizer whose mean rank changes most.
     """
     names, problems = (set(before[each]) & set(after[each]) for each in ("optimizer", "problem"))
     sides = [
@@ -110,5 +111,5 @@ def moved(
 
 
 def _tau(first: Any, second: Any) -> float:
-    """Kendall's τ_b."""
+    """Return Kendall's τ_b."""
     return float(kendalltau(first, second)[0])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A sweep as its folder has it: its tables, and what its manifest says of its cells, which may be gone themselves."""
+"""A sweep read from its folder: the tables, and the cells as the manifest describes them (the cells may be deleted)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ POINTS = (
 class Saved(Tables):
     """The tables of one or several folders.
 
-    frames: by name, those of the folders one below the other; `job` is in each of them.
+    frames: by name, the folders' tables concatenated, each with the column `job`.
     """
 
     frames: Mapping[str, pandas.DataFrame] = dataclasses.field(default_factory=dict)
@@ -61,11 +61,11 @@ class Saved(Tables):
 def read_saved(folders: Sequence[Path]) -> tuple[Saved, list[Results]]:
     """Return the tables of these folders as one sweep.
 
-    A cell that several have counts once. Where two have run the same optimizer on the same problem with other
-    cells, its name says which folder it is from.
+    A cell in several folders counts once. If two folders have different cells of one optimizer on one problem, the
+    folder's name is appended to the optimizer's.
 
     Raises:
-        Refused: For a folder that is not a whole sweep's, or was edited.
+        Refused: For a folder that is not a complete sweep, or was edited.
     """
     results = [_whole(folder) for folder in folders]
     clashing = _clashing(results)
@@ -86,7 +86,7 @@ def read_saved(folders: Sequence[Path]) -> tuple[Saved, list[Results]]:
 
 
 def rebuilt(info: CellInfo) -> Problem | str:
-    """Return the problem of a cell, or why there is none."""
+    """Return the problem of a cell, or the reason why it cannot be built."""
     if info.problem not in PROBLEMS:
         return f"{info.problem} is not registered here"
     prototype, of_problem = PROBLEMS[info.problem], "problem."
@@ -109,8 +109,8 @@ def rebuilt(info: CellInfo) -> Problem | str:
         Refused,
         TypeError,
         ValueError,
-    ) as error:  # another version of it, perhaps of someone else
-        return f"{info.problem} is not as it was: {' '.join(str(error).split())}"
+    ) as error:  # another version of the problem
+        return f"{info.problem} has changed since: {' '.join(str(error).split())}"
     return problem
 
 
@@ -118,7 +118,7 @@ def _whole(folder: Path) -> Results:
     results = read_results(folder)
     if results.manifest.get("rows") == CHOSEN_ROWS:
         raise Refused(
-            f"{folder} has the runs of chosen trials alone, which is enough for compare and not for a report: "
+            f"{folder} has only the runs of the chosen trials: enough for compare, too few for a report: "
             f"compare {folder} with a sweep of yours"
         )
     return results
@@ -127,7 +127,7 @@ def _whole(folder: Path) -> Results:
 def _frames(
     results: Results, clashing: set[str]
 ) -> tuple[dict[str, CellInfo], dict[str, pandas.DataFrame]]:
-    """The cells and the tables of a folder, with its name behind that of each optimizer that clashes."""
+    """Return the cells and the tables of a folder, with its name appended to that of each clashing optimizer."""
     jobs = pandas.Series({key: info.job for key, info in results.cells.items()})
     runs, summary, traces, points = (
         results.runs, results.summary, read_table(results.folder, "traces"), _points(results),
@@ -167,7 +167,7 @@ def _frames(
 
 
 def _points(results: Results) -> pandas.DataFrame:
-    """The breaking points of a folder; none where nothing was run at two rungs."""
+    """Return the breaking points of a folder; empty if nothing was run at two rungs."""
     runs = results.runs
     several = (runs.groupby(["problem", "optimizer"])["dial"].nunique() > 1).any()
     if not several or runs["status"].isin(WITHOUT_NUMBERS).all():
@@ -180,7 +180,7 @@ def _points(results: Results) -> pandas.DataFrame:
 
 
 def _clashing(results: Sequence[Results]) -> set[str]:
-    """The optimizers that several folders have run on the same problem with other cells."""
+    """Return the optimizers of which two folders have different cells on one problem."""
     cells: dict[tuple[str, str], set[frozenset[str]]] = {}
     for each in results:
         of_folder: dict[tuple[str, str], set[str]] = {}

@@ -1,4 +1,4 @@
-"""Which runs are solved, at what cost, and how sensitive that is to the setting."""
+"""Shares of solved runs, their cost, and their sensitivity to the learning rate."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def attainment(
     for names, rows in known.sort_values("step").groupby(run, sort=False, dropna=False):
         levels = np.geomspace(1, target[str(rows["problem"].iloc[0])], count + 1)[1:]
         reached = np.fmin.accumulate(rows["gap"].to_numpy(dtype=float))
-        # Traces are float32: what is at a target there is within this of it.
+        # Traces are float32: this is their rounding.
         at = np.searchsorted(-reached, -levels * (1 + 1e-6))
         paid = np.append(rows["cost"].to_numpy(dtype=float), np.inf)[at]
         hits.setdefault(names[: len(by)], []).append(paid)

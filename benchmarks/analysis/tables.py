@@ -1,4 +1,4 @@
-"""From cells to pandas tables: runs, their summary, traces; as files, and as text for a terminal."""
+"""Make pandas tables from cells: runs, summary, breaking points, traces; and write them as files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LARGE = 100_000  # rows of runs, 33 MB as CSV: more are written as parquet
 class Tables:
     """The results of a sweep as pandas frames, made from its cells.
 
-    problems: by cell, the problem that was swept, whatever its dial was there; figures evaluate its loss.
+    problems: by cell, the problem that was swept, at any dial; figures evaluate its loss.
     """
 
     cells: Mapping[str, Stored]
@@ -51,7 +51,7 @@ class Tables:
 
     @cached_property
     def verdicts(self) -> dict[tuple[str, int, int], Verdict]:
-        """What is wrong with each run that was traced, by cell, trial and seed."""
+        """The diagnosis of each traced run, by cell, trial and seed."""
         return {
             (key, int(cell.runs["trial"][row]), int(cell.runs["seed"][row])): verdict
             for key, cell in self.cells.items()
@@ -60,7 +60,7 @@ class Tables:
 
     @cached_property
     def runs(self) -> pandas.DataFrame:
-        """One row a run."""
+        """One row per run."""
         frames = [
             pandas.DataFrame({**cell.runs, **self._judged(key)}).assign(
                 problem=cell.info.problem, dial=cell.info.dial, optimizer=cell.info.optimizer,
@@ -77,7 +77,7 @@ class Tables:
 
     @cached_property
     def traces(self) -> pandas.DataFrame:
-        """One row a recorded step of the reporting runs of the chosen trials."""
+        """One row per recorded step of the reporting runs of the chosen trials."""
         frames = [
             pandas.DataFrame(dict(cell.traces)).assign(
                 problem=cell.info.problem,
@@ -96,7 +96,7 @@ class Tables:
 
     @cached_property
     def _transfer(self) -> dict[str, int]:
-        """By cell, the trial that did best on the problems of all other families, where there are others."""
+        """By cell, the trial that did best on the problems of all other families; empty without other families."""
         from benchmarks.analysis.tuning import transfer
 
         family = families()
@@ -107,7 +107,7 @@ class Tables:
 
     @cached_property
     def summary(self) -> pandas.DataFrame:
-        """One row a cell × choice: what the chosen trial did on the reporting instances."""
+        """One row per cell × choice: the results of the chosen trial on the reporting instances."""
         rows: list[dict[str, Any]] = []
         for _, ladder in self._ladders(self.runs):
             sound = _filled(ladder, self._info(ladder).falling)
@@ -131,7 +131,7 @@ class Tables:
 
     @cached_property
     def breaking_points(self) -> pandas.DataFrame:
-        """Where each optimizer stops solving each problem; empty where nothing was run at two rungs."""
+        """The breaking point of each optimizer on each problem; empty if nothing was run at two rungs."""
         found = []
         for _, all_runs in self._ladders(self.runs):
             info = self._info(all_runs)
@@ -154,7 +154,7 @@ class Tables:
         return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame()
 
     def _judged(self, key: str) -> dict[str, list[str]]:
-        """The verdict on each run of a cell, and what it rules out; empty where a run was not traced."""
+        """Return the verdict on each run of a cell, and the causes it rules out; empty for an untraced run."""
         runs = self.cells[key].runs
         if "trial" not in runs:
             return {"verdict": [""], "ruled_out": [""]}
@@ -166,7 +166,7 @@ class Tables:
         }
 
     def _ladders(self, runs: pandas.DataFrame) -> Iterable[tuple[Any, pandas.DataFrame]]:
-        """The runs of each job: one optimizer on one problem, at all its rungs."""
+        """Return the runs of each job: one optimizer on one problem, at all its rungs."""
         jobs = {key: cell.info.job for key, cell in self.cells.items()}
         return runs.groupby(runs["cell"].map(jobs), sort=False)
 
@@ -174,7 +174,7 @@ class Tables:
         return self.cells[str(runs["cell"].iloc[0])].info
 
     def write(self, folder: Path) -> list[str]:
-        """Write all that there is, and return the names of the files."""
+        """Write all tables, and return the names of the files."""
         large = len(self.runs) > LARGE
         files = {"summary.csv": self.summary, f"runs.{'parquet' if large else 'csv'}": self.runs}
         if len(self.breaking_points):
@@ -189,7 +189,10 @@ class Tables:
 
 
 def _of_one_kind(frame: pandas.DataFrame) -> pandas.DataFrame:
-    """The frame with text for columns that hold several kinds, as two optimizers' of one name may: parquet has one."""
+    """Return the frame with columns of several types as text, because a parquet column has one type.
+
+    Two optimizers' hyperparameters of one name may differ in type.
+    """
     mixed = [
         name
         for name in map(str, frame)
@@ -201,14 +204,14 @@ def _of_one_kind(frame: pandas.DataFrame) -> pandas.DataFrame:
 def read(
     store: Cells, keys: Iterable[str], problems: Mapping[str, Problem] | None = None
 ) -> Tables:
-    """The tables of these cells."""
+    """Return the tables of these cells."""
     return Tables({key: store.read(key) for key in keys}, problems or {})
 
 
 def _summarized(
     runs: pandas.DataFrame, choices: Mapping[str, int], info: CellInfo
 ) -> Iterator[dict[str, Any]]:
-    """A row for each choice among the trials of one cell."""
+    """Yield one row for each choice among the trials of one cell."""
     reporting = runs[runs["role"] == "reporting"]
     sobol = reporting[reporting["search"] == "sobol"].groupby("trial")["status"]
     solving = sobol.apply(lambda status: (status == "solved").mean() >= 0.5).astype(bool)
@@ -222,7 +225,7 @@ def _summarized(
         cost_low, cost_high = median_interval(cost)
         half = len(chosen) / 2
         judged = chosen.loc[chosen["verdict"] != "", "verdict"].value_counts()
-        # A suite's runs have two hundred columns: one row at once, and not each column by itself.
+        # A suite's runs have two hundred columns: reading one row is faster than reading each column.
         first = dict(zip(map(str, chosen), chosen.iloc[0], strict=True))
         ends = [name for name in first if name.startswith(AT_END)]
         yield {
@@ -257,9 +260,9 @@ def _summarized(
 
 
 def _filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:
-    """The runs of a job that have numbers; at a rung that was skipped, those of the hardest rung that was not.
+    """Return the runs of a job that have numbers; a skipped rung gets those of the hardest rung that was run.
 
-    No trial solves any instance there, and that is all that counts here.
+    No trial solves an instance at that rung, and only that counts here.
     """
     sound = ladder[~ladder["status"].isin(WITHOUT_NUMBERS)]
     skipped = ladder[ladder["status"] == "skipped"]
@@ -282,13 +285,13 @@ def _known(info: CellInfo) -> Known:
 
 
 def _of_problem(runs: pandas.DataFrame, info: CellInfo) -> list[str]:
-    """The columns that say which problem it is, the dial aside."""
+    """Return the columns with the problem's settings, without the dial."""
     names = [name for name in map(str, runs) if name.startswith(OF_PROBLEMS)]
     return [name for name in names if name != info.dial_column]
 
 
 def _sobol(runs: pandas.DataFrame) -> int:
-    """The last of the trials that are the same setting at every rung."""
+    """Return the last of the trials with the same setting at every rung."""
     return (
         int(runs.loc[runs["search"] == "sobol", "trial"].max())
         if "sobol" in set(runs["search"])
@@ -301,7 +304,7 @@ def _of(runs: pandas.DataFrame, names: Iterable[str]) -> dict[str, Any]:
 
 
 def collect(folder: SweepFolder, seconds: float) -> tuple[Tables, list[str]] | None:
-    """End a sweep: write the tables of all its cells, and return them and their files; None without any cell."""
+    """End a sweep: write the tables of all cells, and return them with the names of the files; None without cells."""
     cells = folder.finish(seconds)
     if not cells:
         return None

@@ -1,4 +1,4 @@
-"""What tuning does: searches of k trials, settings carried over to other problems, ranks by chance."""
+"""The effect of tuning: the best of k trials, and the setting that does best on other problems."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _criteria(runs: pandas.DataFrame) -> tuple[np.ndarray, ...]:
-    """What a choice among these trials of one cell compares, by ascending trial number."""
+    """Return the criteria of a choice among these trials of one cell, by ascending trial number."""
     tuning = runs[runs["role"] == "tuning"]
     trials = (np.unique(runs["trial"]), tuning["trial"].to_numpy())
     seeds = (np.unique(tuning["seed"]), tuning["seed"].to_numpy())
@@ -97,7 +97,7 @@ def _criteria(runs: pandas.DataFrame) -> tuple[np.ndarray, ...]:
 
 
 def _in_order(runs: pandas.DataFrame) -> np.ndarray:
-    """The reporting costs of the trials of one cell, the one that tuning prefers first."""
+    """Return the reporting costs of the trials of one cell, the one that tuning prefers first."""
     reporting = runs[runs["role"] == "reporting"]
     trials = (np.unique(runs["trial"]), reporting["trial"].to_numpy())
     seeds = (np.unique(reporting["seed"]), reporting["seed"].to_numpy())
@@ -149,7 +149,7 @@ def transfer(runs: pandas.DataFrame, family: Mapping[str, str]) -> pandas.DataFr
 def _mean_ranks(
     cells: Sequence[tuple[Any, np.ndarray, np.ndarray]], homes: Sequence[str], trials: np.ndarray
 ) -> pandas.DataFrame:
-    """The mean rank of each of these trials (columns) among themselves, by family (rows)."""
+    """Return the mean rank of each of these trials (columns) among themselves, by family (rows)."""
     ranks = [
         {"family": home, "problem": first["problem"], **_ranks(theirs, criteria, trials)}
         for (first, theirs, criteria), home in zip(cells, homes, strict=True)
@@ -159,6 +159,6 @@ def _mean_ranks(
 
 
 def _ranks(there: np.ndarray, criteria: np.ndarray, trials: np.ndarray) -> dict[int, float]:
-    """The rank of each of `trials` among themselves, by criteria (there, 3)."""
+    """Return the rank of each of `trials` among themselves, by criteria (there, 3)."""
     _, place = np.unique(criteria[np.isin(there, trials)], axis=0, return_inverse=True)
     return dict(zip(trials.tolist(), rankdata(place.ravel()).tolist(), strict=True))

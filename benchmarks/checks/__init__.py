@@ -1,1 +1,1 @@
-"""Checks: what a problem must satisfy to be swept, and what it promises."""
+"""Checks: the conditions for a sweep, and the promises of problems and optimizers."""

@@ -1,4 +1,4 @@
-"""`ravine check`: every promise of a problem or an optimizer, with what is wrong in words."""
+"""`ravine check`: check every promise of a problem or an optimizer, and say what is wrong."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Say = Callable[[str], None]
 
 
 def check(name: str, problem: Problem, slow: bool, say: Say) -> bool:
-    """Check a problem and say what is found, line by line.
+    """Check a problem and report the findings, line by line.
 
-    Contracts and claims are measured. The card's `truth` and `source` are prose, which nothing checks.
+    Contracts and claims are measured. The card's `truth` and `source` are prose and are not checked.
 
     Args:
-        name: What it is called.
-        problem: The problem, as it is registered.
-        slow: True if claims that take more than two seconds are measured, too.
+        name: The problem's name.
+        problem: The registered problem.
+        slow: True to measure claims that take more than two seconds, too.
         say: Called with each line.
 
     Returns:
@@ -55,10 +55,10 @@ def check(name: str, problem: Problem, slow: bool, say: Say) -> bool:
 
 
 def check_optimizer(name: str, optimizer: Optimizer, say: Say) -> bool:
-    """Check an optimizer and say what is found, line by line.
+    """Check an optimizer and report the findings, line by line.
 
     Args:
-        name: What it is called.
+        name: The optimizer's name.
         optimizer: The optimizer, with its defaults.
         say: Called with each line.
 

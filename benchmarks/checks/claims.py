@@ -15,5 +15,5 @@ def measured(problem: Problem, name: str) -> float:
 
 
 def spelled(stated: float | str) -> str:
-    """A stated figure as it is written."""
+    """Return a stated figure as text."""
     return stated if isinstance(stated, str) else f"{stated:.6g}"

@@ -1,4 +1,4 @@
-"""Contracts: what every problem or optimizer promises, each promise as a function that says what is wrong."""
+"""Contracts: promises of every problem or optimizer, each a function that raises if the promise is broken."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ravine import Refused
 
 
 class Broken(Exception):
-    """A promise that is not kept; the message says what is wrong."""
+    """A broken promise; the message says what is wrong."""
 
 
 class NothingStated(Exception):
-    """There is nothing to check: the problem or optimizer states nothing of the kind; the message may add a fact."""
+    """There is nothing to check, because the problem or optimizer states nothing; the message may add a fact."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Contract:
     """A promise.
 
     Attributes:
-        holds: A function that raises Broken if the promise is not kept, and NothingStated if there is nothing to
+        holds: A function that raises Broken if the promise is broken, and NothingStated if there is nothing to
             check. It may return a fact to be shown.
-        at_each_rung: True if it is checked at each rung of a problem's ladder.
-        unless: The exception by which a card says that the problem does not keep it.
+        at_each_rung: True to check it at each rung of a problem's ladder.
+        unless: The name in `card.exceptions` by which a problem opts out.
     """
 
     holds: Callable[[Any], str | None]
@@ -45,7 +45,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of a promise.
+    """The result of checking a promise.
 
     Attributes:
         contract: The promise.
@@ -68,7 +68,7 @@ def examine(contract: Contract, thing: Any, dial: float | None = None) -> Findin
         return Finding(contract, "-", str(nothing), dial)
     except (Broken, Refused) as error:
         return Finding(contract, "broken", str(error), dial)
-    except Exception as error:  # in a class that someone else has written
+    except Exception as error:  # from the code of a user's class
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Finding(contract, "broken", text, dial)
     return Finding(contract, "ok", fact or "", dial)
@@ -83,6 +83,6 @@ def by_contract(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
 
 
 def ensure(condition: object, otherwise: str) -> None:
-    """Raise Broken unless a condition is true."""
+    """Raise Broken with this message unless a condition is true."""
     if not condition:
         raise Broken(otherwise)

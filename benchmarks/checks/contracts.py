@@ -1,7 +1,7 @@
-"""What every problem promises, from its card to its Hessian, each promise as a function that says what is wrong.
+"""The contracts of problems, from the card to the Hessian; the docstring of each is the promise that `check` prints.
 
-They are ordered as a ladder: the first that is broken says most. Promises that a problem does not keep stand on
-its card (`exceptions`), with the reason, and are not held against it.
+They build on each other: the first broken one is the most informative. A problem's card lists the promises that the
+problem does not keep, with the reason (`exceptions`); they are not checked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from problems.precision import default_dtype
 from ravine import Refused
 
 EXCEPTIONS = {"random_search", "reference", "start_gradient", "smooth", "ranked", "signature"}
-# What runs see of a problem, besides its fields.
+# The methods of a problem that runs use.
 SEEN = (
     "instance", "loss", "value_and_gradient", "hvp", "hessian", "residuals", "gauss_newton", "draws", "sampled_loss",
     "sampled_value_and_gradient", "sampled_hvp", "sampled_hessian", "seen", "project", "solved", "floor", "distance",
@@ -52,7 +52,7 @@ def contract(at_each_rung: bool = True, unless: str = "") -> Callable[[Callable]
 
 
 def examined(problem: Problem) -> Iterator[Finding]:
-    """Yield what is found of each contract, leaving out those that the card excepts."""
+    """Yield the findings of each contract that the card does not except."""
     rungs = [problem.at_dial(rung) for rung in problem.card.ladder]
     for each in CONTRACTS:
         if each.unless in problem.card.exceptions:
@@ -110,7 +110,7 @@ def says_how_to_remove_causes_that_there_are(problem: Problem) -> None:
 
 @contract(at_each_rung=False)
 def has_a_ladder(problem: Problem) -> None:
-    """The ladder goes one way, and the dial takes its values."""
+    """The ladder is monotonic, and the dial takes its values."""
     ladder = problem.card.ladder
     steps = [after - before for before, after in pairwise(ladder)]
     ensure(steps, f"the ladder {ladder} has fewer than two rungs")
@@ -124,7 +124,7 @@ def has_a_ladder(problem: Problem) -> None:
 
 @contract(at_each_rung=False)
 def refuses_bad_fields(problem: Problem) -> None:
-    """Fields that would make the truth false are refused in one line."""
+    """Bad values of fields are refused in one line."""
     kinds = get_type_hints(type(problem))
     fields = dataclasses.fields(problem)  # type: ignore[arg-type]
     wrong = [text for each in fields for text in _badly_refused(problem, each, kinds[each.name])]
@@ -132,7 +132,7 @@ def refuses_bad_fields(problem: Problem) -> None:
 
 
 def _badly_refused(problem: Problem, field: dataclasses.Field, kind: Any) -> Iterator[str]:
-    """Yield what is wrong with how bad values of a field are refused, and the declaration that refuses them."""
+    """Yield the faults in how bad values of a field are refused, with the declaration that refuses them."""
     name, accepted = field.name, []
     for value in _bad(kind):
         try:
@@ -154,7 +154,7 @@ def _badly_refused(problem: Problem, field: dataclasses.Field, kind: Any) -> Ite
 
 
 def _declared(problem: Problem, field: dataclasses.Field, kind: Any) -> str:
-    """Return a declaration of a field that refuses bad values, as it is written in the class."""
+    """Return the line that declares a field so that it refuses bad values."""
     name, value = field.name, getattr(problem, field.name)
     if get_origin(kind) is Literal:
         return f"{name}: str = bounded({value!r}, choices={get_args(kind)!r})"
@@ -178,13 +178,13 @@ def _bad(kind: Any) -> list[Any]:
 
 @contract()
 def can_be_swept(problem: Problem) -> None:
-    """A sweep accepts it: its loss is finite, of the right shape and of one run alone."""
+    """A sweep accepts it: its loss is finite, has the right shape and does not mix runs."""
     check_problem(type(problem).__name__, problem)
 
 
 @contract()
 def repeats_its_instances(problem: Problem) -> None:
-    """The same seed draws the same instance, and another seed another one."""
+    """The same seed draws the same instance, and another seed a different one."""
     before = torch.get_rng_state()
     first = [problem.instance(_generator(seed)) for seed in (0, 1)]
     second = [problem.instance(_generator(seed)) for seed in (1, 0)]
@@ -330,22 +330,22 @@ def has_nothing_below_its_floor(problem: Problem) -> None:
 
 @contract(unless="smooth")
 def has_the_gradient_that_differences_see(problem: Problem) -> None:
-    """Autograd's gradient is the one that finite differences see."""
+    """Autograd's gradient agrees with finite differences."""
     data = _drawn(problem, 0)
     height, _, length = _scales(problem, data)
 
     def scaled(units: torch.Tensor) -> torch.Tensor:
-        """The relative gap as a function of lengths: both near 1 whatever the units are."""
+        """Return the relative gap as a function of x in lengths: both are near 1 in any units."""
         return (problem.loss(data["start"] + length * units, data) - problem.floor(data)) / height
 
     for point in _some_points(problem, data):
         if not problem.loss(point, data) - problem.floor(data) <= CEILING * height:
-            continue  # a run here has diverged, and differences of its loss are rounded away
+            continue  # a run here has diverged, and rounding hides differences of its loss
         units = ((point - data["start"]) / length).requires_grad_()
         agrees = torch.autograd.gradcheck(
             scaled, units, fast_mode=len(units) > SMALL, raise_exception=False
         )
-        said = "the loss has a gradient that finite differences do not see"
+        said = "the gradient of the loss does not agree with finite differences"
         ensure(agrees, said + _or_except("smooth"))
 
 
@@ -398,7 +398,7 @@ def has_the_derivatives_of_its_loss(problem: Problem) -> None:
 def has_residuals_whose_squares_are_its_loss(problem: Problem) -> None:
     """Half the sum of its squared residuals is the loss up to a constant, and JᵀJ their Gauss–Newton matrix.
 
-    Only of problems that state residuals.
+    Checked only if the problem states residuals.
     """
     if not problem.has_own("residuals"):
         raise NothingStated
@@ -420,7 +420,7 @@ def has_residuals_whose_squares_are_its_loss(problem: Problem) -> None:
 def does_not_mix_runs(problem: Problem) -> None:
     """A batch is the stack of its singles.
 
-    Also with as many trials and instances as dimensions: a wrong line-up then does not raise.
+    Also with as many trials and instances as dimensions, where mixed-up axes do not raise.
     """
     dim = len(_drawn(problem, 0)["start"])
     for runs in {3, dim if 1 < dim <= 100 else 3}:
@@ -444,7 +444,7 @@ def does_not_mix_runs(problem: Problem) -> None:
 def _answers(
     problem: Problem, x: torch.Tensor, data: Tree, noise: Tree | None, vector: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Everything that a problem says about points, by name."""
+    """Return everything that a problem computes at points, by name."""
     value, gradient = problem.value_and_gradient(x, data)
     height = problem.loss(data["start"], data) - problem.floor(data)
     gap = (value - problem.floor(data)) / height
@@ -506,7 +506,7 @@ def has_a_signature_that_measures_the_loss(problem: Problem) -> None:
 
 
 def _impostor(problem: Problem) -> Problem:
-    """Return a problem with the same fields, of which runs see what they see of its control."""
+    """Return a problem with the same fields that shows runs its control."""
     kind = type(problem)
 
     def of_control(name: str) -> Callable:
@@ -524,14 +524,14 @@ def _impostor(problem: Problem) -> Problem:
 
 @contract()
 def is_not_solved_by_doing_nothing(problem: Problem) -> None:
-    """Doing nothing solves nothing."""
+    """An optimizer that does nothing solves no instance."""
     won = _solved(problem, "idle", 10)  # 30 steps at the same place
     ensure(not any(won), f"idle solves {sum(won)} of {len(won)}")
 
 
 @contract()
 def is_solved_by_its_reference(problem: Problem) -> None:
-    """The reference solves every rung; where the card says that it does not, some of the first one."""
+    """The reference solves every rung; if the card excepts it, at least one instance of the first rung."""
     card = problem.card
     excepted = "reference" in card.exceptions
     if excepted and problem.dial != card.ladder[0]:
@@ -552,7 +552,7 @@ def is_not_solved_by_random_search(problem: Problem) -> None:
 
 
 def _solved(problem: Problem, optimizer: str, budget: float, **values: Any) -> list[bool]:
-    """Whether one setting of an optimizer solves each reporting instance of a sweep."""
+    """Return True for each reporting instance of a sweep that one setting of an optimizer solves."""
     cell = problem.card.cell
     seeds = tuple(stream(FIRST_REPORTING_SEED + k) for k in range(cell.seeds))
     instances = Instances(problem, seeds, getattr(torch, cell.dtype))
@@ -565,12 +565,12 @@ def _solved(problem: Problem, optimizer: str, budget: float, **values: Any) -> l
 
 
 def _or_except(promise: str) -> str:
-    """Return the end of a message: how a card says that the problem does not keep a promise."""
+    """Return the end of a message: how a card excepts a promise."""
     return f'; if that has a reason, state it: exceptions={{"{promise}": "the reason"}}'
 
 
 def _agree(actual: torch.Tensor, expected: torch.Tensor, what: str) -> None:
-    """Equal up to rounding of the largest entry."""
+    """Raise Broken unless two tensors are equal up to rounding of the largest entry."""
     shapes = f"{tuple(actual.shape)}, not {tuple(expected.shape)}"
     ensure(actual.shape == expected.shape, f"{what} has the shape {shapes}")
     ensure(actual.dtype == expected.dtype, f"{what} is {actual.dtype}, not {expected.dtype}")
@@ -609,7 +609,7 @@ def _in_its_dtype(problem: Problem, tree: Tree) -> Tree:
 
 
 def _scales(problem: Problem, data: Tree) -> tuple[float, float, float]:
-    """The start's height over the floor, its gradient's norm, and the length they make."""
+    """Return the start's height above the floor, its gradient's norm, and the length 2 height/norm."""
     value, gradient = problem.value_and_gradient(data["start"], data)
     height, slope = float(value - problem.floor(data)), float(gradient.norm())
     return height, slope, 2 * height / slope if slope > 0 else float(data["start"].norm())
@@ -618,14 +618,14 @@ def _scales(problem: Problem, data: Tree) -> tuple[float, float, float]:
 def _around(
     problem: Problem, data: Tree, center: torch.Tensor, lengths: torch.Tensor, seed: int
 ) -> torch.Tensor:
-    """A point at each of these lengths from `center`, in random directions."""
+    """Return a point at each of these lengths from `center`, in random directions."""
     directions = torch.randn(len(lengths), center.shape[-1], generator=_generator(seed))
     points = center + lengths[:, None] * directions / directions.norm(dim=-1, keepdim=True)
     return torch.stack([problem.project(point, data) for point in points])
 
 
 def _some_points(problem: Problem, data: Tree, seed: int = 0) -> Sequence[torch.Tensor]:
-    """The start, and points within a length of it."""
+    """Return the start, and points within a length of it."""
     *_, length = _scales(problem, data)
     near = _around(problem, data, data["start"], length * torch.tensor([0.03, 0.3, 1.0]), seed)
     return [data["start"], *near]

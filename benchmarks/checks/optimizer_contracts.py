@@ -1,4 +1,4 @@
-"""What every optimizer promises, from its fields to its steps, each promise as a function that says what is wrong."""
+"""The contracts of optimizers, from fields to steps; the docstring of each is the promise that `check` prints."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from problems.precision import default_dtype
 from ravine import Refused
 from ravine.fields import BOUNDS
 
-# BLAS adds in another order in a batch, and the condition of Hessians enlarges that.
+# In a batch, BLAS adds in another order; the condition of Hessians enlarges the rounding.
 RTOL, ATOL = 1e-8, 1e-10
 SEARCHED_AT_MOST = 2
 STEPS = 20  # of a walk
-BEFORE_REST = 5  # steps: near a minimum some ask without being charged, and ignore the answer
-# What a question to a problem is charged as.
+BEFORE_REST = 5  # steps: near a minimum some make uncharged calls, whose results they ignore
+# The kind of cost of each call to a problem.
 ASKED = {
     "loss": "losses", "sampled_loss": "losses", "residuals": "losses",
     "value_and_gradient": "gradients", "sampled_value_and_gradient": "gradients",
@@ -51,7 +51,7 @@ def contract(holds: Any) -> Any:
 
 
 def examined(optimizer: Optimizer) -> Iterator[Finding]:
-    """Yield what is found of each contract; an adopted class whose rate has no default is given a small one."""
+    """Yield the findings of each contract; an adopted class whose learning rate has no default gets a small one."""
     inner = _parts(optimizer)[-1]
     if isinstance(inner, Adopted) and inner.missing_defaults == (inner.rate,):
         optimizer = optimizer.replace(**{inner.rate: LR})
@@ -65,7 +65,7 @@ def examined(optimizer: Optimizer) -> Iterator[Finding]:
 
 @contract
 def refuses_bad_hyperparameters(optimizer: Optimizer) -> None:
-    """Hyperparameters outside of their bounds are refused in one line."""
+    """Hyperparameters outside their bounds are refused in one line."""
     fields = {
         each.name: each for part in _parts(optimizer) for each in dataclasses.fields(part) if each.metadata  # type: ignore[arg-type]
     }  # fmt: skip
@@ -136,7 +136,7 @@ def has_a_learning_rate_in_the_unit_that_it_states(optimizer: Optimizer) -> str:
 
 @contract
 def keeps_shapes(optimizer: Optimizer) -> None:
-    """A step has the shape and the dtype of x, whatever the numbers of instances, trials and dimensions."""
+    """A step has the shape and the dtype of x, for any numbers of instances, trials and dimensions."""
     for dtype in (torch.float64, torch.float32):
         for instances, trials, dim in ((2, 4, 3), (1, 1, 1)):
             data = {name: each.to(dtype) for name, each in draw(instances, dim).items()}
@@ -192,7 +192,7 @@ def leaves_its_state_alone(optimizer: Optimizer) -> None:
 
 @contract
 def does_not_mix_runs(optimizer: Optimizer) -> None:
-    """A batch is its runs one by one, with as many trials and instances as dimensions."""
+    """A batch gives the same points as its runs one by one, with as many trials and instances as dimensions."""
     values = {name: _around(optimizer, name) for name in optimizer.space}
     tensors = {
         name: torch.tensor(given, dtype=torch.float64).unsqueeze(-1)
@@ -248,7 +248,7 @@ def ends_no_other_run_where_a_gradient_is_nan(optimizer: Optimizer) -> None:
 
 @contract
 def stays_where_nothing_leads_away(optimizer: Optimizer) -> str:
-    """It stays where the gradient is 0, unless it says that it moves at rest."""
+    """It stays where the gradient is 0, unless it declares `moves_at_rest`."""
     points = _walk(optimizer, _flat).points
     moves = not torch.equal(points, points[:1].expand_as(points))
     if any(isinstance(part, Adopted) for part in _parts(optimizer)):
@@ -257,7 +257,7 @@ def stays_where_nothing_leads_away(optimizer: Optimizer) -> str:
         moves == optimizer.moves_at_rest,
         f"it {'moves' if moves else 'stays'} where the gradient is 0, and moves_at_rest is {optimizer.moves_at_rest}",
     )
-    return "it moves at rest, as it says" if moves else ""
+    return "it moves at rest, as declared" if moves else ""
 
 
 @contract
@@ -270,14 +270,14 @@ def survives_a_loss_without_curvature(optimizer: Optimizer) -> None:
 
 @contract
 def survives_a_singular_hessian(optimizer: Optimizer) -> None:
-    """It or its small steps do not climb in a trough whose Hessian is singular."""
+    """With its default or a small learning rate, it does not climb in a trough whose Hessian is singular."""
     small = (
         optimizer.replace(**{optimizer.rate: LR})
         if optimizer.rate in optimizer.hyperparameters
         else optimizer
     )
     for loss in (_trough(1.0, 1.0, 1.0), _trough(0.3, -1.7, 0.9)):
-        # Steps of a constant length go back and forth beside the trough, and end higher if it is short of them.
+        # Steps of constant length go back and forth across the trough, and may end higher if they are long.
         ends = [_walk(each, loss).points[-1] for each in (optimizer, small)]
         ensure(all(end.isfinite().all() for end in ends), "it takes a step that is not finite")
         begin = loss(draw()["start"], {})
@@ -286,7 +286,7 @@ def survives_a_singular_hessian(optimizer: Optimizer) -> None:
 
 @contract
 def does_not_depend_on_units(optimizer: Optimizer) -> None:
-    """Its search solves as many instances where the loss and the space are measured in other units."""
+    """Its search solves as many instances if the loss and the space are measured in other units."""
     if not optimizer.space:
         raise NothingStated("nothing is searched")
     # These have units, and are not searched.
@@ -295,7 +295,7 @@ def does_not_depend_on_units(optimizer: Optimizer) -> None:
     plain = _solved_when_tuned(optimizer, 1, 1)
     if not plain:
         raise NothingStated("in seven trials it solves none of the bowls")
-    # Far beyond the six decades of a searched learning rate; gradients get larger, for clipping has an absolute eps.
+    # Far beyond the six decades of a searched learning rate; with larger gradients, as clipping has an absolute eps.
     for height, width in ((1e8, 1), (1, 1e-6), (1e8, 1e-4)):
         other = _solved_when_tuned(optimizer, height, width)
         ensure(
@@ -305,7 +305,7 @@ def does_not_depend_on_units(optimizer: Optimizer) -> None:
 
 
 def _solved_when_tuned(optimizer: Optimizer, height: float, width: float) -> int:
-    """How many instances of a stretched bowl the tuned trial solves."""
+    """Return how many instances of a stretched bowl the tuned trial solves."""
     problem = _Bowl(height=height, width=width)
     size = Protocol(trials=7, tuning_seeds=2, seeds=3, budget=200).settled(problem)
     with _Applicable():
@@ -317,7 +317,7 @@ def _solved_when_tuned(optimizer: Optimizer, height: float, width: float) -> int
 
 @contract
 def says_whether_it_asks_for_hessians(optimizer: Optimizer) -> str:
-    """It says whether it asks for Hessians, and each step has its price."""
+    """It uses Hessians if and only if it declares so, and each step has a price."""
     found = _walk(optimizer, smooth_valley)
     ensure(
         optimizer.uses_hessian == (found.hessians > 0),
@@ -331,7 +331,7 @@ def says_whether_it_asks_for_hessians(optimizer: Optimizer) -> str:
 def pays_for_what_it_asks(optimizer: Optimizer) -> None:
     """It is charged for each loss, gradient and Hessian that is computed for it."""
     watched = _Watched(Given(smooth_valley))
-    told = int(optimizer.role == "oracle")  # the curvatures at the start
+    told = int(optimizer.role == "oracle")  # an oracle gets the curvatures at the start for free
     charged = dict.fromkeys(watched.asked, 0.0)
     with _Applicable():
         walker = Walker(optimizer, watched, draw(instances=1))  # type: ignore[arg-type]
@@ -351,7 +351,7 @@ def pays_for_what_it_asks(optimizer: Optimizer) -> None:
 
 
 class _Watched:
-    """A problem that remembers where it is asked for what, also behind the back of an oracle."""
+    """A problem that records every call and its point, also those that the oracle does not count."""
 
     def __init__(self, problem: Problem):
         self._problem = problem
@@ -374,12 +374,12 @@ class _Watched:
 
 
 def _parts(optimizer: Optimizer) -> list[Optimizer]:
-    """The optimizer and what it wraps."""
+    """Return the optimizer and those that it wraps."""
     return [optimizer, *(_parts(optimizer.inner) if isinstance(optimizer, Wrapper) else [])]
 
 
 def _owner(optimizer: Optimizer, name: str) -> Optimizer:
-    """The part of a wrapped optimizer that has a hyperparameter."""
+    """Return the part of a wrapped optimizer that has a hyperparameter."""
     for part in _parts(optimizer):
         own = part.own if isinstance(part, Wrapper) else part.hyperparameters
         if name in own:
@@ -388,7 +388,7 @@ def _owner(optimizer: Optimizer, name: str) -> Optimizer:
 
 
 def _around(optimizer: Optimizer, name: str) -> list[float | None]:
-    """The default of a hyperparameter, and a value on each side of it."""
+    """Return the default of a hyperparameter, and a value on each side of it."""
     value = optimizer.hyperparameters[name]
     if value is None:
         return [None] * RUNS
@@ -398,7 +398,7 @@ def _around(optimizer: Optimizer, name: str) -> list[float | None]:
 
 
 class _Applicable:
-    """Turns a method that cannot be used on such a loss into nothing to check."""
+    """A context in which NotApplicable becomes NothingStated."""
 
     def __enter__(self) -> None:
         return None
@@ -422,7 +422,7 @@ def _linear(x: torch.Tensor, data: Tree) -> torch.Tensor:
 
 
 def _trough(*normal: float) -> Loss:
-    """½ (nᵀx)²."""
+    """Return the loss ½ (nᵀx)²."""
     return lambda x, data: 0.5 * (x * torch.tensor(normal, dtype=x.dtype)).sum(-1) ** 2
 
 
@@ -459,7 +459,7 @@ class _Bowl(Problem):
 
 @dataclass(frozen=True)
 class _Poisoned(_Bowl):
-    """A bowl that for one instance in two has no gradient at the start."""
+    """A bowl whose gradient at the start is NaN for about half of the instances."""
 
     def instance(self, generator: torch.Generator) -> Tree:
         return {**super().instance(generator), "bad": torch.rand((), generator=generator).round()}

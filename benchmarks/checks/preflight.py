@@ -1,4 +1,4 @@
-"""What is asked of a problem before a sweep: a loss of the right shape, of one run alone, finite at the start."""
+"""Validate a problem before a sweep: loss shape, no mixing of runs, finite loss and gradient at the start."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ravine import Refused
 ROUNDING = {
     torch.float64: 1e-9,
     torch.float32: 1e-3,
-}  # a batch may add up in another order than one run
+}  # a batch may add in another order than a single run
 
 
 def check_problem(name: str, problem: Problem, dtype: torch.dtype = torch.float64) -> None:
-    """Refuse a problem that cannot be swept, with the reason."""
+    """Raise Refused with the reason if a problem cannot be swept."""
     seeds = tuple(stream(k) for k in range(3))
     try:
         instances = Instances(problem, seeds, dtype)
@@ -51,7 +51,7 @@ def check_problem(name: str, problem: Problem, dtype: torch.dtype = torch.float6
     rounding = ROUNDING[dtype] * (loss.abs() + (loss - problem.floor(data)).abs())
     if ((loss - alone).abs() > rounding).any() or (loss.isnan() != alone.isnan()).any():
         raise Refused(
-            f"problem {name}: the loss mixes runs: a run alone has another loss than in a batch"
+            f"problem {name}: the loss mixes runs: a run has another loss alone than in a batch"
         )
     value, gradient = problem.value_and_gradient(start, data)
     if not torch.isfinite(value).all():

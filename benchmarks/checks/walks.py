@@ -1,4 +1,4 @@
-"""A small world in which optimizers are tried: one oracle, losses given as functions, and a walk through them."""
+"""Run an optimizer for a few steps on losses given as functions, to check it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from optimizers.optimizer import State
 from optimizers.oracle import CountingOracle, Landscape, cost
 from problems import Problem, Tree
 
-RUNS = 3  # instances = trials = dim: what is mixed up with something else shows
+RUNS = 3  # instances = trials = dim: mixed-up axes do not raise, but give wrong numbers
 STEPS = 200
 Loss = Callable[[torch.Tensor, Tree], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Given(Problem):
-    """A problem that is nothing but a loss; residuals are an attribute of the function."""
+    """A problem made from a loss function; residuals are an attribute of the function."""
 
     function: Loss
     minimum: float = 0.0
@@ -40,7 +40,7 @@ class Given(Problem):
 
 
 def smooth_valley(x: torch.Tensor, data: Tree) -> torch.Tensor:
-    """Σ log cosh(A (x − c)) + ½|x|² up to a constant: curved differently everywhere, and nowhere flat."""
+    """Return Σ log cosh(A (x − c)) + ½|x|² up to a constant: its curvature varies, and it is nowhere flat."""
     bent = torch.einsum("...i,...ij->...j", x - data["center"], data["matrix"])
     return torch.logaddexp(bent, -bent).sum(-1) + 0.5 * x.square().sum(-1)
 
@@ -54,7 +54,7 @@ smooth_valley.residuals = _residuals  # type: ignore[attr-defined]
 
 
 def draw(instances: int = RUNS, dim: int = RUNS) -> Tree:
-    """Return data of the valley, and the random numbers of `normal` for each step, stacked."""
+    """Return data of the valley, with random numbers for each step in `normal`, stacked."""
     data: dict[str, list[torch.Tensor]] = {"start": [], "center": [], "matrix": [], "normal": []}
     for seed in range(instances):
         generator = torch.Generator().manual_seed(seed)
@@ -72,12 +72,12 @@ def draw(instances: int = RUNS, dim: int = RUNS) -> Tree:
 
 @dataclass(frozen=True)
 class Walk:
-    """What an optimizer did.
+    """The steps of an optimizer.
 
     Attributes:
-        points: Where it was, (steps + 1, instances, trials, dim).
-        prices: What each step cost, in gradients (steps, instances, trials).
-        hessians: How many Hessians a run asked for.
+        points: The points, (steps + 1, instances, trials, dim).
+        prices: The cost of each step, in gradients (steps, instances, trials).
+        hessians: The number of Hessians that a run used.
         state: The state after the last step.
     """
 
@@ -88,7 +88,7 @@ class Walk:
 
 
 class Walker:
-    """An optimizer at the points of all instances × trials, which takes one step after the other."""
+    """An optimizer that takes one step after the other on all instances × trials."""
 
     def __init__(self, optimizer: Optimizer, landscape: Landscape, data: Tree, trials: int = 1):
         start = data["start"]
@@ -112,7 +112,7 @@ class Walker:
 def walk(
     optimizer: Optimizer, function: Loss, data: Tree, trials: int = 1, steps: int = STEPS
 ) -> Walk:
-    """Let an optimizer take some steps on all instances × trials at once."""
+    """Run an optimizer for some steps on all instances × trials at once."""
     walker = Walker(optimizer, Given(function), data, trials)
     points, prices, hessians = [walker.x], [], 0.0
     for k in range(steps):

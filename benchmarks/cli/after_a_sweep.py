@@ -1,4 +1,4 @@
-"""What is printed once a sweep has ended: its tables, its files, and what to look at next."""
+"""Print the end of a sweep: its tables, its files, and a command to continue with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.display.sweep_views import failures, views
 
 @dataclass
 class Ended:
-    """A sweep that has ended: what was planned, its tables, the files that were written, and their folder."""
+    """A sweep that has ended: its plan, its tables, the written files, and their folder."""
 
     plan: Plan
     tables: Tables
@@ -27,12 +27,12 @@ class Ended:
 
     @cached_property
     def matrix(self) -> Matrix:
-        """The tables of a suite as one, the user's own optimizers first."""
+        """The table of breaking points of a suite, the user's optimizers first."""
         names = {each.setup.job.contender.name for each in self.plan.jobs}
         return Matrix(self.tables, set(filter(is_own, names)))
 
     def print_tables(self) -> None:
-        """Print the tables, where the tracebacks are, and the names of the files."""
+        """Print the tables, the files with tracebacks, and the names of the written files."""
         suite = self.plan.suite is not None
         shown = [*self.matrix.views(), *failures(self.tables)] if suite else views(self.tables)
         for view in shown:
@@ -45,7 +45,7 @@ class Ended:
         print(f"{self.folder}/  {'  '.join(self.files)}")
 
     def print_what_is_next(self) -> None:
-        """Print a command that looks closer; of a suite, write the page and name it."""
+        """Print a command to continue with; for a suite, also write the report and print its name."""
         if self.plan.suite is None:
             self._print_the_ladder()
             return
@@ -54,10 +54,10 @@ class Ended:
         from benchmarks import report
 
         report.report([self.folder])
-        print(f"All of it:  {self.folder / report.FILE}")
+        print(f"Report:  {self.folder / report.FILE}")
 
     def _print_the_weakest(self, suite: str) -> None:
-        """Say where an optimizer breaks first, and how to look closer at that."""
+        """Print where an optimizer breaks first, and a command that looks closer at it."""
         entry = self.matrix.weakest()
         if entry is None:
             print("Nothing breaks here.")
@@ -78,11 +78,11 @@ class Ended:
         print(f"Look closer:  {help.command_line(command)}")
 
     def _print_the_ladder(self) -> None:
-        """Say how to go on from one rung to the ladder."""
+        """Print the command that finds the breaking points, after a sweep of one rung."""
         one_rung = self.plan.jobs[0].setup.protocol.rungs == 1
         if one_rung and not any(_name(word).startswith("problem.") for word in self.plan.words):
             command = [*self._words_without("rungs", "out"), "rungs=auto"]
-            print(f"Where does each break?  {help.command_line(command)}")
+            print(f"Find the breaking points:  {help.command_line(command)}")
 
     def _words_without(self, *options: str) -> list[str]:
         return [word for word in self.plan.words if _name(word) not in options]

@@ -1,4 +1,4 @@
-"""`ravine check NAME…`: hold problems and optimizers to what they promise."""
+"""`ravine check NAME…`: check whether problems and optimizers keep their promises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLOW = "--slow"
 
 
 def main(words: Sequence[str]) -> int:
-    """Check each problem and optimizer, print what is found, and return 1 if anything is broken."""
+    """Check each problem and optimizer, print the findings, and return 1 if anything is broken."""
     names = [word for word in words if word != SLOW]
     if not names:
         raise Refused(

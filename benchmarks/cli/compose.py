@@ -1,4 +1,4 @@
-"""From words to jobs. Nothing is written before every problem, optimizer and option of every job has been checked."""
+"""Compose jobs from the words of a command; nothing is written before every job has been checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OF_HYDRA = re.compile(r"hydra/launcher|hydra\.launcher\..*")
 
 @dataclass(frozen=True)
 class Planned:
-    """A job: its configuration, and what that says."""
+    """A job: its configuration, and the setup built from it."""
 
     config: dict[str, Any]
     setup: Setup
@@ -37,7 +37,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a sweep, all checked, and what was said about launching them."""
+    """The jobs of a sweep, all checked, and Hydra's options for launching them."""
 
     words: Sequence[str]
     jobs: Sequence[Planned]
@@ -45,11 +45,11 @@ class Plan:
 
     @property
     def suite(self) -> str | None:
-        """The name of the suite, where it is one."""
+        """The name of the suite, if any."""
         return self.jobs[0].setup.suite
 
     def text(self) -> str:
-        """Return the configuration of each job as YAML, without what is not given."""
+        """Return the configuration of each job as YAML, with only the given values of the optimizer."""
         shown = ({**each.config, "optimizer": each.setup.settings} for each in self.jobs)
         return "---\n".join(
             as_yaml({name: value for name, value in each.items() if name != "optimizers"})
@@ -57,7 +57,7 @@ class Plan:
         )
 
     def resolved(self) -> dict[str, Any]:
-        """Return what the jobs share, and what each of them is."""
+        """Return the options that the jobs share, and the problem and optimizer of each."""
         first = self.jobs[0]
         jobs = [
             {
@@ -121,7 +121,7 @@ def planned(words: Sequence[str]) -> Plan:
 
 
 def _complete(values: dict[str, list[Value]]) -> Suite | None:
-    """Add the problems of a suite, and the default optimizers where none are given; return the suite, if any."""
+    """Add the problems of a suite, and the default optimizers if none are given; return the suite, if any."""
     suite = suites()[values["suite"][0].value] if "suite" in values else None
     if suite is not None:
         if "problem" in values:
@@ -143,7 +143,7 @@ def _parsed(words: Sequence[str]) -> dict[str, Option]:
     for word in words:
         key, equal, value = word.partition("=")
         if key.startswith("optimizers."):
-            key = key.replace("/", "_")  # a preset by the word that loads it
+            key = key.replace("/", "_")  # a preset, named by the word that loads it
         option = Option(key_of(key) + equal + value)
         if option.key in given:
             first = given[option.key].line
@@ -167,13 +167,13 @@ def _of_hydra(option: Option) -> Option:
     if option.varies or not OF_HYDRA.fullmatch(option.key):
         allowed = "hydra/launcher, hydra.launcher.*"
         raise Refused(
-            f"{option.line}: of Hydra's own options few can be given (allowed: {allowed})"
+            f"{option.line}: only some of Hydra's options can be given (allowed: {allowed})"
         )
     return option
 
 
 def _load(given: Mapping[str, Option]) -> tuple[dict[str, str], list[str]]:
-    """Load the classes given by file or path: the name that each word stands for, and `kind=where` of each."""
+    """Load the classes given by file or path; return the name of each word, and `kind=where` of each class."""
     names, adopted = {}, []
     for kind, registry in loading.REGISTRIES.items():
         for word in given[kind].names(registry) if kind in given else ():
@@ -190,11 +190,11 @@ def _files(key: str) -> list[str]:
 
 
 def _values(option: Option, offered: Collection[str], loaded: Mapping[str, str]) -> list[Value]:
-    """Return the values of one option over the sweep; where names are offered, each is one of these."""
+    """Return the values of one option over the sweep; if names are offered, each must be one of them."""
     if option.varies and not VARYING.fullmatch(option.key):
         allowed = "problem, optimizer, their fields, transform, noise, noise.strength"
         raise Refused(
-            f"{option.line}: {option.key} is the same in all of a sweep (allowed to vary: {allowed})"
+            f"{option.line}: {option.key} cannot vary within a sweep (allowed to vary: {allowed})"
         )
     names = [loaded.get(each, each) for each in option.names(offered)] if offered else []
     for name in names:
@@ -212,12 +212,12 @@ def _named(names: Iterable[str]) -> list[Value]:
 
 
 def _unset(optimizer: str) -> dict[str, None]:
-    """Return its hyperparameters, each null until it is given: what is given is no longer searched as it was."""
+    """Return its hyperparameters, each null; a given value replaces the search of its default range."""
     return dict.fromkeys(OPTIMIZERS[optimizer].hyperparameters)
 
 
 def _configuration(shared: Mapping[str, Any], varying: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of a job: what all of them share, and the values of this one by option."""
+    """Return the configuration of a job: the shared options, and this job's own values."""
     config = copy.deepcopy(dict(shared))
     problem, optimizer = varying["problem"], varying["optimizer"]
     prototype: Any = PROBLEMS[problem]
@@ -238,12 +238,11 @@ def _configuration(shared: Mapping[str, Any], varying: Mapping[str, Any]) -> dic
 
 
 def _set(config: dict[str, Any], key: str, value: Any) -> None:
-    """Set an option, entry by entry if it is a table. Raises Refused for one that does not exist."""
+    """Set an option, entry by entry if it is a table. Raises Refused for an unknown option."""
     owner, node, path, name, depth = config, config, key.split("."), "", 0
     while depth < len(path):
-        ends = range(
-            len(path), depth, -1
-        )  # a name may have dots of its own: the longest that there is
+        # A name may have dots of its own: take the longest that there is.
+        ends = range(len(path), depth, -1)
         names = ((".".join(path[depth:end]), end) for end in ends)
         known = isinstance(node, dict)
         name, end = next((each for each in names if known and each[0] in node), ("", 0))
@@ -269,7 +268,7 @@ def _unknown(owner: str, name: str, node: Any) -> Refused:
 
 
 def _checked(jobs: Sequence[Planned]) -> list[Planned]:
-    """Return each job once, after each problem has been checked once."""
+    """Return each job once, after checking each problem once."""
     different = {}
     for each in jobs:
         setup = each.setup

@@ -1,4 +1,4 @@
-"""What --help prints, and how this command is typed again."""
+"""The text of --help, and commands to be pasted into a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from problems.modifiers import NOISES, TRANSFORMS
 
 
 def program() -> str:
-    """How this process was called, to be typed again."""
+    """Return the program's name as it was typed."""
     script = Path(sys.argv[0])
     if script.name == "__main__.py":
         return "python -m benchmarks"
@@ -27,12 +27,12 @@ def program() -> str:
 
 
 def command_line(words: Iterable[str]) -> str:
-    """A command that can be pasted into a shell."""
+    """Return a command that can be pasted into a shell."""
     return " ".join([program(), *map(shlex.quote, words)])
 
 
 def usage() -> str:
-    """Everything that can be named: problems by subsection, optimizers, options with their descriptions."""
+    """Return the help: examples, problems by subsection, optimizers, options with their descriptions."""
     named = {
         "suite=": suites(),
         "preset=": sorted(each.stem for each in (CONF / "preset").glob("*.yaml")),
@@ -43,22 +43,31 @@ def usage() -> str:
     options = {**DESCRIPTIONS, **lists}
     examples = [
         ("+problem=cliff", "all optimizers on one problem"),
-        ("+problem=cliff,quadratic optimizer=adam,sgd", "some on two"),
+        ("+problem=cliff,quadratic optimizer=adam,sgd", "two optimizers on two problems"),
         ("+suite=quick optimizer=my_opt.py:MyOpt,adam", "one problem of each subsection"),
-        ("+problem=cliff optimizer=my_opt.py:MyOpt,adam", "yours too: any torch.optim.Optimizer"),
+        (
+            "+problem=cliff optimizer=my_opt.py:MyOpt,adam",
+            "your optimizer: any torch.optim.Optimizer",
+        ),
         ("+problem=quadratic problem.condition=1e2,1e4", "two settings of a problem"),
-        ("+problem=quadratic rungs=auto hydra/launcher=joblib", "where each breaks, on all cores"),
-        ("+problem=cliff 'optimizers.sgd.lr=[1e-5,1]'", "a number pins, a pair is searched"),
+        ("+problem=quadratic rungs=auto hydra/launcher=joblib", "breaking points, on all cores"),
+        (
+            "+problem=cliff 'optimizers.sgd.lr=[1e-5,1]'",
+            "a number is fixed, a pair is a search range",
+        ),
         (
             "+problem=rosenbrock transform=rotate noise=gaussian",
-            "a problem turned, and seen through noise",
+            "a rotated problem with noisy gradients",
         ),
-        ("show", "all problems: dial, dimension, minimum"),
-        ("show cliff", "what a problem, an optimizer or a noise is"),
-        ("report FOLDER", "a sweep as one page, with its figures"),
-        ("compare A B", "what became better or worse between the folders of two sweeps"),
-        ("doctor NAME", "what is wrong with a small network, and how one's own is asked"),
-        ("check my_problem.py:Mine", "whether a problem keeps what it promises, and what is wrong"),
+        ("show", "list all problems: dial, dimension, minimum"),
+        ("show cliff", "describe a problem, an optimizer or a noise"),
+        ("report FOLDER", "write a sweep as one page, with its figures"),
+        ("compare A B", "list what became better or worse between the folders of two sweeps"),
+        (
+            "doctor NAME",
+            "demo: train a faulty small network and diagnose it (docs/doctor.md: your own)",
+        ),
+        ("check my_problem.py:Mine", "check whether a problem or an optimizer keeps its promises"),
     ]
     lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]
     lines += two_columns((f"{program()} {words}", text) for words, text in examples)
@@ -88,7 +97,7 @@ def usage() -> str:
 
 
 def two_columns(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Two columns, the second one wrapped."""
+    """Return rows as lines of two columns, the second one wrapped."""
     rows = list(rows)
     width = max((len(left) for left, _ in rows), default=0) + 2
     lines = []

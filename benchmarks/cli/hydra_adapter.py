@@ -1,7 +1,6 @@
-"""Hydra, behind one file: it reads words, composes the groups in `conf/`, and launches jobs by their number.
+"""The one file that uses Hydra: to read words, compose the groups in `conf/`, and launch jobs by number.
 
-Nothing else imports Hydra. It is not driven by `@hydra.main`, whose sweeper makes folders before it knows that all
-jobs are sound and stops at the first that fails.
+It does not use `@hydra.main`, whose sweeper makes folders before all jobs are checked and stops at the first failure.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ LAUNCHER = "hydra/launcher"
 
 
 class Value(NamedTuple):
-    """A value that a word gives an option, and how it is written."""
+    """An option's value in a word of the command, and its text."""
 
     value: Any
     text: str
@@ -47,7 +46,7 @@ class Option:
         adds: True if a plus is in front.
         varies: True if the word gives several values, or a range of them.
 
-    Raises Refused for a word that is none of these.
+    Raises Refused for any other word.
     """
 
     def __init__(self, word: str):
@@ -59,14 +58,14 @@ class Option:
                 f"{word!r} cannot be read (allowed: {allowed}; quotes around odd characters)"
             ) from error
         if override.is_delete() or override.package is not None:
-            raise Refused(f"{word!r} is no option: an option is written name=value")
+            raise Refused(f"{word!r} is not an option: an option is written name=value")
         self._override = override
         self.key, self.line = override.key_or_group, word
         self.adds = override.is_add() or override.is_force_add()
         self.varies = override.is_sweep_override()
 
     def values(self) -> list[Value]:
-        """Return the values, in their order. Raises Refused for a range without steps."""
+        """Return the values, in order. Raises Refused for a range without steps."""
         given: Any = self._override.value()
         if not self.varies:
             return [Value(given, self._override.get_value_element_as_str())]
@@ -78,9 +77,9 @@ class Option:
         return [value for text in texts for value in Option(f"{self.key}={text}").values()]
 
     def names(self, offered: Collection[str]) -> list[str]:
-        """Return the names that the word gives; a pattern stands for all of the offered ones that match it.
+        """Return the names in the word; a pattern stands for all offered names that match it.
 
-        Raises Refused for what is written as a list, a table or a range.
+        Raises Refused for a list, a table or a range.
         """
         given: Any = self._override.value()
         if isinstance(given, Glob):
@@ -94,7 +93,7 @@ class Option:
 
 
 def typed(schema: type, option: str, given: Value) -> Any:
-    """Return a value as the type that a dataclass states for an option. Raises Refused for any other."""
+    """Return a value as the type that a dataclass states for an option. Raises Refused for another type."""
     options = OmegaConf.structured(schema)
     try:
         OmegaConf.update(options, option, given.value)
@@ -111,7 +110,7 @@ def typed(schema: type, option: str, given: Value) -> Any:
 
 
 def composed(groups: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options that files in `conf/` set, given one name for each of their groups; the last one wins."""
+    """Return the options that files in `conf/` set, given the file's name by group; the last file wins."""
     if not groups:
         return {}
     with _initialized():
@@ -127,14 +126,14 @@ def as_yaml(config: Mapping[str, Any]) -> str:
 def launcher(
     options: Sequence[Option], folder: Path, job: Callable[[int], None]
 ) -> Callable[[int], None]:
-    """Return a function that runs a number of jobs as Hydra's options say: `launch(3)` calls `job` with 0, 1 and 2.
+    """Return a function that runs jobs with Hydra's launcher: `launch(3)` calls `job` with 0, 1 and 2.
 
-    It runs all of them, and then raises the exception of the first that failed, if any.
+    It runs all jobs, then raises the exception of the first that failed, if any.
 
     Args:
         options: `hydra/launcher` and `hydra.launcher.*`.
         folder: the folder of the sweep, where a launcher may keep its own files.
-        job: what to run; it is pickled where a launcher uses other processes.
+        job: the function to call; it is pickled if a launcher uses other processes.
 
     Raises:
         Refused: for a launcher that is not installed, or an option that it does not have.
@@ -154,7 +153,7 @@ def launcher(
         for option in options:
             if option.key != LAUNCHER:
                 _set(config, option)
-        # A launcher tells the callbacks of a run of each job; there are none, and the public class does nothing.
+        # A launcher calls the callbacks of a run; this public class does nothing.
         context = HydraContext(loader, Callback())  # type: ignore[arg-type]
         found = Plugins.instance().instantiate_launcher(context, _Job(job), config)
 
@@ -169,7 +168,7 @@ def launcher(
 
 @dataclass(frozen=True)
 class _Job:
-    """A job as a launcher calls it; what it raises is returned, so that the others are run."""
+    """A job as a launcher calls it; it returns its exception, so that the other jobs are run."""
 
     run: Callable[[int], None]
 
@@ -201,6 +200,6 @@ def _initialized() -> Iterator[ConfigLoader]:
 
 
 def _quoted(path: Path) -> str:
-    """Return a path as Hydra reads it back, whatever is in it."""
+    """Return a path, quoted so that Hydra reads it back unchanged."""
     text = str(path).replace("${", r"\${")
     return QuotedString(text, Quote.single).with_quotes()

@@ -23,7 +23,7 @@ from benchmarks.runner.worker import Task
 from benchmarks.store.sweep_folder import Notes, SweepFolder
 
 WORKERS = "hydra_plugins.hydra_joblib_launcher"  # the extra `joblib`
-WORTH_WORKERS = 20.0  # seconds of computing: starting a worker takes some
+WORTH_WORKERS = 20.0  # seconds of computing; for less, starting workers costs more than it saves
 
 
 def run(plan: Plan) -> int:
@@ -58,9 +58,9 @@ def run(plan: Plan) -> int:
 
 
 def _expected(plan: Plan) -> tuple[Sequence[Option], Forecast]:
-    """Return how the sweep is launched, and how long it takes.
+    """Return Hydra's options for the launch, and the forecast.
 
-    A suite that takes long uses all cores, if it can and is not told otherwise.
+    A long suite uses all cores, if the launcher is installed and no other option is given.
     """
     expected = forecast([each.setup for each in plan.jobs], _processes(plan.of_hydra))
     cores = os.cpu_count() or 1
@@ -71,7 +71,7 @@ def _expected(plan: Plan) -> tuple[Sequence[Option], Forecast]:
 
 
 def _processes(of_hydra: Sequence[Option]) -> int:
-    """Return how many cells run at a time; 1 where a launcher of another kind decides that."""
+    """Return how many cells run at a time; 1 for any launcher but joblib, which decides that itself."""
     given = {each.key: value for each in of_hydra for value, _ in each.values()}
     if given.get(LAUNCHER) != "joblib":
         return 1

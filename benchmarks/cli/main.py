@@ -1,7 +1,6 @@
-"""The command `ravine`, which is `python -m benchmarks`: what it accepts, and how it answers.
+"""The command `ravine`, the same as `python -m benchmarks`.
 
-Bad input is one line on stderr and exit code 2. Everything that is slow to import is imported only once it is
-clear that a sweep is wanted.
+Bad input is one line on stderr and exit code 2. Slow imports wait until a sweep is certain to be run.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from ravine import Refused, nearest
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    1 where `check` finds something broken, or `compare` a regression that it was asked to fail on; 2 for bad
-    input, 3 where a cell failed, 130 for Ctrl-C.
+    1 if `check` finds something broken, or `compare --fail-on-regression` a regression; 2 for bad input, 3 if a
+    cell failed, 130 for Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _run(words)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
+    except BrokenPipeError:  # the output was closed, as by `| head`
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
@@ -43,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(str(refusal))
         return REFUSED
     except KeyboardInterrupt:
-        _say("interrupted: what is finished is kept, and the same command does the rest")
+        _say("interrupted: finished cells are kept; the same command runs the rest")
         return INTERRUPTED
     except BrokenExecutor as error:
         _say(
-            f"a worker process died: what is finished is kept, and the same command does the rest ({error})"
+            f"a worker process died: finished cells are kept; the same command runs the rest ({error})"
         )
         return FAILED
 
@@ -58,7 +57,7 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _warning_in_a_line() -> Iterator[None]:
-    """Show what will not work in the next release as a line of ours, without the line of code."""
+    """Show a FutureWarning as one line on stderr, without the line of code."""
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
@@ -114,17 +113,17 @@ def _subcommand(name: str, *words: str) -> int:
 
 
 def _without_flags(words: list[str]) -> tuple[list[str], bool]:
-    """The options, and whether they are only to be shown."""
-    rest = [word for word in words if word not in ("-m", "--multirun")]  # which every command is
+    """Return the options, and True if they are only to be shown."""
+    rest = [word for word in words if word not in ("-m", "--multirun")]  # the default here
     only_shown = "--cfg" in rest
     if only_shown:
         at = rest.index("--cfg")
         if rest[at + 1 : at + 2] != ["job"]:
-            raise Refused("--cfg is followed by what is to be shown: --cfg job")
+            raise Refused("--cfg needs what to show: --cfg job")
         del rest[at : at + 2]
     for word in rest:
         if word.startswith("-"):
             raise Refused(f"unknown flag {word}: {nearest(word, FLAGS)}")
         if "=" not in word:
-            raise Refused(f"{word!r} is no option: an option is written name=value")
+            raise Refused(f"{word!r} is not an option: an option is written name=value")
     return rest, only_shown

@@ -18,7 +18,7 @@ SUBCOMMANDS = {  # each is the `main` of a module
 
 @dataclass
 class Config:
-    """The options of a sweep and their defaults; null is what the problem's card states."""
+    """The options of a sweep and their defaults; null stands for the value on the problem's card."""
 
     problem: Any = None
     suite: str | None = None
@@ -41,33 +41,33 @@ class Config:
     optimizers: dict[str, Any] = field(default_factory=dict)
     adopted: list[str] = field(
         default_factory=list
-    )  # what was loaded by file or path, for worker processes
+    )  # classes loaded by file or path, for worker processes
 
 
 DESCRIPTIONS = {
     "problem=": "NAME, file.py:Class, package.module.Class, several with commas, or 'glob(*)'",
     "problem.FIELD=": "a field of the problem; several values with commas",
     "suite=": "several problems at once, instead of problem=: ",
-    "optimizer=": "NAME, file.py:Class, … as for problem; adam+clip+decay wraps; the classics where nothing is given",
-    "optimizer.FIELD=": "a hyperparameter of each: a number pins it, a pair '[low,high]' is where it is searched",
-    "optimizers.NAME.FIELD=": "the same for one of them",
-    "transform=": "the problem in other coordinates, or several, as in 'transform=[rotate,shift]': ",
-    "noise=": "what the optimizer sees of the gradients: ",
-    "noise.strength=": "how much of it, in units of the gradient at the start; 0 is none",
-    "dial=": "what the rungs walk along: the strength of the noise where there is one, or the problem's dial",
-    "rungs=": "1: the problem's own dial value; 3: its ladder; auto: until each breaking point is found",
-    "ladder=": "that ladder, if not the problem's own, from harmless to extreme, as in 'ladder=[1,10,100]'",
-    "trials=": "settings tried per optimizer, the defaults among them",
+    "optimizer=": "NAME, file.py:Class, … as for problem; adam+clip+decay wraps; by default the classics",
+    "optimizer.FIELD=": "a hyperparameter of each optimizer: a number is fixed, a pair '[low,high]' is a search range",
+    "optimizers.NAME.FIELD=": "the same for one optimizer",
+    "transform=": "the problem in other coordinates; several as in 'transform=[rotate,shift]': ",
+    "noise=": "noise in the gradients that the optimizer gets: ",
+    "noise.strength=": "the strength of the noise, in units of the gradient at the start; 0 is none",
+    "dial=": "the dial that the rungs vary: noise.strength (the default with noise), or the problem's dial",
+    "rungs=": "1: the problem's own dial value; 3: its ladder; auto: the ladder, then bisection to each breaking point",
+    "ladder=": "a ladder instead of the problem's, from harmless to extreme, as in 'ladder=[1,10,100]'",
+    "trials=": "settings tried per optimizer, the default values included",
     "tuning_seeds=": "instances on which settings are chosen",
-    "seeds=": "other instances, on which they are reported",
-    "budget=": "gradient-equivalents that a run may spend",
+    "seeds=": "other instances, on which the chosen settings are reported",
+    "budget=": "cost that one run may spend, in gradients",
     "dtype=": "float64 or float32",
     "device=": "cpu or cuda",
     "threads=": "torch's threads in each process",
-    "out=": "folder of the sweep (results/<time>); may grow by problems and optimizers",
-    "cells=": "folder of what was ever computed, shared by all sweeps (results/cells)",
-    "dry_run=": "true: say how many cells and runs there would be and how long they might take, and end",
+    "out=": "folder of the sweep (results/<time>); later sweeps may add problems and optimizers",
+    "cells=": "folder of all computed cells, shared by all sweeps (results/cells)",
+    "dry_run=": "true: print the number of cells and runs and a forecast of the time, and run nothing",
     "preset=": "several options at once, from a file: ",
     "hydra/launcher=joblib": "all cores; hydra.launcher.n_jobs=4: four of them",
-    "--cfg job": "show what would be run",
+    "--cfg job": "show the configuration of each job, and run nothing",
 }

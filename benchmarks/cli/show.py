@@ -1,4 +1,4 @@
-"""`ravine show NAME…`: cards and lists of what is registered."""
+"""`ravine show NAME…`: print the cards of problems, optimizers, noises and transforms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ravine import Refused, nearest
 
 
 def main(words: Sequence[str]) -> int:
-    """Print what each word stands for, or the list of all problems."""
+    """Print the card of each name; without names, the list of all problems."""
     if not words:
         print(atlas())
     for word in words:
@@ -30,7 +30,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def atlas() -> str:
-    """All problems by subsection: dial, dimension, minimum and what each is, in a line."""
+    """Return all problems by subsection, one line each: dial, dimension, minimum, summary."""
     lines = []
     for title, problems in by_subsection().items():
         rows = [("problem", "dial", "dim", "minimum", "")]
@@ -53,7 +53,7 @@ def atlas() -> str:
 
 
 def card(name: str) -> str:
-    """What is registered under a name. Raises Refused for a name that is not."""
+    """Return the card of a registered name. Raises Refused for an unknown name."""
     if name in PROBLEMS:
         return _problem_card(name, PROBLEMS[name])
     if name in OPTIMIZERS:
@@ -79,7 +79,7 @@ def _problem_card(name: str, problem: Problem) -> str:
         "dial": f"{card.dial}, {card.scale}; ladder {', '.join(f'{each:g}' for each in card.ladder)}",
         "target": f"relative gap {card.target:g}"
         + ("" if card.floor_is_minimum else " above a level"),
-        "budget": f"{problem.budget:g} gradient-equivalents",
+        "budget": f"{problem.budget:g} gradients",
         "cell": f"{card.cell.trials} trials × ({card.cell.tuning_seeds} tuning + {card.cell.seeds} reporting)"
         f" instances, {card.cell.dtype}",
         "truth": card.truth,
@@ -114,7 +114,7 @@ def _problem_card(name: str, problem: Problem) -> str:
 
 
 def _signature(problem: Problem) -> str:
-    """The signature as it is measured now, on one instance."""
+    """Return the signature, measured on one instance."""
     with default_dtype(torch.float64):
         return f"{problem.signature(problem.example()):.4g}"
 

@@ -1,3 +1,3 @@
-"""Display: tables as they are read on a terminal and in a notebook."""
+"""Display: tables for a terminal and a notebook."""
 
 WIDTH = 110  # columns of text on a terminal

@@ -1,4 +1,4 @@
-"""Where each optimizer breaks on each problem of a sweep, in one table; and where to look next."""
+"""The table of breaking points, optimizers × problems of a sweep; and which entry to look at next."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from benchmarks.display import WIDTH
 from benchmarks.display.view import View
 from benchmarks.store.cell_info import CellInfo
 
-EASIER, HARDER = -1.0, 2.0  # places of what lies beyond the rungs
+EASIER, HARDER = -1.0, 2.0  # places of censored breaking points
 FALLING = " ↓"
-NO_STEP = "no step"  # where a single one costs more than the budget
+NO_STEP = "no step"  # one step costs more than the budget
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One optimizer on one problem: what is said of it, and how far up the ladder it gets, from 0 to 1.
+    """One optimizer on one problem: its text in the table, and its place on the ladder, from 0 to 1.
 
-    point: the breaking point, where there are several rungs and the budget is enough for a step.
-    place: the breaking point's, in the dial's own scale; EASIER and HARDER where it is censored; of a single
-        rung, the share of instances solved; None where there are no numbers.
+    point: the breaking point; None for a single rung, or if the budget does not cover one step.
+    place: of the breaking point, in the dial's own scale; EASIER or HARDER if it is censored; the share of instances
+        solved for a single rung; None without numbers.
     """
 
     optimizer: str
@@ -47,14 +47,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Optimizers × problems of a sweep, tuned. `own` are the optimizers that come first."""
+    """Optimizers × problems of a sweep, tuned; the optimizers in `own` come first."""
 
     tables: Tables
     own: Container[str] = ()
 
     @cached_property
     def entries(self) -> dict[tuple[str, str], Entry]:
-        """By optimizer and problem; of a problem's variants each is one of its own."""
+        """The entries by optimizer and problem; each variant of a problem has its own."""
         cells = self.tables.runs.drop_duplicates("cell").set_index("cell", drop=False)
         cells["job"] = [self.tables.cells[str(key)].info.job for key in cells.index]
         found = {}
@@ -66,7 +66,7 @@ class Matrix:
 
     @cached_property
     def optimizers(self) -> list[str]:
-        """One's own first; who was run on more problems before others; then who gets further on average."""
+        """The optimizers: `own` first, then by number of problems with numbers, then by mean place."""
 
         def order(name: str) -> tuple[bool, int, float]:
             places = self._places(name)
@@ -76,14 +76,14 @@ class Matrix:
 
     @cached_property
     def problems(self) -> list[str]:
-        """In the order of the book's subsections, and then those that are in none."""
+        """The problems in the order of the book's subsections, then those outside the book."""
         known = itertools.chain.from_iterable(by_subsection().values())
         order = {name: k for k, name in enumerate(known)}
         by_label = {each.label: each.problem for each in self.entries.values()}
         return sorted(by_label, key=lambda label: (order.get(by_label[label], len(order)), label))
 
     def views(self) -> Iterator[View]:
-        """As many columns side by side as fit; a row only where it says something."""
+        """Yield the table in blocks of as many problems as fit; a block leaves out optimizers without entries."""
         blocks = self._blocks()
         for k, labels in enumerate(blocks):
             rows = [
@@ -96,9 +96,9 @@ class Matrix:
             yield View(self._title() if first else "", table, self.remarks() if last else [])
 
     def weakest(self) -> Entry | None:
-        """Where an optimizer of one's own breaks first, or else the last of those that were run everywhere.
+        """Return the lowest entry of the user's optimizers; without any, that of the last optimizer run everywhere.
 
-        Of several such problems, the one on which the others get furthest. None where it breaks nowhere.
+        Ties go to the problem on which the other optimizers get furthest. None if nothing breaks.
         """
         names = [name for name in self.optimizers if name in self.own]
         most = max(len(self._places(name)) for name in self.optimizers)
@@ -138,7 +138,7 @@ class Matrix:
 
     @cached_property
     def _steps(self) -> pandas.Series:
-        """The most steps that any run of a cell made, NaN where none has numbers."""
+        """By cell, the most steps of any run; NaN if no run has numbers."""
         steps = self.tables.runs.reindex(columns=["cell", "steps"]).astype({"steps": float})
         return steps.groupby("cell")["steps"].max()
 
@@ -177,7 +177,7 @@ class Matrix:
         ]
 
     def _of_others(self, entry: Entry) -> float:
-        """How far the others get on its problem, on average."""
+        """Return the mean place of the other optimizers on its problem."""
         places = [
             each.place
             for each in self.entries.values()
@@ -204,31 +204,31 @@ class Matrix:
     def _title(self) -> str:
         several = self.tables.runs.groupby("problem")["dial"].nunique().max() > 1
         what = "the dial up to which half of the instances are solved"
-        return f"Where each breaks, tuned: {what}" if several else "Instances solved, tuned"
+        return f"Breaking points, tuned: {what}" if several else "Instances solved, tuned"
 
     def remarks(self) -> list[str]:
-        """What the marks in it mean."""
+        """Return the meaning of each mark in the table."""
         entries = self.entries.values()
         points = [each.point for each in entries if each.point is not None]
         absent = len(self.entries) < len(self.optimizers) * len(self.problems)
         skipped = int((self.tables.runs["status"] == "skipped").sum())
         said = {
-            "> and <: beyond the rungs that were run.": any(each.censored for each in points),
-            "?: more of the dial does not mean less solved here.": any(each.dose_response is False for each in points),
+            "> and <: outside the tested rungs.": any(each.censored for each in points),
+            "?: a harder dial does not mean fewer solved here.": any(each.dose_response is False for each in points),
             f"{FALLING.strip()}: the problem gets harder as this dial falls.":
                 any(each.falling for each in entries),
-            "n/a: not run there.": absent,
-            f"{NO_STEP}: a single one costs more than the budget.": any(each.text == NO_STEP for each in entries),
-            f"{skipped} of {len(self.tables.cells)} cells were skipped: harder than one that no trial solves.":
-                skipped > 0,
+            "n/a: not run.": absent,
+            f"{NO_STEP}: one step costs more than the budget.": any(each.text == NO_STEP for each in entries),
+            f"{skipped} of {len(self.tables.cells)} cells were skipped and count as not solved: "
+            "no trial solves an easier rung.": skipped > 0,
         }  # fmt: skip
         return [text for text, holds in said.items() if holds]
 
 
 def separation(tables: Tables) -> list[str]:
-    """Whether the rungs of a sweep separate anybody, in two lines; nothing where there is nobody to be separated.
+    """Return two lines on how many rungs tell optimizers apart; none for fewer than two optimizers.
 
-    Counted are the rungs that at least half of the optimizers ran: a search for one's breaking point is its own.
+    Only rungs that at least half of the optimizers ran count: a bisection's rungs are for one optimizer alone.
     """
     noisy = {cell.info.problem for cell in tables.cells.values() if cell.info.noisy}
     if "choice" not in tables.summary:
@@ -242,30 +242,30 @@ def separation(tables: Tables) -> list[str]:
     between = len(table) - everybody - nobody
     said = (
         f"Of {len(table)} rungs, {everybody} are solved by all optimizers and {nobody} by none; "
-        f"on {between} some solve at least half of the instances and others do not."
+        f"on {between}, some optimizers solve at least half of the instances and others do not."
     )
     seeds = tables.runs.loc[tables.runs["role"] == "reporting", "seed"].nunique()
     if seeds < fewest():
         return [
             said,
-            f"Of one rung, {seeds} instances do not tell two apart at {LEVEL:.0%}: it takes {fewest()}.",
+            f"{seeds} instances are too few to tell two optimizers apart at {LEVEL:.0%}: it takes {fewest()}.",
         ]
     alike = table.groupby("problem")["separates"].any()
     names = ", ".join(map(str, alike.index[~alike]))
     return [
         said,
-        f"A sign test at {LEVEL:.0%} tells some two apart on {table['separates'].sum()} of them"
-        + (f", and on none of {names}." if names else "."),
+        f"A sign test at {LEVEL:.0%} tells at least two optimizers apart on {table['separates'].sum()} of them"
+        + (f", but on no rung of {names}." if names else "."),
     ]
 
 
 def fewest() -> int:
-    """Instances that it takes to tell two optimizers apart at all."""
+    """Return the smallest number of instances that can tell two optimizers apart."""
     return next(n for n in range(1, 100) if sign_test(0, n) <= LEVEL)
 
 
 def _place(point: BreakingPoint, dials: pandas.Series, info: CellInfo) -> float:
-    """How far up the ladder a breaking point is."""
+    """Return the place of a breaking point on the ladder, from 0 to 1; EASIER or HARDER if it is censored."""
     if point.censored:
         return HARDER if (point.censored == ">") != info.falling else EASIER
     axis = Axis.of(dials.unique(), info.scale, info.falling)

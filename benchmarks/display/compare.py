@@ -1,7 +1,7 @@
-"""Two sweeps side by side: what became better or worse, what is new and what is missing.
+"""Compare two sweeps: what became better or worse, what is new and what is missing.
 
 Both must have run the same instances, as sweeps of one release do. Each optimizer is compared with
-its namesake, on the same problem, rung and choice, instance by instance.
+the one of the same name on the same problem, rung and choice, instance by instance.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from ravine import Refused, nearest
 FAIL = "--fail-on-regression"
 REGRESSION = 1
 ON = [*RUNG, "optimizer", "choice"]
-VERSIONS = ("ravine", "torch")  # of these, another one may change the numbers
-STATED = ("dtype", "device")  # of the protocol, what the runs do not say themselves
-NAMED = 8  # problems in a list; of more, their number is said
+VERSIONS = ("ravine", "torch")  # packages whose version may change the numbers
+STATED = ("dtype", "device")  # protocol options that are not in the runs
+NAMED = 8  # problems that a list names; a longer list gives their number
 
 
 class HasTables(Protocol):
-    """What `sweep` returns, as far as a comparison needs it."""
+    """An object with tables, such as `sweep` returns."""
 
     @property
     def tables(self) -> Tables:
@@ -47,7 +47,7 @@ class HasTables(Protocol):
 
 @dataclass(frozen=True)
 class _Side:
-    """One of the two: its tables, with the column `variant`, and what else decided its numbers."""
+    """One of the two sweeps: its tables, with the column `variant`, its versions and its protocol."""
 
     name: str
     runs: pandas.DataFrame
@@ -59,20 +59,19 @@ class _Side:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What `compare_sweeps` found; printed, it says what differs.
+    """The result of `compare_sweeps`; printed, it lists what differs.
 
-    differences: one row a problem × dial × optimizer × choice that both have, with the columns of
-        `benchmarks.analysis.pairs.paired` (of B against A: wins are B's; `effect` is log10 of B's cost
-        over A's), `p_holm`, and `judgement`: better, worse, not told apart, or error, where B raised
-        one in place of numbers.
-    overall: whether an optimizer differs across families of problems.
-    new, missing: what only B has, and only A; `why` is what B says about it.
-    newcomers: each optimizer that only B has against each of A's, tuned: one row a problem × dial that both ran,
-        with the columns of `differences` (wins are the newcomer's) and `against`, A's optimizer; but here the
-        judgement is by `p`: on hundreds of rungs of ten instances, nothing would be significant for all at once.
-    against: the same across families of problems, one row a pair: those of `over_families`, and on how many rungs
-        the newcomer is `rungs_better`, `rungs_worse` and `rungs_alike`.
-    warnings: what makes the two less alike than they should be, a line each.
+    differences: one row per problem × dial × optimizer × choice that both have, with the columns of
+        `benchmarks.analysis.pairs.paired` (B against A: wins are B's; `effect` is log10 of B's cost over A's),
+        `p_holm`, and `judgement`: better, worse, not told apart, or error if B ended in one.
+    overall: the test of each optimizer across families of problems.
+    new, missing: rows that only B has, and only A; `why` is the reason that B gives.
+    newcomers: each optimizer that only B has against each of A's, tuned: one row per problem × dial that both ran,
+        with the columns of `differences` (wins are the newcomer's) and `against`, A's optimizer. Here the judgement
+        is by `p`, not `p_holm`: on hundreds of rungs with ten instances, no difference could pass the correction.
+    against: the same across families, one row per pair: the columns of `over_families`, and the number of rungs on
+        which the newcomer is better, worse and not told apart, `rungs_better`, `rungs_worse` and `rungs_alike`.
+    warnings: what else differs between the two sweeps, one line each.
     """
 
     names: tuple[str, str]
@@ -99,7 +98,7 @@ class Comparison:
         return "".join(view.html() for view in self._views())
 
     def _views(self) -> list[View]:
-        """The newcomers first, if there are any: whoever brings one asks for that."""
+        """Return the views, those of newcomers first: they are the usual reason to compare."""
         return [*map(self._newcomer, self.against["optimizer"].unique()), self._view()]
 
     def _newcomer(self, name: str) -> View:
@@ -117,10 +116,10 @@ class Comparison:
             for row in rows.to_dict("records")
         ]
         remarks = [
-            f"A rung is better or worse where a sign test over its instances says so at {LEVEL:.0%}: of rungs that "
-            "are alike, up to one in twenty is called so.",
-            "A family is by the mean of its problems; p is the sign test over families, adjusted for the optimizers "
-            "(Holm).",
+            f"Rungs: sign test over the instances, p ≤ {LEVEL:g}, not corrected; of rungs that do not differ, up to "
+            "1 in 20 is called better or worse.",
+            "Families: by the mean over their problems; p is the sign test over families, adjusted for the number of "
+            "optimizers (Holm).",
         ]
         return View(title, pandas.DataFrame(shown), remarks)
 
@@ -151,18 +150,18 @@ def compare_sweeps(a: str | Path | HasTables, b: str | Path | HasTables) -> Comp
     """Compare two sweeps of the same instances: how B differs from A.
 
     A difference is called better or worse if the sign test over the instances is significant at 5 %, adjusted by
-    Holm for all comparisons of the two: if nothing differs, the probability that anything is called so is at most 5
-    %. Costs are compared, or final gaps if gradients are noisy.
+    Holm for all comparisons of the two: if nothing differs, the probability of any such call is at most 5 %. Costs
+    are compared, or final gaps if gradients are noisy.
 
     Args:
         a: A folder, or what `sweep` returns.
         b: The same.
 
     Returns:
-        What differs, as frames; printed, it says so in words.
+        The differences, as frames; printed, it lists them.
 
     Raises:
-        Refused: For a folder that is not a whole sweep's, or was edited.
+        Refused: For a folder that is not a complete sweep, or was edited.
 
     >>> from benchmarks import compare_sweeps, sweep
     >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
@@ -199,14 +198,14 @@ def compare_sweeps(a: str | Path | HasTables, b: str | Path | HasTables) -> Comp
 
 
 def main(words: Sequence[str]) -> int:
-    """`ravine compare A B`: print it, and return 1 if asked to where B is worse."""
+    """`ravine compare A B`: print the comparison; return 1 if B is worse and --fail-on-regression is given."""
     folders = [word for word in words if not word.startswith("-")]
     for word in words:
         if word.startswith("-") and word != FAIL:
             raise Refused(f"unknown flag {word}: {nearest(word, [FAIL])}")
     if len(folders) != 2:
         raise Refused(
-            f"compare two folders of sweeps, and not {len(folders)}: compare A B [{FAIL}]"
+            f"compare takes two folders of sweeps, not {len(folders)}: compare A B [{FAIL}]"
         )
     found = compare_sweeps(*folders)
     print(found)
@@ -216,7 +215,7 @@ def main(words: Sequence[str]) -> int:
 def _newcomers(
     before: pandas.DataFrame, after: pandas.DataFrame, noisy: Container[str]
 ) -> pandas.DataFrame:
-    """Each optimizer that only B has against each of A's, by rung, tuned."""
+    """Return each optimizer that only B has against each of A's, by rung, tuned."""
     at = [*RUNG, "optimizer", "against"]
     parts = []
     ours = before[before["choice"] == "tuned"]
@@ -264,7 +263,7 @@ def _side(given: Any, name: str) -> _Side:
 
 
 def _of_folder(folder: Path) -> _Side:
-    """A sweep as its folder has it, checked."""
+    """Return a sweep read from its folder, checked."""
     results = read_results(folder)
     manifest, runs, summary = results.manifest, results.runs, results.summary
     packages = manifest.get("packages", {})
@@ -283,7 +282,7 @@ def _noisy(infos: Iterable[CellInfo]) -> frozenset[str]:
 
 
 def _tables(runs: pandas.DataFrame, summary: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
-    """Both with the column `variant`; a row of the summary without numbers has not the fields."""
+    """Return both tables with the column `variant`; the summary's comes from the runs, as some rows lack the fields."""
     runs = with_variant(runs)
     variants = runs.drop_duplicates("cell").set_index("cell")["variant"]
     summary = summary.reindex(columns=list(dict.fromkeys([*summary, *IN_SUMMARY, "error"])))
@@ -291,7 +290,7 @@ def _tables(runs: pandas.DataFrame, summary: pandas.DataFrame) -> dict[str, pand
 
 
 def _only(mine: pandas.DataFrame, theirs: pandas.DataFrame, other: _Side) -> pandas.DataFrame:
-    """What only one has; `status` and `why` where the other has a reason in place of numbers."""
+    """Return the rows that only one has; `status` and `why` are the other's reason for having no numbers."""
     merged = (
         mine[ON].drop_duplicates().merge(theirs[ON].drop_duplicates(), how="left", indicator=True)
     )
@@ -305,8 +304,8 @@ def _only(mine: pandas.DataFrame, theirs: pandas.DataFrame, other: _Side) -> pan
 
 
 def _warnings(first: _Side, second: _Side) -> Iterator[str]:
-    """What differs between the two that should not."""
-    deep = False  # whether every key must differ for it
+    """Yield what differs between the two sweeps but should not."""
+    deep = False  # True if this changes the key of every cell
     versions = [
         f"{name} is {first.versions[name] or 'a checkout'} and {second.versions[name] or 'a checkout'}"
         for name in VERSIONS
@@ -336,11 +335,11 @@ def _warnings(first: _Side, second: _Side) -> Iterator[str]:
         yield f"the code differs {_blamed(sizes, changed)}"
     others = _other_instances(first, second)
     if others:
-        yield f"the instances differ, so that pairs are none: {', '.join(others)}"
+        yield f"the instances differ and cannot be paired: {', '.join(others)}"
 
 
 def _sizes(side: _Side) -> pandas.DataFrame:
-    """By cell, with its key: what the protocol gave it."""
+    """Return trials, instances and budget by cell, with its key."""
     runs = side.runs[~side.runs["status"].isin(WITHOUT_NUMBERS)]
     cells = runs.groupby([*RUNG, "optimizer", "cell"], sort=False)
     sizes = cells.agg(trials=("trial", "nunique"), budget=("budget", "first"))
@@ -348,13 +347,13 @@ def _sizes(side: _Side) -> pandas.DataFrame:
         of_role = runs[runs["role"] == role].groupby([*RUNG, "optimizer", "cell"], sort=False)
         sizes[name] = of_role["seed"].nunique()
     for name in ("trials", "tuning_seeds"):
-        if name in runs:  # of a published reference, which has not all runs
+        if name in runs:  # a published reference has only some of the runs
             sizes[name] = cells[name].first()
     return sizes.fillna(0).reset_index()
 
 
 def _blamed(cells: pandas.DataFrame, changed: pandas.Series) -> str:
-    """Whose code it is, as far as the keys of the cells tell."""
+    """Return whose code changed, as far as the keys of the cells show it."""
     if changed.all():
         return "in all cells that both have"
     whole = changed.groupby(cells["optimizer"]).all()
@@ -370,7 +369,7 @@ def _blamed(cells: pandas.DataFrame, changed: pandas.Series) -> str:
 
 
 def _other_instances(first: _Side, second: _Side) -> list[str]:
-    """The problems whose seeds are other instances in B: the gradient at the start tells."""
+    """Return the problems whose seeds draw other instances in B, told by the gradient at the start."""
     at = [*RUNG, "seed"]
     starts = [
         each.runs.dropna(subset=["seed", "grad_sq_initial"])
@@ -380,25 +379,25 @@ def _other_instances(first: _Side, second: _Side) -> list[str]:
         for each in (first, second)
     ]
     both = pandas.concat(starts, axis=1, join="inner", keys=["before", "after"]).astype(float)
-    # In float32, or after another order of summation, the same instance is as alike as this.
+    # Float32 and the order of summation change the gradient of the same instance by less.
     alike = np.isclose(both["before"], both["after"], rtol=1e-3, equal_nan=True)
     return sorted(both.index[~alike].get_level_values("problem").unique())
 
 
 def _too_few(found: pandas.DataFrame) -> Iterator[str]:
-    """Whether even the clearest difference could not be called one, with so many comparisons."""
+    """Yield a warning if even the clearest difference could not be significant among so many comparisons."""
     differ = (found["wins"] + found["losses"]) > 0
     pairs, tests = int(found["pairs"].max()) if len(found) else 0, int(differ.sum())
     if tests and tests * sign_test(0, pairs) > LEVEL:
         enough = next(n for n in range(1, 100) if tests * sign_test(0, n) <= LEVEL)
         yield (
-            f"{pairs} paired instances are too few to be sure of any one of {tests} differences: "
-            f"with seeds={enough} one could be told"
+            f"{pairs} paired instances are too few for any of {tests} differences to be significant: "
+            f"it takes seeds={enough}"
         )
 
 
 def _listed(only: pandas.DataFrame) -> str:
-    """By problems, and for what reason, which optimizers."""
+    """Return the optimizers, grouped by problems and reason, as text."""
     by: dict[str, list[str]] = {}
     for optimizer, rows in only.groupby("optimizer"):
         whys = {why for why in rows.get("why", []) if why}
@@ -437,7 +436,7 @@ def _shown(row: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def _factor(effect: float) -> str:
-    """10 to the effect: 1.25, or ∞ where A solves what B misses."""
+    """Return 10 to the effect as text: 1.25, or ∞ if A solves and B misses."""
     if math.isnan(effect):
         return "?"
     return "∞" if effect == math.inf else f"{10**effect:.3g}"

@@ -1,4 +1,4 @@
-"""How numbers and names are written for a reader: one place for terminal, page and figures."""
+"""Format numbers and names for a reader, on terminal, page and figures alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.analysis.dial_axis import number
 
 
 def in_gradients(value: float) -> str:
-    """Return a cost in gradients, "–" where the target is never reached.
+    """Return a cost in gradients, "–" if the target is never reached.
 
     >>> in_gradients(87.4), in_gradients(4.26), in_gradients(math.inf)
     ('87', '4.26', '–')
@@ -20,7 +20,7 @@ def in_gradients(value: float) -> str:
 
 
 def predicted(dial: Any) -> str:
-    """Return a predicted breaking point: "never" where none is, "–" where nothing is predicted."""
+    """Return a predicted breaking point: "never" if infinite, "–" without a prediction."""
     return "–" if pandas.isna(dial) else "never" if math.isinf(dial) else number(dial)
 
 
@@ -48,7 +48,7 @@ def plain(value: Any) -> str:
 
 
 def as_words(name: Any) -> str:
-    """Return a name as words; nothing for what is missing.
+    """Return a name as words; an empty text for a missing one.
 
     >>> as_words("vanishing_gradient")
     'vanishing gradient'

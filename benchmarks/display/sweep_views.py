@@ -1,4 +1,4 @@
-"""The tables as they are read: who solves it, at what cost, where each breaks; best first, ties said so."""
+"""Views of a sweep by problem: solved shares, costs or breaking points, best first, ties marked."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from benchmarks.engine.loop import SOLVED
 from benchmarks.engine.trial_choice import costs, log_gaps
 from benchmarks.store.cell_info import CellInfo
 
-REASONS = 3  # that are named
+REASONS = 3  # verdicts named per row
 TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
 
 
 def views(tables: Tables) -> Iterator[View]:
-    """One view a problem, and one more for each variant of it; failures last."""
+    """Yield one view per problem and variant; failures last."""
     sound = tables.runs[~tables.runs["status"].isin(WITHOUT_NUMBERS)]
     for _, runs in sound.groupby(
         [*_variant_fields(sound, tables), "problem"], sort=False, dropna=False
@@ -36,7 +36,7 @@ def views(tables: Tables) -> Iterator[View]:
 
 
 def failures(tables: Tables) -> Iterator[View]:
-    """What has no numbers, and why."""
+    """Yield a view of the cells without numbers, with the reasons."""
     for status, title in (
         ("not_applicable", "These optimizers are not applicable"),
         ("error", "These cells ended in an error"),
@@ -48,7 +48,7 @@ def failures(tables: Tables) -> Iterator[View]:
 
 
 def _variant_fields(runs: pandas.DataFrame, tables: Tables) -> list[str]:
-    """The fields of problems in which runs differ, the dials aside."""
+    """Return the columns with problems' fields, without the dials."""
     dials = {cell.info.dial_column for cell in tables.cells.values()}
     return [name for name in map(str, runs) if name.startswith(OF_PROBLEMS) and name not in dials]
 
@@ -74,9 +74,10 @@ def _title(runs: pandas.DataFrame, info: CellInfo) -> str:
 
 
 def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
-    """Solved, cost and robustness of each optimizer, best first.
+    """Return a view with the solved share, cost and robustness of each optimizer, best first.
 
-    Ranked are costs to the target, or, where there is noise, final gaps: there a target is a matter of when one looks.
+    Optimizers are ranked by cost to the target, or by final gap if gradients are noisy: noise makes the moment at
+    which a target is reached a matter of chance.
     """
     summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
     rows = []
@@ -126,7 +127,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     } for rank, row in zip(ranks, rows, strict=True)])  # fmt: skip
     remarks = []
     if any(ranks) and info.noisy:
-        remarks.append("Ranked by the final gap, for the gradients are noisy.")
+        remarks.append("Ranked by the final gap, because the gradients are noisy.")
     if any(rank.endswith("=") for rank in ranks):
         remarks.append(
             f"= is not told apart from the first of its rank (sign test on paired runs, {TIE:.0%})."
@@ -135,10 +136,10 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         remarks.append(f"Not ranked: {info.unranked}")
     elif not any(ranks) and any(row["role"] == "ranked" for row in rows):
         remarks.append(f"No ranks: {count} instances are too few to tell optimizers apart.")
-    for role, why in (("oracle", "told the truth that it needs"), ("control", "meant to fail")):
+    for role, why in (("oracle", "given facts about the problem"), ("control", "meant to fail")):
         names = [row["optimizer"] for row in rows if row["role"] == role]
         if names:
-            remarks.append(f"Not ranked, for {why}: {', '.join(names)}.")
+            remarks.append(f"Not ranked ({why}): {', '.join(names)}.")
     if info.predicted_share is not None:
         share = info.predicted_share
         remarks.append(
@@ -148,7 +149,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
 
 
 def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
-    """Where each optimizer breaks, the last first."""
+    """Return a view with the breaking point of each optimizer, the furthest first."""
     points = tables.breaking_points
     points = points[
         points["job"].isin({tables.cells[key].info.job for key in runs["cell"].unique()})
@@ -180,18 +181,18 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     table = pandas.DataFrame([row for _, row in rows])
     shown = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
     odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
-    remarks = [f"{name}: more of the dial does not mean less solved here." for name in odd]
+    remarks = [f"{name}: a harder dial does not mean fewer solved here." for name in odd]
     return View(_title(runs, info), table, remarks)
 
 
 def _tuned(runs: pandas.DataFrame, tables: Tables) -> pandas.DataFrame:
-    """The reporting runs of each cell's tuned trial."""
+    """Return the reporting runs of each cell's tuned trial."""
     tuned = tables.summary[tables.summary["choice"] == "tuned"].set_index("cell")["trial"]
     return runs[(runs["trial"] == runs["cell"].map(tuned)) & (runs["role"] == "reporting")]
 
 
 def _why(runs: pandas.DataFrame) -> str:
-    """What is wrong with the runs that are not solved: the commonest verdicts, and how many have each."""
+    """Return the commonest verdicts of the runs that are not solved, each with its number of runs."""
     counts = runs.loc[~runs["verdict"].isin(["", SOLVED]), "verdict"].value_counts()
     named = [
         f"{str(name).replace('_', ' ')} {count}" for name, count in counts.head(REASONS).items()
@@ -200,11 +201,10 @@ def _why(runs: pandas.DataFrame) -> str:
 
 
 def _ranks(paid: list[np.ndarray]) -> list[str]:
-    """1, 2=, 2=, 4 for what each paid, or for the gap with which it ended, less being better.
+    """Return the ranks, such as 1, 2=, 2=, 4, of costs or final gaps; less is better.
 
-    Each is compared with the first of the rank before it, on the same instances.
-
-    Nothing where there are so few that even all of them would not tell.
+    An optimizer that the sign test does not tell apart from the first of the rank before shares that rank. Empty
+    texts if there are too few instances for any difference to be significant.
     """
     if not paid or 2 * 0.5 ** len(paid[0]) > TIE:
         return [""] * len(paid)

@@ -8,19 +8,19 @@ from typing import Any
 
 import pandas
 
-WHY = "why"  # the column with what is wrong with the runs that are not solved
+WHY = "why"  # the column with the reasons why runs are not solved
 
 
 @dataclass(frozen=True)
 class View:
-    """One problem as it is shown: what was run, a table, and remarks below it."""
+    """What is shown of one problem: a title, a table, and remarks below it."""
 
     title: str
     table: pandas.DataFrame
     remarks: list[str]
 
     def text(self) -> str:
-        """For a terminal."""
+        """Return the view as text for a terminal."""
         words = (self.table.columns[0], WHY)
         aligned = [
             column(
@@ -34,7 +34,7 @@ class View:
         return "\n".join([*title, *rows, *(["", *self.remarks] if self.remarks else [])])
 
     def html(self) -> str:
-        """For a notebook."""
+        """Return the view as HTML for a notebook."""
         remarks = "".join(f"<p>{html.escape(each)}</p>" for each in self.remarks)
         return f"<p><b>{html.escape(self.title)}</b></p>{self.table.to_html(index=False)}{remarks}"
 

@@ -1,1 +1,1 @@
-"""Docgen: the pages under docs/ that are written from the registry and from measurements."""
+"""Docgen: write the pages under docs/ from the registry and from measurements."""

@@ -1,7 +1,7 @@
-"""The atlas, made from the registry: `python -m benchmarks.docgen.atlas` writes docs/atlas.md, its pages and pictures.
+"""Make the atlas from the registry: `python -m benchmarks.docgen.atlas` writes docs/atlas.md, its pages and pictures.
 
-A picture is drawn anew where it is missing or where what it shows has changed since, which a digest in the picture
-tells: the portrait, and the problem as far as the portrait uses it. `--all` draws all of them.
+A picture is drawn again if it is missing or if its digest has changed: that of the portrait, and of the problem as
+far as the portrait uses it. `--all` draws all of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from problems import PROBLEMS, Problem
 from problems.claims import evidence
 from problems.precision import default_dtype
 
-# What is asked of a problem where its landscape and paths in it are drawn.
+# The methods of a problem that draw its landscape and paths in it.
 DRAWN = (
     Problem.instance, Problem.loss, Problem.floor, Problem.value_and_gradient, Problem.hvp, Problem.hessian,
     Problem.project, Problem.draws, Problem.sampled_value_and_gradient, Problem.sampled_hvp, Problem.seen,
@@ -36,7 +36,7 @@ FIELD = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): ")
 
 
 def pages(problems: Mapping[str, Problem] = PROBLEMS) -> dict[Path, str]:
-    """The Markdown files of the atlas, by their path under docs/."""
+    """Return the Markdown files of the atlas, by their path under docs/."""
     found = {Path("atlas.md"): _index()}
     for title, entries in by_subsection().items():
         parts = [_section(name, problem) for name, problem in entries.items()]
@@ -45,7 +45,7 @@ def pages(problems: Mapping[str, Problem] = PROBLEMS) -> dict[Path, str]:
 
 
 def digest(name: str) -> str:
-    """Return what changes with what the picture of a problem shows: its portrait and its numbers."""
+    """Return a digest of all that a problem's picture shows: its portrait and its numbers."""
     problem = PROBLEMS[name]
     kind = type(problem)
     portraits = (each.portrait for each in reversed(evidence(kind)) if hasattr(each, "portrait"))
@@ -55,7 +55,7 @@ def digest(name: str) -> str:
 
 
 def drawn_from(file: Path) -> str | None:
-    """The digest that a picture was drawn from; None where there is none."""
+    """Return the digest in a picture; None if there is no picture."""
     if not file.is_file():
         return None
     with Image.open(file) as image:
@@ -63,7 +63,7 @@ def drawn_from(file: Path) -> str | None:
 
 
 def picture_file(name: str) -> Path:
-    """Where the picture of a problem lies, under docs/."""
+    """Return the path of a problem's picture under docs/."""
     return Path("atlas") / f"{name}.png"
 
 
@@ -78,8 +78,8 @@ def _index() -> str:
         "# The atlas",
         "",
         "Every pathology of section 8.2 of Goodfellow, Bengio & Courville, *Deep Learning*, as a problem with "
-        "a dial, a stated truth, a signature that proves the pathology, and a control without it. What is "
-        "claimed of each is measured in the [certificates](certificates.md). Written by "
+        "a dial, a known solution, a signature that proves the pathology, and a control without it. The "
+        "[certificates](certificates.md) check the published claims by measurement. Written by "
         "`python -m benchmarks.docgen.atlas`.",
     ]
     for title, problems in by_subsection().items():
@@ -145,7 +145,7 @@ def _signature(problem: Problem) -> str:
 
 
 def _paragraphs(problem: Problem) -> Iterator[str]:
-    """The docstring, its fields as a list."""
+    """Yield the paragraphs of the docstring, the fields as a list."""
     for paragraph in escaped(inspect.getdoc(type(problem)) or "").split("\n\n"):
         lines = paragraph.split("\n")
         if not FIELD.match(lines[0]):
@@ -158,7 +158,7 @@ def _paragraphs(problem: Problem) -> Iterator[str]:
 
 
 def main() -> int:
-    """Write what is not there as it should be."""
+    """Write the pages, and the pictures that are missing or out of date."""
     from benchmarks.plots.problem_picture import picture
 
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""The certificates: what is stated of each problem beside what is measured on ours.
+"""Make the certificates: published claims about each problem, checked by measurement.
 
-`python -m benchmarks.docgen.certificates` measures every claim, the slow ones too, and writes docs/certificates.csv and
-docs/certificates.md; with names of problems behind it, theirs alone.
+`python -m benchmarks.docgen.certificates` measures every claim, also the slow ones, and writes docs/certificates.csv
+and docs/certificates.md. With names of problems, it measures only theirs.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from ravine import Refused
 FILE = DOCS / "certificates.csv"
 HEAD = """# Certificates
 
-What the literature states of these problems, or what follows from their formulas, beside what is measured on
-ours. A claim **holds** where the measured figure lies in the accepted range; the reason for that range stands in
-the function of this name. `ravine check --slow NAME` measures again. No row is left out because it fails. Written
-by `python -m benchmarks.docgen.certificates`; the same rows are in [certificates.csv](certificates.csv).
+Claims from the literature, or derived from the formulas, checked by measurements on our problems. A claim **holds**
+if the measured figure lies in the accepted range; the function of that name gives the reason for the range.
+`ravine check --slow NAME` measures again. Claims that fail are listed, too. Written by
+`python -m benchmarks.docgen.certificates`; the same rows are in [certificates.csv](certificates.csv).
 """
 
 
 def stated() -> pandas.DataFrame:
-    """One row a claim of each registered problem: all but what is measured."""
+    """Return one row per claim of each registered problem, without measurements."""
     rows = [
         {
             "problem": name,
@@ -51,7 +51,7 @@ def stated() -> pandas.DataFrame:
 
 
 def certificates(names: Collection[str], known: pandas.DataFrame) -> pandas.DataFrame:
-    """The claims with what is measured: now, for problems of these names, and before, for the others."""
+    """Return the claims with their measurements: new ones for these problems, known ones for the others."""
     rows = stated()
     before = known.set_index(["problem", "claim"])[["measured", "seconds"]].to_dict("index")
     found = []
@@ -69,7 +69,7 @@ def certificates(names: Collection[str], known: pandas.DataFrame) -> pandas.Data
 
 
 def text(table: pandas.DataFrame) -> str:
-    """The certificates as Markdown, by subsection."""
+    """Return the certificates as Markdown, by subsection."""
     total = f"{int(table['holds'].sum())} of {len(table)} claims hold."
     lines = [HEAD, total]
     for title, problems in by_subsection().items():
@@ -105,7 +105,7 @@ def _verdict(row) -> str:
 
 
 def main(names: list[str]) -> int:
-    """Measure and write."""
+    """Measure the claims, and write table and page."""
     torch.set_num_threads(1)
     try:
         for name in names:

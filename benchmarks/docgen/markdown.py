@@ -1,13 +1,13 @@
-"""Text as a cell of a Markdown table."""
+"""Escape text for Markdown."""
 
 from __future__ import annotations
 
 
 def markdown_cell(text: str) -> str:
-    """A text as a cell of a Markdown table."""
+    """Return a text as a cell of a Markdown table."""
     return escaped(text).replace("|", "\\|")
 
 
 def escaped(text: str) -> str:
-    """What Markdown would read as emphasis or as HTML is a minimizer x* and a bound."""
+    """Return a text whose * and < Markdown shows, as in x* and in bounds, instead of reading emphasis or HTML."""
     return text.replace("*", "\\*").replace("<", "&lt;")

@@ -1,9 +1,9 @@
-"""Where published pages and pictures lie, and how pictures are saved."""
+"""The folder of published pages and pictures, and how pictures are saved."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
-DOTS = 110  # an inch
+DOTS = 110  # per inch
 DIGEST = "Source digest"

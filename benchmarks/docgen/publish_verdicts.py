@@ -1,7 +1,6 @@
 """`python -m benchmarks.docgen.publish_verdicts` measures how often diagnoses are right, and writes docs/verdicts.md.
 
-An argument is the folder where what is true of the runs is kept, so that it is not found twice; results/verdicts
-unless it is given.
+The optional argument is the folder that caches the true causes of the runs (default: results/verdicts).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ PICTURES = DOCS / "verdicts"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run or look up, judge, and write."""
+    """Run the cases or read them from the cache, judge the verdicts, and write the page."""
     torch.set_num_threads(1)
     folder = Path(arguments[0]) if arguments else FOLDER
     began, runs = time.perf_counter(), []
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def write(result: Result, runs: Sequence[Case]) -> None:
-    """The table, the thresholds, the page and its pictures."""
+    """Write the table, the thresholds, the page and its pictures."""
     result.table.to_csv(TABLE, index=False)
     said = {
         "commit": provenance()["git"]["commit"],
@@ -67,7 +66,7 @@ def write(result: Result, runs: Sequence[Case]) -> None:
 
 
 def digest() -> str:
-    """What the pictures depend on: the table."""
+    """Return a digest of the table, from which the pictures are drawn."""
     return hashlib.sha256(TABLE.read_bytes()).hexdigest()[:16]
 
 

@@ -1,11 +1,10 @@
-"""The published reference: the tables of the standard suite in a small folder, and a page about them.
+"""Make the published reference: the tables of the standard suite in a small folder, and a page about them.
 
-`python -m benchmarks.docgen.reference` runs `+suite=standard`, and the quick suite and its variants, on all cores;
-a run that was interrupted goes on where it stopped. It writes results/reference/ and docs/reference.md. Options of a
-sweep behind it hold for all of these; `suite=NAME` takes another's place, `out=FOLDER` another folder, and
-`page=FILE` another page.
+`python -m benchmarks.docgen.reference` runs `+suite=standard`, and the quick suite and its variants, on all cores; it
+resumes after an interrupt. It writes results/reference/ and docs/reference.md. Further options of a sweep apply to all
+of these; `suite=NAME`, `out=FOLDER` and `page=FILE` replace the suite, the folder and the page.
 
-Of the runs it keeps the reporting instances of the chosen trials, which is what pairs are made of.
+Of the runs it keeps the chosen trials on the reporting instances, which is all that paired comparisons need.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ ROUNDED = (
     "cost_to_target", "cost_to_target_low", "cost_to_target_high", "gap_final", "solving_volume",
     "solving_volume_low", "solving_volume_high", "seconds", "u",
 )  # fmt: skip
-LOSS_TOO, HVP_TOO = 1 / 2, 2.5  # other prices of an extra loss and of a product with the Hessian
+LOSS_TOO, HVP_TOO = 1 / 2, 2.5  # higher prices of an extra loss and of a Hessian-vector product
 CLIPPED = ("clipped_sgd", "clipped_momentum")
 BARE = tuple(name for name in CLASSICS if name not in CLIPPED)
-RATED = tuple(name for name in BARE if name != "damped_newton")  # it has no rate that could decay
+RATED = tuple(name for name in BARE if name != "damped_newton")  # it has no learning rate to decay
 VARIANTS = {
     "as it is": [f"optimizer={','.join(CLASSICS)}"],
     "in float32": [f"optimizer={','.join(CLASSICS)}", "dtype=float32"],
@@ -56,13 +55,13 @@ VARIANTS = {
     "with decay": [f"optimizer={','.join(f'{name}{AND}decay' for name in RATED)}"],
 }
 SOLVED = f"{VERDICT}solved"
-REASONS = 3  # that are named, of what goes wrong on a problem
-NEAR = 2.0  # a ratio of measured to predicted up to which they are called near
+REASONS = 3  # verdicts named per problem
+NEAR = 2.0  # largest ratio of measured and predicted that counts as near
 REWEIGHED = f"at other prices: a loss {LOSS_TOO:g}, a product {HVP_TOO:g}"
 
 
 def main(words: Sequence[str]) -> int:
-    """Run what is missing, and write the folder and the page."""
+    """Run the missing cells, and write the folder and the page."""
     given = {name: value for name, _, value in (word.partition("=") for word in words)}
     suite, out = given.pop("suite", "standard"), Path(given.pop("out", "results/reference"))
     page_file = Path(given.pop("page", DOCS / "reference.md"))
@@ -91,7 +90,7 @@ def _tables(folder: Path, store: Store) -> Tables:
 
 
 def compact(folder: Path, out: Path) -> None:
-    """Write what a comparison with the sweep in `folder` needs: its tables, fewer of its runs, its manifest."""
+    """Write the parts of `folder` that a comparison needs: its tables, the chosen runs, its manifest."""
     out.mkdir(parents=True, exist_ok=True)
     manifest = json.loads((folder / "manifest.json").read_text())
     config = {name: value for name, value in manifest["config"].items() if name != "jobs"}
@@ -113,7 +112,7 @@ def _nine_digits(value: float) -> float:
 
 
 def _chosen_runs(runs: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFrame:
-    """The reporting runs of the chosen trials, and the rows without numbers; with the size of each search."""
+    """Return the reporting runs of the chosen trials and the rows without numbers, with the size of each search."""
     by_cell = runs.groupby("cell")
     tuning = runs[runs["role"] == "tuning"].groupby("cell")["seed"].nunique()
     sizes = {"trials": by_cell["trial"].nunique(), "tuning_seeds": tuning}
@@ -133,10 +132,10 @@ def _chosen_runs(runs: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.Da
 
 
 def reweighed(tables: Tables) -> Tables:
-    """The same runs at other prices: whoever pays more than the budget to the target has not solved it.
+    """Return the same runs at higher prices; a run whose cost to the target exceeds the budget is not solved.
 
-    Both prices are higher, so that no run would have been longer. Of a run's cost up to the target the same
-    share is for losses, and for products, as of all that it paid.
+    At higher prices no run would have been longer. The cost up to the target is scaled like the whole cost, which
+    assumes the same shares of losses and products.
     """
 
     def again(cell: Stored) -> Stored:
@@ -159,9 +158,9 @@ def reweighed(tables: Tables) -> Tables:
 
 
 def robustness(tables: Mapping[str, Tables], suite: str) -> pandas.DataFrame:
-    """How much the order of the optimizers moves in each variant: `moved`, one row a variant.
+    """Return how much the order of the optimizers changes in each variant: `moved`, one row per variant.
 
-    tables: by name, those of the suite and of the variants. The order at other prices is compared in both suites;
+    tables: by name, those of the suite and of the variants. The order at higher prices is compared in both suites;
     a wrapped optimizer is compared with itself without the wrapper.
     """
     base = standings(tables["as it is"].breaking_points)
@@ -187,27 +186,27 @@ def robustness(tables: Mapping[str, Tables], suite: str) -> pandas.DataFrame:
 
 
 def separated(tables: Tables) -> pandas.DataFrame:
-    """`discrimination` of all rungs."""
+    """Return `discrimination` of all rungs."""
     noisy = {cell.info.problem for cell in tables.cells.values() if cell.info.noisy}
     return discrimination(tables.runs, tables.summary, noisy=noisy)
 
 
 HEAD = """# The reference
 
-What `+suite=standard` finds, run with the code of this repository. Its tables are in
-[results/reference](../results/reference): `summary.csv`, `breaking_points.csv`, and of the runs those of the chosen
-trials on the reporting instances, so that
+The results of `+suite=standard` with the code of this repository. The tables are in
+[results/reference](../results/reference): `summary.csv`, `breaking_points.csv`, and the runs of the chosen trials on
+the reporting instances. Therefore
 
     ravine +suite=standard optimizer=my_opt.py:MyOpt out=results/mine
     ravine compare results/reference results/mine
 
-compares an optimizer of yours with all of these, instance by instance. `python -m benchmarks.docgen.reference` runs
+compares your optimizer with all of these, instance by instance. `python -m benchmarks.docgen.reference` runs
 everything again and writes this page.
 """
 
 
 def page(folder: Path) -> str:
-    """The page about a reference, from its folder alone."""
+    """Return the page about a reference, made from its folder alone."""
     points, runs = read_table(folder, "breaking_points"), read_table(folder, "runs")
     manifest = json.loads((folder / "manifest.json").read_text())
     table = standings(points)
@@ -222,7 +221,7 @@ def page(folder: Path) -> str:
 
 
 def _said(row: Mapping, unable: set) -> str:
-    """What a row of `standings` says in the table of who breaks where."""
+    """Return the text of a row of `standings` in the table of breaking points."""
     if (row["problem"], row["optimizer"]) in unable:
         return NO_STEP
     return row["text"] + (" ✓" if row["further"] == math.inf else "")
@@ -242,25 +241,24 @@ def _provenance(manifest: Mapping) -> str:
 
 
 def _matrix(table: pandas.DataFrame) -> Iterator[str]:
-    yield "## Where each breaks\n"
+    yield "## Breaking points\n"
     yield (
-        "The dial up to which half of the instances are solved, with the trial that a search chooses; `>` and `<` lie "
-        "beyond the rungs, ↓ marks a dial that gets harder as it falls, and ✓ what no rung breaks. Of what says "
-        "*no step* a single one costs more than the budget. In order of the mean place over families of problems, "
-        "best first.\n"
+        "The dial up to which half of the instances are solved, tuned. `>` and `<`: outside the tested rungs; ↓: the "
+        "problem gets harder as this dial falls; ✓: solved at every rung; *no step*: one step costs more than the "
+        "budget. Optimizers are ordered by their mean rank over families of problems, best first.\n"
     )
     means = mean_places(table, families())
     names = list(map(str, means.index))
-    last = ["", "mean place", *(f"{means[name]:.1f}" for name in names)]
+    last = ["", "mean rank", *(f"{means[name]:.1f}" for name in names)]
     yield from _markdown(["subsection", "problem: dial", *names], [*_rows(table, names), last])
     others = sorted(set(table["optimizer"]) - set(names))
     if others:
-        yield "\nThose with a decaying rate run where there is noise:\n"
+        yield "\nOptimizers with a decaying learning rate run only on noisy problems:\n"
         yield from _markdown(["subsection", "problem: dial", *others], list(_rows(table, others)))
 
 
 def _rows(table: pandas.DataFrame, names: Sequence[str]) -> Iterator[list[str]]:
-    """A row a problem that any of these optimizers was run on."""
+    """Yield one row per problem on which any of these optimizers was run."""
     texts = table.set_index(["problem", "optimizer"])["text"]
     for title, problems in by_subsection().items():
         for name in problems:
@@ -274,9 +272,9 @@ def _rows(table: pandas.DataFrame, names: Sequence[str]) -> Iterator[list[str]]:
 def _reasons(summary: pandas.DataFrame) -> Iterator[str]:
     yield "\n## What goes wrong\n"
     yield (
-        "Of the tuned runs of all rungs and optimizers those that are not solved, and their commonest verdicts. These "
-        "are read off each run alone, whatever its problem is called; [how often they are right](verdicts.md) is "
-        "measured.\n"
+        "The tuned runs, of all rungs and optimizers, that are not solved, with their commonest verdicts. A verdict "
+        "depends on the run alone, not on the problem's name; [verdicts.md](verdicts.md) measures how often verdicts "
+        "are right.\n"
     )
     names = [each for each in map(str, summary) if each.startswith(VERDICT) and each != SOLVED]
     by_problem = summary[summary["choice"] == "tuned"].groupby("problem")[names].sum()
@@ -301,10 +299,10 @@ def _reasons(summary: pandas.DataFrame) -> Iterator[str]:
 def _predicted(points: pandas.DataFrame) -> Iterator[str]:
     yield "\n## Measured against predicted\n"
     yield (
-        "Where a theorem says at which dial value an optimizer breaks, at the budget and at a third and a tenth of "
-        "it. A prediction *agrees* where it lies in the interval of what was measured, or beyond the rungs where that "
-        "does. The intervals are wide, for they hold for other searches and other instances; the *ratio* of measured "
-        "to predicted is sharper. None is left out because it does not agree.\n"
+        "All breaking points that a theorem predicts, at the budget and at a third and a tenth of it. A prediction "
+        "*agrees* if it lies in the 95 % interval of the measurement, or outside the tested rungs like the "
+        "measurement. The intervals are wide, because they cover other searches and other instances; the *ratio* of "
+        "measured to predicted is sharper. Predictions that do not agree are listed, too.\n"
     )
     known = points[points["theory"].notna() & (points["choice"] == "tuned")]
     order = {"by": ["problem", "optimizer", "budget"], "ascending": [True, True, False]}
@@ -329,34 +327,34 @@ def _predicted(points: pandas.DataFrame) -> Iterator[str]:
     near = sum(1 / NEAR <= ratio <= NEAR for ratio in ratios)
     yield (
         f"\n{agreeing} of {len(rows)} predictions agree, for {len(cells)} pairs of a problem and an optimizer; "
-        f"of the {len(ratios)} where both are numbers, {near} are within a factor of {NEAR:g}.\n"
+        f"of the {len(ratios)} ratios, {near} are within a factor of {NEAR:g} of 1.\n"
     )
 
 
 def _agrees(row: Mapping) -> bool:
-    """Whether a prediction lies in the interval of the measurement, which is open where a bound is missing."""
+    """True if a prediction lies in the interval of the measurement, which is open if a bound is missing."""
     low = -math.inf if pandas.isna(row["low"]) else row["low"]
     high = math.inf if pandas.isna(row["high"]) else row["high"]
     return low <= row["theory"] <= high
 
 
 def _too_few(runs: pandas.DataFrame) -> list[str]:
-    """The problems with fewer instances than it takes to tell two optimizers apart."""
+    """Return the problems with too few instances to tell two optimizers apart."""
     seeds = runs[runs["seed"].notna()].groupby("problem")["seed"].nunique()
     return [str(name) for name in seeds.index[seeds < fewest()]]
 
 
 def _separation(table: pandas.DataFrame, few: Sequence[str]) -> Iterator[str]:
-    yield "\n## Which rungs separate whom\n"
+    yield "\n## Which rungs tell optimizers apart\n"
     most = table.groupby("problem")["optimizers"].transform("max")
     table = table[2 * table["optimizers"] >= most]
     everybody, nobody = (table["solving"] == table["optimizers"]), (table["solving"] == 0)
     yield (
-        f"Of {len(table)} rungs that at least half of the optimizers ran, {everybody.sum()} are solved by all of them "
-        f"and {nobody.sum()} by none; on {(~table['separates']).sum()} no two are told apart by a sign test at 5 %. "
-        "(The nearest peer: 27 % of its cells are won by nobody or by everybody.)"
+        f"Of {len(table)} rungs that at least half of the optimizers ran, {everybody.sum()} are solved by all "
+        f"optimizers and {nobody.sum()} by none; on {(~table['separates']).sum()}, a sign test at 5 % tells no two "
+        "apart. (For comparison: of the cells of the nearest peer, 27 % are won by all or by none.)"
         + (
-            f" It takes {fewest()} instances to tell two apart, and {', '.join(few)} have fewer."
+            f" It takes {fewest()} instances to tell two apart; these problems have fewer: {', '.join(few)}."
             if few
             else ""
         )
@@ -373,12 +371,12 @@ def _separation(table: pandas.DataFrame, few: Sequence[str]) -> Iterator[str]:
 
 
 def _robustness(table: pandas.DataFrame) -> Iterator[str]:
-    yield "\n## How much the order moves\n"
+    yield "\n## How much the order changes\n"
     yield (
-        "The same optimizers in the same suite, with one thing changed. τ is Kendall's τ_b of the places on a "
-        "problem, averaged over the problems on which both tell some apart: 1 is the same order, 0 an unrelated "
-        "one. *Flips* are pairs on a problem that change their order, of those that have one in both; "
-        "*overall* is τ_b of the mean places over families, and the last column who moves most there.\n"
+        "The same optimizers in the same suite, with one change. τ: Kendall's τ_b of the ranks on a problem, averaged "
+        "over the problems on which neither order has all optimizers tied; 1 is the same order, 0 an unrelated one. "
+        "*Flips*: pairs on a problem that change their order, of those strictly ordered in both. *Overall*: τ_b of the "
+        "mean ranks over families. Last column: the optimizer whose mean rank changes most.\n"
     )
     rows = [
         [row["suite"], row["variant"], f"{row['tau']:.2f}", row["problems"], f"{row['flips']} of {row['pairs']}",

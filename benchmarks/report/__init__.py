@@ -1,4 +1,4 @@
-"""`ravine report`: the answers of a sweep on one page, and its figures for a paper."""
+"""`ravine report`: the results of a sweep on one page, and its figures for a paper."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ USAGE = f"report FOLDER… [--out {FILE}] [--figures DIR]"
 
 
 def report(folders: Sequence[str | Path], out: str | Path | None = None) -> Page:
-    """Write the report of one sweep, or of several as one, and return what it says.
+    """Write the report of one sweep, or of several as one, and return the page.
 
-    out: the file; in the folder itself, or here where there are several folders. Raises Refused for a folder
-    that is not a whole sweep's, or was edited, and for a file that cannot be written.
+    out: the file; by default report.html, in the sweep's folder or, for several, in the current one. Raises
+    Refused for a folder that is not a complete sweep or was edited, and for a file that cannot be written.
     """
     paths = [Path(each) for each in folders]
     said = composed(*read_saved(paths))
@@ -32,7 +32,7 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> Page
 
 
 def main(words: Sequence[str]) -> int:
-    """`ravine report FOLDER…`: write the page, and the figures if asked to, and name the files."""
+    """`ravine report FOLDER…`: write the page, and with --figures the figures, and print the names of the files."""
     folders, given = _parsed(words)
     said = report(folders, given.get("--out"))
     print(_file(folders, given.get("--out")))
@@ -63,10 +63,10 @@ def _parsed(words: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
         if flag not in FLAGS:
             raise Refused(f"unknown flag {flag}: {nearest(flag, FLAGS)}")
         if not equal and not rest:
-            raise Refused(f"{flag} is followed by a path: {USAGE}")
+            raise Refused(f"{flag} needs a path: {USAGE}")
         given[flag] = value if equal else rest.pop(0)
     if not folders:
-        raise Refused(f"report on which folder of a sweep? {USAGE}")
+        raise Refused(f"report needs the folder of a sweep: {USAGE}")
     return folders, given
 
 

@@ -1,4 +1,4 @@
-"""A chart as numbers: what is drawn in the page, and for a paper, from the same description."""
+"""A chart as numbers: the one description from which page and paper figures are drawn."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Scale = Literal["linear", "log", "symlog"]
 Kind = Literal["line", "steps", "dots", "squares", "rings", "bars"]
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LABELS = 5  # at most, along an axis
-WIDEST = 300  # decades: what is beyond is drawn at the edge
+WIDEST = 300  # decades: larger and smaller values are drawn at the edge
 
 
 @dataclass(frozen=True)
 class Axis:
-    """From `low`, at the left or at the bottom, to `high`; the larger comes first where harder is less.
+    """An axis from `low`, at the left or bottom, to `high`; low > high if a smaller dial is harder.
 
     threshold: of a symlog scale, sign(v) · log10(1 + |v| / threshold).
-    given: ticks with their labels; computed where there are none.
+    given: ticks with their labels; computed if empty.
     """
 
     label: str
@@ -33,7 +33,7 @@ class Axis:
     given: tuple[tuple[float, str], ...] = ()
 
     def bent(self, values: float | np.ndarray) -> np.ndarray:
-        """Values in the scale in which distances are drawn."""
+        """Return values in the scale in which distances are drawn."""
         values = np.asarray(values, dtype=float)
         if self.scale == "log":
             return np.log10(np.clip(values, 10.0**-WIDEST, 10.0**WIDEST))
@@ -42,14 +42,14 @@ class Axis:
         return values
 
     def place(self, values: float | np.ndarray) -> np.ndarray:
-        """From 0, at `low`, to 1; what is infinite is beyond."""
+        """Return positions from 0, at `low`, to 1, at `high`; infinite values lie outside."""
         low, high = self.bent(np.array([self.low, self.high]))
         with np.errstate(invalid="ignore"):
             return (self.bent(values) - low) / ((high - low) or 1.0)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Values and their labels."""
+        """The ticks: values and their labels."""
         if self.given:
             return list(self.given)
         low, high = sorted((self.low, self.high))
@@ -73,8 +73,8 @@ class Axis:
 class Series:
     """Points, and how they are drawn.
 
-    style: the place among the optimizers of the page, or None for what is nobody's.
-    band: lower and upper edge along x. dashed: said, not measured.
+    style: the optimizer's place on the page; None if the series belongs to none.
+    band: lower and upper edge along x. dashed: True for theory, False for measurements.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Level:
-    """Where a landscape is higher than `height`: closed curves, holes among them, in the axes' units."""
+    """The region where a landscape is higher than `height`: closed curves, holes included, in the axes' units."""
 
     height: float
     curves: tuple[np.ndarray, ...]
@@ -96,9 +96,10 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """name: of its file. title: above it. note: what is to be read off it, for those who cannot see it.
+    """A chart: axes, series, and the texts around them.
 
-    rules: horizontal dotted lines and their names. own: the series are not the optimizers of the page.
+    name: of its file. title: above it. note: its content in words, for screen readers.
+    rules: horizontal dotted lines and their names. own: True if the series are not the optimizers of the page.
     """
 
     name: str
@@ -115,7 +116,7 @@ class Chart:
 def spanning(
     label: str, scale: Scale, values: Sequence[np.ndarray] | np.ndarray, threshold: float = 1.0
 ) -> Axis:
-    """An axis from the least to the largest of these values, with a little room."""
+    """Return an axis from the smallest to the largest of these values, with a small margin."""
     every = np.concatenate([np.ravel(each) for each in values]) if len(values) else np.zeros(0)
     every = every[np.isfinite(every) & ((every > 0) | (scale != "log"))]
     low, high = (every.min(), every.max()) if len(every) else (0.1, 1.0)
@@ -127,13 +128,13 @@ def spanning(
 
 
 def power(exponent: int) -> str:
-    """1, 10, 100, 10³, 10⁻¹."""
+    """Return a power of ten as text: 1, 10, 100, 10³, 0.1, 10⁻²."""
     small = {0: "1", 1: "10", 2: "100", -1: "0.1"}
     return small.get(exponent, "10" + str(exponent).translate(SUPERSCRIPTS))
 
 
 def signed(value: float) -> str:
-    """A power of ten of either sign, or 0."""
+    """Return a power of ten of either sign, or 0, as text."""
     if value == 0:
         return "0"
     return ("−" if value < 0 else "") + power(round(math.log10(abs(value))))

@@ -1,4 +1,4 @@
-"""What the report says, as plain text, tables and charts; how it looks is the template's matter."""
+"""Compose the report as plain text, tables and charts; the template decides the looks."""
 
 from __future__ import annotations
 
@@ -40,15 +40,14 @@ from benchmarks.report.problem_charts import Rung, slug
 from benchmarks.store.cell_info import CellInfo
 from problems import Problem
 
-# Columns that one problem or optimizer has and others have not.
-FIELDS = ("problem.", "hp.", AT_END)
+FIELDS = ("problem.", "hp.", AT_END)  # columns that not all problems or optimizers have
 PANELS = 3  # rungs of a problem that are drawn
 NOTHING = "–"
-ELSEWHERE = "Yours"  # the section of what is in no subsection of the book
+ELSEWHERE = "Yours"  # the section of problems that are in no subsection of the book
 
 
 def composed(saved: Saved, results: Sequence[Results]) -> Page:
-    """What is said of these sweeps."""
+    """Return the page of these sweeps."""
     return _Writer(saved, results).page()
 
 
@@ -85,7 +84,7 @@ class _Writer:
 
     @cached_property
     def styles(self) -> dict[str, int]:
-        """The place of each optimizer in the matrix, by which it is coloured and filtered."""
+        """Each optimizer's place in the matrix; its colour and the filter follow it."""
         return {name: place for place, name in enumerate(self.matrix.optimizers)}
 
     @cached_property
@@ -110,7 +109,7 @@ class _Writer:
         return success(chosen(self.saved.runs, self.saved.summary)).set_index(["cell", "choice"])
 
     def entries_of(self, label: str) -> list[Entry]:
-        """Who was run on a problem, in the order of the page."""
+        """Return the entries of the optimizers that were run on a problem, in the order of the page."""
         found = (self.matrix.entries.get((name, label)) for name in self.matrix.optimizers)
         return [each for each in found if each is not None]
 
@@ -127,9 +126,9 @@ class _Writer:
         cells, skipped = runs["cell"].nunique(), int((runs["status"] == "skipped").sum())
         said = [
             f"{counted(len(self.matrix.problems), 'problem')} × {counted(len(self.matrix.optimizers), 'optimizer')}: "
-            f"{counted(cells, 'cell')} of a rung each"
+            f"{counted(cells, 'cell')}, one rung each"
             + (
-                f", {skipped} of them skipped as harder than one that no trial solves"
+                f", {skipped} of them skipped, because no trial solves an easier rung"
                 if skipped
                 else ""
             )
@@ -147,12 +146,12 @@ class _Writer:
             ]
             said.append(
                 f"each up to {_range(sizes['trials'])} trials × ({_range(seeds[0])} tuning + {_range(seeds[1])} "
-                f"reporting) instances, and {_range(sizes['budget'])} gradients a run"
+                f"reporting) instances, and {_range(sizes['budget'])} gradients per run"
             )
         return [
             "; ".join(said) + ".",
-            "Shown is each optimizer tuned: of its trials the one that the tuning instances prefer, on the reporting "
-            "instances. A breaking point is the dial up to which half of them are solved, with its 95 % interval.",
+            "All optimizers are tuned: the tuning instances choose one trial, the reporting instances give its "
+            "results. A breaking point is the dial up to which half of them are solved, with its 95 % interval.",
         ]
 
     # The matrix.
@@ -198,7 +197,10 @@ class _Writer:
         return next(iter(tuned.to_dict("records")), None)
 
     def _reason(self, entry: Entry) -> str:
-        """What happens at the easiest rung that fewer than half of the instances solve, where anything does."""
+        """Return the commonest verdict at the easiest rung where fewer than half of the instances are solved.
+
+        Empty if there is no such rung, or no run has numbers.
+        """
         rows = self.by_job[entry.job]["summary"]
         failed = rows[rows["status"].isin(["error", "not_applicable"])]
         if len(failed) or entry.text == NO_STEP:
@@ -214,7 +216,7 @@ class _Writer:
             for name in map(str, beaten)
             if name.startswith(VERDICT) and not pandas.isna(first[name]) and first[name] > 0
         }
-        judged.pop("solved", None)  # why not, is what is asked
+        judged.pop("solved", None)  # the failed runs give the reason
         return as_words(max(judged, key=lambda name: judged[name], default=first["status"]))
 
     def _info(self, runs: pandas.DataFrame) -> CellInfo:
@@ -249,7 +251,7 @@ class _Writer:
         )  # fmt: skip
 
     def _rungs(self, label: str, runs: pandas.DataFrame, falling: bool) -> list[Rung]:
-        """The rungs that are drawn, from harmless to extreme: those that most optimizers were run at."""
+        """Return the rungs to draw, from harmless to extreme: those at which most optimizers were run."""
         sound = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
         if sound.empty:
             return []
@@ -288,7 +290,7 @@ class _Writer:
         )
 
     def _strips(self, rungs: list[Rung]) -> tuple[list[Strip], str]:
-        """The charts, and why a picture is missing."""
+        """Return the charts, and the reason if a picture is missing."""
         if not rungs:
             return [], ""
         hardest = _hardest_solved(rungs)
@@ -297,26 +299,26 @@ class _Writer:
             flat = [chart for chart in map(problem_charts.paths, rungs) if chart is not None]
             if hardest.problem is not None:
                 own = [problem_charts.portrait(hardest)]
-        except Exception as error:  # from the problem, which may be anybody's
+        except Exception as error:  # from the code of a user's problem
             missing = f"its picture cannot be drawn: {' '.join(str(error).split())}"
         rates = [chart for chart in map(problem_charts.rates, rungs) if chart is not None]
         strips = [
             Strip(
-                "Convergence", "Relative gap by cost: the median over reporting instances, and a band over the "
-                "middle half of them.", [problem_charts.convergence(each) for each in rungs],
+                "Convergence", "Relative gap by cost: median over the reporting instances, with a band from the first "
+                "to the third quartile.", [problem_charts.convergence(each) for each in rungs],
             ),
             Strip(
                 "Sensitivity to the learning rate",
                 "Each corner of a line is a searched trial; ○ is the tuned one, ■ the "
-                "default. Where another hyperparameter is searched too, neighbours differ in it.", rates,
+                "default. If another hyperparameter is searched too, neighbours differ in it.", rates,
             ),
             Strip(
-                "Paths", "The tuned runs of the first reporting instance, over contours of the relative gap; "
-                "the more shaded, the higher.", flat,
+                "Paths", "The tuned runs of the first reporting instance over contours of the relative gap; "
+                "darker is higher.", flat,
             ),
             Strip(
-                f"Along the run, at {hardest.title}", "Medians of the tuned runs at the hardest of the drawn rungs "
-                "that anyone solves: the squared gradient, the curvature along it, the ends of the spectrum.",
+                f"Along the run, at {hardest.title}", "Median over the tuned runs, at the hardest drawn rung that at "
+                "least one optimizer solves: squared gradient, curvature along it, extreme eigenvalues.",
                 list(problem_charts.along(hardest)),
             ),
             Strip("The pathology itself", own[0].note if own else "", own),
@@ -366,7 +368,7 @@ class _Writer:
             ]))  # fmt: skip
         columns = ["optimizer", f"breaks at {entries[0].dial} [95 %]", "with one setting", *shares,
                    "cost exponent", "theory", "why"]  # fmt: skip
-        return Table("Where each breaks", columns, rows, _odd(self.by_job, entries))
+        return Table("Breaking points", columns, rows, _odd(self.by_job, entries))
 
     def _choices(self, jobs: Sequence[str], falling: bool) -> Table:
         rows, seeds = [], 0
@@ -396,8 +398,8 @@ class _Writer:
         columns = ["optimizer", "rung", "choice", "solved", "share [95 %]", f"gradients to target [{level:.0%}]",
                    "ERT", "final gap", "learning rate u"]  # fmt: skip
         note = (
-            "Default: as its author has it. Tuned: chosen at this rung. One setting: chosen for all rungs. ERT: the "
-            "cost of restarting until solved."
+            "Default: the default values. Tuned: best at this rung. One setting: best over all rungs. Transfer: best "
+            "on the other subsections’ problems. ERT: expected cost of restarting until solved."
         )
         return Table("Choices of trial, on the reporting instances", columns, rows, note, 3)
 
@@ -415,7 +417,7 @@ class _Writer:
                 *(_searched(by_k.get(k)) for k in ks),
             ]))  # fmt: skip
         rows.sort(key=lambda row: (row.style, row.fields[1].by))
-        note = "What a search of k trials may expect: the share of instances solved; the median cost where half are."
+        note = "Expected from a search of k trials: the share of instances solved, and the median cost if half are."
         return Table(
             "Expected best of k", ["optimizer", "rung", *(f"k = {k}" for k in ks)], rows, note
         )
@@ -443,7 +445,7 @@ class _Writer:
         columns = ["optimizer", "rung", "seed", "ended", "verdict", "ruled out",
                    "cost", "cost to target", "final gap"]  # fmt: skip
         return Table(
-            "What happened in each run of the tuned settings",
+            "Every run of the tuned settings",
             columns,
             rows,
             numeric=6,
@@ -460,14 +462,16 @@ class _Writer:
             for each in failed.to_dict("records")
         ]  # fmt: skip
         return (
-            Table("What has no numbers", ["problem", "optimizer", "ended", "why"], rows, numeric=9)
+            Table(
+                "Cells without numbers", ["problem", "optimizer", "ended", "why"], rows, numeric=9
+            )
             if rows
             else None
         )
 
 
 def _hardest_solved(rungs: Sequence[Rung]) -> Rung:
-    """The last of the rungs at which any tuned setting solves half of the instances, or else the first."""
+    """Return the last rung at which any tuned setting solves half of the instances; the first if there is none."""
 
     def solved(rung: Rung) -> bool:
         return any(
@@ -488,7 +492,7 @@ def _facts(problem: Problem) -> dict[str, str]:
 
 
 def _without_others(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The rows of a problem without the fields that only others have: a suite has two hundred of them."""
+    """Return the rows of a problem without the fields of other problems: a suite has two hundred of them."""
     fields = [name for name in map(str, rows) if name.startswith(FIELDS)]
     empty = rows[fields].isna().all()
     return rows.drop(columns=empty.index[empty])
@@ -502,7 +506,7 @@ def _innermost(problem: Problem) -> Problem:
 
 def _next(weakest: Entry | None, reason: str) -> str:
     if weakest is None:
-        return "Nothing breaks here: ask for harder rungs with ladder=, or for a smaller budget."
+        return "Nothing breaks here: try harder rungs with ladder=, or a smaller budget."
     why = f" ({reason})" if reason else ""
     return (
         f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}{why}."
@@ -519,7 +523,7 @@ def _odd(by_job: Mapping[str, Mapping[str, pandas.DataFrame]], entries: Sequence
                 BreakingPoint.of(row).dose_response is False for row in tuned.to_dict("records")
             ):
                 odd.append(entry.optimizer)
-    return f"More of the dial does not mean less solved here: {', '.join(odd)}." if odd else ""
+    return f"A harder dial does not mean fewer solved here: {', '.join(odd)}." if odd else ""
 
 
 def _provenance(results: Results) -> dict[str, str]:
@@ -552,7 +556,7 @@ def _cost(row: Mapping[Any, Any]) -> str:
 
 
 def _searched(row: Mapping[Any, Any] | None) -> Field:
-    """Of one k: the share solved, and the cost where half are."""
+    """Return the field of one k: the share solved, and the cost if half are."""
     if row is None:
         return Field(NOTHING, math.nan)
     cost = "" if math.isinf(row["cost"]) else f" · {row['cost']:.3g}"

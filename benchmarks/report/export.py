@@ -1,4 +1,4 @@
-"""The figures of the report for a paper: each as SVG and as PDF, the same bytes whenever they are made."""
+"""Save the report's figures for a paper, as SVG and PDF; the bytes are reproducible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.path import Path as Curve
 from benchmarks.plots.style import COLOURS, LOOK, STYLES
 from benchmarks.report.chart import Chart, Series
 
-SIZE = (3.4, 2.5)  # inches: a column is 3.5
+SIZE = (3.4, 2.5)  # inches: a column is 3.5 wide
 MARKERS = "os^DvPx*"
 STABLE: dict[Any, Any] = {"svg.hashsalt": "ravine", "svg.fonttype": "path", "pdf.fonttype": 42}
 
@@ -35,7 +35,7 @@ def save(charts: Iterable[Chart], folder: Path) -> list[Path]:
 
 
 def draw(chart: Chart) -> Figure:
-    """A figure as wide as a column."""
+    """Return the chart as a figure as wide as a column."""
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     _land(axes, chart)

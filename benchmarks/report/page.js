@@ -2,7 +2,7 @@
 const all = (query, root = document) => [...root.querySelectorAll(query)];
 const one = (query, root = document) => root.querySelector(query);
 
-// What is filtered out is hidden by a style sheet of its own, in tables and figures alike.
+// A separate style sheet hides filtered optimizers and sections, in tables and figures alike.
 const boxes = all(".bar input"), choice = one("#section");
 function filter() {
   const hidden = boxes.filter(box => !box.checked).map(box => `[data-o="${box.value}"]`);
@@ -13,7 +13,7 @@ one(".bar").addEventListener("change", filter);
 one(".bar").addEventListener("submit", event => event.preventDefault());
 filter();
 
-// Sorting: within each body of a table, what is missing last; a row that spans a group stays first.
+// Sort within each body of a table, missing values last; a group's heading row stays first.
 function value(row, column) {
   const cell = row.cells[column];
   if (cell.dataset.v === undefined) return cell.textContent.trim();
@@ -37,7 +37,7 @@ function sort(header) {
 }
 for (const button of all("table.sortable thead button")) button.addEventListener("click", () => sort(button.parentElement));
 
-// Values are read off the figures: a point's place, through the scale of its axis.
+// Compute values from the figures: a point's position, through the scale of its axis.
 const tip = one("#tip");
 const axes = new WeakMap();
 function scaled(text) {
@@ -142,7 +142,7 @@ for (const svg of all("svg[role=img]")) {
   });
 }
 
-// Light and dark: as the system has it, until asked otherwise.
+// Light or dark: as the system, until the button is pressed.
 const theme = one("#theme"), dark = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
 const press = () => theme.setAttribute("aria-pressed", String(isDark()));
@@ -150,7 +150,7 @@ theme.addEventListener("click", () => { document.documentElement.dataset.theme =
 dark.addEventListener("change", press);
 press();
 
-// A link into a closed part opens it.
+// A link to a closed part opens it.
 function open() {
   const there = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (there && there.matches("details")) { there.open = true; there.scrollIntoView(); }

@@ -1,4 +1,4 @@
-"""What a report's page consists of, as values: sections, tables, charts."""
+"""A report's page as values: sections, tables, charts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.report.chart import Chart
 
 @dataclass(frozen=True)
 class Field:
-    """A cell of a table: its text, and what it is sorted by (the text where that is empty)."""
+    """A cell of a table: its text, and the number it is sorted by (None: sorted by the text)."""
 
     text: str
     by: float | None = None
@@ -18,7 +18,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Row:
-    """style: the optimizer's place among those of the page, for the filter."""
+    """A row of a table; `style` is the optimizer's place on the page, for the filter."""
 
     style: int | None
     fields: Sequence[Field]
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the row. numeric: which columns are numbers, and set to the right."""
+    """A table; the first column names the row. numeric: index of the first column of numbers; 9 if there is none."""
 
     caption: str
     columns: Sequence[str]
@@ -45,19 +45,19 @@ class Strip:
 
     @property
     def drawn(self) -> set[int | None]:
-        """The places of the optimizers that are in the legend: a few run only where there is noise, say."""
+        """The places of the optimizers that the charts draw: the legend leaves out the others."""
         return {series.style for chart in self.charts for series in chart.series}
 
     @property
     def own(self) -> list[tuple[int | None, str]]:
-        """What the legend says, where the lines are not the optimizers of the page."""
+        """The legend of charts whose series are not the optimizers of the page."""
         own = (series for chart in self.charts if chart.own for series in chart.series)
         return [(each.style, each.name) for each in own if each.name]
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """All that is said of one problem. missing: why it has no picture of its own."""
+    """The part of the page about one problem. missing: the reason why it has no picture."""
 
     anchor: str
     label: str
@@ -73,7 +73,7 @@ class Landscape:
 
 @dataclass(frozen=True)
 class Answer:
-    """A cell of the matrix. filled: how far up the ladder it gets, from 0 to 1; None where there are no numbers."""
+    """A cell of the matrix. filled: the place on the ladder, from 0 to 1; None without numbers."""
 
     style: int
     text: str
@@ -86,7 +86,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """A problem in the matrix: where more is said of it, its dial, and each optimizer's answer."""
+    """A problem in the matrix: the anchor of its part of the page, its dial, and each optimizer's answer."""
 
     anchor: str
     label: str

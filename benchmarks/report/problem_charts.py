@@ -1,4 +1,4 @@
-"""What the report draws: charts made from the tables, and the landscape of a problem where it is known."""
+"""The report's charts: from the tables, and the landscape of a problem if it is registered."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from problems import Curves, Plane, Problem
 from problems.precision import default_dtype
 
 POINTS = 64  # of a line, at most
-GRID = 96  # points a side, of a landscape
-PIXELS = 300  # that a landscape is wide, when its curves are made simple
+GRID = 96  # points per side of a landscape
+PIXELS = 300  # width of a landscape when its curves are simplified
 
 
 @dataclass(frozen=True)
 class Rung:
     """One problem at one dial value: the runs and the traces of the tuned trials of its optimizers.
 
-    styles: the place of each optimizer among all of the page.
-    problem: None where it is not registered here.
+    styles: each optimizer's place on the page.
+    problem: None if it is not registered here.
     """
 
     slug: str
@@ -50,27 +50,27 @@ class Rung:
 
     @property
     def optimizers(self) -> list[str]:
-        """Those that have numbers here, in the order of the page."""
+        """The optimizers with numbers here, in the order of the page."""
         return sorted(self.tuned, key=lambda name: self.styles[name])
 
     @property
     def budget(self) -> float:
-        """The largest that a run could spend."""
+        """The largest budget of a run."""
         return float(self.runs["budget"].max())
 
     @property
     def target(self) -> float | None:
-        """The gap at which a run is solved; None where that is unknown, or a test of its own."""
+        """The gap at which a run is solved; None if the problem is unknown or has its own test."""
         if self.problem is None or self.problem.has_own("solved"):
             return None
         return self.problem.card.target
 
     def of(self, optimizer: str) -> pandas.DataFrame:
-        """The traces of the tuned trial."""
+        """Return the traces of the tuned trial."""
         return self.traces[self.traces["optimizer"] == optimizer]
 
     def ends(self, optimizer: str) -> pandas.DataFrame:
-        """Its reporting runs."""
+        """Return the reporting runs of the tuned trial."""
         mine = self.runs[(self.runs["optimizer"] == optimizer) & (self.runs["role"] == "reporting")]
         return mine[mine["trial"] == self.tuned[optimizer]]
 
@@ -79,9 +79,9 @@ def frontier(
     name: str, title: str, dial: str, points: pandas.DataFrame, styles: Mapping[str, int],
     scale: str, falling: bool, runs: pandas.DataFrame,
 ) -> Chart:  # fmt: skip
-    """Breaking point against budget, over the whole ladder; what theory says is dashed.
+    """Return the chart of breaking point by budget, over the whole ladder; theory is dashed.
 
-    points: the tuned ones of one problem; runs: its runs.
+    points: the tuned breaking points of one problem; runs: its runs.
     """
     budget = float(runs["budget"].max())
     y = spanning(dial, "log" if scale == "log" else "linear", [runs["dial"].to_numpy(dtype=float)])
@@ -114,7 +114,7 @@ def _fraction(share: float) -> str:
 
 
 def convergence(rung: Rung) -> Chart:
-    """Gap by cost: the median, and a band over the middle half."""
+    """Return the chart of gap by cost: the median, with a band between the quartiles."""
     series, middles, said = [], [], []
     for place, optimizer in enumerate(rung.optimizers):
         traces = rung.of(optimizer)
@@ -143,7 +143,7 @@ def convergence(rung: Rung) -> Chart:
 
 
 def rates(rung: Rung) -> Chart | None:
-    """The solved share by learning rate; None where nobody has one."""
+    """Return the chart of the solved share by learning rate; None if no optimizer has one."""
     runs = rung.runs
     if "u" not in runs or runs["u"].isna().all():
         return None
@@ -177,7 +177,7 @@ def rates(rung: Rung) -> Chart | None:
 
 
 def along(rung: Rung) -> Iterator[Chart]:
-    """gᵀg and gᵀHg along the run, and the ends of the spectrum: whichever were recorded."""
+    """Yield the charts of gᵀg, gᵀHg and the extreme eigenvalues along the run, as far as recorded."""
     x = Axis("cost, in gradients", "symlog", 0, rung.budget, threshold=3.0)
     for column, label, file in (("grad_sq", "gᵀg", "gg"), ("g_h_g", "gᵀHg", "ghg")):
         if column not in rung.traces or rung.traces[column].isna().all():
@@ -197,7 +197,7 @@ def along(rung: Rung) -> Iterator[Chart]:
 
 
 def _spectrum(rung: Rung) -> Chart | None:
-    """λmin and λmax at the start, after a tenth and a third of the budget, and at the end."""
+    """Return the chart of λmin and λmax at the start, after a tenth and a third of the budget, and at the end."""
     if "lambda_max" not in rung.traces:
         return None
     series, said = [], []
@@ -230,7 +230,7 @@ def _spectrum(rung: Rung) -> Chart | None:
 
 
 def _axis_of(label: str, values: Sequence[np.ndarray], positive: bool) -> Axis:
-    """Logarithmic where all are above 0, else symlog: what is 10⁻⁵ of the largest is near 0 there."""
+    """Return a logarithmic axis if all values are above 0, else a symlog one, linear below 10⁻⁵ of the largest."""
     every = np.concatenate(values) if values else np.ones(1)
     every = every[np.isfinite(every) & (np.abs(every) < sweep_plots.BEYOND)]
     if positive or (every > 0).all():
@@ -244,7 +244,7 @@ def _axis_of(label: str, values: Sequence[np.ndarray], positive: bool) -> Axis:
 
 
 def _median_along(traces: pandas.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Cost, and the median of what the runs have there; a run that has ended keeps its last."""
+    """Return costs, and the median over runs at each; a run that has ended keeps its last value."""
     known = traces[["seed", "cost", column]].dropna()
     if known.empty:
         return None
@@ -259,7 +259,7 @@ def _median_along(traces: pandas.DataFrame, column: str) -> tuple[np.ndarray, np
 
 
 def _thinned(cost: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
-    """As many points as a line needs, spaced by the logarithm of the cost; the last one among them."""
+    """Return at most about POINTS points, spaced by the logarithm of the cost, the last one included."""
     if len(cost) <= POINTS:
         return (cost, *others)
     wanted = np.concatenate([[0.0], np.geomspace(1, 1 + cost[-1], POINTS) - 1])
@@ -272,7 +272,7 @@ def _thinned(cost: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def paths(rung: Rung) -> Chart | None:
-    """Where the tuned runs of the first reporting instance went, where the problem is a plane; None elsewhere."""
+    """Return the paths of the tuned runs of the first reporting instance; None unless there are two dimensions."""
     if rung.problem is None or not {"x.0", "x.1"} <= set(rung.traces):
         return None
     seed = int(rung.traces["seed"].min()) if len(rung.traces) else FIRST_REPORTING_SEED
@@ -311,7 +311,7 @@ def paths(rung: Rung) -> Chart | None:
 
 
 def _line(name: str, points: np.ndarray, style: int) -> Series:
-    """Of points in the plane."""
+    """Return the series of points in the plane."""
     return Series(name, points[:, 0], points[:, 1], style)
 
 
@@ -320,7 +320,7 @@ def _spread(count: int) -> np.ndarray:
 
 
 def portrait(rung: Rung) -> Chart:
-    """The picture that the problem gives of itself."""
+    """Return the chart of the problem's portrait."""
     problem = rung.problem
     assert problem is not None
     with default_dtype(torch.float64):
@@ -329,7 +329,7 @@ def portrait(rung: Rung) -> Chart:
     x, y, series, levels = made
     return Chart(
         f"{rung.slug}-portrait",
-        "What it is",
+        "The problem",
         given.caption,
         x,
         y,
@@ -386,7 +386,7 @@ def _plane(problem: Problem, given: Plane) -> Made:
 
 
 def _heights(window: tuple[np.ndarray, np.ndarray], gap) -> np.ndarray:
-    """The relative gap over a grid, in one call."""
+    """Return the relative gap over a grid, in one call."""
     low, high = window
     sides = [np.linspace(low[axis], high[axis], GRID) for axis in (0, 1)]
     grid = torch.tensor(np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2))
@@ -399,7 +399,7 @@ def _levels(
     logarithmic: bool,
     target: float | None,
 ) -> tuple[Level, ...]:
-    """The regions above a dozen heights, their curves made simple."""
+    """Return the regions above a dozen heights, with simplified curves."""
     low, high = window
     finite = height[np.isfinite(height)]
     if not len(finite):
@@ -424,14 +424,14 @@ def _levels(
 
 
 def _simpler(curve: np.ndarray) -> np.ndarray:
-    """A closed curve in pixels, without the points that no one would miss."""
+    """Return a closed curve in pixels, without the points that make no visible difference."""
     path = Path(curve)
     path.should_simplify, path.simplify_threshold = True, 0.3
     return np.asarray(path.cleaned(simplify=True).vertices)[:-1]
 
 
 def slug(text: str) -> str:
-    """A text as a part of a file's name."""
+    """Return a text as a part of a file's name."""
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "x"
 
 

@@ -1,4 +1,4 @@
-"""The report as one file that needs nothing else: its text, its style, its script and its figures."""
+"""Render the report as one self-contained file: text, style, script and figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def html(page: Page) -> str:
-    """HTML; whatever is text in the page is text there, whatever is in it."""
+    """Return the page as HTML, with all text escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -36,7 +36,7 @@ def html(page: Page) -> str:
 
 
 def write(page: Page, file: Path) -> None:
-    """Whole or not at all: someone may be reading the one before."""
+    """Write the page whole or not at all, as the previous file may be open."""
     half = file.with_name(f".{file.name}.{os.getpid()}")
     half.write_text(html(page), encoding="utf-8")
     half.replace(file)
@@ -47,7 +47,7 @@ def _by(field: Field) -> Markup | str:
 
 
 def attribute(value: float) -> str:
-    """As the script reads it: nothing where there is none, which sorts last."""
+    """Return a number as the script reads it: an empty text for NaN, which sorts last."""
     if math.isnan(value):
         return ""
     return "1e999" if value == math.inf else "-1e999" if value == -math.inf else f"{value:.6g}"

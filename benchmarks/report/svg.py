@@ -1,6 +1,6 @@
-"""Charts as SVG within the page: small, in the page's colours, and with what it takes to read values off them.
+"""Draw charts as small SVGs in the page's colours, whose values can be read off.
 
-The page's script finds the values from the places of the points, so that no number is sent twice.
+The page's script computes the values from the positions of the points, so that no number is stored twice.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from benchmarks.report.chart import Axis, Chart, Series
 WIDTH, HEIGHT = 320, 216
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 8, 36
 ACROSS, UP = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-COLOURS = 8  # after these, the same again in another style; the style sheet has both
-FAR = 50  # frames, from the one that is seen
-SHAPES = (  # by optimizer, for those who do not tell the colours apart
+COLOURS = 8  # then they repeat with another line style; the style sheet has both
+FAR = 50  # frame widths: points farther outside are drawn there
+SHAPES = (  # by optimizer, for readers who do not tell the colours apart
     "M-3,0a3,3 0 1,0 6,0a3,3 0 1,0-6,0z", "M-3-3H3V3H-3z", "M0-4L3.6,2.6H-3.6z", "M0-4L4,0L0,4L-4,0z",
     "M0,4L3.6-2.6H-3.6z", "M-1.2-4H1.2V-1.2H4V1.2H1.2V4H-1.2V1.2H-4V-1.2H-1.2z",
     "M-4-2.6L-2.6-4L0-1.4L2.6-4L4-2.6L1.4,0L4,2.6L2.6,4L0,1.4L-2.6,4L-4,2.6L-1.4,0z",
@@ -29,12 +29,12 @@ SQUARE = "M-2.6-2.6H2.6V2.6H-2.6z"
 
 
 def draw(chart: Chart) -> str:
-    """The `svg` element."""
+    """Return the chart as an `svg` element."""
     return "".join(_parts(chart))
 
 
 def sample(style: int | None) -> str:
-    """A line as it is in the charts, for a legend."""
+    """Return a sample of an optimizer's line, for a legend."""
     if style is None:
         return f'<svg class="sample" viewBox="0 0 26 12" aria-hidden="true"><g>{_mark(SQUARE, 13, 6)}</g></svg>'
     look = f"c{style % COLOURS} t{style // COLOURS % 3}"
@@ -122,19 +122,19 @@ def _series(chart: Chart, series: Series) -> Iterator[str]:
 
 
 def _named(axis: Axis) -> str:
-    """Where an axis has names in place of numbers, as in 1=tuned|2=default."""
+    """Return the attribute with an axis's names for numbers, as in 1=tuned|2=default; empty without names."""
     names = "|".join(f"{value:g}={text}" for value, text in axis.given)
     return f' data-xt="{html.escape(names, quote=True)}"' if names else ""
 
 
 def _scale(axis: Axis) -> str:
-    """For the script: kind, ends in the bent scale, threshold."""
+    """Return an axis for the script: kind, ends in the bent scale, threshold."""
     low, high = axis.bent(np.array([axis.low, axis.high]))
     return f"{axis.scale},{low:.6g},{high:.6g},{axis.threshold:.6g}"
 
 
 def _pixels(chart: Chart, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places within the frame; what is beyond its edge lies outside, where the script can still read it."""
+    """Return positions in the frame; points beyond its edge lie outside, where the script can still read them."""
     left = ACROSS * np.clip(chart.x.place(x), -FAR, FAR)
     return left, UP * (1 - np.clip(chart.y.place(y), -FAR, FAR))
 
@@ -149,7 +149,7 @@ def _line(x: np.ndarray, y: np.ndarray, steps: bool) -> str:
 
 
 def _back(x: np.ndarray, y: np.ndarray) -> str:
-    """The steps of `_line` from their end, after what is there already."""
+    """Return the steps of `_line` in reverse, to continue a path."""
     corners = (f"V{_n(b)}H{_n(a)}" for a, b in zip(x[-2::-1], y[-2::-1], strict=True))
     return f"V{_n(y[-1])}" + "".join(corners)
 

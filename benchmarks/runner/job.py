@@ -1,4 +1,4 @@
-"""A job: one problem × one optimizer, rung by rung, each cell run or found in the store."""
+"""Run a job: one optimizer on one problem, rung by rung; cells in the store are not run again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Job:
     ladder: tuple[float, ...] = ()  # instead of the card's
 
     def identity(self, protocol: Protocol) -> str:
-        """The same for all rungs of a job, and different for any two jobs."""
+        """Return a name that the rungs of a job share and that differs between jobs."""
         fields = self.problem.settings | {self.problem.dial_column: None}
         contender = [self.contender.name, described(self.contender.optimizer)]
         space = {name: dataclasses.asdict(each) for name, each in self.contender.space.items()}
@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True)
 class CellDone:
-    """What is said of a cell when it ends."""
+    """The report on a cell that has ended."""
 
     problem: str
     dial: float
@@ -70,9 +70,9 @@ class CellDone:
 
 
 def rungs(problem: Problem, count: int | str, ladder: Sequence[float] = ()) -> list[float]:
-    """The rungs that are run in any case: the problem's own, its ladder, or as many between its ends.
+    """Return the rungs to run: the problem's own dial, its ladder, or `count` rungs between the ladder's ends.
 
-    From harmless to extreme. `ladder` takes the place of the card's.
+    They go from harmless to extreme. "auto" runs the ladder, then bisects. `ladder` replaces the card's.
     """
     ladder = list(ladder or problem.card.ladder)
     if count == 1:
@@ -123,7 +123,7 @@ def run_job(
 ) -> Iterator[str]:
     """Run the cells of a job one after the other and yield their keys; with rungs="auto", bisect at the end.
 
-    skips: leave out the rungs of the ladder that are harder than one that no trial solves on any instance.
+    skips: skip the rungs of the ladder that are harder than one where no trial solves any instance.
     """
     problem = job.problem
     shares: dict[float, float] = {}
@@ -135,7 +135,7 @@ def run_job(
         report(done)
         yield done.key
         if done.error:
-            return  # the other rungs would fail alike
+            return  # the other rungs would fail in the same way
         shares[at.dial] = done.share
         while skips and done.hopeless and pending:
             harder = problem.at_dial(pending.pop(0))
@@ -158,12 +158,12 @@ def run_job(
 
 
 def _falls(problem: Problem) -> bool:
-    """Whether the problem gets harder as its dial falls."""
+    """True if the problem gets harder as its dial falls."""
     return problem.card.ladder[0] > problem.card.ladder[-1]
 
 
 def _theory(job: Job, budget: float) -> dict[str, float]:
-    """The breaking points that a theorem predicts, by the share of the budget."""
+    """Return the breaking points that a theorem predicts, by the share of the budget."""
     predicts = job.problem.card.theory.get(job.contender.name)
     return (
         {}
@@ -181,16 +181,16 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
         try:
             result = run_cell(at, job.contender, settled)
             store.write(key, Stored(info, result.runs, result.traces))
-        except NotApplicable as reason:  # a row, and no one's fault
+        except NotApplicable as reason:  # a row, not an error
             refused = dataclasses.replace(info, error=str(reason))
             store.write(key, _without_numbers(refused, "not_applicable", at, began))
-        except Exception as error:  # a row, and not the end of the sweep
+        except Exception as error:  # a row, not the end of the sweep
             last = " ".join(traceback.format_exception_only(error)[-1].split())
             last = str(error) if isinstance(error, Fault) else last
             failed = dataclasses.replace(info, error=last)
             store.write(key, _without_numbers(failed, "error", at, began, traceback.format_exc()))
     cell = store.read(key)
-    if cached and cell.info != info:  # what is stated of it has changed, and none of its numbers
+    if cached and cell.info != info:  # the description has changed, but no number
         store.describe(key, info)
     error = cell.info.error
     return CellDone(
@@ -208,7 +208,7 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
 
 
 def _skip(job: Job, at: Problem, protocol: Protocol, store: Cells, reason: str) -> CellDone:
-    """Say of a cell that it was not run, beside its place in the store and not in it."""
+    """Store a skipped cell under a key of its own, so that the cell itself can still be run."""
     key = f"{cell_key(job.name, at, job.contender, protocol.settled(at))}-skipped"
     info = dataclasses.replace(info_of(job, at, protocol), error=reason)
     store.write(key, _without_numbers(info, "skipped", at, time.perf_counter()))
@@ -227,7 +227,7 @@ def _skip(job: Job, at: Problem, protocol: Protocol, store: Cells, reason: str) 
 
 
 def info_of(job: Job, at: Problem, protocol: Protocol) -> CellInfo:
-    """Return what is kept of a cell besides its numbers."""
+    """Return the description of a cell."""
     settled = protocol.settled(at)
     return CellInfo(
         job=job.identity(protocol),
@@ -256,13 +256,13 @@ def info_of(job: Job, at: Problem, protocol: Protocol) -> CellInfo:
 def _without_numbers(
     info: CellInfo, status: str, at: Problem, began: float, said: str = ""
 ) -> Stored:
-    """A cell that is one row: why it could not be run."""
+    """Return a cell of one row, with the reason why it has no numbers."""
     row = {"status": status, "seconds": time.perf_counter() - began, **at.settings}
     return Stored(info, {name: np.array([plain(value)]) for name, value in row.items()}, {}, said)
 
 
 def _solved_share(columns: Mapping[str, np.ndarray]) -> float:
-    """How many of its reporting runs the tuned trial solved."""
+    """Return the share of its reporting runs that the tuned trial solved."""
     runs = pandas.DataFrame(dict(columns))
     tuned = runs[(runs["trial"] == choose(runs)["tuned"]) & (runs["role"] == "reporting")]
     return float((tuned["status"] == SOLVED).mean())

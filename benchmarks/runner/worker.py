@@ -1,4 +1,4 @@
-"""What a process does for one job: build what its configuration says, run the cells, mark each that ends."""
+"""Run one job in a process: build it from its configuration, run the cells, mark each that ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.store.sweep_folder import SweepFolder
 
 @dataclass(frozen=True)
 class Task:
-    """The jobs of a sweep, each run by its number; it may be pickled to other processes."""
+    """The jobs of a sweep, each run by its number; it can be pickled for other processes."""
 
     folder: SweepFolder
     configs: Sequence[Mapping[str, Any]]
@@ -43,7 +43,7 @@ class Task:
         skips = setup.suite is not None
         for _ in run_job(setup.job, setup.protocol, setup.store, report, skips):
             pass
-        if setup.protocol.rungs != 1:  # else other jobs are of the same identity
+        if setup.protocol.rungs != 1:  # otherwise several jobs share an identity
             self.folder.end(job, self.progress.of_job(job, dials))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,7 +59,7 @@ def _in_worker(
     entries: Sequence[tuple[str, str, Any]],
     script: str | None,
 ) -> Task:
-    """Return the task in a worker, which then knows what the running script has registered.
+    """Return the task in a worker, after registering the entries of the running script.
 
     The keys of that script's cells depend on its file.
     """

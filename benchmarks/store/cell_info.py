@@ -1,4 +1,4 @@
-"""What a cell knows about itself besides its numbers, and how a manifest lists it job by job."""
+"""The description of a cell, and its form in a manifest, job by job."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 from benchmarks.engine.protocol import Settled
 
-SCHEMA = 2  # of cells and manifests: those of another one are not read
+SCHEMA = 2  # version of cells and manifests; other versions are not read
 
 
 @dataclass(frozen=True)
 class CellInfo:
-    """One problem at one rung by one optimizer.
+    """The description of a cell: one optimizer on one problem at one rung.
 
-    job: the same for all rungs of a problem and an optimizer.
+    job: a name that all rungs of a problem and an optimizer share.
     role: the optimizer's: "ranked", "oracle" or "control".
-    dial_name, dial_column: the dial's name, and the column of the tables that has it.
-    scale, falling: how to interpolate in the dial, and whether the problem gets harder as it falls.
-    settings: by column, the fields of the problem and of what modifies it, the dial aside.
-    unranked: why the problem does not rank optimizers; empty where it does.
-    predicted_share: of runs that any local method solves, where the problem states it.
+    dial_name, dial_column: the dial's name, and its column in the tables.
+    scale, falling: the dial's scale of interpolation; True if the problem gets harder as it falls.
+    settings: by column, the fields of the problem and of its modifiers, without the dial.
+    unranked: the reason why the problem does not rank optimizers; empty if it does.
+    predicted_share: the share of runs that any local method solves; None if the problem does not state it.
     theory: by share of the budget, the breaking point that a theorem predicts.
-    error: why there are no numbers; traceback: the file with what was raised.
+    error: the reason if there are no numbers; traceback: the file with the traceback.
     """
 
     job: str
@@ -49,17 +49,17 @@ class CellInfo:
     traceback: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as plain data for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def of(cls, stated: Mapping[str, Any]) -> CellInfo:
-        """Return what `plain` returned, as it was before."""
+        """Return the description that `plain` returned."""
         return cls(**{**stated, "protocol": Settled(**stated["protocol"])})
 
 
 def ordered(infos: Mapping[str, CellInfo]) -> dict[str, CellInfo]:
-    """Return cells by problem, optimizer and dial, whenever each was run."""
+    """Return cells ordered by problem, optimizer and dial, independent of when each was run."""
 
     def place(item: tuple[str, CellInfo]) -> tuple[Any, ...]:
         info = item[1]
@@ -69,7 +69,7 @@ def ordered(infos: Mapping[str, CellInfo]) -> dict[str, CellInfo]:
 
 
 def by_job(infos: Mapping[str, CellInfo]) -> list[dict[str, Any]]:
-    """Return an entry a job: what its cells share, and in "cells" by key what they do not."""
+    """Return one entry per job: the fields that its cells share, and in "cells", by key, the others."""
     jobs: dict[str, dict[str, dict[str, Any]]] = {}
     for key, info in infos.items():
         jobs.setdefault(info.job, {})[key] = info.plain()

@@ -1,4 +1,4 @@
-"""The store of cells: written whole or not at all, shared by all sweeps, keyed by what decides the numbers."""
+"""The store of cells: written whole or not at all, shared by all sweeps, keyed by all that decides the numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.store.cell_info import SCHEMA, CellInfo
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """A cell as it is kept: what it is, its runs and traces column by column, and the traceback of an error."""
+    """A stored cell: its description, its runs and traces by column, and the traceback of an error."""
 
     info: CellInfo
     runs: Mapping[str, np.ndarray]
@@ -29,42 +29,42 @@ class Stored:
 
 
 class Cells(Protocol):
-    """Where cells are kept, by key."""
+    """A store of cells, by key."""
 
     def has(self, key: str) -> bool:
-        """True if a cell is there."""
+        """True if a cell is stored."""
         ...
 
     def write(self, key: str, cell: Stored) -> None:
-        """Keep a cell."""
+        """Store a cell."""
         ...
 
     def describe(self, key: str, info: CellInfo) -> None:
-        """Say of a cell that is there what it is."""
+        """Replace the description of a stored cell."""
         ...
 
     def read(self, key: str) -> Stored:
-        """Return a cell that is there."""
+        """Return a stored cell."""
         ...
 
 
 class Memory(dict[str, Stored]):
-    """Cells of this process alone: what a notebook uses."""
+    """Cells in the memory of this process, for notebooks."""
 
     def has(self, key: str) -> bool:
-        """True if a cell is there."""
+        """True if a cell is stored."""
         return key in self
 
     def write(self, key: str, cell: Stored) -> None:
-        """Keep a cell."""
+        """Store a cell."""
         self[key] = cell
 
     def describe(self, key: str, info: CellInfo) -> None:
-        """Say of a cell that is there what it is."""
+        """Replace the description of a stored cell."""
         self[key] = dataclasses.replace(self[key], info=info)
 
     def read(self, key: str) -> Stored:
-        """Return a cell that is there."""
+        """Return a stored cell."""
         return self[key]
 
 
@@ -75,11 +75,11 @@ class Store:
     folder: Path
 
     def has(self, key: str) -> bool:
-        """True if a cell is there; one that ended in an error is not, so that it is tried again."""
+        """True if a cell is stored; False for one that ended in an error, so that it is tried again."""
         return (self.folder / key / "cell.json").is_file() and not self.info(key).error
 
     def write(self, key: str, cell: Stored) -> None:
-        """Put a cell in its place: into a folder of another name first, which is then renamed."""
+        """Store a cell: write a folder of another name, then rename it."""
         path = self.folder / key
         self.folder.mkdir(parents=True, exist_ok=True)
         half = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.folder))
@@ -98,18 +98,18 @@ class Store:
         half.rename(path)
 
     def describe(self, key: str, info: CellInfo) -> None:
-        """Say of a cell that is there what it is."""
+        """Replace the description of a stored cell."""
         with tempfile.NamedTemporaryFile("w", dir=self.folder / key, delete=False) as half:
             half.write(_text(info))
         Path(half.name).rename(self.folder / key / "cell.json")
 
     def info(self, key: str) -> CellInfo:
-        """Return what a cell is that is there."""
+        """Return the description of a stored cell."""
         stated = json.loads((self.folder / key / "cell.json").read_text())
         return CellInfo.of({name: stated[name] for name in stated if name != "schema"})
 
     def read(self, key: str) -> Stored:
-        """Return a cell that is there."""
+        """Return a stored cell."""
         path = self.folder / key
 
         def columns(file: str) -> dict[str, np.ndarray]:
@@ -119,7 +119,7 @@ class Store:
         return Stored(self.info(key), columns("runs.parquet"), columns("traces.parquet"))
 
     def infos(self) -> Iterator[tuple[str, CellInfo]]:
-        """Yield the key of each cell and what it is; those of another schema are passed over."""
+        """Yield the key and the description of each cell, except those of another schema."""
         for file in self.folder.glob("*/cell.json"):
             stated = json.loads(file.read_text())
             if stated.pop("schema", None) == SCHEMA:

@@ -1,11 +1,11 @@
-"""The code that decides numbers: what classes and functions reach by the names in their definitions.
+"""Find the code that decides numbers: all definitions that classes and functions reach by name.
 
-A definition counts if one that counts names it; a method, if any definition that counts names a method like it. A
-user's file counts whole, but for methods that nothing names, such as claims and portraits. Installed packages do not
-count (their versions are in the key), nor does a problem's card (its values are).
+A definition counts if a counted definition names it; a method counts if any counted definition names a method of its
+name. A user's file counts whole, except methods that nothing names, such as claims and portraits. Installed packages
+do not count (their versions are in the key), nor does a problem's card (its values are in the key).
 
-Where a user's code computes the names that it uses (`eval`, `getattr`), every method counts. Ravine's own code
-computes names of fields alone.
+If a user's code computes the names that it uses (`eval`, `getattr`), every method counts. Ravine's own code computes
+only names of fields.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from benchmarks.store.source import (
     stamp,
 )
 
-INERT = ("abc", "builtins", "ravine", "typing")  # a base from there calls no method by its name
+INERT = ("abc", "builtins", "ravine", "typing")  # their base classes call no method by its name
 
 
 @dataclass(frozen=True)
 class Code:
-    """All that some classes and functions reach.
+    """The code that some classes and functions reach.
 
-    digest: what changes when any of it does.
-    of_card: the fields of a problem's card that it reads; "card" where it takes the card as a whole.
+    digest: a hash of that code.
+    of_card: the fields of a problem's card that it reads; "card" if it uses the card as a whole.
     """
 
     digest: str
@@ -58,14 +58,14 @@ def code_of(*roots: Any) -> Code:
 
 
 _Names = tuple[tuple[str, str], ...]
-_Files = dict[str, tuple[Path | None, Any]]  # by module, where it lies and when it was last changed
+_Files = dict[str, tuple[Path | None, Any]]  # by module, its path and the stamp of the file
 _codes: dict[_Names, tuple[Code, _Files]] = {}
 _begun: dict[_Names, tuple[_Reach, _Files]] = {}
 _sources: dict[str, Source] = {}
 
 
 def _are_as(files: _Files) -> bool:
-    """True if files have not changed; what is typed in a notebook has none to tell."""
+    """True if no file has changed; False for a notebook's module, which has no file."""
     return all(
         path is not None and path == path_of(module) and stamp(path) == before
         for module, (path, before) in files.items()
@@ -73,7 +73,7 @@ def _are_as(files: _Files) -> bool:
 
 
 def _reached(roots: Sequence[Any]) -> _Reach:
-    """What all but the last root reach is kept: the engine's part is the same for all cells."""
+    """Return what these roots reach; the reach of all but the last is cached, as cells share the engine's part."""
     reach = _Reach()
     if len(roots) > 1:
         *first, _ = ((each.__module__, each.__qualname__) for each in roots)
@@ -98,7 +98,7 @@ def _source(module: str) -> Source:
 
 
 class _Reach:
-    """Follows names from definition to definition until there are no new ones."""
+    """The definitions reached so far, and the names that remain to be followed."""
 
     def __init__(self) -> None:
         self.sources: dict[str, Source] = {}
@@ -111,7 +111,7 @@ class _Reach:
         self._every_method = False
 
     def copy(self) -> _Reach:
-        """Return one that has followed the same names, and can go on by itself."""
+        """Return an independent copy."""
         other = _Reach()
         other.sources = {**self.sources}
         other._found |= {label: [*each] for label, each in self._found.items()}
@@ -123,11 +123,11 @@ class _Reach:
         return other
 
     def files(self) -> _Files:
-        """Return all files that were read, and when they were changed."""
+        """Return the files that were read, with their stamps."""
         return {name: (each.path, each.stamp) for name, each in self.sources.items()}
 
     def begin(self, root: Any) -> None:
-        """Take a class, a function or a method as reached."""
+        """Mark a class, a function or a method as reached."""
         if not is_followed(root.__module__):
             return
         source = self._enter(root.__module__)
@@ -160,7 +160,7 @@ class _Reach:
                     self.begin(type(entry))
 
     def code(self) -> Code:
-        """Return what was found."""
+        """Return the code that was reached."""
         digest = hashlib.sha256()
         for label in sorted(self._found):
             digest.update(
@@ -170,7 +170,7 @@ class _Reach:
         return Code(digest.hexdigest(), frozenset().union(*(each.of_card for each in definitions)))
 
     def _enter(self, module: str) -> Source:
-        """Read a module; what happens when it is imported counts in any case, and all of a file of the user's."""
+        """Read a module. Statements that run on import always count; of a user's file everything does."""
         if module not in self.sources:
             source = self.sources[module] = _source(module)
             for number, statement in enumerate(source.effects):
@@ -190,7 +190,7 @@ class _Reach:
         self._member(bound.module, behind if bound.name is None else (bound.name, *behind))
 
     def _member(self, module: str, chain: Chain) -> None:
-        """Follow a name in a module, or the module itself where there is none behind it."""
+        """Follow a name in a module, or the module itself if no name follows."""
         if not is_followed(module):
             return
         source = self._enter(module)
@@ -203,7 +203,7 @@ class _Reach:
                 self._name(source, ("__getattr__",))
 
     def _name(self, source: Source, chain: Chain) -> bool:
-        """Follow a name in a module, and say whether it is bound there."""
+        """Follow a name in a module; return True if it is bound there."""
         statements = source.statements(chain[0])
         for statement in statements:
             self._statement(source, statement)
@@ -232,7 +232,7 @@ class _Reach:
         for each in methods:
             label = f"{node.name}.{each.name}"
             if each.name == "__init_subclass__" and source.is_ours:
-                continue  # it looks at fields and cards, whose values are in the key
+                continue  # it reads fields and cards, whose values are in the key
             special = each.name.startswith("__") and each.name.endswith("__")
             if special or every_method or self._every_method or each.name in self._attributes:
                 self._add(source, label, each)
@@ -240,7 +240,7 @@ class _Reach:
                 self._waiting[each.name].append((source, label, each))
 
     def _ask(self, *attributes: str) -> None:
-        """Take the methods of these names as reached, in the classes that are and in those that will be."""
+        """Mark the methods of these names as reached, in all classes reached now or later."""
         for name in attributes:
             if name not in self._attributes:
                 self._attributes.add(name)
@@ -256,7 +256,7 @@ class _Reach:
 
 
 def _lineage(source: Source, node: ast.ClassDef) -> set[tuple[str, str]]:
-    """Module and name of a class and of those from which it is derived, without importing any."""
+    """Return module and name of a class and of its base classes, without importing any."""
     found = {(source.name, node.name)}
     for base in node.bases:
         chain = chain_of(base.value if isinstance(base, ast.Subscript) else base)

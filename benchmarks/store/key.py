@@ -1,4 +1,4 @@
-"""The key of a cell: a hash of what decides its numbers."""
+"""The key of a cell: a hash of all that decides its numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) 
 
 
 def stated(card: Card, code: Code) -> dict[str, Any]:
-    """Return what code reads of a problem's card. Budget and sizes of a cell reach the engine by the protocol."""
+    """Return the fields of a problem's card that the code reads; the protocol has the budget and the cell's sizes."""
     fields = (each.name for each in dataclasses.fields(card))
     return {
         name: described(getattr(card, name))
@@ -66,7 +66,7 @@ def described(thing: Any) -> Any:
 
 
 def _nested(thing: Any) -> Iterator[Any]:
-    """A problem or an optimizer and what its fields hold: others, classes, functions, objects."""
+    """Yield a problem or an optimizer, and all classes, functions and objects in its fields."""
     if isinstance(thing, Mapping):
         thing = [*thing.values()]
     if isinstance(thing, (list, tuple, set, frozenset)):
@@ -80,7 +80,7 @@ def _nested(thing: Any) -> Iterator[Any]:
 
 
 def _packages(optimizer: Optimizer) -> dict[str, str]:
-    """The versions of the packages whose classes were adopted, torch aside."""
+    """Return the versions of the packages whose classes were adopted, except torch."""
     bases = {base for each in _nested(optimizer) if isinstance(each, type) for base in each.__mro__}
     modules = {base.__module__.split(".")[0] for base in bases}
     others = modules.difference(OURS, ("torch", "builtins"))

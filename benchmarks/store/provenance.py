@@ -1,4 +1,4 @@
-"""Which code made a result, with which packages, on which machine."""
+"""The provenance of a result: code, packages, machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGES = ("ravine", "torch", "numpy", "pandas", "pyarrow", "hydra-core", "omeg
 
 
 def provenance() -> dict[str, Any]:
-    """Which code ran, with which packages, on which machine."""
+    """Return the commit, the versions of the packages, and the machine."""
     return {
         "git": {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))},
         "packages": {name: version_of(name) for name in PACKAGES},
@@ -22,7 +22,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str | None:
-    """What git says of this checkout; None where it was installed from elsewhere."""
+    """Return git's output in this checkout; None if Ravine does not run from a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -35,7 +35,7 @@ def _git(*words: str) -> str | None:
 
 
 def version_of(package: str) -> str | None:
-    """Return the installed version of a package, or None where it is not installed."""
+    """Return the installed version of a package, or None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # ravine itself, from a checkout

@@ -1,6 +1,6 @@
-"""Python source as definitions: the text of each, without what decides no number, and the names in it.
+"""Read Python source as definitions: the text of each, without what cannot change a number, and the names in it.
 
-Left out are docstrings and comments, the text in a `raise` or an `assert`, annotations (but not those of a class's
+Left out are docstrings and comments, the text in a `raise` or an `assert`, annotations (except those of a class's
 fields, which are their types), the bounds of a field, and calls that only refuse input or register a name.
 """
 
@@ -26,14 +26,14 @@ from typing import Any, NamedTuple
 from ravine import Refused, Registry
 
 OURS = ("benchmarks", "optimizers", "problems", "ravine")
-# Of these a cell runs something. `ravine` refuses input, keeps names and imports late: what is not refused has the
-# same numbers without it. All else in `benchmarks` is above the engine.
+# A cell runs code of these. `ravine` only refuses input, keeps names and imports late, which changes no number. The
+# rest of `benchmarks` is above the engine.
 DECIDING = ("benchmarks.engine", "optimizers", "problems")
 INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
 COMPILED = tuple(EXTENSION_SUFFIXES)
 COMPUTED = {"__import__", "eval", "exec", "globals", "importlib", "locals", "vars"}
 CARD = "card"
-LIMITS = ("low", "high", "above", "below", "choices")  # of a field: what is refused outside of them
+LIMITS = ("low", "high", "above", "below", "choices")  # of a field: values outside are refused
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -42,7 +42,7 @@ Chain = tuple[str, ...]  # torch.nn.Linear is ("torch", "nn", "Linear")
 
 
 class Imported(NamedTuple):
-    """What an import binds: a module, or something in it."""
+    """The target of an import: a module, or a name in it."""
 
     module: str
     name: str | None = None
@@ -53,10 +53,10 @@ class Definition:
     """A function, a class without its methods, or a statement.
 
     digest: of its text.
-    names: those that are defined outside of it, with what stands behind their dots.
-    attributes: what stands behind any dot, and words in quotes: methods that it may call.
-    of_card: the fields of a card that it reads; "card" where it takes one as a whole.
-    computed: whether it uses names that do not stand in it.
+    names: names that are defined outside of it, with the attributes after their dots.
+    attributes: all attributes, and strings that are identifiers: methods that it may call.
+    of_card: the fields of a card that it reads; "card" if it uses one as a whole.
+    computed: True if it computes names, as `getattr` and `eval` do.
     """
 
     digest: str
@@ -76,7 +76,7 @@ class Source:
         self.stamp = None if path is None else stamp(path)
         self.imports: dict[str, Imported] = {}
         self.stars: list[str] = []
-        self.effects: list[ast.stmt] = []  # what happens when it is imported
+        self.effects: list[ast.stmt] = []  # statements that do more on import than bind names
         self.bound: dict[str, list[ast.stmt]] = {}
         self._definitions: dict[int, Definition] = {}
         self._methods: dict[int, list[Function]] = {}
@@ -85,7 +85,7 @@ class Source:
 
     @property
     def is_ours(self) -> bool:
-        """True for a module of Ravine's own."""
+        """True for a module of Ravine."""
         return self.name.partition(".")[0] in OURS
 
     def statements(self, name: str) -> Sequence[ast.stmt]:
@@ -93,12 +93,12 @@ class Source:
         return self.bound.get(name, ())
 
     def all_statements(self) -> list[ast.stmt]:
-        """Return all statements but mere imports and claims."""
+        """Return all statements except imports and claims."""
         every = itertools.chain(*self.bound.values(), self.effects)
         return [each for each in every if not self._is_claim(each)]
 
     def definition(self, node: ast.AST) -> Definition:
-        """Return what is to be known of a statement."""
+        """Return the definition of a statement."""
         if id(node) not in self._definitions:
             node_left = _Stripped(self).visit(node)  # changes the tree, so once
             text = "" if node_left is None else ast.dump(node_left)
@@ -109,7 +109,7 @@ class Source:
         return self._definitions[id(node)]
 
     def methods(self, node: ast.ClassDef, is_problem: bool) -> list[Function]:
-        """Take the methods out of a class, and return them; of a problem, its card goes too."""
+        """Take the methods out of a class and return them; a problem's card is dropped."""
         if id(node) not in self._methods:
             if is_problem:
                 node.body = [each for each in node.body if CARD not in bound_by(each)]
@@ -127,12 +127,12 @@ class Source:
         return refuses or self.registry(chain[0]) is not None
 
     def is_from_ours(self, call: ast.Call) -> bool:
-        """True for a call of what is imported from Ravine: `bounded(50, low=1)`."""
+        """True for a call of a name imported from Ravine, such as `bounded(50, low=1)`."""
         bound = self.imports.get(next(iter(chain_of(call.func)), ""))
         return bound is not None and bound.module.partition(".")[0] in OURS
 
     def registry(self, name: str) -> Registry[Any] | None:
-        """Return the registry that a name stands for, or whose method it is."""
+        """Return the registry that a name stands for, or of which it is a method."""
         bound = self.imports.get(name) or Imported(self.name, name)
         if bound.name is None or bound.module.partition(".")[0] not in OURS:
             return None
@@ -141,7 +141,7 @@ class Source:
         return value if isinstance(value, Registry) else None
 
     def imported_by(self, node: ast.Import | ast.ImportFrom) -> dict[str, Imported]:
-        """Return what an import binds, by name."""
+        """Return the targets of an import, by name."""
         if isinstance(node, ast.Import):
             return {
                 each.asname or each.name.partition(".")[0]: Imported(
@@ -157,7 +157,7 @@ class Source:
         return {each.asname or each.name: Imported(module, each.name) for each in node.names}
 
     def _is_claim(self, statement: ast.stmt) -> bool:
-        """True for a function below `@claim(…)`, which measures what is known of a problem."""
+        """True for a function decorated with `@claim(…)`."""
         return isinstance(statement, ast.FunctionDef) and any(
             isinstance(each, ast.Call)
             and chain_of(each.func)[-1:] == ("claim",)
@@ -186,7 +186,7 @@ class Source:
 
 
 class Notebook(Source):
-    """The source of a module without a file: of its classes and functions; of its other names, the values."""
+    """The source of a module without a file: text of its classes and functions, values of its other names."""
 
     def __init__(self, name: str):
         super().__init__(name, None)
@@ -198,13 +198,13 @@ class Notebook(Source):
                 self.imports[each] = Imported(value.__module__, value.__qualname__)
 
     def statements(self, name: str) -> Sequence[ast.stmt]:
-        """Return the statements that bind a name, or one that has a digest of its value."""
+        """Return the statements that bind a name, or one with a digest of its value."""
         if name in self.loaded and name not in self.imports and name not in self.bound:
             self.bound[name] = ast.parse(_source_of(name, self.loaded[name])).body
         return self.bound.get(name, ())
 
     def all_statements(self) -> list[ast.stmt]:
-        """Return those of all classes and functions."""
+        """Return the statements of all classes and functions."""
         own = [
             name for name, value in self.loaded.items() if isinstance(value, (type, FunctionType))
         ]
@@ -212,7 +212,7 @@ class Notebook(Source):
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """Return what changes when a file does; None where there is none."""
+    """Return the time of change and the size of a file; None if there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -221,7 +221,7 @@ def stamp(path: Path) -> tuple[int, int] | None:
 
 
 def path_of(module: str) -> Path | None:
-    """Return the source file of a module, whether or not it has been imported; None where it has none."""
+    """Return the source file of a module, imported or not; None if it has none."""
     if module in sys.modules:
         file = getattr(sys.modules[module], "__file__", None)
     else:
@@ -234,7 +234,7 @@ def path_of(module: str) -> Path | None:
 
 
 def is_followed(module: str) -> bool:
-    """True for modules of Ravine's that decide numbers and for the user's, not for those of installed packages."""
+    """True for modules of Ravine that decide numbers and for a user's modules, not for installed packages."""
     if module.partition(".")[0] in OURS:
         return f"{module}.".startswith(tuple(f"{each}." for each in DECIDING))
     path = path_of(module)
@@ -246,12 +246,12 @@ def is_followed(module: str) -> bool:
 def _parsed(text: bytes) -> list[ast.stmt]:
     try:
         return ast.parse(text).body
-    except (SyntaxError, ValueError):  # someone is editing it
+    except (SyntaxError, ValueError):  # a file that is being edited
         return ast.parse(f"text = {text!r}; text.whole").body
 
 
 def _source_of(name: str, value: Any) -> str:
-    """Return a statement that changes with what a name stands for in a notebook."""
+    """Return a statement that changes with the value of a name in a notebook."""
     if isinstance(value, (property, classmethod, staticmethod)):
         value = value.fget if isinstance(value, property) else value.__func__
     if isinstance(value, FunctionType):
@@ -259,7 +259,7 @@ def _source_of(name: str, value: Any) -> str:
             return textwrap.dedent(inspect.getsource(value))
         except OSError as error:
             raise Refused(f"the source of {name} cannot be read: put it into a file") from error
-    if isinstance(value, type):  # whose own source cannot be read before Python 3.13
+    if isinstance(value, type):  # inspect cannot read its source before Python 3.13
         bases = ", ".join(each.__name__ for each in value.__bases__)
         body = [
             textwrap.indent(_source_of(each, own), "    ")
@@ -269,19 +269,19 @@ def _source_of(name: str, value: Any) -> str:
         return "\n".join([f"class {name}({bases}):", *body])
     try:
         kept = pickle.dumps(value)
-    except Exception:  # of whatever kind the object's own pickling raises
+    except Exception:  # an object's own pickling may raise anything
         kept = repr(value).encode()
     return f"{name} = {hashlib.sha256(kept).hexdigest()!r}"
 
 
 def _is_generated(member: Any) -> bool:
-    """True for the methods that `dataclass` writes, and what it keeps of the fields."""
+    """True for the methods that `dataclass` generates."""
     code = getattr(inspect.unwrap(member) if callable(member) else member, "__code__", None)
     return code is not None and code.co_filename == "<string>"
 
 
 def bound_by(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement gives a meaning where it stands."""
+    """Yield the names that a statement binds."""
     if isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
         yield statement.name
         return
@@ -303,7 +303,7 @@ def _only_binds(statement: ast.stmt) -> bool:
 
 
 def _runs_elsewhere(statement: ast.stmt) -> bool:
-    """True for what is for a type checker, or for a script's own run."""
+    """True for a block that only a type checker reads, or that runs only in a script."""
     if not isinstance(statement, ast.If):
         return False
     names = {each.id for each in ast.walk(statement.test) if isinstance(each, ast.Name)}
@@ -311,7 +311,7 @@ def _runs_elsewhere(statement: ast.stmt) -> bool:
 
 
 def chain_of(node: ast.expr) -> Chain:
-    """The names of `a.b.c`; none of what does not begin with a name."""
+    """Return the names of `a.b.c`; empty if the expression does not begin with a name."""
     behind: list[str] = []
     while isinstance(node, ast.Attribute):
         behind.append(node.attr)
@@ -320,7 +320,7 @@ def chain_of(node: ast.expr) -> Chain:
 
 
 class _Stripped(ast.NodeTransformer):
-    """Takes away what decides no number."""
+    """Remove what cannot change a number."""
 
     def __init__(self, source: Source):
         self._source = source
@@ -375,7 +375,7 @@ class _Stripped(ast.NodeTransformer):
 
 
 class _Wordless(ast.NodeTransformer):
-    """Takes away the words of a message, and keeps the other arguments: they may be caught and used."""
+    """Remove the text of a message, but keep the other arguments: they may be caught and used."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.Constant("") if isinstance(node.value, str) else node
@@ -385,7 +385,7 @@ class _Wordless(ast.NodeTransformer):
 
 
 class _Reader:
-    """Collects the names in a definition."""
+    """Collect the names in a definition."""
 
     def __init__(self, found: Definition, source: Source):
         self.found = found
@@ -420,7 +420,7 @@ class _Reader:
                 pending += ast.iter_child_nodes(node)
 
     def _dotted(self, node: ast.Name | ast.Attribute, local: set[str]) -> list[ast.AST]:
-        """Note a name, or what stands behind dots; return what is left to read."""
+        """Note a name and its attributes; return the nodes that remain to be read."""
         behind: list[str] = []
         first: ast.AST = node
         while isinstance(first, ast.Attribute):
@@ -442,7 +442,7 @@ class _Reader:
         return []
 
     def _called(self, node: ast.Call) -> list[ast.AST]:
-        """Note a call by a computed name; return what is to be read of it."""
+        """Note a call by a computed name; return the nodes of the call to be read."""
         called = node.func.id if isinstance(node.func, ast.Name) else ""
         if called == "getattr" and not (node.args[1:] and isinstance(node.args[1], ast.Constant)):
             self.found.computed = True

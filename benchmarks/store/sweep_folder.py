@@ -1,7 +1,7 @@
-"""The folder of a sweep: who may write into it, and which cells are in it, whatever kills the process.
+"""The folder of a sweep: the list of its cells, which survives if the process is killed.
 
-The numbers lie in the store of cells. Here lies the list of those that belong to this sweep: a marker file
-per cell from the moment when it ends, written by whichever process ran it, and `manifest.json` at the end.
+The numbers are in the store of cells. The folder lists the cells of this sweep: the process that runs a cell writes a
+marker file when it ends, and `manifest.json` lists all of them at the end.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MARKERS, ENDED = ".cells", ".ended"
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """A folder that one protocol fills; it may grow by problems and optimizers."""
+    """A folder for sweeps of one protocol; later sweeps may add problems and optimizers."""
 
     path: Path
     store: Store
 
     def check(self, protocol: Protocol) -> None:
-        """Refuse a place that cannot be written, is something else's, or holds a sweep of another protocol."""
+        """Raise Refused for a folder that is not writable, has other files, or holds a sweep of another protocol."""
         _check_writable("out", self.path)
         _check_writable("cells", self.store.folder)
         if not self.path.exists() or not any(self.path.iterdir()):
@@ -43,11 +43,11 @@ class SweepFolder:
         there = manifest.get("config", {}).get("protocol")
         if there is None:
             raise Refused(
-                f"out={self.path} holds files of something else: give a new folder, or one of a sweep"
+                f"out={self.path} holds files that are not a sweep's: give a new folder, or one of a sweep"
             )
         asked = dataclasses.asdict(protocol)
         differing = [
-            f"{name}={_spelled(there.get(name))} and not {_spelled(asked[name])}"
+            f"{name}={_spelled(there.get(name))}, not {_spelled(asked[name])}"
             for name in asked
             if there.get(name) != asked[name]
         ]
@@ -57,7 +57,7 @@ class SweepFolder:
             )
 
     def begin(self, argv: Sequence[str], config: Mapping[str, Any]) -> None:
-        """Make the folder, and say what it is for before there is anything else in it."""
+        """Make the folder and write its manifest, before anything else is in it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -80,20 +80,20 @@ class SweepFolder:
         (self.path / MARKERS).mkdir()
 
     def mark(self, key: str, note: Mapping[str, Any] | None = None) -> None:
-        """A cell of this sweep has ended. `note` is for the other processes."""
+        """Mark that a cell has ended. `note` is for the other processes."""
         (self.path / MARKERS / key).write_text(json.dumps(note))
 
     def end(self, job: str, note: Mapping[str, Any]) -> None:
-        """All cells of a job have."""
+        """Mark that all cells of a job have ended."""
         (self.path / MARKERS / f"{job}{ENDED}").write_text(json.dumps(note))
 
     def marks(self) -> list[Path]:
-        """The files of what has ended since the beginning, in all processes."""
+        """Return the marker files of all processes since `begin`."""
         folder = self.path / MARKERS
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def finish(self, seconds: float) -> dict[str, Stored]:
-        """List the cells of the sweep in its manifest and return them by key; without any, remove the folder."""
+        """List the cells of the sweep in its manifest and return them by key; without cells, remove the folder."""
         manifest = self._manifest()
         infos = self._current(manifest)
         if infos:
@@ -106,9 +106,9 @@ class SweepFolder:
         return {key: self.store.read(key) for key in infos}
 
     def _current(self, manifest: Mapping[str, Any]) -> dict[str, CellInfo]:
-        """The last cell of each job and rung, for an optimizer may have been edited since the one before.
+        """Return the last cell of each job and rung, of those in the manifest and those that ended since.
 
-        Of those that the manifest lists and those that have ended since.
+        There may be several, if an optimizer was edited between sweeps.
         """
         current = {}
         for key in [*cells_of(manifest.get("jobs", [])), *self._marked()]:
@@ -136,14 +136,14 @@ class SweepFolder:
 
 
 class Notes:
-    """What was noted in a folder since the last call; each process has one of its own."""
+    """A function that returns the notes in a folder since its last call; each process has its own."""
 
     def __init__(self, folder: SweepFolder):
         self._folder = folder
         self._seen: set[str] = set()
 
     def __call__(self) -> list[Mapping[str, Any]]:
-        """A note that is just being written is left for the next time."""
+        """Return the new notes; one that is still being written is left for the next call."""
         new = []
         for file in self._folder.marks():
             text = "" if file.name in self._seen else file.read_text()
@@ -154,15 +154,15 @@ class Notes:
 
 
 def other_schema(folder: Path, schema: Any) -> str:
-    """Return the end of a refusal of what another version of Ravine has written."""
+    """Return the refusal of a folder that another version of Ravine wrote."""
     return (
-        f"{folder} was written by another version of Ravine (schema {schema}, and this one has {SCHEMA}): "
+        f"{folder} was written by another version of Ravine (schema {schema}, this one has {SCHEMA}): "
         "run its command again, into a new folder"
     )
 
 
 def _check_writable(option: str, path: Path) -> None:
-    """Refuse a path that is no folder, or where none can be made."""
+    """Raise Refused for a path that is not a folder, or where none can be made."""
     existing = next(each for each in (path, *path.absolute().parents) if each.exists())
     if not existing.is_dir():
         raise Refused(f"{option}={path}: {existing} is a file, but must be a folder")

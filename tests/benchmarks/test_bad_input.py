@@ -18,8 +18,8 @@ from problems.modifiers import NOISES, TRANSFORMS
 OPTIONS = {each.name for each in dataclasses.fields(Config)} - {"adopted"}
 HYPERPARAMETER = "must be a number, or a pair [low, high]"
 VARYING = "problem, optimizer, their fields, transform, noise, noise.strength"
-SAME = f"is the same in all of a sweep (allowed to vary: {VARYING})"
-LAUNCHING = "of Hydra's own options few can be given (allowed: hydra/launcher, hydra.launcher.*)"
+SAME = f"cannot vary within a sweep (allowed to vary: {VARYING})"
+LAUNCHING = "only some of Hydra's options can be given (allowed: hydra/launcher, hydra.launcher.*)"
 UNREADABLE = "cannot be read (allowed: name=value, name=value,value, 'name=[low,high]'; quotes around odd characters)"
 OPTIMIZER = "is no class derived from torch.optim.Optimizer or optimizers.Optimizer"
 WHERE = "(allowed: file.py:Class, package.module.Class, a registered name)"
@@ -122,18 +122,18 @@ OPTION = {
     "hydra=3": "unknown option hydra: did you mean threads? (allowed: {options})",
     "hydra.mode=RUN": f"hydra.mode=RUN: {LAUNCHING}",
     "hydra/launcher=basic,joblib": f"hydra/launcher=basic,joblib: {LAUNCHING}",
-    "~trials": "'~trials' is no option: an option is written name=value",
-    "trials@seeds=3": "'trials@seeds=3' is no option: an option is written name=value",
-    "sgd": "'sgd' is no option: an option is written name=value",
+    "~trials": "'~trials' is not an option: an option is written name=value",
+    "trials@seeds=3": "'trials@seeds=3' is not an option: an option is written name=value",
+    "sgd": "'sgd' is not an option: an option is written name=value",
     "trials==3": f"'trials==3' {UNREADABLE}",
     "optimizers.sgd.lr=[1,": f"'optimizers.sgd.lr=[1,' {UNREADABLE}",
     "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --version)",
-    "--cfg hydra": "--cfg is followed by what is to be shown: --cfg job",
+    "--cfg hydra": "--cfg needs what to show: --cfg job",
 }  # fmt: skip
 OUT = {
     "out=file": "out=file: file is a file, but must be a folder",
     "out=file/deeper": "out=file/deeper: {here}/file is a file, but must be a folder",
-    "out=papers": "out=papers holds files of something else: give a new folder, or one of a sweep",
+    "out=papers": "out=papers holds files that are not a sweep's: give a new folder, or one of a sweep",
     "out=half": "half/manifest.json cannot be read: Expecting value: line 1 column 1 (char 0)",
     "cells=file": "cells=file: file is a file, but must be a folder",
 }

@@ -345,7 +345,7 @@ def test_another_protocol_in_the_same_folder_is_refused(ravine, files):
     code, out, err = ravine(f"+problem=quadratic optimizer=sgd {other} out=grown")
     assert (code, out) == (2, "")
     assert err == (
-        "ravine: out=grown holds a sweep with trials=2 and not 3, budget=10.0 and not null: give another folder\n"
+        "ravine: out=grown holds a sweep with trials=2, not 3, budget=10.0, not null: give another folder\n"
     )
     assert manifest(files / "grown") == before
 
@@ -394,7 +394,7 @@ def test_an_interrupted_sweep_keeps_what_is_finished(ravine, files, monkeypatch)
     assert code == 130
     assert (
         err.splitlines()[-1]
-        == "ravine: interrupted: what is finished is kept, and the same command does the rest"
+        == "ravine: interrupted: finished cells are kept; the same command runs the rest"
     )
     assert set(summary(files / "swept").optimizer) == {"sgd", "momentum"}
     assert ravine(f"{given} out=swept").out.replace("swept", "calm") == calm.out

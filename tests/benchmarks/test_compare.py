@@ -236,7 +236,7 @@ class TestWarnings:
     def test_of_instances(self, whole, copy):
         edit(copy, "runs", lambda runs: runs.assign(grad_sq_initial=runs["grad_sq_initial"] * 1.01))
         assert compare_sweeps(whole, copy).warnings == (
-            "the instances differ, so that pairs are none: Bowl",
+            "the instances differ and cannot be paired: Bowl",
         )
 
 
@@ -276,7 +276,7 @@ SPOILT = {
     ),
     "an older schema": (
         lambda folder: (folder / "manifest.json").write_text('{"schema": 1, "config": {"protocol": {}}}'),
-        "{copy} was written by another version of Ravine (schema 1, and this one has 2): "
+        "{copy} was written by another version of Ravine (schema 1, this one has 2): "
         "run its command again, into a new folder",
     ),
     "empty": (
@@ -296,7 +296,7 @@ SPOILT = {
     ),
     "a word": (
         lambda folder: edit(folder, "runs", lambda runs: runs.assign(cost="dear")),
-        "cost in runs has something that is no number",
+        "cost in runs has values that are not numbers",
     ),
     "a status": (
         lambda folder: edit(folder, "runs", lambda runs: runs.replace({"status": {"missed": "mised"}})),
@@ -331,7 +331,7 @@ SPOILT = {
             ),
             status=np.where(runs["role"] == "tuning", "solved", runs["status"]),
         )),
-        "is not the one that runs make its tuned",
+        "is not what runs give as tuned",
     ),
 }  # fmt: skip
 
@@ -349,8 +349,8 @@ def test_a_spoilt_folder_is_refused_in_a_line(spoil, whole, copy, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     {
-        "A": "compare two folders of sweeps, and not 1: compare A B [--fail-on-regression]",
-        "A B C": "compare two folders of sweeps, and not 3",
+        "A": "compare takes two folders of sweeps, not 1: compare A B [--fail-on-regression]",
+        "A B C": "compare takes two folders of sweeps, not 3",
         "A B --fail-on-regresion": "unknown flag --fail-on-regresion: did you mean --fail-on-regression?",
     }.items(),
 )

@@ -121,12 +121,12 @@ PROSE = [
     ("a method that no cell calls",
      r"def control\(self\) -> Self:", "def control(self, more=None) -> Self:", "**/problem.py"),
     ("another optimizer", r"return -self\.lr", "return -2 * self.lr", "**/sign_sgd.py"),
-    ("one's own docstring", "'''Downhill.'''", "'''Downhill, in short steps.'''", "mine/optimizer.py"),
-    ("one's own message", "cannot step on", "does not step on", "mine/optimizer.py"),
+    ("the user's docstring", "'''Downhill.'''", "'''Downhill, in short steps.'''", "mine/optimizer.py"),
+    ("the user's message", "cannot step on", "does not step on", "mine/optimizer.py"),
     ("a comment in a helper file", "# by coordinate", "# each coordinate", "mine/helper.py"),
-    ("one's own card", 'truth="0 at 0"', 'truth="0 at the origin"', "mine/problem.py"),
-    ("one's own exceptions", "it is too wide", "nothing is as wide", "mine/problem.py"),
-    ("one's own claim", r"return problem\.width$", "return 1.0 * problem.width", "mine/problem.py"),
+    ("the user's card", 'truth="0 at 0"', 'truth="0 at the origin"', "mine/problem.py"),
+    ("the user's exceptions", "it is too wide", "nothing is as wide", "mine/problem.py"),
+    ("the user's claim", r"return problem\.width$", "return 1.0 * problem.width", "mine/problem.py"),
 ]  # fmt: skip
 
 ALL = {
@@ -167,9 +167,9 @@ NUMBERS = [
     ("the seeds", r"range\(self\.tuning_seeds\)", "range(0, self.tuning_seeds)", "**/protocol.py", ALL),
     ("the release", r'"ravine 0\.1"', '"ravine 0.2"', "**/protocol.py", ALL),
     ("a field's type", r"^    dim: int", "    dim: float", "**/quadratic.py", QUADRATIC),
-    ("one's own step", r'group\["lr"\] \* ', 'group["lr"] / 2 * ', "mine/optimizer.py", {"quadratic Own"}),
+    ("the user's step", r'group\["lr"\] \* ', 'group["lr"] / 2 * ', "mine/optimizer.py", {"quadratic Own"}),
     ("a helper file", r"^MOST = 3\.0", "MOST = 4.0", "mine/helper.py", {"quadratic Own"}),
-    ("one's own loss", r"\.square\(\)\.sum\(-1\)", ".abs().sum(-1)", "mine/problem.py", {"Mine sgd"}),
+    ("the user's loss", r"\.square\(\)\.sum\(-1\)", ".abs().sum(-1)", "mine/problem.py", {"Mine sgd"}),
 ]  # fmt: skip
 # What is a value and not code, so that it is read when the packages are imported.
 VALUES = [
@@ -177,7 +177,7 @@ VALUES = [
     ("a card's budget", r"budget=1000", "budget=1001", "**/cliff.py", CLIFF),
     ("a card's ladder", r"ladder=\(1, 6, 32\)", "ladder=(1, 6, 33)", "**/cliff.py", {"hardest cliff adam"}),
     ("a default", r"(momentum: \w+ = (?:hyper\()?)0\.9", r"\g<1>0.91", "**/momentum.py", NOISY),
-    ("one's own target", r"target=1e-4", "target=1e-5", "mine/problem.py", {"Mine sgd"}),
+    ("the user's target", r"target=1e-4", "target=1e-5", "mine/problem.py", {"Mine sgd"}),
 ]  # fmt: skip
 
 

@@ -145,7 +145,7 @@ class TestFolder:
         assert any(
             line.startswith("| quick | rotated | 1.00 |") and " 0 of " in line for line in lines
         )
-        assert "| quadratic: condition |" in page and "| mean place |" in page
+        assert "| quadratic: condition |" in page and "| mean rank |" in page
         tuned = tables.runs.merge(tables.summary.query("choice == 'tuned'")[["cell", "trial"]])
         tuned = tuned.query("problem == 'quadratic' and role == 'reporting' and status != 'solved'")
         (why,) = [
@@ -170,7 +170,9 @@ class TestFolder:
         found = dict(zip(heads.split("|"), map(str.strip, row.split("|")), strict=True))
         assert found[" newton "] == "no step" != found[" sgd "]
         (few,) = [line for line in lines if "have fewer" in line]
-        assert "It takes 6 instances to tell two apart, and quadratic have fewer." in few
+        assert (
+            "It takes 6 instances to tell two apart; these problems have fewer: quadratic." in few
+        )
         told = (line for line in lines if line.startswith("| quadratic | 3 |"))
         assert next(told).endswith("|  |  |")
 
@@ -215,7 +217,7 @@ class TestOtherPrices:
         late = before["cost_to_target"].astype(float).notna() & (after["status"] == "missed")
         assert late.equals((before["status"] == "solved") & (after["status"] != "solved"))
 
-    def test_whoever_pays_more_than_the_budget_has_not_solved_it(self):
+    def test_a_run_that_pays_more_than_the_budget_has_not_solved_it(self):
         tables = sweep(Bowl(dim=2), ["newton"], **{**SIZE, "rungs": 1}).tables
         ((key, cell),) = tables.cells.items()
         paid = float(np.nanmax(cell.runs["cost_to_target"]))

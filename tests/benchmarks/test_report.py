@@ -271,7 +271,7 @@ def test_what_is_not_registered_has_no_picture_and_that_is_said(tmp_path):
     (bowl,) = landscapes(report([tmp_path])).values()
     assert bowl.missing == "Bowl is not registered here" and bowl.frontier is not None
     text = (tmp_path / "report.html").read_text()
-    assert "No picture of the problem itself: Bowl is not registered here." in text
+    assert "No picture of the problem: Bowl is not registered here." in text
 
 
 @pytest.mark.parametrize("modified", ["as it is", "rotated", "noisy", "noisy, by its own dial"])
@@ -402,15 +402,15 @@ def shorter(folder):
         (drop("manifest.json"), "is not the folder of a sweep: it has no manifest.json"),
         (
             stated(schema=99),
-            "was written by another version of Ravine .schema 99, and this one has 2.: run its command",
+            "was written by another version of Ravine .schema 99, this one has 2.: run its command",
         ),
         (drop("traces.parquet"), "is half-written: it has no traces.parquet"),
         (drop("breaking_points.csv"), "is half-written: it has no breaking_points.csv"),
         (running, "is half-written: its sweep is still running"),
-        (moved, "sgd breaks on quadratic at .* in breaking_points, and elsewhere in summary"),
+        (moved, "sgd breaks on quadratic at .* in breaking_points, and elsewhere by summary"),
         (foreign, "traces has cells that are not in runs"),
         (shorter, "breaking_points has no column text"),
-        (compact, "has the runs of chosen trials alone"),
+        (compact, "has only the runs of the chosen trials"),
     ],
 )
 def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys):
@@ -425,9 +425,9 @@ def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ([], "report on which folder of a sweep"),
+        ([], "report needs the folder of a sweep"),
         (["x", "--figure", "y"], "unknown flag --figure: did you mean --figures"),
-        (["x", "--out"], "--out is followed by a path"),
+        (["x", "--out"], "--out needs a path"),
     ],
 )
 def test_bad_input_is_one_line(words, wanted, capsys):
@@ -623,7 +623,7 @@ def test_a_screen_reader_is_told_what_everything_is(opened):
     tables = by_role["table"]
     assert len(tables) > 3 and all(tables)
     assert "Breaking point by pathology and optimizer" in tables
-    assert {"Where each breaks", "Problem by problem"} <= set(by_role["heading"])
+    assert {"Breaking points", "Problem by problem"} <= set(by_role["heading"])
     assert len(by_role["checkbox"]) == 3
     for role in ("checkbox", "button", "combobox", "link", "columnheader", "rowheader"):
         assert all(by_role[role]), role

@@ -38,7 +38,7 @@ class Mine(torch.optim.SGD):
 
 @dataclass(frozen=True)
 class Wall(Bowl):
-    """A bowl that nobody solves from its second rung on: the floor is stated far below it."""
+    """A bowl that no optimizer solves from its second rung on: the floor is stated far below it."""
 
     card = card(ladder=(1.0, 10.0, 100.0))
 
@@ -141,7 +141,7 @@ def test_twins_where_a_problem_of_the_suite_is_noisy_and_nowhere_else(ravine):
     {
         "+suite=quik": "unknown suite 'quik': did you mean quick? (allowed: ",
         "+suite=quick +problem=cliff": "+suite=quick and a problem are given: give one of the two",
-        "+suite=quick,standard": "+suite=quick,standard: suite is the same in all of a sweep",
+        "+suite=quick,standard": "+suite=quick,standard: suite cannot vary within a sweep",
         "+suite=": "+suite= names nothing: (allowed: ",
         "+problem=cliff ladder=3": "ladder is 3, but must be two dial values or more",
         "+problem=cliff ladder=[3,1,2]": "ladder is [3, 1, 2], but must be two dial values or more",
@@ -202,7 +202,7 @@ def test_a_skipped_cell_is_not_taken_for_one_that_was_run():
 
 @pytest.mark.parametrize("names", [["newton"], ["sgd"], ["idle"]])
 def test_breaking_points_are_those_without_skipping(names):
-    """Also where the first rung is hopeless, as for one who does nothing."""
+    """Also if the first rung is hopeless, as for an optimizer that does nothing."""
     columns = ["choice", "budget", "breaking_point", "low", "high", "censored", "rungs"]
     one, other = (swept(Wall(), names, each)[0].breaking_points[columns] for each in (True, False))
     pandas.testing.assert_frame_equal(one, other)
@@ -255,7 +255,7 @@ def test_what_was_not_run_and_what_does_not_apply_are_told_apart():
     rows = view.table.set_index("")
     assert rows.loc["newton", "Wall"] == "n/a"
     assert rows.loc["gauss_newton", "Bowl"] == "not applicable"
-    assert "n/a: not run there." in view.remarks
+    assert "n/a: not run." in view.remarks
 
 
 def test_with_one_rung_the_matrix_counts():
@@ -269,7 +269,7 @@ def test_who_cannot_pay_for_one_step_is_said_to_make_none():
         found = Matrix(sweep(Bowl(), ["sgd", "newton"], **short, rungs=number).tables)
         texts = {name: entry.text for (name, _), entry in found.entries.items()}
         assert texts["newton"] == "no step" != texts["sgd"]
-        assert "no step: a single one costs more than the budget." in found.remarks()
+        assert "no step: one step costs more than the budget." in found.remarks()
     assert "no step" not in " ".join(matrix(rungs=1).remarks())
 
 
@@ -287,14 +287,14 @@ def test_a_wide_matrix_is_cut_into_columns_that_fit():
 
 
 @pytest.mark.parametrize(("seeds", "second"), [
-    (3, "Of one rung, 3 instances do not tell two apart at 5%: it takes 6."),
-    (6, "A sign test at 5% tells some two apart on 4 of them."),
+    (3, "3 instances are too few to tell two optimizers apart at 5%: it takes 6."),
+    (6, "A sign test at 5% tells at least two optimizers apart on 4 of them."),
 ])  # fmt: skip
 def test_what_the_rungs_are_good_for_is_said_in_two_lines(seeds, second):
     """Newton solves all of the bowl, idle nothing; of the wall, only the first rung can be solved."""
     found = separation(matrix(seeds=seeds).tables)
     assert found[0].startswith(
-        "Of 6 rungs, 0 are solved by all optimizers and 2 by none; on 4 some"
+        "Of 6 rungs, 0 are solved by all optimizers and 2 by none; on 4, some"
     )
     assert found[1] == second
     assert separation(sweep(Bowl(), "newton", **SIZE).tables) == []
@@ -309,11 +309,11 @@ def test_a_suite_ends_with_its_matrix_and_what_to_look_at_next(ravine, files):
     code, out, _ = ravine(given)
     assert code == 0
     lines = out.splitlines()
-    assert lines[0].startswith("Where each breaks")
+    assert lines[0].startswith("Breaking points")
     names = [line.split()[0] for line in lines if line.startswith(("Mine ", "sgd "))]
     assert names[:2] == ["Mine", "sgd"]
     said, closer, named = lines[-3:]
-    assert named == "All of it:  swept/report.html"
+    assert named == "Report:  swept/report.html"
     assert "Suite plateaus" in (files / "swept" / "report.html").read_text()
     assert said.startswith("Mine breaks first on ")
     command = shlex.split(closer.partition("  ")[2])

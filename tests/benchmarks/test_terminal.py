@@ -49,7 +49,7 @@ def test_what_is_told_the_truth_or_meant_to_fail_has_no_rank():
     names = list(view.table[""])
     assert names[-1] == "idle"
     assert all(name[0].isdigit() for name in names[:-1])
-    assert "Not ranked, for meant to fail: idle." in view.text()
+    assert "Not ranked (meant to fail): idle." in view.text()
 
 
 def test_where_there_is_noise_the_final_gap_is_ranked():

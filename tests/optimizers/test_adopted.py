@@ -57,7 +57,7 @@ class Faulty(torch.optim.SGD):
 
 
 class Leaf(torch.optim.SGD):
-    """Lacks torch.no_grad(), as first attempts do; nobody says so with a `raise`."""
+    """Lacks torch.no_grad(), as first attempts do; nothing raises because of it."""
 
     def step(self, closure=None):
         for group in self.param_groups:

@@ -114,7 +114,7 @@ def test_a_bracket_is_halved_where_the_interpolation_narrows_it_little():
 def test_values_that_are_not_finite_are_halved_away(beyond):
     """Steps of 8, 4, 2 and 1 leave the domain: each costs a loss, and breaks nothing.
 
-    The gradient there is not finite either: whoever asks for it breaks the run.
+    The gradient there is not finite either: an optimizer that asks for it breaks the run.
     """
 
     def bounded(x, data):

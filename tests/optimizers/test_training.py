@@ -1,4 +1,4 @@
-"""Our optimizers on a model of one's own: the same steps, the same prices, and torch's manners."""
+"""Ravine's optimizers on a user's model: the same steps, the same prices, and torch's conventions."""
 
 from __future__ import annotations
 

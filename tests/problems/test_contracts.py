@@ -20,7 +20,7 @@ LONG = {  # where a step takes milliseconds, and these take thousands of them
 
 
 def marks(problem, contract):
-    """Networks of small cells, and whoever spends more than most."""
+    """Networks of small cells, and problems with an unusually large budget."""
     is_network = problem.shapes is not None and problem.card.cell.trials < SampleSizes().trials
     costly = is_network or problem.budget > 3000
     return [pytest.mark.slow] if costly and contract.name in LONG else []

@@ -174,7 +174,7 @@ class WrongFloor(Saddle):
 
 
 class NoMinimum(Saddle):
-    """A floor below the minimum, which nobody reaches."""
+    """A floor below the minimum, which no optimizer reaches."""
 
     def floor(self, data):
         return torch.tensor(-1.0)

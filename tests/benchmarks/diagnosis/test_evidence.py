@@ -296,7 +296,7 @@ def test_a_throw_between_two_records_is_seen_in_the_way_that_steps_do_not_explai
     worse = record(loss=np.where(after, 9.0, 1.0), distance_start=far, step_norm=first)
     better = record(loss=np.where(after, 0.1, 1.0), distance_start=far, step_norm=first)
     assert "cliff" in names(worse)
-    assert "cliff" not in names(better)  # who leaves a saddle gets far too
+    assert "cliff" not in names(better)  # a run that leaves a saddle gets far, too
     back = np.where(STEPS > 900, 0.1, np.where(after, 50.0, 1.0))
     longer = record(loss=back, distance_start=far, step_norm=1e-3)
     assert "cliff" in names(longer)  # but was never set back on the way
@@ -314,11 +314,11 @@ def test_a_gradient_that_leaps_from_one_step_to_the_next_is_a_cliff_unless_it_le
     }  # fmt: skip
     assert names(record(**lost))[0] == "cliff" and "vanishing_gradient" in names(record(**lost))
     assert names(record(**lost), leap=20.0)[0] == "vanishing_gradient"
-    down = lost | {"loss": np.where(rows < 40, loss, 0.9)}  # who leaves a saddle
+    down = lost | {"loss": np.where(rows < 40, loss, 0.9)}  # a run that leaves a saddle
     assert "cliff" not in names(record(**down))
     never_up = lost | {"loss_highest": loss}
     assert "cliff" not in names(record(**never_up))
-    other = np.where(STEPS > 30, 3.0, 1.0)  # who takes steps of another kind need not be thrown
+    other = np.where(STEPS > 30, 3.0, 1.0)  # a run with steps of another kind need not be thrown
     assert "cliff" not in names(record(**lost, step_norm=other))
     assert "cliff" not in names(record(**lost | {"grad_leap": None, "loss_highest": None}))
     assert "cliff" in diagnose(record(**lost | {"grad_leap": 1.0, "loss_highest": loss})).ruled_out
