@@ -121,9 +121,9 @@ class Adopted(Optimizer):
     @property
     def missing_defaults(self) -> tuple[str, ...]:
         """The arguments that a user must give: the class cannot run without them. The number of steps is told it."""
-        return tuple(
-            name for name, each in self._required.items() if not each.counts_steps and each.settable
-        )
+        if not all(each.settable for each in self._required.values()):
+            return ()  # giving the others would not help
+        return tuple(name for name, each in self._required.items() if not each.counts_steps)
 
     def argument(self, name: str) -> Argument | None:
         """Return what is known of an argument, or None for an element of a list."""
@@ -296,16 +296,16 @@ class Adopted(Optimizer):
     def _walk(self, x: torch.Tensor, steps: int) -> torch.Tensor:
         """Return where some steps on a bowl lead from x."""
         with undisturbed():
-            for _ in range(2):  # again once it is known that the class draws
-                bowl, state = Bowl(x, 1.0), self._begin(x)
+            while True:  # again once it is known that the class draws
+                bowl = Bowl(x, 1.0)
                 try:
+                    state = self._begin(x)
                     for _ in range(steps):
                         step, state = self._plain_update(bowl, state)
                         bowl = Bowl(bowl.x + step, bowl.steepness)
                     return bowl.x
                 except RunAgain:
                     continue
-        return bowl.x
 
     def _plain_update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """Return what `update` returns; errors are raised as they are."""
@@ -364,18 +364,15 @@ class Adopted(Optimizer):
         self, alone: Self, candidates: Sequence[str], precision: torch.dtype
     ) -> str | None:
         """Return the name of the learning rate; None if there is none whose range is known."""
+        known = arguments(self.method)
+        given = [
+            each
+            for each in candidates
+            if self.hyperparameters[each] is not None or known[each].required
+        ]
         if "lr" in candidates:
-            return (
-                "lr"
-                if self.argument("lr").required or self.hyperparameters["lr"] is not None
-                else None
-            )  # type: ignore[union-attr]
-        rest = [
-            name
-            for name in candidates
-            if self.hyperparameters[name] is not None or self.argument(name).required
-        ]  # type: ignore[union-attr]
-        return next((each for each in rest if is_learning_rate(alone, each, precision)), None)
+            return "lr" if "lr" in given else None
+        return next((each for each in given if is_learning_rate(alone, each, precision)), None)
 
     def _is_number(self, name: str) -> bool:
         each = self.argument(name)

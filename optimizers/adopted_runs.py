@@ -176,7 +176,9 @@ class Runs:
             for part, parameter in zip(parts, parameters, strict=True):
                 if parameter.shape != part.shape:
                     shapes = f"{tuple(part.shape)} to {tuple(parameter.shape)}"
-                    raise Fault(f"{self.method.__name__} changed a parameter's shape from {shapes}")
+                    raise Fault(
+                        f"{self.method.__name__} changed the shape of a parameter from {shapes}"
+                    )
                 if parameter.data_ptr() != part.data_ptr():
                     part.copy_(parameter.data)
                     parameter.data = part
@@ -362,7 +364,9 @@ class _Operations(TorchDispatchMode):
         name = func._schema.name.removeprefix("aten::")
         own = name.removeprefix("_foreach_").strip("_")
         of_each_number = torch.Tag.pointwise in func.tags or name.startswith("_foreach_")
-        several = not isinstance(result, torch.Tensor) or result.numel() > 1
+        several = (
+            not isinstance(result, (torch.Tensor, bool)) or torch.as_tensor(result).numel() > 1
+        )
         exact_power = own == "pow" and isinstance(args[1], (int, float)) and args[1] in EXACT_POWERS
         if of_each_number and several and own not in EXACT and not exact_power:
             self.exact = False
@@ -389,7 +393,7 @@ def _single_tensor(method: type[torch.optim.Optimizer]) -> dict[str, bool]:
 
     Other packages choose otherwise.
     """
-    if not method.__init__.__module__.startswith("torch.optim."):
+    if not str(method.__init__.__module__).startswith("torch.optim."):
         return {}
     foreach = inspect.signature(method).parameters.get("foreach")
     return {"foreach": False} if foreach is not None and foreach.default is None else {}

@@ -14,6 +14,17 @@ Shapes = tuple[tuple[int, ...], ...]
 
 OURS = Path(__file__).parent
 LEAF = "write @torch.no_grad() above `step`"
+IN_A_FILE = (
+    "in a file of your own, as in `class My{name}({name}): "
+    "def __init__(self, params, lr=0.01): super().__init__("
+)
+MODEL = f"it wants a model: give it one {IN_A_FILE}torch.nn.ParameterList(params), lr=lr)`"
+OPTIMIZER = f"it wants an optimizer: give it one {IN_A_FILE}torch.optim.SGD(params, lr=lr))`"
+NAMES = (
+    f"it wants named parameters: name them {IN_A_FILE}"
+    '[(f"{{k}}.weight", p) for k, p in enumerate(params)], lr=lr)`'
+)
+GROUPS = f'it wants groups: make them {IN_A_FILE}[{{{{"params": list(params), "lr": lr}}}}])`'
 # What a message or an error says, and what helps.
 REMEDIES = (
     (
@@ -25,21 +36,18 @@ REMEDIES = (
         r"a leaf Variable that requires grad",
         LEAF,
     ),
-    (
-        r"'(list|generator|Parameter)' object has no attribute '(named_)?(parameters|modules|children|buffers)'",
-        "it wants a model: give it one in a file of your own, as in `class My{name}({name}): "
-        "def __init__(self, params, lr=0.01): super().__init__(torch.nn.ParameterList(params), lr=lr)`",
-    ),
+    (r"'(list|generator|Parameter)' object has no attribute '(named_)?(parameters|modules|children|buffers)'", MODEL),
     (
         r"process group",
         "it is for several processes: look for the class of its package that is for one",
     ),
 )  # fmt: skip
-WANTS_NAMES = (
-    "it wants named parameters: name them in a file of your own, as in `class My{name}({name}): "
-    "def __init__(self, params, lr=0.01): "
-    'super().__init__([(f"{{k}}.weight", p) for k, p in enumerate(params)], lr=lr)`'
-)
+# By what the first argument is called.
+OF_FIRST = {
+    "model": MODEL, "module": MODEL, "net": MODEL, "network": MODEL,
+    "optimizer": OPTIMIZER, "base_optimizer": OPTIMIZER, "inner_optimizer": OPTIMIZER, "opt": OPTIMIZER,
+    "named_parameters": NAMES, "named_params": NAMES, "param_groups": GROUPS, "parameter_groups": GROUPS,
+}  # fmt: skip
 
 
 def is_own(error: Exception, method: type) -> bool:
@@ -96,8 +104,10 @@ def remedy_for(error: Exception, method: type) -> str:
     for pattern, remedy in REMEDIES:
         if re.search(pattern, said):
             return remedy.format(name=method.__name__)
+    if not any(each.name == "__init__" for each in _frames(error)):
+        return ""
     first = next(iter(inspect.signature(method).parameters), "")
-    return WANTS_NAMES.format(name=method.__name__) if "named" in first else ""
+    return OF_FIRST.get(first, "").format(name=method.__name__)
 
 
 def _counted(shapes: Shapes) -> str:

@@ -8,7 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -45,6 +45,8 @@ WORDS = {
     "sequence": tuple,
 }
 ANYTHING = {"any", "object"}
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+ASKED_AT_MOST = 8  # arguments that a class asks for by name
 PROVISIONAL_STEPS = 1000  # of a run, while a class is tried
 
 
@@ -97,17 +99,10 @@ class Argument:
             if isinstance(wanted, (list, tuple)) and len(wanted) != len(given):
                 raise self._refused(what, given)
             return list(given) if list in kinds and tuple not in kinds else tuple(given)
-        whole = isinstance(given, int) and not isinstance(given, bool)
-        if not kinds or given is None:
+        if not kinds or given is None or type(given) in kinds:
             return given
-        if isinstance(given, bool) and bool in kinds:
-            return given
-        if whole and int in kinds:
-            return given
-        if float in kinds and (whole or isinstance(given, float)):
+        if float in kinds and type(given) is int:
             return float(given)
-        if isinstance(given, str) and str in kinds:
-            return given
         raise self._refused(what, given)
 
     def _refused(self, what: str, given: Any) -> Refused:
@@ -142,9 +137,9 @@ def arguments(method: type[torch.optim.Optimizer]) -> Mapping[str, Argument]:
     Returns:
         The arguments, in order.
     """
-    declared, open_ended = _declared(method)
-    if open_ended:
-        declared = {**declared, **_of_keywords(method, declared)}
+    declared, inherited, open_ended = _declared(method)
+    if inherited or open_ended:
+        declared = {**declared, **_of_keywords(method, declared, inherited, open_ended)}
     required = {name for name, each in declared.items() if each.required}
     sentinels = {
         name for name, each in declared.items() if not each.required and _is_odd(method, name)
@@ -182,38 +177,32 @@ def elements(name: str, value: Any) -> dict[str, float]:
     return {f"{name}.{k}": each for k, each in enumerate(value)}
 
 
-def first_name(method: type) -> str:
-    """Return the name of the argument in which a class takes its parameters."""
-    return next(iter(inspect.signature(method).parameters), "")
-
-
 # A default, an annotation and a call, as Python has them.
 
 
-def _declared(method: type) -> tuple[dict[str, Argument], bool]:
-    """Return the arguments in the signatures of a class, and of its bases while they end in `**kwargs`; and whether
-    even the last one does."""
-    found: dict[str, Argument] = {}
-    owners = _owners(method)
-    for k, owner in enumerate(owners):
+def _declared(method: type) -> tuple[dict[str, Argument], dict[str, Argument], bool]:
+    """Return the arguments in the signature of a class, and those of its bases while they end in `**kwargs`.
+
+    And whether it does itself.
+    """
+    own: dict[str, Argument] = {}
+    inherited: dict[str, Argument] = {}
+    open_ended = False
+    for owner in _owners(method):
         if owner in (torch.optim.Optimizer, object):
-            return found, True
-        signature = inspect.signature(method if k == 0 else owner)
+            break
+        is_first = owner is _owners(method)[0]
+        signature = inspect.signature(method if is_first else owner)
         hints = _hints(owner)
-        _, *rest = (
-            signature.parameters.values()
-            if k == 0
-            else [*signature.parameters.values()][1:] or [None]
-        )
-        for each in rest:
-            if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) or each.name in IMPLEMENTATION:
-                continue
-            argument = _argument(each, hints.get(each.name, each.annotation))
-            if k == 0 or (each.name not in found and _is_taken(method, argument, found)):
-                found[each.name] = argument
-        if not any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()):
-            return found, False
-    return found, True
+        for each in [*signature.parameters.values()][1:]:
+            if each.kind not in VARIADIC and each.name not in {*IMPLEMENTATION, *own, *inherited}:
+                argument = _argument(each, hints.get(each.name, each.annotation))
+                (own if is_first else inherited)[each.name] = argument
+        ends_open = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
+        open_ended = open_ended or (is_first and ends_open)
+        if not ends_open:
+            break
+    return own, inherited, open_ended
 
 
 def _argument(each: inspect.Parameter, annotation: Any) -> Argument:
@@ -337,53 +326,54 @@ def _raised(method: type, values: Mapping[str, Any]) -> Exception | None:
     return None
 
 
-def _is_taken(method: type, argument: Argument, known: Mapping[str, Argument]) -> bool:
-    """True if a class passes an argument on to its base, rather than giving it itself."""
-    given = _provisional(known, {name for name, each in known.items() if each.required})
-    value = LR if argument.default is None else argument.default
-    if argument.required and not _raised(method, given):
-        return False  # the class gives it itself
-    error = _raised(method, {**given, argument.name: value})
-    return not (
-        isinstance(error, TypeError) and re.search("multiple values|unexpected keyword", str(error))
-    )
-
-
-def _of_keywords(method: type, known: Mapping[str, Argument]) -> dict[str, Argument]:
-    """Return the arguments that no signature names."""
+def _of_keywords(
+    method: type, own: Mapping[str, Argument], inherited: Mapping[str, Argument], open_ended: bool
+) -> dict[str, Argument]:
+    """Return the arguments that a class takes by `**kwargs`: those of its bases, and those that no signature names."""
     found: dict[str, Argument] = {}
-    given = _provisional(known, {name for name, each in known.items() if each.required})
-    for _ in range(8):  # those that it asks for by name
-        error = _raised(method, given)
-        if (
-            not (isinstance(error, KeyError) and isinstance(error.args[0], str))
-            or error.args[0] in given
-        ):
+    given = _provisional(own, {name for name, each in own.items() if each.required})
+    for _ in range(ASKED_AT_MOST):  # those that it asks for by name
+        name = _asked(_raised(method, given))
+        if not name or name in given or name in found:
             break
-        name = error.args[0]
-        found[name] = Argument(name, None, True)
-        given[name] = PROVISIONAL_STEPS if found[name].counts_steps else LR
+        base = inherited.get(name, Argument(name, None, True))
+        found[name] = Argument(name, None, True, base.kinds, base.settable)
+        given |= _provisional(found, {name})
     plain = _made(method, given)
     if plain is None:
-        return found
-    for name, value in [*plain.items(), *((each, None) for each in RATES)]:
+        return {**{name: each for name, each in inherited.items() if not each.required}, **found}
+    for name, each in inherited.items():
+        value = LR if each.default is None else each.default
+        error = _raised(method, {**given, name: value})
+        clash = isinstance(error, TypeError) and re.search(
+            "multiple values|unexpected keyw", str(error)
+        )
+        if name in found or each.required or clash:
+            continue  # what is required the class gives itself
+        default = each.default
+        if name in plain and _differ(plain[name], default) and _plain(plain[name]) is not None:
+            default = _plain(plain[name])  # it has another default than its base
+        found[name] = replace(each, default=default)
+    candidates = [*plain.items(), *((each, None) for each in RATES)] if open_ended else []
+    for name, value in candidates:
         default = _plain(value)
-        if (
-            name in known
-            or name in found
-            or name in IMPLEMENTATION
-            or (value is not None and default is None)
-        ):
+        if name in {*own, *found, *IMPLEMENTATION} or (value is not None and default is None):
             continue
-        other = _made(method, {**given, name: _another(default)})
-        changed = [
-            key for key in plain if other and key in other and _differ(plain[key], other[key])
-        ]
+        other = _made(method, {**given, name: _another(default)}) or {}
+        changed = [key for key in plain if key in other and _differ(plain[key], other[key])]
         if changed:
             default = _plain(plain[changed[0]]) if default is None else default
             kinds = frozenset() if default is None else frozenset({type(default)})
             found[name] = Argument(name, default, False, kinds)
     return found
+
+
+def _asked(error: Exception | None) -> str:
+    """Return the name of an argument for want of which a class cannot be made, or ""."""
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        return error.args[0]
+    missing = re.search(r"missing .* arguments?: '(\w+)'", str(error))
+    return missing[1] if isinstance(error, TypeError) and missing else ""
 
 
 def _made(method: type, values: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -68,7 +68,7 @@ def contender(
         space.setdefault(
             optimizer.rate, found
         )  # what it needs to be measured may only now be given
-    for field in optimizer.missing_defaults:
+    for field in sorted(optimizer.missing_defaults, key=lambda each: each == optimizer.rate):
         if field not in space:
             argument = _argument(optimizer, field)
             example = "0.1" if argument is None else argument.example

@@ -51,7 +51,7 @@ def contract(holds: Any) -> Any:
 
 
 def examined(optimizer: Optimizer) -> Iterator[Finding]:
-    """Yield the findings of each contract; an adopted class whose rate has no default gets a small one."""
+    """Yield the findings of each contract; an adopted class whose learning rate has no default gets a small one."""
     inner = _parts(optimizer)[-1]
     if isinstance(inner, Adopted) and inner.missing_defaults == (inner.rate,):
         optimizer = optimizer.replace(**{inner.rate: LR})

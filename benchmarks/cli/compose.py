@@ -245,7 +245,10 @@ def _set(config: dict[str, Any], key: str, value: Any) -> None:
         known = isinstance(node, dict)
         name, end = next((each for each in names if known and each[0] in node), ("", 0))
         if not name:
-            raise _unknown(".".join(path[:depth]), path[depth], node)
+            inside = not known and any(each.startswith(f"{path[depth - 1]}.") for each in owner)
+            at = depth - 1 if inside else depth  # an element that a list does not have
+            rest = ".".join(path[at:]) if inside else path[depth]
+            raise _unknown(".".join(path[:at]), rest, owner if inside else node)
         owner, node, depth = node, node[name], end
     if isinstance(node, dict) and isinstance(value, dict):
         for each, given in value.items():

@@ -227,7 +227,7 @@ def path_of(module: str) -> Path | None:
     else:
         try:
             spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
+        except (Exception, SystemExit):  # it imports the package around it, which may do anything
             return None
         file = spec.origin if spec is not None and spec.has_location else None
     return None if file is None or file.endswith(COMPILED) else Path(file)

@@ -118,12 +118,25 @@ def test_an_edited_file_is_read_again(files):
     assert OPTIMIZERS["Sign"].hyperparameters == {"lr": 0.5}
 
 
-def test_two_classes_of_one_name_are_refused(files):
+def test_a_second_class_of_one_name_has_its_file_or_package_before_it(files):
+    names = []
+    for where in ("a.py", "b.py", "b-2/b.py", "b-2/b.py", "a.py"):
+        (files / where).parent.mkdir(exist_ok=True)
+        (files / where).write_text(SIGN)
+        names.append(loading.load(f"{where}:Sign", "optimizer")[0])
+    assert names == ["Sign", "b.Sign", "b_2.b.Sign", "b_2.b.Sign", "Sign"]
+    assert loading.find("b.Sign+clip", "optimizer") == ("b.Sign+clip", None)
+
+
+def test_both_of_one_name_can_be_set(files, ravine):
     for name in ("a", "b"):
         (files / f"{name}.py").write_text(SIGN)
-    loading.load("a.py:Sign", "optimizer")
-    with pytest.raises(Refused, match=r"optimizer Sign is in .*/a.py already"):
-        loading.load("b.py:Sign", "optimizer")
+    given = f"+problem=quadratic optimizer=a.py:Sign,b.py:Sign+decay {SMALL} out=swept"
+    code, _, err = ravine(f"{given} optimizers.Sign.lr=0.3 optimizers.b.Sign+decay.lr=0.2")
+    assert code == 0, err
+    runs = pandas.read_csv(files / "swept/runs.csv")
+    found = runs.groupby("optimizer")["hp.lr"].unique().map(list).to_dict()
+    assert found == {"Sign(lr=0.3)": [0.3], "b.Sign+decay(lr=0.2)": [0.2]}
 
 
 def test_an_entry_point_is_imported(files, monkeypatch):
@@ -269,11 +282,15 @@ def test_a_class_that_cannot_take_a_problems_shapes_is_a_row(files, ravine):
     assert found.query("choice == 'tuned'")["transform"].isna().tolist() == [True]
 
 
-def test_a_class_that_fails_is_refused(files, ravine):
+def test_a_class_that_fails_is_a_row_and_the_others_go_on(files, ravine):
     (files / "mine.py").write_text(SIGN.replace("each.grad.sign()", "gradient.sign()"))
-    code, out, err = ravine(f"+problem=quadratic optimizer=mine.py:Sign {SMALL}")
-    said = "Sign cannot be used: NameError: name 'gradient' is not defined"
-    assert (code, out, err) == (2, "", f"ravine: {said}\n")
+    code, out, err = ravine(f"+problem=quadratic optimizer=mine.py:Sign,sgd {SMALL} out=swept")
+    assert code == 3, err
+    said = "NameError: name 'gradient' is not defined (mine.py:"
+    assert "These cells ended in an error" in out and said in out
+    found = summary(files / "swept")
+    assert set(found.query("optimizer == 'Sign'")["status"]) == {"error"}
+    assert found.query("optimizer == 'sgd'")["error"].isna().all()
 
 
 # Presets.

@@ -118,6 +118,19 @@ def test_a_number_pins_and_a_pair_searches_absolute_values():
     assert (runs[runs["trial"] == 0]["hp.lr"] == 0.001).all()
 
 
+def test_more_than_two_are_searched_with_five_trials_a_side():
+    settings = {"adam": {"beta1": (0.1, 0.9), "beta2": (0.9, 0.99)}}
+    with pytest.raises(
+        Refused,
+        match=r"adam: lr, beta1, beta2 would .* trials=125 or more \(trials is 124\): pin one",
+    ):
+        sweep(Stretched(), "adam", settings=settings, **{**SIZE, "trials": 124})
+    size = {"trials": 125, "tuning_seeds": 1, "seeds": 1, "budget": 3}
+    runs = sweep(Stretched(), "adam", settings=settings, **size).runs
+    searched = runs[runs["trial"] > 0]
+    assert searched["hp.beta1"].between(0.1, 0.9).all() and searched["hp.beta2"].nunique() == 124
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
@@ -126,7 +139,6 @@ def test_a_number_pins_and_a_pair_searches_absolute_values():
         ("sgd", {"lr": (1, 0.1)}, "low must be below high"),
         ("sgd", {"lr": (1, 2, 3)}, "a pair [low, high]"),
         ("sgd", {"lr": -1}, "at least 0"),
-        ("adam", {"beta1": (0.1, 0.9), "beta2": (0.9, 0.99)}, "at most 2"),
         ("clipped_sgd", {"by": 3}, "clipped_sgd.by is 3, but must be a word"),
         ("sdg", {}, "did you mean sgd?"),
     ],

@@ -11,14 +11,15 @@ from torch.optim import lr_scheduler
 
 from optimizers import NotApplicable, log
 from optimizers.adam import Adam
-from optimizers.adopted import Adopted, default_hyperparameters, shaped
+from optimizers.adopted import Adopted, shaped
 from optimizers.average import Average
 from optimizers.clip import AdaptiveClip, Clip
 from optimizers.cosine import Cosine
 from optimizers.decay import Decay
 from optimizers.momentum import Momentum
-from optimizers.optimizer import RunAgain
+from optimizers.optimizer import Fault, RunAgain
 from optimizers.sgd import SGD
+from optimizers.signature import default_hyperparameters
 from optimizers.warmup import Warmup
 from ravine import Refused
 
@@ -84,7 +85,7 @@ class Leaf(torch.optim.SGD):
 
 def test_hyperparameters_are_read_from_the_signature():
     own = {"lr": None, "decay": 0.0, "steps": 5, "name": "plain", "sizes": (1.0, 2.0)}
-    assert default_hyperparameters(Descent) == {**own, "flag": False}
+    assert default_hyperparameters(Descent) == {**own, "hook": None, "flag": False}
     numbers = {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0}
     words = {"nesterov": False, "maximize": False}
     assert default_hyperparameters(torch.optim.SGD) == {**numbers, **words}
@@ -123,9 +124,6 @@ def test_given_values_replace_defaults():
         (torch.optim.Muon, {"lr": -1.0}, "Learning rate should be >= 0"),
         (torch.optim.Muon, {"ns_steps": 1000}, "Muon cannot be used: Number of steps must be less"),
         (Descent, {"lr": -1.0}, "Invalid learning rate: -1.0 in two lines"),
-        (Faulty, {}, "Faulty cannot be used: NameError: name 'undefined' is not defined"),
-        (Faulty, {"lr": 0.1}, "Faulty cannot be used: NameError"),
-        (Leaf, {}, "Leaf cannot be used: RuntimeError: a leaf Variable that requires grad"),
     ],
 )
 def test_refuses_in_one_line(method, values, message):
@@ -133,6 +131,25 @@ def test_refuses_in_one_line(method, values, message):
         Adopted(method, values)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("values", [{}, {"lr": 0.1}])
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            Faulty,
+            r"NameError: name 'undefined' is not defined \(test_adopted.py:\d+; given parameter of s",
+        ),
+        (
+            Leaf,
+            r"RuntimeError: a leaf Variable that requires grad .*: write @torch.no_grad\(\) above `s",
+        ),
+    ],
+)
+def test_a_class_that_fails_whatever_its_values_has_a_fault(method, values, message):
+    with pytest.raises(Fault, match=f"^{message}"):
+        Adopted(method, values).init(torch.zeros(1, 1, 3))
 
 
 @pytest.mark.parametrize(
@@ -236,8 +253,8 @@ class Matrices(torch.optim.SGD):
                 p.data -= group["lr"] * p.grad / p.shape[1]
 
 
-NOWHERE = "SparseAdam does not support dense gradients, please consider Adam instead"
-MUON = "Muon only supports 2D parameters whereas we found a parameter with size: torch.Size"
+NOWHERE = "RuntimeError: SparseAdam does not support dense gradients, please consider Adam instead"
+MUON = "ValueError: Muon only supports 2D parameters whereas we found a parameter with size: torch.Size"
 
 
 @pytest.mark.parametrize(
@@ -247,19 +264,29 @@ MUON = "Muon only supports 2D parameters whereas we found a parameter with size:
         (torch.optim.Muon, SHAPES, f"{MUON}([])"),
         (torch.optim.SparseAdam, None, NOWHERE),
         (torch.optim.SparseAdam, SHAPES, NOWHERE),
-        (Matrices, None, "IndexError: tuple index out of range"),
     ],
 )
 def test_a_class_that_cannot_take_a_shape_is_not_applicable(method, shapes, reason):
     adopted = shaped(Clip(Adopted(method)), shapes)
     with pytest.raises(NotApplicable) as found:
         adopted.init(torch.zeros(1, 1, 12))
-    assert str(found.value) == reason
+    said = str(found.value)
+    assert said.startswith(reason) and f"given parameter{'s' * bool(shapes)} of shape" in said
+
+
+def test_a_shape_on_which_a_class_fails_without_a_word_is_a_fault():
+    with pytest.raises(
+        Fault, match=r"^IndexError: tuple index out of range \(test_adopted.py:\d+; g.*\(12,\)\)$"
+    ):
+        Adopted(Matrices).init(torch.zeros(1, 1, 12))
 
 
 def test_what_is_applicable_nowhere_stays_so_with_values():
-    assert Adopted(torch.optim.SparseAdam).replace(lr=0.1).reason == NOWHERE
-    assert Adopted(torch.optim.SparseAdam).space == {}
+    for values in ({}, {"lr": 0.1}):
+        adopted = Adopted(torch.optim.SparseAdam, values)
+        assert adopted.space == {} and adopted.works is False
+        with pytest.raises(NotApplicable, match="does not support dense gradients"):
+            adopted.init(torch.zeros(1, 1, 12))
 
 
 @pytest.mark.parametrize("method", [torch.optim.Muon, Matrices])
