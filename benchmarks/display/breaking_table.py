@@ -12,8 +12,7 @@ import pandas
 
 from benchmarks.analysis.columns import OF_PROBLEMS
 from benchmarks.analysis.dial_axis import Axis, BreakingPoint
-from benchmarks.analysis.intervals import sign_test
-from benchmarks.analysis.pairs import LEVEL, discrimination
+from benchmarks.analysis.pairs import LEVEL, discrimination, fewest
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.display import WIDTH
@@ -257,11 +256,6 @@ def separation(tables: Tables) -> list[str]:
         f"A sign test at {LEVEL:.0%} tells some two apart on {table['separates'].sum()} of them"
         + (f", and on none of {names}." if names else "."),
     ]
-
-
-def fewest() -> int:
-    """Instances that it takes to tell two optimizers apart at all."""
-    return next(n for n in range(1, 100) if sign_test(0, n) <= LEVEL)
 
 
 def _place(point: BreakingPoint, dials: pandas.Series, info: CellInfo) -> float:
