@@ -116,6 +116,7 @@ def _subcommand(name: str, *words: str) -> int:
 def _without_flags(words: list[str]) -> tuple[list[str], bool]:
     """The options, and whether they are only to be shown."""
     rest = [word for word in words if word not in ("-m", "--multirun")]  # which every command is
+    rest = ["keep=true" if word == "--keep" else word for word in rest]
     only_shown = "--cfg" in rest
     if only_shown:
         at = rest.index("--cfg")

@@ -278,7 +278,7 @@ def assert_no_regression(before: str | Path | HasTables, after: str | Path | Has
         after: The same.
 
     Raises:
-        AssertionError: If `compare_sweeps` calls anything worse, or anything ended in an error; in words, on which rungs.
+        AssertionError: If `compare_sweeps` calls anything worse or an error; it says in words on which rungs.
         Refused: If the two have nothing in common, or differ on too few instances to call anything worse; for a
             folder that is not a whole sweep's, or was edited.
 
