@@ -70,17 +70,26 @@ def _sign(ratio: np.ndarray) -> np.ndarray:
     return np.sign(np.nan_to_num(ratio)).astype(int)
 
 
+def _median(ratio: np.ndarray) -> float:
+    """Return the median, NaN if there is none or it depends on what is unknown."""
+    if not len(ratio):
+        return math.nan
+    low, high = (
+        float(np.median(np.where(np.isnan(ratio), end, ratio))) for end in (-np.inf, np.inf)
+    )
+    return low if low == high else math.nan
+
+
 def _numbers(sign: np.ndarray, ratio: np.ndarray) -> dict[str, float]:
     """Return the numbers of `paired`: who is better in each pair, and by which ratio."""
     low, high = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
-    ends = [float(np.median(each)) if len(each) else math.nan for each in (low, high)]
     wins, losses, n = int((sign < 0).sum()), int((sign > 0).sum()), len(sign)
     return {
         "pairs": n,
         "wins": wins,
         "losses": losses,
         "ties": n - wins - losses,
-        "effect": ends[0] if ends[0] == ends[1] else math.nan,
+        "effect": _median(ratio),
         "effect_low": float(median_interval(low)[0]),
         "effect_high": float(median_interval(high)[1]),
         "level": order_statistics(n)[1] if n else math.nan,
@@ -173,9 +182,8 @@ def _judged(
     cost = _ratio(*(np.log10(costs(each)) for each in (first, second)), ROUNDING)
     gap = _ratio(*(_gaps_of_misses(each) for each in (first, second)), SAME_GAP)
     sign = _sign(np.where(np.isnan(cost), gap, cost))
-    if len(cost) and np.isnan(cost).all():
-        return "gap", sign, gap
-    return "cost", sign, cost
+    known = not len(cost) or not math.isnan(_median(cost))
+    return ("cost", sign, cost) if known else ("gap", sign, gap)
 
 
 def _gaps_of_misses(runs: pandas.DataFrame) -> np.ndarray:
@@ -203,7 +211,7 @@ def differences(
 
     Returns:
         One row per comparison: the columns `on`, those of `paired`, `p_holm`, and `measure`, of what the `effect`
-        is: gap on noisy problems and if no run reaches the target, else cost.
+        is: cost, or gap on noisy problems and if so many miss the target that the effect on the cost is unknown.
 
     Raises:
         Refused: If a comparison has the same seed twice, which means two searches under one name.

@@ -202,7 +202,7 @@ class Comparison:
             if len(only):
                 remarks.append(f"Only in {name}: {_listed(only, column)}.")
         remarks += [f"Warning: {each}." for each in self.warnings]
-        if self.undecided:
+        if self.undecided and self.against.empty:
             remarks.append(f"Nothing can be told: {self.undecided}.")
         shown = [_shown(row) for row in told.head(ROWS).to_dict("records")]
         return View(title, pandas.DataFrame(shown), remarks)
@@ -513,7 +513,7 @@ def _too_few(found: pandas.DataFrame) -> Iterator[str]:
 def _undecided(found: pandas.DataFrame, together: pandas.DataFrame) -> str:
     """Why nothing could be called worse, of single rungs or of all together; empty if something could."""
     if not (found["pairs"] > 0).any():
-        return "the two have no instance in common"
+        return "no optimizer has run the same instances in both"
     rows, pairs = together[together["better"] + together["worse"] > 0], int(found["pairs"].max())
     tests = max(len(rows), int((found["wins"] + found["losses"] > 0).any()))
     if tests * sign_test(0, pairs) <= LEVEL:

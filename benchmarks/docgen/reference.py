@@ -70,7 +70,7 @@ def main(words: Sequence[str]) -> int:
     rest = [f"{name}={value}" for name, value in given.items()]
     work = out.with_name(f"{out.name}-runs")
     sweeps = {suite: [f"+suite={suite}"]}
-    sweeps |= {name: ["+suite=quick", *more] for name, more in VARIANTS.items()}
+    sweeps |= {name: ["+suite=quick", "seeds=5", *more] for name, more in VARIANTS.items()}
     folders = {name: work / name.replace(" ", "_") for name in sweeps}
     for name, options in sweeps.items():
         words = [*options, *rest, f"out={folders[name]}"]
