@@ -20,9 +20,9 @@ del sys.path[0]
 if TYPE_CHECKING:
     from benchmarks.analysis.folder import read_table
     from benchmarks.api import Sweep, sweep
-    from benchmarks.display.compare import compare_sweeps
+    from benchmarks.display.compare import assert_no_regression, compare_sweeps
 
-__all__ = ["Sweep", "compare_sweeps", "read_table", "sweep"]
+__all__ = ["Sweep", "assert_no_regression", "compare_sweeps", "read_table", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,6 +31,10 @@ def __getattr__(name: str) -> Any:
         from benchmarks.analysis import folder
         from benchmarks.display import compare
 
-        where = {"compare_sweeps": compare, "read_table": folder}
+        where = {
+            "assert_no_regression": compare,
+            "compare_sweeps": compare,
+            "read_table": folder,
+        }
         return getattr(where.get(name, api), name)
     raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,7 @@ from benchmarks.catalog.defaults import default_optimizers
 from benchmarks.catalog.loading import qualified
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
-from benchmarks.runner.job import CellDone, Job, check_dials, run_job, rungs
+from benchmarks.runner.job import CellDone, Job, check_dials, planned_cells, run_job, rungs
 from benchmarks.store.cells import Memory, Store
 from benchmarks.store.key import described
 from benchmarks.store.sweep_folder import SweepFolder
@@ -42,6 +43,7 @@ def sweep(
     *,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
+    keep: bool = False,
     report: Callable[[CellDone], None] = lambda done: None,
     **protocol: Any,
 ) -> Sweep:
@@ -54,7 +56,8 @@ def sweep(
             `torch.optim` run unchanged.
         settings: By optimizer's name, the hyperparameters to fix (a number) or to search (a pair).
         out: The folder for the tables and their cells; without it nothing is written. Later sweeps of the same
-            protocol may add problems and optimizers.
+            protocol may add problems and optimizers; what other code has left there is replaced, with a warning.
+        keep: Refuse a folder in which results of other code would be replaced.
         report: Called with a `CellDone` as each cell ends.
         **protocol: trials, tuning_seeds, seeds, budget (gradients), dtype, device, rungs; see `Protocol`.
 
@@ -62,7 +65,8 @@ def sweep(
         The tables and figures.
 
     Raises:
-        Refused: For an unknown name, a value that is not accepted, or a folder of another protocol.
+        Refused: For an unknown name, a value that is not accepted, a folder of another protocol, or with `keep` one
+            of other code.
 
     >>> from benchmarks import sweep
     >>> found = sweep("quadratic", ["sgd", "newton"], trials=2, seeds=2, tuning_seeds=2)
@@ -99,11 +103,21 @@ def sweep(
         memory = Memory()
         problems = {key: job.problem for job in jobs for key in run_job(job, size, memory, report)}
         return Sweep(read(memory, problems, problems))
-    return Sweep(_written(SweepFolder(Path(out), Store(Path(out) / "cells")), jobs, size, report))
+    folder = SweepFolder(Path(out), Store(Path(out) / "cells"))
+    folder.check(size)
+    planned = (cell for job in jobs for cell in planned_cells(job, size))
+    lost = folder.lost(size, planned, keep)
+    if lost.cells:
+        warnings.warn(f"out={out} holds {lost.text()}: replaced", stacklevel=2)
+    return Sweep(_written(folder, lost.cells, jobs, size, report))
 
 
 def _written(
-    folder: SweepFolder, jobs: Sequence[Job], size: Protocol, report: Callable[[CellDone], None]
+    folder: SweepFolder,
+    lost: Container[str],
+    jobs: Sequence[Job],
+    size: Protocol,
+    report: Callable[[CellDone], None],
 ) -> Tables:
     """Run the jobs, and write the tables of all finished cells, also after an interrupt."""
 
@@ -112,8 +126,8 @@ def _written(
         report(done)
 
     said = [{"problem": described(job.problem), "optimizer": job.contender.name} for job in jobs]
-    folder.check(size)
-    folder.begin([], {"protocol": asdict(size), "threads": torch.get_num_threads(), "jobs": said})
+    config = {"protocol": asdict(size), "threads": torch.get_num_threads(), "jobs": said}
+    folder.begin([], config, lost)
     began, problems, found = time.perf_counter(), {}, None
     try:
         for job in jobs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,28 @@ from benchmarks.engine.trial_choice import costs, log_gaps
 from ravine import Refused
 
 LEVEL = 0.05
+SAME_GAP = math.log10(
+    1.01
+)  # final gaps within 1 % are a tie; costs are whole steps and need no such grain
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """One comparison, instance by instance.
+
+    Attributes:
+        name: The values of the columns that name it.
+        seeds: The instances, (pairs).
+        measure: Of what `ratio` is: "cost" to the target, or "gap" at the end.
+        sign: −1 where the second is better, +1 where it is worse, 0 for a tie, (pairs).
+        ratio: log10 of what the second paid over what the first paid, (pairs); NaN where it is unknown.
+    """
+
+    name: tuple[Any, ...]
+    seeds: np.ndarray
+    measure: str
+    sign: np.ndarray
+    ratio: np.ndarray
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
@@ -32,23 +55,61 @@ def paired(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
         `pairs`, `wins`, `losses` and `ties` of the second; `effect`, the median of log10 (second / first), with its
         exact interval `effect_low`, `effect_high` of coverage `level`; and `p` of the sign test.
     """
+    ratio = _ratio(first, second, ROUNDING)
+    return _numbers(_sign(ratio), ratio)
+
+
+def _ratio(first: Any, second: Any, alike: float) -> np.ndarray:
+    """Return second − first: 0 if it is at most `alike`, NaN if both are infinite."""
     with np.errstate(invalid="ignore"):
         ratio = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
-        ratio = np.where(np.abs(ratio) <= ROUNDING, 0.0, ratio)
-        low, high = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
-        ends = [float(np.median(each)) if len(each) else math.nan for each in (low, high)]
-    wins, losses, n = int((ratio < 0).sum()), int((ratio > 0).sum()), len(ratio)
+        return np.where(np.abs(ratio) <= alike, 0.0, ratio)
+
+
+def _sign(ratio: np.ndarray) -> np.ndarray:
+    return np.sign(np.nan_to_num(ratio)).astype(int)
+
+
+def _median(ratio: np.ndarray) -> float:
+    """Return the median, NaN if there is none or it depends on what is unknown."""
+    if not len(ratio):
+        return math.nan
+    low, high = (
+        float(np.median(np.where(np.isnan(ratio), end, ratio))) for end in (-np.inf, np.inf)
+    )
+    return low if low == high else math.nan
+
+
+def _numbers(sign: np.ndarray, ratio: np.ndarray) -> dict[str, float]:
+    """Return the numbers of `paired`: who is better in each pair, and by which ratio."""
+    low, high = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
+    wins, losses, n = int((sign < 0).sum()), int((sign > 0).sum()), len(sign)
     return {
         "pairs": n,
         "wins": wins,
         "losses": losses,
         "ties": n - wins - losses,
-        "effect": ends[0] if ends[0] == ends[1] else math.nan,
+        "effect": _median(ratio),
         "effect_low": float(median_interval(low)[0]),
         "effect_high": float(median_interval(high)[1]),
         "level": order_statistics(n)[1] if n else math.nan,
         "p": sign_test(wins, losses),
     }
+
+
+def fewest(tests: int = 1) -> int:
+    """Return how many instances it takes to tell two optimizers apart, if all instances agree.
+
+    Args:
+        tests: Among how many tests, each of them as clear (Holm).
+
+    Returns:
+        The least n for which `tests` times the sign test's p of n to 0 is at most 5 %.
+
+    >>> fewest(), fewest(9)
+    (6, 9)
+    """
+    return next(n for n in range(1, 100) if tests * sign_test(0, n) <= LEVEL)
 
 
 def holm(p: Any, pairs: Any) -> np.ndarray:
@@ -83,28 +144,21 @@ def holm(p: Any, pairs: Any) -> np.ndarray:
     return adjusted
 
 
-def differences(
+def pairings(
     first: pandas.DataFrame,
     second: pandas.DataFrame,
     on: Sequence[str],
     noisy: Container[str] = (),
-) -> pandas.DataFrame:
-    """Return `paired` for each comparison that both frames have, with Holm's p over all of them.
+) -> Iterator[Pairing]:
+    """Yield each comparison that both frames have, instance by instance.
 
-    Args:
-        first: Runs as `chosen` returns them, through `with_variant`.
-        second: The same.
-        on: The columns that name a comparison, `problem` among them; within it a seed is an instance.
-        noisy: The problems that are compared by final gap; all others by cost to the target.
+    The lower cost to the target is better, and a run that reaches it is better than one that misses it. If both miss
+    it, the lower final gap is better: infinite if a run diverged, unknown if it was skipped, which is a tie. On noisy
+    problems the final gap alone decides.
 
-    Returns:
-        One row per comparison: the columns `on`, `measure` (cost or gap), those of `paired`, and `p_holm`.
-
-    Raises:
-        Refused: If a comparison has the same seed twice, which means two searches under one name.
+    The arguments, and what is refused, are those of `differences`.
     """
     on = list(on)
-    rows = []
     theirs = dict(iter(second.groupby(on, sort=False)))
     for name, group in first.groupby(on, sort=False):
         if name not in theirs:
@@ -114,12 +168,104 @@ def differences(
                 raise Refused(f"two searches of the same, {', '.join(map(str, name))}: keep one")
         both = group.merge(theirs[name], on="seed", suffixes=("", " of the second"))
         twin = both[[f"{each} of the second" for each in MEASURED]].set_axis(MEASURED, axis=1)
-        measure = "gap" if str(group["problem"].iloc[0]) in noisy else "cost"
-        numbers = paired(_paid(both, measure), _paid(twin, measure))
-        rows.append({**dict(zip(on, name, strict=True)), "measure": measure, **numbers})
+        by_gap = str(group["problem"].iloc[0]) in noisy
+        yield Pairing(tuple(name), both["seed"].to_numpy(), *_judged(both, twin, by_gap))
+
+
+def _judged(
+    first: pandas.DataFrame, second: pandas.DataFrame, by_gap: bool
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return measure, sign and ratio of the same instances, row by row."""
+    if by_gap:
+        ratio = _ratio(log_gaps(first), log_gaps(second), SAME_GAP)
+        return "gap", _sign(ratio), ratio
+    cost = _ratio(np.log10(costs(first)), np.log10(costs(second)), ROUNDING)
+    gap = _ratio(_gaps_of_misses(first), _gaps_of_misses(second), SAME_GAP)
+    sign = _sign(np.where(np.isnan(cost), gap, cost))
+    known = not len(cost) or not math.isnan(_median(cost))
+    return ("cost", sign, cost) if known else ("gap", sign, gap)
+
+
+def _gaps_of_misses(runs: pandas.DataFrame) -> np.ndarray:
+    """Return log10 of the final gaps, NaN for runs of a skipped cell, which `chosen` adds without any."""
+    skipped = (runs["status"] == "missed") & runs["gap_final"].isna()
+    return np.where(skipped, np.nan, log_gaps(runs))
+
+
+def differences(
+    first: pandas.DataFrame,
+    second: pandas.DataFrame,
+    on: Sequence[str],
+    noisy: Container[str] = (),
+) -> pandas.DataFrame:
+    """Return one row for each comparison that both frames have, with Holm's p over all of them.
+
+    Which of two runs is better is decided by the cost to the target; by the final gap if both miss the target, and on
+    noisy problems. Gaps within 1 % are a tie.
+
+    Args:
+        first: Runs as `chosen` returns them, through `with_variant`.
+        second: The same.
+        on: The columns that name a comparison, `problem` among them; within it a seed is an instance.
+        noisy: The problems that are compared by final gap alone.
+
+    Returns:
+        One row per comparison: the columns `on`, those of `paired`, `p_holm`, and `measure`, of what the `effect`
+        is: cost, or gap on noisy problems and if so many miss the target that the effect on the cost is unknown.
+
+    Raises:
+        Refused: If a comparison has the same seed twice, which means two searches under one name.
+    """
+    return compared(pairings(first, second, on, noisy), on)
+
+
+def compared(given: Iterable[Pairing], on: Sequence[str]) -> pandas.DataFrame:
+    """Return `differences` of pairings whose names are the columns `on`."""
+    rows = [
+        {
+            **dict(zip(on, each.name, strict=True)),
+            "measure": each.measure,
+            **_numbers(each.sign, each.ratio),
+        }
+        for each in given
+    ]
     found = pandas.DataFrame(rows, columns=[*on, "measure", *paired(np.ones(1), np.ones(1))])
     differ = found["wins"].astype(int) + found["losses"].astype(int)
     return found.assign(p_holm=holm(found["p"], differ))
+
+
+def over_instances(
+    given: Iterable[Pairing], on: Sequence[str], by: Sequence[str]
+) -> pandas.DataFrame:
+    """Test whether the second differs over all rungs together; instances are the units.
+
+    One rung of many cannot be significant for all at once; that many of them are worse on the same instances can. On an
+    instance the second is better if it is better on more rungs than it is worse, of those that have the instance.
+
+    Args:
+        given: What `pairings` yields.
+        on: The columns that their names are the values of.
+        by: Of these, the columns that name a row.
+
+    Returns:
+        One row per `by`: how many `rungs` (names), on how many of the `instances` the second is `better` and `worse`,
+        `p` of the sign test, and `p_holm` over the rows.
+    """
+    net: dict[tuple[Any, ...], dict[Any, int]] = {}
+    rungs: dict[tuple[Any, ...], int] = {}
+    for each in given:
+        named = dict(zip(on, each.name, strict=True))
+        key = tuple(named[name] for name in by)
+        row, rungs[key] = net.setdefault(key, {}), rungs.get(key, 0) + 1
+        for seed, sign in zip(each.seeds, each.sign, strict=True):
+            row[seed] = row.get(seed, 0) + int(sign)
+    rows = []
+    for name, units in sorted(net.items()):
+        better, worse = (sum(sign * unit > 0 for unit in units.values()) for sign in (-1, 1))
+        counts = {"rungs": rungs[name], "instances": len(units), "better": better, "worse": worse}
+        rows.append({**dict(zip(by, name, strict=True)), **counts, "p": sign_test(better, worse)})
+    table = pandas.DataFrame(rows, columns=[*by, "rungs", "instances", "better", "worse", "p"])
+    return table.assign(p_holm=holm(table["p"], (table["better"] + table["worse"]).astype(int)))
 
 
 MEASURED = ["status", "gap_final", "cost", "cost_to_target"]
@@ -143,7 +289,7 @@ def compare_optimizers(
         summary: The rows of `summary.csv` of the same sweeps.
         first: The name of an optimizer.
         second: The name of another; wins are its wins.
-        noisy: The problems that are compared by final gap; all others by cost to the target.
+        noisy: The problems that are compared by final gap alone.
 
     Returns:
         One row per rung and choice, as `differences` returns them.
@@ -194,8 +340,9 @@ def told_apart(
     choice: str = "tuned",
     noisy: Container[str] = (),
 ) -> pandas.DataFrame:
-    """Return which optimizers each rung tells apart.
+    """Return which optimizers each rung tells apart by its target, as the ranks of a table do.
 
+    Two misses are a tie here: the question is what the rung's target separates, not who is nearer to it.
     Nothing is adjusted for other pairs, so that no row changes when a method is added: of pairs that are alike, up
     to one in twenty is told apart.
 

@@ -34,7 +34,7 @@ def suites() -> dict[str, Suite]:
                 name: each.card.quick or {}
                 for name, each in _those(lambda p: p.card.quick is not None)
             },
-            {"rungs": 3, "trials": 9, "tuning_seeds": 3, "seeds": 5},
+            {"rungs": 3, "trials": 9, "tuning_seeds": 3, "seeds": 10},
         ),
         "standard": _ranked(lambda _: True, lambda each: each.card.standard or {}),
     }

@@ -18,6 +18,7 @@ from benchmarks.cli.compose import Plan
 from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
 from benchmarks.cli.options import FAILED
 from benchmarks.runner.forecast import Forecast, forecast
+from benchmarks.runner.job import planned_cells
 from benchmarks.runner.progress import Progress
 from benchmarks.runner.worker import Task
 from benchmarks.store.sweep_folder import Notes, SweepFolder
@@ -32,6 +33,9 @@ def run(plan: Plan) -> int:
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
     folder.check(first.setup.protocol)
+    setups = [each.setup for each in plan.jobs]
+    planned = (cell for each in setups for cell in planned_cells(each.job, each.protocol))
+    lost = folder.lost(first.setup.protocol, planned, first.config["keep"])
     of_hydra, expected = _expected(plan)
     for line in unsearched(each.setup.job.contender for each in plan.jobs):
         print(f"ravine: {line}", file=sys.stderr)
@@ -41,7 +45,10 @@ def run(plan: Plan) -> int:
     progress = Progress(expected.ahead, expected.processes, Notes(folder))
     task = Task(folder, [each.config for each in plan.jobs], progress)
     launch = launcher(of_hydra, folder.path, task)
-    folder.begin(plan.words, plan.resolved())
+    if lost.cells:
+        said = f"out={folder.path} holds {lost.text()}: replaced (keep=true keeps them)"
+        print(f"ravine: {said}", file=sys.stderr)
+    folder.begin(plan.words, plan.resolved(), lost.cells)
     try:
         progress.start()
         launch(len(plan.jobs))

@@ -115,6 +115,7 @@ def _subcommand(name: str, *words: str) -> int:
 def _without_flags(words: list[str]) -> tuple[list[str], bool]:
     """Return the options, and True if they are only to be shown."""
     rest = [word for word in words if word not in ("-m", "--multirun")]  # the default here
+    rest = ["keep=true" if word == "--keep" else word for word in rest]
     only_shown = "--cfg" in rest
     if only_shown:
         at = rest.index("--cfg")

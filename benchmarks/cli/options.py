@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
-FLAGS = ("--help", "--version", "--cfg")
+FLAGS = ("--help", "--version", "--cfg", "--keep")
 SUBCOMMANDS = {  # each is the `main` of a module
     "show": "benchmarks.cli.show",
     "check": "benchmarks.cli.check",
@@ -36,6 +36,7 @@ class Config:
     device: str = "cpu"
     threads: int = 1
     out: str | None = None
+    keep: bool = False
     cells: str = "results/cells"
     dry_run: bool = False
     optimizers: dict[str, Any] = field(default_factory=dict)
@@ -65,6 +66,7 @@ DESCRIPTIONS = {
     "device=": "cpu or cuda",
     "threads=": "torch's threads in each process",
     "out=": "folder of the sweep (results/<time>); later sweeps may add problems and optimizers",
+    "keep=": "true (or --keep): refuse a folder whose results of other code would be replaced",
     "cells=": "folder of all computed cells, shared by all sweeps (results/cells)",
     "dry_run=": "true: print the number of cells and runs and a forecast of the time, and run nothing",
     "preset=": "several options at once, from a file: ",

@@ -12,8 +12,7 @@ import pandas
 
 from benchmarks.analysis.columns import OF_PROBLEMS
 from benchmarks.analysis.dial_axis import Axis, BreakingPoint
-from benchmarks.analysis.intervals import sign_test
-from benchmarks.analysis.pairs import LEVEL, discrimination
+from benchmarks.analysis.pairs import LEVEL, discrimination, fewest
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.display import WIDTH
@@ -257,11 +256,6 @@ def separation(tables: Tables) -> list[str]:
         f"A sign test at {LEVEL:.0%} tells at least two optimizers apart on {table['separates'].sum()} of them"
         + (f", but on no rung of {names}." if names else "."),
     ]
-
-
-def fewest() -> int:
-    """Return the smallest number of instances that can tell two optimizers apart."""
-    return next(n for n in range(1, 100) if sign_test(0, n) <= LEVEL)
 
 
 def _place(point: BreakingPoint, dials: pandas.Series, info: CellInfo) -> float:

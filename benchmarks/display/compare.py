@@ -1,7 +1,8 @@
 """Compare two sweeps: what became better or worse, what is new and what is missing.
 
 Both must have run the same instances, as sweeps of one release do. Each optimizer is compared with
-the one of the same name on the same problem, rung and choice, instance by instance.
+the one of the same name on the same problem, rung and choice, instance by instance: by the cost to the target, and by
+the final gap where neither reaches it.
 """
 
 from __future__ import annotations
@@ -18,22 +19,34 @@ import pandas
 from benchmarks.analysis.chosen_runs import RUNG, chosen, with_variant
 from benchmarks.analysis.columns import WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import IN_SUMMARY
+from benchmarks.analysis.dial_axis import number
 from benchmarks.analysis.folder import read_results
 from benchmarks.analysis.intervals import sign_test
-from benchmarks.analysis.pairs import LEVEL, differences, over_families
+from benchmarks.analysis.pairs import (
+    LEVEL,
+    compared,
+    differences,
+    fewest,
+    over_families,
+    over_instances,
+    pairings,
+)
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import families
+from benchmarks.display.numbers_as_text import counted
 from benchmarks.display.view import View
 from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.provenance import version_of
 from ravine import Refused, nearest
 
 FAIL = "--fail-on-regression"
-REGRESSION = 1
+REGRESSION, UNDECIDED = 1, 4  # exit codes with it
 ON = [*RUNG, "optimizer", "choice"]
 VERSIONS = ("ravine", "torch")  # packages whose version may change the numbers
 STATED = ("dtype", "device")  # protocol options that are not in the runs
 NAMED = 8  # problems that a list names; a longer list gives their number
+ROWS = 20  # of the table on the terminal
+SHORT = 100  # characters of a line about what only one side has
 
 
 class HasTables(Protocol):
@@ -62,8 +75,11 @@ class Comparison:
     """The result of `compare_sweeps`; printed, it lists what differs.
 
     differences: one row per problem × dial × optimizer × choice that both have, with the columns of
-        `benchmarks.analysis.pairs.paired` (B against A: wins are B's; `effect` is log10 of B's cost over A's),
-        `p_holm`, and `judgement`: better, worse, not told apart, or error if B ended in one.
+        `benchmarks.analysis.pairs.paired` (B against A: wins are B's; `effect` is log10 of B's over A's, in the
+        column's `measure`), `p_holm`, and `judgement`: better, worse, not told apart, or error if B ended in one or is
+        no longer applicable.
+    together: the test of each optimizer over all its rungs, one row per optimizer × choice: `rungs`; on how many of
+        the `instances` B is `better` and `worse`; `p`, `p_holm` and `judgement`.
     overall: the test of each optimizer across families of problems.
     new, missing: rows that only B has, and only A; `why` is the reason that B gives.
     newcomers: each optimizer that only B has against each of A's, tuned: one row per problem × dial that both ran,
@@ -72,21 +88,47 @@ class Comparison:
     against: the same across families, one row per pair: the columns of `over_families`, and the number of rungs on
         which the newcomer is better, worse and not told apart, `rungs_better`, `rungs_worse` and `rungs_alike`.
     warnings: what else differs between the two sweeps, one line each.
+    undecided: why no regression could have been told, however large; empty if one could.
     """
 
     names: tuple[str, str]
     differences: pandas.DataFrame
+    together: pandas.DataFrame
     overall: pandas.DataFrame
     new: pandas.DataFrame
     missing: pandas.DataFrame
     newcomers: pandas.DataFrame
     against: pandas.DataFrame
     warnings: tuple[str, ...]
+    undecided: str
 
     @property
     def regressions(self) -> pandas.DataFrame:
         """The differences in which B is worse, or ended in an error."""
         return self.differences[self.differences["judgement"].isin(["worse", "error"])]
+
+    @property
+    def improvements(self) -> pandas.DataFrame:
+        """The differences in which B is better."""
+        return self.differences[self.differences["judgement"] == "better"]
+
+    def where(self, judgement: str) -> list[str]:
+        """Return a line for each optimizer and choice that has this judgement: on which rungs."""
+        found = self.differences[self.differences["judgement"] == judgement]
+        lines = [
+            f"{optimizer} ({choice}): {_rungs(rows)}"
+            for (optimizer, choice), rows in found.groupby(["optimizer", "choice"], sort=False)
+        ]
+        return lines + self._together(judgement)
+
+    def _together(self, *judgements: str) -> list[str]:
+        """What was told of several rungs together."""
+        told = self.together["judgement"].isin(judgements) & (self.together["rungs"] > 1)
+        return [
+            f"{row['optimizer']} ({row['choice']}), {row['rungs']} rungs together: {row['judgement']} on "
+            f"{max(row['better'], row['worse'])} of {row['instances']} instances, p = {row['p_holm']:.2g}"
+            for row in self.together[told].to_dict("records")
+        ]
 
     def __repr__(self) -> str:
         return "\n\n".join(
@@ -115,7 +157,14 @@ class Comparison:
             }
             for row in rows.to_dict("records")
         ]
+        mine = self.newcomers[self.newcomers["optimizer"] == name]
         remarks = [
+            f"{str(judgement).capitalize()} than {against}: {_rungs(told)}."
+            for against, of_pair in mine.groupby("against", sort=False)
+            for judgement, told in of_pair.groupby("judgement")
+            if judgement != JUDGEMENTS[-1]
+        ]
+        remarks += [
             f"Rungs: sign test over the instances, p ≤ {LEVEL:g}, not corrected; of rungs that do not differ, up to "
             "1 in 20 is called better or worse.",
             "Families: by the mean over their problems; p is the sign test over families, adjusted for the number of "
@@ -127,19 +176,35 @@ class Comparison:
         before, after = self.names
         counts = self.differences["judgement"].value_counts()
         said = ", ".join(f"{counts.get(each, 0)} {each}" for each in JUDGEMENTS)
-        told = self.differences[self.differences["judgement"] != JUDGEMENTS[-1]]
         both = (
             f"{len(self.differences)} in both, {said}" if len(self.differences) else "none in both"
         )
         title = f"{before} → {after}: {both}"
-        remarks = [
+        order = {"error": 0, "worse": 1, "better": 2}
+        told = self.differences[self.differences["judgement"].isin(order)]
+        told = told.sort_values("judgement", key=lambda each: each.map(order), kind="stable")
+        remarks = []
+        if len(told) > ROWS:
+            remarks.append(
+                f"{len(told) - ROWS} more rows are in `compare_sweeps(A, B).differences`."
+            )
+            remarks += [
+                f"{judgement.capitalize()}: {line}."
+                for judgement in order
+                for line in self.where(judgement)
+            ]
+        else:
+            remarks += [f"{line}." for line in self._together("better", "worse")]
+        remarks += [
             _across(row) for row in self.overall.to_dict("records") if row["p_holm"] <= LEVEL
         ]
-        for name, only in ((before, self.missing), (after, self.new)):
+        for name, only, column in ((before, self.missing, "missing"), (after, self.new, "new")):
             if len(only):
-                remarks.append(f"Only in {name}: {_listed(only)}.")
+                remarks.append(f"Only in {name}: {_listed(only, column)}.")
         remarks += [f"Warning: {each}." for each in self.warnings]
-        shown = [_shown(row) for row in told.to_dict("records")]
+        if self.undecided and self.against.empty:
+            remarks.append(f"Nothing can be told: {self.undecided}.")
+        shown = [_shown(row) for row in told.head(ROWS).to_dict("records")]
         return View(title, pandas.DataFrame(shown), remarks)
 
 
@@ -149,9 +214,13 @@ JUDGEMENTS = ("better", "worse", "error", "not told apart")
 def compare_sweeps(a: str | Path | HasTables, b: str | Path | HasTables) -> Comparison:
     """Compare two sweeps of the same instances: how B differs from A.
 
+    On each instance the lower cost to the target is better; if neither run reaches the target, and if gradients are
+    noisy, the lower final gap (of diverged runs it is infinite, and gaps within 1 % are a tie).
+
     A difference is called better or worse if the sign test over the instances is significant at 5 %, adjusted by
-    Holm for all comparisons of the two: if nothing differs, the probability of any such call is at most 5 %. Costs
-    are compared, or final gaps if gradients are noisy.
+    Holm for all comparisons of the two: if nothing differs, the probability of any such call is at most 5 %. Among
+    many rungs no single one can pass that, so each optimizer and choice is also tested over all its rungs together,
+    at 5 %, adjusted likewise; if that says worse (or better), its rungs are judged without adjustment.
 
     Args:
         a: A folder, or what `sweep` returns.
@@ -172,33 +241,61 @@ def compare_sweeps(a: str | Path | HasTables, b: str | Path | HasTables) -> Comp
     first, second = (_side(each, name) for each, name in ((a, "A"), (b, "B")))
     noisy = first.noisy | second.noisy
     before, after = (chosen(each.runs, each.summary) for each in (first, second))
-    found = differences(before, after, on=ON, noisy=noisy)
-    sign = np.where(found["wins"] > found["losses"], "better", "worse")
-    found["judgement"] = np.where(found["p_holm"] <= LEVEL, sign, JUDGEMENTS[-1])
+    paired = list(pairings(before, after, on=ON, noisy=noisy))
+    together = over_instances(paired, on=ON, by=ON[-2:])
+    together["judgement"] = _judged(together["better"], together["worse"], together["p_holm"])
+    found = _with_judgement(compared(paired, on=ON), together)
     new, missing = _only(after, before, first), _only(before, after, second)
-    has_error = missing["status"] == "error"
+    has_error = missing["status"].isin(["error", "not_applicable"])
     errors = missing.loc[has_error, [*ON, "why"]].assign(judgement="error")
     for name in ("pairs", "wins", "losses", "ties"):
         errors[name] = 0
     overall = over_families(found, families(), by=["optimizer", "choice"])
     newcomers = _newcomers(before, after, noisy)
     warnings = [*_warnings(first, second), *_too_few(found)]
+    undecided = _undecided(found, together) if errors.empty else ""
     if len(errors):
         found = pandas.concat([found, errors], ignore_index=True)
     return Comparison(
         names=(first.name, second.name),
         differences=found.sort_values(ON, ignore_index=True),
+        together=together,
         overall=overall,
         new=new[ON],
         missing=missing.loc[~has_error, [*ON, "why"]].reset_index(drop=True),
         newcomers=newcomers,
         against=_against(newcomers),
         warnings=tuple(warnings),
+        undecided=undecided,
     )
 
 
+def assert_no_regression(before: str | Path | HasTables, after: str | Path | HasTables) -> None:
+    """Assert that nothing became worse from one sweep to another, for a test of pytest.
+
+    Args:
+        before: A folder, or what `sweep` returns.
+        after: The same.
+
+    Raises:
+        AssertionError: If `compare_sweeps` calls anything worse or an error; it says in words on which rungs.
+        Refused: If the two have nothing in common, or differ on too few instances to call anything worse; for a
+            folder that is not a whole sweep's, or was edited.
+
+    >>> from benchmarks import assert_no_regression, sweep
+    >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
+    >>> assert_no_regression(sweep("quadratic", "sgd", **size), sweep("quadratic", "sgd", **size))
+    """
+    found = compare_sweeps(before, after)
+    lines = [f"{each}: {line}" for each in ("error", "worse") for line in found.where(each)]
+    if lines:
+        raise AssertionError("\n".join([f"{found.names[0]} → {found.names[1]}:", *lines]))
+    if found.undecided:
+        raise Refused(f"nothing can be told: {found.undecided}")
+
+
 def main(words: Sequence[str]) -> int:
-    """`ravine compare A B`: print the comparison; return 1 if B is worse and --fail-on-regression is given."""
+    """`ravine compare A B`: print the comparison; with --fail-on-regression return 1 if B is worse, 4 if undecided."""
     folders = [word for word in words if not word.startswith("-")]
     for word in words:
         if word.startswith("-") and word != FAIL:
@@ -209,7 +306,26 @@ def main(words: Sequence[str]) -> int:
         )
     found = compare_sweeps(*folders)
     print(found)
-    return REGRESSION if FAIL in words and len(found.regressions) else 0
+    if FAIL not in words:
+        return 0
+    if found.where("error") or found.where("worse"):
+        return REGRESSION
+    return UNDECIDED if found.undecided else 0
+
+
+def _judged(wins: Any, losses: Any, p: Any) -> np.ndarray:
+    """Return the judgement of sign tests, row by row."""
+    return np.where(p <= LEVEL, np.where(wins > losses, "better", "worse"), JUDGEMENTS[-1])
+
+
+def _with_judgement(found: pandas.DataFrame, together: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the differences with their judgement: adjusted, or else as the optimizer's rungs together say."""
+    adjusted = _judged(found["wins"], found["losses"], found["p_holm"])
+    alone = _judged(found["wins"], found["losses"], found["p"])
+    known = together.set_index(ON[-2:])["judgement"]
+    rungs = found[ON[-2:]].merge(known, how="left", left_on=ON[-2:], right_index=True)["judgement"]
+    undecided = adjusted == JUDGEMENTS[-1]
+    return found.assign(judgement=np.where(undecided & (alone == rungs), alone, adjusted))
 
 
 def _newcomers(
@@ -225,8 +341,7 @@ def _newcomers(
             pair = (each.assign(optimizer=name, against=other) for each in (theirs, mine))
             parts.append(differences(*pair, on=at, noisy=noisy))
     found = pandas.concat(parts, ignore_index=True) if parts else _none(at)
-    sign = np.where(found["wins"] > found["losses"], "better", "worse")
-    judgement = np.where(found["p"] <= LEVEL, sign, JUDGEMENTS[-1])
+    judgement = _judged(found["wins"], found["losses"], found["p"])
     return found.drop(columns="p_holm").assign(judgement=judgement)
 
 
@@ -389,15 +504,44 @@ def _too_few(found: pandas.DataFrame) -> Iterator[str]:
     differ = (found["wins"] + found["losses"]) > 0
     pairs, tests = int(found["pairs"].max()) if len(found) else 0, int(differ.sum())
     if tests and tests * sign_test(0, pairs) > LEVEL:
-        enough = next(n for n in range(1, 100) if tests * sign_test(0, n) <= LEVEL)
         yield (
-            f"{pairs} paired instances are too few for any of {tests} differences to be significant: "
-            f"it takes seeds={enough}"
+            f"{pairs} paired instances are too few to be sure of any one of {tests} differences: "
+            f"with seeds={fewest(tests)} one could be told"
         )
 
 
-def _listed(only: pandas.DataFrame) -> str:
-    """Return the optimizers, grouped by problems and reason, as text."""
+def _undecided(found: pandas.DataFrame, together: pandas.DataFrame) -> str:
+    """Return why nothing could be called worse, of single rungs or of all together; empty if something could."""
+    if not (found["pairs"] > 0).any():
+        return "no optimizer has run the same instances in both"
+    rows, pairs = together[together["better"] + together["worse"] > 0], int(found["pairs"].max())
+    tests = max(len(rows), int((found["wins"] + found["losses"] > 0).any()))
+    if tests * sign_test(0, pairs) <= LEVEL:
+        return ""
+    return (
+        f"{pairs} paired instances are too few for a sign test of {counted(tests, 'difference')}: "
+        f"it takes {fewest(tests)} (seeds={fewest(tests)})"
+    )
+
+
+def _rungs(rows: pandas.DataFrame) -> str:
+    """Name rungs by problem, the first of a long list: quadratic 100, 1e5; cliff 32."""
+    several = rows.groupby(["problem", "dial"])["variant"].nunique().max() > 1
+    names = [
+        f"{problem} ({variant})" if several else str(problem)
+        for problem, variant in zip(rows["problem"], rows["variant"], strict=True)
+    ]
+    by_name = rows.assign(name=names).groupby("name", sort=False)["dial"].unique()
+    named = [
+        f"{name} {', '.join(number(dial) for dial in dials)}"
+        for name, dials in by_name.head(NAMED).items()
+    ]
+    more = by_name.iloc[NAMED:].map(len).sum()
+    return "; ".join([*named, *([f"and {counted(int(more), 'rung')} more"] if more else [])])
+
+
+def _listed(only: pandas.DataFrame, column: str) -> str:
+    """Return the optimizers, grouped by problems and reason, as text; their number if that is long."""
     by: dict[str, list[str]] = {}
     for optimizer, rows in only.groupby("optimizer"):
         whys = {why for why in rows.get("why", []) if why}
@@ -405,7 +549,11 @@ def _listed(only: pandas.DataFrame) -> str:
         where = ", ".join(names) if len(names) <= NAMED else f"{len(names)} problems"
         said = where + "".join(f" ({why})" for why in sorted(whys))
         by.setdefault(said, []).append(str(optimizer))
-    return "; ".join(f"{', '.join(names)} on {said}" for said, names in by.items())
+    text = "; ".join(f"{', '.join(names)} on {said}" for said, names in by.items())
+    if len(text) <= SHORT:
+        return text
+    counts = (only["optimizer"].nunique(), only["problem"].nunique())
+    return f"{counted(counts[0], 'optimizer')} on {counted(counts[1], 'problem')} (see `.{column}`)"
 
 
 def _across(row: Mapping[Any, Any]) -> str:
@@ -417,17 +565,17 @@ def _across(row: Mapping[Any, Any]) -> str:
 
 
 def _shown(row: Mapping[Any, Any]) -> dict[str, str]:
-    numbers = {"better : worse : equal": "–", "cost or gap, B / A [95%]": row.get("why"), "p": "–"}
+    numbers = {"better : worse : equal": "–", "B / A [95%]": row.get("why"), "p": "–"}
     if row["judgement"] != "error":
         ends = ", ".join(_factor(row[name]) for name in ("effect_low", "effect_high"))
         counts = (f"{row[name]}" for name in ("wins", "losses", "ties"))
         numbers = {
             "better : worse : equal": " : ".join(counts),
-            "cost or gap, B / A [95%]": f"{_factor(row['effect'])} [{ends}]",
+            "B / A [95%]": f"{row['measure']} {_factor(row['effect'])} [{ends}]",
             "p": f"{row['p_holm']:.2g}",
         }
     return {
-        "": f"{row['problem']} {row['dial']:g}",
+        "": f"{row['problem']} {number(row['dial'])}",
         "optimizer": row["optimizer"],
         "choice": row["choice"],
         **numbers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas
 from benchmarks.analysis.columns import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
 from benchmarks.analysis.intervals import order_statistics, sign_test
+from benchmarks.analysis.pairs import fewest
 from benchmarks.analysis.tables import Tables
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
 from benchmarks.display.numbers_as_text import counted, in_gradients, percent, plain, predicted
@@ -113,7 +114,8 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         rows.sort(key=lambda row: (-row["tuned"], np.median(row["cost"]), row["gap"]))
     judged = "gaps" if info.noisy else "cost"
     found = iter(_ranks([row[judged] for row in rows if row["role"] == "ranked"]))
-    ranks = [next(found) if row["role"] == "ranked" and not info.unranked else "" for row in rows]
+    no_ranks = _no_ranks([row for row in rows if row["role"] == "ranked"], info)
+    ranks = [next(found) if row["role"] == "ranked" and no_ranks is None else "" for row in rows]
     count, level = info.protocol.seeds, order_statistics(info.protocol.seeds)[1]
     table = pandas.DataFrame([{
         "": f"{rank} {row['optimizer']}".strip(),
@@ -133,10 +135,8 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         remarks.append(
             f"= is not told apart from the first of its rank (sign test on paired runs, {TIE:.0%})."
         )
-    if info.unranked:
-        remarks.append(f"Not ranked: {info.unranked}")
-    elif not any(ranks) and any(row["role"] == "ranked" for row in rows):
-        remarks.append(f"No ranks: {count} instances are too few to tell optimizers apart.")
+    if no_ranks:
+        remarks.append(no_ranks)
     for role, why in (("oracle", "given facts about the problem"), ("control", "meant to fail")):
         names = [row["optimizer"] for row in rows if row["role"] == role]
         if names:
@@ -212,6 +212,22 @@ def _why(runs: pandas.DataFrame) -> str:
         f"{str(name).replace('_', ' ')} {count}" for name, count in counts.head(REASONS).items()
     ]
     return ", ".join([*named, *(["…"] if len(counts) > REASONS else [])])
+
+
+def _no_ranks(rows: Sequence[Mapping[str, Any]], info: CellInfo) -> str | None:
+    """Return why these rows have no ranks: nothing where there is nobody to be ranked, None if they have."""
+    if info.unranked:
+        return f"Not ranked: {info.unranked}"
+    if not rows:
+        return ""
+    count, takes = info.protocol.seeds, fewest()
+    if count < takes:
+        return f"No ranks: {count} instances are too few to tell optimizers apart: it takes {takes} (seeds={takes})."
+    if len(rows) == 1:
+        return ""
+    if not info.noisy and not any(np.isfinite(row["cost"]).any() for row in rows):
+        return "No ranks: no run reaches the target."
+    return None
 
 
 def _ranks(paid: list[np.ndarray]) -> list[str]:

@@ -25,12 +25,12 @@ from benchmarks.analysis.columns import OF_PROBLEMS, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, KEPT
 from benchmarks.analysis.dial_axis import number
 from benchmarks.analysis.folder import read_table
-from benchmarks.analysis.pairs import discrimination
+from benchmarks.analysis.pairs import discrimination, fewest
 from benchmarks.analysis.ranking import mean_places, moved, standings
 from benchmarks.analysis.tables import Tables, read
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import by_subsection, families
-from benchmarks.display.breaking_table import FALLING, NO_STEP, fewest
+from benchmarks.display.breaking_table import FALLING, NO_STEP
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
 from benchmarks.store.cell_info import cells_of
@@ -69,7 +69,7 @@ def main(words: Sequence[str]) -> int:
     rest = [f"{name}={value}" for name, value in given.items()]
     work = out.with_name(f"{out.name}-runs")
     sweeps = {suite: [f"+suite={suite}"]}
-    sweeps |= {name: ["+suite=quick", *more] for name, more in VARIANTS.items()}
+    sweeps |= {name: ["+suite=quick", "seeds=5", *more] for name, more in VARIANTS.items()}
     folders = {name: work / name.replace(" ", "_") for name in sweeps}
     for name, options in sweeps.items():
         words = [*options, *rest, f"out={folders[name]}"]

@@ -20,7 +20,7 @@ from benchmarks.engine.contender import Contender
 from benchmarks.engine.loop import SOLVED
 from benchmarks.engine.protocol import FRONTIER, Protocol
 from benchmarks.engine.trial_choice import choose
-from benchmarks.store.cell_info import CellInfo
+from benchmarks.store.cell_info import SKIPPED, CellInfo
 from benchmarks.store.cells import Cells, Stored
 from benchmarks.store.key import cell_key, described
 from optimizers import NotApplicable
@@ -90,6 +90,16 @@ def rungs(problem: Problem, count: int | str, ladder: Sequence[float] = ()) -> l
     spaced = np.geomspace if problem.card.scale == "log" else np.linspace
     values = spaced(*ends, count)
     return list(dict.fromkeys(problem.at_dial(float(each)).dial for each in values))
+
+
+def planned_cells(job: Job, protocol: Protocol) -> Iterator[tuple[str, CellInfo]]:
+    """Yield key and info of each cell of a job that is certain to be run."""
+    for dial in rungs(job.problem, protocol.rungs, job.ladder):
+        at = job.problem.at_dial(dial)
+        yield (
+            cell_key(job.name, at, job.contender, protocol.settled(at)),
+            info_of(job, at, protocol),
+        )
 
 
 def check_dials(jobs: Iterable[tuple[Job, Iterable[float]]], protocol: Protocol) -> None:
@@ -209,7 +219,7 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
 
 def _skip(job: Job, at: Problem, protocol: Protocol, store: Cells, reason: str) -> CellDone:
     """Store a skipped cell under a key of its own, so that the cell itself can still be run."""
-    key = f"{cell_key(job.name, at, job.contender, protocol.settled(at))}-skipped"
+    key = cell_key(job.name, at, job.contender, protocol.settled(at)) + SKIPPED
     info = dataclasses.replace(info_of(job, at, protocol), error=reason)
     store.write(key, _without_numbers(info, "skipped", at, time.perf_counter()))
     return CellDone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from benchmarks.engine.protocol import Settled
 
 SCHEMA = 2  # version of cells and manifests; other versions are not read
+SKIPPED = "-skipped"  # the end of the key of a cell that was not run
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class CellInfo:
     protocol: Settled
     error: str = ""
     traceback: str = ""
+
+    @property
+    def ladder(self) -> tuple[str, ...]:
+        """Return what is the same for all rungs, and for any code that runs them."""
+        settings = json.dumps(self.settings, sort_keys=True, default=str)
+        return self.problem, self.dial_column, settings, self.optimizer
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""

@@ -10,18 +10,44 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.protocol import Protocol
-from benchmarks.store.cell_info import SCHEMA, CellInfo, by_job, cells_of, ordered
+from benchmarks.store.cell_info import SCHEMA, SKIPPED, CellInfo, by_job, cells_of, ordered
 from benchmarks.store.cells import Store, Stored
 from benchmarks.store.provenance import provenance
 from ravine import Refused
 
+NAMED = 4  # optimizers or problems in a line; of more, their number is said
 MARKERS, ENDED = ".cells", ".ended"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What a folder holds and a sweep into it would not keep, by key.
+
+    replaced: cells that the sweep runs anew, for code, versions or anything else that decides numbers has changed.
+    gone: cells that are no longer in the store, so that no table can be made of them.
+    """
+
+    replaced: Mapping[str, CellInfo]
+    gone: Mapping[str, CellInfo]
+
+    @property
+    def cells(self) -> Mapping[str, CellInfo]:
+        """Return all of them."""
+        return {**self.replaced, **self.gone}
+
+    def text(self) -> str:
+        """Return what they are, in a line."""
+        parts = [
+            (self.replaced, "results of other code (or another version)"),
+            (self.gone, "results whose cells are gone"),
+        ]
+        return " and ".join(f"{what}, {_which(cells)}" for cells, what in parts if cells)
 
 
 @dataclass(frozen=True)
@@ -56,8 +82,45 @@ class SweepFolder:
                 f"out={self.path} holds a sweep with {', '.join(differing)}: give another folder"
             )
 
-    def begin(self, argv: Sequence[str], config: Mapping[str, Any]) -> None:
-        """Make the folder and write its manifest, before anything else is in it."""
+    def lost(
+        self, protocol: Protocol, planned: Iterable[tuple[str, CellInfo]], keep: bool = False
+    ) -> Lost:
+        """Return the cells of the folder that a sweep would not keep.
+
+        Args:
+            protocol: That of the sweep, which is also the folder's.
+            planned: Key and info of each cell that the sweep is certain to run.
+            keep: Refuse to lose any.
+        """
+        there = cells_of(self._manifest().get("jobs", []))
+        found = dict(planned) if there else {}
+        keys = {(*info.ladder, info.dial): key for key, info in found.items()}
+        replaced = {
+            key: info
+            for key, info in there.items()
+            if keys.get((*info.ladder, info.dial), key) != key.removesuffix(SKIPPED)
+        }
+        if (
+            protocol.rungs != 1
+        ):  # a ladder is of one code, also where that of another went on searching
+            ladders = {info.ladder for info in replaced.values()}
+            replaced = {key: info for key, info in there.items() if info.ladder in ladders}
+        gone = {
+            key: info
+            for key, info in there.items()
+            if key not in {**replaced, **found} and not (self.store.folder / key).is_dir()
+        }
+        lost = Lost(replaced, gone)
+        if keep and lost.cells:
+            raise Refused(
+                f"out={self.path} holds {lost.text()}: they are kept (keep=true), so give another folder"
+            )
+        return lost
+
+    def begin(
+        self, argv: Sequence[str], config: Mapping[str, Any], without: Container[str] = ()
+    ) -> None:
+        """Make the folder and write its manifest, before anything else is in it; leave out the cells `without`."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -73,7 +136,9 @@ class SweepFolder:
                 **provenance(),
                 "threads": config["threads"],
                 "seconds": old.get("seconds", 0.0),
-                "jobs": by_job(self._current(old)),
+                "jobs": by_job(
+                    {k: info for k, info in self._current(old).items() if k not in without}
+                ),
             }
         )
         shutil.rmtree(self.path / MARKERS, ignore_errors=True)
@@ -158,6 +223,16 @@ def other_schema(folder: Path, schema: Any) -> str:
     return (
         f"{folder} was written by another version of Ravine (schema {schema}, this one has {SCHEMA}): "
         "run its command again, into a new folder"
+    )
+
+
+def _which(cells: Mapping[str, CellInfo]) -> str:
+    """Return whose results on which problems, or how many where that is long."""
+    optimizers = sorted({info.optimizer for info in cells.values()})
+    problems = sorted({info.problem for info in cells.values()})
+    lists = [(optimizers, "optimizers"), (problems, "problems")]
+    return " on ".join(
+        ", ".join(names) if len(names) <= NAMED else f"{len(names)} {what}" for names, what in lists
     )
 
 

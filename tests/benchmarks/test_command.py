@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 
+from benchmarks import sweep
 from benchmarks.catalog.defaults import CLASSICS, TWINS
 from benchmarks.cli import help
 from benchmarks.cli.options import DESCRIPTIONS, Config
@@ -28,6 +29,7 @@ from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import MARKERS, Notes, SweepFolder
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
+from ravine import Refused
 
 ROOT = Path(__file__).parents[2]
 SIZE = "trials=2 tuning_seeds=1 seeds=2 budget=10"
@@ -49,6 +51,17 @@ class Raises(torch.optim.SGD):
         if self.calls == 2 and self.param_groups[0]["params"][0].numel() == 3:
             raise RuntimeError("not in three dimensions")
         return super().step(closure)
+"""
+RULE = """
+from dataclasses import dataclass
+from optimizers import Optimizer, hyper, log
+@dataclass(frozen=True)
+class Rule(Optimizer):
+    lr: float = hyper({lr}, search=log(1e-5, 1e1, unit="length/gradient"), low=0)
+    def init(self, x):
+        return ()
+    def update(self, oracle, state):
+        return -self.lr * oracle.gradient, ()
 """
 BOWL = """
 from dataclasses import dataclass, replace
@@ -357,6 +370,89 @@ def test_an_edited_optimizer_takes_the_place_of_what_it_was(ravine, files):
         assert ravine(f"+problem=quadratic optimizer=mine.py:Mine,sgd {SMALL} out=swept").code == 0
     assert len(cells_of(manifest(files / "swept")["jobs"])) == 2
     assert len(list((files / "results" / "cells").iterdir())) == 3
+
+
+def edited(files, text):
+    """Write mine.py anew, as an editor does some time later."""
+    (files / "mine.py").write_text(text)
+    edited.clock += 1
+    os.utime(files / "mine.py", ns=(0, edited.clock))
+
+
+edited.clock = 0
+OTHER_CODE = "out=swept holds results of other code (or another version), Mine on quadratic: "
+
+
+def test_what_other_code_has_left_is_replaced_in_a_line_or_kept(ravine, files):
+    given = f"+problem=quadratic optimizer=mine.py:Mine,sgd {SMALL} out=swept"
+    edited(files, MINE)
+    assert "holds" not in ravine(given).err
+    assert "holds" not in ravine(given).err  # the same code
+    before = summary(files / "swept")
+    edited(files, MINE.replace("1.0", "2.0"))
+    for keep in ("keep=true", "--keep"):
+        code, out, err = ravine(f"{given} {keep}")
+        assert (code, out) == (2, "")
+        assert err == f"ravine: {OTHER_CODE}they are kept (keep=true), so give another folder\n"
+    assert ravine(f"{given} dry_run=true").code == 0
+    pandas.testing.assert_frame_equal(summary(files / "swept"), before)
+    code, _, err = ravine(given)
+    assert code == 0
+    assert err.splitlines()[0] == f"ravine: {OTHER_CODE}replaced (keep=true keeps them)"
+    assert "holds" not in ravine(given).err
+    assert ravine(f"{given.replace('swept', 'new')} keep=true").code == 0
+
+
+def test_a_default_that_was_edited_is_other_code_too(ravine, files):
+    """The job has another identity then, and one optimizer would have two searches under its name."""
+    given = f"+problem=quadratic optimizer=mine.py:Rule {SMALL} out=swept"
+    for lr in (0.1, 0.2):
+        edited(files, RULE.format(lr=lr))
+        _, _, err = ravine(given)
+    assert err.startswith(f"ravine: {OTHER_CODE.replace('Mine', 'Rule')}replaced")
+    (job,) = manifest(files / "swept")["jobs"]
+    assert len(job["cells"]) == 1
+
+
+def test_no_ladder_mixes_the_code_of_two_days(ravine, files):
+    """What other code found between the rungs goes with them."""
+    given = f"+problem=quadratic optimizer=mine.py:Mine {SMALL} out=swept rungs=auto"
+    edited(files, MINE)
+    ravine(given)
+    folder = files / "swept"
+    (old,) = manifest(folder)["jobs"]
+    edited(files, MINE.replace("1.0", "2.0"))
+    ravine(given)
+    (new,) = manifest(folder)["jobs"]
+    assert old["job"] == new["job"] and not old["cells"].keys() & new["cells"].keys()
+
+
+def test_results_whose_cells_are_gone_are_not_lost_without_a_word(ravine, files):
+    """As those of a folder that was copied, or is published: its tables could not be written again."""
+    ravine(f"+problem=quadratic optimizer=sgd {SMALL} out=swept cells=first")
+    given = f"+problem=quadratic optimizer=momentum {SMALL} out=swept cells=second"
+    said = "ravine: out=swept holds results whose cells are gone, sgd on quadratic: "
+    assert ravine(f"{given} keep=true") == (
+        2, "", f"{said}they are kept (keep=true), so give another folder\n",
+    )  # fmt: skip
+    assert ravine(given).err.splitlines()[0] == f"{said}replaced (keep=true keeps them)"
+    assert set(summary(files / "swept").optimizer) == {"momentum"}
+
+
+def test_in_python_it_is_a_warning(tmp_path, recwarn):
+    folder = tmp_path / "swept"
+    given = {"out": folder, "trials": 2, "tuning_seeds": 1, "seeds": 2, "budget": 10}
+    sweep("quadratic", "sgd", **given)
+    sweep("quadratic", "sgd", keep=True, **given)
+    assert not [each for each in recwarn if "holds" in str(each.message)]
+    found = manifest(folder)
+    for job in found["jobs"]:  # as if other code had run it
+        job["cells"] = {f"0{key}": cell for key, cell in job["cells"].items()}
+    (folder / "manifest.json").write_text(json.dumps(found))
+    with pytest.raises(Refused, match=r"holds results of other code .* sgd on quadratic: they"):
+        sweep("quadratic", "sgd", keep=True, **given)
+    with pytest.warns(UserWarning, match=r"holds results of other code .*: replaced"):
+        sweep("quadratic", "sgd", **given)
 
 
 def test_a_cell_that_raises_is_a_row(ravine, files):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas
 import pytest
 
-from benchmarks import compare_sweeps, read_table, sweep
+from benchmarks import assert_no_regression, compare_sweeps, read_table, sweep
 from benchmarks.analysis import tables
 from benchmarks.cli.main import main
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
@@ -138,6 +141,144 @@ def test_misses_are_said_as_such(ten):
     found = compare_sweeps(before, after)
     assert (found.regressions["effect"] == math.inf).all() and len(found.regressions)
     assert "∞ [∞, ∞]" in repr(found)
+
+
+TWISTED = """
+import torch
+class Twisted(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * p.grad * FACTOR
+"""
+
+
+@pytest.fixture
+def versions(ravine, files):
+    """Folders of one file's optimizer, by the factor in its step; no version solves any instance."""
+
+    def run(name, factor, seeds=8):
+        (files / "twisted.py").write_text(TWISTED.replace("FACTOR", factor))
+        os.utime(files / "twisted.py", ns=(0, len(list(files.iterdir()))))
+        size = f"trials=3 tuning_seeds=2 seeds={seeds} budget=12"
+        code, out, _ = ravine(f"+problem=rosenbrock optimizer=twisted.py:Twisted {size} out={name}")
+        assert code == 0 and f"0 of {seeds}" in out
+        return name
+
+    return run
+
+
+def test_a_bug_is_seen_where_neither_version_solves_anything(versions, ravine):
+    sound, broken = versions("sound", "0.01"), versions("broken", "-0.01")
+    code, out, _ = ravine(f"compare {sound} {broken} --fail-on-regression")
+    assert code == 1 and "0 better, 3 worse" in out
+    assert re.search(r"rosenbrock 100 +Twisted +tuned +0 : 8 : 0 +gap .* worse$", out, re.MULTILINE)
+    code, out, _ = ravine(f"compare {broken} {sound} --fail-on-regression")
+    assert code == 0 and "3 better, 0 worse" in out
+    with pytest.raises(AssertionError) as raised:
+        assert_no_regression(sound, broken)
+    assert str(raised.value).splitlines() == [
+        "sound → broken:",
+        "worse: Twisted (default): rosenbrock 100",
+        "worse: Twisted (one_setting): rosenbrock 100",
+        "worse: Twisted (tuned): rosenbrock 100",
+    ]
+    assert_no_regression(broken, sound)
+    found = compare_sweeps(broken, sound)
+    assert len(found.improvements) == 3 and found.regressions.empty and found.undecided == ""
+
+
+def test_what_rounds_differently_is_the_same(versions, ravine):
+    """A change of the last digits has the same sign on all instances, which a sign test alone would call one."""
+    before, after = versions("before", "0.01"), versions("after", "0.01 * (1 - 1e-6)")
+    found = compare_sweeps(before, after)
+    assert (found.differences["ties"] == 8).all() and found.warnings[0].startswith(
+        "the code differs"
+    )
+    assert ravine(f"compare {before} {after} --fail-on-regression").code == 0
+
+
+def test_too_few_instances_are_no_all_clear(versions, ravine):
+    sound, broken = versions("sound", "0.01", 5), versions("broken", "-0.01", 5)
+    code, out, _ = ravine(f"compare {sound} {broken} --fail-on-regression")
+    said = "5 paired instances are too few for a sign test of 3 differences: it takes 7 (seeds=7)"
+    assert code == 4 and f"Nothing can be told: {said}." in out
+    assert ravine(f"compare {sound} {broken}").code == 0
+    with pytest.raises(Refused, match=re.escape(f"nothing can be told: {said}")):
+        assert_no_regression(sound, broken)
+    assert ravine(f"compare {sound} {sound} --fail-on-regression").code == 0  # nothing differs
+
+
+def test_what_has_nothing_in_common_is_no_all_clear(capsys):
+    one, other = (sweep(PROBLEM, name, **SIZE) for name in ("sgd", "newton"))
+    assert compare_sweeps(one, other).undecided == "no optimizer has run the same instances in both"
+    with pytest.raises(Refused, match="nothing can be told: no optimizer has run"):
+        assert_no_regression(one, other)
+
+
+class TestManyRungs:
+    """Of a hundred comparisons no single one of ten instances can be significant for all at once."""
+
+    DIALS = [float(10**k) for k in range(30)]
+
+    def side(self, factor, dials=DIALS, optimizers=("sgd", "adam")):
+        """A sweep's tables, with costs that a factor makes dearer on these rungs."""
+        base = {
+            "problem": "bowl",
+            "role": "reporting",
+            "trial": 0,
+            "search": "default",
+            "budget": 1e3,
+        }
+        rows = [
+            {**base, "dial": dial, "optimizer": name, "seed": 1000 + k, "status": "solved",
+             "cell": f"{dial} {name}", "cost": 99.0, "gap_final": 1e-6, "grad_sq_initial": 1.0,
+             "cost_to_target": (10.0 + k) * (factor if dial in dials and name == "sgd" else 1)}
+            for name in optimizers for dial in self.DIALS for k in range(10)
+        ]  # fmt: skip
+        runs = pandas.DataFrame(rows)
+        cells = runs.drop_duplicates("cell")
+        choices = [
+            cells[["cell", "optimizer", "dial", "problem"]].assign(choice=each, trial=0)
+            for each in ("default", "tuned", "one_setting")
+        ]
+        return SimpleNamespace(
+            tables=SimpleNamespace(runs=runs, summary=pandas.concat(choices), cells={})
+        )
+
+    def test_all_that_are_worse_are_seen_together(self):
+        found = compare_sweeps(self.side(1), self.side(2))
+        assert found.differences["p_holm"].min() > 0.05  # 90 that differ, of ten instances each
+        rows = found.together.set_index(["optimizer", "choice"])
+        assert rows.loc[("sgd", "tuned"), ["rungs", "instances", "worse"]].tolist() == [30, 10, 10]
+        assert rows["judgement"].to_dict()["sgd", "tuned"] == "worse"
+        assert rows["judgement"].to_dict()["adam", "tuned"] == "not told apart"
+        assert len(found.regressions) == 90 and set(found.regressions["optimizer"]) == {"sgd"}
+        assert found.undecided == ""
+        assert compare_sweeps(self.side(2), self.side(1)).regressions.empty
+
+    def test_a_long_list_is_folded_and_says_which(self):
+        text = str(compare_sweeps(self.side(1), self.side(2)))
+        assert "70 more rows are in `compare_sweeps(A, B).differences`." in text
+        assert "Worse: sgd (tuned): bowl 1, 10, 100, 1000, 1e4" in text
+        assert "30 rungs together: worse on 10 of 10 instances" in text
+        assert sum(line.startswith("bowl") for line in text.splitlines()) == 20
+
+    def test_only_the_rungs_that_are_worse_are_said(self):
+        dials = self.DIALS[3:12]
+        found = compare_sweeps(self.side(1), self.side(2, dials))
+        assert sorted(found.regressions["dial"].unique()) == dials
+        with pytest.raises(AssertionError, match=r"worse: sgd \(tuned\): bowl 1000, 1e4, 1e5, "):
+            assert_no_regression(self.side(1), self.side(2, dials))
+
+    def test_what_only_one_side_has_is_one_short_line(self):
+        names = ["sgd", *(f"a_long_name_of_an_optimizer_{k}" for k in range(9))]
+        text = str(compare_sweeps(self.side(1, optimizers=names), self.side(1)))
+        (line,) = [line for line in text.splitlines() if line.startswith("Only in A")]
+        assert line == "Only in A: 9 optimizers on 1 problem (see `.missing`)."
 
 
 def test_what_only_one_has_is_new_or_missing():

@@ -355,6 +355,43 @@ class TestPaired:
             statistics.compare_optimizers(runs, summary(runs), "sgd", "adam")["ties"].iloc[0] == 6
         )
 
+    def test_two_misses_are_compared_by_their_gap(self):
+        """Of six instances: cost, gap, a gap within 1 %, solved beats missed, diverged loses, both diverged."""
+        one = cell({1: [5.0, *[MISS] * 3, 700.0, MISS]}, gaps={1: [1e-5, 0.1, 0.1, 0.1, 1e-5, 9.0]})
+        other = cell(
+            {1: [4.0, *[MISS] * 5]}, gaps={1: [1e-5, 0.2, 0.1005, 0.3, 1e-3, 9.0]}, optimizer="adam"
+        )
+        for frame, lost in ((one, [1005]), (other, [1003, 1005])):
+            frame.loc[frame["seed"].isin(lost), ["status", "gap_final"]] = ["diverged", math.nan]
+        runs = pooled(one, other)
+        found = statistics.compare_optimizers(runs, summary(runs), "sgd", "adam").iloc[0]
+        assert (found["wins"], found["losses"], found["ties"]) == (1, 3, 2)
+        back = statistics.compare_optimizers(runs, summary(runs), "adam", "sgd").iloc[0]
+        assert (back["wins"], back["losses"], back["ties"]) == (3, 1, 2)
+
+    def test_the_effect_is_of_the_gap_where_that_on_the_cost_is_unknown(self):
+        gaps = ({1: [0.1] * 6}, {1: [1.0] * 6})
+        for solved, measure, effect in (
+            (0, "gap", 1.0),
+            (2, "gap", 1.0),
+            (4, "cost", math.log10(2)),
+        ):
+            costs = [{1: [each] * solved + [MISS] * (6 - solved)} for each in (5.0, 10.0)]
+            sides = zip(costs, gaps, ("sgd", "adam"), strict=True)
+            runs = pooled(*(cell(c, gaps=g, optimizer=name) for c, g, name in sides))
+            found = statistics.compare_optimizers(runs, summary(runs), "sgd", "adam").iloc[0]
+            assert found["measure"] == measure and found["losses"] == 6
+            assert found["effect"] == pytest.approx(effect)
+
+    def test_of_a_skipped_rung_the_gap_is_unknown(self):
+        """It counts as misses, and a miss that was run is no better for its gap."""
+        easy = [cell({1: [5.0] * 6}, optimizer=name) for name in ("sgd", "adam")]
+        hard = cell({1: [MISS] * 6}, dial=2.0)
+        skipped = hard.iloc[:1].assign(status="skipped", optimizer="adam", cell="bowl 2.0 adam")
+        runs = pooled(*easy, hard, skipped.assign(trial=math.nan, seed=math.nan, role=None))
+        found = statistics.compare_optimizers(runs, summary(pooled(*easy, hard)), "sgd", "adam")
+        assert found["dial"].tolist() == [1.0, 2.0] and found["ties"].tolist() == [6, 6]
+
     def test_two_searches_under_one_name_are_refused(self):
         runs = pooled(cell({1: [1.0]}), cell({1: [2.0]}).assign(cell="another"))
         with pytest.raises(Refused, match="two searches of the same, bowl"):

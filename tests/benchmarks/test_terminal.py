@@ -6,9 +6,13 @@ import math
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks import sweep
 from benchmarks.analysis.intervals import sign_test
+from benchmarks.analysis.pairs import fewest, holm
+from benchmarks.catalog.loading import CONF
+from benchmarks.catalog.suites import suites
 from benchmarks.display.sweep_views import _ranks, views
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 
@@ -26,6 +30,23 @@ def test_too_few_instances_have_no_ranks():
     assert _ranks([np.full(6, 1.0), np.full(6, math.inf)]) == ["1", "2"]
 
 
+def test_who_is_alone_or_solves_nothing_has_no_rank():
+    size = {"trials": 3, "tuning_seeds": 2, "seeds": 6}
+    (alone,) = views(sweep(Bowl(), ["newton", "idle"], budget=100, **size).tables)
+    assert list(alone.table[""]) == ["newton", "idle"] and "No ranks" not in alone.text()
+    (nobody,) = views(sweep(Bowl(), ["sgd", "adam"], budget=3, **size).tables)
+    assert set(nobody.table[""]) == {"sgd", "adam"} and set(nobody.table["tuned"]) == {"0 of 6"}
+    assert nobody.remarks == ["No ranks: no run reaches the target."]
+
+
+def test_quick_sweeps_have_enough_instances_to_rank_ten_optimizers():
+    """Nine comparisons with the first: nine instances that agree are enough (Holm), so one tie is to spare."""
+    preset = (CONF / "preset" / "quick.yaml").read_text()
+    assert fewest(9) == 9 and holm([sign_test(0, 8)] * 9, [8] * 9)[0] > 0.05
+    for seeds in (yaml.safe_load(preset)["seeds"], suites()["quick"].options["seeds"]):
+        assert seeds == 10 and holm([sign_test(0, seeds - 1)] * 9, [seeds - 1] * 9)[0] <= 0.05
+
+
 def test_the_sign_test_is_the_binomial_one():
     first = np.array([1.0, 1, 1, 1, 1, 1, 1, 1, 3, 2])
     second = np.full(10, 2.0)  # eight wins, one loss, one tie
@@ -40,7 +61,9 @@ def test_the_best_comes_first_and_the_remarks_say_what_the_marks_mean():
     assert view.table["tuned"].iloc[0] == "6 of 6"
     few = sweep(Bowl(), ["sgd", "idle"], trials=2, tuning_seeds=1, seeds=3, budget=20)
     (view,) = views(few.tables)
-    assert "too few" in view.text() and not any(name[0].isdigit() for name in view.table[""])
+    assert not any(name[0].isdigit() for name in view.table[""])
+    said = "No ranks: 3 instances are too few to tell optimizers apart: it takes 6 (seeds=6)."
+    assert said in view.remarks
 
 
 def test_what_is_told_the_truth_or_meant_to_fail_has_no_rank():
