@@ -21,8 +21,7 @@ def test_noise_is_in_the_unit_of_the_target_too():
     """E ½ ξᵀH⁻¹ξ of 20,000 draws is noise² times the target's height."""
     problem = BiasedGradient(noise=0.5)
     data = problem.example()
-    draws = first_draws(problem, data, 20_000)
-    noise = problem.seen(torch.zeros(20), data, draws, None)[0] - data["bias"]
+    noise = first_draws(problem, data, 20_000)["noise"]
     left = 0.5 * (noise * torch.linalg.solve(data["hessian"], noise.T).T).sum(-1).mean()
     share = left / problem.loss(data["start"], data)
     assert share.item() == pytest.approx(0.25 * problem.card.target, rel=0.05)

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from problems.inexact_gradients._certificates import reddi as evidence
 from problems.inexact_gradients._certificates.reddi import adam_points
 from problems.inexact_gradients.reddi import Reddi
 from problems.inexact_gradients.sampled import first_draws
@@ -52,15 +51,6 @@ def test_rungs_share_their_random_numbers():
     assert (often | ~rare).all()
 
 
-@pytest.mark.parametrize("variant", ["stochastic", "online", "periodic"])
-def test_single_precision_has_the_same_slopes(variant):
-    problem = Reddi(variant=variant)
-    levels = first_draws(problem, {}, 500)["level"]
-    single = problem.slopes({"level": levels.float()})
-    assert single.dtype == torch.float32
-    assert torch.equal(single.double(), problem.slopes({"level": levels}))
-
-
 def test_the_minimum_is_at_the_border():
     problem = Reddi(dim=2)
     data = problem.example()
@@ -71,11 +61,6 @@ def test_the_minimum_is_at_the_border():
     assert highest == -problem.floor(data)
     assert problem.distance(ends[0], data) == 0
     torch.testing.assert_close(problem.project(3 * ends, data), ends)
-
-
-def test_the_first_line_begins_with_its_steep_step():
-    assert list(evidence._slopes(Reddi(variant="periodic", large=3.0), 5)) == [3, -1, -1, 3, -1]
-    assert list(evidence._slopes(Reddi(variant="online", large=4.0), 5)) == [4, -1, -1, -1, 4]
 
 
 def test_adam_of_the_paper_by_hand():
