@@ -7,6 +7,7 @@ witnesses, runs that are also stepped alone, until they end.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from optimizers.failure import Shapes
 from optimizers.global_generators import watched
@@ -331,7 +331,7 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
     start = normal(PROBED, 1, dim) * sizes.view(-1, 1, 1)
     curvature = normal(dim).exp()
     noise = normal(STEPS, PROBED, 1, dim) * sizes[torch.arange(STEPS) % PROBED].view(-1, 1, 1, 1)
-    operations = _Operations()
+    operations = _exact_operations()()
     try:
         for on_bowl in (False, True):
             together = StackedRuns(method, [values], shapes, start)
@@ -352,25 +352,36 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
     return operations.exact
 
 
-class _Operations(TorchDispatchMode):
-    """Look at all operations of torch; `exact` is False after one that may round by where a number lies."""
+@functools.cache
+def _exact_operations() -> type:
+    """Return a context that looks at torch's operations; `exact` is False after one that may round by place."""
+    from torch.utils._python_dispatch import (
+        TorchDispatchMode,
+    )  # torch itself has to be loaded before
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.exact = True
+    class Operations(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.exact = True
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        name = func._schema.name.removeprefix("aten::")
-        own = name.removeprefix("_foreach_").strip("_")
-        of_each_number = torch.Tag.pointwise in func.tags or name.startswith("_foreach_")
-        several = (
-            not isinstance(result, (torch.Tensor, bool)) or torch.as_tensor(result).numel() > 1
-        )
-        exact_power = own == "pow" and isinstance(args[1], (int, float)) and args[1] in EXACT_POWERS
-        if of_each_number and several and own not in EXACT and not exact_power:
-            self.exact = False
-        return result
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            result = func(*args, **(kwargs or {}))
+            name = func._schema.name.removeprefix("aten::")
+            own = name.removeprefix("_foreach_").strip("_")
+            of_each_number = torch.Tag.pointwise in func.tags or name.startswith("_foreach_")
+            single = (
+                isinstance(result, (torch.Tensor, bool)) and torch.as_tensor(result).numel() == 1
+            )
+            exact_power = (
+                own == "pow" and isinstance(args[1], (int, float)) and args[1] in EXACT_POWERS
+            )
+            if of_each_number and not single and own not in EXACT and not exact_power:
+                self.exact = False
+            return result
+
+    return Operations
 
 
 def _same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:
