@@ -385,12 +385,13 @@ class Adopted(Optimizer):
         said = described(error, self.method, self.shapes, x.shape[-1])
         if x.dtype == torch.float64 and self._needs_float32(x.shape[-1], min(steps, RETRIED)):
             return NotApplicable(f"it computes in float32 only: give dtype=float32 ({said})")
-        return (NotApplicable if is_own(error, self.method) else Fault)(said)
+        # A class that has taken steps on such parameters was made for them.
+        return (NotApplicable if steps == 1 and is_own(error, self.method) else Fault)(said)
 
     def _needs_float32(self, dim: int, steps: int) -> bool:
         """True if some steps fail in float64 that do not in float32."""
         raised = []
-        alone = self.told(PROVISIONAL_STEPS).batched(_by_run(self.values, torch.Size([1, 1]))[0])
+        alone = self.told(PROVISIONAL_STEPS).batched(_of_first_run(self.values))
         for dtype in (torch.float64, torch.float32):
             try:
                 alone._walk(torch.ones(1, 1, dim, dtype=dtype), steps)
@@ -513,6 +514,14 @@ def _closure(
         return value
 
     return closure
+
+
+def _of_first_run(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of one run, whatever the number of trials."""
+    tensors = {
+        n: each.flatten()[0].item() for n, each in values.items() if isinstance(each, torch.Tensor)
+    }
+    return {**values, **tensors}
 
 
 def _by_run(values: Mapping[str, Any], runs: torch.Size) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import torch
 
@@ -21,7 +21,7 @@ from optimizers.global_generators import watched
 from optimizers.needs import grouped, needs
 from optimizers.optimizer import Fault, NotApplicable, RunAgain
 
-Method = type[torch.optim.Optimizer]
+Method: TypeAlias = "type[torch.optim.Optimizer]"
 Values = Mapping[str, Any]
 
 PROBED = 3  # runs that are stepped together and alone before a class's runs are stacked

@@ -17,7 +17,7 @@ DOUBLED = 0.05  # how far from 2 the ratio of two steps may be
 DIM, FLATTEST, STEEPEST = 4, 1.0, 4.0
 
 
-def measured_unit(optimizer: Optimizer, dtype: torch.dtype = torch.float64) -> Unit:
+def measured_unit(optimizer: Optimizer, dtype: torch.dtype | None = None) -> Unit:
     """Return the unit of an optimizer's learning rate: "length/gradient", "length", or "none".
 
     The optimizer takes a few steps on a bowl, on one twice as high and on one twice as wide. A step lr · g
@@ -27,7 +27,7 @@ def measured_unit(optimizer: Optimizer, dtype: torch.dtype = torch.float64) -> U
 
     Args:
         optimizer: The optimizer, with or without a learning rate.
-        dtype: The precision in which it is tried.
+        dtype: The precision in which it is tried; float64 by default.
 
     Returns:
         The unit; "none" if a step is 0 or not finite.
@@ -41,13 +41,13 @@ def measured_unit(optimizer: Optimizer, dtype: torch.dtype = torch.float64) -> U
     return units.get(powers, "none")
 
 
-def is_learning_rate(optimizer: Optimizer, name: str, dtype: torch.dtype = torch.float64) -> bool:
+def is_learning_rate(optimizer: Optimizer, name: str, dtype: torch.dtype | None = None) -> bool:
     """True if twice the value of a hyperparameter makes the steps on a bowl twice as long.
 
     Args:
         optimizer: The optimizer.
         name: The hyperparameter.
-        dtype: The precision in which it is tried.
+        dtype: The precision in which it is tried; float64 by default.
     """
     once, twice = (_last_step(optimizer, 1.0, 1.0, dtype, {name: k * LR}) for k in (1, 2))
     return 0 < once < math.inf and abs(twice / once - 2) < DOUBLED
@@ -57,7 +57,7 @@ def _last_step(
     optimizer: Optimizer,
     height: float,
     width: float,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     given: Mapping[str, float] | None = None,
 ) -> float:
     """Return the length of the last of the steps on a bowl of this height and width.
@@ -76,7 +76,7 @@ def _last_step(
     for name, each in optimizer.space.items():
         if name != rate and each.unit in units:
             values[name] = optimizer.hyperparameters[name] * units[each.unit]
-    bowl = Bowl(torch.full((1, 1, DIM), width, dtype=dtype), height / width**2)
+    bowl = Bowl(torch.full((1, 1, DIM), width, dtype=dtype or torch.float64), height / width**2)
     optimizer = optimizer.batched(
         {name: bowl.x.new_tensor([[value]]) for name, value in values.items()}
     )

@@ -127,7 +127,7 @@ OPTION = {
     "sgd": "'sgd' is not an option: an option is written name=value",
     "trials==3": f"'trials==3' {UNREADABLE}",
     "optimizers.sgd.lr=[1,": f"'optimizers.sgd.lr=[1,' {UNREADABLE}",
-    "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --version)",
+    "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --keep, --version)",
     "--cfg hydra": "--cfg needs what to show: --cfg job",
 }  # fmt: skip
 OUT = {
@@ -148,7 +148,7 @@ WORD = {
     "check": "check a problem or an optimizer: check NAME, or check file.py:Class (allowed: {problems})",
     "check clif": "unknown problem or optimizer 'clif': did you mean cliff? (allowed: {both})",
     "check cliff --fast": "unknown flag --fast: did you mean --slow? (allowed: --slow)",
-    "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --version)",
+    "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --keep, --version)",
 }  # fmt: skip
 MODIFIER = {
     "noise=gausian": "unknown noise 'gausian': did you mean gaussian? (allowed: {noises})",
