@@ -617,7 +617,7 @@ PLACE = r"\(test_anyones_class.py:\d+; given parameter of shape \(3,\)\)"
         (Shared, Fault, "Shared steps otherwise if two instances of it step in turn: .*: keep state in self.state"),
         (Unseeded, Fault, "Unseeded steps otherwise .* draws from a generator of its own without a seed"),
         (Late, Fault, f"ZeroDivisionError: division by zero {PLACE}$"),
-        (LateWords, NotApplicable, f"ValueError: it has had enough {PLACE}$"),
+        (LateWords, Fault, f"ValueError: it has had enough {PLACE}$"),
         (NotMade, Fault, f"ZeroDivisionError: float division by zero {PLACE}$"),
         (Smaller, Fault, r"Smaller changed the shape of a parameter from \(3,\) to \(2,\)$"),
         (Model, NotApplicable, f"AttributeError: .* {PLACE}: it wants a model: give it one in a file of your own"),
