@@ -29,6 +29,25 @@ class QuadraticForm(OneMinimum):
         return data["hessian"].expand(*x.shape, x.shape[-1])
 
 
+class RootForm(QuadraticForm):
+    """A quadratic by a root of its Hessian: f(x) = ½ |R (x − m)|², exact to rounding where (x − m)ᵀ H (x − m) cancels.
+
+    `data` also has the "root" R, RᵀR = H.
+    """
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        return 0.5 * self.outputs(x, data).square().sum(-1)
+
+    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = self.outputs(x, data)
+        gradient = torch.einsum("...i,...ij->...j", outputs, data["root"])
+        return 0.5 * outputs.square().sum(-1), gradient
+
+    def outputs(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Return R (x − m): (*runs, dim)."""
+        return torch.einsum("...j,...ij->...i", x - data["minimizer"], data["root"])
+
+
 def gap_left(
     curvatures: torch.Tensor, lr: torch.Tensor, momentum: torch.Tensor, steps: int
 ) -> torch.Tensor:

@@ -25,7 +25,11 @@ def main(words: Sequence[str]) -> int:
             raise Refused(f"unknown flag {word}: {nearest(word, [SLOW])}")
     known = [of_either_kind(word) for word in names]
 
+    import torch
+
     from benchmarks.checks.check import check, check_optimizer
+
+    torch.set_num_threads(1)  # as in sweeps: on small tensors more threads are slower
 
     def say(line: str) -> None:
         print(line, flush=True)

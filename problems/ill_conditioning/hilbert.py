@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import torch
 
 from problems.problem import Card, Tree, dial
-from problems.quadratic_form import QuadraticForm, gap_left_by_descent, gap_left_by_momentum
+from problems.quadratic_form import RootForm, gap_left_by_descent, gap_left_by_momentum
 from problems.registry import register
 from ravine import bounded
 
@@ -39,7 +39,7 @@ def _breaking_point(
 
 @register("hilbert")
 @dataclass(frozen=True)
-class Hilbert(QuadraticForm):
+class Hilbert(RootForm):
     """Fitting a polynomial by its coefficients of 1, t, t², …, which all look alike.
 
     f(x) = ½ ∫ (p(t) − q(t))² dt from 0 to 1 = ½ (x − m)ᵀ H (x − m), H_ij = 1/(i + j − 1), where
@@ -88,17 +88,8 @@ class Hilbert(QuadraticForm):
             "hessian": root if self.basis == "legendre" else torch.tensor(hessian),
         }
 
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return self.value_and_gradient(x, data)[0]
-
-    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute ½ |R (x − m)|²: exact to rounding where (x − m)ᵀ H (x − m) cancels."""
-        residuals = self.residuals(x, data)
-        gradient = torch.einsum("...i,...ij->...j", residuals, data["root"])
-        return 0.5 * residuals.square().sum(-1), gradient
-
     def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return torch.einsum("...j,...ij->...i", x - data["minimizer"], data["root"])
+        return self.outputs(x, data)
 
     def signature(self, data: Tree) -> float:
         """Return it from the singular values of R, the roots of the curvatures, to more digits."""

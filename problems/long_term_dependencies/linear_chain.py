@@ -1,4 +1,4 @@
-"""What linear chains have in common: the loss of what comes out at their end, and the lengths that theory allows."""
+"""What linear chains have in common: the loss of what comes out at their end, and the length at which methods break."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from collections.abc import Callable
 import torch
 
 from problems.ill_conditioning.quadratic import breaking_point_of_newton
-from problems.problem import Tree
-from problems.quadratic_form import QuadraticForm, gap_left_by_descent, gap_left_by_momentum
+from problems.quadratic_form import RootForm, gap_left_by_descent, gap_left_by_momentum
 
 
-class LinearChain(QuadraticForm):
-    """f(x) = ½ |M (x − m)|², M the product of all steps: `data` has the "map" M, MᵀM as "hessian", and m."""
+class LinearChain(RootForm):
+    """f(x) = ½ |R (x − m)|², with the product R of all steps of the chain."""
 
     @abstractmethod
     def curvatures(self, length: int) -> torch.Tensor:
@@ -24,18 +23,6 @@ class LinearChain(QuadraticForm):
     @abstractmethod
     def longest(self) -> int:
         """Return the largest length at which float64 still resolves the curvatures."""
-
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return 0.5 * self.outputs(x, data).square().sum(-1)
-
-    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        outputs = self.outputs(x, data)
-        gradient = torch.einsum("...i,...ij->...j", outputs, data["map"])
-        return 0.5 * outputs.square().sum(-1), gradient
-
-    def outputs(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Return M (x − m): (*runs, dim)."""
-        return torch.einsum("...j,...ij->...i", x - data["minimizer"], data["map"])
 
 
 def _length_where(

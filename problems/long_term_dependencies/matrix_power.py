@@ -120,7 +120,7 @@ class MatrixPower(LinearChain):
             "minimizer": minimizer,
             "inputs": inputs,
             "weights": weights,
-            "map": through,
+            "root": through,
             "hessian": through.T @ through,
         }
 

@@ -118,7 +118,7 @@ class RandomWalkDepth(LinearChain):
             "start": minimizer + inputs @ (residual / gains),
             "minimizer": minimizer,
             "gains": gains,
-            "map": gains[:, None] * inputs.T,
+            "root": gains[:, None] * inputs.T,
             "hessian": (inputs * gains.square()) @ inputs.T,
         }
 

@@ -110,7 +110,7 @@ def test_growth_is_that_of_the_gradient():
             states.append(data["weights"] @ states[-1])
         gradients = torch.autograd.grad(0.5 * states[-1].square().sum(), states[::-1])
         logs = torch.stack([gradient.norm().log() for gradient in gradients])
-        residual = data["map"] @ (data["start"] - data["minimizer"])
+        residual = data["root"] @ (data["start"] - data["minimizer"])
         found = evidence.growth(residual, data["weights"], 30)
         torch.testing.assert_close(found, logs - logs[0], rtol=0, atol=1e-9)
 

@@ -26,7 +26,7 @@ def test_loss_is_that_of_nets_side_by_side():
     problem = RandomWalkDepth(dim=5)
     data = drawn(problem)
     x = torch.randn(5, generator=generator(1))
-    axes = data["map"] / data["gains"][:, None]
+    axes = data["root"] / data["gains"][:, None]
     torch.testing.assert_close(axes @ axes.T, torch.eye(5))
     expected = 0.5 * (data["gains"] * (axes @ (x - data["minimizer"]))).square().sum()
     torch.testing.assert_close(problem.loss(x, data), expected)
@@ -38,10 +38,10 @@ def test_start_is_whitened():
     """Every net counts alike in the gap, whatever its gain."""
     for depth in (1, 1024):
         data = drawn(RandomWalkDepth(depth=depth))
-        outputs = data["map"] @ (data["start"] - data["minimizer"])
+        outputs = data["root"] @ (data["start"] - data["minimizer"])
         assert outputs.square().mean().item() == pytest.approx(1, abs=0.9)
         shallow = drawn(RandomWalkDepth(depth=1))
-        expected = shallow["map"] @ (shallow["start"] - shallow["minimizer"])
+        expected = shallow["root"] @ (shallow["start"] - shallow["minimizer"])
         torch.testing.assert_close(outputs, expected, rtol=1e-9, atol=1e-9)
 
 
