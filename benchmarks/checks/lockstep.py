@@ -1,0 +1,217 @@
+"""Two optimizers side by side: both are given the same point and the same gradient, and their steps are compared."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.checks.same_inputs import Inputs, Loss
+from optimizers import NotApplicable, Optimizer
+from optimizers.adopted import shaped
+from optimizers.oracle import CountingOracle
+from ravine import Refused
+
+FAR = 1e30  # a path that is farther out has ended
+
+def tolerance(unit: float) -> float:
+    """Return up to which share of a step two ways to compute it may differ: 2e-12 in float64, 6e-6 in float32.
+
+    Args:
+        unit: The rounding unit of what they compute with.
+    """
+    return unit**0.75
+
+
+class Fails(Exception):
+    """One of the two cannot be used on some inputs; `side` is which, 0 or 1."""
+
+    def __init__(self, side: int, why: str):
+        super().__init__(why)
+        self.side = side
+
+
+@dataclass
+class Watch:
+    """What the operations of an optimizer are made of.
+
+    Attributes:
+        coarsest: The largest rounding unit of a tensor that it computes with.
+        random: True if it draws random numbers.
+    """
+
+    coarsest: float = 0.0
+    random: bool = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at all operations meanwhile."""
+        with _Mode(self):
+            yield
+
+
+class _Mode(TorchDispatchMode):
+    def __init__(self, watch: Watch):
+        super().__init__()
+        self._watch = watch
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        self._watch.random |= torch.Tag.nondeterministic_seeded in func.tags
+        for each in answer if isinstance(answer, (tuple, list)) else (answer,):
+            if isinstance(each, torch.Tensor) and each.is_floating_point() and each.dim():
+                self._watch.coarsest = max(self._watch.coarsest, torch.finfo(each.dtype).eps)
+        return answer
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of both at the points of the first one's path.
+
+    Attributes:
+        inputs: The inputs.
+        points: Where both were, (steps, inputs, dim).
+        first: The steps of the first, (steps, inputs, dim).
+        second: Those of the second.
+        valid: The steps before a path ended, bool (steps, inputs).
+        drew: Whether each asked for the oracle's normal numbers.
+    """
+
+    inputs: Inputs
+    points: torch.Tensor
+    first: torch.Tensor
+    second: torch.Tensor
+    valid: torch.Tensor
+    drew: tuple[bool, bool] = field(default=(False, False))
+
+    def scaled(self, factor: float) -> Steps:
+        """Return the same with the second's steps times a factor."""
+        return Steps(
+            self.inputs, self.points, self.first, factor * self.second, self.valid, self.drew
+        )
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """The longest coordinate of a step so far, (steps, inputs)."""
+        sizes = torch.maximum(self.first.abs(), self.second.abs()).nan_to_num(0.0).amax(-1)
+        return sizes.cummax(0).values
+
+    @property
+    def difference(self) -> torch.Tensor:
+        """The largest difference of a coordinate, of the longest coordinate of a step so far; (steps, inputs)."""
+        gap = (self.first - self.second).abs()
+        alike = (self.first == self.second) | (self.first.isnan() & self.second.isnan())
+        gap = torch.where(alike, 0.0, gap.nan_to_num(torch.inf, posinf=torch.inf)).amax(-1)
+        relative = gap / self.scale.clamp(min=torch.finfo(gap.dtype).tiny)
+        return torch.where(self.valid, torch.where(gap == 0, 0.0, relative), 0.0)
+
+    def differs(self, unit: float) -> torch.Tensor:
+        """Return where they differ by more than rounding, bool (steps, inputs).
+
+        Args:
+            unit: The rounding unit of what they compute with.
+        """
+        reach = self.points.abs().amax(-1) * torch.finfo(self.points.dtype).eps
+        lost = 4 * reach / self.scale.clamp(min=torch.finfo(reach.dtype).tiny)
+        return self.difference > tolerance(unit) + lost
+
+
+class _Normals:
+    """The normal numbers of a step, the same for both optimizers; `used` if any was asked for."""
+
+    def __init__(self, inputs: Inputs):
+        self._inputs, self.used = inputs, False
+
+    def begin(self, step: int) -> None:
+        self._numbers = itertools.count(step)
+
+    def __call__(self) -> torch.Tensor:
+        self.used = True
+        return self._inputs.normals[next(self._numbers) % len(self._inputs.normals)]
+
+
+def lockstep(
+    pair: tuple[Optimizer, Optimizer],
+    inputs: Inputs,
+    steps: int,
+    watches: tuple[Watch, Watch] | None = None,
+    free: bool = False,
+) -> Steps:
+    """Let two optimizers take steps side by side, at the points of the first one's path.
+
+    Args:
+        pair: The two.
+        inputs: The inputs.
+        steps: The number of steps.
+        watches: What looks at the operations of each, if anything does.
+        free: True if the second walks a path of its own; its points are then compared, not its steps.
+
+    Returns:
+        The steps of both.
+
+    Raises:
+        Fails: If one of the two cannot be used.
+    """
+    pair = tuple(shaped(each, inputs.shapes) for each in pair)  # type: ignore[assignment]
+    normals, oracles, states = [], [], []
+    start = inputs.data["start"]
+    for side, each in enumerate(pair):
+        normals.append(_Normals(inputs))
+        oracles.append(
+            CountingOracle(Loss(), inputs.data, (len(start), 1), normals[side], start.device)
+        )
+        with _failing(side):
+            states.append(each.init(start.clone()))
+    points, taken = [start.clone(), start.clone()], ([], [])
+    seen, valid, alive = [], [], torch.ones(start.shape[:2], dtype=torch.bool)
+    for t in range(steps):
+        draw = None if inputs.tilts is None else {"tilt": inputs.tilts[t]}
+        seen.append(points[0])
+        for side, each in enumerate(pair):
+            normals[side].begin(7 * t)
+            oracles[side].move(points[side], draw, alive, t / steps)
+            with _failing(side), _seeded(t):
+                if watches is None:
+                    step, states[side] = each.update(oracles[side], states[side])
+                else:
+                    with watches[side].watching():
+                        step, states[side] = each.update(oracles[side], states[side])
+            taken[side].append(step.detach())
+        valid.append(alive)
+        mine, other = (
+            torch.where(alive.unsqueeze(-1), points[side] + taken[side][-1], points[side])
+            for side in (0, 1)
+        )
+        points = [mine, other if free else mine]
+        reached = torch.maximum(mine.abs().amax(-1), points[1].abs().amax(-1))
+        alive = alive & (reached < FAR) & ~oracles[0].broken & ~oracles[1].broken
+        points = [torch.where(alive.unsqueeze(-1), each, start) for each in points]
+    first, second = (torch.stack(each).squeeze(2) for each in taken)
+    drew = (normals[0].used, normals[1].used)
+    return Steps(
+        inputs, torch.stack(seen).squeeze(2), first, second, torch.stack(valid).squeeze(2), drew
+    )
+
+
+@contextmanager
+def _failing(side: int) -> Iterator[None]:
+    """Turn what a class raises into Fails."""
+    try:
+        yield
+    except (NotApplicable, Refused) as error:
+        raise Fails(side, str(error)) from error
+    except Exception as error:  # a class may raise anything
+        raise Fails(side, f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Give both the same random numbers at a step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
