@@ -125,22 +125,25 @@ def _typed(value: Any, default: Any) -> Any:
 
 
 def settings(base: Settings) -> Iterator[dict[str, Any]]:
-    """Yield what is changed from the base: one value at a time, then two, then all.
+    """Yield what is changed from the base: one value at a time, then the decay with others, then all at once.
 
     Args:
         base: The values of what both have.
     """
     others = {name: _others(name, value) for name, value in base.items()}
-    others = {name: values for name, values in others.items() if values}
     for name, values in others.items():
         for value in values:
             yield {name: value}
-    names = [name for name in others if name != "lr"]
-    for k, name in enumerate(names):
-        for other in names[k + 1 :]:
-            yield {name: others[name][0], other: others[other][0]}
-    if len(others) > 2:
-        yield {name: values[0] for name, values in others.items() if not isinstance(values[0], bool)}
+    numbers = {name: values[0] for name, values in others.items() if values}
+    switches = {name: numbers.pop(name) for name in others if isinstance(base[name], bool)}
+    if len(numbers) > 2:
+        yield numbers
+    for name in ("momentum", "beta1", "eps"):
+        if {name, "weight_decay"} <= numbers.keys():
+            yield {name: numbers[name], "weight_decay": numbers["weight_decay"]}
+    numbers.pop("dampening", None)  # which Nesterov's momentum excludes
+    for name, value in switches.items():
+        yield {**numbers, name: value}
 
 
 def _others(name: str, value: Any) -> list[Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.checks.same_inputs import Inputs, Loss
 from optimizers import NotApplicable, Optimizer
@@ -55,7 +55,7 @@ class Watch:
             yield
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(torch.utils._python_dispatch.TorchDispatchMode):
     def __init__(self, watch: Watch):
         super().__init__()
         self._watch = watch
@@ -211,7 +211,66 @@ def _failing(side: int) -> Iterator[None]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Give both the same random numbers at a step."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """Give both the same random numbers at a step; `torch.manual_seed` takes longer than a step."""
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
         yield
+    finally:
+        torch.set_rng_state(before)
+
+
+class Difference(NamedTuple):
+    """Where the two differ first on an input: at which step, and by which share of a step."""
+
+    name: str
+    step: int
+    amount: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was seen at one setting.
+
+    Attributes:
+        changed: What differs from the base, by common names.
+        steps: The steps on each group of inputs.
+        unit: The rounding unit.
+    """
+
+    changed: Mapping[str, Any]
+    steps: Sequence[Steps]
+    unit: float
+
+    @cached_property
+    def differs(self) -> list[Difference]:
+        """The inputs that differ."""
+        found = []
+        for each in self.steps:
+            where, amount = each.differs(self.unit), each.difference
+            for k, name in enumerate(each.inputs.names):
+                if where[:, k].any():
+                    first = int(where[:, k].to(torch.int8).argmax())
+                    named = f"{name} ({each.inputs.what})"
+                    found.append(Difference(named, first + 1, float(amount[first, k])))
+        return found
+
+    @property
+    def first(self) -> Difference:
+        """The one that differs first; of several, by most."""
+        return min(self.differs, key=lambda each: (each.step, -each.amount))
+
+    @property
+    def largest(self) -> float:
+        """The largest difference, of a step."""
+        return max((float(each.difference.max()) for each in self.steps), default=0.0)
+
+    @property
+    def words(self) -> str:
+        """The setting in words."""
+        return ", ".join(f"{name}={short(value)}" for name, value in self.changed.items())
+
+
+def short(value: Any) -> str:
+    """Return a value in few digits."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

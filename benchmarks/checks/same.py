@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
-from benchmarks.checks.knobs import SHARES, Knobs, settings
-from benchmarks.checks.lockstep import Fails, Steps, Watch, lockstep, tolerance
+from benchmarks.checks.knobs import OFF, SHARES, Knobs, settings
+from benchmarks.checks.lockstep import Fails, Steps, Trial, Watch, lockstep, short, tolerance
 from benchmarks.checks.same_inputs import LONG, STEPS, Inputs, inputs
+from benchmarks.checks.same_reasons import likely
 from optimizers import Optimizer
 from ravine import Refused
 
@@ -62,46 +62,6 @@ class Change:
         )
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What was seen at one setting.
-
-    Attributes:
-        changed: What differs from the base, by common names.
-        steps: The steps on each group of inputs.
-        unit: The rounding unit.
-    """
-
-    changed: Values
-    steps: Sequence[Steps]
-    unit: float
-
-    @cached_property
-    def differs(self) -> list[tuple[str, int, float, float]]:
-        """By input that differs: its name, the first step that does, by how much there, and at most."""
-        found = []
-        for each in self.steps:
-            where, amount = each.differs(self.unit), each.difference
-            for k, name in enumerate(each.inputs.names):
-                if where[:, k].any():
-                    first = int(where[:, k].to(torch.int8).argmax())
-                    named = f"{name} ({each.inputs.what})"
-                    found.append(
-                        (named, first + 1, float(amount[first, k]), float(amount[:, k].max()))
-                    )
-        return found
-
-    @property
-    def largest(self) -> float:
-        """The largest difference, of a step."""
-        return max((float(each.difference.max()) for each in self.steps), default=0.0)
-
-    @property
-    def words(self) -> str:
-        """The setting in words."""
-        return ", ".join(f"{name}={_short(value)}" for name, value in self.changed.items())
-
-
 @dataclass(frozen=True, repr=False)
 class Sameness:
     """Whether two optimizers are the same method; printed, it says so in words.
@@ -145,27 +105,24 @@ class Sameness:
     def _headline(self) -> str:
         if self.kind != "different":
             return HEADLINES[self.kind]
-        at, trial = min((each.differs[0][1], k) for k, each in enumerate(self.differing))
-        setting = self.differing[trial].words
-        return f"{HEADLINES['different']} from step {at} on" + (
-            f", with {setting}." if setting else "."
-        )
+        worst = self.differing[0]
+        setting = f", with {worst.words}." if worst.changed else "."
+        return f"{HEADLINES['different']} from step {worst.first.step} on{setting}"
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         for each in self.how:
             yield "up to" if self.kind == "rescaled" else "given", each
         if self.kind == "different":
             worst = self.differing
-            _, pick = min((each.differs[0][1], k) for k, each in enumerate(worst))
-            name, step, amount, most = worst[pick].differs[0]
+            first, most = worst[0].first, max(each.largest for each in worst)
             yield (
                 "by",
-                f"{amount:.2g} of a step at step {step} of {name}; at most {max(each.largest for each in worst):.2g}",
+                f"{first.amount:.2g} of a step at step {first.step} of {first.name}; at most {most:.2g}",
             )
             if self.reason:
                 yield "likely", self.reason
-            there = [named for named, *_ in worst[pick].differs]
-            count = sum(len(each.inputs.names) for each in worst[pick].steps)
+            there = [each.name for each in worst[0].differs]
+            count = sum(len(each.inputs.names) for each in worst[0].steps)
             where = f"{len(there)} of {count} inputs"
             yield "where", where if len(there) > 3 else f"{where}: {', '.join(there)}"
             alike = len(self.trials) - len(worst)
@@ -188,16 +145,13 @@ def _row(title: str, words: str) -> str:
 
 
 def judged(
-    names: tuple[str, str],
-    pair: tuple[Optimizer, Optimizer],
-    reasons: Callable[[Knobs, Change, Sequence[Trial]], str],
+    names: tuple[str, str], pair: tuple[Optimizer, Optimizer]
 ) -> Sameness:
     """Compare two optimizers.
 
     Args:
         names: What they are called.
         pair: The two, with the values at which they are compared.
-        reasons: Returns the likely reason for a difference.
 
     Returns:
         What was found.
@@ -208,9 +162,10 @@ def judged(
     comparison = _Comparison(names, pair)
     found = comparison.best()
     kind, how = comparison.kind(found)
-    reason = reasons(comparison.knobs, found.change, found.trials) if kind == "different" else ""
+    reason = ""
     if kind == "different":
         comparison.refuse_chance()
+        reason = comparison.reason(found)
     elif comparison.parts_when_free(found.change):
         kind, reason = "different", "each keeps points of its own, which drift apart"
     return Sameness(names, kind, how, reason, found.trials, tuple(comparison.notes(kind)))
@@ -283,9 +238,7 @@ class _Comparison:
         """Return what is seen at all settings, or at as many as it takes to differ at `fewer_than` of them."""
         trials: list[Trial] = []
         for k, changed in enumerate([{}, *settings(self.base)]):
-            groups = self.groups if k == 0 else self.groups[:2]
-            steps = LONG if k == 0 else STEPS
-            trial = self.trial(change, changed, groups, steps)
+            trial = self.trial(change, changed, self.groups if k == 0 else self.groups[:2])
             if trial is not None:
                 trials.append(trial)
             if sum(bool(each.differs) for each in trials) >= fewer_than:
@@ -293,12 +246,15 @@ class _Comparison:
         return _Evaluated(change, trials)
 
     def trial(
-        self, change: Change, changed: Values, groups: Sequence[Inputs], steps: int
+        self, change: Change, changed: Values, groups: Sequence[Inputs]
     ) -> Trial | None:
         """Return what is seen at one setting; None if one of the two does not accept it."""
         try:
             pair = self.at(change, changed)
-            seen = [lockstep(pair, group, steps) for group in groups]
+            seen = [
+                lockstep(pair, group, STEPS if changed or k else LONG)
+                for k, group in enumerate(groups)
+            ]
         except (Refused, ValueError, TypeError, Fails):
             if not changed:
                 raise
@@ -387,6 +343,7 @@ class _Comparison:
                 is_other_method=True,
             )
         flags = {name: not value for name, value in own.items() if isinstance(value, bool)}
+        flags |= {name: value for name, value in OFF.items() if own.get(name)}
         shared = {
             where[side].name: not self.knobs.values(side)[name]
             for name, where in self.knobs.both.items()
@@ -408,13 +365,13 @@ class _Comparison:
         wanted, given = found.change.of(self.base), self.knobs.values(1)
         others = {name for name in wanted if not _equal(wanted[name], given[name])}
         if found.change.is_other_method or others - {"lr"}:
-            both = (f"{name}={_short(wanted[name])}" for name in sorted(others - {"lr"}))
+            both = (f"{name}={short(wanted[name])}" for name in sorted(others - {"lr"}))
             settings = ", ".join(both)
             how += [f"{settings} of {second}"] if settings else []
             return "settings", tuple(how)
         if "lr" in others and not how:
             how = [
-                f"the default learning rate: {_short(self.base['lr'])} of {first}, {_short(given['lr'])} of {second}"
+                f"the default learning rate: {short(self.base['lr'])} of {first}, {short(given['lr'])} of {second}"
             ]
         if how:
             return "rescaled", tuple(how)
@@ -425,6 +382,11 @@ class _Comparison:
         seen = lockstep(self.at(change, {}), self.groups[0], FREE, free=True)
         return bool((seen.difference > APART + 1e3 * tolerance(self.unit)).any())
 
+    def drawing(self) -> list[str]:
+        """Return the names of those that draw random numbers of torch's."""
+        pairs = zip(self.names, self.watches, strict=True)
+        return [name for name, each in pairs if each.random]
+
     def refuse_chance(self) -> None:
         """Raise Refused if chance may be what differs."""
         for side, each in enumerate(self.pair):
@@ -434,11 +396,22 @@ class _Comparison:
                     f"{self.names[side]} takes other steps when it is run again: it draws random numbers of its own, "
                     "or keeps something between instances, so that its steps cannot be compared"
                 )
-        if all(each.random for each in self.watches):
+        if len(self.drawing()) == 2:
             raise Refused(
                 f"{' and '.join(self.names)} draw random numbers, and take other steps with the same seed: whether only "
                 "the draws differ cannot be told"
             )
+
+    def reason(self, found: _Evaluated) -> str:
+        """Return the likely reason for the difference."""
+        group, unit = self.groups[0], self.unit
+        if len(self.drawing()) == 1:
+            return f"{self.drawing()[0]} draws random numbers, and the other does not"
+
+        def look(changed: Values, inputs: Inputs, steps: int) -> Steps:
+            return lockstep(self.at(found.change, changed), inputs, steps)
+
+        return likely(self.names, self.base, found.trials, group, unit, look)
 
     def notes(self, kind: Kind) -> Iterator[tuple[str, str]]:
         """Yield what else is to be known, as (title, words)."""
@@ -447,7 +420,7 @@ class _Comparison:
         yield "compared", f"at settings of {compared}; on {inputs}; up to {LONG} steps"
         given = self.knobs.values(1)
         defaults = [
-            f"{name} {_short(value)} and {_short(given[name])}"
+            f"{name} {short(value)} and {short(given[name])}"
             for name, value in self.base.items()
             if not _equal(value, given[name])
         ]
@@ -462,7 +435,7 @@ class _Comparison:
         if named:
             yield "names", ", ".join(named)
         for side, name in enumerate(self.names):
-            own = ", ".join(f"{each}={_short(value)}" for each, value in self.knobs.alone(side).items())
+            own = ", ".join(f"{each}={short(value)}" for each, value in self.knobs.alone(side).items())
             if own:
                 yield "only one", f"{name} has {own}"
         for what, failure in self.refusals.items():
@@ -477,7 +450,7 @@ class _Comparison:
                 "precision",
                 f"{self.names[coarse]} computes with a rounding unit of {self.unit:.1g}: smaller differences do not count",
             )
-        drawing = [name for name, each in zip(self.names, self.watches, strict=True) if each.random]
+        drawing = self.drawing()
         if drawing:
             yield "chance", f"{' and '.join(drawing)} drew random numbers, with the same seed at each step"
 
@@ -503,7 +476,3 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):
         return math.isclose(one, other, rel_tol=1e-12)
     return one == other
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ import torch
 from optimizers.adopted import Shapes
 from problems import Problem, Tree
 
-STEPS = 30
+STEPS = 25
 LONG = 200  # at the defaults: some methods switch late
 VECTOR, MATRICES, LAYER, KERNEL = ((6,),), ((3, 4), (4, 2)), ((4, 3), (4,)), ((2, 3, 2, 2),)
 AFTER = 0.5  # of the coordinates that see no gradient at first
