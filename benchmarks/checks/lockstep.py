@@ -43,10 +43,12 @@ class Watch:
     Attributes:
         coarsest: The largest rounding unit of a tensor that it computes with.
         random: True if it draws random numbers.
+        operations: How many there were.
     """
 
     coarsest: float = 0.0
     random: bool = False
+    operations: int = 0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -62,6 +64,7 @@ class _Mode(torch.utils._python_dispatch.TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = func(*args, **(kwargs or {}))
+        self._watch.operations += 1
         self._watch.random |= torch.Tag.nondeterministic_seeded in func.tags
         for each in answer if isinstance(answer, (tuple, list)) else (answer,):
             if isinstance(each, torch.Tensor) and each.is_floating_point() and each.dim():
@@ -94,6 +97,12 @@ class Steps:
         return Steps(
             self.inputs, self.points, self.first, factor * self.second, self.valid, self.drew
         )
+
+    def only(self, name: str) -> Steps:
+        """Return those on one input."""
+        one = [self.inputs.names.index(name)]
+        taken = (each[:, one] for each in (self.points, self.first, self.second, self.valid))
+        return Steps(self.inputs.only(one), *taken, self.drew)
 
     @property
     def scale(self) -> torch.Tensor:
@@ -181,7 +190,7 @@ def lockstep(
                 else:
                     with watches[side].watching():
                         step, states[side] = each.update(oracles[side], states[side])
-            taken[side].append(step.detach())
+            taken[side].append(step.detach().to(start.dtype))
         valid.append(alive)
         mine, other = (
             torch.where(alive.unsqueeze(-1), points[side] + taken[side][-1], points[side])

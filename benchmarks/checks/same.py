@@ -19,6 +19,8 @@ from ravine import Refused
 
 WIDTH = 80
 QUICK = 12  # steps in which a factor is looked for
+WATCHED = 3  # steps in which the operations of both are looked at
+MANY, FEW = 5000, 8  # operations in them from which a method is costly, and the steps of one
 FREE, APART = 15, 1e-6  # steps on a path of its own, and how far the second may then be from the first
 Kind = Literal["identical", "rounding", "rescaled", "settings", "different"]
 HEADLINES: Mapping[Kind, str] = {
@@ -202,15 +204,28 @@ class _Comparison:
         if not self.groups:
             self._refuse()
         self.unit = max(torch.finfo(self.dtype).eps, *(each.coarsest for each in self.watches))
+        costly = max(each.operations for each in self.watches) > MANY
+        self.steps, self.long = (FEW, STEPS) if costly else (STEPS, LONG)
 
     def _usable(self, dtype: torch.dtype) -> Iterator[Inputs]:
         """Yield the inputs that both can take, and watch the operations on them."""
         for group in inputs(dtype):
             try:
-                lockstep(self.pair, group, 3, self.watches)
+                lockstep(self.pair, group, WATCHED, self.watches)
                 yield group
             except Fails as failure:
-                self.refusals.setdefault(group.what, failure)
+                some = [k for k in range(len(group.names)) if self._can_take(group.only([k]))]
+                if some:
+                    yield group.only(some)
+                else:
+                    self.refusals.setdefault(group.what, failure)
+
+    def _can_take(self, group: Inputs) -> bool:
+        try:
+            lockstep(self.pair, group, WATCHED, self.watches)
+        except Fails:
+            return False
+        return True
 
     def _refuse(self) -> None:
         first = next(iter(self.refusals.values()))
@@ -252,7 +267,7 @@ class _Comparison:
         try:
             pair = self.at(change, changed)
             seen = [
-                lockstep(pair, group, STEPS if changed or k else LONG)
+                lockstep(pair, group, self.steps if changed or k else self.long)
                 for k, group in enumerate(groups)
             ]
         except (Refused, ValueError, TypeError, Fails):
@@ -390,7 +405,7 @@ class _Comparison:
     def refuse_chance(self) -> None:
         """Raise Refused if chance may be what differs."""
         for side, each in enumerate(self.pair):
-            again = lockstep((each, each), self.groups[0], STEPS)
+            again = lockstep((each, each), self.groups[0], self.steps)
             if again.differs(self.unit).any():
                 raise Refused(
                     f"{self.names[side]} takes other steps when it is run again: it draws random numbers of its own, "
@@ -417,7 +432,7 @@ class _Comparison:
         """Yield what else is to be known, as (title, words)."""
         compared = ", ".join(self.base) or "nothing, as they share no hyperparameter"
         inputs = ", ".join(each.what for each in self.groups)
-        yield "compared", f"at settings of {compared}; on {inputs}; up to {LONG} steps"
+        yield "compared", f"at settings of {compared}; on {inputs}; up to {self.long} steps"
         given = self.knobs.values(1)
         defaults = [
             f"{name} {short(value)} and {short(given[name])}"

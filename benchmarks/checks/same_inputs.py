@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,7 +23,7 @@ class Loss(Problem):
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         """Return the loss without the tilt."""
-        bowl = torch.einsum("...i,...ij,...j->...", x, data["curvature"], x) / 2
+        bowl = (torch.einsum("...ij,...j->...i", data["curvature"], x) * x).sum(-1) / 2
         bend = x[..., 1:] - x[..., :-1] ** 2
         valley = data["valley"] / 2 * bend.square().sum(-1)
         return bowl + data["quartic"] / 4 * (x**4).sum(-1) + valley
@@ -47,6 +48,17 @@ class Loss(Problem):
         if draw is None:
             return self.loss(x, data), gradient
         return self.sampled_loss(x, data, draw), gradient + draw["tilt"]
+
+    def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Return r with the loss ½ |r|², where the curvature is that of a bowl."""
+        bowl = torch.einsum("...ij,...j->...i", data["root"], x)
+        bend = data["valley"].unsqueeze(-1).sqrt() * (x[..., 1:] - x[..., :-1] ** 2)
+        return torch.cat([bowl, bend, (data["quartic"] / 2).unsqueeze(-1).sqrt() * x**2], -1)
+
+    def gauss_newton(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
+        """Return Jᵀ J, or None where one of the losses is no sum of squares."""
+        square = torch.einsum("...ki,...kj->...ij", data["root"], data["root"])
+        return super().gauss_newton(x, data) if torch.allclose(square, data["curvature"]) else None
 
     def floor(self, data: Tree) -> torch.Tensor:
         """Return 0, which no method that is compared is told."""
@@ -73,14 +85,13 @@ class Inputs:
     tilts: torch.Tensor | None
     normals: torch.Tensor = field(repr=False)
 
-    def only(self, index: int) -> Inputs:
-        """Return one of the inputs."""
-        one = slice(index, index + 1)
-        data = {name: each[one] for name, each in self.data.items()}
-        tilts = None if self.tilts is None else self.tilts[:, one]
-        return Inputs(
-            self.what, self.shapes, self.names[one], data, tilts, self.normals[:, one]
-        )
+    def only(self, indices: Sequence[int]) -> Inputs:
+        """Return some of the inputs."""
+        some = list(indices)
+        data = {name: each[some] for name, each in self.data.items()}
+        tilts = None if self.tilts is None else self.tilts[:, some]
+        names = tuple(self.names[k] for k in some)
+        return Inputs(self.what, self.shapes, names, data, tilts, self.normals[:, some])
 
 
 @dataclass
@@ -113,10 +124,15 @@ def inputs(dtype: torch.dtype = torch.float64) -> list[Inputs]:
     ]
 
 
-def _stacked(what: str, shapes: Shapes, made, dtype: torch.dtype) -> Inputs:
-    dim = sum(torch.Size(shape).numel() for shape in shapes)
+def _stacked(
+    what: str,
+    shapes: Shapes,
+    draw: Callable[[int, torch.Generator], list[_Input]],
+    dtype: torch.dtype,
+) -> Inputs:
+    dim = sum(math.prod(shape) for shape in shapes)
     generator = torch.Generator().manual_seed(dim)
-    made = made(dim, generator)
+    made = draw(dim, generator)
 
     def stack(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.stack(list(tensors)).unsqueeze(1).to(dtype)
@@ -124,6 +140,7 @@ def _stacked(what: str, shapes: Shapes, made, dtype: torch.dtype) -> Inputs:
     data = {
         "start": stack([each.start for each in made]),
         "curvature": stack([each.curvature for each in made]),
+        "root": stack([_root(each.curvature) for each in made]),
         "quartic": stack([torch.tensor(each.quartic) for each in made]),
         "valley": stack([torch.tensor(each.valley) for each in made]),
     }
@@ -131,12 +148,18 @@ def _stacked(what: str, shapes: Shapes, made, dtype: torch.dtype) -> Inputs:
     normals = torch.randn(LONG, len(made), 1, dim, generator=generator, dtype=torch.float64)
     return Inputs(
         what,
-        None if len(shapes) == 1 and len(shapes[0]) == 1 else shapes,
+        None if shapes == VECTOR else shapes,
         tuple(each.name for each in made),
         data,
-        None if made is not None and all(not each.tilts.any() for each in made) else tilts,
+        tilts if tilts.any() else None,
         normals.to(dtype),
     )
+
+
+def _root(curvature: torch.Tensor) -> torch.Tensor:
+    """Return R with Rᵀ R the curvature, or that without its negative part."""
+    values, vectors = torch.linalg.eigh(curvature)
+    return values.clamp(min=0).sqrt().unsqueeze(-1) * vectors.T
 
 
 def _drawn(dim: int, generator: torch.Generator) -> list[_Input]:

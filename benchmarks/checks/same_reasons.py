@@ -15,8 +15,9 @@ from ravine import Refused
 
 CLOSE = 1e-6  # within which a number is that of a formula
 TINY = 1e-60  # as good as no eps
-SIZE = 0.1  # of the gradient, and of eps, where the place of eps is looked for
+SIZE, EPS = 0.1, 0.2  # the gradient and eps where the place of eps is looked for
 COUNT = 25  # steps in which the start is looked for
+FADED = 0.1  # what is left late of a difference that comes from the start
 MEANS, SQUARES = ("beta1", "momentum"), ("beta2", "alpha")
 Values = Mapping[str, Any]
 Look = Callable[[Values, Inputs, int], Steps]
@@ -59,7 +60,7 @@ class _Reasons:
 
     def likely(self) -> str:
         """Return the first reason that holds."""
-        for found in (self._scaled, self._switch, self._start, self._inputs):
+        for found in (self._late, self._scaled, self._switch, self._start, self._inputs):
             try:
                 words = found()
             except (Fails, Refused, ValueError, TypeError, ArithmeticError):
@@ -83,17 +84,30 @@ class _Reasons:
         return f"a factor: the steps of {self.names[1]} are {ratio:.6g} times as long"
 
     def _switch(self) -> str:
-        """Where they differ only if a hyperparameter has an effect."""
+        """Where they differ only if a hyperparameter has an effect, or another value."""
+        if not self.trials[0].differs:
+            return "; ".join(self._words_of(name) for name in self._changed())
         for name, off in self._offs():
-            if all(self._is_off(each, name, off) for each in self.failing):
-                continue  # it has no effect where they differ
             if any(self._is_off(each, name, off) for each in self.failing):
                 continue
             same = [each for each in self.trials if self._is_off(each, name, off)]
-            if not same and not self._same_at({name: off}):
-                continue
-            return self._words_of(name)
+            if same or self._same_at({name: off}):
+                return "; ".join(filter(None, (self._words_of(name), self._decay_besides(name))))
         return ""
+
+    def _changed(self) -> list[str]:
+        """The hyperparameters of which another value makes them differ; they are the same at the base."""
+        alone = [next(iter(each.changed)) for each in self.failing if len(each.changed) == 1]
+        if alone:
+            return list(dict.fromkeys(alone))
+        return [name for name in self.base if all(name in each.changed for each in self.failing)]
+
+    def _decay_besides(self, name: str) -> str:
+        """How weight decay differs, if it does, beside another reason."""
+        if name == "weight_decay" or "weight_decay" not in self.base:
+            return ""
+        mine, theirs = self._decays()
+        return self._words_of("weight_decay") if mine != theirs else ""
 
     def _offs(self) -> Iterator[tuple[str, Any]]:
         """Yield names with the value at which each has no effect; those of a part of a method first."""
@@ -108,9 +122,6 @@ class _Reasons:
                 yield name, 0.0
         if "eps" in self.base:
             yield "eps", TINY
-        for name in self.base:  # those that are known to this class alone
-            if name not in (*first, *MEANS, "lr", "eps") and isinstance(self.base[name], float):
-                yield name, self.base[name]
 
     def _is_off(self, trial: Trial, name: str, off: Any) -> bool:
         return {**self.base, **trial.changed}[name] == off
@@ -132,16 +143,16 @@ class _Reasons:
             return "the size or the place of eps"
         if name in MEANS:
             return self._start() or f"{name}: how the gradient enters the mean, or the mean the step"
+        if name in SQUARES:
+            return f"{name}: how the mean square is made, or used"
+        if name == "lr":
+            return "lr: what it multiplies"
         known = {
             "nesterov": "Nesterov's momentum: how far it looks ahead",
             "amsgrad": "amsgrad: which mean square the largest is taken of, corrected or not",
             "dampening": "dampening: whether it holds for the first gradient, or at all",
         }
-        return known.get(name, f"{name}: they differ only where it is not {self._plain(name)}")
-
-    def _plain(self, name: str) -> str:
-        value = self.base[name]
-        return "False" if isinstance(value, bool) else "0" if name in OFF else f"{value:g}"
+        return known.get(name, f"{name}: what it does")
 
     def _decays(self) -> list[str]:
         """What weight decay does in each of the two, without a gradient."""
@@ -156,6 +167,8 @@ class _Reasons:
                 found.append("does not decay")
             elif torch.allclose(steps, by_rate, rtol=1e-9, atol=0):
                 found.append("takes lr · weight_decay · x off the weights (decoupled)")
+            elif torch.allclose(steps, -by_rate, rtol=1e-9, atol=0):
+                found.append("pushes the weights away from 0")
             elif torch.allclose(steps, alone, rtol=1e-9, atol=0):
                 found.append("takes weight_decay · x off the weights, whatever the learning rate")
             else:
@@ -165,16 +178,17 @@ class _Reasons:
     def _places_of_eps(self) -> list[str]:
         """The denominator of each of the two, for a gradient as large as eps."""
         inputs = self._steady(SIZE)
-        with_eps, without = (self.look({"eps": each}, inputs, 1) for each in (SIZE, TINY))
+        with_eps, without = (self.look({"eps": each}, inputs, 1) for each in (EPS, TINY))
         share = next((1 - self.base[each] for each in SQUARES if each in self.base), 1.0)
         root = math.sqrt(share)
-        size, eps = SIZE, SIZE
+        size, eps = SIZE, EPS
         forms = {
             "√v̂ + eps": size / (size + eps),
             "√(v̂ + eps)": size / math.sqrt(size**2 + eps),
             "√(v̂ + eps²)": size / math.sqrt(size**2 + eps**2),
             "√v + eps (before the bias correction)": size / (size + eps / root),
             "√(v + eps) (before the bias correction)": size / math.sqrt(size**2 + eps / share),
+            "max(√v̂, eps)": size / max(size, eps),
             "something without eps": 1.0,
         }
         found = []
@@ -188,13 +202,19 @@ class _Reasons:
         """Where they differ in the first steps alone: by a correction of the means, or what they begin with."""
         if not self.trials[0].differs:
             return ""
-        seen = self.look({}, self._steady(1.0), COUNT)
-        first, second = (each[:, 0, 0] for each in (seen.first, seen.second))
+        steady = self.look({}, self._steady(1.0), COUNT)
+        first, second = (each[:, 0, 0] for each in (steady.first, steady.second))
         if not (first.isfinite().all() and second.isfinite().all() and first.all()):
             return ""
         ratio, steps = second / first, torch.arange(1.0, COUNT + 1, dtype=first.dtype)
-        named = self._corrections(steps)
-        for words, form in named.items():
+        names = self.group.names
+        random = [names.index("random gradients")] if "random gradients" in names else [0]
+        no_eps = {"eps": TINY} if "eps" in self.base else {}
+        every = _ratios(self.look(no_eps, self.group.only(random), COUNT))
+        for words, form in self._corrections(steps).items():
+            if every is not None and torch.allclose(every[:, 0], form, rtol=CLOSE, atol=0):
+                return words
+        for words, form in self._ahead(steps).items():
             if torch.allclose(ratio, form, rtol=CLOSE, atol=0):
                 return words
         shifted = torch.allclose(second[:-1], first[1:], rtol=CLOSE, atol=0)
@@ -202,35 +222,45 @@ class _Reasons:
         moves = not torch.allclose(first, first[0].expand_as(first), rtol=CLOSE, atol=0)
         if moves and (shifted or behind):
             return f"a count of steps: {self.names[1]} is one step {'ahead' if shifted else 'behind'}"
-        random = self.trials[0].steps[0]
-        amount = random.difference
-        k = random.inputs.names.index("random gradients") if self.group.names else 0
-        begins, ends = float(amount[:3, k].max()), float(amount[-3:, k].max())
-        if begins > 0 and ends < 1e-3 * begins:
+        amount = self.trials[0].steps[0].difference
+        begins, ends = float(amount[:3].amax()), float(amount[-len(amount) // 4 :].amax())
+        if begins > 0 and ends < FADED * begins:
             return "the start: a bias correction, or what a mean or a momentum begins with"
         return ""
 
     def _corrections(self, steps: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the second's steps are over the first's under a steady gradient, if they correct differently."""
+        """What the second's steps are over the first's if they correct a mean for its start at 0 differently."""
         first, second = self.names
-        found = {}
+        found: list[dict[str, torch.Tensor]] = []
         for names, power, what in ((MEANS, 1.0, "mean"), (SQUARES, -0.5, "mean square")):
+            forms = {}
             for name in names:
-                if name not in self.base:
+                if not self.base.get(name):
                     continue
-                share = self.base[name]
-                left, next_left = 1 - share**steps, 1 - share ** (steps + 1)
-                start = f"for its start at 0 (bias correction, {name})"
-                found[f"{second} does not correct the {what} {start}"] = left**power
-                found[f"{first} does not correct the {what} {start}"] = left**-power
+                left, next_left = (1 - self.base[name] ** each for each in (steps, steps + 1))
+                start = f"does not correct the {what} for its start at 0 (bias correction, {name})"
                 count = f"counts one step more in the bias correction of the {what} ({name})"
-                found[f"{second} {count}"] = (left / next_left) ** power
-                found[f"{first} {count}"] = (left / next_left) ** -power
-        both = list(found.items())
-        for words, form in both:
-            for other, another in both:
-                if "mean square" in other and "mean square" not in words and words.split()[0] == other.split()[0]:
-                    found[f"{words}; {other}"] = form * another
+                forms[f"{second} {start}"] = left**power
+                forms[f"{first} {start}"] = left**-power
+                forms[f"{second} {count}"] = (left / next_left) ** power
+                forms[f"{first} {count}"] = (left / next_left) ** -power
+            found.append(forms)
+        both = {
+            f"{one}; {other}": form * another
+            for one, form in found[0].items()
+            for other, another in found[1].items()
+        }
+        return {**found[0], **found[1], **both}
+
+    def _ahead(self, steps: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the second's steps are over the first's under a steady gradient if one of them looks ahead."""
+        found = {}
+        for name in MEANS:
+            if self.base.get(name):
+                left, next_left = (1 - self.base[name] ** each for each in (steps, steps + 1))
+                words = f"looks one step further ahead, as Nesterov's momentum does ({name})"
+                found[f"{self.names[1]} {words}"] = next_left / left
+                found[f"{self.names[0]} {words}"] = left / next_left
         return found
 
     def _inputs(self) -> str:
@@ -244,16 +274,21 @@ class _Reasons:
         if "vectors" not in tensors and "exact losses" not in tensors:
             return f"the shapes of parameters: they differ on {', '.join(sorted(tensors))}, not on one vector"
         for only, words in (
-            ({"tiny gradients", "gradients of all sizes", "gradients with zeros"}, "eps, or what guards a division: they differ only where gradients are tiny or 0"),
             ({"gradients with zeros"}, "what happens where a gradient is exactly 0"),
+            (
+                {"tiny gradients", "gradients of all sizes", "gradients with zeros"},
+                "eps, or what guards a division: they differ only where gradients are tiny or 0",
+            ),
             ({"huge gradients", "gradients with spikes", "gradients of all sizes"}, "a limit, such as clipping: they differ only where gradients are huge"),
         ):
             if kinds <= only:
                 return words
-        first = base.first.step
-        if first > COUNT:
-            return f"something that begins late, at step {first}"
         return ""
+
+    def _late(self) -> str:
+        """Where they differ after many steps alone."""
+        first = min((each.first.step for each in self.failing), default=0)
+        return f"something that begins late, at step {first}" if first > COUNT else ""
 
     def _steady(self, size: float, start: torch.Tensor | None = None) -> Inputs:
         """Return one input with the same gradient at every step."""
@@ -272,4 +307,5 @@ def _ratios(steps: Steps) -> torch.Tensor | None:
     ratio = torch.where(steps.valid & (square > 0), ratio, torch.nan)
     left = (steps.second - ratio.unsqueeze(-1) * steps.first).abs().amax(-1)
     parallel = left <= 1e-9 * steps.scale
-    return ratio if (parallel | ratio.isnan()).all() else None
+    still = ~steps.valid | ((square == 0) & (steps.second == 0).all(-1))
+    return ratio if (parallel | still).all() else None
