@@ -93,7 +93,7 @@ class BiasedGradient(QuadraticForm):
         return gradient + data["bias"] + draw["noise"], memory
 
     def signature(self, data: Tree) -> float:
-        return self._gap(self.rest(data), data) / self.card.target
+        return self.gap(self.rest(data), data) / self.card.target
 
     def predicted_share(self) -> float:
         return 1.0 if self.bias < 1 else 0.0
@@ -102,5 +102,6 @@ class BiasedGradient(QuadraticForm):
         """Return the point where the mean seen gradient vanishes, m − H⁻¹b: (dim,)."""
         return data["minimizer"] - torch.linalg.solve(data["hessian"], data["bias"])
 
-    def _gap(self, x: torch.Tensor, data: Tree) -> float:
+    def gap(self, x: torch.Tensor, data: Tree) -> float:
+        """Return the loss at a point (dim,) over that at the start."""
         return (self.loss(x, data) / self.loss(data["start"], data)).item()

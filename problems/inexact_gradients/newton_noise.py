@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from problems.geometry import random_rotation
+from problems.inexact_gradients.constant_rates import largest_newton_gap
+from problems.inexact_gradients.sampled import Sampled
 from problems.problem import Card, Tree, dial
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
@@ -20,39 +22,26 @@ BLOCK = 50  # steps whose minibatches are drawn at once
 def _breaking_point_of_newton(problem: NewtonNoise, budget: float) -> float:
     """Return the largest d/B that Newton's method bears at the best constant rate.
 
-    A step leads to (1 − lr) e + lr · w, with w the error of least squares on the minibatch alone. So
-    of the gap (1 − lr)^2t is left, and noise adds (1 − (1 − lr)^2t) lr/(2 − lr) times that of w,
-    ½ noise² d/(B − d − 1).
+    Least squares on the minibatch alone has the gap noise² d/(B − d − 1) over the mean curvature.
     """
-    steps = int(budget / (1 + 2 * problem.dim))
-    if steps < 20:  # a noisy run is judged by as many
-        return 0.0
-    lr = torch.linspace(0.01, 1, 100, dtype=torch.float64)[:, None]
-    t = torch.arange(steps - max(20, round(steps / 10)), steps)
-    left = ((1 - lr) ** (2 * t)).mean(-1)
-    share = lr[:, 0] / (2 - lr[:, 0]) * (1 - left)
-    curvatures = problem.curvatures()
-    allowed = (problem.card.target - left) / share * curvatures.mean() / problem.noise**2
-    most = allowed.max().clamp(min=0).item()  # d/(B − d − 1)
+    gap = largest_newton_gap(problem.card.target, int(budget / (1 + 2 * problem.dim)))
+    most = gap * problem.curvatures().mean().item() / problem.noise**2  # d/(B − d − 1)
     return most / (1 + most * (1 + 1 / problem.dim))
 
 
 @register("newton_noise")
 @dataclass(frozen=True)
-class NewtonNoise(QuadraticForm):
+class NewtonNoise(Sampled, QuadraticForm):
     """Least squares, where each step sees the gradient and the Hessian of one small minibatch.
 
     f(x) = ½ (x − m)ᵀ S (x − m): the mean squared error of a linear model, less that of the best one.
     Examples are a ~ N(0, S), y = a·m + N(0, noise²); S is rotated, its eigenvalues from 1/condition
     to 1. A step sees H_B = AᵀA/B of B of them, and the gradient H_B (x − m) − Aᵀε/B.
 
-    The gradient of a minibatch errs by (q + noise²) tr S + |Sδ|² over B, squared and on average, where
-    δ = x − m and q = δᵀSδ. Newton's step errs by H_B⁻¹Aᵀε/B, whatever δ is: least squares on the
-    minibatch alone. That is noise² tr S⁻¹/(B − d − 1), and infinite for B ≤ d + 1. At condition 1480
-    and 50 parameters a step from B = 10,000 is relatively as noisy as a gradient from 100.
-
-    Starts are one unit away from m. H_B is drawn as a Wishart matrix (by Bartlett's factor) and Aᵀε
-    as a Gaussian vector, at a cost that does not depend on B.
+    A gradient errs by (q + noise²) tr S + |Sδ|² over B, squared and on average, with δ = x − m and
+    q = δᵀSδ. Newton's step errs by H_B⁻¹Aᵀε/B, least squares on the minibatch alone: squared,
+    noise² tr S⁻¹/(B − d − 1) whatever δ is, infinite for B ≤ d + 1. Starts are one unit away from m.
+    H_B is a Wishart matrix (by Bartlett's factor) and Aᵀε Gaussian, at a cost that does not depend on B.
 
     dim: d.
     parameters_per_example: d/B, at most 1; B is a whole number.
@@ -112,10 +101,8 @@ class NewtonNoise(QuadraticForm):
             "root": basis * curvatures.sqrt(),  # times its transpose it is S
         }
 
-    def minibatches(
-        self, data: Tree, count: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return H_B (count, dim, dim) and Aᵀε/B (count, dim) of `count` minibatches.
+    def minibatches(self, data: Tree, count: int, generator: torch.Generator) -> Tree:
+        """Return the "hessian" H_B (count, dim, dim) and "noise" Aᵀε/B (count, dim) of `count` minibatches.
 
         AᵀA is R L Lᵀ Rᵀ with RRᵀ = S and L lower triangular: Gaussians below its diagonal, and on it
         the roots of χ² with B, B − 1, … degrees of freedom. Given A, Aᵀε is N(0, noise² AᵀA).
@@ -129,51 +116,45 @@ class NewtonNoise(QuadraticForm):
         factor = data["root"] @ factor / math.sqrt(self.batch)
         noise = torch.randn(count, self.dim, generator=generator) * self.noise
         shaken = torch.einsum("kij,kj->ki", factor, noise) / math.sqrt(self.batch)
-        return factor @ factor.mT, shaken
+        return {"hessian": factor @ factor.mT, "noise": shaken}
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
         while True:
-            for hessian, noise in zip(*self.minibatches(data, BLOCK, generator), strict=True):
+            drawn = self.minibatches(data, BLOCK, generator)
+            for hessian, noise in zip(drawn["hessian"], drawn["noise"], strict=True):
                 yield {"hessian": hessian, "noise": noise}
 
-    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        return self.sampled_value_and_gradient(x, data, draw)[0]
-
-    def sampled_value_and_gradient(
-        self, x: torch.Tensor, data: Tree, draw: Tree | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if draw is None:
-            return self.value_and_gradient(x, data)
+    def at_draw(self, x: torch.Tensor, data: Tree, draw: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         error = x - data["minimizer"]
-        product = torch.einsum("...i,...ij->...j", error, draw["hessian"])
-        value = (error * (0.5 * product - draw["noise"])).sum(-1)
-        return value, product - draw["noise"]
+        product = self.hvp(x, draw, error)
+        return (error * (0.5 * product - draw["noise"])).sum(-1), product - draw["noise"]
 
     def sampled_hvp(
         self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
     ) -> torch.Tensor:
-        return self.hvp(x, data if draw is None else draw, vector)
+        return self.hvp(x, draw or data, vector)
 
     def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
-        return self.hessian(x, data if draw is None else draw)
+        return self.hessian(x, draw or data)
 
     def signature(self, data: Tree) -> float:
-        away = data["start"] - data["minimizer"]
-        generator = torch.Generator().manual_seed(0)
-        gradients, steps = self._noise_to_signal(data, away.expand(1000, -1), generator)
+        away = (data["start"] - data["minimizer"]).expand(1000, -1)
+        gradients, steps = self.noise_to_signal(data, away, torch.Generator().manual_seed(0))
         return steps / gradients
 
-    def _noise_to_signal(
+    def noise_to_signal(
         self, data: Tree, away: torch.Tensor, generator: torch.Generator
     ) -> tuple[float, float]:
-        """Return the mean squared error over the exact mean square, of gradients and of Newton steps."""
-        hessians, noises = self.minibatches(data, len(away), generator)
-        draw, x = {"hessian": hessians, "noise": noises}, data["minimizer"] + away
-        seen, right = self.sampled_value_and_gradient(x, data, draw)[1], away @ data["hessian"]
-        step = torch.linalg.solve(self.sampled_hessian(x, data, draw), seen)
-        pairs = (seen, right), (step, away)
-        gradients, steps = (
-            (found - exact).square().sum(-1).mean() / exact.square().sum(-1).mean()
-            for found, exact in pairs
-        )
-        return gradients.item(), steps.item()
+        """Return the mean squared error over the exact mean square, of gradients and of Newton steps.
+
+        They are taken at the points m + `away` (count, dim), from one minibatch each.
+        """
+
+        def relative(seen: torch.Tensor, exact: torch.Tensor) -> float:
+            error = (seen - exact).square().sum(-1).mean()
+            return (error / exact.square().sum(-1).mean()).item()
+
+        draw = self.minibatches(data, len(away), generator)
+        seen = self.sampled_value_and_gradient(data["minimizer"] + away, data, draw)[1]
+        step = torch.linalg.solve(draw["hessian"], seen)
+        return relative(seen, away @ data["hessian"]), relative(step, away)

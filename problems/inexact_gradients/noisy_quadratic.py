@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from problems.geometry import random_rotation
+from problems.inexact_gradients.constant_rates import MOMENTA, largest_noise
+from problems.inexact_gradients.sampled import Sampled, first_draws
 from problems.problem import Card, Tree, dial
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
 from ravine import bounded
 
 BLOCK = 100  # steps whose noise is drawn at once
-RATES = 48  # learning rates that theory tries
-MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 
 
-def steady_variance(
-    curvature: torch.Tensor, variance: torch.Tensor, lr: torch.Tensor, momentum: torch.Tensor
-) -> torch.Tensor:
-    """Return E e² of heavy ball along a mode at rest: infinite from αh = 2(1 + β) on.
-
-    α v (1 + β) / ((1 − β) h (2 (1 + β) − α h)) for a gradient h e + N(0, v): the fixed point of the
-    second moments' recursion. β = 0 is gradient descent, α v / (h (2 − α h)).
-    """
-    room = 2 * (1 + momentum) - lr * curvature
-    steady = lr * variance * (1 + momentum) / ((1 - momentum) * curvature * room)
-    return torch.where(room > 0, steady, math.inf)
-
-
-def _largest_noise(momenta: tuple[float, ...]) -> Callable[[NoisyQuadratic, float], float]:
-    """Return the theory of the most noise that constant rates bear.
-
-    The expected gap is A + noise · N for each of them; the best has the largest (target − A)/N.
-    """
-
-    def breaking_point(problem: NoisyQuadratic, budget: float) -> float:
-        steps = int(budget)
-        lr, momentum = problem.tried(momenta)
-        window = max(20, round(steps / 10))
-        if steps < window:  # over which a run is judged
-            return 0.0
-        start, noise = problem.expected_gap(steps, lr, momentum, window)
-        return ((problem.card.target - start) / noise).max().clamp(min=0).item()
-
-    return breaking_point
+def _largest_noise(problem: NoisyQuadratic, budget: float, momenta: tuple[float, ...]) -> float:
+    """Return the most noise that the best constant setting bears."""
+    return largest_noise(problem.curvatures(), problem.card.target, int(budget), momenta)
 
 
 @register("noisy_quadratic")
 @dataclass(frozen=True)
-class NoisyQuadratic(QuadraticForm):
+class NoisyQuadratic(Sampled, QuadraticForm):
     """A rotated bowl whose gradients have noise that is larger where it is steeper.
 
     f(x) = ½ (x − m)ᵀ H (x − m), H = Q diag(h) Qᵀ, h_i = 1/i; seen is the gradient + N(0, noise · H).
@@ -88,7 +62,10 @@ class NoisyQuadratic(QuadraticForm):
         "the share Σ h/(1 + Th/noise) / Σ h: 0.13 at noise 10 and T = 1000.",
         source="Zhang et al. 2019; Schaul, Zhang & LeCun 2013; "
         "Goodfellow, Bengio & Courville 2016, section 8.2.6",
-        theory={"sgd": _largest_noise((0.0,)), "momentum": _largest_noise(MOMENTA)},
+        theory={
+            "sgd": lambda problem, budget: _largest_noise(problem, budget, (0.0,)),
+            "momentum": lambda problem, budget: _largest_noise(problem, budget, MOMENTA),
+        },
         exceptions={
             "reference": "at noise 10 a thousand gradients do not hold enough about the minimum: "
             "on average even the best estimate leaves 13 times the target",
@@ -120,59 +97,14 @@ class NoisyQuadratic(QuadraticForm):
         while True:
             yield from ({"noise": row} for row in self.noises(data, BLOCK, generator))
 
-    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        return self.loss(x, data) + (draw["noise"] * (x - data["minimizer"])).sum(-1)
-
-    def sampled_value_and_gradient(
-        self, x: torch.Tensor, data: Tree, draw: Tree | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def at_draw(self, x: torch.Tensor, data: Tree, draw: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         value, gradient = self.value_and_gradient(x, data)
-        if draw is None:
-            return value, gradient
-        noise = draw["noise"]
-        return value + (noise * (x - data["minimizer"])).sum(-1), gradient + noise
-
-    def sampled_hvp(
-        self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
-    ) -> torch.Tensor:
-        return self.hvp(x, data, vector)
-
-    def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
-        return self.hessian(x, data)
+        tilt = (draw["noise"] * (x - data["minimizer"])).sum(-1)
+        return value + tilt, gradient + draw["noise"]
 
     def signature(self, data: Tree) -> float:
         near = self.card.target**0.5
         point = data["minimizer"] + near * (data["start"] - data["minimizer"])
-        stream = self.draws(data, torch.Generator().manual_seed(0))
-        noise = torch.stack([next(stream)["noise"] for _ in range(200)])
         gradient = self.value_and_gradient(point, data)[1]
+        noise = first_draws(self, data, 200)["noise"]
         return (noise.square().sum(-1).mean().sqrt() / gradient.norm()).item()
-
-    def tried(self, momenta: tuple[float, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return stable rates and momenta for theory to choose from: (settings,) each."""
-        momentum = torch.tensor(momenta, dtype=torch.float64).repeat_interleave(RATES)
-        share = torch.logspace(-4, math.log10(0.98), RATES, dtype=torch.float64)
-        return 2 * (1 + momentum) * share.repeat(len(momenta)), momentum
-
-    def expected_gap(
-        self, steps: int, lr: torch.Tensor, momentum: torch.Tensor, window: int = 1
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return A and N, (settings,) each: the expected gap over that at the start is A + noise · N.
-
-        The mean over the `window` steps before that one. Along a mode, with e[t+1] =
-        s e[t] − β e[t−1] − α ξ and s = 1 + β − αh, the moments (E e[t]², E e[t] e[t−1], E e[t−1]²) obey
-        p ← M p + (α² noise · h, 0, 0). So p is p∞ + Mᵗ (p₀ − p∞), and its sums are geometric.
-        """
-        h = self.curvatures()
-        s, beta = 1 + momentum[:, None] - lr[:, None] * h, momentum[:, None].expand(-1, len(h))
-        one, zero = torch.ones_like(s), torch.zeros_like(s)
-        rows = [s.square(), -2 * s * beta, beta.square()], [s, -beta, zero], [one, zero, zero]
-        step = torch.stack([torch.stack(row, -1) for row in rows], -2)
-        first = torch.linalg.matrix_power(step, steps - window + 1)
-        decay = (first - first @ torch.linalg.matrix_power(step, window)) / window
-        forgotten = torch.linalg.solve(torch.eye(3, dtype=h.dtype) - step, decay)[..., 0, :]
-        steady = steady_variance(h, h, lr[:, None], momentum[:, None])
-        lagged = s / (1 + beta) * steady  # E e[t] e[t−1] at rest
-        start = forgotten.sum(-1)
-        noise = steady - (forgotten * torch.stack([steady, lagged, steady], -1)).sum(-1)
-        return tuple((h * each).sum(-1) / h.sum() for each in (start, noise))  # type: ignore[return-value]

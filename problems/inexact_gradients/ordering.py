@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, get_args
 
 import torch
 
-from problems.problem import Card, Problem, Tree, dial
+from problems.inexact_gradients.constant_rates import correlated_variance, largest_correlation
+from problems.inexact_gradients.sampled import Sampled, descent_on_draws
+from problems.problem import Card, Tree, dial
 from problems.registry import register
 from ravine import Refused, bounded
 
@@ -19,39 +21,9 @@ BLOCK = 100  # steps whose examples are drawn at once, where they are independen
 RATE = 0.05  # of gradient descent in the signature
 
 
-def correlated_variance(lr: float, correlation: float) -> float:
-    """Return E e² of gradient descent at rest, whose noise of variance 1 is correlated like ρ^|lag|.
-
-    It is α² (1 + aρ)/((1 − a²)(1 − aρ)) with a = 1 − α.
-    """
-    a = 1 - lr
-    return lr**2 * (1 + a * correlation) / ((1 - a * a) * (1 - a * correlation))
-
-
-def _largest_correlation(problem: Ordering, budget: float) -> float:
-    """Return the largest ρ at which gradient descent at the best of 60 rates reaches the target on average.
-
-    E e² and E eξ obey E e′² = a² E e² + 2aα E eξ + α² and E e′ξ′ = ρ (a E eξ + α); the start is 1
-    away along each axis, and the gap E e².
-    """
-    steps = int(budget)
-    lr = torch.logspace(-3.5, -0.1, 60, dtype=torch.float64)
-    correlation = torch.cat([torch.linspace(0, 0.9, 46), 1 - torch.logspace(-1, -3, 101)[1:]])
-    correlation, a = correlation.to(lr)[:, None], 1 - lr
-    square, along = torch.ones_like(lr + correlation), torch.zeros_like(lr + correlation)
-    total = torch.zeros_like(square)
-    last = max(20, round(steps / 10))
-    for step in range(steps):
-        total += square if step >= steps - last else 0.0
-        square = a.square() * square + 2 * a * lr * along + lr.square()
-        along = correlation * (a * along + lr)
-    bearable = (total / last <= problem.card.target).any(-1)
-    return correlation[bearable].max().item() if bearable.any() else 0.0
-
-
 @register("ordering")
 @dataclass(frozen=True)
-class Ordering(Problem):
+class Ordering(Sampled):
     """Means to be estimated from examples that come in an order, each much like the one before.
 
     f(x) = ½ E|x − z|², and a step sees ½|x − z_t|². Each of the `dim` means m has examples of its own,
@@ -60,8 +32,7 @@ class Ordering(Problem):
 
     The next steps repeat the error of a step: at the rate α the gap at rest is (1 + aρ)/(1 − aρ)
     times that of independent examples, a = 1 − α, and no rate helps a run that is hardly longer than
-    1/(1 − ρ). At the end of an epoch a fixed random order is as good as reshuffling, and both beat
-    independent examples; sorting is 47 times as bad at N = 100 and α = 0.05.
+    1/(1 − ρ). Reshuffling and a fixed random order beat independent examples, sorted ones lose to them.
 
     dim: how many means.
     correlation: ρ; 0 where the examples have an order of their own.
@@ -90,7 +61,9 @@ class Ordering(Problem):
         truth="One minimum at the means, with the variance of the examples as its loss, dim/2. "
         "Gradient descent comes to rest with E|x − m|² = dim α² (1 + aρ)/((1 − a²)(1 − aρ)), a = 1 − α.",
         source="Goodfellow, Bengio & Courville 2016, section 8.1.3",
-        theory={"sgd": _largest_correlation},
+        theory={
+            "sgd": lambda problem, budget: largest_correlation(problem.card.target, int(budget))
+        },
         exceptions={
             "reference": "at correlation 0.999 a thousand examples are hardly more than one: the best "
             "linear estimate from them errs by 0.82 of their standard deviation"
@@ -119,7 +92,7 @@ class Ordering(Problem):
         return {"start": means + away, "means": means}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return 0.5 * (x - data["means"]).square().sum(-1) + self.dim / 2
+        return self.value_and_gradient(x, data)[0]
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         error = x - data["means"]
@@ -141,33 +114,12 @@ class Ordering(Problem):
         return data["means"][None]
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
-        independent = self.order == "independent"
-        errors = self._correlated(generator) if independent else self._in_order(generator)
-        for error in errors:
-            yield {"example": data["means"] + error}
+        stream = self._correlated if self.order == "independent" else self._in_order
+        yield from ({"example": data["means"] + error} for error in stream(generator))
 
-    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        return 0.5 * (x - draw["example"]).square().sum(-1)
-
-    def sampled_value_and_gradient(
-        self, x: torch.Tensor, data: Tree, draw: Tree | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if draw is None:
-            return self.value_and_gradient(x, data)
+    def at_draw(self, x: torch.Tensor, data: Tree, draw: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         error = x - draw["example"]
         return 0.5 * error.square().sum(-1), error
-
-    def sampled_hvp(
-        self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
-    ) -> torch.Tensor:
-        return self.hvp(x, data, vector)
-
-    def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
-        return self.hessian(x, data)
-
-    def signature(self, data: Tree) -> float:
-        independent = self.dim * correlated_variance(RATE, 0.0)
-        return self._squared_error(data, RATE, 4000, 0) / independent
 
     def _correlated(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
         """Yield ξ ← ρ ξ + √(1 − ρ²) w, from its own stationary distribution."""
@@ -192,11 +144,15 @@ class Ordering(Problem):
             if self.order == "reshuffled":
                 order = torch.rand(shape, generator=generator).argsort(0)
 
-    def _squared_error(self, data: Tree, lr: float, steps: int, skipped: int) -> float:
+    def signature(self, data: Tree) -> float:
+        independent = self.dim * correlated_variance(RATE, 0.0)
+        return self.squared_error(data, RATE, 4000) / independent
+
+    def squared_error(self, data: Tree, lr: float, steps: int, skipped: int = 0) -> float:
         """Return the mean of |x − m|² over gradient descent from m, after the skipped steps."""
-        x, total = data["means"], 0.0
         stream = self.draws(data, torch.Generator().manual_seed(0))
-        for step, draw in enumerate(itertools.islice(stream, skipped + steps)):
-            x = x - lr * (x - draw["example"])
-            total += (x - data["means"]).square().sum().item() if step >= skipped else 0.0
+        points = descent_on_draws(self, data, data["means"], stream, lr)
+        total = 0.0
+        for x in islice(points, skipped + 1, skipped + steps + 1):
+            total += (x - data["means"]).square().sum().item()
         return total / steps

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 
 import torch
 
-from problems.problem import Card, Problem, Tree, dial
+from problems.inexact_gradients.sampled import Sampled, first_draws
+from problems.problem import Card, Tree, dial
 from problems.registry import register
 from ravine import Refused, bounded, require
 
@@ -19,7 +20,7 @@ BLOCK = 1000  # steps whose slopes are drawn at once
 
 @register("reddi")
 @dataclass(frozen=True)
-class Reddi(Problem):
+class Reddi(Sampled):
     """Lines on [−1, 1] that fall more often than they rise, but rise more steeply.
 
     A step sees c_t · x with c_t = C or −1. Their mean is positive, so that the minimum is at x = −1:
@@ -27,11 +28,9 @@ class Reddi(Problem):
     (1 + margin)/(C + 1), which makes margin the mean. There are `dim` such lines at once.
 
     Adam divides each gradient by a root mean square of the recent ones. If that forgets faster than
-    large gradients come, it is largest just after one of them: they count for too little, and the
-    many small ones lead to x = +1, the worst point of all. A longer memory is no cure for larger C;
-    a divisor that never shrinks is (AMSGrad), and so is none: gradient descent is only slower for
-    larger C, because its rate must be small against 1/C. Clipping the large gradients to the size of
-    the small ones is as bad as dividing. Starts are within ½ of 0.
+    large gradients come, they count for too little, and the many small ones lead to x = +1, the worst
+    point of all; clipping does the same. A divisor that never shrinks is a cure (AMSGrad), and so is
+    none, at a rate small against 1/C. Starts are within ½ of 0.
 
     large: C; above 2 for "periodic", a whole number for "online".
     variant: "stochastic", "online" or "periodic", the paper's third, second and first theorem.
@@ -100,12 +99,6 @@ class Reddi(Problem):
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         return self.slope * x.sum(-1), torch.full_like(x, self.slope)
 
-    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(vector)
-
-    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return x.new_zeros(*x.shape, x.shape[-1])
-
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.tensor(-self.slope * self.dim, dtype=torch.float64)
 
@@ -116,32 +109,23 @@ class Reddi(Problem):
         return (x + 1).norm(dim=-1)
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
-        """Yield levels (dim,); where slopes are regular, each line begins somewhere in its period."""
-        for levels in self._levels(generator):
-            yield from ({"level": row} for row in levels)
+        """Yield levels from 0 to 1, (dim,): random, the same at all rungs, or places in each line's period."""
+        if self.variant == "stochastic":
+            while True:
+                yield from (
+                    {"level": row} for row in torch.rand(BLOCK, self.dim, generator=generator)
+                )
+        phase = torch.randint(self.period, (self.dim,), generator=generator)
+        for first in itertools.count(step=BLOCK):
+            place = (torch.arange(first, first + BLOCK)[:, None] + phase) % self.period
+            yield from ({"level": row} for row in place.to(torch.get_default_dtype()) / self.period)
 
-    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        return (self.slopes(draw) * x).sum(-1)
-
-    def sampled_value_and_gradient(
-        self, x: torch.Tensor, data: Tree, draw: Tree | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if draw is None:
-            return self.value_and_gradient(x, data)
+    def at_draw(self, x: torch.Tensor, data: Tree, draw: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         slopes = self.slopes(draw)
         return (slopes * x).sum(-1), slopes.expand(x.shape)
 
-    def sampled_hvp(
-        self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
-    ) -> torch.Tensor:
-        return self.hvp(x, data, vector)
-
-    def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
-        return self.hessian(x, data)
-
     def signature(self, data: Tree) -> float:
-        stream = self.draws(data, torch.Generator().manual_seed(0))
-        draws = {"level": torch.stack([next(stream)["level"] for _ in range(BLOCK)])}
+        draws = first_draws(self, data, BLOCK)
         slopes = self.sampled_value_and_gradient(data["start"].expand(BLOCK, -1), data, draws)[1]
         return (slopes < 0).double().mean().item()
 
@@ -149,13 +133,3 @@ class Reddi(Problem):
         """Return C where the level is below the share of the large ones, else −1: (*runs, dim)."""
         level = draw["level"]
         return (level < self.share).to(level.dtype) * (self.large + 1) - 1
-
-    def _levels(self, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        """Yield numbers from 0 to 1, (BLOCK, dim) at a time; random ones are the same at all rungs."""
-        if self.variant == "stochastic":
-            while True:
-                yield torch.rand(BLOCK, self.dim, generator=generator)
-        phase = torch.randint(self.period, (self.dim,), generator=generator)
-        for first in itertools.count(step=BLOCK):
-            place = (torch.arange(first, first + BLOCK)[:, None] + phase) % self.period
-            yield place.to(torch.get_default_dtype()) / self.period

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from problems.inexact_gradients.sampled import Sampled, first_draws
 from problems.problem import Card, Tree, dial
 from problems.quadratic_form import QuadraticForm
 from problems.registry import register
@@ -15,24 +16,21 @@ from ravine import bounded
 
 BLOCK = 100  # steps whose examples are drawn at once
 MEAN = math.sqrt(2 / math.pi)  # of |n|, n ~ N(0, 1)
-RATE = 0.03  # of the claims: below the edge of stability, near 2/dim
 
 
 @register("sign_compression")
 @dataclass(frozen=True)
-class SignCompression(QuadraticForm):
+class SignCompression(Sampled, QuadraticForm):
     """Least squares without noise, whose gradients are rounded to a few bits per coordinate.
 
     f(x) = ½ E (a·(x − m))², a = s ∘ |n| with n ~ N(0, I), new at every step, and s a vector of signs.
-    Seen is the gradient a (a·(x − m)) of one example, each coordinate's size rounded to one of
-    2^(bits − 1) equal levels up to the largest of them: with one bit, its sign times half of that.
+    Seen is the gradient a (a·(x − m)) of one example, each coordinate's size rounded to the middle of
+    one of 2^(bits − 1) equal levels up to the largest: with one bit, its sign times half of that.
 
-    All examples solve the same system, and gradients vanish with the error. But their signs are s or
-    −s. With one bit every method that sums the gradients seen, scaling all coordinates alike, moves
-    along s only, and almost surely never converges, at any rate. A second bit is enough to leave the
-    line. So is error feedback: adding to the next gradient what the rounding of this one has lost.
-
-    The start is m + H^-½ z with Gaussian z, so that every mode counts alike in the gap.
+    All examples solve the same system, but the signs of their gradients are s or −s. With one bit
+    every method that sums them, scaling all coordinates alike, moves along s only, and almost surely
+    never converges. A second bit is enough to leave the line; so is error feedback, which adds to the
+    next gradient what this one has lost. Starts are m + H^-½ z, z Gaussian: all modes count alike.
 
     dim: x is (dim,).
     bits: per coordinate, one of them for the sign.
@@ -49,7 +47,7 @@ class SignCompression(QuadraticForm):
         ladder=(8, 2, 1),
         target=1e-3,
         budget=1000,
-        reference=("sgd", {"lr": RATE}),
+        reference=("sgd", {"lr": 0.03}),
         control={"bits": 8},
         signature="share of the seen gradients, squared, that lies along a single direction",
         threshold=0.99,
@@ -80,14 +78,7 @@ class SignCompression(QuadraticForm):
             sizes = torch.randn(BLOCK, self.dim, generator=generator).abs()
             yield from ({"example": row} for row in data["signs"] * sizes)
 
-    def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        return 0.5 * (draw["example"] * (x - data["minimizer"])).sum(-1).square()
-
-    def sampled_value_and_gradient(
-        self, x: torch.Tensor, data: Tree, draw: Tree | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if draw is None:
-            return self.value_and_gradient(x, data)
+    def at_draw(self, x: torch.Tensor, data: Tree, draw: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         example = draw["example"]
         residual = (example * (x - data["minimizer"])).sum(-1, keepdim=True)
         return 0.5 * residual.squeeze(-1).square(), residual * example
@@ -109,21 +100,15 @@ class SignCompression(QuadraticForm):
     def seen(
         self, gradient: torch.Tensor, data: Tree, draw: Tree, memory: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        return self.rounded(gradient), memory
-
-    def rounded(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Return each coordinate rounded to the middle of its level, of 2^(bits − 1) up to the largest."""
         levels = 2.0 ** (self.bits - 1)
         largest = gradient.abs().amax(-1, keepdim=True)
         size = gradient.abs() / largest.clamp(min=torch.finfo(gradient.dtype).tiny)
         middle = (levels * size).floor().clamp(max=levels - 1) + 0.5
-        return gradient.sign() * middle * (largest / levels)
+        return gradient.sign() * middle * (largest / levels), memory
 
     def signature(self, data: Tree) -> float:
-        stream = self.draws(data, torch.Generator().manual_seed(0))
-        draws = [next(stream) for _ in range(10 * self.dim)]
-        examples = {"example": torch.stack([draw["example"] for draw in draws])}
-        x = data["start"].expand(len(draws), -1)
+        examples = first_draws(self, data, 10 * self.dim)
+        x = data["start"].expand(10 * self.dim, -1)
         gradient = self.sampled_value_and_gradient(x, data, examples)[1]
         along = torch.linalg.svdvals(self.seen(gradient, data, examples, None)[0]).square()
         return (along[0] / along.sum()).item()

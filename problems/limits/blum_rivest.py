@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from problems.limits.set_splitting import colorings, planted
 from problems.problem import Card, Problem, Tree, dial
 from problems.registry import register
 from ravine import bounded
-
-SIZE = 3  # of the sets
 
 
 @register("blum_rivest")
@@ -19,26 +18,22 @@ SIZE = 3  # of the sets
 class BlumRivest(Problem):
     """Two hidden units and an AND, to be trained on examples that encode a set-splitting problem.
 
-    f(a, a₀, b, b₀) = mean cross-entropy of p(x) = σ(a·x + a₀) σ(b·x + b₀) on these examples: the
-    origin is positive, each of the n unit vectors is negative, and for each of m triples of elements the
-    sum of their unit vectors is positive.
+    f(a, a₀, b, b₀) = mean cross-entropy of p(x) = σ(a·x + a₀) σ(b·x + b₀) on these examples: the origin is positive,
+    each of the n unit vectors is negative, and the sum of the unit vectors of each of m triples of elements positive.
 
-    Steps in place of sigmoids classify all of them right if and only if the elements have a colouring
-    with two colours that leaves no triple of one colour: an element's colour says which of the two
-    planes cuts its unit vector off. Whether there is one is NP-complete; here one is planted. Weights
-    of −1 for one colour, n for the other and a bias of ½ then make no error, and scaled up they bring
-    f arbitrarily near to its infimum 0. Descent mostly ends where a single plane, the sum of the
-    coordinates, gets all examples right but the origin.
+    Steps in place of sigmoids classify all of them right if and only if the elements have a colouring with two colours
+    that leaves no triple of one colour: an element's colour says which of the two planes cuts its unit vector off.
+    Whether there is one is NP-complete; here one is planted. Weights of −1 for one colour, n for the other and a bias
+    of ½ then make no error, and scaled up they bring f arbitrarily near to its infimum 0. Descent mostly ends where a
+    single plane, the sum of the coordinates, gets all examples right but the origin.
 
     Solved means no error with steps in place of sigmoids.
 
     elements: n; dim is 2 (n + 1).
-    ratio: m/n, triples per element; 0 leaves none, and one plane is enough. Descent fares the worse
-        the more there are, though beyond ln 2/ln(4/3) = 2.41 of them hardly another colouring than
-        the planted one is left to be confused with.
+    ratio: m/n, triples per element; 0 leaves none, and one plane is enough. Descent fares the worse the more there are,
+        though beyond ln 2/ln(4/3) = 2.41 of them hardly any colouring but the planted one is left.
 
-    Blum & Rivest 1992, "Training a 3-node neural network is NP-complete"; Deep Learning, section
-    8.2.8.
+    Blum & Rivest 1992, "Training a 3-node neural network is NP-complete"; Deep Learning, section 8.2.8.
     """
 
     elements: int = dial(10, low=3, high=24)
@@ -63,41 +58,23 @@ class BlumRivest(Problem):
         },
     )
 
-    @property
-    def triples(self) -> int:
-        """Return m."""
-        return round(self.ratio * self.elements)
-
     def instance(self, generator: torch.Generator) -> Tree:
         n = self.elements
-        order = torch.randperm(n, generator=generator)
-        first = int(torch.randint(1, n, (), generator=generator))
-        colors = torch.zeros(n, dtype=torch.bool)
-        colors[order[:first]] = True
-        sets: list[torch.Tensor] = []
-        while len(sets) < self.triples:
-            triple = torch.randperm(n, generator=generator)[:SIZE]
-            if 0 < colors[triple].sum() < SIZE:
-                sets.append(torch.eye(n)[triple].sum(0))
-        inputs = torch.cat([torch.zeros(1, n), torch.eye(n), *(each[None] for each in sets)])
+        colors, triples = planted(n, round(self.ratio * n), generator)
+        inputs = torch.cat([torch.zeros(1, n), torch.eye(n), triples.to(torch.get_default_dtype())])
         positive = torch.ones(len(inputs), dtype=torch.bool)
         positive[1 : n + 1] = False
         start = torch.randn(2 * (n + 1), generator=generator) / math.sqrt(n)
         return {"start": start, "inputs": inputs, "positive": positive, "colors": colors}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        fields = self._fields(x, data)
-        log_p = torch.nn.functional.logsigmoid(fields).sum(-1)
-        return -(log_p + torch.where(data["positive"], 0.0, _log_odds_against(fields))).mean(-1)
+        return self._loss_and_odds(self._fields(x, data), data)[0]
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         fields, positive = self._fields(x, data), data["positive"]
-        against = _log_odds_against(fields)
-        log_p = torch.nn.functional.logsigmoid(fields).sum(-1)
-        value = -(log_p + torch.where(positive, 0.0, against)).mean(-1)
+        value, odds = self._loss_and_odds(fields, data)
         # 1 − σ of each field, for the negatives over the odds against.
-        pull = torch.nn.functional.logsigmoid(-fields)
-        pull = (pull - torch.where(positive, 0.0, against).unsqueeze(-1)).exp()
+        pull = (torch.nn.functional.logsigmoid(-fields) - odds.unsqueeze(-1)).exp()
         pull = torch.where(positive, -1.0, 1.0).unsqueeze(-1) * pull / positive.shape[-1]
         weights = torch.einsum("...nh,...nd->...hd", pull, data["inputs"])
         return value, torch.cat([pull.sum(-2).unsqueeze(-1), weights], -1).flatten(-2)
@@ -130,20 +107,13 @@ class BlumRivest(Problem):
         fields = torch.einsum("...nd,...hd->...nh", data["inputs"], weights[..., 1:])
         return fields + weights[..., 0].unsqueeze(-2)
 
+    def _loss_and_odds(self, fields: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss (*runs), and ln of the odds against each negative example, 0 for positive ones.
 
-def colorings(sets: torch.Tensor, elements: int) -> torch.Tensor:
-    """Return all colourings that leave no set of one colour, as bits; the last element has colour 0.
-
-    `sets` is (m, elements), bool. 2^(elements − 1) are tried.
-    """
-    found = torch.arange(2 ** (elements - 1))
-    for mask in (sets.long() << torch.arange(elements)).sum(-1):
-        held = found & mask
-        found = found[(held != 0) & (held != mask)]
-    return found
-
-
-def _log_odds_against(fields: torch.Tensor) -> torch.Tensor:
-    """Return ln((1 − p)/p) = ln(e^−a + e^−b + e^(−a−b)), exact where p is near 1: fields (…, 2) -> (…)."""
-    a, b = fields.unbind(-1)
-    return torch.logaddexp(torch.logaddexp(-a, -b), -a - b)
+        ln((1 − p)/p) = ln(e^−a + e^−b + e^(−a−b)), which is exact where p is near 1.
+        """
+        a, b = fields.unbind(-1)
+        odds = torch.logaddexp(torch.logaddexp(-a, -b), -a - b)
+        odds = torch.where(data["positive"], 0.0, odds)
+        log_p = torch.nn.functional.logsigmoid(fields).sum(-1)
+        return -(log_p + odds).mean(-1), odds

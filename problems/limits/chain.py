@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from abc import abstractmethod
 
 import torch
 
@@ -14,40 +14,39 @@ from problems.problem import CriticalPoint, Problem, Tree
 class Chain(Problem):
     """f = (w/2) [z₁² + Σ (zᵢ − zᵢ₊₁)² + a zₙ²] + (m/2) |z|² − w z₁, z the way from the start.
 
-    At the start only the first coordinate has a slope, and each gradient reaches one coordinate
-    farther. Any method whose steps are sums of the gradients seen has after t of them
-    zᵢ = 0 for all i > t, and so at least the loss of the best such point. That one solves the
-    chain cut after t links; with q the smaller root of w q² − (2w + m) q + w = 0 its first
-    coordinate is q (1 − q^2t)/(1 − q^(2t+2)), and its loss −w/2 times that.
+    At the start only the first coordinate has a slope, and each gradient reaches one coordinate farther. Any method
+    whose steps are sums of the gradients seen has after t of them zᵢ = 0 for all i > t, and so at least the loss of the
+    best such point. That one solves the chain cut after t links; with q the smaller root of w q² − (2w + m) q + w = 0
+    its first coordinate is q (1 − q^2t)/(1 − q^(2t+2)), and its loss −w/2 times that.
 
-    Subclasses say what w, m and a are and where the solution is, and have a field `rotated`, which
-    hides the axes from methods that treat each coordinate alone.
+    Subclasses say what w, m and a are and where the solution is, and have a field `rotated`, which hides the axes from
+    methods that treat each coordinate alone.
     """
 
     rotated: bool
 
     @property
+    @abstractmethod
     def stiffness(self) -> float:
         """Return w."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def convexity(self) -> float:
         """Return m."""
-        raise NotImplementedError
 
     @property
     def anchor(self) -> float:
         """Return a."""
         return 1.0
 
+    @abstractmethod
     def solution(self) -> torch.Tensor:
         """Return z at the minimum: (dim,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lowest(self) -> float:
         """Return the minimum."""
-        raise NotImplementedError
 
     def instance(self, generator: torch.Generator) -> Tree:
         solution = self.solution()
@@ -62,12 +61,12 @@ class Chain(Problem):
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         z = self._along(x - data["start"], data)
-        gradient = self._times_hessian(z)
+        gradient = self.times_hessian(z)
         gradient[..., 0] -= self.stiffness
         return self._value(z), self._back(gradient, data)
 
     def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
-        return self._back(self._times_hessian(self._along(vector, data)), data)
+        return self._back(self.times_hessian(self._along(vector, data)), data)
 
     def floor(self, data: Tree) -> torch.Tensor:
         return torch.tensor(self.lowest(), dtype=torch.float64)
@@ -103,38 +102,16 @@ class Chain(Problem):
         """Return the gap, f above the minimum: (*runs)."""
         return self.loss(x, data) - self.floor(data)
 
-    def conjugate_gradients(self, data: Tree) -> Iterator[torch.Tensor]:
-        """Yield the points x₀, x₁, … of conjugate gradients, each the best sum of the gradients seen."""
-        x = data["start"]
-        residual = -self.value_and_gradient(x, data)[1]
-        direction, square = residual, residual @ residual
-        while True:
-            yield x
-            product = self.hvp(x, data, direction)
-            length = square / (direction @ product)
-            x, residual = x + length * direction, residual - length * product
-            before, square = square, residual @ residual
-            direction = residual + square / before * direction
-
-    def gap_left_by_descent(self, steps: int) -> float:
-        """Return the share of the gap that gradient descent leaves at the best of 41 rates up to 2/λmax."""
-        unit = torch.eye(len(self.solution()), dtype=torch.float64)
-        curvatures, basis = torch.linalg.eigh(self._times_hessian(unit))
-        shares = basis[0].square() / curvatures
-        rates = torch.linspace(1, 2, 41, dtype=torch.float64)[:, None] / curvatures[-1]
-        left = shares * (1 - rates * curvatures) ** (2 * steps)
-        return (left.sum(-1).min() / shares.sum()).item()
+    def times_hessian(self, z: torch.Tensor) -> torch.Tensor:
+        """Return H z as differences of differences: what has not arrived yet is exactly zero."""
+        product = self.convexity * z - self.stiffness * _links(z).diff(dim=-1)
+        product[..., -1] += self.stiffness * (self.anchor - 1) * z[..., -1]
+        return product
 
     def _value(self, z: torch.Tensor) -> torch.Tensor:
         bent = _links(z).square().sum(-1) + (self.anchor - 1) * z[..., -1].square()
         pull = self.stiffness * (bent / 2 - z[..., 0])
         return pull + self.convexity / 2 * z.square().sum(-1)
-
-    def _times_hessian(self, z: torch.Tensor) -> torch.Tensor:
-        """Return H z, as differences of differences: news from afar is exactly zero until it arrives."""
-        product = self.convexity * z - self.stiffness * _links(z).diff(dim=-1)
-        product[..., -1] += self.stiffness * (self.anchor - 1) * z[..., -1]
-        return product
 
     def _along(self, vector: torch.Tensor, data: Tree) -> torch.Tensor:
         """Return a vector's coordinates along the chain."""

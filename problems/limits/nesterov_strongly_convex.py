@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 import torch
 
 from problems.limits.chain import Chain
+from problems.limits.first_order import conjugate_gradients, descent_misses
 from problems.problem import Card, Tree, dial
 from problems.registry import register
 from ravine import bounded
@@ -17,13 +17,13 @@ from ravine import bounded
 SOURCE = "Nesterov 2004, theorem 2.1.13"
 
 
-def breaking_point_of_descent(problem: Any, budget: float) -> float:
+def breaking_point_of_descent(problem: NesterovStronglyConvex, budget: float) -> float:
     """Return the condition, to 2 %, from which gradient descent misses the target at any rate."""
     low, high = math.log(1.1), math.log(1e8)
     while high - low > 0.02:
         middle = (low + high) / 2
-        left = replace(problem, condition=math.exp(middle)).gap_left_by_descent(int(budget))
-        low, high = (low, middle) if left > problem.card.target else (middle, high)
+        misses = descent_misses(replace(problem, condition=math.exp(middle)), budget)
+        low, high = (low, middle) if misses else (middle, high)
     return math.exp(high)
 
 
@@ -32,28 +32,26 @@ def breaking_point_of_descent(problem: Any, budget: float) -> float:
 class NesterovStronglyConvex(Chain):
     """A chain with springs: the bound on all first-order methods, which heavy ball attains exactly.
 
-    f(x) = ½ zᵀ(w A + I/Q) z − w z₁, z = x − x₀, w = (Q − 1)/(4Q), A tridiagonal (−1, 2, −1) but
-    for its last entry, (√Q + 3)/(√Q + 1).
+    f(x) = ½ zᵀ(w A + I/Q) z − w z₁, z = x − x₀, w = (Q − 1)/(4Q), A tridiagonal (−1, 2, −1) but for its last entry,
+    (√Q + 3)/(√Q + 1).
 
-    The curvatures lie between 1/Q and 1, and the last entry makes the solution that of an endless
-    chain, zᵢ = qⁱ with q = (√Q − 1)/(√Q + 1). After t gradients only t coordinates can have moved,
-    so that for any sum of them
+    The curvatures lie between 1/Q and 1, and the last entry makes the solution that of an endless chain, zᵢ = qⁱ with
+    q = (√Q − 1)/(√Q + 1). After t gradients only t coordinates can have moved, so that for any sum of them
 
         |x_t − x*|² ≥ Σ q^2i over i > t, which is q^2t |x₀ − x*|² where n is large.
 
-    Heavy ball at Polyak's constants 4/(1 + √(1/Q))² and q² has moved just those, each to its very
-    place: equality. Nesterov's method at its constants comes nearer like (1 − 1/√Q)^t instead of q^t. On
-    losses that are no quadratics heavy ball may not even converge.
+    Heavy ball at Polyak's constants 4/(1 + √(1/Q))² and q² has moved just those, each to its very place: equality.
+    Nesterov's method at its constants comes nearer like (1 − 1/√Q)^t instead of q^t. On losses that are not quadratic
+    heavy ball may not even converge.
 
-    `bound_ratio` is the squared distance at the end over the least one after so many steps;
-    NaN after none.
+    `bound_ratio` is the squared distance at the end over the least one after so many steps; NaN after none.
 
     dim: more than the budget has steps.
     condition: Q. Within 100 steps no first-order method reaches the target from 4000 on.
     rotated: False leaves the chain along the axes, where it is famous; True hides it.
 
-    Nesterov 2004, "Introductory lectures on convex optimization", section 2.1.4; Polyak 1964; Deep
-    Learning, section 8.2.8.
+    Nesterov 2004, "Introductory lectures on convex optimization", section 2.1.4; Polyak 1964; Deep Learning, section
+    8.2.8.
     """
 
     dim: int = bounded(200, low=1)
@@ -109,7 +107,7 @@ class NesterovStronglyConvex(Chain):
         return q ** (2 * steps + 2) * (1 - q ** (2 * (self.dim - steps))) / (1 - q * q)
 
     def signature(self, data: Tree) -> float:
-        x = next(islice(self.conjugate_gradients(data), 10, None))
+        x = next(islice(conjugate_gradients(self, data), 10, None))
         left = self.distance(x, data) / self.distance(data["start"], data)
         return left.square().item()
 

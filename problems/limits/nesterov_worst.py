@@ -6,11 +6,11 @@ import bisect
 import math
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 import torch
 
 from problems.limits.chain import Chain
+from problems.limits.first_order import conjugate_gradients, descent_misses
 from problems.problem import Card, Tree, dial
 from problems.registry import register
 from ravine import bounded
@@ -18,12 +18,11 @@ from ravine import bounded
 SOURCE = "Nesterov 2004, theorem 2.1.7"
 
 
-def breaking_point_of_descent(problem: Any, budget: float) -> float:
+def breaking_point_of_descent(problem: NesterovWorst, budget: float) -> float:
     """Return the first horizon at which gradient descent misses the target at any constant rate."""
 
     def fails(horizon: int) -> bool:
-        left = replace(problem, horizon=horizon).gap_left_by_descent(int(budget))
-        return left > problem.card.target
+        return descent_misses(replace(problem, horizon=horizon), budget)
 
     return float(1 + bisect.bisect_left(range(1, 200), True, key=fails))
 
@@ -35,29 +34,27 @@ class NesterovWorst(Chain):
 
     f(x) = ⅛ [z₁² + Σ (zᵢ − zᵢ₊₁)² + zₙ²] − ¼ z₁, z = x − x₀, n = 2 horizon + 1.
 
-    The curvatures are sin²(πj/(2n + 2)), all below L = 1. The minimum is at zᵢ = 1 − i/(n + 1), so
-    that all coordinates must move, but after t gradients only t of them can have. So no sum of
-    t gradients has a gap below ⅛ (1/(t + 1) − 1/(n + 1)); for t = horizon that is
+    The curvatures are sin²(πj/(2n + 2)), all below L = 1. The minimum is at zᵢ = 1 − i/(n + 1), so that all coordinates
+    must move, but after t gradients only t of them can have. So no sum of t gradients has a gap below
+    ⅛ (1/(t + 1) − 1/(n + 1)); for t = horizon that is
 
         3 L |x₀ − x*|²/(32 (t + 1)²)
 
-    up to less than 1 + 1/t: no first-order method is faster than 1/t² on all smooth convex losses
-    while it has taken fewer steps than there are dimensions. Nesterov's own method is that fast,
-    but for a factor 3. Gradient descent falls behind like √t.
+    up to less than 1 + 1/t: no first-order method is faster than 1/t² on all smooth convex losses while it has taken
+    fewer steps than there are dimensions. Nesterov's own method is that fast, but for a factor 3. Gradient descent
+    falls behind like √t.
 
-    The budget is 100 steps, and conjugate gradients, the best that sums of gradients can do,
-    could not reach the target within it from horizon 56 on. Methods that scale each coordinate
-    by itself are no better off: a coordinate without news has no gradient to scale.
+    The budget is 100 steps, and conjugate gradients, the best that sums of gradients can do, could not reach the target
+    within it from horizon 56 on. Methods that scale each coordinate by itself are no better off: a coordinate without
+    news has no gradient to scale.
 
     `bound_ratio` is the gap at the end over the least one after so many steps; NaN after none.
 
     horizon: for how many steps the bound speaks.
     rotated: False leaves the chain along the axes, where it is famous; True hides it.
-    ridge: adds (ridge/2) |z|²; at 1 the curvatures are within a factor of 2, and the bound is not for
-        this kind any more.
+    ridge: adds (ridge/2) |z|²; at 1 the curvatures are within a factor of 2, and the bound does not hold any more.
 
-    Nesterov 2004, "Introductory lectures on convex optimization", section 2.1.2; Deep Learning,
-    section 8.2.8.
+    Nesterov 2004, "Introductory lectures on convex optimization", section 2.1.2; Deep Learning, section 8.2.8.
     """
 
     horizon: int = dial(100, low=1)
@@ -111,7 +108,7 @@ class NesterovWorst(Chain):
         return -self.first(torch.tensor(self.dim)).item() / 8
 
     def signature(self, data: Tree) -> float:
-        best = next(islice(self.conjugate_gradients(data), self.horizon, None))
+        best = next(islice(conjugate_gradients(self, data), self.horizon, None))
         return self.ratio_to_bound(best, data)
 
     def predicted_share(self) -> float | None:

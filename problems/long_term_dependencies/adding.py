@@ -77,9 +77,6 @@ class Adding(RecurrentNetwork):
         sums = (examples["values"] * self._marks(examples)).sum(-2)
         return (outputs[..., 0, :, 0] - sums).square().mean(-1)
 
-    def signature(self, data: Tree) -> float:
-        return 1 / self.backward_gain(data)
-
     def _marks(self, examples: Tree) -> torch.Tensor:
         """Return which steps are marked: (*runs, steps, count), bool."""
         marked = examples["marked"][..., None, :]

@@ -91,6 +91,3 @@ class CopyMemory(RecurrentNetwork):
         symbols = examples["symbols"][..., None].expand(*outputs.shape[:-1], 1)
         surprise = -outputs.log_softmax(-1).gather(-1, symbols)[..., 0]
         return surprise.mean(-1).sum(-1) / (self.delay + 2 * SYMBOLS)
-
-    def signature(self, data: Tree) -> float:
-        return 1 / self.backward_gain(data)

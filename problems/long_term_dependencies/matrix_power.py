@@ -2,70 +2,42 @@
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
 from problems.geometry import random_rotation
-from problems.ill_conditioning.quadratic import (
-    breaking_point_of_newton,
-    gap_left_by_descent,
-    gap_left_by_momentum,
-)
+from problems.long_term_dependencies.linear_chain import THEORY, LinearChain
 from problems.problem import Card, Tree, dial
-from problems.quadratic_form import QuadraticForm
 from problems.registry import register
 from ravine import Refused, bounded, require
 
 Kind = Literal["symmetric", "non_normal", "orthogonal"]
 
 
-def _length_where(
-    left: Callable[[torch.Tensor, int], float],
-) -> Callable[[MatrixPower, float], float]:
-    """Return the theory of half a step past the longest chain that reaches the target."""
-
-    def breaking_point(problem: MatrixPower, budget: float) -> float:
-        def fails(steps: int) -> bool:
-            curvatures = replace(problem, steps=steps).gains().square()
-            return left(curvatures, int(budget)) > problem.card.target
-
-        if problem.kind == "orthogonal" or problem.low == problem.high:
-            return math.inf
-        chains = range(1, problem.longest() + 1)
-        solved = bisect.bisect_left(chains, True, key=fails)
-        return solved + 0.5 if solved < len(chains) else math.inf
-
-    return breaking_point
-
-
 @register("matrix_power")
 @dataclass(frozen=True)
-class MatrixPower(QuadraticForm):
+class MatrixPower(LinearChain):
     """A linear recurrent network: find the input from which t equal steps lead to the wanted state.
 
     f(x) = ½ |Wᵗ Uᵀ (x − m)|², U a random rotation through which the input is read.
 
-    With W = V diag(λ) V⁻¹ the gradient is multiplied by diag(λ)ᵗ on its way back: what is above 1
-    explodes and what is below vanishes, exponentially in t. One step stretches a vector by `low` to
-    `high`, so t steps spread the gains by (high/low)^t and the curvatures by (high/low)^2t. The
-    start is m + U W⁻ᵗ z with Gaussian z: every mode counts alike in the gap, the vanished ones too.
-    A method that pays for the condition number breaks at a t that grows with the logarithm of the
-    budget.
+    With W = V diag(λ) V⁻¹ the gradient is multiplied by diag(λ)ᵗ on its way back: what is above 1 explodes and what is
+    below vanishes, exponentially in t. One step stretches a vector by `low` to `high`, so t steps spread the gains by
+    (high/low)^t and the curvatures by (high/low)^2t. The start is m + U W⁻ᵗ z with Gaussian z: every mode counts alike
+    in the gap. A method that pays for the condition number breaks at a t that grows with the logarithm of the budget.
 
     dim: x and the state are (dim,).
     steps: t.
-    kind: "symmetric": W is diagonal, log-uniform from low to high; "non_normal": W = aI + bN, N the
-        shift, a = (low + high)/2, b = (high − low)/2, whose eigenvalues are all a and say nothing
-        about its gains, which spread alike; "orthogonal": a rotation, the control: gains of 1.
+    kind: "symmetric": W is diagonal, log-uniform from low to high; "non_normal": W = aI + bN, N the shift,
+        a = (low + high)/2, b = (high − low)/2, whose eigenvalues are all a and say nothing about its gains, which
+        spread alike; "orthogonal": a rotation, the control: gains of 1.
     low, high: the least and the largest gain of one step.
 
-    W is kept in its own basis, because rounding U W Uᵀ would change a non-normal one: at dim 100 it
-    moves the eigenvalues of 0.9 I + 0.5 N by 0.35.
+    W is kept in its own basis, because rounding U W Uᵀ would change a non-normal one: at dim 100 it moves the
+    eigenvalues of 0.9 I + 0.5 N by 0.35.
 
     Deep Learning, sections 8.2.5 and 10.7; Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063.
     """
@@ -92,11 +64,7 @@ class MatrixPower(QuadraticForm):
         threshold=10.0,
         truth="One minimum, 0 at m, and no other critical point; the Hessian is U (Wᵗ)ᵀWᵗ Uᵀ.",
         source="Goodfellow, Bengio & Courville 2016, section 8.2.5; Pascanu, Mikolov & Bengio 2013",
-        theory={
-            "sgd": _length_where(gap_left_by_descent),
-            "momentum": _length_where(gap_left_by_momentum),
-            "newton": breaking_point_of_newton,
-        },
+        theory=THEORY,
     )
 
     def __post_init__(self) -> None:
@@ -129,11 +97,11 @@ class MatrixPower(QuadraticForm):
         diagonal = torch.full((self.dim,), middle, dtype=torch.float64)
         return torch.diag(diagonal) + torch.diag(torch.full_like(diagonal[1:], half), 1)
 
-    def gains(self) -> torch.Tensor:
-        """Return the singular values of Wᵗ, the same for every instance, the largest first: (dim,)."""
+    def curvatures(self, length: int) -> torch.Tensor:
+        """Return the squared gains of Wᵗ at t = length, the same for every instance: (dim,)."""
         if self.kind == "orthogonal":
             return torch.ones(self.dim, dtype=torch.float64)
-        return torch.linalg.svdvals(torch.linalg.matrix_power(self.weights(), self.steps))
+        return torch.linalg.svdvals(torch.linalg.matrix_power(self.weights(), length)).square()
 
     def instance(self, generator: torch.Generator) -> Tree:
         minimizer = torch.randn(self.dim, generator=generator)
@@ -146,26 +114,18 @@ class MatrixPower(QuadraticForm):
             error = power.T @ residual
         else:
             error = torch.linalg.solve_triangular(power, residual[:, None], upper=True)[:, 0]
-        power = power @ inputs.T
+        through = power @ inputs.T
         return {
             "start": minimizer + inputs @ error,
             "minimizer": minimizer,
             "inputs": inputs,
             "weights": weights,
-            "power": power,
-            "hessian": power.T @ power,
+            "map": through,
+            "hessian": through.T @ through,
         }
 
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return 0.5 * self.residuals(x, data).square().sum(-1)
-
     def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return torch.einsum("...j,...ij->...i", x - data["minimizer"], data["power"])
-
-    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        residuals = self.residuals(x, data)
-        gradient = torch.einsum("...i,...ij->...j", residuals, data["power"])
-        return 0.5 * residuals.square().sum(-1), gradient
+        return self.outputs(x, data)
 
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         """Return |(Wᵀ)ˢ r|, s = 0 … steps: the gradient with respect to the state s steps before the end."""

@@ -2,77 +2,42 @@
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
 from problems.geometry import random_rotation
-from problems.ill_conditioning.quadratic import (
-    breaking_point_of_newton,
-    gap_left_by_descent,
-    gap_left_by_momentum,
-)
+from problems.long_term_dependencies.gain_law import Activation, log_gain_law
+from problems.long_term_dependencies.linear_chain import THEORY, LinearChain
 from problems.problem import Card, Tree, dial
-from problems.quadratic_form import QuadraticForm
 from problems.registry import register
 from ravine import Refused, bounded, require
-
-Activation = Literal["linear", "relu"]
-
-
-def _depth_where(
-    left: Callable[[torch.Tensor, int], float],
-) -> Callable[[RandomWalkDepth, float], float]:
-    """Return the theory of half a layer past the deepest nets that reach the target.
-
-    The nets' gains are at the quantiles of their law.
-    """
-
-    def breaking_point(problem: RandomWalkDepth, budget: float) -> float:
-        ranks = (torch.arange(problem.dim, dtype=torch.float64) + 0.5) / problem.dim
-        quantiles = torch.special.ndtri(ranks)
-
-        def fails(depth: int) -> bool:
-            spread = problem.walk_law()[1] * math.sqrt(depth)
-            return left((2 * spread * quantiles).exp(), int(budget)) > problem.card.target
-
-        depths = range(1, problem.deepest() + 1)
-        solved = bisect.bisect_left(depths, True, key=fails)
-        return solved + 0.5 if solved < len(depths) else math.inf
-
-    return breaking_point
 
 
 @register("random_walk_depth")
 @dataclass(frozen=True)
-class RandomWalkDepth(QuadraticForm):
+class RandomWalkDepth(LinearChain):
     """Some very deep nets side by side, with other weights in each layer: find the input of each.
 
-    f(x) = ½ Σₖ γₖ² (uₖ·(x − m))², γₖ = |W_D ⋯ W_1 vₖ|, |vₖ| = 1: net k is fed vₖ times the k-th
-    coordinate of x along random axes u.
+    f(x) = ½ Σₖ γₖ² (uₖ·(x − m))², γₖ = |W_D ⋯ W_1 vₖ|, |vₖ| = 1: net k is fed vₖ times the k-th coordinate of x along
+    random axes u. The start is m + Σ uₖ zₖ/γₖ with Gaussian z: every net counts alike in the gap.
 
-    Entries of the N × N matrices W are N(0, g²/N) and independent, so each layer multiplies a vector by
-    a random factor: ln γ is a random walk, of mean ln g + ½ (digamma(N/2) + ln(2/N)) ≈ ln g − 1/(2N)
-    and variance ¼ trigamma(N/2) ≈ 1/(2N) a layer. With g = e^(1/2N) it has no drift, and what is left
-    spreads like √(D/2N): curvatures of different nets, or of one net from seed to seed, differ by
-    e^O(√D), where *one* matrix applied D times spreads them by e^O(D). That is why feedforward nets can
-    be far deeper than recurrent ones are long; beyond D ≈ N the descent feels it all the same.
-
-    The start is m + Σ uₖ zₖ/γₖ with Gaussian z: every net counts alike in the gap.
+    Entries of the N × N matrices W are N(0, g²/N) and independent, so each layer multiplies a vector by a random
+    factor: ln γ is a random walk, of mean ≈ ln g − 1/(2N) and variance ≈ 1/(2N) a layer. With g = e^(1/2N) it has no
+    drift, and what is left spreads like √(D/2N): curvatures of different nets, or of one net from seed to seed, differ
+    by e^O(√D), where *one* matrix applied D times spreads them by e^O(D). That is why feedforward nets can be far
+    deeper than recurrent ones are long; beyond D ≈ N the descent feels it all the same.
 
     dim: how many nets; x is (dim,).
     width: N.
     depth: D.
-    gain: g over the value without drift: e^(1/2N) for linear layers, √2 e^(1.2/(max(N, 6) − 2.4)) for
-        rectified ones, where half of the entries, at random, pass a gradient back.
+    gain: g over the value without drift: e^(1/2N) for linear layers, √2 e^(1.2/(max(N, 6) − 2.4)) for rectified ones,
+        where half of the entries, at random, pass a gradient back.
     activation: "linear" or "relu"; the latter's walk has 2.5 times the variance.
 
-    W_t acts on a vector that does not depend on it, so W_t v is g |v|/√N times a Gaussian vector, and
-    that alone is drawn.
+    W_t acts on a vector that does not depend on it: W_t v is g |v|/√N times a Gaussian vector, and that alone is drawn.
 
     Sussillo & Abbott 2014, arXiv:1412.6558; Deep Learning, section 8.2.5.
     """
@@ -97,11 +62,7 @@ class RandomWalkDepth(QuadraticForm):
         "sum of D independent terms with mean ln g + ½ (digamma(N/2) + ln(2/N)) and variance "
         "¼ trigamma(N/2). Theory's depths are those of nets at the quantiles of that law.",
         source="Sussillo & Abbott 2014; Goodfellow, Bengio & Courville 2016, section 8.2.5",
-        theory={
-            "sgd": _depth_where(gap_left_by_descent),
-            "momentum": _depth_where(gap_left_by_momentum),
-            "newton": breaking_point_of_newton,
-        },
+        theory=THEORY,
     )
 
     def __post_init__(self) -> None:
@@ -109,17 +70,17 @@ class RandomWalkDepth(QuadraticForm):
         # Of 50 rectified entries one in 2^50 times none passes anything.
         least = 50 if self.activation == "relu" else 2
         require("random_walk_depth", "width", self.width, low=least, whole=True)
-        if self.depth > self.deepest():
+        if self.depth > self.longest():
             raise Refused(
-                f"random_walk_depth.depth is {self.depth}, but must be at most {self.deepest()} at this "
+                f"random_walk_depth.depth is {self.depth}, but must be at most {self.longest()} at this "
                 "width and gain: float64 loses the smallest curvatures beyond"
             )
 
-    def deepest(self) -> int:
+    def longest(self) -> int:
         """Return the largest D at which γ² spreads, up to 3 standard deviations each way, by no more than 1e12.
 
-        And by drift to no more than e^±300. Of `walk_law` this takes a drift of ln gain, and a
-        variance of 1/2(N − 1), of 5/4(N − 4) with rectifiers, a layer: correct to two orders.
+        And by drift to no more than e^±300. This takes a drift of ln gain, and a variance of 1/2(N − 1), of 5/4(N − 4)
+        with rectifiers, a layer: correct to two orders.
         """
         relu = self.activation == "relu"
         variance = 1.25 / (self.width - 4) if relu else 0.5 / (self.width - 1)
@@ -132,29 +93,11 @@ class RandomWalkDepth(QuadraticForm):
             return self.gain * math.sqrt(2) * math.exp(1.2 / (max(self.width, 6) - 2.4))
         return self.gain * math.exp(1 / (2 * self.width))
 
-    def walk_law(self) -> tuple[float, float]:
-        """Return the mean and the standard deviation of ln γ for one layer.
-
-        The factor squared is g²/N times a chi-squared number with as many degrees of freedom as
-        entries pass, and ln of such a one with M has mean digamma(M/2) + ln 2 and variance
-        trigamma(M/2).
-        """
-        if self.activation == "relu":
-            passing = torch.arange(1, self.width + 1, dtype=torch.float64)
-            share = (
-                math.lgamma(self.width + 1)
-                - (passing + 1).lgamma()
-                - (self.width - passing + 1).lgamma()
-            ).softmax(0)
-        else:
-            passing = torch.tensor([float(self.width)], dtype=torch.float64)
-            share = torch.ones_like(passing)
-        means = torch.special.digamma(passing / 2)
-        mean = (share * means).sum()
-        inner = torch.special.polygamma(1, passing / 2)
-        variance = (share * (inner + (means - mean).square())).sum()
-        drift = math.log(self.layer_gain()) + (mean.item() + math.log(2 / self.width)) / 2
-        return drift, math.sqrt(variance.item()) / 2
+    def curvatures(self, length: int) -> torch.Tensor:
+        """Return γ² of nets of this depth at the quantiles of their law, without its drift: (dim,)."""
+        ranks = (torch.arange(self.dim, dtype=torch.float64) + 0.5) / self.dim
+        spread = log_gain_law(self.width, self.activation)[1] * math.sqrt(length)
+        return (2 * spread * torch.special.ndtri(ranks)).exp()
 
     def log_gains(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Return ln γ of `count` new nets: (count,). A deeper net's first layers are a shallower's."""
@@ -178,14 +121,6 @@ class RandomWalkDepth(QuadraticForm):
             "map": gains[:, None] * inputs.T,
             "hessian": (inputs * gains.square()) @ inputs.T,
         }
-
-    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return self.value_and_gradient(x, data)[0]
-
-    def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        outputs = torch.einsum("...j,...ij->...i", x - data["minimizer"], data["map"])
-        gradient = torch.einsum("...i,...ij->...j", outputs, data["map"])
-        return 0.5 * outputs.square().sum(-1), gradient
 
     def signature(self, data: Tree) -> float:
         curvatures = data["gains"].square()

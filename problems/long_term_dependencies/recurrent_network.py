@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from problems.geometry import random_rotation
+from problems.long_term_dependencies.unrolled import Unrolled
 from problems.problem import Problem, Tree
 
 
@@ -85,10 +86,15 @@ class RecurrentNetwork(Problem):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return self._value_and_gradient(x, data["probe"] if draw is None else draw)
 
+    def signature(self, data: Tree) -> float:
+        return 1 / self.backward_gain(data)
+
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         """Return |δ_t|, δ_t the gradient with respect to φ's argument, from the first answer back to t = 1."""
-        unrolled = _Unrolled(self, x, data["probe"])
-        deltas = self._back(unrolled, unrolled.states(), x, data["probe"])[2]
+        unrolled = self._unrolled(x, data["probe"])
+        states = unrolled.states()
+        errors = self._value_and_errors(unrolled, states, data["probe"])[1]
+        deltas = unrolled.deltas(states, errors)
         norms = deltas[: len(deltas) - self.answers + 1].flatten(2).norm(dim=-1).flip(0)
         return norms.movedim(0, -1).reshape(*x.shape[:-1], -1)
 
@@ -97,94 +103,34 @@ class RecurrentNetwork(Problem):
 
         It is what a gradient is multiplied by at most on its way from the last step to the first.
         """
-        unrolled = _Unrolled(self, data["start"], data["probe"])
+        unrolled = self._unrolled(data["start"], data["probe"])
         jacobian = torch.eye(self.hidden, dtype=data["start"].dtype)
         for slope in unrolled.slopes(unrolled.states())[1:, 0, 0]:
             jacobian = jacobian @ (unrolled.recurrent[0] * slope)
         return torch.linalg.matrix_norm(jacobian, 2).item()
 
+    def _unrolled(self, x: torch.Tensor, examples: Tree) -> Unrolled:
+        return Unrolled(x, self.shapes, self.encoded(examples, x.dtype), self.linear)
+
     def _loss(self, x: torch.Tensor, examples: Tree) -> torch.Tensor:
-        unrolled = _Unrolled(self, x, examples)
-        state, outputs = torch.zeros_like(unrolled.driven[0]), []
-        for step, each in enumerate(unrolled.driven, start=1):
-            state = torch.baddbmm(each, state, unrolled.recurrent)
-            state = state if self.linear else state.tanh()
-            if step > len(unrolled.driven) - self.answers:
-                outputs.append(torch.baddbmm(unrolled.answer, state, unrolled.outward))
-        return self.score(_by_run(torch.stack(outputs), x), examples)
+        return self.score(self._unrolled(x, examples).answers(self.answers), examples)
 
     def _value_and_gradient(
         self, x: torch.Tensor, examples: Tree
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Backpropagate through time: δ_t = φ'(h_t) (∂f/∂h_t + δ_{t+1} Wᵀ), for all runs at once.
-
-        Autograd's way back takes three times as long: it adds to the gradient of W at each step.
-        """
-        unrolled = _Unrolled(self, x, examples)
+        """Backpropagate through time; autograd takes three times as long: it adds to W's gradient at each step."""
+        unrolled = self._unrolled(x, examples)
         states = unrolled.states()
-        last = states[-self.answers :]
-        value, errors, deltas = self._back(unrolled, states, x, examples)
-        gradients = (
-            torch.einsum("trbi,trbj->rij", states[:-1], deltas),
-            torch.einsum("trbi,trbj->rij", unrolled.inputs, deltas),
-            deltas.sum((0, 2)),
-            torch.einsum("trbi,trbj->rij", last, errors),
-            errors.sum((0, 2)),
-        )
-        flat = torch.cat([each.flatten(1) for each in gradients], -1)
-        return value, flat.view(x.shape)
+        value, errors = self._value_and_errors(unrolled, states, examples)
+        return value, unrolled.gradient(states, errors)
 
-    def _back(
-        self, unrolled: _Unrolled, states: torch.Tensor, x: torch.Tensor, examples: Tree
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the loss (*runs), its gradient for the answers, and δ_1 … δ_T (steps, runs, count, hidden)."""
-        last = states[-self.answers :]
+    def _value_and_errors(
+        self, unrolled: Unrolled, states: torch.Tensor, examples: Tree
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss (*runs) and its gradient with respect to the answers, (answers, runs, count, outputs)."""
         with torch.enable_grad():
+            last = states[-self.answers :]
             outputs = (last @ unrolled.outward + unrolled.answer).requires_grad_()
-            value = self.score(_by_run(outputs, x), examples)
+            value = self.score(unrolled.by_run(outputs), examples)
             (errors,) = torch.autograd.grad(value.sum(), outputs)
-        deltas = torch.zeros_like(states[1:])
-        deltas[-self.answers :] = errors @ unrolled.outward.mT
-        slopes, back = unrolled.slopes(states), unrolled.recurrent.mT
-        for step in reversed(range(len(deltas))):
-            if step + 1 < len(deltas):
-                deltas[step].baddbmm_(deltas[step + 1], back)
-            if not self.linear:
-                deltas[step] *= slopes[step]
-        return value.detach(), errors, deltas
-
-
-class _Unrolled:
-    """The parameter tensors of a batch of networks, all runs in one dimension, and what inputs drive."""
-
-    def __init__(self, network: RecurrentNetwork, x: torch.Tensor, examples: Tree):
-        parts = x.flatten(0, -2) if x.dim() > 1 else x[None]
-        parts = parts.split([math.prod(shape) for shape in network.shapes], -1)
-        recurrent, inward, bias, outward, answer = (
-            part.unflatten(-1, shape) for part, shape in zip(parts, network.shapes, strict=True)
-        )
-        inputs = network.encoded(examples, x.dtype)
-        inputs = inputs.expand(*x.shape[:-1], *inputs.shape[-3:])
-        self.inputs = inputs.reshape(-1, *inputs.shape[-3:]).movedim(1, 0)
-        self.recurrent, self.outward = recurrent, outward
-        self.answer = answer[:, None]
-        self.driven = torch.einsum("trbi,rij->trbj", self.inputs, inward) + bias[:, None]
-        self.linear = network.linear
-
-    def states(self) -> torch.Tensor:
-        """Return h_0 … h_T: (steps + 1, runs, count, hidden)."""
-        states = self.driven.new_zeros(len(self.driven) + 1, *self.driven.shape[1:])
-        for step, driven in enumerate(self.driven):
-            torch.baddbmm(driven, states[step], self.recurrent, out=states[step + 1])
-            if not self.linear:
-                states[step + 1].tanh_()
-        return states
-
-    def slopes(self, states: torch.Tensor) -> torch.Tensor:
-        """Return φ' at h_1 … h_T."""
-        return torch.ones_like(states[1:]) if self.linear else 1 - states[1:].square()
-
-
-def _by_run(outputs: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return (answers, runs, …) with the runs' own dimensions first, (*runs, answers, …)."""
-    return outputs.reshape(len(outputs), *x.shape[:-1], *outputs.shape[2:]).movedim(0, -3)
+        return value.detach(), errors

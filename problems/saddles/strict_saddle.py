@@ -79,8 +79,7 @@ class StrictSaddle(Problem):
         whitened = torch.randn(self.dim - 1, generator=generator)
         side = torch.randint(2, (1,), generator=generator) * 2.0 - 1
         basis = random_rotation(self.dim, generator)
-        z = whitened / self.curvatures().sqrt()
-        start = torch.cat([z, side * self.offset * self._length])
+        start = torch.cat([whitened / self.curvatures().sqrt(), side * self.offset * self._length])
         return {"start": center + basis @ start, "center": center, "basis": basis}
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:

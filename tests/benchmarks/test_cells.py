@@ -170,7 +170,7 @@ def test_what_a_cell_is_can_be_read_from_its_file_and_from_a_manifest(tmp_path):
 
 
 def test_a_cell_that_is_found_again_gets_what_is_stated_of_it_now(tmp_path, monkeypatch):
-    """Nobody's theory and no reason decides a number."""
+    """Neither a theory nor the reason of an exception decides a number."""
     store, done = Store(tmp_path), []
     job = Job("bowl", Bowl(), contender("sgd"))
     list(run_job(job, SIZE, store, done.append))

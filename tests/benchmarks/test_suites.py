@@ -283,7 +283,7 @@ def test_a_wide_matrix_is_cut_into_columns_that_fit():
     assert sum(len(view.table.columns) - 1 for view in views) == 15
 
 
-# Whom the rungs separate.
+# Which optimizers the rungs tell apart.
 
 
 @pytest.mark.parametrize(("seeds", "second"), [

@@ -75,7 +75,7 @@ def test_every_step_satisfies_both_conditions(walk, name, method):
     assert (before[taken] < 0).all()
     assert fallen[judged].all()
     assert flat[judged].all()
-    # Nobody stands still but where rounding hides what is left to gain.
+    # A run stands still only where rounding hides what is left to gain.
     assert ((value[:-1] - value[-1])[~taken] <= 1000 * rounding[~taken]).all()
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from problems.limits._certificates import blum_rivest as evidence
-from problems.limits.blum_rivest import BlumRivest, colorings
+from problems.limits.blum_rivest import BlumRivest
+from problems.limits.set_splitting import colorings
 from ravine import Refused
 
 

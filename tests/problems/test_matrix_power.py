@@ -87,7 +87,7 @@ def test_condition_grows_exponentially_with_the_number_of_steps(kind, share):
         curvatures = torch.linalg.eigvalsh(problem.hessian(data["start"], data))
         conditions.append(math.log(curvatures[-1] / curvatures[0]))
         assert problem.signature(data) == pytest.approx(math.exp(conditions[-1] / 2), rel=1e-5)
-        stated = problem.gains().square()
+        stated = problem.curvatures(steps)
         torch.testing.assert_close(curvatures.flip(0), stated, rtol=1e-5, atol=0)  # ε·κ of eigvalsh
     slopes = torch.tensor(conditions).diff() / 5
     assert slopes.mean().item() == pytest.approx(
@@ -110,7 +110,7 @@ def test_growth_is_that_of_the_gradient():
             states.append(data["weights"] @ states[-1])
         gradients = torch.autograd.grad(0.5 * states[-1].square().sum(), states[::-1])
         logs = torch.stack([gradient.norm().log() for gradient in gradients])
-        residual = data["power"] @ (data["start"] - data["minimizer"])
+        residual = data["map"] @ (data["start"] - data["minimizer"])
         found = evidence.growth(residual, data["weights"], 30)
         torch.testing.assert_close(found, logs - logs[0], rtol=0, atol=1e-9)
 

@@ -8,6 +8,7 @@ from itertools import islice
 import pytest
 import torch
 
+from problems.limits.first_order import conjugate_gradients
 from problems.limits.nesterov_worst import NesterovWorst
 from ravine import Refused
 
@@ -50,7 +51,7 @@ def test_the_least_gap_is_that_of_the_best_point_of_each_subspace():
 def test_at_end_measures_in_units_of_the_least_gap():
     problem = NesterovWorst(horizon=5)
     data = problem.example()
-    points = torch.stack(list(islice(problem.conjugate_gradients(data), 11)))
+    points = torch.stack(list(islice(conjugate_gradients(problem, data), 11)))
     ratios = problem.at_end(points, torch.arange(11), data)["bound_ratio"]
     assert ratios[0].isnan()
     torch.testing.assert_close(ratios[1:], torch.ones(10), rtol=1e-9, atol=0)

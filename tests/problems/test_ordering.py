@@ -8,18 +8,15 @@ import pytest
 import torch
 
 from problems.inexact_gradients._certificates.ordering import cyclic_variance, reshuffled_variance
-from problems.inexact_gradients.ordering import Ordering, correlated_variance
+from problems.inexact_gradients.constant_rates import correlated_variance
+from problems.inexact_gradients.ordering import Ordering
+from problems.inexact_gradients.sampled import first_draws
 from ravine import Refused
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def errors(problem, steps, seed=1):
-    data = problem.instance(generator())
-    stream = itertools.islice(problem.draws(data, generator(seed)), steps)
-    return torch.stack([draw["example"] - data["means"] for draw in stream])
+def errors(problem, steps):
+    data = problem.example()
+    return first_draws(problem, data, steps)["example"] - data["means"]
 
 
 def in_order(order, **fields):
@@ -54,26 +51,6 @@ def test_a_data_set_has_mean_0_and_variance_1():
     assert (quantiles.diff() > 0).all()
 
 
-@pytest.mark.parametrize("correlation", [-0.9, 0.0, 0.5, 0.9])
-def test_independent_examples_have_the_correlation(correlation):
-    """Of 1000 lines over 100 steps its powers are known to about 1 %."""
-    found = errors(Ordering(dim=1000, correlation=correlation), 100)
-    assert found.square().mean() == pytest.approx(1, abs=0.05)
-    for lag in (1, 2, 5):
-        measured = (found[lag:] * found[:-lag]).mean().item()
-        assert measured == pytest.approx(correlation**lag, abs=0.04)
-
-
-def test_the_mean_over_draws_is_the_loss():
-    problem = Ordering(dim=4, correlation=0.0)
-    data = problem.instance(generator())
-    stream = itertools.islice(problem.draws(data, generator(1)), 20_000)
-    examples = {"example": torch.stack([draw["example"] for draw in stream])}
-    x = data["start"].expand(20_000, -1)
-    value = problem.sampled_loss(x, data, examples).mean().item()
-    assert value == pytest.approx(problem.loss(data["start"], data).item(), rel=0.03)
-
-
 # The variances.
 
 
@@ -83,11 +60,6 @@ def test_correlated_variance_is_the_sum_over_pairs_of_steps():
         weights = lr * a**lags
         pairs = weights[:, None] * weights * rho ** (lags[:, None] - lags).abs()
         assert correlated_variance(lr, rho) == pytest.approx(pairs.sum().item(), rel=1e-9)
-    assert correlated_variance(0.1, 0.0) == pytest.approx(0.1 / 1.9)
-    assert correlated_variance(0.1, 0.9) == pytest.approx(0.5014, rel=1e-3)
-    assert correlated_variance(0.5, 0.5) == pytest.approx(0.5556, rel=1e-3)
-    assert correlated_variance(1.5, 0.5) == pytest.approx(1.8)
-    assert correlated_variance(0.1, -0.9) == pytest.approx(0.00552, rel=1e-3)
 
 
 @pytest.mark.parametrize("examples", [2, 3, 5])
@@ -103,29 +75,17 @@ def test_variances_of_orders_are_the_means_over_all_of_them(examples):
 
 
 def test_only_a_sorted_data_set_has_the_signature():
-    assert in_order("sorted").signature(in_order("sorted").example()) > 3
-    for order in ("reshuffled", "cyclic"):
-        assert in_order(order).signature(in_order(order).example()) < 1
+    for order in ("reshuffled", "cyclic", "sorted"):
+        signature = in_order(order).signature(in_order(order).example())
+        assert signature > 3 if order == "sorted" else signature < 1
 
 
 # The rungs.
 
 
-def tail_gap(problem, lr, seed):
-    data = problem.instance(generator(seed))
-    x, stream, total = data["start"], problem.draws(data, generator(100 + seed)), 0.0
-    for step in range(1000):
-        total += problem.distance(x, data) ** 2 / problem.dim if step >= 900 else 0.0
-        x = x - lr * problem.sampled_value_and_gradient(x, data, next(stream))[1]
-    return float(total) / 100
-
-
-def test_the_reference_solves_what_can_be_solved():
-    problem = Ordering()
-    lr = problem.card.reference[1]["lr"]
-    for rung in problem.card.ladder[:2]:
-        assert problem.card.target >= 2 * correlated_variance(lr, rung)
-        assert all(tail_gap(problem.at_dial(rung), lr, seed) <= 0.1 for seed in range(3))
+def test_the_reference_comes_to_rest_within_half_the_target():
+    card = Ordering.card
+    assert card.target >= 2 * correlated_variance(card.reference[1]["lr"], card.ladder[1])
 
 
 def test_theory_breaks_between_the_rungs():

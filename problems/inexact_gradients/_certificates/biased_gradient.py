@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import torch
 
 from problems.claims import about, claim
 from problems.inexact_gradients.biased_gradient import BiasedGradient
+from problems.inexact_gradients.sampled import descent_on_draws
 from problems.portrait import Curves
 from problems.problem import Tree
 
 
-def _descended(
+def _points(
+    problem: BiasedGradient, data: Tree, lr: float, momentum: float = 0.0
+) -> Iterator[torch.Tensor]:
+    """Heavy ball on what is seen, from the start."""
+    stream = problem.draws(data, torch.Generator().manual_seed(0))
+    return descent_on_draws(problem, data, data["start"], stream, lr, momentum)
+
+
+def _rest(
     problem: BiasedGradient, data: Tree, lr: float, momentum: float, steps: int
 ) -> torch.Tensor:
-    """The mean over the second half of the points of heavy ball on what is seen."""
-    x, velocity = data["start"], torch.zeros(problem.dim)
-    total, stream = torch.zeros(problem.dim), problem.draws(data, torch.Generator().manual_seed(0))
-    for step in range(steps):
-        total += x if step >= steps // 2 else 0.0
-        exact = problem.value_and_gradient(x, data)[1]
-        gradient, _ = problem.seen(exact, data, next(stream), None)
-        velocity = momentum * velocity + gradient
-        x = x - lr * velocity
-    return total / (steps - steps // 2)
+    """The mean over the second half of the first `steps` points."""
+    points = islice(_points(problem, data, lr, momentum), steps // 2, steps)
+    return sum(points, torch.zeros(problem.dim)) / (steps - steps // 2)
+
+
+def _off_rest(problem: BiasedGradient, lr: float, momentum: float, steps: int) -> float:
+    """How far descent ends from m − H⁻¹b, over how far m is from there."""
+    data = problem.example()
+    rest, end = problem.rest(data), _rest(problem, data, lr, momentum, steps)
+    return ((end - rest).norm() / (data["minimizer"] - rest).norm()).item()
 
 
 @claim(BiasedGradient,
@@ -32,11 +43,7 @@ def _descended(
     stated=0.0, within=(0.0, 1e-9), source="derived here: the fixed point of x − lr (H (x − m) + b)",
 )  # fmt: skip
 def comes_to_rest_at_the_wrong_place(problem: BiasedGradient) -> float:
-    problem = replace(problem, noise=0.0)
-    data = problem.example()
-    rest = problem.rest(data)
-    end = _descended(problem, data, 1.0, 0.0, 6000)
-    return ((end - rest).norm() / (data["minimizer"] - rest).norm()).item()
+    return _off_rest(replace(problem, noise=0.0), 1.0, 0.0, 6000)
 
 
 @claim(BiasedGradient,
@@ -45,10 +52,7 @@ def comes_to_rest_at_the_wrong_place(problem: BiasedGradient) -> float:
 )  # fmt: skip
 def noise_averages_out(problem: BiasedGradient) -> float:
     """Noise is a tenth of the bias, and the mean over 4000 steps has a 60th of that."""
-    data = problem.example()
-    rest = problem.rest(data)
-    end = _descended(problem, data, 0.3, 0.9, 8000)
-    return ((end - rest).norm() / (data["minimizer"] - rest).norm()).item()
+    return _off_rest(problem, 0.3, 0.9, 8000)
 
 
 @claim(BiasedGradient,
@@ -59,7 +63,7 @@ def gap_at_rest(problem: BiasedGradient) -> float:
     """Measured by descent without noise, to the rounding of what it forgets of the start."""
     variant = replace(problem, bias=3.0, noise=0.0)
     data = variant.example()
-    return problem._gap(_descended(variant, data, 1.0, 0.0, 6000), data) / problem.card.target
+    return problem.gap(_rest(variant, data, 1.0, 0.0, 6000), data) / problem.card.target
 
 
 @claim(BiasedGradient,
@@ -94,15 +98,7 @@ def portrait(problem: BiasedGradient) -> Curves:
     for bias in biases.tolist():
         variant = replace(problem, bias=bias)
         data = variant.example()
-        x, stream, gaps = (
-            data["start"],
-            variant.draws(data, torch.Generator().manual_seed(0)),
-            [],
-        )
-        for _ in range(1000):
-            gaps.append(problem._gap(x, data))
-            exact = variant.value_and_gradient(x, data)[1]
-            x = x - variant.seen(exact, data, next(stream), None)[0]
+        gaps = [problem.gap(x, data) for x in islice(_points(variant, data, 1.0), 1000)]
         paths[f"bias {bias:.2g}"] = (steps, torch.tensor(gaps)[steps])
     return Curves(
         caption="Descent comes to rest at a gap of bias² times the target, dotted.",

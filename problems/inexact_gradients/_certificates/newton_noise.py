@@ -24,11 +24,8 @@ def gradient_noise(problem: NewtonNoise) -> float:
 def step_noise(problem: NewtonNoise) -> float:
     """The same of Newton's step: the mean of an inverse Wishart matrix is S⁻¹ B/(B − d − 1)."""
     spare = problem.batch - problem.dim - 1
-    return (
-        (problem.noise**2 * (1 / problem.curvatures()).sum() / spare).item()
-        if spare > 0
-        else math.inf
-    )
+    total = (problem.noise**2 * (1 / problem.curvatures()).sum()).item()
+    return total / spare if spare > 0 else math.inf
 
 
 def equal_batch(problem: NewtonNoise) -> float:
@@ -46,7 +43,7 @@ def _measured(problem: NewtonNoise, count: int) -> tuple[float, float]:
     """Noise to signal of gradients and Newton steps, over random δ."""
     data, generator = problem.example(), torch.Generator().manual_seed(1)
     away = torch.randn(count, problem.dim, generator=generator)
-    return problem._noise_to_signal(data, away / away.norm(dim=-1, keepdim=True), generator)
+    return problem.noise_to_signal(data, away / away.norm(dim=-1, keepdim=True), generator)
 
 
 @claim(NewtonNoise,
@@ -116,11 +113,10 @@ def condition_of_the_textbook(problem: NewtonNoise) -> float:
 )  # fmt: skip
 def loss_after_a_newton_step(problem: NewtonNoise) -> float:
     data, generator = problem.example(), torch.Generator().manual_seed(2)
-    hessian, noise = problem.minibatches(data, 10_000, generator)
-    draw = {"hessian": hessian, "noise": noise}
-    x = data["start"].expand(len(noise), -1)
+    draw = problem.minibatches(data, 10_000, generator)
+    x = data["start"].expand(10_000, -1)
     gradient = problem.sampled_value_and_gradient(x, data, draw)[1]
-    x = x - torch.linalg.solve(problem.sampled_hessian(x, data, draw), gradient)
+    x = x - torch.linalg.solve(draw["hessian"], gradient)
     spare = problem.batch - problem.dim - 1
     return problem.loss(x, data).mean().item() / (0.5 * problem.noise**2 * problem.dim / spare)
 
@@ -136,8 +132,8 @@ def infinite_mean(problem: NewtonNoise) -> float:
     P(error² > t) = 1 − (1 + 1/t)^-½, near 1/2t. Of a million, 500 are above 1000."""
     few = replace(problem, dim=1, parameters_per_example=0.5, condition=1.0, noise=1.0)
     data, generator = few.example(), torch.Generator().manual_seed(3)
-    hessian, noise = few.minibatches(data, 1_000_000, generator)
-    square = (noise / hessian[..., 0]).square()
+    draw = few.minibatches(data, 1_000_000, generator)
+    square = (draw["noise"] / draw["hessian"][..., 0]).square()
     return ((square > 1000).sum() / (square > 100).sum()).item()
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 
 from problems.claims import about, claim
-from problems.inexact_gradients.noisy_quadratic import MOMENTA, NoisyQuadratic, steady_variance
+from problems.inexact_gradients.constant_rates import (
+    MOMENTA,
+    expected_gap,
+    stable_settings,
+    steady_variance,
+)
+from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
+from problems.inexact_gradients.sampled import descent_on_draws
 from problems.portrait import Curves
+from problems.problem import Tree
 
 # What theory says.
 
@@ -32,10 +42,10 @@ def bayes_share(problem: NoisyQuadratic, gradients: int) -> float:
 
 def steps_to_target(problem: NoisyQuadratic, momenta: tuple[float, ...]) -> int:
     """The fewest steps in which the best constant setting brings the expected gap to the target."""
-    lr, momentum = problem.tried(momenta)
+    settings = stable_settings(momenta)
 
     def reached(steps: int) -> bool:
-        start, noise = problem.expected_gap(steps, lr, momentum)
+        start, noise = expected_gap(problem.curvatures(), steps, *settings)
         return bool((start + problem.noise * noise <= problem.card.target).any())
 
     low, high = 0, 1
@@ -47,17 +57,22 @@ def steps_to_target(problem: NoisyQuadratic, momenta: tuple[float, ...]) -> int:
     return high
 
 
-def _shaken(problem: NoisyQuadratic, lr, momentum, runs: int, skipped: int, steps: int) -> float:
-    """The mean gap of heavy ball from m, over so many steps after the skipped ones."""
-    data, generator = problem.example(), torch.Generator().manual_seed(1)
-    x = data["minimizer"].expand(runs, problem.dim)
-    velocity, total = torch.zeros_like(x), 0.0
-    for step in range(skipped + steps):
-        draw = {"noise": problem.noises(data, runs, generator)}
-        velocity = momentum * velocity + problem.sampled_value_and_gradient(x, data, draw)[1]
-        x = x - lr * velocity
-        total += problem.loss(x, data).mean().item() if step >= skipped else 0.0
-    return total / steps
+def _points(
+    problem: NoisyQuadratic, data: Tree, x: torch.Tensor, lr, momentum, generator: torch.Generator
+) -> Iterator[torch.Tensor]:
+    """Heavy ball from x (*rest, runs, dim), with noise that differs between the runs."""
+    draws = ({"noise": problem.noises(data, x.shape[-2], generator)} for _ in itertools.count())
+    return descent_on_draws(problem, data, x, draws, lr, momentum)
+
+
+def _at_rest(problem: NoisyQuadratic, lr: float, momentum: float) -> float:
+    """The mean gap of heavy ball from m, over 500 steps after 300, over the predicted one."""
+    data, generator, total = problem.example(), torch.Generator().manual_seed(1), 0.0
+    start = data["minimizer"].expand(100, problem.dim)
+    points = _points(problem, data, start, lr, momentum, generator)
+    for x in itertools.islice(points, 301, 801):
+        total += problem.loss(x, data).mean().item()
+    return total / 500 / steady_gap(problem, lr, momentum)
 
 
 @claim(NoisyQuadratic,
@@ -66,7 +81,7 @@ def _shaken(problem: NoisyQuadratic, lr, momentum, runs: int, skipped: int, step
     source="Zhang et al. 2019, section 3, with the fixed point derived here",
 )  # fmt: skip
 def sgd_at_rest(problem: NoisyQuadratic) -> float:
-    return _shaken(problem, 0.7, 0.0, 100, 300, 500) / steady_gap(problem, 0.7)
+    return _at_rest(problem, 0.7, 0.0)
 
 
 @claim(NoisyQuadratic,
@@ -76,7 +91,7 @@ def sgd_at_rest(problem: NoisyQuadratic) -> float:
 )  # fmt: skip
 def momentum_at_rest(problem: NoisyQuadratic) -> float:
     """The slow modes forget in 100 steps; those that make the gap in a few."""
-    return _shaken(problem, 0.1, 0.9, 100, 300, 500) / steady_gap(problem, 0.1, 0.9)
+    return _at_rest(problem, 0.1, 0.9)
 
 
 @claim(NoisyQuadratic,
@@ -90,15 +105,11 @@ def single_mode_at_rest(problem: NoisyQuadratic) -> float:
     one = replace(problem, dim=1, noise=1.0)
     lr = torch.tensor([0.1, 0.1, 1.0, 3.5])[:, None, None]
     momentum = torch.tensor([0.0, 0.9, 0.9, 0.9])[:, None, None]
-    data, generator = one.example(), torch.Generator().manual_seed(2)
-    x = data["minimizer"].expand(4, 10_000, 1)
-    velocity, total = torch.zeros_like(x), torch.zeros(4)
-    for step in range(600):
-        noise = one.noises(data, 10_000, generator)
-        velocity = momentum * velocity + one.value_and_gradient(x, data)[1] + noise
-        x = x - lr * velocity
-        if step >= 200:
-            total += (x - data["minimizer"]).square().mean((1, 2)) / 400
+    data, generator, total = one.example(), torch.Generator().manual_seed(2), torch.zeros(4)
+    start = data["minimizer"].expand(4, 10_000, 1)
+    points = _points(one, data, start, lr, momentum, generator)
+    for x in itertools.islice(points, 201, 601):
+        total += (x - data["minimizer"]).square().mean((1, 2)) / 400
     unit = torch.ones(())
     ratios = total / steady_variance(unit, unit, lr, momentum).flatten()
     return ratios[(ratios - 1).abs().argmax()].item()
@@ -114,17 +125,13 @@ def on_the_way(problem: NoisyQuadratic) -> float:
     small, lr, momentum = replace(problem, dim=20, noise=0.3), 0.05, 0.8
     data, generator = small.example(), torch.Generator().manual_seed(3)
     x = data["minimizer"] + torch.randn(4000, small.dim, generator=generator)
-    velocity, scale = torch.zeros_like(x), 0.5 * small.curvatures().sum()
-    ratios = []
-    for step in range(101):
-        if step in (10, 30, 100):
-            setting = torch.tensor([lr]), torch.tensor([momentum])
-            start, noise = small.expected_gap(step, *setting)
-            ratios.append(small.loss(x, data).mean() / scale / (start + small.noise * noise))
-        draw = {"noise": small.noises(data, len(x), generator)}
-        velocity = momentum * velocity + small.sampled_value_and_gradient(x, data, draw)[1]
-        x = x - lr * velocity
-    return max((ratio.item() for ratio in ratios), key=lambda ratio: abs(ratio - 1))
+    setting, scale = (torch.tensor([lr]), torch.tensor([momentum])), 0.5 * small.curvatures().sum()
+    points, ratios = [*itertools.islice(_points(small, data, x, lr, momentum, generator), 101)], []
+    for step in (10, 30, 100):
+        start, noise = expected_gap(small.curvatures(), step, *setting)
+        left = small.loss(points[step], data).mean() / scale
+        ratios.append((left / (start + small.noise * noise)).item())
+    return max(ratios, key=lambda ratio: abs(ratio - 1))
 
 
 @claim(NoisyQuadratic,

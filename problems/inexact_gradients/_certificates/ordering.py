@@ -8,12 +8,9 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
-from problems.inexact_gradients.ordering import (
-    RATE,
-    Order,
-    Ordering,
-    correlated_variance,
-)
+from problems.inexact_gradients.constant_rates import correlated_variance
+from problems.inexact_gradients.ordering import RATE, Order, Ordering
+from problems.inexact_gradients.sampled import descent_on_draws
 from problems.portrait import Curves
 
 
@@ -39,19 +36,17 @@ def _after_epochs(problem: Ordering, order: Order, epochs: int, dim: int) -> flo
     variant = replace(problem, dim=dim, order=order, correlation=0.0)
     data = {"means": torch.zeros(dim)}
     stream = variant.draws(data, torch.Generator().manual_seed(0))
-    x, total = data["means"], 0.0
-    for epoch in range(3 + epochs):
-        for draw in itertools.islice(stream, problem.examples):
-            x = x - RATE * (x - draw["example"])
-        total += x.square().mean().item() if epoch >= 3 else 0.0
+    points, total = descent_on_draws(variant, data, data["means"], stream, RATE), 0.0
+    epoch = problem.examples
+    for x in itertools.islice(points, 4 * epoch, (3 + epochs) * epoch + 1, epoch):
+        total += x.square().mean().item()
     return total / epochs
 
 
 def _correlated_error(problem: Ordering, lr: float, correlation: float) -> float:
     """The measured over the predicted E e²."""
     problem = replace(problem, dim=4000, correlation=correlation)
-    data = {"means": torch.zeros(problem.dim)}
-    measured = problem._squared_error(data, lr, 800, 200) / problem.dim
+    measured = problem.squared_error({"means": torch.zeros(4000)}, lr, 800, 200) / problem.dim
     return measured / correlated_variance(lr, correlation)
 
 

@@ -10,7 +10,8 @@ import torch
 
 from problems.claims import about, claim
 from problems.descent import descent
-from problems.limits.blum_rivest import SIZE, BlumRivest, colorings
+from problems.limits.blum_rivest import BlumRivest
+from problems.limits.set_splitting import SIZE, colorings
 from problems.portrait import Curves
 from problems.problem import Tree
 

@@ -12,6 +12,7 @@ import torch
 from problems.claims import about, claim
 from problems.descent import descent
 from problems.limits._certificates.chain import accelerated
+from problems.limits.first_order import conjugate_gradients
 from problems.limits.nesterov_strongly_convex import SOURCE, NesterovStronglyConvex
 from problems.portrait import Curves
 from problems.problem import Tree
@@ -22,7 +23,7 @@ BEST, FAST, HEAVY = METHODS = ("conjugate gradients", "Nesterov's method", "heav
 def run(problem: NesterovStronglyConvex, method: str, data: Tree) -> Iterator[torch.Tensor]:
     """The points of one of the methods, at its constants."""
     if method == BEST:
-        return problem.conjugate_gradients(data)
+        return conjugate_gradients(problem, data)
     if method == FAST:
         return accelerated(problem, data, repeat(problem.decay))
     rate = 4 / (1 + math.sqrt(1 / problem.condition)) ** 2
@@ -95,7 +96,7 @@ def heavy_ball_error(problem: NesterovStronglyConvex) -> float:
 )
 def solution_error(problem: NesterovStronglyConvex) -> float:
     problem = replace(problem, dim=400, condition=100.0)
-    matrix = problem._times_hessian(torch.eye(400))
+    matrix = problem.times_hessian(torch.eye(400))
     pull = problem.stiffness * torch.eye(400)[0]
     return (torch.linalg.solve(matrix, pull) - problem.solution()).abs().max().item()
 
@@ -109,7 +110,7 @@ def solution_error(problem: NesterovStronglyConvex) -> float:
 )
 def smallest_curvature(problem: NesterovStronglyConvex) -> float:
     problem = replace(problem, dim=400, condition=100.0)
-    return 100 * torch.linalg.eigvalsh(problem._times_hessian(torch.eye(400)))[0].item()
+    return 100 * torch.linalg.eigvalsh(problem.times_hessian(torch.eye(400)))[0].item()
 
 
 @claim(

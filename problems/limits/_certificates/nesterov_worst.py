@@ -12,6 +12,7 @@ import torch
 from problems.claims import about, claim
 from problems.descent import descent
 from problems.limits._certificates.chain import accelerated
+from problems.limits.first_order import conjugate_gradients
 from problems.limits.nesterov_worst import SOURCE, NesterovWorst
 from problems.portrait import Curves
 from problems.problem import Tree
@@ -22,7 +23,7 @@ BEST, FAST, PLAIN = METHODS = ("conjugate gradients", "Nesterov's method", "grad
 def run(problem: NesterovWorst, method: str, data: Tree) -> Iterator[torch.Tensor]:
     """The points of one of the methods, at the rate 1/L = 1."""
     if method == BEST:
-        return problem.conjugate_gradients(data)
+        return conjugate_gradients(problem, data)
     if method == FAST:
         return accelerated(problem, data, _growing_momentum())
     return descent(problem, data, data["start"], 1.0)
@@ -83,7 +84,7 @@ _claim_ratio(PLAIN, 100, 15.2, 1e-1, "plain")
 def formula_error(problem: NesterovWorst) -> float:
     """At every step up to the horizon; what remains is rounding."""
     data = problem.example()
-    points = torch.stack(list(islice(problem.conjugate_gradients(data), problem.horizon + 1)))
+    points = torch.stack(list(islice(conjugate_gradients(problem, data), problem.horizon + 1)))
     t = torch.arange(len(points))
     exact = (1 / (t + 1) - 1 / (problem.dim + 1)) / 8
     return (problem.gap(points, data) / exact - 1).abs().max().item()

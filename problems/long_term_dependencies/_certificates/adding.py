@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
+from problems.long_term_dependencies._certificates.recurrent_network import backward_gains
 from problems.long_term_dependencies.adding import Adding
 from problems.portrait import Curves
 
@@ -86,17 +87,12 @@ def planted_order(problem: Adding) -> float:
     source="each step multiplies by 0.9 times a rotation, and by slopes of tanh below 1",
 )
 def vanishing(problem: Adding) -> float:
-    short, long = (
-        variant.backward_gain(variant.example())
-        for variant in (replace(problem, radius=0.9, length=length) for length in (50, 200))
-    )
+    short, long = backward_gains(replace(problem, radius=0.9), (50, 200))
     return math.log(long / short) / 150
 
 
 def portrait(problem: Adding) -> Curves:
     lengths = [2, 5, 10, 20, 50, 100]
-    problems = [replace(problem, length=length) for length in lengths]
-    gains = [variant.backward_gain(variant.example()) for variant in problems]
     at = torch.tensor(lengths, dtype=torch.float64)
     return Curves(
         caption="What is left of a gradient on its way from the last step of a tanh network to the "
@@ -105,6 +101,6 @@ def portrait(problem: Adding) -> Curves:
         x_label="length T",
         y_label="norm of ∂h_T/∂h_1",
         lines={"weights alone": (at, problem.radius ** (at - 1))},
-        dots={"at the start": (at, torch.tensor(gains))},
+        dots={"at the start": (at, torch.tensor(backward_gains(problem, lengths)))},
         y_scale="log",
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
+from problems.long_term_dependencies._certificates.recurrent_network import backward_gains
 from problems.long_term_dependencies.copy_memory import BITS, KINDS, SYMBOLS, CopyMemory
 from problems.portrait import Curves
 
@@ -95,17 +96,12 @@ def planted_order(problem: CopyMemory) -> float:
     source="W = 0.9 Q, and the network is linear",
 )
 def vanishing(problem: CopyMemory) -> float:
-    short, long = (
-        variant.backward_gain(variant.example())
-        for variant in (replace(problem, radius=0.9, delay=delay) for delay in (50, 150))
-    )
+    short, long = backward_gains(replace(problem, radius=0.9), (50, 150))
     return math.log(long / short) / 100
 
 
 def portrait(problem: CopyMemory) -> Curves:
     delays = [1, 10, 20, 50, 100]
-    problems = [replace(problem, delay=delay) for delay in delays]
-    gains = [variant.backward_gain(variant.example()) for variant in problems]
     at = torch.tensor(delays, dtype=torch.float64)
     return Curves(
         caption="What is left of a gradient on its way from the last step of a linear network to the "
@@ -113,6 +109,6 @@ def portrait(problem: CopyMemory) -> Curves:
         x_label="delay T",
         y_label="norm of ∂h_{T+20}/∂h_1",
         lines={f"{problem.radius:g}^(T + 19)": (at, problem.radius ** (at + 2 * SYMBOLS - 1))},
-        dots={"at the start": (at, torch.tensor(gains))},
+        dots={"at the start": (at, torch.tensor(backward_gains(problem, delays)))},
         y_scale="log",
     )

@@ -8,10 +8,17 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
+from problems.long_term_dependencies.gain_law import log_gain_law
 from problems.long_term_dependencies.random_walk_depth import RandomWalkDepth
 from problems.portrait import Curves
 
 # What is known: of nets 100 wide and 200 deep, in 500 of them.
+
+
+def walk_law(problem: RandomWalkDepth) -> tuple[float, float]:
+    """Return the mean and the standard deviation of ln γ for one layer."""
+    mean, spread = log_gain_law(problem.width, problem.activation)
+    return math.log(problem.layer_gain()) + mean, spread
 
 
 def _walks(problem: RandomWalkDepth, **fields) -> torch.Tensor:

@@ -129,7 +129,7 @@ def test_a_small_step_is_to_blame_only_if_ten_times_as_many_would_have_arrived()
     assert "ill_conditioning" in names(record(**slow)) and "step_too_small" not in names(
         record(**slow)
     )
-    # Who still goes on is judged by his steps: with momentum no rate does it in a fifth of 30.
+    # A run that still goes on is judged by its steps: with momentum no rate does it in a fifth of 30.
     going = fast | {"status": "running", "gap": None, "target": None}
     assert "step_too_small" in names(record(**going))
     heavy = going | {"settings": {"momentum": 0.99}}
