@@ -19,6 +19,7 @@ from ravine import Refused
 
 WIDTH = 80
 QUICK = 12  # steps in which a factor is looked for
+SAID = 110  # letters of what a class says
 WATCHED = 3  # steps in which the operations of both are looked at
 MANY, FEW = 5000, 8  # operations in them from which a method is costly, and the steps of one
 FREE, APART = 15, 1e-6  # steps on a path of its own, and how far the second may then be from the first
@@ -327,6 +328,11 @@ class _Comparison:
                 (f"{name} of {{b}} = 1 − {name} of {{a}}",),
                 lambda v, name=name: {**v, name: 1 - v[name]},
             )
+        if {"beta1", "beta2"} <= self.base.keys():
+            yield Change(
+                ("beta1 and beta2 of {b} = beta2 and beta1 of {a}",),
+                lambda v: {**v, "beta1": v["beta2"], "beta2": v["beta1"]},
+            )
         if "eps" in self.base:
             for power, words in ((2.0, "eps²"), (0.5, "√eps")):
                 yield Change(
@@ -430,9 +436,10 @@ class _Comparison:
 
     def notes(self, kind: Kind) -> Iterator[tuple[str, str]]:
         """Yield what else is to be known, as (title, words)."""
-        compared = ", ".join(self.base) or "nothing, as they share no hyperparameter"
-        inputs = ", ".join(each.what for each in self.groups)
-        yield "compared", f"at settings of {compared}; on {inputs}; up to {self.long} steps"
+        names = ", ".join(self.base)
+        compared = f"at settings of {names}" if names else "at the defaults alone"
+        where = ", ".join(each.what for each in self.groups)
+        yield "compared", f"{compared}; on {where}; up to {self.long} steps"
         given = self.knobs.values(1)
         defaults = [
             f"{name} {short(value)} and {short(given[name])}"
@@ -453,10 +460,13 @@ class _Comparison:
             own = ", ".join(f"{each}={short(value)}" for each, value in self.knobs.alone(side).items())
             if own:
                 yield "only one", f"{name} has {own}"
+        why: dict[str, list[str]] = {}
         for what, failure in self.refusals.items():
-            other = self._takes(1 - failure.side, what)
-            if other:
-                yield "not on", f"{what}: {self.names[failure.side]}: {failure}"
+            if self._takes(1 - failure.side, what):
+                words = textwrap.shorten(str(failure), SAID, placeholder=" …")
+                why.setdefault(f"{self.names[failure.side]}: {words}", []).append(what)
+        for words, several in why.items():
+            yield "not on", f"{', '.join(several)}: {words}"
         if self.dtype is torch.float32:
             yield "precision", "float32: one of the two cannot compute in float64"
         elif self.unit > torch.finfo(self.dtype).eps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,9 @@ import torch
 from benchmarks.catalog import loading
 from benchmarks.catalog.contenders import contender
 from benchmarks.checks.same import Sameness, judged
+from benchmarks.checks.knobs import places
 from optimizers import Optimizer
-from optimizers.adopted import Adopted
-from ravine import Refused, registered_name
+from ravine import Refused, nearest
 
 AnyOptimizer = str | type[Optimizer] | type[torch.optim.Optimizer] | Optimizer
 
@@ -41,18 +42,14 @@ def same(
     >>> same("adam", torch.optim.Adam).kind
     'rounding'
     """
-    given = dict(settings or {})
     pair = _resolved(a), _resolved(b)
-    known = [each.hyperparameters.keys() for each in pair]
-    for name in given:
-        if not any(name in each for each in known):
-            # The refusal of the first names what is nearest.
-            contender(pair[0], {name: given[name]})
-    first, second = (
-        contender(each, {name: given[name] for name in given if name in each.hyperparameters})
-        for each in pair
-    )
-    return judged(_names(a, b, pair), (first.optimizer, second.optimizer))
+    for name, value in (settings or {}).items():
+        given = [_given(each, name, value) for each in pair]
+        if not any(given):
+            known = dict.fromkeys(each for one in pair for each in [*one.hyperparameters, *places(one)])
+            raise Refused(f"unknown hyperparameter {name}: {nearest(name, known)}")
+        pair = contender(pair[0], given[0]).optimizer, contender(pair[1], given[1]).optimizer
+    return judged(_names(a, b), pair)
 
 
 def assert_same_optimizer(
@@ -78,27 +75,38 @@ def assert_same_optimizer(
 
 
 def _resolved(what: AnyOptimizer) -> Optimizer:
-    if isinstance(what, str):
-        return loading.alone(what)
-    if isinstance(what, torch.optim.Optimizer):
-        raise Refused(f"{type(what).__name__}(…) has parameters of its own: give its class")
-    return contender(what).optimizer
+    return contender(loading.alone(what) if isinstance(what, str) else what).optimizer
 
 
-def _names(
-    a: AnyOptimizer, b: AnyOptimizer, pair: tuple[Optimizer, Optimizer]
-) -> tuple[str, str]:
+def _given(optimizer: Optimizer, name: str, value: Any) -> dict[str, Any]:
+    """Return the values under an optimizer's own names: `betas` are also `beta1` and `beta2`, and the reverse."""
+    own, where = optimizer.hyperparameters, places(optimizer)
+    if name in own:
+        return {name: value}
+    if name in where:
+        place = where[name]
+        if place.index is None:
+            return {place.name: value}
+        several = list(own[place.name])
+        several[place.index] = value
+        return {place.name: several}
+    if name == "betas" and isinstance(value, (list, tuple)):
+        singly = {f"beta{k + 1}": each for k, each in enumerate(value)}
+        return singly if singly.keys() <= own.keys() else {}
+    return {}
+
+
+def _names(*both: AnyOptimizer) -> tuple[str, str]:
     """Return what the two are called: as short as tells them apart."""
-    given = [
-        what if isinstance(what, str) else _class_name(optimizer)
-        for what, optimizer in zip((a, b), pair, strict=True)
-    ]
-    short = [each.rpartition(":")[2] if ":" in each else each.rpartition(".")[2] or each for each in given]
-    names = short if short[0] != short[1] else given
-    return (names[0], names[1]) if names[0] != names[1] else ("the first", "the second")
+    full = [_named(each) for each in both]
+    short = [re.split(r"[:.](?=\w+(?:\+|$))", each)[-1] for each in full]
+    for first, second in (short, full):
+        if first != second:
+            return first, second
+    return "the first", "the second"
 
 
-def _class_name(optimizer: Optimizer) -> str:
-    if isinstance(optimizer, Adopted):
-        return f"{optimizer.method.__module__}.{optimizer.method.__qualname__}"
-    return registered_name(type(optimizer))
+def _named(what: AnyOptimizer) -> str:
+    if isinstance(what, type):
+        return f"{what.__module__}.{what.__qualname__}"
+    return what if isinstance(what, str) else repr(what)
