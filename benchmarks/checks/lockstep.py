@@ -19,6 +19,7 @@ from ravine import Refused
 
 FAR = 1e30  # a path that is farther out has ended
 
+
 def tolerance(unit: float) -> float:
     """Return up to which share of a step two ways to compute it may differ: 2e-12 in float64, 6e-6 in float32.
 

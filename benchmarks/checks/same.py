@@ -22,7 +22,10 @@ QUICK = 12  # steps in which a factor is looked for
 SAID = 110  # letters of what a class says
 WATCHED = 3  # steps in which the operations of both are looked at
 MANY, FEW = 5000, 8  # operations in them from which a method is costly, and the steps of one
-FREE, APART = 15, 1e-6  # steps on a path of its own, and how far the second may then be from the first
+FREE, APART = (
+    15,
+    1e-6,
+)  # steps on a path of its own, and how far the second may then be from the first
 Kind = Literal["identical", "rounding", "rescaled", "settings", "different"]
 HEADLINES: Mapping[Kind, str] = {
     "identical": "are the same method, to the bit.",
@@ -147,9 +150,7 @@ def _row(title: str, words: str) -> str:
     return "\n".join([f"  {title:<12}{first}", *(" " * 14 + line for line in rest)])
 
 
-def judged(
-    names: tuple[str, str], pair: tuple[Optimizer, Optimizer]
-) -> Sameness:
+def judged(names: tuple[str, str], pair: tuple[Optimizer, Optimizer]) -> Sameness:
     """Compare two optimizers.
 
     Args:
@@ -261,9 +262,7 @@ class _Comparison:
                 break
         return _Evaluated(change, trials)
 
-    def trial(
-        self, change: Change, changed: Values, groups: Sequence[Inputs]
-    ) -> Trial | None:
+    def trial(self, change: Change, changed: Values, groups: Sequence[Inputs]) -> Trial | None:
         """Return what is seen at one setting; None if one of the two does not accept it."""
         try:
             pair = self.at(change, changed)
@@ -343,7 +342,10 @@ class _Comparison:
             for power, words in ((-1.0, "weight_decay / lr"), (1.0, "weight_decay · lr")):
                 yield Change(
                     (f"weight_decay of {{b}} = {words} of {{a}}",),
-                    lambda v, power=power: {**v, "weight_decay": v["weight_decay"] * v["lr"] ** power},
+                    lambda v, power=power: {
+                        **v,
+                        "weight_decay": v["weight_decay"] * v["lr"] ** power,
+                    },
                 )
         for side in (1, 0):
             yield from self._switched(side)
@@ -352,7 +354,9 @@ class _Comparison:
         """Yield the settings of one of the two that the other has no name for."""
         own, mark = self.knobs.alone(side), "ab"[side]
 
-        def change(words: str, own_values: Callable[[Values], dict[str, Any]], **kind: bool) -> Change:
+        def change(
+            words: str, own_values: Callable[[Values], dict[str, Any]], **kind: bool
+        ) -> Change:
             both = [lambda v: {}, lambda v: {}]
             both[side] = own_values
             return Change((words,), own=(both[0], both[1]), **kind)  # type: ignore[arg-type]
@@ -457,7 +461,9 @@ class _Comparison:
         if named:
             yield "names", ", ".join(named)
         for side, name in enumerate(self.names):
-            own = ", ".join(f"{each}={short(value)}" for each, value in self.knobs.alone(side).items())
+            own = ", ".join(
+                f"{each}={short(value)}" for each, value in self.knobs.alone(side).items()
+            )
             if own:
                 yield "only one", f"{name} has {own}"
         why: dict[str, list[str]] = {}
@@ -477,7 +483,10 @@ class _Comparison:
             )
         drawing = self.drawing()
         if drawing:
-            yield "chance", f"{' and '.join(drawing)} drew random numbers, with the same seed at each step"
+            yield (
+                "chance",
+                f"{' and '.join(drawing)} drew random numbers, with the same seed at each step",
+            )
 
     def _takes(self, side: int, what: str) -> bool:
         group = next(each for each in inputs(self.dtype) if each.what == what)
@@ -490,7 +499,11 @@ class _Comparison:
 
 def _factor(seen: Steps) -> float | None:
     """Return the number by which the second's steps are to be multiplied to be the first's, by least squares."""
-    index = seen.inputs.names.index("random gradients") if "random gradients" in seen.inputs.names else 0
+    index = (
+        seen.inputs.names.index("random gradients")
+        if "random gradients" in seen.inputs.names
+        else 0
+    )
     first, second = seen.first[:, index].flatten(), seen.second[:, index].flatten()
     square = float(second @ second)
     factor = float(first @ second) / square if square else math.nan

@@ -175,7 +175,9 @@ def _drawn(dim: int, generator: torch.Generator) -> list[_Input]:
     zeros[:6, : dim // 2] = 0  # no gradient at all at first
     zeros[3::7] = 0  # nor, at some steps, anywhere
     spikes = torch.where(steps % 7 == 4, 1e4, 1e-2) * random
-    sizes = torch.logspace(-10, 4, dim, dtype=torch.float64)[torch.randperm(dim, generator=generator)]
+    sizes = torch.logspace(-10, 4, dim, dtype=torch.float64)[
+        torch.randperm(dim, generator=generator)
+    ]
     bowl = torch.diag(torch.logspace(-2, 1, dim, dtype=torch.float64))
     return [
         _Input("noisy bowl", normal(dim), bowl, 0.3 * normal(LONG, dim)),

@@ -142,7 +142,9 @@ class _Reasons:
                 return f"the place of eps: {first} divides by {mine}, {second} by {theirs}"
             return "the size or the place of eps"
         if name in MEANS:
-            return self._start() or f"{name}: how the gradient enters the mean, or the mean the step"
+            return (
+                self._start() or f"{name}: how the gradient enters the mean, or the mean the step"
+            )
         if name in SQUARES:
             return f"{name}: how the mean square is made, or used"
         if name == "lr":
@@ -194,7 +196,9 @@ class _Reasons:
         found = []
         for one, other in ((with_eps.first, without.first), (with_eps.second, without.second)):
             ratio = float((one / other).flatten()[0])
-            named = [form for form, each in forms.items() if math.isclose(ratio, each, rel_tol=CLOSE)]
+            named = [
+                form for form, each in forms.items() if math.isclose(ratio, each, rel_tol=CLOSE)
+            ]
             found.append(named[0] if named else "something else")
         return found
 
@@ -221,7 +225,9 @@ class _Reasons:
         behind = torch.allclose(first[:-1], second[1:], rtol=CLOSE, atol=0)
         moves = not torch.allclose(first, first[0].expand_as(first), rtol=CLOSE, atol=0)
         if moves and (shifted or behind):
-            return f"a count of steps: {self.names[1]} is one step {'ahead' if shifted else 'behind'}"
+            return (
+                f"a count of steps: {self.names[1]} is one step {'ahead' if shifted else 'behind'}"
+            )
         amount = self.trials[0].steps[0].difference
         begins, ends = float(amount[:3].amax()), float(amount[-len(amount) // 4 :].amax())
         if begins > 0 and ends < FADED * begins:
@@ -279,7 +285,10 @@ class _Reasons:
                 {"tiny gradients", "gradients of all sizes", "gradients with zeros"},
                 "eps, or what guards a division: they differ only where gradients are tiny or 0",
             ),
-            ({"huge gradients", "gradients with spikes", "gradients of all sizes"}, "a limit, such as clipping: they differ only where gradients are huge"),
+            (
+                {"huge gradients", "gradients with spikes", "gradients of all sizes"},
+                "a limit, such as clipping: they differ only where gradients are huge",
+            ),
         ):
             if kinds <= only:
                 return words

@@ -46,9 +46,11 @@ def same(
     for name, value in (settings or {}).items():
         given = [_given(each, name, value) for each in pair]
         if not any(given):
-            known = dict.fromkeys(each for one in pair for each in [*one.hyperparameters, *places(one)])
+            known = dict.fromkeys(
+                each for one in pair for each in [*one.hyperparameters, *places(one)]
+            )
             raise Refused(f"unknown hyperparameter {name}: {nearest(name, known)}")
-        pair = contender(pair[0], given[0]).optimizer, contender(pair[1], given[1]).optimizer
+        pair = _pinned(pair[0], given[0]), _pinned(pair[1], given[1])
     return judged(_names(a, b), pair)
 
 
@@ -78,6 +80,16 @@ def _resolved(what: AnyOptimizer) -> Optimizer:
     return contender(loading.alone(what) if isinstance(what, str) else what).optimizer
 
 
+def _pinned(optimizer: Optimizer, values: Mapping[str, Any]) -> Optimizer:
+    """Return an optimizer with these values; raise Refused for a range."""
+    found = contender(optimizer, values)
+    for name in values.keys() & found.space.keys():
+        raise Refused(
+            f"{name} is {values[name]!r}, but must be one value: nothing is searched here"
+        )
+    return found.optimizer
+
+
 def _given(optimizer: Optimizer, name: str, value: Any) -> dict[str, Any]:
     """Return the values under an optimizer's own names: `betas` are also `beta1` and `beta2`, and the reverse."""
     own, where = optimizer.hyperparameters, places(optimizer)
@@ -98,15 +110,20 @@ def _given(optimizer: Optimizer, name: str, value: Any) -> dict[str, Any]:
 
 def _names(*both: AnyOptimizer) -> tuple[str, str]:
     """Return what the two are called: as short as tells them apart."""
-    full = [_named(each) for each in both]
-    short = [re.split(r"[:.](?=\w+(?:\+|$))", each)[-1] for each in full]
-    for first, second in (short, full):
+    for named in (_short, _full, repr):
+        first, second = (named(each) for each in both)
         if first != second:
             return first, second
     return "the first", "the second"
 
 
-def _named(what: AnyOptimizer) -> str:
-    if isinstance(what, type):
-        return f"{what.__module__}.{what.__qualname__}"
-    return what if isinstance(what, str) else repr(what)
+def _short(what: AnyOptimizer) -> str:
+    """Return a class's name, or the word without the place of the class."""
+    return re.split(r"[:.](?=\w+(?:\+|$))", what if isinstance(what, str) else _full(what))[-1]
+
+
+def _full(what: AnyOptimizer) -> str:
+    if isinstance(what, str):
+        return what
+    kind = what if isinstance(what, type) else loading.class_of(what)
+    return f"{kind.__module__}.{kind.__name__}"

@@ -21,7 +21,9 @@ from optimizers.schedule_free_sgd import ScheduleFreeSGD
 from optimizers.sgd import SGD
 from optimizers.sign_sgd import SignSGD
 
-MUTANTS: dict[str, tuple] = {}  # by what is wrong: the mutant, the original, words of the reason that is named
+MUTANTS: dict[
+    str, tuple
+] = {}  # by what is wrong: the mutant, the original, words of the reason that is named
 
 
 def fault(what, original, words=""):
