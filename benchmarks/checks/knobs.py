@@ -31,13 +31,10 @@ OFF = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0}  # where a part o
 
 
 class Place(NamedTuple):
-    """Where a number is among an optimizer's hyperparameters: its name, and its index in a tuple."""
+    """Where a number is among an optimizer's hyperparameters: its name, and its place in a tuple."""
 
     name: str
-    index: int | None = None
-
-    def __str__(self) -> str:
-        return self.name if self.index is None else f"{self.name}.{self.index}"
+    part: int | None = None
 
 
 Settings = Mapping[str, Any]  # values by common names
@@ -93,7 +90,7 @@ class Knobs:
         found = {}
         for name, where in self.both.items():
             value = given[where[side].name]
-            found[name] = value if where[side].index is None else value[where[side].index]
+            found[name] = value if where[side].part is None else value[where[side].part]
         return found
 
     def alone(self, side: int) -> dict[str, Any]:
@@ -108,11 +105,11 @@ class Knobs:
         now, given = optimizer.hyperparameters, dict(own)
         for name, value in values.items():
             where = self.both[name][side]
-            if where.index is None:
+            if where.part is None:
                 given[where.name] = _typed(value, now[where.name])
             else:
                 several = list(given.get(where.name, now[where.name]))
-                several[where.index] = value
+                several[where.part] = value
                 given[where.name] = type(now[where.name])(several)
         changed = {name: value for name, value in given.items() if value != now.get(name)}
         return optimizer.replace(**changed) if changed else optimizer

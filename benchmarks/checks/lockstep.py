@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ class Watch:
             yield
 
 
-class _Mode(torch.utils._python_dispatch.TorchDispatchMode):
+class _Mode(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[attr-defined]
     def __init__(self, watch: Watch):
         super().__init__()
         self._watch = watch
@@ -83,7 +83,6 @@ class Steps:
         first: The steps of the first, (steps, inputs, dim).
         second: Those of the second.
         valid: The steps before a path ended, bool (steps, inputs).
-        drew: Whether each asked for the oracle's normal numbers.
     """
 
     inputs: Inputs
@@ -91,19 +90,21 @@ class Steps:
     first: torch.Tensor
     second: torch.Tensor
     valid: torch.Tensor
-    drew: tuple[bool, bool] = field(default=(False, False))
 
     def scaled(self, factor: float) -> Steps:
         """Return the same with the second's steps times a factor."""
-        return Steps(
-            self.inputs, self.points, self.first, factor * self.second, self.valid, self.drew
-        )
+        return Steps(self.inputs, self.points, self.first, factor * self.second, self.valid)
 
     def only(self, name: str) -> Steps:
         """Return those on one input."""
-        one = [self.inputs.names.index(name)]
-        taken = (each[:, one] for each in (self.points, self.first, self.second, self.valid))
-        return Steps(self.inputs.only(one), *taken, self.drew)
+        k = [self.inputs.names.index(name)]
+        return Steps(
+            self.inputs.only(k),
+            self.points[:, k],
+            self.first[:, k],
+            self.second[:, k],
+            self.valid[:, k],
+        )
 
     @property
     def scale(self) -> torch.Tensor:
@@ -132,16 +133,15 @@ class Steps:
 
 
 class _Normals:
-    """The normal numbers of a step, the same for both optimizers; `used` if any was asked for."""
+    """The normal numbers of a step, the same for both optimizers."""
 
     def __init__(self, inputs: Inputs):
-        self._inputs, self.used = inputs, False
+        self._inputs = inputs
 
     def begin(self, step: int) -> None:
         self._numbers = itertools.count(step)
 
     def __call__(self) -> torch.Tensor:
-        self.used = True
         return self._inputs.normals[next(self._numbers) % len(self._inputs.normals)]
 
 
@@ -202,10 +202,7 @@ def lockstep(
         alive = alive & (reached < FAR) & ~oracles[0].broken & ~oracles[1].broken
         points = [torch.where(alive.unsqueeze(-1), each, start) for each in points]
     first, second = (torch.stack(each).squeeze(2) for each in taken)
-    drew = (normals[0].used, normals[1].used)
-    return Steps(
-        inputs, torch.stack(seen).squeeze(2), first, second, torch.stack(valid).squeeze(2), drew
-    )
+    return Steps(inputs, torch.stack(seen).squeeze(2), first, second, torch.stack(valid).squeeze(2))
 
 
 @contextmanager

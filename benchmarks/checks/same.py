@@ -35,6 +35,15 @@ HEADLINES: Mapping[Kind, str] = {
     "different": "are different",
 }
 Values = Mapping[str, Any]
+Own = Callable[[Values], dict[str, Any]]
+
+
+def _nothing(values: Values) -> dict[str, Any]:
+    return {}
+
+
+def _both(one: Own, other: Own) -> Own:
+    return lambda values: {**one(values), **other(values)}
 
 
 @dataclass(frozen=True)
@@ -50,20 +59,15 @@ class Change:
 
     words: tuple[str, ...] = ()
     of: Callable[[Values], dict[str, Any]] = dict
-    own: tuple[Callable[[Values], dict[str, Any]], Callable[[Values], dict[str, Any]]] = (
-        lambda values: {},
-        lambda values: {},
-    )
+    own: tuple[Own, Own] = (_nothing, _nothing)
     is_other_method: bool = False
 
     def then(self, other: Change) -> Change:
         """Return both, this one first."""
-        pairs = zip(self.own, other.own, strict=True)
-        own = tuple((lambda v, p=pair: {**p[0](v), **p[1](v)}) for pair in pairs)
         return Change(
             (*self.words, *other.words),
             lambda values: other.of(self.of(values)),
-            own,  # type: ignore[arg-type]
+            (_both(self.own[0], other.own[0]), _both(self.own[1], other.own[1])),
             self.is_other_method or other.is_other_method,
         )
 
@@ -296,10 +300,11 @@ class _Comparison:
             if change.words and not seen.differs(self.unit).any():
                 yield whole
             factor = _factor(seen)
-            if "lr" in self.base and factor is not None and abs(factor - 1) > 1e-9:
-                if not seen.scaled(factor).differs(10 * self.unit).any():
-                    for law in self._laws(factor, {**self.base, **at}):
-                        yield whole.then(law)
+            if "lr" not in self.base or factor is None or abs(factor - 1) < 1e-9:
+                continue
+            if not seen.scaled(factor).differs(10 * self.unit).any():
+                for law in self._laws(factor, {**self.base, **at}):
+                    yield whole.then(law)
 
     def _laws(self, factor: float, values: Values) -> Iterator[Change]:
         """Yield ways in which the second's learning rate may depend on the first's, if they differ by a factor."""
@@ -354,19 +359,12 @@ class _Comparison:
         """Yield the settings of one of the two that the other has no name for."""
         own, mark = self.knobs.alone(side), "ab"[side]
 
-        def change(
-            words: str, own_values: Callable[[Values], dict[str, Any]], **kind: bool
-        ) -> Change:
-            both = [lambda v: {}, lambda v: {}]
-            both[side] = own_values
-            return Change((words,), own=(both[0], both[1]), **kind)  # type: ignore[arg-type]
+        def change(words: str, values: Own) -> Change:
+            pair = (_nothing, values) if side else (values, _nothing)
+            return Change((f"{words} of {{{mark}}}",), own=pair, is_other_method=True)
 
         if "dampening" in own and "momentum" in self.base:
-            yield change(
-                f"dampening of {{{mark}}} = momentum",
-                lambda v: {"dampening": v["momentum"]},
-                is_other_method=True,
-            )
+            yield change("dampening = momentum", lambda v: {"dampening": v["momentum"]})
         flags = {name: not value for name, value in own.items() if isinstance(value, bool)}
         flags |= {name: value for name, value in OFF.items() if own.get(name)}
         shared = {
@@ -375,11 +373,7 @@ class _Comparison:
             if isinstance(self.knobs.values(side)[name], bool)
         }
         for name, value in {**flags, **shared}.items():
-            yield change(
-                f"{name}={value} of {{{mark}}}",
-                lambda v, name=name, value=value: {name: value},
-                is_other_method=True,
-            )
+            yield change(f"{name}={value}", lambda v, name=name, value=value: {name: value})
 
     def kind(self, found: _Evaluated) -> tuple[Kind, tuple[str, ...]]:
         """Return what the two are to each other, and what makes them the same, a line each."""
@@ -423,8 +417,8 @@ class _Comparison:
                 )
         if len(self.drawing()) == 2:
             raise Refused(
-                f"{' and '.join(self.names)} draw random numbers, and take other steps with the same seed: whether only "
-                "the draws differ cannot be told"
+                f"{' and '.join(self.names)} draw random numbers, and take other steps with the same seed: "
+                "whether only the draws differ cannot be told"
             )
 
     def reason(self, found: _Evaluated) -> str:
@@ -456,7 +450,7 @@ class _Comparison:
         named = [
             f"{where[0]} is {where[1]}"
             for where in self.knobs.both.values()
-            if where[0].name != where[1].name and where[0].index is where[1].index is None
+            if where[0].name != where[1].name and where[0].part is where[1].part is None
         ]
         if named:
             yield "names", ", ".join(named)
@@ -479,7 +473,8 @@ class _Comparison:
             coarse = max((0, 1), key=lambda side: self.watches[side].coarsest)
             yield (
                 "precision",
-                f"{self.names[coarse]} computes with a rounding unit of {self.unit:.1g}: smaller differences do not count",
+                f"{self.names[coarse]} computes with a rounding unit of {self.unit:.1g}: smaller "
+                "differences do not count",
             )
         drawing = self.drawing()
         if drawing:

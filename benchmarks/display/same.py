@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.catalog import loading
 from benchmarks.catalog.contenders import contender
-from benchmarks.checks.same import Sameness, judged
 from benchmarks.checks.knobs import places
+from benchmarks.checks.same import Sameness, judged
 from optimizers import Optimizer
 from ravine import Refused, nearest
 
@@ -97,10 +97,10 @@ def _given(optimizer: Optimizer, name: str, value: Any) -> dict[str, Any]:
         return {name: value}
     if name in where:
         place = where[name]
-        if place.index is None:
+        if place.part is None:
             return {place.name: value}
         several = list(own[place.name])
-        several[place.index] = value
+        several[place.part] = value
         return {place.name: several}
     if name == "betas" and isinstance(value, (list, tuple)):
         singly = {f"beta{k + 1}": each for k, each in enumerate(value)}

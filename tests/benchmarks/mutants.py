@@ -70,16 +70,37 @@ class _Lines:
 
 adam("mean not corrected", "does not correct the mean", corrected=lambda o: o.mean)
 adam("square not corrected", "correct the mean square", root=lambda o: o.square.sqrt())
-adam("nothing corrected", "correct the mean", corrected=lambda o: o.mean, root=lambda o: o.square.sqrt())  # fmt: skip
-adam("steps counted from 1", "counts one step more", corrected=lambda o: o.mean / (1 - o.beta1 ** (o.t + 1)))  # fmt: skip
+adam(
+    "nothing corrected",
+    "correct the mean",
+    corrected=lambda o: o.mean,
+    root=lambda o: o.square.sqrt(),
+)
+adam(
+    "steps counted from 1",
+    "counts one step more",
+    corrected=lambda o: o.mean / (1 - o.beta1 ** (o.t + 1)),
+)
 adam("square corrected with beta1", root=lambda o: (o.square / (1 - o.beta1**o.t)).sqrt())
-adam("eps inside the root", "√(v̂ + eps)", step=lambda o: -o.lr * o.corrected / (o.root**2 + o.eps).sqrt())  # fmt: skip
-adam("eps before the correction", "before the bias correction",
-     step=lambda o: -o.lr * o.corrected * (1 - o.beta2**o.t) ** 0.5 / (o.square.sqrt() + o.eps))  # fmt: skip
+adam(
+    "eps inside the root",
+    "√(v̂ + eps)",
+    step=lambda o: -o.lr * o.corrected / (o.root**2 + o.eps).sqrt(),
+)
+adam(
+    "eps before the correction",
+    "before the bias correction",
+    step=lambda o: -o.lr * o.corrected * (1 - o.beta2**o.t) ** 0.5 / (o.square.sqrt() + o.eps),
+)
 adam("eps as a floor", "eps", step=lambda o: -o.lr * o.corrected / o.root.clamp(min=o.eps))
 adam("no eps", "eps", step=lambda o: -o.lr * o.corrected / o.root.clamp(min=1e-300))
-adam("betas swapped", mean=lambda o: o.beta2 * o.m + (1 - o.beta2) * o.g, square=lambda o: o.beta1 * o.v + (1 - o.beta1) * o.g**2,
-     corrected=lambda o: o.mean / (1 - o.beta2**o.t), root=lambda o: (o.square / (1 - o.beta1**o.t)).sqrt())  # fmt: skip
+adam(
+    "betas swapped",
+    mean=lambda o: o.beta2 * o.m + (1 - o.beta2) * o.g,
+    square=lambda o: o.beta1 * o.v + (1 - o.beta1) * o.g**2,
+    corrected=lambda o: o.mean / (1 - o.beta2**o.t),
+    root=lambda o: (o.square / (1 - o.beta1**o.t)).sqrt(),
+)
 adam("gradient not weighted", mean=lambda o: o.beta1 * o.m + o.g)
 adam("beta1 squared", mean=lambda o: o.beta1**2 * o.m + (1 - o.beta1) * o.g)
 adam("mean begins with the gradient", "", begin=lambda o: (o.g, torch.zeros_like(o.g)))
@@ -89,52 +110,63 @@ adam("absolute value for the square", square=lambda o: o.beta2 * o.v + (1 - o.be
 adam("no root", root=lambda o: o.square / (1 - o.beta2**o.t))
 adam("the other sign", "the sign", step=lambda o: o.lr * o.corrected / (o.root + o.eps))
 adam("the last mean", corrected=lambda o: o.m / (1 - o.beta1**o.t))
-adam("looks ahead", corrected=lambda o: (o.beta1 * o.mean + (1 - o.beta1) * o.g) / (1 - o.beta1**o.t))  # fmt: skip
-adam("one norm for all coordinates", root=lambda o: (o.square / (1 - o.beta2**o.t)).mean(-1, keepdim=True).sqrt())  # fmt: skip
+adam(
+    "looks ahead", corrected=lambda o: (o.beta1 * o.mean + (1 - o.beta1) * o.g) / (1 - o.beta1**o.t)
+)
+adam(
+    "one norm for all coordinates",
+    root=lambda o: (o.square / (1 - o.beta2**o.t)).mean(-1, keepdim=True).sqrt(),
+)
 adam("rate fixed", step=lambda o: -1e-3 * o.corrected / (o.root + o.eps))
-adam("steps over 100 forgotten", "begins late", corrected=lambda o: o.mean / (1 - o.beta1**o.t) * (o.t <= 100))  # fmt: skip
+adam(
+    "steps over 100 forgotten",
+    "begins late",
+    corrected=lambda o: o.mean / (1 - o.beta1**o.t) * (o.t <= 100),
+)
 
 
 @fault("adam: another default of beta2", Adam())
-class _(Adam):
+class AdamAnotherDefaultBeta2(Adam):
     beta2: Hyper = hyper(0.99, low=0, below=1)
 
 
 @fault("adamw: decay in the gradient", AdamW(), "weight decay")
-class _(AdamW):
+class AdamwDecayGradient(AdamW):
     def update(self, oracle, state):
-        return Adam.update(self, _Seen(oracle, oracle.gradient + self.weight_decay * oracle.x), state)  # fmt: skip
+        return Adam.update(
+            self, _Seen(oracle, oracle.gradient + self.weight_decay * oracle.x), state
+        )
 
 
 @fault("adamw: decay without the rate", AdamW(), "whatever the learning rate")
-class _(AdamW):
+class AdamwDecayWithoutRate(AdamW):
     def update(self, oracle, state):
         step, state = Adam.update(self, oracle, state)
         return step - self.weight_decay * oracle.x, state
 
 
 @fault("adamw: decay after the step", AdamW(), "before or after the step")
-class _(AdamW):
+class AdamwDecayAfterStep(AdamW):
     def update(self, oracle, state):
         step, state = Adam.update(self, oracle, state)
         return step - self.lr * self.weight_decay * (oracle.x + step), state
 
 
 @fault("adamw: no decay", AdamW(), "does not decay")
-class _(AdamW):
+class AdamwNoDecay(AdamW):
     def update(self, oracle, state):
         return Adam.update(self, oracle, state)
 
 
 @fault("adamw: decay of the other sign", AdamW(), "weight decay")
-class _(AdamW):
+class AdamwDecayOtherSign(AdamW):
     def update(self, oracle, state):
         step, state = Adam.update(self, oracle, state)
         return step + self.lr * self.weight_decay * oracle.x, state
 
 
 @fault("amsgrad: largest of the corrected squares", AMSGrad())
-class _(AMSGrad):
+class AmsgradLargestCorrectedSquares(AMSGrad):
     def update(self, oracle, state):
         mean, square, largest, t = state
         gradient, t = oracle.gradient, t + 1
@@ -146,21 +178,21 @@ class _(AMSGrad):
 
 
 @fault("amsgrad: the square is the largest", AMSGrad())
-class _(AMSGrad):
+class AmsgradSquareLargest(AMSGrad):
     def update(self, oracle, state):
         step, (mean, _, largest, t) = super().update(oracle, state)
         return step, (mean, largest, largest, t)
 
 
 @fault("amsgrad: forgets the largest", AMSGrad())
-class _(AMSGrad):
+class AmsgradForgetsLargest(AMSGrad):
     def update(self, oracle, state):
         step, (mean, square, _, t) = super().update(oracle, state)
         return step, (mean, square, square, t)
 
 
 @fault("momentum: dampened, but for the first gradient", Momentum())
-class _(Momentum):
+class MomentumDampenedFirstGradient(Momentum):
     def init(self, x):
         return torch.zeros_like(x), 0
 
@@ -172,55 +204,55 @@ class _(Momentum):
 
 
 @fault("momentum: the last velocity", Momentum())
-class _(Momentum):
+class MomentumLastVelocity(Momentum):
     def update(self, oracle, state):
         velocity = self.momentum * state[0] + oracle.gradient
         return -self.lr * state[0], (velocity,)
 
 
 @fault("momentum: of the other sign", Momentum())
-class _(Momentum):
+class MomentumOtherSign(Momentum):
     def update(self, oracle, state):
         velocity = oracle.gradient - self.momentum * state[0]
         return -self.lr * velocity, (velocity,)
 
 
 @fault("momentum: fixed", Momentum())
-class _(Momentum):
+class MomentumFixed(Momentum):
     def update(self, oracle, state):
         velocity = 0.9 * state[0] + oracle.gradient
         return -self.lr * velocity, (velocity,)
 
 
 @fault("nesterov: does not look ahead", Nesterov())
-class _(Nesterov):
+class NesterovDoesLookAhead(Nesterov):
     def update(self, oracle, state):
         return Momentum.update(self, oracle, state)
 
 
 @fault("nesterov: looks ahead twice", Nesterov())
-class _(Nesterov):
+class NesterovLooksAheadTwice(Nesterov):
     def update(self, oracle, state):
         velocity = self.momentum * state[0] + oracle.gradient
         return -self.lr * (velocity + self.momentum * velocity), (velocity,)
 
 
 @fault("nesterov: the last velocity", Nesterov())
-class _(Nesterov):
+class NesterovLastVelocity(Nesterov):
     def update(self, oracle, state):
         velocity = self.momentum * state[0] + oracle.gradient
         return -self.lr * (oracle.gradient + self.momentum * state[0]), (velocity,)
 
 
 @fault("rmsprop: eps inside the root", RMSprop(), "eps")
-class _(RMSprop):
+class RmspropEpsInsideRoot(RMSprop):
     def update(self, oracle, state):
         square = self.alpha * state[0] + (1 - self.alpha) * oracle.gradient**2
         return -self.lr * oracle.gradient / (square + self.eps).sqrt(), (square,)
 
 
 @fault("rmsprop: begins with the square", RMSprop())
-class _(RMSprop):
+class RmspropBeginsSquare(RMSprop):
     def init(self, x):
         return (None,)
 
@@ -231,7 +263,7 @@ class _(RMSprop):
 
 
 @fault("rmsprop: corrected", RMSprop(), "does not correct the mean square")
-class _(RMSprop):
+class RmspropCorrected(RMSprop):
     def init(self, x):
         return torch.zeros_like(x), 0
 
@@ -242,27 +274,27 @@ class _(RMSprop):
 
 
 @fault("adagrad: begins with 0.1", Adagrad())
-class _(Adagrad):
+class AdagradBegins01(Adagrad):
     def init(self, x):
         return (torch.full_like(x, 0.1),)
 
 
 @fault("adagrad: eps inside the root", Adagrad(), "eps")
-class _(Adagrad):
+class AdagradEpsInsideRoot(Adagrad):
     def update(self, oracle, state):
         square = state[0] + oracle.gradient**2
         return -self.lr * oracle.gradient / (square + self.eps).sqrt(), (square,)
 
 
 @fault("adagrad: the last sum", Adagrad())
-class _(Adagrad):
+class AdagradLastSum(Adagrad):
     def update(self, oracle, state):
         square = state[0] + oracle.gradient**2
         return -self.lr * oracle.gradient / (state[0].sqrt() + self.eps), (square,)
 
 
 @fault("lion: the mean first", Lion())
-class _(Lion):
+class LionMeanFirst(Lion):
     def update(self, oracle, state):
         mean = self.beta2 * state[0] + (1 - self.beta2) * oracle.gradient
         sign = (self.beta1 * mean + (1 - self.beta1) * oracle.gradient).sign()
@@ -270,7 +302,7 @@ class _(Lion):
 
 
 @fault("lion: betas swapped", Lion())
-class _(Lion):
+class LionBetasSwapped(Lion):
     def update(self, oracle, state):
         sign = (self.beta2 * state[0] + (1 - self.beta2) * oracle.gradient).sign()
         mean = self.beta1 * state[0] + (1 - self.beta1) * oracle.gradient
@@ -278,7 +310,7 @@ class _(Lion):
 
 
 @fault("lion: decay inside the sign", Lion(), "weight decay")
-class _(Lion):
+class LionDecayInsideSign(Lion):
     def update(self, oracle, state):
         gradient = oracle.gradient + self.weight_decay * oracle.x
         sign = (self.beta1 * state[0] + (1 - self.beta1) * gradient).sign()
@@ -286,27 +318,27 @@ class _(Lion):
 
 
 @fault("lion: interpolated mean kept", Lion())
-class _(Lion):
+class LionInterpolatedMeanKept(Lion):
     def update(self, oracle, state):
         mean = self.beta1 * state[0] + (1 - self.beta1) * oracle.gradient
         return -self.lr * (mean.sign() + self.weight_decay * oracle.x), (mean,)
 
 
 @fault("sign_sgd: the sign of 0 is 1", SignSGD(), "exactly 0")
-class _(SignSGD):
+class SignSgdSign01(SignSGD):
     def update(self, oracle, state):
         return -self.lr * torch.where(oracle.gradient < 0, -1.0, 1.0), state
 
 
 @fault("normalized_sgd: by the largest coordinate", NormalizedSGD())
-class _(NormalizedSGD):
+class NormalizedSgdLargestCoordinate(NormalizedSGD):
     def update(self, oracle, state):
         largest = oracle.gradient.abs().amax(-1, keepdim=True)
         return -self.lr * oracle.gradient / torch.where(largest > 0, largest, 1.0), state
 
 
 @fault("clipped_momentum: clips the step, not the gradient", Clip(Momentum()))
-class _(Clip):
+class ClippedMomentumClipsStepGradient(Clip):
     inner: object = Momentum()
 
     def update(self, oracle, state):
@@ -315,13 +347,13 @@ class _(Clip):
 
 
 @fault("clipped_sgd: clips coordinates", Clip(SGD()))
-class _(Clip):
+class ClippedSgdClipsCoordinates(Clip):
     inner: object = SGD()
     by: str = "value"
 
 
 @fault("sgd+decay: a step ahead", Decay(SGD()))
-class _(Decay):
+class SgdDecayStepAhead(Decay):
     inner: object = SGD()
 
     def update(self, oracle, state):
@@ -329,13 +361,13 @@ class _(Decay):
 
 
 @fault("schedule_free_sgd: the start is in the mean", ScheduleFreeSGD())
-class _(ScheduleFreeSGD):
+class ScheduleFreeSgdStartMean(ScheduleFreeSGD):
     def init(self, x):
         return x, 1
 
 
 @fault("schedule_free_sgd: beta the other way", ScheduleFreeSGD())
-class _(ScheduleFreeSGD):
+class ScheduleFreeSgdBetaOtherWay(ScheduleFreeSGD):
     def update(self, oracle, state):
         z, t = state
         x, t = oracle.x, t + 1

@@ -138,7 +138,7 @@ def by_hypot(self, oracle, state):
 def sign_of_sum(self, oracle, state):
     """Signs of the mean over 1 − β₁."""
     (mean,) = state
-    sign = (mean * (self.beta1 / (1 - self.beta1)) + oracle.gradient).sign() if self.beta1 else oracle.gradient.sign()  # fmt: skip
+    sign = (mean * (self.beta1 / (1 - self.beta1)) + oracle.gradient).sign()
     decayed = oracle.x * (1 - self.lr * self.weight_decay)
     mean = torch.lerp(oracle.gradient, mean, self.beta2)
     return decayed - self.lr * sign - oracle.x, (mean,)
@@ -254,9 +254,9 @@ def test_settings_reach_both_by_the_names_of_either():
 
 def test_the_assertion_says_where_and_why():
     assert_same_optimizer("adam", T.Adam)
-    with pytest.raises(AssertionError, match="place of eps: Rewritten divides by"):
-        mutant, original, _ = MUTANTS["adam: eps inside the root"]
-        assert_same_optimizer(written_as(original, type(mutant).update, type(mutant).init), Adam())
+    mutant, original, _ = MUTANTS["adam: eps inside the root"]
+    with pytest.raises(AssertionError, match="place of eps: Mutant divides by"):
+        assert_same_optimizer(mutant, original)
 
 
 @dataclass(frozen=True)
