@@ -43,7 +43,7 @@ Settings = Mapping[str, Any]  # values by common names
 def places(optimizer: Optimizer) -> dict[str, Place]:
     """Return where each number, truth value and word is, by its common name."""
     found: dict[str, Place] = {}
-    for name, value in optimizer.hyperparameters.items():
+    for name, value in _whole(optimizer).items():
         if isinstance(value, (tuple, list)):
             stem = "beta" if name == "betas" else f"{name}."
             for index, each in enumerate(value):
@@ -52,6 +52,11 @@ def places(optimizer: Optimizer) -> dict[str, Place]:
         elif _plain(value):
             found.setdefault(COMMON.get(name, name), Place(name))
     return found
+
+
+def _whole(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the hyperparameters, without the parts of tuples beside the tuples, as `betas.0`."""
+    return {name: value for name, value in optimizer.hyperparameters.items() if "." not in name}
 
 
 def _plain(value: Any) -> bool:
@@ -96,7 +101,7 @@ class Knobs:
     def alone(self, side: int) -> dict[str, Any]:
         """Return what only one of them has, under its own name."""
         taken = {where[side].name for where in self.both.values()}
-        given = self.pair[side].hyperparameters
+        given = _whole(self.pair[side])
         return {name: value for name, value in given.items() if name not in taken}
 
     def set(self, side: int, values: Settings, **own: Any) -> Optimizer:

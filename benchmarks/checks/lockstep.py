@@ -17,6 +17,7 @@ from optimizers.adopted import shaped
 from optimizers.oracle import CountingOracle
 from ravine import Refused
 
+REFUSALS = (NotApplicable, Refused, ValueError, AssertionError, NotImplementedError)
 FAR = 1e30  # a path that is farther out has ended
 
 
@@ -30,11 +31,19 @@ def tolerance(unit: float) -> float:
 
 
 class Fails(Exception):
-    """One of the two cannot be used on some inputs; `side` is which, 0 or 1."""
+    """One of the two cannot be used on some inputs, or at some setting.
 
-    def __init__(self, side: int, why: str):
-        super().__init__(why)
-        self.side = side
+    Attributes:
+        side: Which, 0 or 1.
+        is_fault: True if it does not refuse in words of its own, as by a ValueError, but breaks.
+    """
+
+    def __init__(self, side: int, error: Exception):
+        said = isinstance(error, (NotApplicable, Refused))
+        words = " ".join(str(error).split())
+        super().__init__(words if said else f"{type(error).__name__}: {words}")
+        cause = error.__cause__ if said and error.__cause__ else error
+        self.side, self.is_fault = side, not isinstance(cause, REFUSALS)
 
 
 @dataclass
@@ -175,7 +184,7 @@ def lockstep(
         oracles.append(
             CountingOracle(Loss(), inputs.data, (len(start), 1), normals[side], start.device)
         )
-        with _failing(side):
+        with failing(side):
             states.append(each.init(start.clone()))
     points, taken = [start.clone(), start.clone()], ([], [])
     seen, valid, alive = [], [], torch.ones(start.shape[:2], dtype=torch.bool)
@@ -185,7 +194,7 @@ def lockstep(
         for side, each in enumerate(pair):
             normals[side].begin(7 * t)
             oracles[side].move(points[side], draw, alive, t / steps)
-            with _failing(side), _seeded(t):
+            with failing(side), _seeded(t):
                 if watches is None:
                     step, states[side] = each.update(oracles[side], states[side])
                 else:
@@ -206,14 +215,16 @@ def lockstep(
 
 
 @contextmanager
-def _failing(side: int) -> Iterator[None]:
-    """Turn what a class raises into Fails."""
+def failing(side: int) -> Iterator[None]:
+    """Turn what a class raises into Fails.
+
+    Args:
+        side: Which of the two it is, 0 or 1.
+    """
     try:
         yield
-    except (NotApplicable, Refused) as error:
-        raise Fails(side, str(error)) from error
     except Exception as error:  # a class may raise anything
-        raise Fails(side, f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise Fails(side, error) from error
 
 
 @contextmanager
@@ -243,16 +254,18 @@ class Trial:
         changed: What differs from the base, by common names.
         steps: The steps on each group of inputs.
         unit: The rounding unit.
+        fault: What one of the two raises there where the other does not; then there are no steps.
     """
 
     changed: Mapping[str, Any]
     steps: Sequence[Steps]
     unit: float
+    fault: str = ""
 
     @cached_property
     def differs(self) -> list[Difference]:
         """The inputs that differ."""
-        found = []
+        found = [Difference(self.fault, 1, 1.0)] if self.fault else []
         for each in self.steps:
             where, amount = each.differs(self.unit), each.difference
             for k, name in enumerate(each.inputs.names):

@@ -11,7 +11,16 @@ from typing import Any, Literal
 import torch
 
 from benchmarks.checks.knobs import OFF, SHARES, Knobs, settings
-from benchmarks.checks.lockstep import Fails, Steps, Trial, Watch, lockstep, short, tolerance
+from benchmarks.checks.lockstep import (
+    Fails,
+    Steps,
+    Trial,
+    Watch,
+    failing,
+    lockstep,
+    short,
+    tolerance,
+)
 from benchmarks.checks.same_inputs import LONG, STEPS, Inputs, inputs
 from benchmarks.checks.same_reasons import likely
 from optimizers import Optimizer
@@ -30,7 +39,7 @@ Kind = Literal["identical", "rounding", "rescaled", "settings", "different"]
 HEADLINES: Mapping[Kind, str] = {
     "identical": "are the same method, to the bit.",
     "rounding": "are the same method, to rounding.",
-    "rescaled": "are the same method, up to what follows.",
+    "rescaled": "are the same method, written with other numbers.",
     "settings": "are the same method only at other settings.",
     "different": "are different",
 }
@@ -117,7 +126,8 @@ class Sameness:
             return HEADLINES[self.kind]
         worst = self.differing[0]
         setting = f", with {worst.words}." if worst.changed else "."
-        return f"{HEADLINES['different']} from step {worst.first.step} on{setting}"
+        begin = "" if worst.fault else f" from step {worst.first.step} on"
+        return f"{HEADLINES['different']}{begin}{setting}"
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         for each in self.how:
@@ -125,16 +135,17 @@ class Sameness:
         if self.kind == "different":
             worst = self.differing
             first, most = worst[0].first, max(each.largest for each in worst)
-            yield (
-                "by",
-                f"{first.amount:.2g} of a step at step {first.step} of {first.name}; at most {most:.2g}",
-            )
+            at = f"at step {first.step} of {first.name}"
+            amount = f"{first.amount:.2g} of a step {at}; at most {most:.2g}"
+            finite = first.amount < math.inf
+            yield "by", worst[0].fault or (amount if finite else f"a step that is not finite, {at}")
             if self.reason:
                 yield "likely", self.reason
             there = [each.name for each in worst[0].differs]
             count = sum(len(each.inputs.names) for each in worst[0].steps)
             where = f"{len(there)} of {count} inputs"
-            yield "where", where if len(there) > 3 else f"{where}: {', '.join(there)}"
+            if count:
+                yield "where", where if len(there) > 3 else f"{where}: {', '.join(there)}"
             alike = len(self.trials) - len(worst)
             if alike:
                 listed = "; ".join(each.words or "the base" for each in worst[:4])
@@ -200,7 +211,7 @@ class _Comparison:
         self.base = self.knobs.values(0)
         self.watches = (Watch(), Watch())
         self.refusals: dict[str, Fails] = {}
-        self.rejected: set[str] = set()  # settings that one of the two does not accept
+        self.rejected: dict[str, str] = {}  # settings that one of the two does not accept, and why
         self.groups: list[Inputs] = []
         self.dtype = torch.float64
         for dtype in (torch.float64, torch.float32):
@@ -246,7 +257,10 @@ class _Comparison:
             found = best
             for change in self._changes(best):
                 other = self.evaluated(change, fewer_than=len(found.failing))
-                if len(other.failing) < len(found.failing):
+                seen = (
+                    len(other.trials) > len(found.trials) / 2
+                )  # it does not lead to refused values
+                if seen and len(other.failing) < len(found.failing):
                     found = other
                 if not found.failing:
                     break
@@ -274,18 +288,42 @@ class _Comparison:
                 lockstep(pair, group, self.steps if changed or k else self.long)
                 for k, group in enumerate(groups)
             ]
-        except (Refused, ValueError, TypeError, Fails):
-            if not changed:
-                raise
-            self.rejected.update(changed if len(changed) == 1 else ())
-            return None
+        except Fails as failure:
+            return self._failed(failure, change, changed)
         return Trial(changed, seen, self.unit)
 
+    def _failed(self, failure: Fails, change: Change, changed: Values) -> Trial | None:
+        """Return the difference that one of the two fails where the other does not; None if that is none.
+
+        A value that it refuses in words is none.
+        """
+        name, other = self.names[failure.side], 1 - failure.side
+        words = textwrap.shorten(str(failure), SAID, placeholder=" …")
+        trial = Trial(changed, (), self.unit, f"{name} fails: {words}")
+        try:
+            alone = self._one(other, change, {**self.base, **changed})
+            lockstep((alone, alone), self.groups[0], self.steps if changed else self.long)
+        except Fails:
+            if not changed:
+                raise Refused(f"{name} cannot be compared: {words}") from failure
+            return None
+        if failure.is_fault:
+            return trial
+        if not changed:
+            raise Refused(f"{name} does not take the values of {self.names[other]}: {words}")
+        if len(changed) == 1:
+            self.rejected[trial.words] = f"{name}: {words}"
+        return None
+
     def at(self, change: Change, changed: Values) -> tuple[Optimizer, Optimizer]:
-        """Return the two at one setting."""
+        """Return the two at one setting, or raise Fails."""
         values = {**self.base, **changed}
-        mine, theirs = (own(values) for own in change.own)
-        return self.knobs.set(0, values, **mine), self.knobs.set(1, change.of(values), **theirs)
+        return self._one(0, change, values), self._one(1, change, values)
+
+    def _one(self, side: int, change: Change, values: Values) -> Optimizer:
+        with failing(side):
+            own = change.own[side](values)
+            return self.knobs.set(side, change.of(values) if side else values, **own)
 
     def _changes(self, so_far: _Evaluated) -> Iterator[Change]:
         """Yield changes after which the two are the same at the first setting at which they differ."""
@@ -295,7 +333,7 @@ class _Comparison:
             try:
                 pair = self.at(whole, at)
                 seen = lockstep(pair, self.groups[0], QUICK)
-            except (Refused, ValueError, TypeError, Fails, ArithmeticError):
+            except Fails:
                 continue
             if change.words and not seen.differs(self.unit).any():
                 yield whole
@@ -423,6 +461,8 @@ class _Comparison:
 
     def reason(self, found: _Evaluated) -> str:
         """Return the likely reason for the difference."""
+        if found.failing[0].fault:
+            return ""
         group, unit = self.groups[0], self.unit
         if len(self.drawing()) == 1:
             return f"{self.drawing()[0]} draws random numbers, and the other does not"
@@ -448,7 +488,7 @@ class _Comparison:
             words = f"{'; '.join(defaults)}"
             yield "defaults", f"{words}: compared at those of {self.names[0]}"
         named = [
-            f"{where[0]} is {where[1]}"
+            f"{where[0].name} is {where[1].name}"
             for where in self.knobs.both.values()
             if where[0].name != where[1].name and where[0].part is where[1].part is None
         ]
@@ -467,6 +507,8 @@ class _Comparison:
                 why.setdefault(f"{self.names[failure.side]}: {words}", []).append(what)
         for words, several in why.items():
             yield "not on", f"{', '.join(several)}: {words}"
+        for setting, words in self.rejected.items():
+            yield "not at", f"{setting}: {words}"
         if self.dtype is torch.float32:
             yield "precision", "float32: one of the two cannot compute in float64"
         elif self.unit > torch.finfo(self.dtype).eps:

@@ -60,7 +60,14 @@ class _Reasons:
 
     def likely(self) -> str:
         """Return the first reason that holds."""
-        for found in (self._late, self._scaled, self._switch, self._start, self._inputs):
+        for found in (
+            self._not_finite,
+            self._late,
+            self._scaled,
+            self._switch,
+            self._start,
+            self._inputs,
+        ):
             try:
                 words = found()
             except (Fails, Refused, ValueError, TypeError, ArithmeticError):
@@ -292,6 +299,15 @@ class _Reasons:
         ):
             if kinds <= only:
                 return words
+        return ""
+
+    def _not_finite(self) -> str:
+        """Where the steps of one of the two are not finite, and those of the other are."""
+        for each in self.failing[0].steps:
+            where = each.differs(self.unit)
+            for k, steps in enumerate((each.first, each.second)):
+                if (where & ~steps.isfinite().all(-1)).any():
+                    return f"{self.names[k]} divides by 0, or goes beyond what is finite"
         return ""
 
     def _late(self) -> str:

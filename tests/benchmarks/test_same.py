@@ -347,6 +347,42 @@ class Model(torch.optim.SGD):
 """
 
 
+FAULTS = """
+import torch
+
+class Late(torch.optim.SGD):
+    taken = 0
+
+    def step(self, closure=None):
+        self.taken += 1
+        if self.taken > 50:
+            self.buffer.mul_(2)
+        return super().step()
+
+class Breaks(torch.optim.SGD):
+    def __init__(self, params, lr=1e-3, momentum=0.0):
+        super().__init__(params, lr=lr, momentum=momentum)
+
+    def step(self, closure=None):
+        if self.param_groups[0]["momentum"]:
+            self.buffer.mul_(2)
+        return super().step()
+
+class Refuses(torch.optim.SGD):
+    def __init__(self, params, lr=1e-3, momentum=0.0):
+        if momentum:
+            raise ValueError("no momentum here")
+        super().__init__(params, lr=lr, momentum=momentum)
+
+class Undefined(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(group["lr"] * p.grad / p.grad.norm())
+"""
+
+
 @cache
 def two_versions(decay):
     return MINE.format(helper="beside", decay=decay)
@@ -408,6 +444,28 @@ def test_chance_is_said_and_not_judged(ravine, files):
     code, _, err = ravine("same r.py:Noisy r.py:NoisyOtherwise")
     assert code == 2
     assert "cannot be told" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("same f.py:Late sgd", 1, "Late fails: AttributeError"),
+        ("same f.py:Late f.py:Late", 2, "cannot be compared: AttributeError"),
+        (
+            "same torch.optim.SGD f.py:Breaks",
+            1,
+            "are different, with momentum=0.5. by Breaks fails",
+        ),
+        ("same torch.optim.SGD f.py:Refuses", 0, "not at momentum=0.5: Refuses"),
+        ("same momentum f.py:Refuses", 2, "Refuses does not take the values of momentum"),
+        ("same normalized_sgd f.py:Undefined", 1, "Undefined divides by 0"),
+    ],
+)
+def test_what_fails_where_the_other_does_not_is_said(ravine, files, words, code, said):
+    (files / "f.py").write_text(FAULTS)
+    answer = ravine(words)
+    assert answer.code == code
+    assert said in " ".join((answer.out + answer.err).split())
 
 
 @pytest.mark.parametrize(
