@@ -16,7 +16,6 @@ NAMES = (
     ("momentum", "mu", "momentum_factor"),
     ("eps", "epsilon", "eps1"),
     ("weight_decay", "wd", "weight_decay_rate", "l2"),
-    ("weight_decouple", "decoupled_weight_decay", "decoupled", "decouple", "decoupled_wd"),
     ("ns_steps", "num_ns_steps", "newton_schulz_steps"),
 )
 # What stands for the same thing where only one of the two has each: mean, mean square, rate.

@@ -17,7 +17,9 @@ from optimizers.adopted import shaped
 from optimizers.oracle import CountingOracle
 from ravine import Refused
 
-REFUSALS = (NotApplicable, Refused, ValueError, AssertionError, NotImplementedError)
+REFUSALS = (
+    NotApplicable, Refused, ValueError, AssertionError, NotImplementedError, ImportError, SystemExit,
+)  # fmt: skip
 FAR = 1e30  # a path that is farther out has ended
 
 
@@ -38,7 +40,7 @@ class Fails(Exception):
         is_fault: True if it does not refuse in words of its own, as by a ValueError, but breaks.
     """
 
-    def __init__(self, side: int, error: Exception):
+    def __init__(self, side: int, error: BaseException):
         said = isinstance(error, (NotApplicable, Refused))
         words = " ".join(str(error).split())
         super().__init__(words if said else f"{type(error).__name__}: {words}")
@@ -223,7 +225,7 @@ def failing(side: int) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # a class may raise anything
+    except (Exception, SystemExit) as error:  # a class may raise anything, and some call exit()
         raise Fails(side, error) from error
 
 

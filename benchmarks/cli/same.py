@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 from benchmarks.cli.options import BROKEN
@@ -24,7 +26,8 @@ def main(words: Sequence[str]) -> int:
 
     from benchmarks.display.same import same
 
-    found = same(*named, settings=settings)
+    with redirect_stdout(io.StringIO()):  # some classes print a line for each instance
+        found = same(*named, settings=settings)
     print(found)
     return 0 if found.same else BROKEN
 

@@ -13,6 +13,7 @@ from benchmarks.catalog.contenders import contender
 from benchmarks.checks.knobs import places
 from benchmarks.checks.same import Sameness, judged
 from optimizers import Optimizer
+from optimizers.adopted import Adopted
 from ravine import Refused, nearest
 
 AnyOptimizer = str | type[Optimizer] | type[torch.optim.Optimizer] | Optimizer
@@ -43,14 +44,15 @@ def same(
     'rounding'
     """
     pair = _resolved(a), _resolved(b)
+    given: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for name, value in (settings or {}).items():
-        given = [_given(each, name, value) for each in pair]
-        if not any(given):
-            known = dict.fromkeys(
-                each for one in pair for each in [*one.hyperparameters, *places(one)]
-            )
+        found = [_given(each, name, value) for each in pair]
+        if not any(found):
+            known = {each for one in pair for each in (*one.hyperparameters, *places(one))}
             raise Refused(f"unknown hyperparameter {name}: {nearest(name, known)}")
-        pair = _pinned(pair[0], given[0]), _pinned(pair[1], given[1])
+        for values, more in zip(given, found, strict=True):
+            values.update(more)
+    pair = _pinned(pair[0], given[0]), _pinned(pair[1], given[1])
     return judged(_names(a, b), pair)
 
 
@@ -77,11 +79,17 @@ def assert_same_optimizer(
 
 
 def _resolved(what: AnyOptimizer) -> Optimizer:
-    return contender(loading.alone(what) if isinstance(what, str) else what).optimizer
+    if isinstance(what, str):
+        return loading.alone(what)
+    if isinstance(what, type) and issubclass(what, torch.optim.Optimizer):
+        return Adopted(what)
+    return contender(what).optimizer
 
 
 def _pinned(optimizer: Optimizer, values: Mapping[str, Any]) -> Optimizer:
     """Return an optimizer with these values; raise Refused for a range."""
+    if not values:
+        return optimizer
     found = contender(optimizer, values)
     for name in values.keys() & found.space.keys():
         raise Refused(

@@ -374,6 +374,13 @@ class Refuses(torch.optim.SGD):
             raise ValueError("no momentum here")
         super().__init__(params, lr=lr, momentum=momentum)
 
+class Exits(torch.optim.SGD):
+    def __init__(self, params, lr=1e-3, fast=False):
+        if fast:
+            print("not installed")
+            exit()
+        super().__init__(params, lr=lr)
+
 class Undefined(torch.optim.SGD):
     @torch.no_grad()
     def step(self, closure=None):
@@ -457,6 +464,7 @@ def test_chance_is_said_and_not_judged(ravine, files):
             "are different, with momentum=0.5. by Breaks fails",
         ),
         ("same torch.optim.SGD f.py:Refuses", 0, "not at momentum=0.5: Refuses"),
+        ("same f.py:Exits lion", 1, "are different from step 1 on"),
         ("same momentum f.py:Refuses", 2, "Refuses does not take the values of momentum"),
         ("same normalized_sgd f.py:Undefined", 1, "Undefined divides by 0"),
     ],
