@@ -95,7 +95,7 @@ def _class_in(module: ModuleType, name: str, specification: str, kind: str) -> t
 
 
 def alone(word: str) -> Optimizer:
-    """Return the optimizer for a word; a class of a file or package is not registered, so that its name is not taken.
+    """Return the optimizer for a word; nothing is registered, so that no name is taken.
 
     So two versions of one file can be loaded, each with the modules that lie beside it.
 
@@ -108,12 +108,12 @@ def alone(word: str) -> Optimizer:
     path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
     name, *wrappers = name.split(AND)
     place = f"{path}{colon}{name}"
-    if is_specification(place) and (":" in place or "." in place):
-        with OPTIMIZERS.forgetting(), PROBLEMS.forgetting(), _neighbours(place):
+    with OPTIMIZERS.forgetting(), PROBLEMS.forgetting(), _neighbours(place):
+        if ":" in place or "." in place:
             module, own, _ = _place(place)
             optimizer = _prototype(_class_in(module, own, place, "optimizer"))
-    else:
-        optimizer = OPTIMIZERS.find(find(place, "optimizer")[0])
+        else:
+            optimizer = OPTIMIZERS.find(find(place, "optimizer")[0])
     for each in wrappers:
         optimizer = WRAPPERS.find(each).around(optimizer)
     return optimizer

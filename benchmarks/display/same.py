@@ -46,7 +46,9 @@ def same(
     pair = _resolved(a), _resolved(b)
     given: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for name, value in (settings or {}).items():
-        found = [_given(each, name, value) for each in pair]
+        found = [
+            _given(each, so_far, name, value) for each, so_far in zip(pair, given, strict=True)
+        ]
         if not any(found):
             known = {each for one in pair for each in (*one.hyperparameters, *places(one))}
             raise Refused(f"unknown hyperparameter {name}: {nearest(name, known)}")
@@ -98,9 +100,11 @@ def _pinned(optimizer: Optimizer, values: Mapping[str, Any]) -> Optimizer:
     return found.optimizer
 
 
-def _given(optimizer: Optimizer, name: str, value: Any) -> dict[str, Any]:
+def _given(
+    optimizer: Optimizer, so_far: Mapping[str, Any], name: str, value: Any
+) -> dict[str, Any]:
     """Return the values under an optimizer's own names: `betas` are also `beta1` and `beta2`, and the reverse."""
-    own, where = optimizer.hyperparameters, places(optimizer)
+    own, where = {**optimizer.hyperparameters, **so_far}, places(optimizer)
     if name in own:
         return {name: value}
     if name in where:
