@@ -21,8 +21,17 @@ if TYPE_CHECKING:
     from benchmarks.analysis.folder import read_table
     from benchmarks.api import Sweep, sweep
     from benchmarks.display.compare import assert_no_regression, compare_sweeps
+    from benchmarks.display.same import assert_same_optimizer, same
 
-__all__ = ["Sweep", "assert_no_regression", "compare_sweeps", "read_table", "sweep"]
+__all__ = [
+    "Sweep",
+    "assert_no_regression",
+    "assert_same_optimizer",
+    "compare_sweeps",
+    "read_table",
+    "same",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -30,11 +39,14 @@ def __getattr__(name: str) -> Any:
         from benchmarks import api
         from benchmarks.analysis import folder
         from benchmarks.display import compare
+        from benchmarks.display import same as alike
 
         where = {
             "assert_no_regression": compare,
+            "assert_same_optimizer": alike,
             "compare_sweeps": compare,
             "read_table": folder,
+            "same": alike,
         }
         return getattr(where.get(name, api), name)
     raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")

@@ -7,7 +7,6 @@ witnesses, runs that are also stepped alone, until they end.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import torch
 from optimizers.failure import Shapes
 from optimizers.global_generators import watched
 from optimizers.needs import grouped, needs
+from optimizers.operations import watching
 from optimizers.optimizer import Fault, NotApplicable, RunAgain
 
 Method: TypeAlias = "type[torch.optim.Optimizer]"
@@ -331,7 +331,8 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
     start = normal(PROBED, 1, dim) * sizes.view(-1, 1, 1)
     curvature = normal(dim).exp()
     noise = normal(STEPS, PROBED, 1, dim) * sizes[torch.arange(STEPS) % PROBED].view(-1, 1, 1, 1)
-    operations = _exact_operations()()
+    rounding = _Rounding()
+    operations = watching(rounding)
     try:
         for on_bowl in (False, True):
             together = StackedRuns(method, [values], shapes, start)
@@ -349,39 +350,23 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
                     return False
     except Exception:  # it may raise anything, and does so again where the runs begin
         return False
-    return operations.exact
+    return rounding.exact
 
 
-@functools.cache
-def _exact_operations() -> type:
-    """Return a context that looks at torch's operations; `exact` is False after one that may round by place."""
-    from torch.utils._python_dispatch import (
-        TorchDispatchMode,
-    )  # torch itself has to be loaded before
+class _Rounding:
+    """Whether the operations that were looked at round a number as they would anywhere else in memory."""
 
-    class Operations(TorchDispatchMode):
-        def __init__(self) -> None:
-            super().__init__()
-            self.exact = True
+    def __init__(self) -> None:
+        self.exact = True
 
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            result = func(*args, **(kwargs or {}))
-            name = func._schema.name.removeprefix("aten::")
-            own = name.removeprefix("_foreach_").strip("_")
-            of_each_number = torch.Tag.pointwise in func.tags or name.startswith("_foreach_")
-            single = (
-                isinstance(result, (torch.Tensor, bool)) and torch.as_tensor(result).numel() == 1
-            )
-            exact_power = (
-                own == "pow" and isinstance(args[1], (int, float)) and args[1] in EXACT_POWERS
-            )
-            if of_each_number and not single and own not in EXACT and not exact_power:
-                self.exact = False
-            return result
-
-    return Operations
+    def __call__(self, func: Any, args: Sequence[Any], result: Any) -> None:
+        name = func._schema.name.removeprefix("aten::")
+        own = name.removeprefix("_foreach_").strip("_")
+        of_each_number = torch.Tag.pointwise in func.tags or name.startswith("_foreach_")
+        single = isinstance(result, (torch.Tensor, bool)) and torch.as_tensor(result).numel() == 1
+        exact_power = own == "pow" and isinstance(args[1], (int, float)) and args[1] in EXACT_POWERS
+        if of_each_number and not single and own not in EXACT and not exact_power:
+            self.exact = False
 
 
 def _same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, overload
 
 from ravine.refusal import Refused, nearest
@@ -109,6 +110,16 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self:
             raise Refused(f"unknown {self.kind} {name!r}: {nearest(name, self)}")
         return self[name]
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Forget what is registered meanwhile."""
+        self._load()
+        kept = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = kept
 
     def _load(self) -> None:
         if not self._loaded:

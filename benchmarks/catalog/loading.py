@@ -14,6 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ import torch
 
 from optimizers import OPTIMIZERS, Optimizer, log
 from optimizers.adopted import Adopted
-from optimizers.registry import AND
+from optimizers.registry import AND, WRAPPERS
 from optimizers.wrapper import Wrapper
 from problems import PROBLEMS, Problem
 from ravine import Refused, Registry, nearest
@@ -73,6 +74,11 @@ def load(specification: str, kind: str) -> tuple[str, str]:
     if not (":" in specification or "." in specification):
         return _preset(specification, kind), specification
     module, name, absolute = _place(specification)
+    return _registered(_class_in(module, name, specification, kind), kind), absolute
+
+
+def _class_in(module: ModuleType, name: str, specification: str, kind: str) -> type:
+    """Return a class of a module; raise Refused if it has none of this name, or it is of another kind."""
     offered = [each.__name__ for each in vars(module).values() if _fits(each, kind)]
     found = vars(module).get(name)
     if found is None:
@@ -86,7 +92,64 @@ def load(specification: str, kind: str) -> tuple[str, str]:
             else "torch.optim.Optimizer or optimizers.Optimizer"
         )
         raise Refused(f"{specification} is no class derived from {base}: {nearest(name, offered)}")
-    return _registered(found, kind), absolute
+    return found
+
+
+def alone(word: str) -> Optimizer:
+    """Return the optimizer for a word; nothing is registered, so that no name is taken.
+
+    So two versions of one file can be loaded, each with the modules that lie beside it.
+
+    Args:
+        word: A registered name, `file.py:Class`, `package.module.Class` or a preset, with wrappers after a plus each.
+
+    Raises:
+        Refused: As `load`.
+    """
+    path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
+    name, *wrappers = name.split(AND)
+    place = f"{path}{colon}{name}"
+    with OPTIMIZERS.forgetting(), PROBLEMS.forgetting(), _neighbours(place):
+        if ":" in place or "." in place:
+            module, own, _ = _place(place)
+            optimizer = _prototype(_class_in(module, own, place, "optimizer"))
+        else:
+            optimizer = OPTIMIZERS.find(find(place, "optimizer")[0])
+    for each in wrappers:
+        optimizer = WRAPPERS.find(each).around(optimizer)
+    return optimizer
+
+
+def _prototype(found: type) -> Optimizer:
+    """Return an optimizer of this class with its defaults."""
+    if issubclass(found, torch.optim.Optimizer):
+        return Adopted(found)
+    try:
+        return found()
+    except TypeError as error:
+        raise Refused(f"{found.__name__}: every field needs a default ({error})") from error
+
+
+@contextmanager
+def _neighbours(place: str) -> Iterator[None]:
+    """Import what lies beside a file from there, and leave it to each file to import its own."""
+    file, suffix, _ = place.partition(".py")
+    if ":" not in place and not suffix:
+        yield
+        return
+    folder = Path(f"{file}{suffix}").expanduser().resolve().parent
+    known, loaded = set(sys.modules), set(_files)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in sys.modules.keys() - known - _files.keys():
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and folder in Path(file).parents:
+                del sys.modules[name]
+        for name in _files.keys() - loaded:
+            del _files[name]  # what it registered is forgotten, so that it is to be loaded again
 
 
 def named(word: str) -> str:

@@ -63,6 +63,7 @@ def usage() -> str:
         ("show cliff", "describe a problem, an optimizer or a noise"),
         ("report FOLDER", "write a sweep as one page, with its figures"),
         ("compare A B", "list what became better or worse between the folders of two sweeps"),
+        ("same my_adam.py:MyAdam adam", "say whether two optimizers are the same method"),
         (
             "doctor NAME",
             "demo: train a faulty small network and diagnose it (docs/doctor.md: your own)",

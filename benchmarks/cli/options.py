@@ -11,6 +11,7 @@ SUBCOMMANDS = {  # each is the `main` of a module
     "show": "benchmarks.cli.show",
     "check": "benchmarks.cli.check",
     "compare": "benchmarks.display.compare",
+    "same": "benchmarks.cli.same",
     "report": "benchmarks.report",
     "doctor": "benchmarks.doctor.demos",
 }
