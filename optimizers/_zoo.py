@@ -9,6 +9,8 @@ from typing import Any
 import pytorch_optimizer
 import torch
 
+from optimizers.optimizer import NotApplicable
+
 
 class Muon(pytorch_optimizer.Muon):
     """Muon for matrices, and AdamW for vectors, as its author does: Jordan 2024.
@@ -24,7 +26,7 @@ class Muon(pytorch_optimizer.Muon):
         matrices = [each for each in params if each.ndim >= 2]
         vectors = [each for each in params if each.ndim < 2]
         if not matrices:
-            raise ValueError("Muon needs a matrix among the parameters")
+            raise NotApplicable("Muon needs a matrix among the parameters")
         groups = [{"params": matrices, "use_muon": True}, {"params": vectors, "use_muon": False}]
         super().__init__([each for each in groups if each["params"]], **hyperparameters)
 

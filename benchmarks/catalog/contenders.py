@@ -63,11 +63,10 @@ def contender(
     for field, given in ends:
         for end in given:
             optimizer.replace(**{field: float(end)})  # refuses values out of bounds
-    found = optimizer.space.get(optimizer.rate)
-    if found is not None and optimizer.rate not in (settings or {}):
-        space.setdefault(
-            optimizer.rate, found
-        )  # what it needs to be measured may only now be given
+    rate = optimizer.rate
+    if not isinstance(what, Optimizer) and rate in optimizer.space and rate not in settings:
+        # What it takes to measure its range may only now have been given.
+        space.setdefault(rate, optimizer.space[rate])
     for field in sorted(optimizer.missing_defaults, key=lambda each: each == optimizer.rate):
         if field not in space:
             argument = _argument(optimizer, field)

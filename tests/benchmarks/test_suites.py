@@ -123,7 +123,7 @@ def test_a_suite_is_a_default_for_what_is_not_given(ravine):
     assert found.keys() == suites()["quick"].problems.keys()
     for job in found.values():
         assert (job["suite"], job["rungs"], job["trials"]) == ("quick", 3, 4)
-        assert (job["tuning_seeds"], job["seeds"]) == (3, 5)
+        assert (job["tuning_seeds"], job["seeds"]) == (3, 10)
     assert found["random_field"]["problem"]["waves"] == 500
     assert found["random_field"]["ladder"] == [2, 5, 10]
     (careful, *_) = jobs(ravine, "preset=careful +suite=cliffs optimizer=sgd rungs=2")

@@ -190,9 +190,9 @@ def test_names_wrap_from_the_inside_out():
         ("adan+decay", "unknown optimizer 'adan': did you mean adam"),
         (
             "damped_newton+decay",
-            r"Decay cannot wrap DampedNewton\(.*\): it has no learning rate lr",
+            r"Decay cannot wrap DampedNewton\(.*\): it has no learning rate",
         ),
-        ("damped_newton+cosine", "Cosine cannot wrap .* it has no learning rate lr"),
+        ("damped_newton+cosine", "Cosine cannot wrap .* it has no learning rate"),
         ("sgd+warmup+warmup", "Warmup cannot wrap .* both have a warmup"),
         ("sgd+clip+clip", "both have a"),
     ):
