@@ -6,13 +6,15 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import torch
 
+from optimizers import in_a_file
 from optimizers.adopted_runs import Runs, StackedRuns, can_stack
-from optimizers.failure import Shapes, described, is_own, words
+from optimizers.failure import Shapes, described, is_own, remedy_for, words
 from optimizers.global_generators import seed_of, undisturbed, watched
 from optimizers.hyperparameter import Range, log
 from optimizers.learning_rate_unit import DIM, LR, STEPS, Bowl, is_learning_rate, measured_unit
@@ -33,7 +35,6 @@ from optimizers.signature import (
     arguments,
     default_hyperparameters,
     elements,
-    wrapped_in_a_file,
 )
 from optimizers.wrapper import Wrapper
 from ravine import Refused, nearest
@@ -100,13 +101,14 @@ class Adopted(Optimizer):
             works = tried is not None
             if tried is not None:
                 alone, precision = tried
-                rate = self._searched_rate(alone, candidates, precision)
-                if rate is not None:
-                    unit = measured_unit(alone._changed(rate=rate), precision)
-                    # If the method sets the step's length itself, the rate is the share of it that is taken.
-                    low, high = (1e-3, 2.0) if unit == "none" else (1e-5, 1e1)
-                    space[rate] = log(low, high, unit)
-                    vars(self).update(rate=rate)
+                with suppress(Fault):  # its runs will end in the same
+                    rate = self._searched_rate(alone, candidates, precision)
+                    if rate is not None:
+                        unit = measured_unit(alone._changed(rate=rate), precision)
+                        # If the method sets the step's length itself, the rate is the share of it that is taken.
+                        low, high = (1e-3, 2.0) if unit == "none" else (1e-5, 1e1)
+                        space[rate] = log(low, high, unit)
+                        vars(self).update(rate=rate)
         vars(self).update(works=works)  # measured, not given
 
     def __repr__(self) -> str:
@@ -144,16 +146,12 @@ class Adopted(Optimizer):
     def _impossible(self) -> str:
         """Why the class can be used on no problem, as far as its signature says; "" if it may be."""
         owner = self.method.__name__
-        if inspect.isabstract(self.method) or self.method.step is torch.optim.Optimizer.step:
-            return (
-                f"{owner} is an abstract base, without a step: name a class that is derived from it"
-            )
-        odd = [name for name, each in self._required.items() if not each.settable]
-        if odd:
-            return (
-                f"{owner} needs {odd[0]}, a class or an object: {wrapped_in_a_file(owner, odd[0])}"
-            )
-        return ""
+        no_step = inspect.isabstract(self.method) or self.method.step is torch.optim.Optimizer.step
+        if no_step or "defaults" in self._required:
+            what = "without a step" if no_step else "which takes `defaults`"
+            return f"{owner} is a base, {what}: name a class that is derived from it"
+        odd = tuple(name for name, each in self._required.items() if not each.settable)
+        return f"{owner} cannot be made: {in_a_file.remedy(self.method, odd)}" if odd else ""
 
     def replace(self, **values: Any) -> Self:
         """Return the same class with other arguments."""
@@ -201,6 +199,15 @@ class Adopted(Optimizer):
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """Return the change that the instances made to their parameters. They are mutated, so a state is used once."""
+        try:
+            return self._update(oracle, state)
+        except (RunAgain, NotApplicable, Fault):
+            raise
+        except Exception as error:
+            raise self._explained(error, oracle.x, state[-1] + 1) from error
+
+    def _update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
+        """Return what `update` returns; what the class raises is raised as it is."""
         runs, values, steps = state
         asks = needs(self.method)
         if asks.draws and not steps:
@@ -211,12 +218,7 @@ class Adopted(Optimizer):
         runs.place(point.x)  # a run may have been frozen or its point projected
         if not asks.closure or asks.gradients:
             runs.give(point.gradient)
-        try:
-            runs.step(oracle.alive, self._given(oracle, point, runs, steps))
-        except RunAgain:
-            raise
-        except Exception as error:
-            raise self._explained(error, oracle.x, steps + 1) from error
+        runs.step(oracle.alive, self._given(oracle, point, runs, steps))
         reached = runs.second_points() if asks.two_points else runs.points()
         return reached - oracle.x, (runs, values, steps + 1)
 
@@ -262,36 +264,30 @@ class Adopted(Optimizer):
         """Return the states of the global generators with which each run begins, the same in all trials."""
         instances, trials, _ = oracle.x.shape
         generators = watched(self.method, oracle.x.device)
-        numbers = oracle.normal().expand(instances, 1, -1)
+        numbers = oracle.normal().expand(instances, -1, -1)
         states = [generators.seeded(seed_of(numbers[k, 0])) for k in range(instances)]
         return [state for state in states for _ in range(trials)]
 
     def _try(self, x: torch.Tensor, steps: int = 1) -> None:
         """Take one run's first steps on a bowl, which raises what the class raises.
 
-        If it raises, what no signature says is tried: a closure, and parameters in groups. If that helps, it is
-        remembered of the class.
+        If it raises, what no signature says is tried: a closure, parameters in groups, and leaving out `train` and
+        `eval`. If that helps, it is remembered of the class. Else the first error with a remedy is raised.
         """
         asks = needs(self.method)
-        try:
-            self._walk(x, steps)
-            return
-        except Exception as error:
-            first = error
-        before = asks.closure, asks.gradients, asks.groups
-        ways = [
-            (True, True, asks.groups),
-            (asks.closure, asks.gradients, reads_groups(self.method)),
-        ]
-        for way in ways:
-            if way != before:
-                asks.closure, asks.gradients, asks.groups = way
-                try:
-                    self._walk(x, steps)
-                    return
-                except Exception:  # a class may raise anything
-                    asks.closure, asks.gradients, asks.groups = before
-        raise first
+        known = asks.closure, asks.gradients, asks.groups, asks.two_points
+        grouped = (*known[:2], reads_groups(self.method), asks.two_points)
+        ways = [known, (True, True, *known[2:]), grouped, (True, True, asks.groups, False)]
+        errors = []
+        for way in dict.fromkeys(ways):
+            asks.closure, asks.gradients, asks.groups, asks.two_points = way
+            try:
+                self._walk(x, steps)
+                return
+            except Exception as error:  # a class may raise anything
+                errors.append(error)
+        asks.closure, asks.gradients, asks.groups, asks.two_points = known
+        raise next((each for each in errors if remedy_for(each, self.method)), errors[0])
 
     def _walk(self, x: torch.Tensor, steps: int) -> torch.Tensor:
         """Return where some steps on a bowl lead from x."""
@@ -301,18 +297,11 @@ class Adopted(Optimizer):
                 try:
                     state = self._begin(x)
                     for _ in range(steps):
-                        step, state = self._plain_update(bowl, state)
+                        step, state = self._update(bowl, state)
                         bowl = Bowl(bowl.x + step, bowl.steepness)
                     return bowl.x
                 except RunAgain:
                     continue
-
-    def _plain_update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """Return what `update` returns; errors are raised as they are."""
-        try:
-            return self.update(oracle, state)
-        except (Fault, NotApplicable) as error:
-            raise error.__cause__ or error from None
 
     def _shares_state(self, x: torch.Tensor) -> bool:
         """True if a run differs by what other instances do in the meantime."""

@@ -402,7 +402,8 @@ def _step_of(instance: torch.optim.Optimizer) -> Callable[..., Any]:
     """
     from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-    own = instance._optimizer_step_pre_hooks or instance._optimizer_step_post_hooks
+    its = vars(instance)  # a class may leave out to call the `__init__` of its base
+    own = its.get("_optimizer_step_pre_hooks") or its.get("_optimizer_step_post_hooks")
     hooked = own or _global_optimizer_pre_hooks or _global_optimizer_post_hooks
     step = type(instance).step
     if hooked or "step" in vars(instance) or not getattr(step, "hooked", False):

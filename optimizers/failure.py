@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 import traceback
@@ -10,21 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from optimizers import in_a_file
+
 Shapes = tuple[tuple[int, ...], ...]
 
 OURS = Path(__file__).parent
 LEAF = "write @torch.no_grad() above `step`"
-IN_A_FILE = (
-    "in a file of your own, as in `class My{name}({name}): "
-    "def __init__(self, params, lr=0.01): super().__init__("
-)
-MODEL = f"it wants a model: give it one {IN_A_FILE}torch.nn.ParameterList(params), lr=lr)`"
-OPTIMIZER = f"it wants an optimizer: give it one {IN_A_FILE}torch.optim.SGD(params, lr=lr))`"
-NAMES = (
-    f"it wants named parameters: name them {IN_A_FILE}"
-    '[(f"{{k}}.weight", p) for k, p in enumerate(params)], lr=lr)`'
-)
-GROUPS = f'it wants groups: make them {IN_A_FILE}[{{{{"params": list(params), "lr": lr}}}}])`'
 # What a message or an error says, and what helps.
 REMEDIES = (
     (
@@ -36,18 +26,12 @@ REMEDIES = (
         r"a leaf Variable that requires grad",
         LEAF,
     ),
-    (r"'(list|generator|Parameter)' object has no attribute '(named_)?(parameters|modules|children|buffers)'", MODEL),
     (
         r"process group",
         "it is for several processes: look for the class of its package that is for one",
     ),
 )  # fmt: skip
-# By what the first argument is called.
-OF_FIRST = {
-    "model": MODEL, "module": MODEL, "net": MODEL, "network": MODEL,
-    "optimizer": OPTIMIZER, "base_optimizer": OPTIMIZER, "inner_optimizer": OPTIMIZER, "opt": OPTIMIZER,
-    "named_parameters": NAMES, "named_params": NAMES, "param_groups": GROUPS, "parameter_groups": GROUPS,
-}  # fmt: skip
+A_MODEL = r"'(list|generator|Parameter)' object has no attribute '(named_)?(parameters|modules|children|buffers)'"
 
 
 def is_own(error: Exception, method: type) -> bool:
@@ -103,11 +87,11 @@ def remedy_for(error: Exception, method: type) -> str:
     said = f"{error} {_frames(error)[-1].line}"
     for pattern, remedy in REMEDIES:
         if re.search(pattern, said):
-            return remedy.format(name=method.__name__)
-    if not any(each.name == "__init__" for each in _frames(error)):
-        return ""
-    first = next(iter(inspect.signature(method).parameters), "")
-    return OF_FIRST.get(first, "").format(name=method.__name__)
+            return remedy
+    if re.search(A_MODEL, said):
+        return in_a_file.remedy(method, first="model")
+    in_making = any(each.name == "__init__" for each in _frames(error))
+    return in_a_file.remedy(method) if in_making else ""
 
 
 def _counted(shapes: Shapes) -> str:

@@ -91,7 +91,7 @@ class Argument:
         what = f"{owner}.{self.name}"
         if not self.settable:
             raise Refused(
-                f"{what} takes a class or an object: {wrapped_in_a_file(owner, self.name)}"
+                f"{what} takes a class or an object: give it in a file of your own, to a class derived from {owner}"
             )
         kinds = self.kinds
         if isinstance(given, (list, tuple)) and (not kinds or kinds & {tuple, list}):
@@ -114,14 +114,6 @@ class Argument:
         given = list(given) if isinstance(given, tuple) else given
         default = "" if self.required else f" (default: {self.default!r})"
         return Refused(f"{what} is {given!r}, but must be {wanted}{default}")
-
-
-def wrapped_in_a_file(owner: str, name: str) -> str:
-    """Return the remedy for an argument that no command can write."""
-    return (
-        f"give it in a file of your own, as in `class My{owner}({owner}): "
-        f"def __init__(self, params, lr=0.01): super().__init__(params, {name}=…, lr=lr)`"
-    )
 
 
 @functools.cache
@@ -334,7 +326,7 @@ def _of_keywords(
     given = _provisional(own, {name for name, each in own.items() if each.required})
     for _ in range(ASKED_AT_MOST):  # those that it asks for by name
         name = _asked(_raised(method, given))
-        if not name or name in given or name in found:
+        if not name or name in given or name in found or name in own:
             break
         base = inherited.get(name, Argument(name, None, True))
         found[name] = Argument(name, None, True, base.kinds, base.settable)

@@ -175,3 +175,17 @@ class OracleView(PointView):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the value () and the gradient (dim,) of one run."""
         return self._oracle.single(instance, trial, x)
+
+
+def innermost(optimizer: Optimizer) -> Optimizer:
+    """Return what is inside all wrappers.
+
+    Args:
+        optimizer: A method, with or without wrappers.
+
+    Returns:
+        The method without.
+    """
+    while isinstance(optimizer, Wrapper):
+        optimizer = optimizer.inner
+    return optimizer

@@ -12,7 +12,7 @@ from benchmarks.engine.contender import Contender
 from optimizers import OPTIMIZERS, Optimizer, Range
 from optimizers.adopted import Adopted
 from optimizers.signature import RATES, Argument
-from optimizers.wrapper import Wrapper
+from optimizers.wrapper import Wrapper, innermost
 from ravine import Refused, nearest
 
 SEARCHED_FREELY = 2  # hyperparameters, whatever the number of trials
@@ -97,7 +97,7 @@ def unsearched(contenders: Iterable[Contender]) -> list[str]:
     """Return a line for each adopted class of which nothing is searched, although no rate is pinned, and the remedy."""
     lines = {}
     for each in contenders:
-        inner, is_object = _innermost(each.optimizer), each.name == repr(each.optimizer)
+        inner, is_object = innermost(each.optimizer), each.name == repr(each.optimizer)
         if not isinstance(inner, Adopted) or not inner.works or each.space or is_object:
             continue
         if not set(inner.values) & set(RATES):
@@ -118,12 +118,6 @@ def _unsearched(name: str, inner: Adopted) -> str:
     value = numbers[field] or 0.1
     low, high = f"{value / 100:g}", f"{value * 10 if value * 10 < 1 or value >= 1 else 1:g}"
     return f"{said}; to search one: 'optimizers.{name}.{field}=[{low},{high}]'"
-
-
-def _innermost(optimizer: Optimizer) -> Optimizer:
-    while isinstance(optimizer, Wrapper):
-        optimizer = optimizer.inner
-    return optimizer
 
 
 def _argument(optimizer: Optimizer, field: str) -> Argument | None:

@@ -187,7 +187,7 @@ def _lockstep(
     for side, each in enumerate(pair):
         normals.append(_Normals(inputs))
         oracles.append(
-            CountingOracle(Loss(), inputs.data, (len(start), 1), normals[side], start.device)
+            CountingOracle(Loss(), inputs.data, start.shape[:2], normals[side], start.device)
         )
         with failing(side):
             states.append(each.init(start.clone()))
@@ -215,8 +215,8 @@ def _lockstep(
         reached = torch.maximum(mine.abs().amax(-1), points[1].abs().amax(-1))
         alive = alive & (reached < FAR) & ~oracles[0].broken & ~oracles[1].broken
         points = [torch.where(alive.unsqueeze(-1), each, start) for each in points]
-    first, second = (torch.stack(each).squeeze(2) for each in taken)
-    return Steps(inputs, torch.stack(seen).squeeze(2), first, second, torch.stack(valid).squeeze(2))
+    first, second = (torch.stack(each).squeeze(1) for each in taken)
+    return Steps(inputs, torch.stack(seen).squeeze(1), first, second, torch.stack(valid).squeeze(1))
 
 
 @contextmanager

@@ -24,6 +24,9 @@ from benchmarks.checks.lockstep import (
 from benchmarks.checks.same_inputs import LONG, STEPS, Inputs, inputs
 from benchmarks.checks.same_reasons import likely
 from optimizers import Optimizer
+from optimizers.adopted import Adopted
+from optimizers.needs import needs
+from optimizers.wrapper import innermost
 from ravine import Refused
 
 WIDTH = 80
@@ -440,9 +443,13 @@ class _Comparison:
         return bool((seen.difference > APART + 1e3 * tolerance(self.unit)).any())
 
     def drawing(self) -> list[str]:
-        """Return the names of those that draw random numbers of torch's."""
-        pairs = zip(self.names, self.watches, strict=True)
-        return [name for name, each in pairs if each.random]
+        """Return the names of those that draw random numbers."""
+        found = []
+        for name, optimizer, watch in zip(self.names, self.pair, self.watches, strict=True):
+            inner = innermost(optimizer)
+            if watch.random or (isinstance(inner, Adopted) and needs(inner.method).draws):
+                found.append(name)
+        return found
 
     def refuse_chance(self) -> None:
         """Raise Refused if chance may be what differs."""

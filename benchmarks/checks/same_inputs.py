@@ -67,15 +67,17 @@ class Loss(Problem):
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs for parameters of the same shapes, which are run as instances side by side.
+    """Inputs for parameters of the same shapes, which are run side by side.
+
+    They are the trials of one instance: each has an instance of the class of its own.
 
     Attributes:
         what: The parameters, in words.
         shapes: Their shapes; None for one vector.
         names: What each input is called.
-        data: Starts and curvatures, stacked, (inputs, 1, …).
-        tilts: The gradient that is added at each step, (steps, inputs, 1, dim); None for exact losses.
-        normals: Normal numbers of each step for methods that draw some, (steps, inputs, 1, dim).
+        data: Starts and curvatures, stacked, (1, inputs, …).
+        tilts: The gradient that is added at each step, (steps, 1, inputs, dim); None for exact losses.
+        normals: Normal numbers of each step for methods that draw some, (steps, 1, inputs, dim).
     """
 
     what: str
@@ -88,10 +90,10 @@ class Inputs:
     def only(self, indices: Sequence[int]) -> Inputs:
         """Return some of the inputs."""
         some = list(indices)
-        data = {name: each[some] for name, each in self.data.items()}
-        tilts = None if self.tilts is None else self.tilts[:, some]
+        data = {name: each[:, some] for name, each in self.data.items()}
+        tilts = None if self.tilts is None else self.tilts[:, :, some]
         names = tuple(self.names[k] for k in some)
-        return Inputs(self.what, self.shapes, names, data, tilts, self.normals[:, some])
+        return Inputs(self.what, self.shapes, names, data, tilts, self.normals[:, :, some])
 
 
 @dataclass
@@ -135,7 +137,7 @@ def _stacked(
     made = draw(dim, generator)
 
     def stack(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        return torch.stack(list(tensors)).unsqueeze(1).to(dtype)
+        return torch.stack(list(tensors)).unsqueeze(0).to(dtype)
 
     data = {
         "start": stack([each.start for each in made]),
@@ -145,7 +147,7 @@ def _stacked(
         "valley": stack([torch.tensor(each.valley) for each in made]),
     }
     tilts = torch.stack([stack([each.tilts[t] for each in made]) for t in range(LONG)])
-    normals = torch.randn(LONG, len(made), 1, dim, generator=generator, dtype=torch.float64)
+    normals = torch.randn(LONG, 1, len(made), dim, generator=generator, dtype=torch.float64)
     return Inputs(
         what,
         None if shapes == VECTOR else shapes,

@@ -166,7 +166,7 @@ class _Reasons:
     def _decays(self) -> list[str]:
         """What weight decay does in each of the two, without a gradient."""
         decay = 0.1
-        inputs = self._steady(0.0, start=self.group.data["start"][:1])
+        inputs = self._steady(0.0, start=self.group.data["start"][:, :1])
         seen = self.look({"weight_decay": decay}, inputs, 3)
         lr = self.base.get("lr", 1.0)
         found = []
@@ -317,11 +317,11 @@ class _Reasons:
 
     def _steady(self, size: float, start: torch.Tensor | None = None) -> Inputs:
         """Return one input with the same gradient at every step."""
-        data = {name: torch.zeros_like(each[:1]) for name, each in self.group.data.items()}
+        data = {name: torch.zeros_like(each[:, :1]) for name, each in self.group.data.items()}
         if start is not None:
             data["start"] = start
         tilts = torch.full_like(data["start"], size).expand(COUNT, *data["start"].shape)
-        normals = self.group.normals[:, :1]
+        normals = self.group.normals[:, :, :1]
         return Inputs("a steady gradient", self.group.shapes, ("steady",), data, tilts, normals)
 
 

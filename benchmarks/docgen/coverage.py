@@ -1,7 +1,7 @@
 """Measure which public optimizer classes run here unchanged, and write docs/coverage.csv and docs/coverage.md.
 
-`python -m benchmarks.docgen.coverage` measures torch.optim and pytorch_optimizer; with names of packages, only those, if
-they are installed. What the tables have of other packages stays.
+`python -m benchmarks.docgen.coverage` measures torch.optim and pytorch_optimizer; with names of packages, only those,
+which have to be installed. What the tables have of other packages stays.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ import torch
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import run
+from benchmarks.engine.loop import DIVERGED, run
 from benchmarks.engine.protocol import stream
 from optimizers import NotApplicable
 from optimizers.adopted import Adopted, shaped
 from optimizers.adopted_runs import StackedRuns
+from optimizers.in_a_file import derived
 from optimizers.needs import grouped, needs
 from optimizers.optimizer import Fault
 from problems import PROBLEMS, Problem
@@ -40,13 +41,13 @@ FILE = DOCS / "coverage.csv"
 HEAD = """# Coverage: which public optimizers run unchanged
 
 Each public class of these packages was run on one vector (`quadratic`, 5 numbers) and on two matrices
-(`linear_autoencoder`): 3 instances, 2 learning rates, up to 60 gradients, and again in a plain PyTorch loop with the same
-gradients.
+(`linear_autoencoder`): 3 instances, 2 learning rates, up to 60 gradients, and again in a plain PyTorch loop with the
+same gradients.
 
 - **batched**: all instances of a trial take their steps at once, which was found to be the same to the bit; **run by
   run**: each run has its own instance of the class; **–**: it does not run, for the reason given.
-- **plain loop**: the largest relative difference of the final loss from the plain loop's; *random* for classes that draw
-  random numbers, which are other ones in the plain loop.
+- **plain loop**: the largest relative difference of the final loss from the plain loop's; *random* for classes that
+  draw random numbers, which are other ones in the plain loop.
 - A remedy that a message gives was **tried**: the class then runs.
 
 Written by `python -m benchmarks.docgen.coverage PACKAGE …`; the same rows are in [coverage.csv](coverage.csv).
@@ -96,9 +97,9 @@ def classes(package: str) -> Iterator[type[torch.optim.Optimizer]]:
     """Yield the public classes of a package, by name."""
     module, seen = importlib.import_module(package), set()
     for each in vars(module).values():
-        if inspect.isclass(each) and issubclass(each, torch.optim.Optimizer) and each not in seen:
-            if each.__module__.startswith(package) and each is not torch.optim.Optimizer:
-                seen.add(each)
+        own = inspect.isclass(each) and each.__module__.startswith(package)
+        if own and issubclass(each, torch.optim.Optimizer) and each is not torch.optim.Optimizer:
+            seen.add(each)
     yield from sorted(seen, key=lambda each: each.__name__)
 
 
@@ -132,6 +133,8 @@ def tried(
         return Found(NOT, str(error))
     own = {name: float(each[0]) for name, each in rates.items()}
     steps, loss = (float(outcome.numbers[each][0, 0]) for each in ("steps", "loss_final"))
+    if outcome.status[0][0] == DIVERGED:
+        loss = math.inf
     difference = None
     if not (needs(method).draws or needs(method).hessian):
         told = {**optimizer.told(int(BUDGET)).values, **own}
@@ -204,12 +207,9 @@ def with_remedy(method: type[torch.optim.Optimizer], on: str) -> tuple[Found, st
     found = tried(method, on)
     if found.how != NOT:
         return found, ""
-    written = re.search(r"`(class (\w+)\(\w+\)): (def .*)`", found.message)
-    if written:
-        names: dict[str, Any] = {"torch": torch, method.__name__: method, "__name__": __name__}
-        exec(f"{written[1]}:\n    {written[3]}", names)
-        if tried(names[written[2]], on).how != NOT:
-            return found, "as such a class"
+    written = re.search(r"`(class .*)`", found.message)
+    if written and tried(derived(method, written[1]), on).how != NOT:
+        return found, "as such a class"
     if "dtype=float32" in found.message:
         again = tried(method, on, torch.float32)
         if again.how != NOT:
@@ -296,7 +296,9 @@ def text(table: pandas.DataFrame) -> str:
 
 def _markdown(table: pandas.DataFrame) -> str:
     lines = [list(table.columns), ["---"] * len(table.columns), *table.values.tolist()]
-    return "".join(f"| {' | '.join(markdown_cell(str(each)) for each in line)} |\n" for line in lines)
+    return "".join(
+        f"| {' | '.join(markdown_cell(str(each)) for each in line)} |\n" for line in lines
+    )
 
 
 def read() -> pandas.DataFrame:

@@ -217,7 +217,9 @@ def test_several_of_ones_own_in_one_sweep_and_an_edit_runs_its_own_cells_alone(f
     code, _, err = ravine(given)
     assert code == 0
     replaced, *cells = err.splitlines()
-    assert replaced.endswith("Unregistered+decay, my_step on quadratic: replaced (keep=true keeps them)")
+    assert replaced.endswith(
+        "Unregistered+decay, my_step on quadratic: replaced (keep=true keeps them)"
+    )
     ran = ["had been run before" not in line for line in cells]
     assert dict(zip(names, ran, strict=True)) == {
         "Sign": False, "Sign+clip": False, "my_step": True, "Unregistered+decay": True, "sgd": False,

@@ -324,6 +324,15 @@ class Drawn(torch.optim.SGD):
             for p in group["params"]:
                 p.sub_(group["lr"] * random.random() * p.grad)
 
+own = random.Random()
+
+class OfItsOwn(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(group["lr"] * own.random() * p.grad)
+
 class Noisy(torch.optim.SGD):
     @torch.no_grad()
     def step(self, closure=None):
@@ -439,9 +448,12 @@ def test_versions_that_register_themselves_load_side_by_side(ravine, files):
 
 def test_chance_is_said_and_not_judged(ravine, files):
     (files / "r.py").write_text(RANDOM)
-    code, _, err = ravine("same r.py:Drawn sgd")
+    code, out, _ = ravine("same r.py:Drawn sgd")
+    assert code == 1
+    assert "Drawn draws random numbers" in out
+    code, _, err = ravine("same r.py:OfItsOwn sgd")
     assert code == 2
-    assert "Drawn takes other steps when it is run again" in err
+    assert "OfItsOwn steps otherwise if two instances of it step in turn" in err
     code, out, _ = ravine("same r.py:Noisy r.py:NoisyToo")
     assert code == 0
     assert "with the same seed" in " ".join(out.split())

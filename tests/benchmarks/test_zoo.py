@@ -14,7 +14,7 @@ from benchmarks import sweep
 from benchmarks.catalog import loading
 from benchmarks.checks.walks import draw, smooth_valley, walk
 from benchmarks.cli.show import card
-from optimizers import OPTIMIZERS, log
+from optimizers import OPTIMIZERS, NotApplicable, log
 from optimizers.adopted import shaped
 
 theirs = pytest.importorskip("pytorch_optimizer", reason="needs the extra zoo")

@@ -290,7 +290,8 @@ def test_what_no_command_can_write_is_not_applicable_and_wrapped_in_a_file():
 
     around = contender(Around).optimizer
     with pytest.raises(
-        NotApplicable, match=r"Around needs inner, a class or an object: give it in a file of your"
+        NotApplicable,
+        match=r"Around cannot be made: it wants inner, a class or an object: give it in a file",
     ):
         around.init(torch.zeros(1, 1, 3))
     assert "lr" in Adopted(Mine).space and Adopted(Mine).init(torch.zeros(1, 1, 3))
@@ -625,7 +626,7 @@ PLACE = r"\(test_anyones_class.py:\d+; given parameter of shape \(3,\)\)"
         (Graph, NotApplicable, f"RuntimeError: .* {PLACE}: gradients here have no graph: let `step"),
         (NeedsPackage, NotApplicable, f"ModuleNotFoundError: .* {PLACE}: install a_package_that_nobody_has$"),
         (OnlyMatrices, NotApplicable, f"AssertionError: .* {PLACE}$"),
-        (TorchOptimizer, NotApplicable, "Optimizer is an abstract base, without a step"),
+        (TorchOptimizer, NotApplicable, "Optimizer is a base, without a step: name a class"),
     ],
 )  # fmt: skip
 def test_what_fails_is_said_in_one_line_with_its_place_and_a_remedy(
