@@ -87,7 +87,10 @@ def _runs(method: type, code: str) -> bool:
                 given = [lambda one=one: one.detach().sum()] if closed else []
                 try:
                     with undisturbed():
-                        derived(method, code)([one]).step(*given)
+                        made = derived(method, code)([one])
+                        if hasattr(made, "train"):
+                            made.train()
+                        made.step(*given)
                     return True
                 except Exception:  # a class may raise anything
                     continue

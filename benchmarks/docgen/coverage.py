@@ -6,7 +6,6 @@ which have to be installed. What the tables have of other packages stays.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 import io
@@ -26,15 +25,16 @@ import torch
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import DIVERGED, run
+from benchmarks.engine.loop import run
 from benchmarks.engine.protocol import stream
 from optimizers import NotApplicable
-from optimizers.adopted import Adopted, shaped
+from optimizers.adopted import Adopted
 from optimizers.adopted_runs import StackedRuns
 from optimizers.in_a_file import derived
 from optimizers.needs import grouped, needs
 from optimizers.optimizer import Fault
 from problems import PROBLEMS, Problem
+from problems.ill_conditioning.quadratic import Quadratic
 from ravine import Refused
 
 FILE = DOCS / "coverage.csv"
@@ -67,7 +67,7 @@ PACKAGES = {
     "adabelief_pytorch": "adabelief-pytorch",
 }
 ON: dict[str, Problem] = {
-    "vector": dataclasses.replace(PROBLEMS["quadratic"], dim=5, condition=100.0),
+    "vector": Quadratic(dim=5, condition=100.0),
     "matrices": PROBLEMS["linear_autoencoder"],
 }
 INSTANCES, TRIALS, BUDGET, RATE = 3, 2, 60.0, 0.01
@@ -121,24 +121,24 @@ def tried(
     instances = Instances(problem, tuple(map(stream, range(INSTANCES))), dtype)
     start = instances.data["start"].expand(INSTANCES, TRIALS, -1)
     try:
-        optimizer = shaped(Adopted(method, values), problem.shapes)
+        optimizer = Adopted(method, values).on(problem.shapes).told(int(BUDGET))
         rates = {}
         if optimizer.space:
             rate = optimizer.hyperparameters[optimizer.rate] or RATE
             rates = {optimizer.rate: torch.tensor([[rate], [rate / 2]], dtype=torch.float64)}
-        batch = optimizer.told(int(BUDGET)).batched(rates)
+        batch = optimizer.batched(rates)
         outcome = run(batch, instances, TRIALS, BUDGET, record=False)
         stacked = isinstance(batch.init(start)[0], StackedRuns)
     except (Refused, NotApplicable, Fault) as error:
         return Found(NOT, str(error))
     own = {name: float(each[0]) for name, each in rates.items()}
     steps, loss = (float(outcome.numbers[each][0, 0]) for each in ("steps", "loss_final"))
-    if outcome.status[0][0] == DIVERGED:
+    if outcome.not_finite[0][0]:  # then the loss is that of the last point that was finite
         loss = math.inf
     difference = None
     if not (needs(method).draws or needs(method).hessian):
-        told = {**optimizer.told(int(BUDGET)).values, **own}
-        difference = _difference(loss, plain_loop(method, told, instances, int(steps)))
+        given = {**optimizer.values, **own}
+        difference = _difference(loss, plain_loop(method, given, instances, int(steps)))
     return Found(BATCHED if stacked else ALONE, "", difference)
 
 
@@ -188,7 +188,7 @@ def plain_loop(
     for _ in range(steps):
         if not asks.closure or asks.gradients:
             closure()
-        optimizer.step(closure) if asks.closure else optimizer.step()
+        optimizer.step(closure) if asks.closure else optimizer.step()  # type: ignore[arg-type]
     if asks.two_points:
         optimizer.eval()  # type: ignore[attr-defined]
     return float(evaluated()[0])
@@ -209,11 +209,16 @@ def with_remedy(method: type[torch.optim.Optimizer], on: str) -> tuple[Found, st
         return found, ""
     written = re.search(r"`(class .*)`", found.message)
     if written and tried(derived(method, written[1]), on).how != NOT:
-        return found, "as such a class"
+        return found, "that class"
     if "dtype=float32" in found.message:
         again = tried(method, on, torch.float32)
         if again.how != NOT:
             return again, "with dtype=float32"
+    if " is a base, " in found.message:
+        theirs = classes(method.__module__.partition(".")[0])
+        for each in theirs:
+            if issubclass(each, method) and each is not method and tried(each, on).how != NOT:
+                return found, f"{each.__name__}, which is derived from it"
     asked = re.match(rf"{method.__name__}\.(\w+) has no default", found.message)
     for value in GUESSES if asked else ():
         again = tried(method, on, **{asked[1]: value})  # type: ignore[index]
@@ -235,7 +240,7 @@ def rows(package: str, among: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     for method in classes(package):
         if among and method.__name__ not in among:
             continue
-        with (
+        with (  # some print what they are
             warnings.catch_warnings(),
             redirect_stdout(io.StringIO()),
             redirect_stderr(io.StringIO()),
@@ -250,7 +255,7 @@ def rows(package: str, among: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
             "class": method.__name__,
             **{on: found.how for on, (found, _) in both.items()},
             "plain loop": f"{max(known):.1g}" if known else RANDOM if ran else "",
-            "message": " · ".join(dict.fromkeys(f.message for f, _ in both.values() if f.message)),
+            "message": next((found.message for found, _ in both.values() if found.message), ""),
             "tried": ", ".join(dict.fromkeys(done for _, done in both.values() if done)),
         }
 
@@ -276,6 +281,9 @@ def summary(table: pandas.DataFrame) -> pandas.DataFrame:
                 "classes": len(own),
                 "on both": int((vector & matrices).sum()),
                 "one of the two": int((vector ^ matrices).sum()),
+                "of these, as a message says": int(
+                    ((vector | matrices) & (own["tried"] != "")).sum()
+                ),
                 "by a remedy that was tried": int((neither["tried"] != "").sum()),
                 "not at all": int((neither["tried"] == "").sum()),
                 "batched": int((own[list(ON)] == BATCHED).any(axis=1).sum()),

@@ -13,7 +13,7 @@ import pandas
 
 from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.thresholds import Thresholds
-from benchmarks.diagnosis.verdict import CAUSES
+from benchmarks.diagnosis.verdict import CAUSES, STEP_NOT_FINITE
 from benchmarks.plots.style import COLOURS, LOOK, Picture
 from benchmarks.validation.calibration import (
     COVERAGE,
@@ -39,7 +39,7 @@ WHO = {
 AIM = 0.9  # of macro recall
 EXAMPLES = ("ill_conditioning", "saddle", "noise", "step_too_large")
 SHOWN = 12  # confusions that are listed
-ORDER = ("healthy", *CAUSES, UNSURE)
+ORDER = ("healthy", *CAUSES, STEP_NOT_FINITE, UNSURE)
 REMOVALS = {
     "step too large, step too small": "has a tenth of the rate, ten times the rate",
     "noise": "gets the exact loss, with the same bias",

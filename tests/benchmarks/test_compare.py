@@ -175,9 +175,9 @@ def test_a_bug_is_seen_where_neither_version_solves_anything(versions, ravine):
     sound, broken = versions("sound", "0.01"), versions("broken", "-0.01")
     code, out, _ = ravine(f"compare {sound} {broken} --fail-on-regression")
     assert code == 1 and "0 better, 3 worse" in out
-    assert re.search(
-        r"rosenbrock 100 +Twisted +tuned +0 : [78] : [01] +gap .* worse$", out, re.MULTILINE
-    )
+    assert code == 1 and "0 better, 3 worse" in out
+    # Its smallest rate changes one of the eight by 0.2 %, which is a tie.
+    assert re.search(r"rosenbrock 100 +Twisted +tuned +0 : 7 : 1 +gap .* worse$", out, re.MULTILINE)
     code, out, _ = ravine(f"compare {broken} {sound} --fail-on-regression")
     assert code == 0 and "3 better, 0 worse" in out
     with pytest.raises(AssertionError) as raised:
