@@ -99,7 +99,16 @@ def found_columns(file):
     return {families.get(each[: each.find(".") + 1], each) for each in header}
 
 
-@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: f"line {chain[0].line}")
+# Half a minute and more; .ci/full runs them.
+LONG = re.compile(r"\+suite=|out=results/(first|mine)\b")
+
+
+def marked(chain):
+    long = any(LONG.search(block.text) for block in chain)
+    return pytest.param(chain, id=f"line {chain[0].line}", marks=[pytest.mark.slow] if long else [])
+
+
+@pytest.mark.parametrize("chain", map(marked, CHAINS))
 def test_commands_and_snippets_run_and_tables_have_the_columns_that_are_told(chain, tmp_path):
     """In a folder that is empty but for the reference and the files that stand before them."""
     (tmp_path / REFERENCE).parent.mkdir()

@@ -148,7 +148,7 @@ def test_a_class_for_float32_runs_there(mine):
     assert code == 0, err
 
 
-@pytest.mark.parametrize("name", ["Noisy", "NoisyLate"])
+@pytest.mark.parametrize("name", ["Noisy", pytest.param("NoisyLate", marks=pytest.mark.slow)])
 def test_two_processes_draw_the_same(files, name):
     (files / "mine.py").write_text(OWN)
     gaps = []

@@ -41,11 +41,21 @@ REWRITTEN = {
 }
 
 
+EACH = 4  # of the many pairs, every fourth is compared with all other tests, the others among the slow ones
+
+
+def some(names):
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if k % EACH else [])
+        for k, name in enumerate(names)
+    ]
+
+
 def test_there_are_at_least_forty_faults():
     assert len(MUTANTS) >= 40
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", some(MUTANTS))
 def test_a_planted_fault_is_found_and_named(name):
     mutant, original, words = MUTANTS[name]
     found = same(mutant, original)
@@ -206,7 +216,7 @@ def test_there_are_at_least_sixty_pairs():
     assert len(ALIKE) >= 60
 
 
-@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("name", some(ALIKE))
 def test_the_same_method_is_the_same(name):
     found = same(*ALIKE[name])
     assert found.kind in SAME, found
