@@ -108,7 +108,7 @@ def marked(chain):
     return pytest.param(chain, id=f"line {chain[0].line}", marks=[pytest.mark.slow] if long else [])
 
 
-@pytest.mark.parametrize("chain", map(marked, CHAINS))
+@pytest.mark.parametrize("chain", [marked(each) for each in CHAINS])
 def test_commands_and_snippets_run_and_tables_have_the_columns_that_are_told(chain, tmp_path):
     """In a folder that is empty but for the reference and the files that stand before them."""
     (tmp_path / REFERENCE).parent.mkdir()

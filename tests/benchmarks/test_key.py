@@ -315,7 +315,8 @@ def test_what_has_no_source_at_all_is_refused(typed):
 # What reads fields, whose values are in the key, asks for a method that its caller names, or runs in no cell.
 COMPUTE_NAMES = {
     "benchmarks.engine.protocol.__post_init__", "benchmarks.engine.protocol.torch_dtype",
-    "optimizers._old_form.announce", "optimizers.adopted.__post_init__", "optimizers.adopted_runs._step_of", "optimizers.in_a_file.derived",
+    "optimizers._old_form.announce", "optimizers.adopted.__post_init__", "optimizers.adopted_runs._step_of",
+    "optimizers.in_a_file.derived",
     "optimizers.optimizer._changed", "optimizers.optimizer.hyperparameters", "optimizers.wrapper.own",
     "problems.claims.take_methods", "problems.problem.__init_subclass__", "problems.problem._dials",
     "problems.problem.dial", "problems.problem.has_own", "problems.problem.settings",
