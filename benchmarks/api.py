@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from benchmarks.catalog.loading import qualified
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.job import CellDone, Job, check_dials, planned_cells, run_job, rungs
+from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Memory, Store
 from benchmarks.store.key import described
 from benchmarks.store.sweep_folder import SweepFolder
@@ -105,11 +106,21 @@ def sweep(
         return Sweep(read(memory, problems, problems))
     folder = SweepFolder(Path(out), Store(Path(out) / "cells"))
     folder.check(size)
-    planned = (cell for job in jobs for cell in planned_cells(job, size))
-    lost = folder.lost(size, planned, keep)
-    if lost.cells:
-        warnings.warn(f"out={out} holds {lost.text()}: replaced", stacklevel=2)
-    return Sweep(_written(folder, lost.cells, jobs, size, report))
+    folder.lost(size, _planned(jobs, size), keep)  # refuses before anything is made
+    with folder.alone(_warn):
+        folder.check(size)  # again: another sweep may have written it meanwhile
+        lost = folder.lost(size, _planned(jobs, size), keep)
+        if lost.cells:
+            warnings.warn(f"out={out} holds {lost.text()}: replaced", stacklevel=2)
+        return Sweep(_written(folder, lost.cells, jobs, size, report))
+
+
+def _planned(jobs: Sequence[Job], size: Protocol) -> Iterator[tuple[str, CellInfo]]:
+    return (cell for job in jobs for cell in planned_cells(job, size))
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=4)
 
 
 def _written(
@@ -134,7 +145,7 @@ def _written(
             for key in run_job(job, size, folder.store, mark):
                 problems[key] = job.problem
     finally:
-        found = collect(folder, time.perf_counter() - began)
+        found = collect(folder, time.perf_counter() - began, _warn)
     assert found is not None  # every job has a cell, also one that ended in an error
     return replace(found[0], problems=problems)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -303,9 +303,11 @@ def _of(runs: pandas.DataFrame, names: Iterable[str]) -> dict[str, Any]:
     return {name: runs[name].iloc[0] for name in names}
 
 
-def collect(folder: SweepFolder, seconds: float) -> tuple[Tables, list[str]] | None:
+def collect(
+    folder: SweepFolder, seconds: float, say: Callable[[str], None]
+) -> tuple[Tables, list[str]] | None:
     """End a sweep: write the tables of all cells, and return them with the names of the files; None without cells."""
-    cells = folder.finish(seconds)
+    cells = folder.finish(seconds, say)
     if not cells:
         return None
     tables = Tables(cells)

@@ -21,7 +21,7 @@ from benchmarks.runner.forecast import Forecast, forecast
 from benchmarks.runner.job import planned_cells
 from benchmarks.runner.progress import Progress
 from benchmarks.runner.worker import Task
-from benchmarks.store.sweep_folder import Notes, SweepFolder
+from benchmarks.store.sweep_folder import Lost, Notes, SweepFolder
 
 WORKERS = "hydra_plugins.hydra_joblib_launcher"  # the extra `joblib`
 WORTH_WORKERS = 20.0  # seconds of computing; for less, starting workers costs more than it saves
@@ -33,35 +33,46 @@ def run(plan: Plan) -> int:
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
     folder.check(first.setup.protocol)
-    setups = [each.setup for each in plan.jobs]
-    planned = (cell for each in setups for cell in planned_cells(each.job, each.protocol))
-    lost = folder.lost(first.setup.protocol, planned, first.config["keep"])
+    _lost(plan, folder)  # refuses before anything is made
     of_hydra, expected = _expected(plan)
     for line in unsearched(each.setup.job.contender for each in plan.jobs):
-        print(f"ravine: {line}", file=sys.stderr)
+        _say(line)
     if first.config["dry_run"]:
         print(expected.text())
         return 0
     progress = Progress(expected.ahead, expected.processes, Notes(folder))
     task = Task(folder, [each.config for each in plan.jobs], progress)
     launch = launcher(of_hydra, folder.path, task)
-    if lost.cells:
-        said = f"out={folder.path} holds {lost.text()}: replaced (keep=true keeps them)"
-        print(f"ravine: {said}", file=sys.stderr)
-    folder.begin(plan.words, plan.resolved(), lost.cells)
-    try:
-        progress.start()
-        launch(len(plan.jobs))
-    finally:
-        progress.close()
-        found = collect(folder, time.perf_counter() - began)
-        ended = None if found is None else Ended(plan, *found, folder.path)
-        if ended is not None:
-            ended.print_tables()
+    with folder.alone(_say):
+        folder.check(first.setup.protocol)  # again: another sweep may have written it meanwhile
+        lost = _lost(plan, folder)
+        if lost.cells:
+            _say(f"out={folder.path} holds {lost.text()}: replaced (keep=true keeps them)")
+        folder.begin(plan.words, plan.resolved(), lost.cells)
+        try:
+            progress.start()
+            launch(len(plan.jobs))
+        finally:
+            progress.close()
+            found = collect(folder, time.perf_counter() - began, _say)
+            ended = None if found is None else Ended(plan, *found, folder.path)
+            if ended is not None:
+                ended.print_tables()
     if ended is None:
         return 0
     ended.print_what_is_next()
     return FAILED if (ended.tables.runs["status"] == "error").any() else 0
+
+
+def _lost(plan: Plan, folder: SweepFolder) -> Lost:
+    """Return what the folder holds and the sweep would not keep."""
+    setups, first = [each.setup for each in plan.jobs], plan.jobs[0]
+    planned = (cell for each in setups for cell in planned_cells(each.job, each.protocol))
+    return folder.lost(first.setup.protocol, planned, first.config["keep"])
+
+
+def _say(line: str) -> None:
+    print(f"ravine: {line}", file=sys.stderr)
 
 
 def _expected(plan: Plan) -> tuple[Sequence[Option], Forecast]:

@@ -18,10 +18,10 @@ from benchmarks.analysis.breaking_points import next_rung
 from benchmarks.engine.cell import plain, run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.loop import SOLVED
-from benchmarks.engine.protocol import FRONTIER, Protocol
+from benchmarks.engine.protocol import FRONTIER, Protocol, Settled
 from benchmarks.engine.trial_choice import choose
 from benchmarks.store.cell_info import SKIPPED, CellInfo
-from benchmarks.store.cells import Cells, Stored
+from benchmarks.store.cells import Cells, Stored, Unreadable
 from benchmarks.store.key import cell_key, described
 from optimizers import NotApplicable
 from optimizers.optimizer import Fault
@@ -67,6 +67,7 @@ class CellDone:
     error: str
     hopeless: bool = False  # no trial solved any instance
     skipped: str = ""  # why it was not run
+    damage: str = ""  # why what was stored is not used
 
 
 def rungs(problem: Problem, count: int | str, ladder: Sequence[float] = ()) -> list[float]:
@@ -186,21 +187,16 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
     settled = protocol.settled(at)
     key = cell_key(job.name, at, job.contender, settled)
     began = time.perf_counter()
-    info, cached = info_of(job, at, protocol), store.has(key)
-    if not cached:
-        try:
-            result = run_cell(at, job.contender, settled)
-            store.write(key, Stored(info, result.runs, result.traces))
-        except NotApplicable as reason:  # a row, not an error
-            refused = dataclasses.replace(info, error=str(reason))
-            store.write(key, _without_numbers(refused, "not_applicable", at, began))
-        except Exception as error:  # a row, not the end of the sweep
-            last = " ".join(traceback.format_exception_only(error)[-1].split())
-            last = str(error) if isinstance(error, Fault) else last
-            failed = dataclasses.replace(info, error=last)
-            store.write(key, _without_numbers(failed, "error", at, began, traceback.format_exc()))
-    cell = store.read(key)
-    if cached and cell.info != info:  # the description has changed, but no number
+    info, damage = info_of(job, at, protocol), ""
+    try:
+        cell = store.find(key)
+    except Unreadable as error:
+        cell, damage = None, str(error)
+    cached = cell is not None and not cell.info.error
+    if cell is None or cell.info.error:
+        cell = _computed(info, job, at, settled, began)
+        store.write(key, cell)
+    elif cell.info != info:  # the description has changed, but no number
         store.describe(key, info)
     error = cell.info.error
     return CellDone(
@@ -213,15 +209,32 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
         share=math.nan if error else _solved_share(cell.runs),
         cached=cached,
         error=error,
+        damage=damage,
         hopeless=not error and not (cell.runs["status"] == SOLVED).any(),
     )
+
+
+def _computed(info: CellInfo, job: Job, at: Problem, settled: Settled, began: float) -> Stored:
+    """Run a cell; one that cannot be run is a row, not the end of the sweep."""
+    try:
+        result = run_cell(at, job.contender, settled)
+    except NotApplicable as reason:  # a row, not an error
+        refused = dataclasses.replace(info, error=str(reason))
+        return _without_numbers(refused, "not_applicable", at, began)
+    except Exception as error:
+        last = " ".join(traceback.format_exception_only(error)[-1].split())
+        last = str(error) if isinstance(error, Fault) else last
+        failed = dataclasses.replace(info, error=last)
+        return _without_numbers(failed, "error", at, began, traceback.format_exc())
+    return Stored(info, result.runs, result.traces)
 
 
 def _skip(job: Job, at: Problem, protocol: Protocol, store: Cells, reason: str) -> CellDone:
     """Store a skipped cell under a key of its own, so that the cell itself can still be run."""
     key = cell_key(job.name, at, job.contender, protocol.settled(at)) + SKIPPED
     info = dataclasses.replace(info_of(job, at, protocol), error=reason)
-    store.write(key, _without_numbers(info, "skipped", at, time.perf_counter()))
+    if store.info(key) != info:
+        store.write(key, _without_numbers(info, "skipped", at, time.perf_counter()))
     return CellDone(
         problem=job.name,
         dial=at.dial,

@@ -93,10 +93,12 @@ class Progress:
             said = "had been run before"
         else:
             said = f"{done.runs} runs in {done.seconds:.1f} s"
+        if done.damage:
+            said = f"{said}, anew, for {done.damage}"
         what = f"{done.problem} at {done.dial:g} · {done.optimizer}"
         if not self.live:
             self._write(f"{self.cells}{self._of()} {what}: {said}{self._left()}\n")
-        elif done.error:
+        elif done.error or done.damage:
             self._write(f"{CLEAR}{what}: {said}\n")
         if self.live:
             counted = f"{self.cells}{self._of()} cells · {self.runs} runs{self._left()}"

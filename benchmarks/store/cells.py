@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.store.cell_info import SCHEMA, CellInfo
+
+PATIENCE = 60.0  # seconds after which what is half-written may be a leftover
+PAUSES = (0.01, 0.05, 0.2)  # seconds between tries to read what another process replaces
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +52,16 @@ class Cells(Protocol):
         """Replace the description of a stored cell."""
         ...
 
+    def info(self, key: str) -> CellInfo | None:
+        """Return the description of a stored cell; None if there is none that can be read."""
+        ...
+
+    def find(self, key: str) -> Stored | None:
+        """Return a stored cell, or None if there is none; raise Unreadable if it is damaged."""
+        ...
+
     def read(self, key: str) -> Stored:
-        """Return a stored cell."""
+        """Return a stored cell; raise Unreadable if it is not there, or damaged."""
         ...
 
 
@@ -63,68 +80,216 @@ class Memory(dict[str, Stored]):
         """Replace the description of a stored cell."""
         self[key] = dataclasses.replace(self[key], info=info)
 
+    def info(self, key: str) -> CellInfo | None:
+        """Return the description of a stored cell, or None if there is none."""
+        return self[key].info if key in self else None
+
+    def find(self, key: str) -> Stored | None:
+        """Return a stored cell, or None if there is none."""
+        return self.get(key)
+
     def read(self, key: str) -> Stored:
         """Return a stored cell."""
         return self[key]
 
 
+class Unreadable(Exception):
+    """A stored cell cannot be read; in words: which file of it, and why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """Cells in a folder, one folder each: cell.json, runs.parquet, traces.parquet."""
+    """Cells in a folder, one folder each: cell.json, runs.parquet, traces.parquet.
+
+    Several processes may use it at once. A cell is written into a hidden folder, which is then renamed; who is second
+    throws its own away. Only a cell that ended in an error or cannot be read is replaced, and a reader that meets this
+    moment reads again.
+    """
 
     folder: Path
 
     def has(self, key: str) -> bool:
         """True if a cell is stored; False for one that ended in an error, so that it is tried again."""
-        return (self.folder / key / "cell.json").is_file() and not self.info(key).error
+        info = self.info(key)
+        return info is not None and not info.error
 
     def write(self, key: str, cell: Stored) -> None:
-        """Store a cell: write a folder of another name, then rename it."""
+        """Store a cell, unless another process has stored it in the meantime."""
         path = self.folder / key
         self.folder.mkdir(parents=True, exist_ok=True)
         half = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.folder))
-        for name, columns in (("runs", cell.runs), ("traces", cell.traces)):
-            pq.write_table(pa.table(dict(columns)), half / f"{name}.parquet", compression="zstd")
-        info = cell.info
-        if cell.traceback:
-            (half / "traceback.txt").write_text(cell.traceback)
-            info = dataclasses.replace(info, traceback=str(path / "traceback.txt"))
-        (half / "cell.json").write_text(_text(info))
-        for file in half.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        if path.exists():  # it ended in an error, or another worker was as fast
-            shutil.rmtree(path)
-        half.rename(path)
+        with _locked(half):  # so that no other process takes it for a leftover
+            try:
+                self._fill(half, key, cell)
+                self._put(half, path)
+            finally:
+                shutil.rmtree(
+                    half, ignore_errors=True
+                )  # by now it has another name, or is not needed
 
     def describe(self, key: str, info: CellInfo) -> None:
         """Replace the description of a stored cell."""
-        with tempfile.NamedTemporaryFile("w", dir=self.folder / key, delete=False) as half:
-            half.write(_text(info))
-        Path(half.name).rename(self.folder / key / "cell.json")
+        with suppress(FileNotFoundError, Unreadable):  # another process replaces the cell
+            _, sums = self._info(key)
+            with tempfile.NamedTemporaryFile("w", dir=self.folder / key, delete=False) as half:
+                half.write(_text(info, sums))
+            Path(half.name).rename(self.folder / key / "cell.json")
 
-    def info(self, key: str) -> CellInfo:
-        """Return the description of a stored cell."""
-        stated = json.loads((self.folder / key / "cell.json").read_text())
-        return CellInfo.of({name: stated[name] for name in stated if name != "schema"})
+    def info(self, key: str) -> CellInfo | None:
+        """Return the description of a stored cell; None if there is none that can be read."""
+        with suppress(Unreadable):
+            if (self.folder / key).exists():
+                return _again(lambda: self._info(key))[0]
+        return None
+
+    def find(self, key: str) -> Stored | None:
+        """Return a stored cell, or None if there is none.
+
+        Raises:
+            Unreadable: If it is damaged.
+        """
+        path = self.folder / key
+        try:
+            return _again(lambda: self._read(key)) if path.exists() else None
+        except Unreadable:
+            if path.exists():
+                raise
+            return None
 
     def read(self, key: str) -> Stored:
-        """Return a stored cell."""
-        path = self.folder / key
+        """Return a stored cell.
 
-        def columns(file: str) -> dict[str, np.ndarray]:
-            table = pq.read_table(path / file)
-            return {name: table[name].to_numpy() for name in table.column_names}
-
-        return Stored(self.info(key), columns("runs.parquet"), columns("traces.parquet"))
+        Raises:
+            Unreadable: If it is not there, or damaged.
+        """
+        cell = self.find(key)
+        if cell is None:
+            raise Unreadable(f"{self.folder / key} is gone")
+        return cell
 
     def infos(self) -> Iterator[tuple[str, CellInfo]]:
-        """Yield the key and the description of each cell, except those of another schema."""
-        for file in self.folder.glob("*/cell.json"):
+        """Yield the key and the description of each cell that can be read, except those of another schema."""
+        for path in self.folder.glob("[!.]*"):
+            info = self.info(path.name)
+            if info is not None:
+                yield path.name, info
+
+    def clean(self) -> None:
+        """Remove what processes that ended while they wrote have left."""
+        for half in self.folder.glob(".*.*"):
+            try:
+                is_old = time.time() - half.stat().st_mtime > PATIENCE
+                if is_old and half.is_dir():
+                    with _locked(half, wait=False):
+                        shutil.rmtree(half, ignore_errors=True)
+            except OSError:  # it is in use, or gone
+                continue
+
+    def _fill(self, half: Path, key: str, cell: Stored) -> None:
+        sums = {}
+        for name, columns in (("runs", cell.runs), ("traces", cell.traces)):
+            table = pa.table(dict(columns))
+            file = half / f"{name}.parquet"
+            pq.write_table(table, file, compression="zstd")
+            sums[file.name] = zlib.crc32(file.read_bytes())
+        info = cell.info
+        if cell.traceback:
+            (half / "traceback.txt").write_text(cell.traceback)
+            info = dataclasses.replace(info, traceback=str(self.folder / key / "traceback.txt"))
+        (half / "cell.json").write_text(_text(info, sums))
+        for file in half.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+
+    def _put(self, half: Path, path: Path) -> None:
+        """Give a cell its name, in place of one that ended in an error or cannot be read."""
+        while True:
+            try:
+                half.rename(path)  # over a folder with files, this fails
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+            try:
+                cell = self.find(path.name)
+            except Unreadable:
+                cell = None
+            if cell is not None and not cell.info.error:
+                return
+            away = half.with_name(f"{half.name}.away")
+            with suppress(FileNotFoundError):  # another process was faster
+                path.rename(away)
+            shutil.rmtree(away, ignore_errors=True)
+            away.unlink(missing_ok=True)
+
+    def _info(self, key: str) -> tuple[CellInfo, dict[str, int]]:
+        """Return the description of a cell, and the checksums of its files; cells of before have none."""
+        file = self.folder / key / "cell.json"
+        try:
             stated = json.loads(file.read_text())
-            if stated.pop("schema", None) == SCHEMA:
-                yield file.parent.name, CellInfo.of(stated)
+            if stated.pop("schema") != SCHEMA:
+                raise Unreadable(f"{file} is of another version")
+            sums = stated.pop("crc32", {})
+            return CellInfo.of(stated), sums
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unreadable(f"{file} cannot be read ({_said(error)})") from error
+
+    def _read(self, key: str) -> Stored:
+        info, sums = self._info(key)
+
+        def columns(name: str) -> dict[str, np.ndarray]:
+            file = self.folder / key / name
+            try:
+                whole = file.read_bytes()
+                if sums.get(name, zlib.crc32(whole)) != zlib.crc32(whole):
+                    raise Unreadable(f"{file} is not as it was written")
+                table = pq.read_table(pa.BufferReader(whole))
+                return {each: table[each].to_numpy() for each in table.column_names}
+            except (OSError, pa.ArrowException) as error:
+                raise Unreadable(f"{file} cannot be read ({_said(error)})") from error
+
+        runs, traces = columns("runs.parquet"), columns("traces.parquet")
+        if "status" not in runs:
+            raise Unreadable(f"{self.folder / key / 'runs.parquet'} has no column status")
+        return Stored(info, runs, traces)
 
 
-def _text(info: CellInfo) -> str:
-    return json.dumps({"schema": SCHEMA, **info.plain()}, indent=1)
+def _again(read: Callable[[], T]) -> T:
+    """Read; a few times more if a file is missing, which another process may be replacing."""
+    for pause in PAUSES:
+        try:
+            return read()
+        except Unreadable as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            time.sleep(pause)
+    return read()
+
+
+@contextmanager
+def _locked(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a folder, which the system releases when a process ends.
+
+    Raises:
+        OSError: If the folder is gone, or another process has its lock and `wait` is false.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            if not wait:
+                raise  # else it is a file system without locks
+        yield
+    finally:
+        os.close(handle)
+
+
+def _said(error: BaseException) -> str:
+    """Return the kind and the words of an error, in a line."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{type(error).__name__}: {' '.join(words.split())}"
+
+
+def _text(info: CellInfo, sums: Mapping[str, int]) -> str:
+    return json.dumps({"schema": SCHEMA, "crc32": dict(sums), **info.plain()}, indent=1)

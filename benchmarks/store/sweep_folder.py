@@ -7,17 +7,19 @@ marker file when it ends, and `manifest.json` lists all of them at the end.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.protocol import Protocol
 from benchmarks.store.cell_info import SCHEMA, SKIPPED, CellInfo, by_job, cells_of, ordered
-from benchmarks.store.cells import Store, Stored
+from benchmarks.store.cells import Store, Stored, Unreadable
 from benchmarks.store.provenance import provenance
 from ravine import Refused
 
@@ -108,7 +110,7 @@ class SweepFolder:
         gone = {
             key: info
             for key, info in there.items()
-            if key not in {**replaced, **found} and not (self.store.folder / key).is_dir()
+            if key not in {**replaced, **found} and self.store.info(key) is None
         }
         lost = Lost(replaced, gone)
         if keep and lost.cells:
@@ -117,14 +119,51 @@ class SweepFolder:
             )
         return lost
 
+    @contextmanager
+    def alone(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Make the folder and keep other sweeps out of it, also those of other processes; wait for one that is in it.
+
+        Args:
+            say: Called with a line before it waits.
+
+        Raises:
+            Refused: If the folder cannot be made.
+        """
+        handle = self._opened()
+        try:
+            try:
+                _lock(handle, wait=False)
+            except BlockingIOError:
+                say(
+                    f"out={self.path}: another sweep is running there, this one waits until it ends"
+                )
+                _lock(handle, wait=True)
+            while not self._is(handle):  # the other sweep has removed its folder
+                os.close(handle)
+                handle = self._opened()
+                _lock(handle, wait=True)
+            yield
+        finally:
+            os.close(handle)
+            with suppress(OSError):
+                self.path.rmdir()  # if nothing is in it
+
+    def _opened(self) -> int:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise Refused(f"out={self.path} cannot be made: {error.strerror}") from error
+
+    def _is(self, handle: int) -> bool:
+        """True if an open folder is still this one."""
+        return self.path.exists() and os.path.samestat(os.fstat(handle), self.path.stat())
+
     def begin(
         self, argv: Sequence[str], config: Mapping[str, Any], without: Container[str] = ()
     ) -> None:
-        """Make the folder and write its manifest, before anything else is in it; leave out the cells `without`."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Refused(f"out={self.path} cannot be made: {error.strerror}") from error
+        """Write the manifest, before anything else is in the folder; leave out the cells `without`."""
+        self.store.clean()
         old = self._manifest()
         jobs = old.get("config", {}).get("jobs", [])
         jobs += [each for each in config["jobs"] if each not in jobs]
@@ -157,8 +196,13 @@ class SweepFolder:
         folder = self.path / MARKERS
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
-    def finish(self, seconds: float) -> dict[str, Stored]:
-        """List the cells of the sweep in its manifest and return them by key; without cells, remove the folder."""
+    def finish(self, seconds: float, say: Callable[[str], None]) -> dict[str, Stored]:
+        """List the cells of the sweep in its manifest and return them by key; without cells, remove its files.
+
+        Args:
+            seconds: How long the sweep took.
+            say: Called with a line about each cell that cannot be read, and so is in no table.
+        """
         manifest = self._manifest()
         infos = self._current(manifest)
         if infos:
@@ -167,8 +211,13 @@ class SweepFolder:
         shutil.rmtree(self.path / MARKERS, ignore_errors=True)
         if not infos:
             (self.path / "manifest.json").unlink()
-            self.path.rmdir()
-        return {key: self.store.read(key) for key in infos}
+        cells = {}
+        for key in infos:
+            try:
+                cells[key] = self.store.read(key)
+            except Unreadable as error:
+                say(f"{error}: it is in no table; its command runs it again")
+        return cells
 
     def _current(self, manifest: Mapping[str, Any]) -> dict[str, CellInfo]:
         """Return the last cell of each job and rung, of those in the manifest and those that ended since.
@@ -177,8 +226,8 @@ class SweepFolder:
         """
         current = {}
         for key in [*cells_of(manifest.get("jobs", [])), *self._marked()]:
-            if (self.store.folder / key).is_dir():
-                info = self.store.info(key)
+            info = self.store.info(key)
+            if info is not None:
                 current[info.job, info.dial] = key, info
         return ordered(dict(current.values()))
 
@@ -211,11 +260,25 @@ class Notes:
         """Return the new notes; one that is still being written is left for the next call."""
         new = []
         for file in self._folder.marks():
-            text = "" if file.name in self._seen else file.read_text()
-            if text:
-                self._seen.add(file.name)
-                new.append(json.loads(text))
+            if file.name not in self._seen:
+                with suppress(ValueError, FileNotFoundError):
+                    new.append(json.loads(file.read_text()))
+                    self._seen.add(file.name)
         return new
+
+
+def _lock(handle: int, wait: bool) -> None:
+    """Lock an open folder, until it is closed or the process ends; not where the file system has no locks.
+
+    Raises:
+        BlockingIOError: If another process has the lock and `wait` is false.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError:
+        return
 
 
 def other_schema(folder: Path, schema: Any) -> str:

@@ -1,0 +1,222 @@
+"""Several processes use one store and one folder; cells that are damaged are computed again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.analysis.tables import collect
+from benchmarks.catalog.contenders import contender
+from benchmarks.engine.protocol import Protocol
+from benchmarks.runner.job import Job, run_job
+from benchmarks.store import cells as store_of_cells
+from benchmarks.store.cells import Memory, Store, Unreadable, _locked
+from benchmarks.store.sweep_folder import SweepFolder
+from tests.benchmarks.problems_for_tests import Bowl
+
+ROOT = Path(__file__).parents[2]
+SIZE = Protocol(trials=3, tuning_seeds=2, seeds=2, budget=20)
+
+
+def ran(store, optimizer="sgd"):
+    done = []
+    (key,) = run_job(Job("bowl", Bowl(), contender(optimizer)), SIZE, store, done.append)
+    return key, done[0]
+
+
+def flipped(file):
+    """One byte of the data is another one."""
+    text = bytearray(file.read_bytes())
+    text[len(text) // 8] ^= 1
+    file.write_bytes(text)
+
+
+def replaced_by_a_file(file):
+    shutil.rmtree(file.parent)
+    file.parent.write_text("no folder")
+
+
+DAMAGE = {
+    "cell.json": ["empty", "cut", "[]", "{}", "binary", "no job"],
+    "runs.parquet": ["empty", "cut", "missing", "flipped"],
+    "traces.parquet": ["empty", "cut", "missing", "flipped"],
+}
+DAMAGED = [(name, how) for name, several in DAMAGE.items() for how in several]
+
+
+def damage(file, how):
+    whole = file.read_bytes()
+    if how == "missing":
+        file.unlink()
+    elif how == "flipped":
+        flipped(file)
+    else:
+        file.write_bytes(
+            {
+                "empty": b"",
+                "cut": whole[: len(whole) // 2],
+                "[]": b"[]",
+                "{}": b"{}",
+                "binary": b"\xff\xfe\x00",
+                "no job": whole.replace(b'"job"', b'"jab"'),
+            }[how]
+        )
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGED)
+def test_a_damaged_cell_is_named_and_computed_again(tmp_path, name, how):
+    store = Store(tmp_path)
+    key, first = ran(store)
+    before = store.read(key)
+    damage(tmp_path / key / name, how)
+    assert how in ("flipped",) or name != "cell.json" or not store.has(key)
+    with pytest.raises(Unreadable, match=name):
+        store.find(key)
+    again, done = ran(store)
+    assert again == key and not done.cached and name in done.damage and not first.damage
+    assert ran(store)[1].cached
+    for column, values in before.runs.items():
+        if column != "seconds":
+            np.testing.assert_array_equal(values, store.read(key).runs[column])
+
+
+def test_a_file_where_a_cell_should_be_is_replaced(tmp_path):
+    store = Store(tmp_path)
+    key, _ = ran(store)
+    replaced_by_a_file(tmp_path / key / "cell.json")
+    assert not ran(store)[1].cached and ran(store)[1].cached
+    assert [each.name for each in tmp_path.iterdir()] == [key]
+
+
+def test_who_is_second_throws_its_own_away(tmp_path):
+    store, memory = Store(tmp_path), Memory()
+    key, _ = ran(memory)
+    store.write(key, memory.read(key))
+    first = (tmp_path / key).stat().st_ino
+    store.write(key, memory.read(key))
+    assert (tmp_path / key).stat().st_ino == first
+    assert [each.name for each in tmp_path.iterdir()] == [key]
+
+
+def test_a_reader_that_meets_the_moment_of_a_replacement_reads_again(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    key, _ = ran(store)
+    away, pauses = tmp_path / ".away", []
+    (tmp_path / key / "runs.parquet").rename(away)
+
+    def pause(seconds):
+        pauses.append(seconds)
+        away.rename(tmp_path / key / "runs.parquet")
+
+    monkeypatch.setattr(store_of_cells.time, "sleep", pause)
+    assert store.read(key).runs["status"].size and len(pauses) == 1
+
+
+def test_an_error_of_the_store_is_no_error_of_the_cell(tmp_path, monkeypatch):
+    def full(*given, **named):
+        raise OSError(28, "No space left on device")
+
+    store = Store(tmp_path)
+    monkeypatch.setattr(store_of_cells.pq, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        ran(store)
+    monkeypatch.undo()
+    assert not any(tmp_path.iterdir())
+    assert not ran(store)[1].error
+
+
+def test_what_a_process_that_ended_left_half_written_is_removed(tmp_path):
+    store, old = Store(tmp_path), time.time() - 2 * store_of_cells.PATIENCE
+    for name in (".key.left", ".key.young", ".key.used"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "runs.parquet").touch()
+    for name in (".key.left", ".key.used"):
+        os.utime(tmp_path / name, (old, old))
+    with _locked(tmp_path / ".key.used"):
+        store.clean()
+    assert {each.name for each in tmp_path.iterdir()} == {".key.young", ".key.used"}
+
+
+def test_a_second_sweep_into_a_folder_waits_for_the_first_and_is_added_to_it(tmp_path):
+    folder = SweepFolder(tmp_path / "out", Store(tmp_path / "cells"))
+    said, order = [], []
+
+    def second():
+        with SweepFolder(tmp_path / "out", folder.store).alone(said.append):
+            order.append("second")
+
+    with folder.alone(said.append):
+        other = threading.Thread(target=second)
+        other.start()
+        while not said:
+            time.sleep(0.01)
+        folder.begin([], {"jobs": [], "threads": 1})
+        order.append("first")
+    other.join(timeout=30)
+    assert order == ["first", "second"]
+    assert said == [
+        f"out={tmp_path / 'out'}: another sweep is running there, this one waits until it ends"
+    ]
+
+
+def test_a_folder_that_the_first_sweep_removed_is_made_again(tmp_path):
+    folder = SweepFolder(tmp_path / "out", Store(tmp_path / "cells"))
+    said, made = [], []
+
+    def second():
+        with SweepFolder(tmp_path / "out", folder.store).alone(said.append):
+            made.append((tmp_path / "out").is_dir())
+
+    with folder.alone(said.append):  # without cells nothing is left of it
+        other = threading.Thread(target=second)
+        other.start()
+        while not said:
+            time.sleep(0.01)
+    other.join(timeout=30)
+    assert made == [True] and not (tmp_path / "out").exists()
+
+
+def test_a_cell_that_cannot_be_read_at_the_end_is_named_and_the_others_are_in_the_tables(tmp_path):
+    folder = SweepFolder(tmp_path / "out", Store(tmp_path / "cells"))
+    keys, said = [], []
+    with folder.alone(said.append):
+        folder.begin([], {"jobs": [], "threads": 1})
+        for name in ("sgd", "adam"):
+            key, _ = ran(folder.store, name)
+            folder.mark(key)
+            keys.append(key)
+        flipped(folder.store.folder / keys[0] / "runs.parquet")
+        tables, _ = collect(folder, 1.0, said.append)
+    assert set(tables.runs["optimizer"]) == {"adam"}
+    (line,) = said
+    assert keys[0] in line and "is in no table; its command runs it again" in line
+
+
+SWEEP = "+problem=quadratic,matrix_power optimizer=sgd,adam,newton trials=3 seeds=2 tuning_seeds=1 budget=60"
+
+
+@pytest.mark.slow
+def test_three_sweeps_at_once_over_one_store_and_two_into_one_folder(tmp_path):
+    outs = ["a", "b", "c", "c"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks", *SWEEP.split(), f"out={out}", "cells=cells"],
+            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for out in outs
+    ]  # fmt: skip
+    ended = [(each.communicate(timeout=300), each.returncode) for each in started]
+    assert [code for _, code in ended] == [0] * 4, ended
+    assert not any("Traceback" in err for (_, err), _ in ended)
+    summaries = [(tmp_path / out / "summary.csv").read_text() for out in "abc"]
+    assert summaries[0] == summaries[1] == summaries[2]
+    assert not list((tmp_path / "cells").glob(".*"))
