@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import entry_points
+from importlib.metadata import distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -199,10 +199,16 @@ def preset_words() -> list[str]:
 
 
 def load_plugins() -> None:
-    """Import the plugins of installed packages; the working directory is appended to the import path."""
+    """Import the plugins of installed packages; the working directory is appended to the import path.
+
+    What lies in the working directory is not installed: a folder of results that somebody shares runs no code.
+    """
+    here = Path.cwd().resolve()
+    installed = [each for each in sys.path if Path(each or ".").resolve() != here]
+    every = (each.entry_points for each in distributions(path=installed))
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    for entry_point in entry_points(group=PLUGINS):
+    for entry_point in dict.fromkeys(each for of in every for each in of if each.group == PLUGINS):
         try:
             entry_point.load()
         except Exception as error:

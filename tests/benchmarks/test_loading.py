@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import pickle
 import sys
@@ -139,24 +138,38 @@ def test_both_of_one_name_can_be_set(files, ravine):
     assert found == {"Sign(lr=0.3)": [0.3], "b.Sign+decay(lr=0.2)": [0.2]}
 
 
+def install(folder, module):
+    """What pip leaves of a package whose entry point is this module."""
+    info = folder / "theirs-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{loading.PLUGINS}]\ntheirs = {module}\n")
+
+
 def test_an_entry_point_is_imported(files, monkeypatch):
-    (files / "their_package.py").write_text(REGISTERED)
-    monkeypatch.syspath_prepend(files)
-    point = importlib.metadata.EntryPoint("theirs", "their_package", loading.PLUGINS)
-    monkeypatch.setattr(
-        loading, "entry_points", lambda group: [point] if group == loading.PLUGINS else []
-    )
+    install(files / "installed", "their_package")
+    (files / "installed" / "their_package.py").write_text(REGISTERED)
+    monkeypatch.syspath_prepend(files / "installed")
     loading.load_plugins()
     assert "its_own_name" in PROBLEMS
 
 
 def test_an_entry_point_that_fails_is_named(files, monkeypatch):
-    point = importlib.metadata.EntryPoint("theirs", "their_missing_package", loading.PLUGINS)
-    monkeypatch.setattr(loading, "entry_points", lambda group: [point])
+    install(files / "installed", "their_missing_package")
+    monkeypatch.syspath_prepend(files / "installed")
     with pytest.raises(
         Refused, match=r"^plugin theirs \(their_missing_package\) cannot be imported: Mod"
     ):
         loading.load_plugins()
+
+
+@pytest.mark.parametrize("first", ["", "."])
+def test_what_lies_in_the_working_directory_is_not_installed(files, monkeypatch, first):
+    install(files, "their_code")
+    (files / "their_code.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(first)
+    loading.load_plugins()
+    assert "their_code" not in sys.modules
 
 
 def test_what_travels_to_other_processes_can_be_pickled(files):
