@@ -11,7 +11,8 @@ from problems.problem import Tree
 class QuadraticForm(OneMinimum):
     """A quadratic with a constant Hessian: f(x) = ½ (x − m)ᵀ H (x − m).
 
-    `data` has the "hessian" H, positive definite, and the "minimizer" m.
+    `data` has the "minimizer" m, and the "hessian" H, positive definite, or its diagonal, the "curvatures", if H has
+    nothing else.
     """
 
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
@@ -19,14 +20,17 @@ class QuadraticForm(OneMinimum):
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         error = x - data["minimizer"]
-        gradient = torch.einsum("...i,...ij->...j", error, data["hessian"])
+        gradient = self.hvp(x, data, error)
         return 0.5 * (error * gradient).sum(-1), gradient
 
     def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        if "curvatures" in data:
+            return vector * data["curvatures"]
         return torch.einsum("...i,...ij->...j", vector, data["hessian"])
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        return data["hessian"].expand(*x.shape, x.shape[-1])
+        whole = data["curvatures"].diag_embed() if "curvatures" in data else data["hessian"]
+        return whole.expand(*x.shape, x.shape[-1])
 
 
 class RootForm(QuadraticForm):

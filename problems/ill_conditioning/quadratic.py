@@ -121,8 +121,11 @@ class Quadratic(QuadraticForm):
     def instance(self, generator: torch.Generator) -> Tree:
         minimizer = torch.randn(self.dim, generator=generator)
         whitened = torch.randn(self.dim, generator=generator)
-        basis = random_rotation(self.dim, generator) if self.rotated else torch.eye(self.dim)
         curvatures = self.curvatures()
+        if not self.rotated:  # its Hessian is never written out, so that dim may be 100,000
+            start = minimizer + whitened / curvatures.sqrt()
+            return {"start": start, "minimizer": minimizer, "curvatures": curvatures}
+        basis = random_rotation(self.dim, generator)
         return {
             "start": minimizer + basis @ (whitened / curvatures.sqrt()),
             "minimizer": minimizer,
@@ -130,8 +133,10 @@ class Quadratic(QuadraticForm):
         }
 
     def signature(self, data: Tree) -> float:
-        curvatures = torch.linalg.eigvalsh(self.hessian(data["start"], data))
-        return (curvatures[-1] / curvatures[0]).item()
+        curvatures = data.get("curvatures")
+        if curvatures is None:
+            curvatures = torch.linalg.eigvalsh(self.hessian(data["start"], data))
+        return (curvatures.max() / curvatures.min()).item()
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         return (CriticalPoint(data["minimizer"], 0.0, index=0),)

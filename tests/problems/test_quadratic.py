@@ -62,11 +62,35 @@ def test_start_is_whitened():
 def test_modes_lie_across_the_axes_unless_asked():
     """Scaling each coordinate cures the axis-aligned twin, and does nothing here."""
     for rotated in (True, False):
-        hessian = Quadratic(rotated=rotated).example()["hessian"]
+        problem = Quadratic(rotated=rotated)
+        data = problem.example()
+        hessian = problem.hessian(data["start"], data)
         scale = hessian.diagonal().rsqrt()
         scaled = torch.linalg.eigvalsh(scale[:, None] * hessian * scale)
         condition = float(scaled[-1] / scaled[0])
         assert condition > KAPPA / 2 if rotated else condition == pytest.approx(1)
+
+
+def test_axis_aligned_curvatures_are_the_diagonal_of_the_hessian_to_the_bit():
+    problem = Quadratic(dim=30, rotated=False)
+    data = problem.example()
+    whole = {**data, "hessian": data["curvatures"].diag()}
+    del whole["curvatures"]
+    x, v = torch.randn(4, 30), torch.randn(4, 30)
+    assert torch.equal(problem.hessian(x, data), problem.hessian(x, whole))
+    assert torch.equal(problem.hvp(x, data, v), problem.hvp(x, whole, v))
+    for one, other in zip(
+        problem.value_and_gradient(x, data), problem.value_and_gradient(x, whole), strict=True
+    ):
+        assert torch.equal(one, other)
+    assert problem.signature(data) == pytest.approx(problem.signature(whole), rel=1e-12)
+
+
+def test_axis_aligned_modes_may_be_a_hundred_thousand():
+    problem = Quadratic(dim=100_000, rotated=False)
+    data = problem.example()
+    loss, gradient = problem.value_and_gradient(data["start"], data)
+    assert loss > 0 and gradient.shape == (100_000,)
 
 
 def test_twins_and_rungs_are_paired():
