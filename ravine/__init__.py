@@ -2,7 +2,7 @@
 
 from ravine.fields import bounded, check_fields
 from ravine.outdated import warn_outdated
-from ravine.refusal import Refused, nearest, require
+from ravine.refusal import Refused, nearest, printable, require
 from ravine.registry import Registry, registered_name
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "bounded",
     "check_fields",
     "nearest",
+    "printable",
     "registered_name",
     "require",
     "warn_outdated",

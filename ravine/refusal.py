@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import difflib
 import math
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 
 class Refused(ValueError):
     """Input that Ravine does not accept; the message is one line for the user who typed it."""
+
+
+def printable(text: str) -> str:
+    """Return text for a terminal, with each control character but the newline escaped.
+
+    >>> printable("sgd\\x1b[31m")
+    'sgd\\\\x1b[31m'
+
+    Args:
+        text: The text, which may hold names from anyone's files.
+
+    Returns:
+        The same text, without a character that would colour, move or hide others.
+    """
+    return "".join(
+        ascii(each)[1:-1] if unicodedata.category(each)[0] == "C" and each != "\n" else each
+        for each in text
+    )
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

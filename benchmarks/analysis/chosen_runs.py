@@ -84,20 +84,21 @@ def chosen(rows: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFram
         return rows.astype({"trial": "int64"}).merge(choices, on=["cell", "trial"])
     reporting = rows[rows["role"] == "reporting"].astype({"trial": "int64"})
     found = reporting.merge(choices, on=["cell", "trial"])
+    skipped = rows[rows["status"] == "skipped"]
+    examples = found.groupby(["problem", "optimizer"])["cell"].min()
+    places = found.groupby("cell", sort=False).indices
+    pairs = zip(skipped["problem"], skipped["optimizer"], strict=True)
+    likes = [(row, places[examples[of]]) for row, of in enumerate(pairs) if of in examples.index]
+    if not likes:
+        return found
+    numbers, others = zip(*likes, strict=True)
+    origin = skipped.take(np.repeat(numbers, [len(each) for each in others]))
     where = ["dial", "cell", "budget", *(name for name in map(str, rows) if _is_field(name))]
-    parts = [found]
-    for _, skipped in rows[rows["status"] == "skipped"].iterrows():
-        same = (found["problem"] == skipped["problem"]) & (
-            found["optimizer"] == skipped["optimizer"]
-        )
-        another = found[same & (found["cell"] == found.loc[same, "cell"].min())]
-        parts.append(
-            another.assign(
-                status="missed", cost=skipped["budget"], cost_to_target=math.nan,
-                gap_final=math.nan, **skipped[where],
-            )
-        )  # fmt: skip
-    return pandas.concat(parts, ignore_index=True) if len(parts) > 1 else found
+    own = {name: origin[name].to_numpy() for name in where}
+    instead = found.take(np.concatenate(others)).assign(
+        status="missed", cost=own["budget"], cost_to_target=math.nan, gap_final=math.nan, **own
+    )
+    return pandas.concat([found, instead], ignore_index=True)
 
 
 def _is_field(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from benchmarks.diagnosis import CAUSES, OUTCOMES
+
 RUNS = (
     "problem", "dial", "optimizer", "trial", "seed", "role", "status", "gap_initial", "gap_final",
     "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final", "steps", "cost", "steps_to_target",
@@ -28,3 +30,34 @@ INTEGERS = (
     "diverged_at",
     "not_finite_at",
 )
+
+# What the columns of each table hold, as far as they are there: numbers, or one of these words.
+NUMBERS = {
+    "runs": (
+        "dial", "gap_initial", "gap_final", "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final",
+        "cost", "cost_to_target", "seconds", "budget", "u", *INTEGERS,
+    ),
+    "summary": (
+        "dial", "trial", "runs", "solved", "diverged", "cost_to_target", "cost_to_target_low",
+        "cost_to_target_high", "gap_final", "solving_volume", "solving_volume_low", "solving_volume_high",
+        "predicted_share", "seconds", "u",
+    ),
+    "breaking_points": (
+        "budget", "breaking_point", "low", "high", "dose_exponent", "rungs", "first_rung", "last_rung", "theory",
+    ),
+    "traces": (
+        "dial", "trial", "seed", "step", "cost", "loss", "gap", "excess", "grad_sq", "g_h_g", "distance_start",
+        "distance", "g_s", "s_h_s", "predicted", "step_norm", "change", "lambda_min", "lambda_max",
+    ),
+}  # fmt: skip
+STATUSES = {"solved", "missed", "diverged", *WITHOUT_NUMBERS}
+VERDICTS = {*CAUSES, *OUTCOMES}
+WORDS = {
+    "runs": {
+        "status": STATUSES, "role": {"tuning", "reporting"}, "verdict": VERDICTS,
+        "search": {"default", "sobol", "refined"}, "edge": {"True", "False"},
+    },
+    "summary": {"status": STATUSES, "verdict": VERDICTS, "edge": {"True", "False"}},
+    "breaking_points": {"censored": {"<", ">"}},
+    "traces": {},
+}  # fmt: skip

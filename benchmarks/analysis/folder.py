@@ -5,19 +5,21 @@ A folder that is incomplete, of another schema, or edited by hand is refused in 
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas
 
-from benchmarks.analysis.consistency import contradictions
-from benchmarks.store.cell_info import SCHEMA, CellInfo, cells_of
-from benchmarks.store.sweep_folder import MARKERS, other_schema
-from ravine import Refused
+from benchmarks.analysis.columns import NUMBERS, WORDS
+from benchmarks.analysis.consistency import CHOSEN_ROWS, contradictions
+from benchmarks.store.cell_info import CellInfo, cells_of
+from benchmarks.store.sweep_folder import MARKERS, read_manifest
+from ravine import Refused, nearest
+
+AGAIN = "giving the command of its sweep again writes it anew"
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,18 @@ class Results:
     summary: pandas.DataFrame
 
 
-def read_results(folder: Path) -> Results:
-    """Return the contents of a sweep's folder. Raises Refused if it is incomplete or was edited."""
+def read_results(folder: Path, *, whole: bool = False) -> Results:
+    """Return the contents of a sweep's folder.
+
+    whole: Refuse a folder that keeps only the runs of the chosen trials. Raises Refused also for a folder that is
+    incomplete or was edited.
+    """
     manifest, cells = _manifest(folder)
+    if whole and manifest.get("rows") == CHOSEN_ROWS:
+        raise Refused(
+            f"{folder} has only the runs of the chosen trials: enough for compare, too few for a report: "
+            f"compare {folder} with a sweep of yours"
+        )
     runs, summary = (read_table(folder, name) for name in ("runs", "summary"))
     wrong = next(contradictions(manifest, cells, runs, summary), None)
     if wrong:
@@ -50,18 +61,10 @@ def _manifest(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
     if not folder.is_dir():
         why = "is a file" if folder.exists() else "does not exist"
         raise Refused(f"{folder} {why}, but must be the folder of a sweep")
-    if not file.is_file():
+    if not file.exists():
         raise Refused(f"{folder} is not the folder of a sweep: it has no manifest.json")
-    try:
-        manifest = json.loads(file.read_text())
-        schema, _ = manifest["schema"], manifest["config"]["protocol"]
-        cells = cells_of(manifest["jobs"]) if schema == SCHEMA else {}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
-    except KeyError as error:
-        raise Refused(f"{file} is not a sweep's: it has no {error}") from error
-    if schema != SCHEMA:
-        raise Refused(other_schema(folder, schema))
+    manifest = read_manifest(folder)
+    cells = cells_of(manifest["jobs"])
     if (folder / MARKERS).exists() or not cells:
         raise Refused(
             f"{folder} is half-written: its sweep is still running, or was killed; "
@@ -87,21 +90,34 @@ def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
     file = next((each for each in files if each.is_file()), None)
     if file is None:
         wanted = files[name == "traces"].name
-        raise Refused(
-            f"{folder} is half-written: it has no {wanted}; "
-            "giving the command of its sweep again writes it"
-        )
+        raise Refused(f"{folder} is half-written: it has no {wanted}; {AGAIN}")
     try:
         if file.suffix == ".parquet":
-            return pandas.read_parquet(file).replace("", math.nan)  # as read from a CSV
-        return pandas.read_csv(file, low_memory=False).copy()  # in one block, because it is wide
+            table = pandas.read_parquet(file).replace("", math.nan)  # as read from a CSV
+        else:  # in one block, because it is wide
+            table = pandas.read_csv(file, low_memory=False).copy()
     except (ValueError, OSError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
+        raise Refused(f"{file} cannot be read: {error}; {AGAIN}") from error
+    wrong = next(_wrong(name, table), None)
+    if wrong:
+        raise contradicted(Path(folder), wrong)
+    return table
+
+
+def _wrong(name: str, table: pandas.DataFrame) -> Iterator[str]:
+    """Yield each column of a table that holds something else than it should."""
+    for column in NUMBERS.get(name, ()):
+        if column in table and not pandas.api.types.is_numeric_dtype(table[column]):
+            known = table[column].dropna()
+            odd = known[pandas.to_numeric(known, errors="coerce").isna()].astype(str)
+            if len(odd):
+                yield f"{column} in {name} is {odd.iloc[0]!r}, but must be a number"
+    for column, allowed in WORDS.get(name, {}).items():
+        found = table[column].dropna().unique() if column in table else ()
+        for odd in {str(each) for each in found} - allowed:
+            yield f"{column} in {name} is {odd!r}: {nearest(odd, allowed)}"
 
 
 def contradicted(folder: Path, wrong: str) -> Refused:
     """Return the refusal of tables that do not agree with each other, or with the list of cells."""
-    return Refused(
-        f"{folder} contradicts itself, as if edited by hand: {wrong}; "
-        "giving the command of its sweep again writes it anew"
-    )
+    return Refused(f"{folder} contradicts itself, as if edited by hand: {wrong}; {AGAIN}")

@@ -13,7 +13,7 @@ import pandas
 from benchmarks.analysis.chosen_runs import ROUNDING, RUNG, chosen, with_variant
 from benchmarks.analysis.intervals import median_interval, order_statistics, sign_test
 from benchmarks.analysis.success import success
-from benchmarks.engine.trial_choice import costs, log_gaps
+from benchmarks.engine.trial_choice import costs, log_gaps, median
 from ravine import Refused
 
 LEVEL = 0.05
@@ -74,9 +74,9 @@ def _median(ratio: np.ndarray) -> float:
     """Return the median, NaN if there is none or it depends on what is unknown."""
     if not len(ratio):
         return math.nan
-    low, high = (
-        float(np.median(np.where(np.isnan(ratio), end, ratio))) for end in (-np.inf, np.inf)
-    )
+    ends = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
+    with np.errstate(invalid="ignore"):  # halfway from −inf to +inf
+        low, high = (float(median(each)) for each in ends)
     return low if low == high else math.nan
 
 
@@ -159,37 +159,50 @@ def pairings(
     The arguments, and what is refused, are those of `differences`.
     """
     on = list(on)
-    theirs = dict(iter(second.groupby(on, sort=False)))
-    for name, group in first.groupby(on, sort=False):
-        if name not in theirs:
+    mine, theirs = _Paid(first), _Paid(second)
+    # pandas states neither that the names are tuples nor that the rows are arrays.
+    rows_of_second: Any = second.groupby(on, sort=False).indices
+    rows_of_first: Any = first.groupby(on, sort=False).indices
+    for name, rows in sorted(rows_of_first.items(), key=lambda each: each[1][0]):
+        others = rows_of_second.get(name)
+        if others is None:
             continue
-        for each in (group, theirs[name]):
-            if each["seed"].duplicated().any():
+        named = dict(zip(on, name, strict=True))
+        for seeds in (mine.seeds[rows], theirs.seeds[others]):
+            if len(np.unique(seeds)) < len(seeds):
                 raise Refused(f"two searches of the same, {', '.join(map(str, name))}: keep one")
-        both = group.merge(theirs[name], on="seed", suffixes=("", " of the second"))
-        twin = both[[f"{each} of the second" for each in MEASURED]].set_axis(MEASURED, axis=1)
-        by_gap = str(group["problem"].iloc[0]) in noisy
-        yield Pairing(tuple(name), both["seed"].to_numpy(), *_judged(both, twin, by_gap))
+        seeds, i, j = np.intersect1d(
+            mine.seeds[rows], theirs.seeds[others], assume_unique=True, return_indices=True
+        )
+        by_gap = str(named["problem"]) in noisy
+        yield Pairing(name, seeds, *_judged(mine, rows[i], theirs, others[j], by_gap))
+
+
+class _Paid:
+    """What each run paid, as arrays: one pass over a frame instead of one for each of thousands of comparisons.
+
+    gap_of_misses: log10 of the final gap, NaN for runs of a skipped cell, which `chosen` adds without any.
+    """
+
+    def __init__(self, runs: pandas.DataFrame):
+        self.seeds = runs["seed"].to_numpy()
+        self.log_gap, self.log_cost = log_gaps(runs), np.log10(costs(runs))
+        skipped = (runs["status"] == "missed") & runs["gap_final"].isna()
+        self.gap_of_misses = np.where(skipped, np.nan, self.log_gap)
 
 
 def _judged(
-    first: pandas.DataFrame, second: pandas.DataFrame, by_gap: bool
+    first: _Paid, rows: np.ndarray, second: _Paid, others: np.ndarray, by_gap: bool
 ) -> tuple[str, np.ndarray, np.ndarray]:
     """Return measure, sign and ratio of the same instances, row by row."""
     if by_gap:
-        ratio = _ratio(log_gaps(first), log_gaps(second), SAME_GAP)
+        ratio = _ratio(first.log_gap[rows], second.log_gap[others], SAME_GAP)
         return "gap", _sign(ratio), ratio
-    cost = _ratio(np.log10(costs(first)), np.log10(costs(second)), ROUNDING)
-    gap = _ratio(_gaps_of_misses(first), _gaps_of_misses(second), SAME_GAP)
+    cost = _ratio(first.log_cost[rows], second.log_cost[others], ROUNDING)
+    gap = _ratio(first.gap_of_misses[rows], second.gap_of_misses[others], SAME_GAP)
     sign = _sign(np.where(np.isnan(cost), gap, cost))
     known = not len(cost) or not math.isnan(_median(cost))
     return ("cost", sign, cost) if known else ("gap", sign, gap)
-
-
-def _gaps_of_misses(runs: pandas.DataFrame) -> np.ndarray:
-    """Return log10 of the final gaps, NaN for runs of a skipped cell, which `chosen` adds without any."""
-    skipped = (runs["status"] == "missed") & runs["gap_final"].isna()
-    return np.where(skipped, np.nan, log_gaps(runs))
 
 
 def differences(
@@ -266,9 +279,6 @@ def over_instances(
         rows.append({**dict(zip(by, name, strict=True)), **counts, "p": sign_test(better, worse)})
     table = pandas.DataFrame(rows, columns=[*by, "rungs", "instances", "better", "worse", "p"])
     return table.assign(p_holm=holm(table["p"], (table["better"] + table["worse"]).astype(int)))
-
-
-MEASURED = ["status", "gap_final", "cost", "cost_to_target"]
 
 
 def _paid(runs: pandas.DataFrame, measure: str) -> np.ndarray:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas
 
-from benchmarks.analysis.columns import WITHOUT_NUMBERS
-from benchmarks.analysis.consistency import CHOSEN_ROWS, misplaced
+from benchmarks.analysis.columns import NUMBERS, WITHOUT_NUMBERS
+from benchmarks.analysis.consistency import misplaced
 from benchmarks.analysis.folder import Results, contradicted, read_results, read_table
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.loading import is_own
@@ -23,7 +23,7 @@ from ravine import Refused
 
 POINTS = (
     "problem", "optimizer", "choice", "budget", "breaking_point", "low", "high", "censored", "text", "dose_response",
-    "first_rung", "last_rung", "job",
+    "dose_exponent", "rungs", "theory", "first_rung", "last_rung", "job",
 )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def read_saved(folders: Sequence[Path]) -> tuple[Saved, list[Results]]:
     Raises:
         Refused: For a folder that is not a complete sweep, or was edited.
     """
-    results = [_whole(folder) for folder in folders]
+    results = [read_results(folder, whole=True) for folder in folders]
     clashing = _clashing(results)
     parts = [_frames(each, clashing) for each in results]
     frames = {
@@ -114,16 +114,6 @@ def rebuilt(info: CellInfo) -> Problem | str:
     return problem
 
 
-def _whole(folder: Path) -> Results:
-    results = read_results(folder)
-    if results.manifest.get("rows") == CHOSEN_ROWS:
-        raise Refused(
-            f"{folder} has only the runs of the chosen trials: enough for compare, too few for a report: "
-            f"compare {folder} with a sweep of yours"
-        )
-    return results
-
-
 def _frames(
     results: Results, clashing: set[str]
 ) -> tuple[dict[str, CellInfo], dict[str, pandas.DataFrame]]:
@@ -132,11 +122,19 @@ def _frames(
     runs, summary, traces, points = (
         results.runs, results.summary, read_table(results.folder, "traces"), _points(results),
     )  # fmt: skip
-    for name in ("cell", "trial", "seed", "step", "cost", "gap"):
+    for name in ("cell", *NUMBERS["traces"]):
         if len(traces) and name not in traces:
             raise contradicted(results.folder, f"traces has no column {name}")
     if not set(traces["cell"]) <= set(runs["cell"]):
         raise contradicted(results.folder, "traces has cells that are not in runs")
+    if len(traces) and traces["gap"].isna().all():
+        raise contradicted(results.folder, "gap in traces has no number")
+    for name in ("problem", "optimizer"):
+        stated = {key: getattr(info, name) for key, info in results.cells.items()}
+        odd = runs.loc[runs[name] != runs["cell"].map(stated), name]
+        if len(odd):
+            wrong = f"{name} in runs is {odd.iloc[0]!r}, and another in manifest.json"
+            raise contradicted(results.folder, wrong)
     runs, summary, traces = (
         each.assign(job=each["cell"].map(jobs)) for each in (runs, summary, traces)
     )

@@ -203,14 +203,15 @@ def typed(name: str, field: str, given: Any, default: Any) -> Any:
     Raises Refused for anything else.
     """
     value: Any = given
-    several = isinstance(given, (list, tuple))
+    several = isinstance(given, (list, tuple)) and isinstance(default, tuple)
+    alike = several and len(given) == len(default)
     whole = isinstance(given, int) and not isinstance(given, bool)
     for kind, fits, wanted, convert in (
         (bool, isinstance(given, bool), "true or false", bool),
         (int, whole, "a whole number", int),
         (float, whole or isinstance(given, float), "a number", float),
         (str, isinstance(given, str), "a word", str),
-        (tuple, several and len(given) == len(default), "a list of numbers", tuple),
+        (tuple, alike, "a list of numbers", tuple),
     ):
         if isinstance(default, kind):
             if fits:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+
 import torch
 
 from benchmarks.engine.instances import Instances
@@ -9,6 +13,7 @@ from benchmarks.engine.protocol import stream
 from problems import Problem
 from ravine import Refused
 
+LIKELY = 10**9  # bytes that are there on any machine
 ROUNDING = {
     torch.float64: 1e-9,
     torch.float32: 1e-3,
@@ -18,11 +23,19 @@ ROUNDING = {
 def check_problem(name: str, problem: Problem, dtype: torch.dtype = torch.float64) -> None:
     """Raise Refused with the reason if a problem cannot be swept."""
     seeds = tuple(stream(k) for k in range(3))
+    _check_memory(name, problem, dtype)
     try:
         instances = Instances(problem, seeds, dtype)
     except KeyError as error:
         raise Refused(
             f"problem {name}: every instance must draw the same names, and {error} is missing"
+        ) from error
+    except RuntimeError as error:
+        asked = re.search(r"tried to allocate (\d+) bytes", str(error))
+        if asked is None:
+            raise
+        raise Refused(
+            f"problem {name} needs {int(asked[1]):,} bytes for one array, and {_available():,} are available"
         ) from error
     data = instances.data
     if "start" not in data:
@@ -68,6 +81,28 @@ def check_problem(name: str, problem: Problem, dtype: torch.dtype = torch.float6
     gap = torch.ones_like(value)
     if problem.solved(start, gap, gradient, data).any():
         raise Refused(f"problem {name}: it is solved at the start already")
+
+
+def _check_memory(name: str, problem: Problem, dtype: torch.dtype) -> None:
+    """Refuse a problem of which not even the points of three instances × three trials fit, before it is drawn.
+
+    A run holds at least four vectors: its start, its point, the gradient and the step.
+    """
+    dim = getattr(problem, "dim", 0)
+    needed = 3 * 3 * 4 * dim * dtype.itemsize if isinstance(dim, int) else 0
+    if needed > LIKELY and needed > _available():
+        raise Refused(
+            f"problem {name} of dimension {dim} needs at least {needed:,} bytes for three instances × three trials, "
+            f"and {_available():,} are available"
+        )
+
+
+def _available() -> int:
+    """Return the bytes of free memory; where the system does not say, all that can be addressed."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not on Linux
+        return sys.maxsize
 
 
 def _line(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from optimizers import OPTIMIZERS
 from optimizers.registry import AND
 from problems import PROBLEMS
 from problems.modifiers import NOISES
-from ravine import Refused, nearest
+from ravine import Refused, nearest, require
 
+PER_CORE = 4  # threads at most: more are slower, and thousands end the process
 VARYING = re.compile(r"problem|optimizer|transform|noise|(problem|optimizers?|noise)\..*")
 OF_HYDRA = re.compile(r"hydra/launcher|hydra\.launcher\..*")
 
@@ -95,6 +97,11 @@ def planned(words: Sequence[str]) -> Plan:
     offered = {**groups, **files}
     values = {key: _values(each, offered.get(key, ()), loaded) for key, each in given.items()}
     suite = _complete(values)
+    for each in values.get("transform", ()):
+        if isinstance(each.value, (bool, int, float)):
+            raise Refused(
+                f"transform is {each.text}, but must be a name, or a list as in [rotate,shift]"
+            )
 
     axes = {key: each for key, each in values.items() if VARYING.fullmatch(key)}
     settings = {key: each[0] for key, each in values.items() if key not in axes}
@@ -106,6 +113,11 @@ def planned(words: Sequence[str]) -> Plan:
         _set(shared, key, each.value)
         shared[key] = typed(Config, key, Value(shared[key], each.text))
     shared["adopted"] = adopted
+    require(
+        "", "threads", shared["threads"], whole=True, low=1, high=PER_CORE * (os.cpu_count() or 1)
+    )
+    if shared["cells"] == "":
+        raise Refused("cells is empty, but must be a folder, as in cells=results/cells")
 
     jobs = []
     for combination in itertools.product(*axes.values()):

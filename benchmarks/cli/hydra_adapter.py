@@ -187,6 +187,10 @@ def _set(config: Any, option: Option) -> None:
     known = [str(each) for each in OmegaConf.select(config, owner) or () if each != "_target_"]
     if name not in known and not option.adds:
         raise Refused(f"unknown option {option.key}: {nearest(name, known)}")
+    if name == "n_jobs" and value is not None and (not isinstance(value, int) or value == 0):
+        raise Refused(
+            f"{option.key} is {text}, but must be a whole number other than 0 (-1: all cores)"
+        )
     try:
         OmegaConf.update(config, option.key, value, force_add=option.adds)
     except OmegaConfBaseException as error:

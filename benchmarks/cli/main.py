@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.catalog import loading
 from benchmarks.cli.help import usage
 from benchmarks.cli.options import FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
-from ravine import Refused, nearest
+from ravine import Refused, nearest, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"ravine: {' '.join(text.split())}", file=sys.stderr)
+    print(f"ravine: {printable(' '.join(text.split()))}", file=sys.stderr)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from benchmarks.display.numbers_as_text import counted
 from benchmarks.display.view import View
 from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.provenance import version_of
-from ravine import Refused, nearest
+from ravine import Refused, nearest, printable
 
 FAIL = "--fail-on-regression"
 REGRESSION, UNDECIDED = 1, 4  # exit codes with it
@@ -132,7 +132,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         return "\n\n".join(
-            view.text() if len(view.table) else "\n\n".join([view.title, *view.remarks])
+            view.text() if len(view.table) else printable("\n\n".join([view.title, *view.remarks]))
             for view in self._views()
         )
 
@@ -340,13 +340,9 @@ def _newcomers(
         for other, theirs in ours.groupby("optimizer"):
             pair = (each.assign(optimizer=name, against=other) for each in (theirs, mine))
             parts.append(differences(*pair, on=at, noisy=noisy))
-    found = pandas.concat(parts, ignore_index=True) if parts else _none(at)
+    found = pandas.concat(parts, ignore_index=True) if parts else compared([], on=at)
     judgement = _judged(found["wins"], found["losses"], found["p"])
     return found.drop(columns="p_holm").assign(judgement=judgement)
-
-
-def _none(at: Sequence[str]) -> pandas.DataFrame:
-    return differences(*2 * [pandas.DataFrame(columns=list(at))], on=at)
 
 
 def _against(newcomers: pandas.DataFrame) -> pandas.DataFrame:

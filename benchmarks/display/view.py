@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas
 
+from ravine import printable
+
 WHY = "why"  # the column with the reasons why runs are not solved
 
 
@@ -24,14 +26,15 @@ class View:
         words = (self.table.columns[0], WHY)
         aligned = [
             column(
-                [str(label), *self.table[label].astype(str)],
+                [printable(each) for each in (str(label), *self.table[label].astype(str))],
                 str.ljust if label in words else str.rjust,
             )
             for label in self.table
         ]
         rows = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
-        title = [self.title, ""] if self.title else []
-        return "\n".join([*title, *rows, *(["", *self.remarks] if self.remarks else [])])
+        title = [printable(self.title), ""] if self.title else []
+        remarks = ["", *map(printable, self.remarks)] if self.remarks else []
+        return "\n".join([*title, *rows, *remarks])
 
     def html(self) -> str:
         """Return the view as HTML for a notebook."""

@@ -14,6 +14,7 @@ RELEASE = (
     "ravine 0.1"  # each release draws new reporting instances, so that nobody can tune to them
 )
 FIRST_REPORTING_SEED = 1000
+MOST = 10**6  # trials or instances
 FRONTIER = (1, 1 / 3, 1 / 10)  # shares of the budget at which breaking points are given
 
 
@@ -46,7 +47,7 @@ class Protocol:
     def __post_init__(self) -> None:
         for name in ("trials", "tuning_seeds", "seeds"):
             if getattr(self, name) is not None:
-                require("", name, getattr(self, name), whole=True, low=1)
+                require("", name, getattr(self, name), whole=True, low=1, high=MOST)
         if self.budget is not None:
             require("", "budget", self.budget, low=1)
         if self.dtype not in (None, "float32", "float64"):
@@ -115,6 +116,8 @@ def stream(seed: int) -> str:
 def _check_device(device: str) -> None:
     allowed = "cpu, cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if torch.device(device).type != "cuda":  # such as cpu:7 or meta
+            raise RuntimeError
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise Refused(f"device {device!r} is not available here (allowed: {allowed})") from error

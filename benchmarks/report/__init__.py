@@ -12,6 +12,7 @@ from benchmarks.report.page import Page
 from ravine import Refused, nearest
 
 FILE = "report.html"
+TITLE_END = " · Ravine</title>".encode()  # in every report
 FLAGS = ("--out", "--figures")
 USAGE = f"report FOLDER… [--out {FILE}] [--figures DIR]"
 
@@ -20,9 +21,12 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> Page
     """Write the report of one sweep, or of several as one, and return the page.
 
     out: the file; by default report.html, in the sweep's folder or, for several, in the current one. Raises
-    Refused for a folder that is not a complete sweep or was edited, and for a file that cannot be written.
+    Refused for a folder that is not a complete sweep or was edited, for a file that cannot be written, and for one in
+    the current folder that is not a report and was not named.
     """
     paths = [Path(each) for each in folders]
+    if out is None and len(paths) > 1:
+        _check_own(Path(FILE))
     said = composed(*read_saved(paths))
     try:
         render.write(said, _file(paths, out))
@@ -52,6 +56,12 @@ def _file(folders: Sequence[Path], out: str | Path | None) -> Path:
     return folders[0] / FILE if len(folders) == 1 else Path(FILE)
 
 
+def _check_own(file: Path) -> None:
+    """Refuse to overwrite a file that is not a report."""
+    if file.exists() and not (file.is_file() and TITLE_END in file.read_bytes()):
+        raise Refused(f"{file} is here already and is not a report: name the file, --out {file}")
+
+
 def _parsed(words: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
     folders, given, rest = [], {}, list(words)
     while rest:
@@ -62,9 +72,9 @@ def _parsed(words: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
         flag, equal, value = word.partition("=")
         if flag not in FLAGS:
             raise Refused(f"unknown flag {flag}: {nearest(flag, FLAGS)}")
-        if not equal and not rest:
+        given[flag] = value if equal else rest.pop(0) if rest else ""
+        if not given[flag]:
             raise Refused(f"{flag} needs a path: {USAGE}")
-        given[flag] = value if equal else rest.pop(0)
     if not folders:
         raise Refused(f"report needs the folder of a sweep: {USAGE}")
     return folders, given

@@ -10,6 +10,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from ravine import Refused
 
 NAMED = 4  # optimizers or problems in a line; of more, their number is said
 MARKERS, ENDED = ".cells", ".ended"
+KEY = re.compile(rf"[0-9a-f]{{24}}({SKIPPED})?")  # the name of a cell's folder
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,10 @@ class SweepFolder:
         """Raise Refused for a folder that is not writable, has other files, or holds a sweep of another protocol."""
         _check_writable("out", self.path)
         _check_writable("cells", self.store.folder)
+        _check_cells(self.store.folder)
         if not self.path.exists() or not any(self.path.iterdir()):
             return
         manifest = self._manifest()
-        if manifest.get("schema", SCHEMA) != SCHEMA:
-            raise Refused(f"out={other_schema(self.path, manifest['schema'])}")
         there = manifest.get("config", {}).get("protocol")
         if there is None:
             raise Refused(
@@ -145,15 +146,13 @@ class SweepFolder:
             yield
         finally:
             os.close(handle)
-            with suppress(OSError):
-                self.path.rmdir()  # if nothing is in it
+            for each in (self.path, self.store.folder):
+                with suppress(OSError):
+                    each.rmdir()  # if nothing is in it
 
     def _opened(self) -> int:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            return os.open(self.path, os.O_RDONLY)
-        except OSError as error:
-            raise Refused(f"out={self.path} cannot be made: {error.strerror}") from error
+        _make({"out": self.path, "cells": self.store.folder})
+        return os.open(self.path, os.O_RDONLY)
 
     def _is(self, handle: int) -> bool:
         """True if an open folder is still this one."""
@@ -235,13 +234,7 @@ class SweepFolder:
         return [each.name for each in self.marks() if each.suffix != ENDED]
 
     def _manifest(self) -> dict[str, Any]:
-        file = self.path / "manifest.json"
-        if not file.is_file():
-            return {}
-        try:
-            return json.loads(file.read_text())
-        except ValueError as error:
-            raise Refused(f"{file} cannot be read: {error}") from error
+        return read_manifest(self.path) if (self.path / "manifest.json").exists() else {}
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         half = self.path / ".manifest.json"
@@ -281,12 +274,59 @@ def _lock(handle: int, wait: bool) -> None:
         return
 
 
-def other_schema(folder: Path, schema: Any) -> str:
-    """Return the refusal of a folder that another version of Ravine wrote."""
-    return (
-        f"{folder} was written by another version of Ravine (schema {schema}, this one has {SCHEMA}): "
-        "run its command again, into a new folder"
-    )
+NEEDED = {"schema": int, "config": dict, "config.protocol": dict, "jobs": list}  # in a manifest
+ALLOWED = {
+    "config.jobs": list, "seconds": (int, float), "packages": dict, "argv": list, "git": dict, "python": str,
+    "cpu": str, "threads": int, "rows": str,
+}  # fmt: skip
+KINDS = {dict: "a table", list: "a list", str: "a text", int: "a whole number"}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a sweep's folder.
+
+    Raises Refused, in a line that names the way out, for one that cannot be read, is of another schema, or has an
+    entry of another type.
+    """
+    file = folder / "manifest.json"
+    way_out = f"give another folder, or delete {folder} and run its command again"
+    try:
+        manifest = json.loads(file.read_text())
+        if not isinstance(manifest, dict):
+            raise TypeError(f"it holds {_shortened(manifest)}, but must hold a table")
+        if "schema" in manifest and manifest["schema"] != SCHEMA:
+            raise Refused(
+                f"{folder} was written by another version of Ravine "
+                f"(schema {_shortened(manifest['schema'])}, this one has {SCHEMA}): {way_out}"
+            )
+        _check_types(manifest)
+        cells_of(manifest["jobs"])
+    except Refused:
+        raise
+    except RecursionError as error:
+        raise Refused(f"{file} cannot be read: it is nested too deeply; {way_out}") from error
+    except KeyError as error:
+        raise Refused(f"{file} is not a sweep's: it has no {error}; {way_out}") from error
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise Refused(f"{file} cannot be read: {error}; {way_out}") from error
+    return manifest
+
+
+def _check_types(manifest: Mapping[str, Any]) -> None:
+    """Raise KeyError for an entry that is missing, TypeError for one of another type."""
+    for path, kind in {**NEEDED, **ALLOWED}.items():
+        owner, _, name = path.rpartition(".")
+        table = manifest[owner] if owner else manifest
+        if name not in table and path in ALLOWED:
+            continue
+        if not isinstance(table[name], kind):
+            wanted = KINDS.get(kind, "a number")
+            raise TypeError(f"{path} is {_shortened(table[name])}, but must be {wanted}")
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _which(cells: Mapping[str, CellInfo]) -> str:
@@ -301,11 +341,38 @@ def _which(cells: Mapping[str, CellInfo]) -> str:
 
 def _check_writable(option: str, path: Path) -> None:
     """Raise Refused for a path that is not a folder, or where none can be made."""
-    existing = next(each for each in (path, *path.absolute().parents) if each.exists())
+    try:
+        existing = next(each for each in (path, *path.absolute().parents) if each.exists())
+    except OSError as error:  # a name that is too long
+        raise Refused(f"{option}={_shortened(str(path))}: {error.strerror}") from error
     if not existing.is_dir():
         raise Refused(f"{option}={path}: {existing} is a file, but must be a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise Refused(f"{option}={path}: {existing} is not writable")
+
+
+def _check_cells(folder: Path) -> None:
+    """Raise Refused for a folder that holds something else than cells and hidden files."""
+    names = (each.name for each in folder.iterdir()) if folder.is_dir() else ()
+    for name in names:
+        if not name.startswith(".") and not KEY.fullmatch(name):
+            raise Refused(
+                f"cells={folder} holds {name}, which is not a cell: give a new folder, or one of cells"
+            )
+
+
+def _make(folders: Mapping[str, Path]) -> None:
+    """Make the folders of these options, all or none. Raises Refused if one cannot be made."""
+    made: list[Path] = []
+    for option, path in folders.items():
+        new = [each for each in (path, *path.parents) if not each.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            for each in made:
+                each.rmdir()
+            raise Refused(f"{option}={path} cannot be made: {error.strerror}") from error
+        made = new + made
 
 
 def _spelled(value: Any) -> str:

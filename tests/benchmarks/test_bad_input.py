@@ -40,6 +40,7 @@ PROBLEM = {
     "+problem=quadratic problem.dim=1.5": "quadratic.dim is 1.5, but must be a whole number (default: 100)",
     "+problem=quadratic problem.dim=null": "quadratic.dim is None, but must be a whole number (default: 100)",
     "+problem=quadratic problem.rotated=maybe": "quadratic.rotated is 'maybe', but must be true or false (default: True)",
+    "+problem=quadratic problem.rotated=[1,2]": "quadratic.rotated is [1, 2], but must be true or false (default: True)",
     "+problem=quadratic problem.spectrum=liner":
         "quadratic.spectrum is 'liner': did you mean linear? (allowed: linear, loguniform, outliers, power_law, two_cluster)",
     "+problem=quadratic problem.dim=0": "quadratic.dim is 0, but must be a whole number, at least 1",
@@ -93,19 +94,24 @@ OPTION = {
     "trails=3": "unknown option trails: did you mean trials? (allowed: {options})",
     "+trails=3": "unknown option trails: did you mean trials? (allowed: {options})",
     "++trails=3": "unknown option trails: did you mean trials? (allowed: {options})",
-    "trials=0": "trials is 0, but must be a whole number, at least 1",
+    "trials=0": "trials is 0, but must be a whole number, at least 1, at most 1e+06",
     "trials=2.5": "trials is 2.5, but must be a whole number",
     "trials=many": "trials is many, but must be a whole number",
-    "tuning_seeds=0": "tuning_seeds is 0, but must be a whole number, at least 1",
-    "seeds=-1": "seeds is -1, but must be a whole number, at least 1",
+    "tuning_seeds=0": "tuning_seeds is 0, but must be a whole number, at least 1, at most 1e+06",
+    "seeds=-1": "seeds is -1, but must be a whole number, at least 1, at most 1e+06",
     "budget=0": "budget is 0.0, but must be a number, at least 1",
     "budget=nan": "budget is nan, but must be a number, at least 1",
     "budget=much": "budget is much, but must be a number",
     "rungs=0": "rungs is 0, but must be a whole number, at least 1",
     "rungs=1.5": "rungs is 1.5, but must be a whole number, at least 1",
     "rungs=atuo": "rungs is 'atuo', but must be a whole number, at least 1, or auto",
-    "threads=0": "threads is 0, but must be a whole number, at least 1",
+    "threads=0": "threads is 0, but must be a whole number, at least 1, at most {threads}",
     "dtype=float46": "unknown dtype 'float46': did you mean float64? (allowed: float32, float64)",
+    "device=meta": "device 'meta' is not available here (allowed: {devices})",
+    "device=cpu:7": "device 'cpu:7' is not available here (allowed: {devices})",
+    "threads=100000": "threads is 100000, but must be a whole number, at least 1, at most {threads}",
+    "seeds=99999999999999999999":
+        "seeds is 99999999999999999999, but must be a whole number, at least 1, at most 1e+06",
     "device=gpu": "device 'gpu' is not available here (allowed: {devices})",
     "trials=3,5": f"trials=3,5: trials {SAME}",
     "trials=3 trials=5": "trials is given twice: trials=3, trials=5",
@@ -116,7 +122,10 @@ OPTION = {
     "hydra.launcher.n_jobs=2":
         "unknown option hydra.launcher.n_jobs: (allowed: none)",
     "hydra/launcher=joblib hydra.launcher.n_jobs=many":
-        "hydra.launcher.n_jobs is many, but must be what its launcher accepts",
+        "hydra.launcher.n_jobs is many, but must be a whole number other than 0 (-1: all cores)",
+    "hydra/launcher=joblib hydra.launcher.n_jobs=0":
+        "hydra.launcher.n_jobs is 0, but must be a whole number other than 0 (-1: all cores)",
+    "hydra/launcher=1.5": "unknown hydra/launcher '1.5': (allowed: basic, joblib)",
     "hydra/launcher=null": "unknown hydra/launcher 'None': (allowed: basic, joblib)",
     "trials.few=3": "unknown option trials.few: (allowed: none)",
     "hydra=3": "unknown option hydra: did you mean threads? (allowed: {options})",
@@ -134,7 +143,12 @@ OUT = {
     "out=file": "out=file: file is a file, but must be a folder",
     "out=file/deeper": "out=file/deeper: {here}/file is a file, but must be a folder",
     "out=papers": "out=papers holds files that are not a sweep's: give a new folder, or one of a sweep",
-    "out=half": "half/manifest.json cannot be read: Expecting value: line 1 column 1 (char 0)",
+    "out=half": "half/manifest.json cannot be read: Expecting value: line 1 column 1 (char 0); "
+    "give another folder, or delete half and run its command again",
+    "cells=": "cells is empty, but must be a folder, as in cells=results/cells",
+    "cells=papers": "cells=papers holds draft.tex, which is not a cell: give a new folder, or one of cells",
+    "out=" + 300 * "x": "out='" + 39 * "x" + "…: File name too long",
+    "cells=" + 300 * "x": "cells='" + 39 * "x" + "…: File name too long",
     "cells=file": "cells=file: file is a file, but must be a folder",
 }
 WORD = {
@@ -163,6 +177,8 @@ MODIFIER = {
     "transform=rotat": "unknown transform 'rotat': did you mean rotate? (allowed: {transforms})",
     "transform=[rotate,shft]": "unknown transform 'shft': did you mean shift? (allowed: {transforms})",
     "transform={rotate:1}": "transform is {'rotate': 1}, but must be a name, or a list as in [rotate,shift]",
+    "transform=3": "transform is 3, but must be a name, or a list as in [rotate,shift]",
+    "transform=nan": "transform is nan, but must be a name, or a list as in [rotate,shift]",
     "dial=strength": "unknown dial 'strength': (allowed: condition)",
     "noise=gaussian dial=strength": "unknown dial 'strength': did you mean noise.strength? (allowed: condition, noise.strength)",
 }  # fmt: skip
@@ -217,6 +233,7 @@ def test_the_answer_is_one_line(given, answer, folder, ravine):
     for name, each in names.items():
         expected = expected.replace(f"{{{name}}}", ", ".join(sorted(each)))
     expected = expected.replace("{here}", str(folder))
+    expected = expected.replace("{threads}", str(4 * (os.cpu_count() or 1)))
     assert ravine(given) == (2, "", f"ravine: {expected}\n")
     assert contents(folder) == before
 
@@ -279,3 +296,17 @@ def test_a_dial_and_rungs_that_set_it(files, ravine):
     said = "quadratic.condition is 50, but rungs=3 sets it: give one of the two"
     assert (code, out, err) == (2, "", f"ravine: {said}\n")
     assert contents(files) == set()
+
+
+def test_a_problem_that_does_not_fit_is_refused_before_it_is_drawn(folder, ravine):
+    answer = ravine("+problem=quadratic problem.dim=1000000000000 optimizer=sgd")
+    assert answer.code == 2 and answer.err.count("\n") == 1
+    assert "of dimension 1000000000000 needs at least 288,000,000,000,000 bytes" in answer.err
+
+
+def test_a_folder_that_cannot_be_made_leaves_nothing_behind(folder, ravine):
+    before = contents(folder)
+    for given in ("out=/proc/x", "cells=/proc/x"):
+        answer = ravine(f"{SMALL} optimizer=sgd trials=1 seeds=1 tuning_seeds=1 budget=2 {given}")
+        assert answer.code == 2 and answer.err.startswith(f"ravine: {given} ")
+        assert answer.err.count("\n") == 1 and contents(folder) == before

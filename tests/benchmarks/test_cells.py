@@ -200,6 +200,6 @@ def test_cells_of_another_schema_are_passed_over_and_their_folder_is_refused(tmp
     )
     with pytest.raises(
         Refused,
-        match=r"old was written by another version of Ravine \(schema 1, .* into a new folder$",
+        match=r"old was written by another version of Ravine \(schema 1, .*: give another folder, or delete .*old",
     ):
         SweepFolder(tmp_path / "old", store).check(SIZE)

@@ -416,7 +416,7 @@ SPOILT = {
     ),
     "another's manifest": (
         lambda folder: (folder / "manifest.json").write_text('{"name": "mine"}'),
-        "{copy}/manifest.json is not a sweep's: it has no 'schema'",
+        "{copy}/manifest.json is not a sweep's: it has no 'schema'; give another folder, or delete",
     ),
     "a list": (
         lambda folder: (folder / "manifest.json").write_text("[1]"),
@@ -425,7 +425,7 @@ SPOILT = {
     "an older schema": (
         lambda folder: (folder / "manifest.json").write_text('{"schema": 1, "config": {"protocol": {}}}'),
         "{copy} was written by another version of Ravine (schema 1, this one has 2): "
-        "run its command again, into a new folder",
+        "give another folder, or delete {copy} and run its command again",
     ),
     "empty": (
         lambda folder: (folder / "runs.csv").write_text(""), "{copy}/runs.csv cannot be read: ",
@@ -444,7 +444,27 @@ SPOILT = {
     ),
     "a word": (
         lambda folder: edit(folder, "runs", lambda runs: runs.assign(cost="dear")),
-        "cost in runs has values that are not numbers",
+        "cost in runs is 'dear', but must be a number",
+    ),
+    "a verdict": (
+        lambda folder: edit(folder, "runs", lambda runs: runs.assign(verdict="solvd")),
+        "verdict in runs is 'solvd': did you mean solved?",
+    ),
+    "an edge": (
+        lambda folder: edit(folder, "runs", lambda runs: runs.assign(edge="maybe")),
+        "edge in runs is 'maybe': (allowed: False, True)",
+    ),
+    "a budget": (
+        lambda folder: edit(folder, "runs", lambda runs: runs.assign(budget="lots")),
+        "budget in runs is 'lots', but must be a number",
+    ),
+    "a summary's end": (
+        lambda folder: edit(folder, "summary", lambda table: table.drop(columns="cost_to_target_low")),
+        "summary has no column cost_to_target_low",
+    ),
+    "a deep manifest": (
+        lambda folder: (folder / "manifest.json").write_text("[" * 100_000),
+        "{copy}/manifest.json cannot be read: it is nested too deeply; give another folder, or delete",
     ),
     "a status": (
         lambda folder: edit(folder, "runs", lambda runs: runs.replace({"status": {"missed": "mised"}})),
@@ -482,6 +502,14 @@ SPOILT = {
         "is not what runs give as tuned",
     ),
 }  # fmt: skip
+
+
+def test_a_name_with_control_characters_is_escaped(whole, copy, capsys):
+    for name in ("runs", "summary"):
+        edit(copy, name, lambda table: table.replace({"optimizer": {"sgd": "sgd\x1b[31m"}}))
+    assert main(["compare", str(whole), str(copy)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "sgd\\x1b[31m" in out
 
 
 @pytest.mark.parametrize("spoil", SPOILT)

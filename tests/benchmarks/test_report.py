@@ -382,6 +382,27 @@ def foreign(folder):
     traces.assign(cell="0" * 24).to_parquet(folder / "traces.parquet")
 
 
+def without(column):
+    def change(folder):
+        traces = pandas.read_parquet(folder / "traces.parquet")
+        traces.drop(columns=column).to_parquet(folder / "traces.parquet")
+
+    return change
+
+
+def lettered(folder):
+    traces = pandas.read_parquet(folder / "traces.parquet")
+    traces.assign(gap="x").to_parquet(folder / "traces.parquet")
+
+
+def renamed(folder):
+    edit(folder, "runs", lambda runs: runs.assign(optimizer="x"))
+
+
+def fewer(folder):
+    edit(folder, "breaking_points", lambda points: points.iloc[: len(points) // 2])
+
+
 def running(folder):
     (folder / ".cells").mkdir()
 
@@ -402,7 +423,7 @@ def shorter(folder):
         (drop("manifest.json"), "is not the folder of a sweep: it has no manifest.json"),
         (
             stated(schema=99),
-            "was written by another version of Ravine .schema 99, this one has 2.: run its command",
+            "was written by another version of Ravine .schema 99, this one has 2.: give another folder",
         ),
         (drop("traces.parquet"), "is half-written: it has no traces.parquet"),
         (drop("breaking_points.csv"), "is half-written: it has no breaking_points.csv"),
@@ -410,6 +431,12 @@ def shorter(folder):
         (moved, "sgd breaks on quadratic at .* in breaking_points, and elsewhere by summary"),
         (foreign, "traces has cells that are not in runs"),
         (shorter, "breaking_points has no column text"),
+        (fewer, "breaking_points lacks rows of "),
+        (without("lambda_min"), "traces has no column lambda_min"),
+        (renamed, "optimizer in runs is 'x', and another in manifest.json"),
+        (lettered, "gap in traces is 'x', but must be a number"),
+        (stated(seconds="x"), "manifest.json cannot be read: seconds is 'x', but must be a number"),
+        (stated(packages=None), "packages is None, but must be a table"),
         (compact, "has only the runs of the chosen trials"),
     ],
 )
@@ -428,11 +455,32 @@ def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys
         ([], "report needs the folder of a sweep"),
         (["x", "--figure", "y"], "unknown flag --figure: did you mean --figures"),
         (["x", "--out"], "--out needs a path"),
+        (["x", "--out="], "--out needs a path"),
     ],
 )
 def test_bad_input_is_one_line(words, wanted, capsys):
     assert main(["report", *words]) == 2
     assert wanted in capsys.readouterr().err
+
+
+def test_a_page_of_several_folders_overwrites_reports_only(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "report.html"
+    file.write_text("mine")
+    with pytest.raises(Refused, match=r"report\.html is here already and is not a report"):
+        report([small, small])
+    assert file.read_text() == "mine"
+    file.unlink()
+    for _ in range(2):
+        report([small, small])
+        assert "Ravine</title>" in file.read_text()
+
+
+def test_a_published_folder_is_refused_before_its_tables_are_read(small, tmp_path):
+    (tmp_path / "manifest.json").write_text((small / "manifest.json").read_text())
+    stated(rows="chosen")(tmp_path)
+    with pytest.raises(Refused, match="has only the runs of the chosen trials"):
+        report([tmp_path])
 
 
 def test_a_page_that_cannot_be_written_is_one_line(small, tmp_path):
