@@ -158,7 +158,7 @@ def test_a_second_sweep_into_a_folder_waits_for_the_first_and_is_added_to_it(tmp
         other.start()
         while not said:
             time.sleep(0.01)
-        folder.begin([], {"jobs": [], "threads": 1})
+        folder.begin([], {"protocol": {}, "jobs": [], "threads": 1})
         order.append("first")
     other.join(timeout=30)
     assert order == ["first", "second"]
@@ -188,7 +188,7 @@ def test_a_cell_that_cannot_be_read_at_the_end_is_named_and_the_others_are_in_th
     folder = SweepFolder(tmp_path / "out", Store(tmp_path / "cells"))
     keys, said = [], []
     with folder.alone(said.append):
-        folder.begin([], {"jobs": [], "threads": 1})
+        folder.begin([], {"protocol": {}, "jobs": [], "threads": 1})
         for name in ("sgd", "adam"):
             key, _ = ran(folder.store, name)
             folder.mark(key)
