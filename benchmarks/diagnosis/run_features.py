@@ -93,11 +93,14 @@ class RunFeatures:
     def gained_late(self) -> float:
         """Return the gain of the second half of the steps over the excess f − f* at its beginning.
 
-        If f* is unknown, it is relative to the gain of the whole run.
+        If f* is unknown, it is relative to the gain of the whole run. NaN if the loss is not finite at either end of the
+        second half: traces are float32, in which 1e40 is infinite.
         """
         if self.half == len(self.steps) - 1:
             return math.nan
         middle_loss, last = self._level(self.half), self._level(len(self.steps) - 1)
+        if not (math.isfinite(middle_loss) and math.isfinite(last)):
+            return math.nan
         gained = middle_loss - last
         if math.isnan(float(self.excess[-1])):
             left = float(finite(self.record.loss).max()) - last
@@ -126,7 +129,7 @@ class RunFeatures:
         if self.record.status == "diverged" or len(seen) < 2:
             return self.record.status == "diverged"
         exact = len(squares) > 0 and (self.record.gap is not None or not squares.any())
-        lowest = finite(self.record.loss).min()
+        lowest = finite(self.record.loss).min(initial=math.inf)
         bottom = lowest if math.isnan(self.excess[0]) else seen[0] - self.excess[0]
         allowed = 0.0 if exact else 0.1 * (seen[0] - bottom)
         return bool(seen.max() > seen[0] + allowed)
@@ -384,7 +387,7 @@ class RunFeatures:
         if not (len(square) and len(spread) and len(mean_sq)):
             return math.nan
         beta = self.momentum
-        rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + square[-1] + TINY)
+        rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + max(square[-1], 0.0) + TINY)
         rate *= math.sqrt((1 + beta) / max(1 - beta, 1e-6))
         return rate * float(spread[-1]) / max(2 * float(mean_sq.mean()), TINY)
 
@@ -460,7 +463,7 @@ class RunFeatures:
         excess = float(self.excess[row])
         distance = math.nan if self.record.distance is None else float(self.record.distance[row])
         if excess > 0 and math.isfinite(distance):
-            return curvature * distance**2 / (2 * excess), self.limits.flat_curvature
+            return curvature * distance * distance / (2 * excess), self.limits.flat_curvature
         ends = self.record.lambda_min[self.curved], self.record.lambda_max[self.curved]
         largest = float(np.abs(ends).max())
         return curvature / largest if largest > 0 else 0.0, self.limits.flat_curvature_start
