@@ -33,7 +33,8 @@ class RunFeatures:
         self.steps = record.step
         self.total = max(float(self.steps[-1]), 1.0)
         self.half = min(int(np.searchsorted(self.steps, self.total / 2)), len(self.steps) - 1)
-        self.gradient = np.sqrt(np.maximum(record.grad_sq, 0.0))
+        norms = np.sqrt(np.maximum(record.grad_sq, 0.0))
+        self.gradient = np.where(np.isfinite(norms), norms, np.nan)  # an overflow is no number
         self.curved = np.flatnonzero(np.isfinite(record.lambda_min))
 
     # Rows.
@@ -346,6 +347,17 @@ class RunFeatures:
             if gain > 0:  # a run without gain does not descend slowly
                 found.append((min(best, left) if known else best) / gain)
         return middle(np.array(found)) if found else 0.0
+
+    @cached_property
+    def condition(self) -> float:
+        """Return the largest |λ|max/|λ|min of all rows; infinite if the signs differ, NaN if no curvature is known."""
+        low, high = self.record.lambda_min[self.curved], self.record.lambda_max[self.curved]
+        ends = np.sort(np.abs([low, high]), axis=0)
+        bent = ends[1] > 0  # a row without curvature says nothing
+        sure = np.array([self.floor(row) for row in self.curved.tolist()])
+        definite = (low * high > 0) & (ends[0] > sure)
+        ratios = np.where(definite, ends[1] / np.where(definite, ends[0], 1.0), np.inf)[bent]
+        return float(ratios.max()) if len(ratios) else math.nan
 
     @cached_property
     def downward(self) -> float:
