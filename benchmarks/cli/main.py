@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.catalog import loading
 from benchmarks.cli.help import usage
 from benchmarks.cli.options import FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
-from ravine import Refused, nearest
+from ravine import LeftOut, Refused, nearest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,12 +57,12 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _warning_in_a_line() -> Iterator[None]:
-    """Show a FutureWarning as one line on stderr, without the line of code."""
+    """Show our own warnings as one line each on stderr, without the line of code."""
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-            if category is FutureWarning:
+            if category in (FutureWarning, LeftOut):
                 _say(str(message))
             else:
                 shown(message, category, *place)
