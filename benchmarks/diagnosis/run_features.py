@@ -94,8 +94,8 @@ class RunFeatures:
     def gained_late(self) -> float:
         """Return the gain of the second half of the steps over the excess f − f* at its beginning.
 
-        If f* is unknown, it is relative to the gain of the whole run. NaN if the loss is not finite at either end of the
-        second half: traces are float32, in which 1e40 is infinite.
+        If f* is unknown, it is relative to the gain of the whole run. NaN if the loss is not finite at either end of
+        the second half: traces are float32, in which 1e40 is infinite.
         """
         if self.half == len(self.steps) - 1:
             return math.nan

@@ -115,7 +115,12 @@ def _step_too_small(features: RunFeatures, lost: float, used: float, weaker: flo
     holds = bool(small.holds and gains and falls) and not felt
     strength = surely(limits.stability_unused, max(value, TINY)) if holds else 0.0
     flat = bool(small.holds) and features.moving < 0.5
-    between = measured and gain.holds and not alike and limits.stability_unused <= used <= limits.stability_used
+    between = (
+        measured
+        and gain.holds
+        and not alike
+        and limits.stability_unused <= used <= limits.stability_used
+    )
     texts = []
     if flat:
         texts.append(
