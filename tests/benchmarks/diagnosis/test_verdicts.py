@@ -209,6 +209,8 @@ def test_a_nan_of_the_problems_making_is_not_the_optimizers():
     assert (found.runs["status"] == "diverged").all() and (found.runs["not_finite"] == "loss").all()
     assert "step_not_finite" not in {verdict.cause for verdict in found.verdicts.values()}
     assert "its own step" not in str(found)
+    first = found.runs.loc[found.runs["role"] == "reporting", "not_finite_at"].min()
+    assert f"the loss was not finite, in 2 of 2 tuned runs, first in step {first}." in str(found)
 
 
 def test_traces_of_another_shape_are_judged_all_the_same():
