@@ -25,13 +25,14 @@ from benchmarks.analysis.columns import (
 )
 from benchmarks.analysis.intervals import median_interval, wilson
 from benchmarks.catalog.subsections import families
-from benchmarks.diagnosis import Verdict
-from benchmarks.diagnosis.from_trace import Known, verdicts
+from benchmarks.diagnosis import Verdict, diagnose
+from benchmarks.diagnosis.from_trace import Known, traced_records
 from benchmarks.engine.protocol import FRONTIER
 from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Cells, Stored
 from benchmarks.store.sweep_folder import SweepFolder
+from ravine import left_out
 
 if TYPE_CHECKING:
     from problems import Problem
@@ -51,12 +52,16 @@ class Tables:
 
     @cached_property
     def verdicts(self) -> dict[tuple[str, int, int], Verdict]:
-        """The diagnosis of each traced run, by cell, trial and seed."""
-        return {
-            (key, int(cell.runs["trial"][row]), int(cell.runs["seed"][row])): verdict
-            for key, cell in self.cells.items()
-            for row, verdict in verdicts(cell.runs, cell.traces, _known(cell.info))
-        }
+        """The diagnosis of each traced run, by cell, trial and seed; without those that fail."""
+        found = {}
+        for key, cell in self.cells.items():
+            what = f"a verdict of {_named(cell.info)} (cell {key})"
+            with left_out(what):
+                for row, record in traced_records(cell.runs, cell.traces, _known(cell.info)):
+                    run = key, int(cell.runs["trial"][row]), int(cell.runs["seed"][row])
+                    with left_out(what):
+                        found[run] = diagnose(record)
+        return found
 
     @cached_property
     def runs(self) -> pandas.DataFrame:
@@ -282,6 +287,10 @@ def _filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:
 
 def _known(info: CellInfo) -> Known:
     return Known(info.noisy, info.target, info.floor_attained)
+
+
+def _named(info: CellInfo) -> str:
+    return f"{info.problem} at {info.dial:g} · {info.optimizer}"
 
 
 def _of_problem(runs: pandas.DataFrame, info: CellInfo) -> list[str]:

@@ -5,9 +5,12 @@ Bad input is one line on stderr and exit code 2. Slow imports wait until a sweep
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
@@ -17,19 +20,33 @@ from typing import Any
 
 from benchmarks.catalog import loading
 from benchmarks.cli.help import usage
-from benchmarks.cli.options import FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
-from ravine import Refused, nearest, printable
+from benchmarks.cli.options import (
+    FAILED,
+    FLAGS,
+    INTERRUPTED,
+    REFUSED,
+    SUBCOMMANDS,
+    TERMINATED,
+)
+from ravine import LeftOut, Refused, nearest, printable
+
+KEPT = "finished cells are kept; the same command runs the rest"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which Slurm, docker and systemd send: a sweep ends as it does on Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    1 if `check` finds something broken, or `compare --fail-on-regression` a regression; 2 for bad input, 3 if a
-    cell failed, 130 for Ctrl-C.
+    1 if `check` finds something broken, or `compare --fail-on-regression` a regression; 2 for bad input or a full
+    disk, 3 if a cell failed, 130 for Ctrl-C, 143 for SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _warning_in_a_line():
+        with _warning_in_a_line(), _ending_on_sigterm():
             code = _run(words)
         sys.stdout.flush()
         return code
@@ -41,14 +58,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refused as refusal:
         _say(str(refusal))
         return REFUSED
+    except Terminated:
+        _say(f"terminated: {KEPT}")
+        return TERMINATED
     except KeyboardInterrupt:
-        _say("interrupted: finished cells are kept; the same command runs the rest")
+        _say(f"interrupted: {KEPT}")
         return INTERRUPTED
     except BrokenExecutor as error:
-        _say(
-            f"a worker process died: finished cells are kept; the same command runs the rest ({error})"
-        )
+        _say(f"a worker process died: {KEPT} ({error})")
         return FAILED
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _say(f"the disk is full{where}: {KEPT}, once there is room")
+        return REFUSED
 
 
 def _say(text: str) -> None:
@@ -56,13 +80,32 @@ def _say(text: str) -> None:
 
 
 @contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM; not where the signal is ignored or handled by others already."""
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever sends two gets the tables, too
+    raise Terminated
+
+
+@contextmanager
 def _warning_in_a_line() -> Iterator[None]:
-    """Show a FutureWarning as one line on stderr, without the line of code."""
+    """Show our own warnings as one line each on stderr, without the line of code."""
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-            if category is FutureWarning:
+            if category in (FutureWarning, LeftOut):
                 _say(str(message))
             else:
                 shown(message, category, *place)

@@ -1,4 +1,4 @@
-"""Turn the trace of one run of a sweep into its record, and into its verdict."""
+"""Turn the trace of each run of a sweep into its record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.diagnosis.combine import CHOSEN, diagnose
 from benchmarks.diagnosis.record import Record, Status
-from benchmarks.diagnosis.thresholds import Thresholds
-from benchmarks.diagnosis.verdict import Verdict
 
 MEASURED = (
     "step", "loss", "change", "grad_sq", "g_h_g", "g_s", "s_h_s", "step_norm", "distance_start",
@@ -77,13 +74,10 @@ def traced_record(
     )
 
 
-def verdicts(
-    runs: Mapping[str, np.ndarray],
-    traces: Mapping[str, np.ndarray],
-    known: Known,
-    thresholds: Thresholds = CHOSEN,
-) -> Iterator[tuple[int, Verdict]]:
-    """Yield, for each traced run of a cell, its row in `runs` and its verdict."""
+def traced_records(
+    runs: Mapping[str, np.ndarray], traces: Mapping[str, np.ndarray], known: Known
+) -> Iterator[tuple[int, Record]]:
+    """Yield, for each traced run of a cell, its row in `runs` and its record."""
     if not traces:
         return
     trial, seed = traces["trial"], traces["seed"]
@@ -101,5 +95,4 @@ def verdicts(
         trace = {name: column[first:end] for name, column in traces.items()}
         own = "not_finite" in runs and runs["not_finite"][row] == "step"
         step = int(runs["not_finite_at"][row]) if own else None
-        record = traced_record(trace, str(runs["status"][row]), known, settings, step)  # type: ignore[arg-type]
-        yield row, diagnose(record, thresholds)
+        yield row, traced_record(trace, str(runs["status"][row]), known, settings, step)  # type: ignore[arg-type]

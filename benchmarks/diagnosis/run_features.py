@@ -33,7 +33,8 @@ class RunFeatures:
         self.steps = record.step
         self.total = max(float(self.steps[-1]), 1.0)
         self.half = min(int(np.searchsorted(self.steps, self.total / 2)), len(self.steps) - 1)
-        self.gradient = np.sqrt(np.maximum(record.grad_sq, 0.0))
+        norms = np.sqrt(np.maximum(record.grad_sq, 0.0))
+        self.gradient = np.where(np.isfinite(norms), norms, np.nan)  # an overflow is no number
         self.curved = np.flatnonzero(np.isfinite(record.lambda_min))
 
     # Rows.
@@ -93,11 +94,14 @@ class RunFeatures:
     def gained_late(self) -> float:
         """Return the gain of the second half of the steps over the excess f − f* at its beginning.
 
-        If f* is unknown, it is relative to the gain of the whole run.
+        If f* is unknown, it is relative to the gain of the whole run. NaN if the loss is not finite at either end of
+        the second half: traces are float32, in which 1e40 is infinite.
         """
         if self.half == len(self.steps) - 1:
             return math.nan
         middle_loss, last = self._level(self.half), self._level(len(self.steps) - 1)
+        if not (math.isfinite(middle_loss) and math.isfinite(last)):
+            return math.nan
         gained = middle_loss - last
         if math.isnan(float(self.excess[-1])):
             left = float(finite(self.record.loss).max()) - last
@@ -126,7 +130,7 @@ class RunFeatures:
         if self.record.status == "diverged" or len(seen) < 2:
             return self.record.status == "diverged"
         exact = len(squares) > 0 and (self.record.gap is not None or not squares.any())
-        lowest = finite(self.record.loss).min()
+        lowest = finite(self.record.loss).min(initial=math.inf)
         bottom = lowest if math.isnan(self.excess[0]) else seen[0] - self.excess[0]
         allowed = 0.0 if exact else 0.1 * (seen[0] - bottom)
         return bool(seen.max() > seen[0] + allowed)
@@ -345,6 +349,17 @@ class RunFeatures:
         return middle(np.array(found)) if found else 0.0
 
     @cached_property
+    def condition(self) -> float:
+        """Return the largest |λ|max/|λ|min of all rows; infinite if the signs differ, NaN if no curvature is known."""
+        low, high = self.record.lambda_min[self.curved], self.record.lambda_max[self.curved]
+        ends = np.sort(np.abs([low, high]), axis=0)
+        bent = ends[1] > 0  # a row without curvature says nothing
+        sure = np.array([self.floor(row) for row in self.curved.tolist()])
+        definite = (low * high > 0) & (ends[0] > sure)
+        ratios = np.where(definite, ends[1] / np.where(definite, ends[0], 1.0), np.inf)[bent]
+        return float(ratios.max()) if len(ratios) else math.nan
+
+    @cached_property
     def downward(self) -> float:
         """Return the median share of ½gᵀ|H|⁻¹g along negative curvature, after the start; 0 if unknown."""
         rows = np.flatnonzero(np.isfinite(self.record.decrease))
@@ -384,7 +399,7 @@ class RunFeatures:
         if not (len(square) and len(spread) and len(mean_sq)):
             return math.nan
         beta = self.momentum
-        rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + square[-1] + TINY)
+        rate = middle(lengths) / math.sqrt(max(mean_sq.mean(), 0.0) + max(square[-1], 0.0) + TINY)
         rate *= math.sqrt((1 + beta) / max(1 - beta, 1e-6))
         return rate * float(spread[-1]) / max(2 * float(mean_sq.mean()), TINY)
 
@@ -460,7 +475,7 @@ class RunFeatures:
         excess = float(self.excess[row])
         distance = math.nan if self.record.distance is None else float(self.record.distance[row])
         if excess > 0 and math.isfinite(distance):
-            return curvature * distance**2 / (2 * excess), self.limits.flat_curvature
+            return curvature * distance * distance / (2 * excess), self.limits.flat_curvature
         ends = self.record.lambda_min[self.curved], self.record.lambda_max[self.curved]
         largest = float(np.abs(ends).max())
         return curvature / largest if largest > 0 else 0.0, self.limits.flat_curvature_start

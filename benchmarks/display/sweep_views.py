@@ -14,6 +14,7 @@ from benchmarks.analysis.dial_axis import BreakingPoint
 from benchmarks.analysis.intervals import order_statistics, sign_test
 from benchmarks.analysis.pairs import fewest
 from benchmarks.analysis.tables import Tables
+from benchmarks.diagnosis.run_features import SET_BACK
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
 from benchmarks.display.numbers_as_text import counted, in_gradients, percent, plain, predicted
 from benchmarks.display.view import WHY, View
@@ -146,7 +147,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         remarks.append(
             f"Predicted for all: {percent(share)} solved, {share * count:.3g} of {count}."
         )
-    remarks += _own_steps(runs)
+    remarks += [*_own_steps(runs), *_not_finite(_tuned(runs, tables))]
     return View(_title(runs, info), table.fillna("–"), remarks)
 
 
@@ -184,7 +185,7 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     shown = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
     odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
     remarks = [f"{name}: a harder dial does not mean fewer solved here." for name in odd]
-    remarks += _own_steps(runs)
+    remarks += [*_own_steps(runs), *_not_finite(tuned_runs)]
     return View(_title(runs, info), table, remarks)
 
 
@@ -197,6 +198,22 @@ def _own_steps(runs: pandas.DataFrame) -> Iterator[str]:
             f"{name}: its own step was not finite where the gradient was, in {len(own)} of "
             f"{counted(len(mine), 'run')}, first in step {own['not_finite_at'].min()}: guard its divisions and roots."
         )
+
+
+def _not_finite(tuned: pandas.DataFrame) -> Iterator[str]:
+    """Yield, for each optimizer, in how many tuned runs loss or gradient were the first not to be finite, and when.
+
+    Not of runs that were far above their start by then: what diverges overflows.
+    """
+    for name in tuned["optimizer"].unique():
+        mine = tuned[tuned["optimizer"] == name]
+        for what, before in (("loss", ""), ("gradient", " where the loss was")):
+            broken = mine[(mine["not_finite"] == what) & (mine["gap_final"] <= SET_BACK)]
+            if len(broken):
+                yield (
+                    f"{name}: the {what} was not finite{before}, in {len(broken)} of "
+                    f"{counted(len(mine), 'tuned run')}, first in step {broken['not_finite_at'].min()}."
+                )
 
 
 def _tuned(runs: pandas.DataFrame, tables: Tables) -> pandas.DataFrame:

@@ -38,8 +38,12 @@ def html(page: Page) -> str:
 def write(page: Page, file: Path) -> None:
     """Write the page whole or not at all, as the previous file may be open."""
     half = file.with_name(f".{file.name}.{os.getpid()}")
-    half.write_text(html(page), encoding="utf-8")
-    half.replace(file)
+    try:
+        half.write_text(html(page), encoding="utf-8")
+        half.replace(file)
+    except OSError:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def _by(field: Field) -> Markup | str:

@@ -26,7 +26,7 @@ from benchmarks.store.key import cell_key, described
 from optimizers import NotApplicable
 from optimizers.optimizer import Fault
 from problems import Problem
-from ravine import Refused
+from ravine import Refused, left_out
 
 BISECTIONS = 3
 
@@ -174,13 +174,22 @@ def _falls(problem: Problem) -> bool:
 
 
 def _theory(job: Job, budget: float) -> dict[str, float]:
-    """Return the breaking points that a theorem predicts, by the share of the budget."""
+    """Return the breaking points that a theorem predicts, by the share of the budget; empty if it fails."""
     predicts = job.problem.card.theory.get(job.contender.name)
-    return (
-        {}
-        if predicts is None
-        else {f"{share:.3g}": predicts(job.problem, share * budget) for share in FRONTIER}
-    )
+    if predicts is not None:
+        with left_out(f"the theory of {job.name} · {job.contender.name}"):
+            return {
+                f"{share:.3g}": float(predicts(job.problem, share * budget)) for share in FRONTIER
+            }
+    return {}
+
+
+def _predicted_share(job: Job, at: Problem) -> float | None:
+    """Return the share of runs that theory predicts, if it does; None if it fails."""
+    with left_out(f"the predicted share of {job.name} at {at.dial:g}"):
+        share = at.predicted_share()
+        return None if share is None else float(share)
+    return None
 
 
 def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
@@ -270,7 +279,7 @@ def info_of(job: Job, at: Problem, protocol: Protocol) -> CellInfo:
         floor_attained=at.floor_attained,
         target=at.card.target,
         unranked=at.card.exceptions.get("ranked", ""),
-        predicted_share=at.predicted_share(),
+        predicted_share=_predicted_share(job, at),
         theory=_theory(job, settled.budget),
         protocol=settled,
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +19,8 @@ from benchmarks.runner.job import CellDone, run_job
 from benchmarks.runner.progress import Progress
 from benchmarks.runner.setup import Setup
 from benchmarks.store.sweep_folder import SweepFolder
+
+WATCHED = 1.0  # seconds between two looks at the parent
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,19 @@ class Task:
         return _in_worker, (*state, loading.portable_entries(), script)
 
 
+@functools.cache  # once in a process
+def _end_with_parent() -> None:
+    """End this process within seconds of its parent's death; an idle one would wait for jobs that never come."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCHED)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _in_worker(
     folder: SweepFolder,
     configs: Sequence[Mapping[str, Any]],
@@ -64,6 +83,7 @@ def _in_worker(
     The keys of that script's cells depend on its file.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
+    _end_with_parent()
     loading.load_plugins()
     for kind, name, prototype in entries:
         loading.REGISTRIES[kind].register(name, prototype)

@@ -238,8 +238,12 @@ class SweepFolder:
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         half = self.path / ".manifest.json"
-        half.write_text(json.dumps(manifest, indent=1, default=str))
-        half.replace(self.path / "manifest.json")
+        try:
+            half.write_text(json.dumps(manifest, indent=1, default=str))
+            half.replace(self.path / "manifest.json")
+        except OSError:  # the disk is full: half a manifest would pass for a file of something else
+            half.unlink(missing_ok=True)
+            raise
 
 
 class Notes:

@@ -137,7 +137,7 @@ def chains(features: RunFeatures) -> Iterator[Finding]:
         k = int(pick(sign * totals)) if len(totals) else None
         if k is not None and sign < 0:  # it must vanish for most of the run
             k = int(np.argsort(totals)[len(totals) // 2])
-        gain = 10 ** (sign * float(totals[k])) if k is not None else math.nan
+        gain = 10 ** min(sign * float(totals[k]), 300.0) if k is not None else math.nan
         fit = float(fits[k]) if k is not None else math.nan
         factor = Evidence(
             cause, "the gradient grows from the output's end to the other end" if sign > 0

@@ -17,7 +17,7 @@ from benchmarks.diagnosis.rules.finding import (
     progressing,
     surely,
 )
-from benchmarks.diagnosis.run_features import TINY, RunFeatures, finite
+from benchmarks.diagnosis.run_features import MIN_SPEEDUP, TINY, RunFeatures, finite
 from benchmarks.diagnosis.verdict import Evidence
 
 
@@ -26,7 +26,7 @@ def ill_conditioning(features: RunFeatures) -> Iterator[Finding]:
 
     Too small a step also has a large lost gain G. Two features tell them apart: the share q of the stability limit
     in use, and whether ten times as many steps would have reached the target. A rate is too small only if ten times
-    the rate is stable and would help.
+    the rate is stable and would help, or if all curvatures are alike: then nothing else is to blame.
     """
     limits = features.limits
     lost = features.lost
@@ -35,6 +35,10 @@ def ill_conditioning(features: RunFeatures) -> Iterator[Finding]:
         "ill_conditioning", "a step that knows all curvatures would gain more",
         "G = min(½gᵀ(|H| + δ)⁻¹g, f − f*)/(fall of f per step)",
         lost, limits.lost_gain, exceeds(lost, limits.lost_gain), f"{BOOK}.1; Newton's decrement",
+    )  # fmt: skip
+    differ = Evidence(
+        "ill_conditioning", "and the curvatures differ", "max |λ|max/|λ|min",
+        features.condition, MIN_SPEEDUP, exceeds(features.condition, MIN_SPEEDUP), "less cannot slow a run as much",
     )  # fmt: skip
     measured = not math.isnan(used)
     weaker = largest(finite(features.ratio[np.isfinite(features.ratio)]))
@@ -54,7 +58,7 @@ def ill_conditioning(features: RunFeatures) -> Iterator[Finding]:
     drowned = features.drowned or features.bias > limits.bias
     slow = not to_and_fro and not drowned and not progressing(features) and not features.thrown
     bounded = bool(large.holds) or (features.record.status != "running" and features.faster > 1)
-    holds = bool(gain.holds and bounded and slow)
+    holds = bool(gain.holds and bounded and slow) and differ.holds is not False
     strength = surely(lost, limits.lost_gain)
     if large.holds:
         strength = min(strength, surely(large.value, limits.stability_used))
@@ -63,9 +67,9 @@ def ill_conditioning(features: RunFeatures) -> Iterator[Finding]:
         features.moving * (1 - features.downward / 2) * (strength if measured else WEAK * strength)
         if holds
         else 0.0,
-        gain.holds is False,
-        (gain, large),
-        () if measured or not gain.holds else (
+        gain.holds is False or differ.holds is False,
+        (gain, large, differ),
+        () if measured or not gain.holds or differ.holds is False else (
             "The optimizer's stability limit is not known: whether its rate is as large as curvature allows "
             "is judged by r = sᵀHs/(−2gᵀs) and by oscillation alone.",),
     )  # fmt: skip
@@ -104,13 +108,19 @@ def _step_too_small(features: RunFeatures, lost: float, used: float, weaker: flo
         features.record.loss[-1] < features.record.loss[0] and features.record.status != "diverged"
     )
     falls = falls and quiet.holds is not False and not features.bias > limits.bias
-    gains = near.holds is not False and gain.holds is not False
+    alike = features.condition <= MIN_SPEEDUP
+    gains = (near.holds is not False or alike) and gain.holds is not False
     # Between the rows with known curvature a step may still have come near its limit.
     felt = not features.momentum and not features.noisy and weaker > limits.stability_used
     holds = bool(small.holds and gains and falls) and not felt
     strength = surely(limits.stability_unused, max(value, TINY)) if holds else 0.0
     flat = bool(small.holds) and features.moving < 0.5
-    between = measured and gain.holds and limits.stability_unused <= used <= limits.stability_used
+    between = (
+        measured
+        and gain.holds
+        and not alike
+        and limits.stability_unused <= used <= limits.stability_used
+    )
     texts = []
     if flat:
         texts.append(

@@ -443,3 +443,64 @@ def test_causes_are_ranked_by_strength_and_thresholds_decide():
         frame.set_index("formula").loc["q = lr λmax(P⁻¹H)/limit", "value"].iloc[0], 0.5
     )
     assert "Verdict: " in verdict.text()
+
+
+def test_nothing_is_ill_conditioned_where_all_curvatures_are_alike():
+    slow = {"loss": 1 + np.exp(-STEPS / 1e5), "excess": 1.0, "gap": 0.99, "target": 1e-4}
+    slow |= {"decrease": at(0.5, 0.5, 0.5, 0.5), "decrease_negative": at(0.0, 0.0, 0.0, 0.0)}
+    slow |= {"lambda_max": at(1.0, 1.0, 1.0, 1.0), "residual": 0.0, "change": -1e-5}
+    for low, wide in ((1.0, False), (0.5, False), (0.01, True), (-1.0, True)):
+        steep = record(**slow, lambda_min=at(low, low, low, low), stability=at(0.5, 0.5, 0.5, 0.5))
+        assert ("ill_conditioning" in names(steep)) == wide
+        assert ("ill_conditioning" in diagnose(steep).ruled_out) != wide
+        gentle = replace(steep, stability=steep.stability / 1e3)
+        assert ("step_too_small" in names(gentle)) != wide
+
+
+# Odd numbers.
+
+ODD = np.array([0.0, 1.0, -1.0, 1e-320, 1e38, 1e300, -1e300, np.nan, np.inf, -np.inf])
+
+
+def test_the_loss_of_a_run_may_be_too_large_for_its_trace():
+    """Nothing is known of its progress then: it is neither healthy nor at a standstill by measurement."""
+    for losses in (np.inf, np.where(STEPS < 10, 1e38, np.inf), np.nan):
+        found = record(loss=np.broadcast_to(losses, STEPS.shape), gap=0.5, target=1e-4)
+        features = RunFeatures(found, Thresholds())
+        assert math.isnan(features.gained_late) and math.isnan(features.faster)
+        assert diagnose(found).cause in ("not_sure", *CAUSES)
+    # Nor of the direction of a step along a gradient that has overflowed.
+    steep = record(grad_sq=np.inf, g_s=-1e38, gap=0.5)
+    assert "wrong_direction" not in names(steep)
+
+
+def test_whatever_numbers_a_run_has_it_is_judged():
+    for seed in range(200):
+        draws = np.random.default_rng(seed)
+        rows = int(draws.integers(1, 12))
+
+        def odd(draws=draws, rows=rows):
+            some = np.abs(draws.normal(size=rows))
+            return np.where(draws.random(rows) < draws.random(), draws.choice(ODD, rows), some)
+
+        def known(value, draws=draws):
+            return value if draws.random() < 0.5 else None
+
+        arrays = {
+            name: odd()
+            for name, kind in Record.__annotations__.items()
+            if kind == "np.ndarray" and name != "step"
+        }
+        optional = {
+            name: known(odd()) for name in ("distance", "bias_sq", "grad_leap", "loss_highest")
+        }
+        numbers = {name: known(float(draws.choice(ODD))) for name in ("gap", "excess")}
+        found = Record(
+            status=str(draws.choice(["missed", "diverged", "running"])),  # type: ignore[arg-type]
+            step=np.cumsum(draws.integers(1, 5, rows)) - 1.0,
+            chain=known(np.stack([odd() for _ in range(4)], axis=1)),
+            target=known(1e-4), floor_attained=known(bool(draws.integers(2))),
+            settings={"lr": 0.1, "momentum": draws.choice([0.0, 0.9])},
+            **arrays, **optional, **numbers,
+        )  # fmt: skip
+        assert diagnose(found).text()

@@ -18,7 +18,7 @@ from benchmarks.engine.measurements import DRAWS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS, Problem
 from problems.descent import descent
-from tests.benchmarks.problems_for_tests import Hole
+from tests.benchmarks.problems_for_tests import Bowl, Hole
 
 
 def records(problem: Problem, optimizer: str, settings: dict, budget: float, seeds: int = 2):
@@ -209,6 +209,8 @@ def test_a_nan_of_the_problems_making_is_not_the_optimizers():
     assert (found.runs["status"] == "diverged").all() and (found.runs["not_finite"] == "loss").all()
     assert "step_not_finite" not in {verdict.cause for verdict in found.verdicts.values()}
     assert "its own step" not in str(found)
+    first = found.runs.loc[found.runs["role"] == "reporting", "not_finite_at"].min()
+    assert f"the loss was not finite, in 2 of 2 tuned runs, first in step {first}." in str(found)
 
 
 def test_traces_of_another_shape_are_judged_all_the_same():
@@ -218,3 +220,11 @@ def test_traces_of_another_shape_are_judged_all_the_same():
     assert isinstance(made[0], Record) and np.isnan(made[0].lambda_min).all()
     assert {"ill_conditioning", "saddle"}.isdisjoint(diagnose(made[0]).ruled_out)
     assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_a_rate_far_too_small_on_a_round_bowl(dim):
+    for optimizer, rate, budget in (("sgd", 1e-3, 40), ("sgd", 1e-3, 1000), ("adam", 1e-4, 40)):
+        for verdict in verdicts(Bowl(dim=dim), optimizer, {"lr": rate}, budget):
+            assert verdict.cause == "step_too_small"
+            assert "ill_conditioning" in verdict.ruled_out

@@ -1,0 +1,208 @@
+"""No sweep ends because of one run, one signal, or one full disk."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import signal
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pandas
+import pytest
+
+from benchmarks import sweep
+from benchmarks.analysis import tables
+from benchmarks.diagnosis import diagnose
+from benchmarks.runner import worker
+from benchmarks.store.cells import Store
+from problems import Card
+from ravine import LeftOut
+from tests.benchmarks.problems_for_tests import Bowl, card
+from tests.benchmarks.test_command import MINE, start, wait_until_one_cell_is_done_and_one_is_asleep
+
+SIZE = "trials=2 tuning_seeds=1 seeds=2 budget=20"
+
+
+# One run.
+
+
+@dataclass(frozen=True)
+class Huge(Bowl):
+    """A bowl whose losses are infinite in a float32 trace."""
+
+    size: float = 1e40
+
+    def loss(self, x, data):
+        return self.size * super().loss(x, data)
+
+
+@pytest.mark.parametrize("size", [1e40, 1e300])
+def test_losses_beyond_single_precision_have_tables(size, tmp_path):
+    found = sweep(
+        [Huge(size=size), "quadratic"], ["sgd", "adam", "newton"], trials=2, tuning_seeds=1, seeds=2, budget=40,
+        out=tmp_path / "out",
+    )  # fmt: skip
+    assert len(found.verdicts) and "wrong_direction" not in set(found.runs["verdict"])
+    assert set(pandas.read_csv(tmp_path / "out" / "summary.csv").problem) == {"Huge", "quadratic"}
+
+
+def test_a_verdict_that_fails_is_left_out_and_nothing_else(ravine, files, monkeypatch):
+    calls = itertools.count()
+
+    def fails(record):
+        if "beta1" not in record.settings and next(calls) % 2:  # every other run of sgd
+            raise ZeroDivisionError("one\nrun")
+        return diagnose(record)
+
+    monkeypatch.setattr(tables, "diagnose", fails)
+    code, out, err = ravine(f"+problem=quadratic optimizer=sgd,adam {SIZE} rungs=3 out=swept")
+    assert code == 0 and out
+    said = [line for line in err.splitlines() if "left out" in line]
+    assert len(said) == len(set(said)) == 3  # one a cell
+    assert said[0].startswith("ravine: a verdict of quadratic at 1 · sgd (cell ")
+    assert said[0].endswith("is left out: ZeroDivisionError: one run")
+    runs = pandas.read_csv(files / "swept" / "runs.csv")
+    traced = runs[(runs.role == "reporting") & (runs.status != "solved")]
+    without = traced[traced.verdict.isna()]
+    assert set(without.optimizer) == {"sgd"} and len(without) < (traced.optimizer == "sgd").sum()
+    assert ravine("report swept").code == 0
+
+
+@dataclass(frozen=True)
+class Hopeful(Bowl):
+    """A bowl whose theory fails at any rung, and whose predicted share is no number."""
+
+    card: ClassVar[Card] = replace(card(), theory={"sgd": lambda problem, budget: 1 / 0})
+
+    def predicted_share(self):
+        return "none"
+
+
+def test_a_theory_that_fails_is_left_out_and_nothing_else(tmp_path):
+    with pytest.warns(LeftOut) as shown:
+        found = sweep(
+            Hopeful(), ["sgd", "newton"], trials=2, tuning_seeds=1, seeds=2, budget=20, rungs=3, out=tmp_path / "out",
+        )  # fmt: skip
+    said = [str(each.message) for each in shown if each.category is LeftOut]
+    assert len(said) == len(set(said)) == 4
+    assert "the theory of Hopeful · sgd is left out: ZeroDivisionError: division by zero" in said
+    assert any(
+        each.startswith("the predicted share of Hopeful at 100 is left out") for each in said
+    )
+    assert found.breaking_points["theory"].isna().all() and len(found.breaking_points) > 1
+
+
+# One signal.
+
+THREE = f"+problem=quadratic optimizer=sgd,adam,newton {SIZE} out=swept"
+
+
+def summarized(folder):
+    return set(pandas.read_csv(folder / "summary.csv").optimizer)
+
+
+def test_sigterm_ends_a_sweep_as_ctrl_c_does(ravine, files, monkeypatch):
+    run_job, jobs = worker.run_job, itertools.count(1)
+
+    def terminated(*arguments):
+        if next(jobs) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return run_job(*arguments)
+
+    monkeypatch.setattr(worker, "run_job", terminated)
+    code, out, err = ravine(THREE)
+    assert code == 143 and out.startswith("quadratic · ")
+    said = "ravine: terminated: finished cells are kept; the same command runs the rest"
+    assert err.splitlines()[-1] == said
+    assert summarized(files / "swept") == {"sgd", "adam"}
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert ravine(THREE).code == 0 and len(summarized(files / "swept")) == 3
+
+
+def of_group(group):
+    """True if any process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("whom", [os.kill, os.killpg])
+def test_workers_end_with_their_parent(files, number, whom):
+    (files / "mine.py").write_text(MINE)
+    given = f"+problem=quadratic problem.dim=2 optimizer=sgd,mine.py:Sleeps {SIZE} out=swept hydra/launcher=joblib"
+    sweeping = start("-m", "benchmarks", *given.split(), folder=files)
+    wait_until_one_cell_is_done_and_one_is_asleep(files)
+    whom(sweeping.pid, number)
+    out, err = sweeping.communicate(
+        timeout=60
+    )  # the workers have the same output, and so have ended
+    assert "Traceback" not in err
+    if number == signal.SIGTERM:
+        assert sweeping.returncode == 143 and "ravine: terminated" in err
+        assert out.startswith("quadratic · ") and summarized(files / "swept") == {"sgd"}
+    for _ in range(100):
+        if not of_group(sweeping.pid):
+            break
+        time.sleep(0.1)
+    assert not of_group(sweeping.pid)
+
+
+# One full disk.
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_a_full_disk_among_the_cells_is_one_line(cells, ravine, files, monkeypatch):
+    write, count = Store.write, itertools.count(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", lambda *all: (full if next(count) >= cells else write)(*all))
+        code, _, err = ravine(THREE)
+    assert code == 2 and err.splitlines()[-1] == (
+        "ravine: the disk is full: finished cells are kept; the same command runs the rest, once there is room"
+    )
+    assert "Traceback" not in err
+    assert (files / "swept").exists() == (cells > 1)
+    code, _, err = ravine(THREE)
+    assert code == 0 and err.count("had been run before") == cells - 1
+    assert len(summarized(files / "swept")) == 3
+
+
+@pytest.mark.parametrize("table", ["to_csv", "to_parquet"])
+def test_a_full_disk_among_the_tables_is_one_line(table, ravine, files, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(pandas.DataFrame, table, full)
+        code, _, err = ravine(THREE)
+    assert code == 2 and "ravine: the disk is full: " in err.splitlines()[-1]
+    code, _, err = ravine(THREE)
+    assert code == 0 and err.count("had been run before") == 3
+
+
+@pytest.mark.parametrize("file", [".manifest.json", ".report.html"])
+def test_a_file_that_does_not_fit_is_not_left_half_written(file, ravine, files, monkeypatch):
+    write = Path.write_text
+
+    def until_full(path, text, **options):
+        if not path.name.startswith(file):
+            return write(path, text, **options)
+        write(path, text[:10], **options)
+        return full()
+
+    assert ravine(THREE.replace("swept", "before")).code == 0
+    command = THREE if file == ".manifest.json" else "report before"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", until_full)
+        code, _, err = ravine(command)
+    assert code == 2 and len(err.splitlines()) == 1
+    assert not list(files.glob(f"*/{file}*"))
+    assert ravine(command).code == 0
