@@ -130,6 +130,7 @@ class SweepFolder:
         Raises:
             Refused: If the folder cannot be made.
         """
+        new = [each for each in (self.path, *self.path.parents) if not each.exists()]
         handle = self._opened()
         try:
             try:
@@ -146,12 +147,12 @@ class SweepFolder:
             yield
         finally:
             os.close(handle)
-            for each in (self.path, self.store.folder):
+            for each in dict.fromkeys([self.path, *new]):
                 with suppress(OSError):
                     each.rmdir()  # if nothing is in it
 
     def _opened(self) -> int:
-        _make({"out": self.path, "cells": self.store.folder})
+        _make("out", self.path)
         return os.open(self.path, os.O_RDONLY)
 
     def _is(self, handle: int) -> bool:
@@ -162,6 +163,7 @@ class SweepFolder:
         self, argv: Sequence[str], config: Mapping[str, Any], without: Container[str] = ()
     ) -> None:
         """Write the manifest, before anything else is in the folder; leave out the cells `without`."""
+        _make("cells", self.store.folder)
         self.store.clean()
         old = self._manifest()
         jobs = old.get("config", {}).get("jobs", [])
@@ -365,18 +367,12 @@ def _check_cells(folder: Path) -> None:
             )
 
 
-def _make(folders: Mapping[str, Path]) -> None:
-    """Make the folders of these options, all or none. Raises Refused if one cannot be made."""
-    made: list[Path] = []
-    for option, path in folders.items():
-        new = [each for each in (path, *path.parents) if not each.exists()]
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            for each in made:
-                each.rmdir()
-            raise Refused(f"{option}={path} cannot be made: {error.strerror}") from error
-        made = new + made
+def _make(option: str, folder: Path) -> None:
+    """Make the folder of an option. Raises Refused if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"{option}={folder} cannot be made: {error.strerror}") from error
 
 
 def _spelled(value: Any) -> str:
