@@ -50,6 +50,8 @@ same gradients.
   draw random numbers, which are other ones in the plain loop.
 - A remedy that a message gives was **tried**: the class then runs.
 
+heavyball was measured with `TORCHDYNAMO_DISABLE=1`, and timm's optimizers without its models, which need torchvision.
+
 Written by `python -m benchmarks.docgen.coverage PACKAGE …`; the same rows are in [coverage.csv](coverage.csv).
 """
 ALWAYS = ("torch.optim", "pytorch_optimizer")
