@@ -101,7 +101,7 @@ class Adopted(Optimizer):
             works = tried is not None
             if tried is not None:
                 alone, precision = tried
-                with suppress(Fault):  # its runs will end in the same
+                with suppress(Fault):  # its runs fail in the same way
                     rate = self._searched_rate(alone, candidates, precision)
                     if rate is not None:
                         unit = measured_unit(alone._changed(rate=rate), precision)
@@ -308,7 +308,7 @@ class Adopted(Optimizer):
         two = torch.cat([x, -0.5 * x])
         try:
             alone, together = (self._walk(each, TOGETHER) for each in (x, two))
-        except Exception:  # its runs will end in the same
+        except Exception:  # its runs fail in the same way
             return False
         return not torch.equal(alone[0].nan_to_num(), together[0].nan_to_num())
 

@@ -348,7 +348,7 @@ def _agrees(method: Method, values: Values, shapes: Shapes, like: torch.Tensor) 
                 x = alone.points()
                 if not _same_bits(x, Runs.points(together)):
                     return False
-    except Exception:  # it may raise anything, and does so again where the runs begin
+    except Exception:  # it may raise anything, and will again when the runs begin
         return False
     return rounding.exact
 
@@ -402,7 +402,7 @@ def _step_of(instance: torch.optim.Optimizer) -> Callable[..., Any]:
     """
     from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-    its = vars(instance)  # a class may leave out to call the `__init__` of its base
+    its = vars(instance)  # empty if a class does not call its base's `__init__`
     own = its.get("_optimizer_step_pre_hooks") or its.get("_optimizer_step_post_hooks")
     hooked = own or _global_optimizer_pre_hooks or _global_optimizer_post_hooks
     step = type(instance).step

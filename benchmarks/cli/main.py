@@ -94,7 +94,9 @@ def _ending_on_sigterm() -> Iterator[None]:
 
 
 def _terminate(*_: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever sends two gets the tables, too
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # a second SIGTERM must not interrupt the writing of the tables
     raise Terminated
 
 

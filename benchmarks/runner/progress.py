@@ -94,7 +94,7 @@ class Progress:
         else:
             said = f"{done.runs} runs in {done.seconds:.1f} s"
         if done.damage:
-            said = f"{said}, anew, for {done.damage}"
+            said = f"{said}, again because {done.damage}"
         what = f"{done.problem} at {done.dial:g} · {done.optimizer}"
         if not self.live:
             self._write(f"{self.cells}{self._of()} {what}: {said}{self._left()}\n")

@@ -123,9 +123,7 @@ class Store:
                 self._fill(half, key, cell)
                 self._put(half, path)
             finally:
-                shutil.rmtree(
-                    half, ignore_errors=True
-                )  # by now it has another name, or is not needed
+                shutil.rmtree(half, ignore_errors=True)  # if it was not renamed, nobody needs it
 
     def describe(self, key: str, info: CellInfo) -> None:
         """Replace the description of a stored cell."""
@@ -223,7 +221,7 @@ class Store:
             away.unlink(missing_ok=True)
 
     def _info(self, key: str) -> tuple[CellInfo, dict[str, int]]:
-        """Return the description of a cell, and the checksums of its files; cells of before have none."""
+        """Return the description of a cell, and the checksums of its files; older cells have none."""
         file = self.folder / key / "cell.json"
         try:
             stated = json.loads(file.read_text())
@@ -275,14 +273,33 @@ def _locked(folder: Path, wait: bool = True) -> Iterator[None]:
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            if not wait:
-                raise  # else it is a file system without locks
+        if not lock(handle, wait) and not wait:
+            raise BlockingIOError(f"{folder}: whether it is in use cannot be known here")
         yield
     finally:
         os.close(handle)
+
+
+def lock(handle: int, wait: bool) -> bool:
+    """Lock an open folder until it is closed or the process ends.
+
+    Args:
+        handle: Its file descriptor.
+        wait: Wait while another process has the lock.
+
+    Returns:
+        False where the file system has no locks.
+
+    Raises:
+        BlockingIOError: If another process has the lock and `wait` is false.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 def _said(error: BaseException) -> str:

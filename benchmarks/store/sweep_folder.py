@@ -7,7 +7,6 @@ marker file when it ends, and `manifest.json` lists all of them at the end.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from typing import Any
 
 from benchmarks.engine.protocol import Protocol
 from benchmarks.store.cell_info import SCHEMA, SKIPPED, CellInfo, by_job, cells_of, ordered
-from benchmarks.store.cells import Store, Stored, Unreadable
+from benchmarks.store.cells import Store, Stored, Unreadable, lock
 from benchmarks.store.provenance import provenance
 from ravine import Refused
 
@@ -134,16 +133,16 @@ class SweepFolder:
         handle = self._opened()
         try:
             try:
-                _lock(handle, wait=False)
+                lock(handle, wait=False)
             except BlockingIOError:
                 say(
                     f"out={self.path}: another sweep is running there, this one waits until it ends"
                 )
-                _lock(handle, wait=True)
+                lock(handle, wait=True)
             while not self._is(handle):  # the other sweep has removed its folder
                 os.close(handle)
                 handle = self._opened()
-                _lock(handle, wait=True)
+                lock(handle, wait=True)
             yield
         finally:
             os.close(handle)
@@ -243,7 +242,7 @@ class SweepFolder:
         try:
             half.write_text(json.dumps(manifest, indent=1, default=str))
             half.replace(self.path / "manifest.json")
-        except OSError:  # the disk is full: half a manifest would pass for a file of something else
+        except OSError:  # the disk is full: half a manifest would be taken for a foreign file
             half.unlink(missing_ok=True)
             raise
 
@@ -264,20 +263,6 @@ class Notes:
                     new.append(json.loads(file.read_text()))
                     self._seen.add(file.name)
         return new
-
-
-def _lock(handle: int, wait: bool) -> None:
-    """Lock an open folder, until it is closed or the process ends; not where the file system has no locks.
-
-    Raises:
-        BlockingIOError: If another process has the lock and `wait` is false.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        raise
-    except OSError:
-        return
 
 
 NEEDED = {"schema": int, "config": dict, "config.protocol": dict, "jobs": list}  # in a manifest
