@@ -11,17 +11,18 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.engine.contender import Contender
-from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import DIVERGED, SOLVED, Outcome, run
+from benchmarks.engine.instances import Instances, Parts
+from benchmarks.engine.loop import DIVERGED, SOLVED, run
 from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import Settled, stream
+from benchmarks.engine.recorder import Trace
 from benchmarks.engine.search_space import Box, measure_units
 from benchmarks.engine.trial_choice import SMALLEST, best, keys
 from optimizers import Optimizer
@@ -32,58 +33,61 @@ from problems import Problem
 SOBOL_SHARE = 2 / 3  # of the searched trials
 MEMORY = 2**31  # bytes per batch, at most
 COPIES = 8  # of the largest tensor that are alive at a time
+RUNS = {"cpu": 2**14, "cuda": 2**18}  # per batch, at most, by the kind of device
+TRACED = 1000  # reporting instances, at most: a trace takes thirty times the memory of a run's row
 
 Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """Runs and traces by column; only reporting runs of the chosen trials have traces."""
+    """Runs and traces by column; only the chosen trials have traces, on the first `TRACED` reporting instances."""
 
     runs: Columns
     traces: Columns
 
 
 @dataclass
+class _Chunk:
+    """Trials that run as one batch, and their traces by the first instance of each part that is traced."""
+
+    optimizer: Optimizer
+    trials: int
+    traces: dict[int, Trace] = field(default_factory=dict)
+
+
+@dataclass
 class _Batch:
-    """Trials of a cell and their outcomes; arrays are (instances, trials)."""
+    """Trials of a cell and how their runs ended; columns are (instances, trials)."""
 
     numbers: list[int]
     points: torch.Tensor  # (trials, searched), NaN for the defaults
     values: dict[str, torch.Tensor]  # (trials, 1)
-    outcomes: list[Outcome]
+    columns: Columns
+    chunks: list[_Chunk]
 
     def __add__(self, other: _Batch) -> _Batch:
         return _Batch(
             self.numbers + other.numbers,
             torch.cat([self.points, other.points]),
             {name: torch.cat([each, other.values[name]]) for name, each in self.values.items()},
-            self.outcomes + other.outcomes,
+            _joined([self.columns, other.columns], axis=1),
+            self.chunks + other.chunks,
         )
-
-    @property
-    def status(self) -> np.ndarray:
-        return _together([each.status for each in self.outcomes])
-
-    @property
-    def not_finite(self) -> np.ndarray:
-        return _together([each.not_finite for each in self.outcomes])
-
-    def number(self, name: str) -> np.ndarray:
-        return np.concatenate([each.numbers[name].numpy() for each in self.outcomes], axis=1)
 
     def best(self, instances: slice, eligible: Callable[[int], bool]) -> int:
         """Return the position of the best eligible trial on these instances."""
-        status = self.status[instances].T
-        cost = np.where(status == SOLVED, self.number("cost_to_target")[instances].T, np.inf)
-        gap = np.where(status == DIVERGED, np.inf, self.number("gap_final")[instances].T)
+        status, entry, left = (
+            self.columns[name][instances].T for name in ("status", "cost_to_target", "gap_final")
+        )
+        cost = np.where(status == SOLVED, entry, np.inf)
+        gap = np.where(status == DIVERGED, np.inf, left)
         allowed = np.array([eligible(number) for number in self.numbers])
         return int(best(allowed, *keys(cost, np.log10(np.maximum(gap, SMALLEST)))))
 
 
-def _together(words: list[list[list[str]]]) -> np.ndarray:
-    """Return the words of all batches, (instances, trials)."""
-    return np.concatenate([np.array(each, dtype=object) for each in words], axis=1)
+def _joined(found: list[Columns], axis: int) -> Columns:
+    return {name: np.concatenate([each[name] for each in found], axis=axis) for name in found[0]}
 
 
 def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellResult:
@@ -91,17 +95,18 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
     began = time.perf_counter()
     seeds = settled.seed_numbers
     contender = replace(contender, optimizer=told(contender.optimizer, settled.budget))
-    instances = Instances(problem, tuple(map(stream, seeds)), settled.torch_dtype, settled.device)
-    tuning, reporting = slice(0, settled.tuning_seeds), slice(settled.tuning_seeds, None)
-    box = Box(contender, measure_units(instances, tuning))
+    most = RUNS[torch.device(settled.device).type]
+    parts = Parts(problem, tuple(map(stream, seeds)), settled.torch_dtype, settled.device, most)
+    tuning = slice(0, settled.tuning_seeds)
+    box = Box(contender, measure_units(parts[0], tuning))
 
     searched = settled.trials - 1 if box.dim else 0
     first = math.ceil(SOBOL_SHARE * searched)
-    batch = _run(box, box.sobol(first), 1, instances, settled, defaults=True)
+    batch = _run(box, box.sobol(first), 1, parts, settled, defaults=True)
     if searched > first:
         around = batch.points[batch.best(tuning, lambda number: number > 0)]
         refined = box.refined(searched - first, around)
-        batch = batch + _run(box, refined, 1 + first, instances, settled, defaults=False)
+        batch = batch + _run(box, refined, 1 + first, parts, settled, defaults=False)
 
     chosen = {
         batch.best(tuning, eligible)
@@ -112,7 +117,7 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
         )
         if any(map(eligible, batch.numbers))
     }
-    traces = _traces(problem, batch, sorted(chosen), instances, reporting, settled)
+    traces = _traces(problem, batch, sorted(chosen), parts, settled)
     runs = _runs(problem, box, batch, first, settled, time.perf_counter() - began)
     return CellResult(runs, traces)
 
@@ -121,12 +126,12 @@ def _run(
     box: Box,
     points: torch.Tensor,
     number: int,
-    instances: Instances,
+    parts: Parts,
     settled: Settled,
     defaults: bool,
 ) -> _Batch:
     """Run trials at these points of the box, numbered from `number`; if `defaults`, trial 0 as well."""
-    optimizer = shaped(box.contender.optimizer, instances.problem.shapes)
+    optimizer = shaped(box.contender.optimizer, parts.problem.shapes)
     values = box.values(points)
     numbers = list(range(number, number + len(points)))
     known = (optimizer.hyperparameters[name] is not None for name in values)
@@ -137,36 +142,51 @@ def _run(
             name: torch.cat([each.new_tensor([[optimizer.hyperparameters[name]]]), each])
             for name, each in values.items()
         }
-    outcomes = []
-    size = _chunk(optimizer, instances)
-    for chunk in torch.arange(len(numbers)).split(size):
+    chunks = []
+    for chunk in torch.arange(len(numbers)).split(_chunk(optimizer, parts[0])):
         some = {
             name: each[chunk].to(settled.device, settled.torch_dtype)
             for name, each in values.items()
         }
-        outcomes.append(run(optimizer.batched(some), instances, len(chunk), settled.budget))
-    return _Batch(numbers, points, values, outcomes)
+        chunks.append(_Chunk(optimizer.batched(some), len(chunk)))
+    # Of a larger cell, not all traces fit into memory: the chosen trials run once more, and are traced then.
+    record = settled.trials * len(parts.seeds) <= parts.size
+    found = []
+    for first, instances in parts:
+        beside = []
+        for chunk in chunks:
+            outcome = run(chunk.optimizer, instances, chunk.trials, settled.budget, record)
+            if outcome.trace is not None:
+                chunk.traces[first] = outcome.trace
+            beside.append({
+                "status": np.array(outcome.status, dtype=object),
+                "not_finite": np.array(outcome.not_finite, dtype=object),
+                **{name: each.numpy() for name, each in outcome.numbers.items()},
+            })  # fmt: skip
+        found.append(_joined(beside, axis=1))
+    return _Batch(numbers, points, values, _joined(found, axis=0), chunks)
 
 
 def _chunk(optimizer: Optimizer, instances: Instances) -> int:
     """Return the number of trials per batch; it depends on the configuration alone."""
     start = instances.data["start"]
     numbers = start.numel() * optimizer.vectors(start.shape[-1])
-    return max(1, MEMORY // (COPIES * start.element_size() * numbers))
+    fitting = MEMORY // (COPIES * start.element_size() * numbers)
+    return max(1, min(fitting, RUNS[start.device.type] // len(start)))
 
 
 def _runs(
     problem: Problem, box: Box, batch: _Batch, sobol: int, settled: Settled, seconds: float
 ) -> Columns:
     optimizer = box.contender.optimizer
-    shape = batch.status.shape
+    shape = batch.columns["status"].shape
     seeds = settled.seed_numbers
 
     def by_trial(values: Any) -> np.ndarray:
-        return np.broadcast_to(np.asarray(values)[None, :], shape).T.ravel()
+        return np.broadcast_to(_shared(values)[None, :], shape).T.ravel()
 
     def by_seed(values: Any) -> np.ndarray:
-        return np.broadcast_to(np.asarray(values)[:, None], shape).T.ravel()
+        return np.broadcast_to(_shared(values)[:, None], shape).T.ravel()
 
     columns: Columns = {
         "trial": by_trial(batch.numbers),
@@ -175,11 +195,9 @@ def _runs(
         ),
         "seed": by_seed(seeds),
         "role": by_seed(["tuning"] * settled.tuning_seeds + ["reporting"] * settled.seeds),
-        "status": batch.status.T.ravel().astype(str),
-        "not_finite": batch.not_finite.T.ravel().astype(str),
     }
-    for name in batch.outcomes[0].numbers:
-        columns[name] = batch.number(name).T.ravel()
+    for name in list(batch.columns):
+        columns[name] = batch.columns.pop(name).T.ravel()  # nobody needs them in both orders
     columns["seconds"] = np.full(columns["trial"].shape, seconds)
     columns["edge"] = by_trial([box.on_edge(point) for point in batch.points])
     values = {name: each[:, 0].numpy() for name, each in batch.values.items()}
@@ -198,46 +216,56 @@ def _runs(
     return columns
 
 
+def _shared(values: Any) -> np.ndarray:
+    """Return an array in which each word is a reference, so that a million rows share it."""
+    array = np.asarray(values)
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
 def plain(value: Any) -> Any:
     """Return a setting as it is written in a table: a number, a flag or text."""
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _traces(
-    problem: Problem,
-    batch: _Batch,
-    chosen: list[int],
-    instances: Instances,
-    reporting: slice,
-    settled: Settled,
+    problem: Problem, batch: _Batch, chosen: list[int], parts: Parts, settled: Settled
 ) -> Columns:
-    """Return the traces of the reporting runs of the chosen trials: one row per recorded step, run after run."""
-    rows = range(settled.tuning_seeds, len(settled.seed_numbers))
-    data = part_of(instances.data, reporting)
-    draws = []
-    if problem.noisy:
-        stream = instances.draws("diagnosis")  # a separate stream: measuring changes no run
-        some = (draw for draw in itertools.islice(stream, DRAWS) if draw is not None)
-        draws = [part_of(draw, reporting) for draw in some]
-    parts: list[Columns] = []
-    first = 0
-    for outcome in batch.outcomes:
-        trace = outcome.trace
-        assert trace is not None
-        trials = trace.end.shape[1]
-        here = [at - first for at in chosen if first <= at < first + trials]
-        if here:
-            trace.measure(problem, data, list(rows), here, draws)
-        for at in here:
-            for row in rows:
-                part = trace.run(row, at)
-                length = len(part["step"])
-                part["trial"] = np.full(length, batch.numbers[first + at])
-                part["seed"] = np.full(length, settled.seed_numbers[row])
-                parts.append(part)
-        first += trials
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: np.concatenate([_column(part, name) for part in parts]) for name in names}
+    """Return the traces of the chosen trials on the first reporting instances.
+
+    They have one row per recorded step, run after run.
+    """
+    end = settled.tuning_seeds + min(settled.seeds, TRACED)
+    found: list[Columns] = []
+    for start in parts.starts:
+        rows = range(max(settled.tuning_seeds - start, 0), min(end - start, parts.size))
+        if not rows:
+            continue
+        instances = parts[start]
+        reporting = slice(rows.start, rows.stop)
+        data = part_of(instances.data, reporting)
+        draws = []
+        if problem.noisy:
+            stream = instances.draws("diagnosis")  # a separate stream: measuring changes no run
+            some = (draw for draw in itertools.islice(stream, DRAWS) if draw is not None)
+            draws = [part_of(draw, reporting) for draw in some]
+        first = 0
+        for chunk in batch.chunks:
+            here = [at - first for at in chosen if first <= at < first + chunk.trials]
+            if here:
+                trace = chunk.traces.get(start)
+                if trace is None:
+                    trace = run(chunk.optimizer, instances, chunk.trials, settled.budget).trace
+                assert trace is not None
+                trace.measure(problem, data, list(rows), here, draws)
+                for at, row in itertools.product(here, rows):
+                    part = trace.run(row, at)
+                    length = len(part["step"])
+                    part["trial"] = np.full(length, batch.numbers[first + at])
+                    part["seed"] = np.full(length, settled.seed_numbers[start + row])
+                    found.append(part)
+            first += chunk.trials
+    names = dict.fromkeys(name for part in found for name in part)
+    return {name: np.concatenate([_column(part, name) for part in found]) for name in names}
 
 
 def _column(part: Columns, name: str) -> np.ndarray:

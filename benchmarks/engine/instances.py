@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -73,3 +73,27 @@ class Instances:
             return torch.stack(rows).unsqueeze(1).to(self.device, self.dtype)
 
         return draw
+
+
+class Parts:
+    """The instances of a cell in parts of at most `size`; only the part that was used last is in memory."""
+
+    def __init__(
+        self, problem: Problem, seeds: tuple[str, ...], dtype: torch.dtype, device: str, size: int
+    ):
+        self.problem, self.seeds, self.size = problem, seeds, size
+        self.starts = range(0, len(seeds), size)
+        self._kind = (dtype, device)
+        self._last: tuple[int, Instances] | None = None
+
+    def __getitem__(self, start: int) -> Instances:
+        """Return the part that begins with the instance at this position."""
+        if self._last is None or self._last[0] != start:
+            self._last = None  # two parts need not fit into memory
+            seeds = self.seeds[start : start + self.size]
+            self._last = start, Instances(self.problem, seeds, *self._kind)
+        return self._last[1]
+
+    def __iter__(self) -> Iterator[tuple[int, Instances]]:
+        """Yield the position of the first instance of each part, and the part."""
+        return ((start, self[start]) for start in self.starts)
