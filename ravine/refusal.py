@@ -82,6 +82,11 @@ def require(
         raise Refused(message)
 
 
+def as_whole(value: Any) -> Any:
+    """Return a whole number that was written as 1e5 as an int, and anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def unless_number(
     what: str, value: Any, *, low: float, high: float, open_low: bool, open_high: bool, whole: bool
 ) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.analysis.breaking_points import breaking_points, one_setting
 from benchmarks.analysis.columns import (
@@ -67,7 +69,7 @@ class Tables:
     def runs(self) -> pandas.DataFrame:
         """One row per run."""
         frames = [
-            pandas.DataFrame({**cell.runs, **self._judged(key)}).assign(
+            pandas.DataFrame({**cell.runs, **self._judged(key)}, copy=False).assign(
                 problem=cell.info.problem, dial=cell.info.dial, optimizer=cell.info.optimizer,
                 budget=cell.info.protocol.budget, error=cell.info.error,
                 traceback=cell.info.traceback, cell=key,
@@ -188,9 +190,18 @@ class Tables:
             if name.endswith(".csv"):
                 frame.to_csv(folder / name, index=False)
             else:
-                _of_one_kind(frame).to_parquet(folder / name, index=False, compression="zstd")
+                _write_parquet(_of_one_kind(frame), folder / name)
         (folder / f"runs.{'csv' if large else 'parquet'}").unlink(missing_ok=True)
         return [*files, "traces.parquet"]
+
+
+def _write_parquet(frame: pandas.DataFrame, file: Path) -> None:
+    """Write a frame in groups of rows, each of which is in memory a second time only while it is written."""
+    schema = pa.Schema.from_pandas(frame, preserve_index=False)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for first in range(0, max(len(frame), 1), LARGE):
+            rows = frame.iloc[first : first + LARGE]
+            writer.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False))
 
 
 def _of_one_kind(frame: pandas.DataFrame) -> pandas.DataFrame:

@@ -14,6 +14,7 @@ from optimizers.adopted import Adopted
 from optimizers.signature import RATES, Argument
 from optimizers.wrapper import Wrapper, innermost
 from ravine import Refused, nearest
+from ravine.refusal import as_whole
 
 SEARCHED_FREELY = 2  # hyperparameters, whatever the number of trials
 TRIALS_A_SIDE = 5  # the default of 25 trials for two
@@ -198,14 +199,14 @@ def _range(name: str, field: str, given: Sequence[Any], declared: Range | None) 
 
 
 def typed(name: str, field: str, given: Any, default: Any) -> Any:
-    """Return `given` as the default's type; whole numbers pass for floats, lists for tuples.
+    """Return `given` as the default's type; whole numbers pass for floats, 1e5 for a whole number, lists for tuples.
 
     Raises Refused for anything else.
     """
     value: Any = given
     several = isinstance(given, (list, tuple)) and isinstance(default, tuple)
     alike = several and len(given) == len(default)
-    whole = isinstance(given, int) and not isinstance(given, bool)
+    whole = isinstance(as_whole(given), int) and not isinstance(given, bool)
     for kind, fits, wanted, convert in (
         (bool, isinstance(given, bool), "true or false", bool),
         (int, whole, "a whole number", int),

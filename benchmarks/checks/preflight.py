@@ -8,9 +8,9 @@ import sys
 
 import torch
 
-from benchmarks.engine.instances import Instances
+from benchmarks.engine.instances import Instances, draw_instance
 from benchmarks.engine.protocol import stream
-from problems import Problem
+from problems import Problem, Tree
 from ravine import Refused
 
 LIKELY = 10**9  # bytes that are there on any machine
@@ -84,17 +84,36 @@ def check_problem(name: str, problem: Problem, dtype: torch.dtype = torch.float6
 
 
 def _check_memory(name: str, problem: Problem, dtype: torch.dtype) -> None:
-    """Refuse a problem of which not even the points of three instances × three trials fit, before it is drawn.
+    """Refuse a problem of which three instances × three trials do not fit, before anything is computed.
 
-    A run holds at least four vectors: its start, its point, the gradient and the step.
+    A run holds at least four vectors: its start, its point, the gradient and the step. Where a matrix of that dimension
+    would be large, an instance is drawn without its numbers first, to see how much memory it takes.
     """
     dim = getattr(problem, "dim", 0)
     needed = 3 * 3 * 4 * dim * dtype.itemsize if isinstance(dim, int) else 0
+    if needed and dim**2 * dtype.itemsize > LIKELY // 3 and needed <= _available():
+        needed += 3 * _instance_numbers(problem) * (torch.float64.itemsize + dtype.itemsize)
     if needed > LIKELY and needed > _available():
         raise Refused(
             f"problem {name} of dimension {dim} needs at least {needed:,} bytes for three instances × three trials, "
             f"and {_available():,} are available"
         )
+
+
+def _instance_numbers(problem: Problem) -> int:
+    """Return how many numbers an instance has; 0 if it cannot be drawn without them."""
+    from torch._subclasses.fake_tensor import FakeTensorMode  # slow to import
+
+    def count(tree: Tree) -> int:
+        return sum(
+            count(each) if isinstance(each, dict) else each.numel() for each in tree.values()
+        )
+
+    try:
+        with FakeTensorMode():
+            return count(draw_instance(problem, stream(0)))
+    except Exception:  # its code asks for a number, or multiplies by a tensor of another instance
+        return 0
 
 
 def _available() -> int:

@@ -295,6 +295,7 @@ def _without_numbers(
 
 def _solved_share(columns: Mapping[str, np.ndarray]) -> float:
     """Return the share of its reporting runs that the tuned trial solved."""
-    runs = pandas.DataFrame(dict(columns))
+    names = ("trial", "role", "seed", "status", "cost_to_target", "cost", "gap_final")
+    runs = pandas.DataFrame({name: columns[name] for name in names})
     tuned = runs[(runs["trial"] == choose(runs)["tuned"]) & (runs["role"] == "reporting")]
     return float((tuned["status"] == SOLVED).mean())

@@ -242,7 +242,7 @@ class Store:
                 if sums.get(name, zlib.crc32(whole)) != zlib.crc32(whole):
                     raise Unreadable(f"{file} is not as it was written")
                 table = pq.read_table(pa.BufferReader(whole))
-                return {each: table[each].to_numpy() for each in table.column_names}
+                return {each: _array(table[each]) for each in table.column_names}
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"{file} cannot be read ({_said(error)})") from error
 
@@ -300,6 +300,11 @@ def lock(handle: int, wait: bool) -> bool:
     except OSError:
         return False
     return True
+
+
+def _array(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column as an array; equal words in it are one object."""
+    return (column.dictionary_encode() if pa.types.is_string(column.type) else column).to_numpy()
 
 
 def _said(error: BaseException) -> str:

@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from problems.geometry import random_rotation
+from problems.geometry import random_rotation, random_signs, rotated
 from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.quadratic_form import QuadraticForm, gap_left_by_descent, gap_left_by_momentum
 from problems.registry import register
 from ravine import Refused, bounded
 
+DENSE_UP_TO = 1024  # dimensions up to which a rotated Hessian is written out
 Spectrum = Literal["loguniform", "linear", "two_cluster", "power_law", "outliers"]
 
 
@@ -65,6 +66,7 @@ class Quadratic(QuadraticForm):
         λ_i = i^-a; "outliers", ten large modes above a bulk of small ones, as in the Hessians of
         networks (Sagun, Bottou & LeCun 2016, arXiv:1611.07476).
     rotated: False leaves the modes along the axes, where a diagonal preconditioner is all it takes.
+        True is a uniform Q up to dimension 1024, and beyond a product of Fourier transforms and random signs.
 
     Deep Learning, section 8.2.1; Polyak 1964; Nesterov 2004, chapter 2.
     """
@@ -125,12 +127,31 @@ class Quadratic(QuadraticForm):
         if not self.rotated:  # its Hessian is never written out, so that dim may be 100,000
             start = minimizer + whitened / curvatures.sqrt()
             return {"start": start, "minimizer": minimizer, "curvatures": curvatures}
+        if self.dim > DENSE_UP_TO:
+            signs = random_signs(self.dim, generator)
+            start = minimizer + rotated(whitened / curvatures.sqrt(), signs)
+            return {
+                "start": start, "minimizer": minimizer, "curvatures": curvatures, "signs": signs
+            }  # fmt: skip
         basis = random_rotation(self.dim, generator)
         return {
             "start": minimizer + basis @ (whitened / curvatures.sqrt()),
             "minimizer": minimizer,
             "hessian": (basis * curvatures) @ basis.T,
         }
+
+    def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
+        if "signs" not in data:
+            return super().hvp(x, data, vector)
+        along = rotated(vector, data["signs"], back=True)
+        return rotated(along * data["curvatures"], data["signs"])
+
+    def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        if "signs" not in data:
+            return super().hessian(x, data)
+        columns = torch.eye(self.dim, dtype=x.dtype, device=x.device).expand(*x.shape, self.dim)
+        one = {name: each.unsqueeze(-2 - (name == "signs")) for name, each in data.items()}
+        return self.hvp(x, one, columns)
 
     def signature(self, data: Tree) -> float:
         curvatures = data.get("curvatures")
