@@ -23,13 +23,19 @@ def order_statistics(n: int, level: float = 0.95) -> tuple[int, float]:
     (1, 0.9375)
     """
 
-    def attained(k: int) -> float:
-        return 1 - 2 * sum(math.comb(n, i) for i in range(k)) / 2**n
-
-    k = 1
-    while k < (n + 1) // 2 and attained(k + 1) >= level:
+    k, count, below, whole = (
+        1,
+        1,
+        1,
+        2**n,
+    )  # count: of the outcomes with k − 1 heads; below: with fewer than k
+    while k < (n + 1) // 2:
+        count = count * (n - k + 1) // k
+        if 1 - 2 * (below + count) / whole < level:
+            break
+        below += count
         k += 1
-    return k, attained(k)
+    return k, 1 - 2 * below / whole
 
 
 def median_interval(values: Any, level: float = 0.95) -> tuple[Any, Any]:

@@ -1,0 +1,126 @@
+"""The engine makes every tensor on the problem's device; this fails also where there is no GPU to notice it."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.engine.cell import run_cell
+from benchmarks.engine.contender import Contender
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
+from benchmarks.engine.protocol import Settled
+from optimizers import OPTIMIZERS, NotApplicable
+from optimizers.sgd import SGD
+from problems import PROBLEMS
+from problems.ill_conditioning.quadratic import Quadratic
+
+MAKE = {
+    torch.arange, torch.as_tensor, torch.empty, torch.eye, torch.full, torch.linspace, torch.logspace, torch.ones,
+    torch.rand, torch.randint, torch.randn, torch.randperm, torch.tensor, torch.zeros,
+}  # fmt: skip
+# Made on the CPU, and moved where they are used.
+MOVED = {"instance", "draws", "normals", "draw", "curvatures", "variances", "_arms", "floor"}
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+class NoneWithoutDevice(torch.overrides.TorchFunctionMode):
+    """Fail where numbers are made without a device. A single number, and places in a tensor, go with any device."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        copied = args and isinstance(args[0], torch.Tensor)
+        if func in MAKE and "device" not in (kwargs or {}) and not copied:
+            if made.dim() and made.is_floating_point():
+                frame, names = sys._getframe(1), set()
+                place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                while frame is not None:
+                    names.add(frame.f_code.co_name)
+                    frame = frame.f_back
+                assert names & MOVED, f"numbers without a device at {place}"
+        return made
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """Guard the steps of a cell, not its bookkeeping, which is on the CPU on purpose."""
+
+    def guarded_run(*args):
+        with NoneWithoutDevice():
+            return run(*args)
+
+    monkeypatch.setattr("benchmarks.engine.cell.run", guarded_run)
+
+
+def ran(problem, optimizer, device="cpu"):
+    """Return a cell of a few runs of a dozen gradients, with traces and measurements."""
+    size = Settled(trials=3, tuning_seeds=1, seeds=2, budget=12.0, dtype="float64", device=device)
+    try:
+        return run_cell(problem, Contender("checked", optimizer, dict(optimizer.space)), size)
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
+
+
+EACH = [
+    *(pytest.param(PROBLEMS[name], SGD(), id=name) for name in PROBLEMS),
+    *(pytest.param(Quadratic(dim=3), OPTIMIZERS[name], id=name) for name in OPTIMIZERS),
+]
+
+
+@pytest.mark.parametrize(("problem", "optimizer"), EACH)
+def test_numbers_are_made_on_the_problem_s_device(guarded, problem, optimizer):
+    ran(problem, optimizer)
+
+
+class Elsewhere(Quadratic):
+    def loss(self, x, data):
+        return super().loss(x, data) + torch.zeros(x.shape[:-1], dtype=x.dtype)
+
+    def value_and_gradient(self, x, data):
+        value, gradient = super().value_and_gradient(x, data)
+        return value, gradient * torch.ones(x.shape[-1], dtype=x.dtype)
+
+
+class StepsElsewhere(SGD):
+    def update(self, oracle, state):
+        step, state = super().update(oracle, state)
+        return step + torch.zeros(step.shape, dtype=step.dtype), state
+
+
+@pytest.mark.parametrize(
+    ("problem", "optimizer"),
+    [(Elsewhere(dim=3), SGD()), (Quadratic(dim=3), StepsElsewhere())],
+    ids=["problem", "optimizer"],
+)
+def test_a_fault_is_noticed(guarded, problem, optimizer):
+    with pytest.raises(AssertionError, match="without a device at .*test_device"):
+        ran(problem, optimizer)
+
+
+@CUDA
+@pytest.mark.parametrize(("problem", "optimizer"), EACH)
+def test_a_gpu_gives_the_same_results(problem, optimizer):
+    there, here = (ran(problem, optimizer, device).runs for device in ("cuda", "cpu"))
+    np.testing.assert_allclose(there["gap_initial"], here["gap_initial"], rtol=1e-6)
+    assert (there["status"] == here["status"]).mean() > 0.8  # rounding differs
+
+
+@CUDA
+@pytest.mark.slow
+def test_a_gpu_runs_many_runs_ten_times_as_fast_as_a_core():
+    threads, seconds = torch.get_num_threads(), {}
+    torch.set_num_threads(1)
+    try:
+        for device in ("cuda", "cpu"):
+            instances = Instances(Quadratic(dim=10), tuple(map(str, range(100))), device=device)
+            run(SGD(lr=0.1), instances, 1000, 10)  # it compiles and allocates
+            began = time.perf_counter()
+            run(SGD(lr=0.1), instances, 1000, 100)
+            seconds[device] = time.perf_counter() - began
+    finally:
+        torch.set_num_threads(threads)
+    assert seconds["cpu"] > 10 * seconds["cuda"]

@@ -1,0 +1,120 @@
+"""Memory and time at many runs and in high dimensions."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.analysis.intervals import order_statistics
+from benchmarks.catalog.contenders import typed
+from benchmarks.checks.preflight import check_problem
+from benchmarks.engine import cell
+from benchmarks.engine.contender import Contender
+from benchmarks.engine.protocol import Settled
+from optimizers import OPTIMIZERS
+from problems import PROBLEMS
+from problems.geometry import random_signs, rotated
+from problems.ill_conditioning import quadratic
+from problems.ill_conditioning.quadratic import Quadratic
+from ravine import Refused
+
+
+@pytest.mark.parametrize("name", ["quadratic", "noisy_quadratic"])
+@pytest.mark.parametrize("most", [1, 7, 20])
+def test_a_cell_in_parts_is_the_same_cell(monkeypatch, name, most):
+    sgd = OPTIMIZERS["sgd"]
+    of = Contender("sgd", sgd, dict(sgd.space))
+    size = Settled(5, 3, 6, 60.0, "float64", "cpu")
+    whole = cell.run_cell(PROBLEMS[name], of, size)
+    monkeypatch.setitem(cell.RUNS, "cpu", most)
+    parts = cell.run_cell(PROBLEMS[name], of, size)
+    alike(whole.runs, parts.runs, 1e-9)
+    rows = [
+        np.lexsort((each["step"], each["seed"], each["trial"]))
+        for each in (whole.traces, parts.traces)
+    ]
+    ordered = [
+        {name: column[row] for name, column in each.traces.items()}
+        for each, row in zip((whole, parts), rows, strict=True)
+    ]
+    alike(*ordered, 1e-4)
+
+
+def alike(one, other, rounding):
+    assert list(one) == list(other)
+    for name in set(one) - {"seconds", "u"}:
+        if one[name].dtype.kind == "f":
+            np.testing.assert_allclose(other[name], one[name], rtol=rounding, err_msg=name)
+        else:
+            assert (one[name] == other[name]).all(), name
+
+
+def peak(folder, trials):
+    """Return the peak memory in bytes of a sweep of 1000 instances, in a process of its own."""
+    words = f"+problem=quadratic problem.dim=10 optimizer=sgd trials={trials} seeds=990 tuning_seeds=10 budget=30"
+    code = (
+        "import resource, sys; from benchmarks.cli.main import main; main(sys.argv[1:]);"
+        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    where = [f"out={folder}/{trials}", f"cells={folder}/cells"]
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *words.split(), *where], capture_output=True, text=True, check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return 1024 * int(ran.stdout.split()[-1])
+
+
+@pytest.mark.slow
+def test_a_run_takes_little_memory(tmp_path):
+    """A million runs at this rate, above the 0.7 GB of a sweep of 40,000, stay below 2.1 GB."""
+    assert (peak(tmp_path, 160) - peak(tmp_path, 40)) / 120_000 < 1400
+
+
+def test_an_interval_of_many_values_is_exact_and_fast():
+    k, coverage = order_statistics(10_001)
+    assert k == 4902
+    assert coverage == 1 - 2 * sum(math.comb(10_001, i) for i in range(k)) / 2**10_001
+
+
+@pytest.mark.parametrize("dim", [1, 2, 33, 64])
+def test_a_rotation_by_signs_is_orthogonal_and_mixes_all(dim):
+    signs = random_signs(dim, torch.Generator().manual_seed(0)).double()
+    unit = torch.eye(dim, dtype=torch.float64)
+    turned = rotated(unit, signs)
+    torch.testing.assert_close(turned @ turned.T, unit, rtol=0, atol=1e-12)
+    torch.testing.assert_close(rotated(turned, signs, back=True), unit, rtol=0, atol=1e-12)
+    assert (turned.abs() > 1e-12).all() or dim < 3
+
+
+def test_a_large_quadratic_has_the_same_curvatures(monkeypatch):
+    monkeypatch.setattr(quadratic, "DENSE_UP_TO", 3)
+    problem = Quadratic(dim=7, condition=100.0)
+    data = problem.example()
+    hessian = problem.hessian(data["start"], data)
+    torch.testing.assert_close(torch.linalg.eigvalsh(hessian), problem.curvatures())
+    torch.testing.assert_close(
+        problem.hvp(data["start"], data, data["start"]), hessian @ data["start"]
+    )
+
+
+@pytest.mark.parametrize("rotated", [True, False])
+def test_a_large_quadratic_is_swept(rotated):
+    check_problem("quadratic", Quadratic(dim=10_000 if rotated else 100_000, rotated=rotated))
+
+
+def test_a_problem_that_needs_too_much_memory_is_refused_before_it_is_drawn():
+    for name in ("noisy_quadratic", "ackley"):
+        with pytest.raises(
+            Refused, match=f"problem {name} of dimension 200000 needs at least .* bytes"
+        ):
+            check_problem(name, type(PROBLEMS[name])(dim=200_000))
+
+
+def test_a_whole_number_may_be_written_as_1e5():
+    assert repr(typed("quadratic", "dim", 1e5, 100)) == "100000"
