@@ -33,15 +33,16 @@ class NoneWithoutDevice(torch.overrides.TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         made = func(*args, **(kwargs or {}))
-        copied = args and isinstance(args[0], torch.Tensor)
-        if func in MAKE and "device" not in (kwargs or {}) and not copied:
-            if made.dim() and made.is_floating_point():
-                frame, names = sys._getframe(1), set()
-                place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-                while frame is not None:
-                    names.add(frame.f_code.co_name)
-                    frame = frame.f_back
-                assert names & MOVED, f"numbers without a device at {place}"
+        without = "device" not in (kwargs or {}) and not (
+            args and isinstance(args[0], torch.Tensor)
+        )
+        if func in MAKE and without and made.dim() and made.is_floating_point():
+            frame, names = sys._getframe(1), set()
+            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            while frame is not None:
+                names.add(frame.f_code.co_name)
+                frame = frame.f_back
+            assert names & MOVED, f"numbers without a device at {place}"
         return made
 
 
@@ -97,7 +98,7 @@ class StepsElsewhere(SGD):
     ids=["problem", "optimizer"],
 )
 def test_a_fault_is_noticed(guarded, problem, optimizer):
-    with pytest.raises(AssertionError, match="without a device at .*test_device"):
+    with pytest.raises(AssertionError, match=r"without a device at .*test_device"):
         ran(problem, optimizer)
 
 
