@@ -32,7 +32,8 @@ def random_signs(dim: int, generator: torch.Generator) -> torch.Tensor:
 def rotated(vector: torch.Tensor, signs: torch.Tensor, back: bool = False) -> torch.Tensor:
     """Return Qv, or Qᵀv, for the orthogonal matrix Q = T S₃ T S₂ T S₁: S are diagonal, with signs; T is Hartley's.
 
-    T is a real Fourier transform that is its own inverse: it takes dim log dim operations, a dense matrix dim². Q is not uniform over all rotations, but each entry of Qv depends on all of v. Yu et al. 2016,
+    T is a real Fourier transform that is its own inverse: it takes dim log dim operations, a dense matrix dim².
+    Q is not uniform over all rotations, but each entry of Qv depends on all of v. Yu et al. 2016,
     arXiv:1610.09072, with Hadamard's matrix as T, which needs a power of two.
 
     Args:

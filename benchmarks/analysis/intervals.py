@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 
+@functools.cache
 def order_statistics(n: int, level: float = 0.95) -> tuple[int, float]:
     """Return the largest k whose k-th and k-th last of n values cover the median, and the coverage.
 
