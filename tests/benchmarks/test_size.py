@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import subprocess
@@ -43,7 +44,7 @@ def test_a_cell_in_parts_is_the_same_cell(monkeypatch, name, most):
         {name: column[row] for name, column in each.traces.items()}
         for each, row in zip((whole, parts), rows, strict=True)
     ]
-    alike(*ordered, 1e-4)
+    alike(ordered[0], ordered[1], 1e-4)
 
 
 def alike(one, other, rounding):
@@ -113,7 +114,7 @@ def test_a_problem_that_needs_too_much_memory_is_refused_before_it_is_drawn():
         with pytest.raises(
             Refused, match=f"problem {name} of dimension 200000 needs at least .* bytes"
         ):
-            check_problem(name, type(PROBLEMS[name])(dim=200_000))
+            check_problem(name, dataclasses.replace(PROBLEMS[name], dim=200_000))  # type: ignore[type-var]
 
 
 def test_a_whole_number_may_be_written_as_1e5():
