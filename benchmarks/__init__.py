@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ravine.later import later
 
-later("torch")
+for name in ("pandas", "torch"):
+    later(name)
 import optimizers  # noqa: E402, F401
 import problems  # noqa: E402, F401
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 
 class _Later(ModuleType):
     """A module in name only, which loads when one of its attributes is used."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        spec = find_spec(name)
+        self.__file__ = spec and spec.origin  # `inspect` asks each module for it, which is no use
 
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas
-from scipy.stats import kendalltau, rankdata
 
 from benchmarks.analysis.dial_axis import number
 from problems import PROBLEMS
@@ -35,7 +34,7 @@ def standings(points: pandas.DataFrame, choice: str = "tuned") -> pandas.DataFra
         ],
         further=further,
     )
-    place = table.groupby("problem")["further"].transform(lambda each: rankdata(-each))
+    place = table.groupby("problem")["further"].rank(ascending=False)
     return table.assign(place=place)
 
 
@@ -55,7 +54,7 @@ def mean_places(table: pandas.DataFrame, family: Mapping[str, str]) -> pandas.Se
     """
     everywhere = table.groupby("optimizer")["problem"].nunique() == table["problem"].nunique()
     common = table[table["optimizer"].map(everywhere)]
-    place = common.groupby("problem")["further"].transform(lambda each: rankdata(-each))
+    place = common.groupby("problem")["further"].rank(ascending=False)
     families = [family.get(name, name) for name in common["problem"]]
     by = (
         common.assign(place=place, family=families).groupby(["optimizer", "family"])["place"].mean()
@@ -81,7 +80,7 @@ def moved(
     both = sides[0].merge(sides[1], on=["problem", "optimizer"], suffixes=(" before", " after"))
     taus, flips, pairs = [], 0, 0
     for _, rows in both.groupby("problem"):
-        one, other = (rankdata(rows[f"further {each}"]) for each in ("before", "after"))
+        one, other = (rows[f"further {each}"].rank().to_numpy() for each in ("before", "after"))
         first, second = np.triu_indices(len(one), 1)
         product = np.sign(one[first] - one[second]) * np.sign(other[first] - other[second])
         flips, pairs = flips + int((product < 0).sum()), pairs + int((product != 0).sum())
@@ -112,4 +111,6 @@ def moved(
 
 def _tau(first: Any, second: Any) -> float:
     """Return Kendall's τ_b."""
+    from scipy.stats import kendalltau  # slow to import, and of use to few commands
+
     return float(kendalltau(first, second)[0])  # type: ignore[arg-type]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas
-from scipy.stats import rankdata
 
 from benchmarks.analysis.chosen_runs import CELL, ROUNDING, with_numbers
 from benchmarks.engine.trial_choice import costs, grid, keys, log_gaps
@@ -161,4 +160,4 @@ def _mean_ranks(
 def _ranks(there: np.ndarray, criteria: np.ndarray, trials: np.ndarray) -> dict[int, float]:
     """Return the rank of each of `trials` among themselves, by criteria (there, 3)."""
     _, place = np.unique(criteria[np.isin(there, trials)], axis=0, return_inverse=True)
-    return dict(zip(trials.tolist(), rankdata(place.ravel()).tolist(), strict=True))
+    return dict(zip(trials.tolist(), pandas.Series(place.ravel()).rank().tolist(), strict=True))

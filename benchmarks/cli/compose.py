@@ -14,9 +14,11 @@ from typing import Any
 from benchmarks.catalog import loading
 from benchmarks.catalog.defaults import CLASSICS, TWINS, default_optimizers
 from benchmarks.catalog.suites import Suite, fields_of, suites
+from benchmarks.checks.preflight import check_problem
 from benchmarks.cli.hydra_adapter import Option, Value, as_yaml, composed, typed
 from benchmarks.cli.options import Config
 from benchmarks.runner.job import check_dials
+from benchmarks.runner.progress import watched
 from benchmarks.runner.setup import Setup, key_of
 from optimizers import OPTIMIZERS
 from optimizers.registry import AND
@@ -116,11 +118,16 @@ def planned(words: Sequence[str]) -> Plan:
     require(
         "", "threads", shared["threads"], whole=True, low=1, high=PER_CORE * (os.cpu_count() or 1)
     )
+    for name in ("out", "cells"):
+        if "${" in (shared[name] or ""):
+            raise Refused(
+                f"{name} is {shared[name]}, but must be a folder without ${{…}}; a shell knows $HOME"
+            )
     if shared["cells"] == "":
         raise Refused("cells is empty, but must be a folder, as in cells=results/cells")
 
     jobs = []
-    for combination in itertools.product(*axes.values()):
+    for combination in watched([*itertools.product(*axes.values())], "composing jobs"):
         varying = {key: each.value for key, each in zip(axes, combination, strict=True)}
         if suite is not None:
             fields = fields_of(suite, varying["problem"])
@@ -188,7 +195,7 @@ def _load(given: Mapping[str, Option]) -> tuple[dict[str, str], list[str]]:
     """Load the classes given by file or path; return the name of each word, and `kind=where` of each class."""
     names, adopted = {}, []
     for kind, registry in loading.REGISTRIES.items():
-        for word in given[kind].names(registry) if kind in given else ():
+        for word in dict.fromkeys(given[kind].names(registry)) if kind in given else ():
             if loading.is_specification(word) or AND in word:
                 names[word], where = loading.find(word, kind)
                 adopted += [f"{kind}={where}"] if where else []
@@ -208,7 +215,8 @@ def _values(option: Option, offered: Collection[str], loaded: Mapping[str, str])
         raise Refused(
             f"{option.line}: {option.key} cannot vary within a sweep (allowed to vary: {allowed})"
         )
-    names = [loaded.get(each, each) for each in option.names(offered)] if offered else []
+    given = dict.fromkeys(option.names(offered)) if offered else ()
+    names = [loaded.get(each, each) for each in given]
     for name in names:
         if name not in offered:
             raise Refused(f"unknown {option.key} {name!r}: {nearest(name, offered)}")
@@ -284,8 +292,10 @@ def _checked(jobs: Sequence[Planned]) -> list[Planned]:
         setup = each.setup
         dial = setup.job.problem.dial if setup.protocol.rungs == 1 else None
         different.setdefault((setup.job.identity(setup.protocol), dial), each)
-    for problem in {repr(each.setup.job.problem): each for each in different.values()}.values():
-        problem.setup.check()
+    problems = {repr(each.setup.job.problem): each.setup for each in different.values()}
+    rungs = [(setup, problem) for setup in problems.values() for problem in setup.rungs]
+    for setup, problem in watched(rungs, "checking rungs of problems"):
+        check_problem(setup.job.name, problem, setup.protocol.settled(problem).torch_dtype)
     setups = [each.setup for each in jobs]
     if setups:
         ladders = ((each.job, [problem.dial for problem in each.rungs]) for each in setups)

@@ -19,7 +19,7 @@ from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
 from benchmarks.cli.options import FAILED
 from benchmarks.runner.forecast import Forecast, forecast
 from benchmarks.runner.job import planned_cells
-from benchmarks.runner.progress import Progress
+from benchmarks.runner.progress import Progress, watched
 from benchmarks.runner.worker import Task
 from benchmarks.store.sweep_folder import Lost, Notes, SweepFolder
 
@@ -67,7 +67,11 @@ def run(plan: Plan) -> int:
 def _lost(plan: Plan, folder: SweepFolder) -> Lost:
     """Return what the folder holds and the sweep would not keep."""
     setups, first = [each.setup for each in plan.jobs], plan.jobs[0]
-    planned = (cell for each in setups for cell in planned_cells(each.job, each.protocol))
+    planned = (
+        cell
+        for each in watched(setups, f"comparing jobs with out={folder.path}")
+        for cell in planned_cells(each.job, each.protocol)
+    )
     return folder.lost(first.setup.protocol, planned, first.config["keep"])
 
 

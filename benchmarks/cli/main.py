@@ -26,7 +26,6 @@ from benchmarks.cli.options import (
     INTERRUPTED,
     REFUSED,
     SUBCOMMANDS,
-    TERMINATED,
 )
 from ravine import LeftOut, Refused, nearest, printable
 
@@ -34,33 +33,38 @@ KEPT = "finished cells are kept; the same command runs the rest"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which Slurm, docker and systemd send: a sweep ends as it does on Ctrl-C."""
+    """A signal that ends a sweep as Ctrl-C does: SIGTERM of Slurm, docker and systemd, SIGHUP of a closed terminal."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     1 if `check` finds something broken, or `compare --fail-on-regression` a regression; 2 for bad input or a full
-    disk, 3 if a cell failed, 130 for Ctrl-C, 143 for SIGTERM.
+    disk, 3 if a cell failed, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _warning_in_a_line(), _ending_on_sigterm():
+        with _warning_in_a_line(), _ending_on_signals():
             code = _run(words)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the output was closed, as by `| head`
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        _say_nothing_more()
         return 0
     except Refused as refusal:
         _say(str(refusal))
         return REFUSED
-    except Terminated:
+    except Terminated as signalled:
         _say(f"terminated: {KEPT}")
-        return TERMINATED
+        return 128 + signalled.number
     except KeyboardInterrupt:
         _say(f"interrupted: {KEPT}")
         return INTERRUPTED
@@ -80,24 +84,31 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM; not where the signal is ignored or handled by others already."""
-    ours = threading.current_thread() is threading.main_thread()
-    ours = ours and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, _terminate)
+def _ending_on_signals() -> Iterator[None]:
+    """Raise `Terminated` on a signal; not where it is ignored, as by nohup, or handled by others already."""
+    main = threading.current_thread() is threading.main_thread()
+    ours = [each for each in ENDING if main and signal.getsignal(each) == signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, _terminate)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
-def _terminate(*_: Any) -> None:
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # a second SIGTERM must not interrupt the writing of the tables
-    raise Terminated
+def _terminate(number: int, _: Any) -> None:
+    for each in ENDING:  # a second one must not interrupt the writing of the tables
+        signal.signal(each, signal.SIG_IGN)
+    if number == signal.SIGHUP and sys.stderr.isatty():
+        _say_nothing_more()  # the terminal is gone, and writing to it would fail
+    raise Terminated(number)
+
+
+def _say_nothing_more() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-BROKEN, REFUSED, FAILED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
 FLAGS = ("--help", "--version", "--cfg", "--keep")
 SUBCOMMANDS = {  # each is the `main` of a module
     "show": "benchmarks.cli.show",

@@ -15,6 +15,7 @@ RELEASE = (
 )
 FIRST_REPORTING_SEED = 1000
 MOST = 10**6  # trials or instances
+MOST_RUNGS = 1000  # of one ladder
 FRONTIER = (1, 1 / 3, 1 / 10)  # shares of the budget at which breaking points are given
 
 
@@ -56,10 +57,11 @@ class Protocol:
             )
         if isinstance(self.rungs, str) and self.rungs != "auto":
             raise Refused(
-                f"rungs is {self.rungs!r}, but must be a whole number, at least 1, or auto"
+                f"rungs is {self.rungs!r}, but must be a whole number, at least 1, at most {MOST_RUNGS}, "
+                "or auto"
             )
         if self.rungs != "auto":
-            require("", "rungs", self.rungs, whole=True, low=1)
+            require("", "rungs", self.rungs, whole=True, low=1, high=MOST_RUNGS)
         if self.device != "cpu":  # the check is slow
             _check_device(self.device)
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from benchmarks.engine.protocol import Settled
 from benchmarks.runner.job import BISECTIONS
-from benchmarks.runner.progress import Ahead, duration
+from benchmarks.runner.progress import Ahead, duration, watched
 from benchmarks.runner.setup import Setup
 from benchmarks.store.cells import Store
 from benchmarks.store.key import cell_key
@@ -72,7 +71,7 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
     planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
     found = [
         each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
-        for each, at, settled in planned
+        for each, at, settled in watched(planned, "looking for stored cells")
     ]
     missing = [
         (each, settled)
@@ -141,6 +140,8 @@ def _paces(
         pair = info.problem, info.optimizer
         if pair in adopted and not info.error:
             file = store.folder / key / "runs.parquet"
+            import pyarrow.parquet as pq  # slow to import
+
             runs = pq.read_table(file, columns=["seconds"])
             expected = _at_rate(len(runs), info.protocol.budget, adopted[pair])
             found.setdefault(pair, []).append(runs["seconds"][0].as_py() / expected)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.runner.job import CellDone
 
+T = TypeVar("T")
 CLEAR = "\r\x1b[K"
+SILENT = 2.0  # seconds that a step before the first cell may take without a word
 AT_FIRST = 0.02  # weight of the forecast against the measured pace, as a share of the sweep
 
 
@@ -158,6 +161,27 @@ class Progress:
     def _write(self, text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+def watched(items: Sequence[T], what: str) -> Iterator[T]:
+    """Yield items; if that takes longer than `SILENT`, say on stderr what is done and how long it will take."""
+    began, done = time.perf_counter(), 0
+
+    def say() -> None:
+        pace = (time.perf_counter() - began) / done if done else math.nan
+        left = (
+            f"about {duration(pace * (len(items) - done))} left" if done else "the first takes long"
+        )
+        print(f"ravine: {what}: {done}/{len(items)} · {left}", file=sys.stderr)
+
+    timer = threading.Timer(SILENT, say)
+    timer.daemon = True  # Ctrl-C need not wait for it
+    timer.start()
+    try:
+        for done, each in enumerate(items):  # noqa: B007 - `say` reads it
+            yield each
+    finally:
+        timer.cancel()
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.catalog.contenders import check_trials, contender, typed
-from benchmarks.checks.preflight import check_problem
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.job import Job, rungs
 from benchmarks.store.cells import Store
@@ -65,11 +64,6 @@ class Setup:
         """Return the problem at each rung that is certain to be run."""
         dials = rungs(self.job.problem, self.protocol.rungs, self.job.ladder)
         return [self.job.problem.at_dial(dial) for dial in dials]
-
-    def check(self) -> None:
-        """Refuse a problem whose loss is invalid at any rung."""
-        for problem in self.rungs:
-            check_problem(self.job.name, problem, self.protocol.settled(problem).torch_dtype)
 
 
 def _problem(name: str, **given: Any) -> Problem:

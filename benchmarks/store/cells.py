@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.store.cell_info import SCHEMA, CellInfo
 
@@ -184,6 +182,9 @@ class Store:
                 continue
 
     def _fill(self, half: Path, key: str, cell: Stored) -> None:
+        import pyarrow as pa  # slow to import, and a dry run needs none of it
+        import pyarrow.parquet as pq
+
         sums = {}
         for name, columns in (("runs", cell.runs), ("traces", cell.traces)):
             table = pa.table(dict(columns))
@@ -233,6 +234,9 @@ class Store:
             raise Unreadable(f"{file} cannot be read ({_said(error)})") from error
 
     def _read(self, key: str) -> Stored:
+        import pyarrow as pa  # slow to import
+        import pyarrow.parquet as pq
+
         info, sums = self._info(key)
 
         def columns(name: str) -> dict[str, np.ndarray]:

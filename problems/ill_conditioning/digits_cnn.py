@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -11,20 +10,12 @@ from typing import Any
 
 import torch
 
+from problems.digits import digits
 from problems.problem import Card, Problem, SampleSizes, Tree, dial
 from problems.registry import register
 from ravine import bounded
 
 IMAGES, TRAINING, PROBE, CLASSES = 1797, 1400, 128, 10
-
-
-@functools.lru_cache(maxsize=1)
-def _digits() -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the images (1797, 64), with values from 0 to 1, and their labels (1797,)."""
-    from sklearn.datasets import load_digits
-
-    digits: Any = load_digits()
-    return torch.tensor(digits.data / 16, dtype=torch.float64), torch.tensor(digits.target)
 
 
 def single(tree: Tree) -> Tree:
@@ -102,7 +93,7 @@ class DigitsCnn(Problem):
     def instance(self, generator: torch.Generator) -> Tree:
         """Draw a split, labels, and a start uniform in ± one over the root of the inputs, torch's default."""
         order = torch.randperm(IMAGES, generator=generator)
-        images, labels = (each[order] for each in _digits())
+        images, labels = (each[order] for each in digits())
         images = images.to(torch.get_default_dtype())
         anew = torch.rand(TRAINING, generator=generator) < self.noise
         others = torch.randint(CLASSES, (TRAINING,), generator=generator)

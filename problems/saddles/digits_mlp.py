@@ -8,6 +8,7 @@ from functools import cache
 
 import torch
 
+from problems.digits import digits
 from problems.problem import Card, CriticalPoint, Problem, SampleSizes, Tree, dial
 from problems.registry import register
 from ravine import bounded
@@ -23,16 +24,13 @@ def _digits() -> tuple[torch.Tensor, torch.Tensor]:
 
     (1797, 17) and (1797, 10), in float64. Pixels are from 0 to 1, and then centred.
     """
-    from sklearn.datasets import load_digits
-
-    images, classes = load_digits(return_X_y=True)
-    pixels = torch.as_tensor(images, dtype=torch.float64) / 16
-    pixels = pixels - pixels.mean(0)
+    images, classes = digits()
+    pixels = images - images.mean(0)
     _, _, directions = torch.linalg.svd(pixels, full_matrices=False)
     largest = directions.abs().argmax(1, keepdim=True)
     directions = directions * directions.gather(1, largest).sign()  # else the sign is LAPACK's
     inputs = pixels @ directions[:PIXELS].T
-    wanted = torch.nn.functional.one_hot(torch.as_tensor(classes).long(), CLASSES)
+    wanted = torch.nn.functional.one_hot(classes, CLASSES)
     return torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1), wanted.to(torch.float64)
 
 

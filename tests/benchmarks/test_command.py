@@ -24,6 +24,7 @@ from benchmarks.cli import help
 from benchmarks.cli.options import DESCRIPTIONS, Config
 from benchmarks.runner import progress, worker
 from benchmarks.runner.job import CellDone
+from benchmarks.runner.setup import Setup
 from benchmarks.store.cell_info import cells_of
 from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import MARKERS, Notes, SweepFolder
@@ -137,12 +138,46 @@ def test_help_comes_without_what_is_slow_to_import():
 import sys
 from benchmarks.cli.main import main
 main(["--help"])
-print({"torch._C", "pandas", "hydra"} & {*sys.modules})
+print({"torch._C", "pandas._libs", "hydra"} & {*sys.modules})
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("set()\n")
+
+
+def test_a_card_a_list_and_a_dry_run_import_no_more_than_they_use(files):
+    code = """
+import sys
+from benchmarks.cli.main import main
+main(["show"])
+main(["show", "cliff"])
+main(["+problem=cliff", "dry_run=true"])
+print({"pandas._libs", "scipy", "sklearn", "pyarrow", "matplotlib", "torch._dynamo"} & {*sys.modules})
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=files, env=environment, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.endswith("set()\n")
+
+
+def test_what_takes_long_before_a_sweep_is_said_with_an_estimate(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SILENT", 0.05)
+    for _ in progress.watched(range(4), "checking"):
+        time.sleep(0.04)
+    assert capsys.readouterr().err == "ravine: checking: 1/4 · about 1 s left\n"
+    for _ in progress.watched(range(2), "checking"):
+        time.sleep(0.1)
+    assert capsys.readouterr().err == "ravine: checking: 0/2 · the first takes long\n"
+
+
+def test_an_optimizer_given_several_times_is_composed_once(ravine, monkeypatch):
+    composed, of = [], Setup.of
+    monkeypatch.setattr(Setup, "of", lambda config: composed.append(config) or of(config))
+    given = ",".join(["sgd"] * 300)
+    code, out, _ = ravine(f"+problem=quadratic optimizer={given} dry_run=true {SMALL}")
+    assert code == 0 and out.startswith("1 cells") and len(composed) == 1
 
 
 def test_help_lists_everything(ravine):

@@ -105,21 +105,22 @@ def summarized(folder):
     return set(pandas.read_csv(folder / "summary.csv").optimizer)
 
 
-def test_sigterm_ends_a_sweep_as_ctrl_c_does(ravine, files, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_sweep_as_ctrl_c_does(number, ravine, files, monkeypatch):
     run_job, jobs = worker.run_job, itertools.count(1)
 
     def terminated(*arguments):
         if next(jobs) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return run_job(*arguments)
 
     monkeypatch.setattr(worker, "run_job", terminated)
     code, out, err = ravine(THREE)
-    assert code == 143 and out.startswith("quadratic · ")
+    assert code == 128 + number and out.startswith("quadratic · ")
     said = "ravine: terminated: finished cells are kept; the same command runs the rest"
     assert err.splitlines()[-1] == said
     assert summarized(files / "swept") == {"sgd", "adam"}
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(number) == signal.SIG_DFL
     assert ravine(THREE).code == 0 and len(summarized(files / "swept")) == 3
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from benchmarks.analysis.tables import collect
@@ -125,7 +126,7 @@ def test_an_error_of_the_store_is_no_error_of_the_cell(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     store = Store(tmp_path)
-    monkeypatch.setattr(store_of_cells.pq, "write_table", full)
+    monkeypatch.setattr(pyarrow.parquet, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
         ran(store)
     monkeypatch.undo()
