@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -102,7 +103,7 @@ def _run(
     entry_step = entry_cost.clone()
     above = torch.zeros(runs, dtype=torch.int64, device=x.device)
     summed: list[torch.Tensor] = []  # of the true gap, for noisy runs
-    inside_before = False
+    high_before = inside_before = False
     step_index = 0
 
     while ends.any_alive:
@@ -119,8 +120,9 @@ def _run(
         gap = (value - floor) / scale
         now = {"steps": step_index, "cost": spent, **total}
 
-        broken = oracle.broken | ~torch.isfinite(gap)
-        if broken.any():
+        # A sum is not finite where a term is not.
+        if oracle.broken.any() or not math.isfinite(gap.sum()):
+            broken = oracle.broken | ~torch.isfinite(gap)
             culprit, at = _first_not_finite(oracle, problem, data, step_index)
             ends.end(
                 broken,
@@ -136,8 +138,11 @@ def _run(
             oracle.broken, oracle.astray = torch.zeros_like(broken), torch.zeros_like(broken)
         best = torch.where(ends.alive, torch.minimum(best, gap), best)
 
-        above = torch.where(gap > CEILING, above + 1, 0)
-        ends.end(above >= HOLD, diverged_at=step_index, solved=0.0, **now)
+        high = gap > CEILING
+        if high_before or high.any():
+            high_before = True
+            above = torch.where(high, above + 1, 0)
+            ends.end(above >= HOLD, diverged_at=step_index, solved=0.0, **now)
 
         judged = gap
         if oracle.noisy:
