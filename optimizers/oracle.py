@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -142,7 +143,8 @@ class At:
                 self.exact |= {name: self._same[name] for name in ("value", "gradient")}
             else:
                 value, gradient = self._oracle.value_and_gradient_of(self.x)
-                if not torch.isfinite(value + (gradient * 0).sum(-1)).all():
+                # A sum is not finite where a term is not; what is may still add up to more than a number can hold.
+                if not math.isfinite(value.sum() + gradient.sum()):
                     value, gradient = self._clean(value, self._trial), self._clean(gradient)
                 self.exact |= {"value": value, "gradient": gradient}
         return self.exact["gradient"]
@@ -196,6 +198,8 @@ class At:
         Where the point, or the vector `asked_for`, is not finite itself, the optimizer is marked as astray.
         """
         runs = self._oracle.runs
+        if math.isfinite(answer.sum()):
+            return answer
         flat = answer.reshape(*runs, -1) if answer.dim() > len(runs) else answer.unsqueeze(-1)
         finite = torch.isfinite((flat * 0).sum(-1))
         if finite.all():

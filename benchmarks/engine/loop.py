@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.recorder import Recorder, Trace
 from optimizers import Optimizer
-from optimizers.optimizer import RunAgain, State
+from optimizers.optimizer import RunAgain
 from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, cost
 from problems import Problem, Tree
 
@@ -102,7 +103,7 @@ def _run(
     entry_step = entry_cost.clone()
     above = torch.zeros(runs, dtype=torch.int64, device=x.device)
     summed: list[torch.Tensor] = []  # of the true gap, for noisy runs
-    inside_before = False
+    high_before = inside_before = False
     step_index = 0
 
     while ends.any_alive:
@@ -113,13 +114,15 @@ def _run(
             ends.alive,
             progress=share.unsqueeze(-1) if isinstance(share, torch.Tensor) else share,
         )
+        was_alive = ends.alive
         step, state = optimizer.update(oracle, state)
         value = oracle.true_value()
         gap = (value - floor) / scale
         now = {"steps": step_index, "cost": spent, **total}
 
-        broken = oracle.broken | ~torch.isfinite(gap)
-        if broken.any():
+        # A sum is not finite where a term is not.
+        if oracle.broken.any() or not math.isfinite(gap.sum()):
+            broken = oracle.broken | ~torch.isfinite(gap)
             culprit, at = _first_not_finite(oracle, problem, data, step_index)
             ends.end(
                 broken,
@@ -136,7 +139,8 @@ def _run(
         best = torch.where(ends.alive, torch.minimum(best, gap), best)
 
         high = gap > CEILING
-        if high.any():
+        if high_before or high.any():
+            high_before = True
             above = torch.where(high, above + 1, 0)
             ends.end(above >= HOLD, diverged_at=step_index, solved=0.0, **now)
 
@@ -169,15 +173,14 @@ def _run(
         if not ends.all_alive:
             moved = torch.where(ends.alive.unsqueeze(-1), moved, x)
         if recorder is not None:
+            recorder.ended(was_alive & ~ends.alive, x, oracle.true_gradient(), state, share)
             recorder.observe(step_index, spent, oracle, value, gap, moved, ends.alive, state, share)
         spent = spent + price
         total = {kind: total[kind] + oracle.counts[kind] for kind in KINDS}
         before, x = x, moved
         step_index += 1
 
-    return _outcome(
-        problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder, state
-    )
+    return _outcome(problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder)
 
 
 def _first_not_finite(
@@ -216,7 +219,7 @@ def _trailing_mean(summed: list[torch.Tensor]) -> torch.Tensor:
 def _outcome(
     problem: Problem, data: Tree, x: torch.Tensor, floor: torch.Tensor, scale: torch.Tensor,
     best: torch.Tensor, entry_cost: torch.Tensor, entry_step: torch.Tensor, ends: _Ends,
-    recorder: Recorder | None, state: State,
+    recorder: Recorder | None,
 ) -> Outcome:  # fmt: skip
     """Measure the last points, and collect the status and the numbers of each run."""
     first_gradient = problem.value_and_gradient(data["start"], data)[1]
@@ -257,6 +260,6 @@ def _outcome(
     }
     trace = None
     if recorder is not None:
-        trace = recorder.finish(x, loss, gap, gradient, kept["steps"], kept["cost"], state)
+        trace = recorder.finish(x, loss, gap, gradient, kept["steps"], kept["cost"])
     numbers = {name: each.double().cpu() for name, each in numbers.items()}
     return Outcome(status, not_finite, numbers, trace)

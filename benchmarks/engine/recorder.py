@@ -121,6 +121,7 @@ class Recorder:
             None  # loss of the last row, until its `change` is known
         )
         self._kept: list[Kept] = []
+        self._last_share: torch.Tensor | None = None
         self._between = _Between(start[..., 0])
 
     def observe(
@@ -156,16 +157,32 @@ class Recorder:
         if len(self._kept) <= len(MEASURED_AT) and (
             index == 0 or float(torch.as_tensor(share).max()) >= MEASURED_AT[len(self._kept) - 1]
         ):
-            self._keep(len(self._rows), x, gradient, state, share)
+            self._kept.append(Kept(len(self._rows), x, self._stability(state, gradient, share)))
         self._rows.append(row)
         self._pending = value
 
+    def ended(
+        self, who: torch.Tensor, x: torch.Tensor, gradient: torch.Tensor | None, state: State,
+        share: Count,
+    ) -> None:  # fmt: skip
+        """Note the share of the stability limit of the runs (a mask) that ended at x; `gradient` is the exact one."""
+        if not who.any():
+            return
+        if gradient is None:
+            gradient = self._problem.value_and_gradient(x, self._data)[1]
+        found = self._stability(state, gradient, share)
+        if found is None:
+            return
+        if self._last_share is None:
+            self._last_share = torch.full_like(found, torch.nan)
+        self._last_share = torch.where(who.unsqueeze(-1), found, self._last_share)
+
     def finish(
         self, x: torch.Tensor, value: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor,
-        steps: torch.Tensor, spent: torch.Tensor, state: State,
+        steps: torch.Tensor, spent: torch.Tensor,
     ) -> Trace:  # fmt: skip
         """Return the record, with the last point of each run."""
-        self._keep(None, x, gradient, state, spent / self._budget)
+        self._kept.append(Kept(None, x, self._last_share))
         last = self._point(x, value, gap, gradient, self._problem.hvp(x, self._data, gradient))
         last["step"], last["cost"] = steps, spent
         last |= self._between.row(value, torch.ones_like(value, dtype=torch.bool))
@@ -178,12 +195,10 @@ class Recorder:
         points = {name: each.float().cpu() for name, each in last.items()}
         return Trace(columns, points, self._kept)
 
-    def _keep(
-        self, row: int | None, x: torch.Tensor, gradient: torch.Tensor, state: State, share: Count
-    ) -> None:
+    def _stability(self, state: State, gradient: torch.Tensor, share: Count) -> torch.Tensor | None:
         if isinstance(share, torch.Tensor):
-            share = share.to(x).unsqueeze(-1)
-        self._kept.append(Kept(row, x, self._optimizer.stability(state, gradient, share)))
+            share = share.to(gradient).unsqueeze(-1)
+        return self._optimizer.stability(state, gradient, share)
 
     def _point(
         self,
