@@ -14,11 +14,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from benchmarks.store.cell_info import SCHEMA, CellInfo
+
+if TYPE_CHECKING:
+    import pyarrow
 
 PATIENCE = 60.0  # seconds after which what is half-written may be a leftover
 PAUSES = (0.01, 0.05, 0.2)  # seconds between tries to read what another process replaces
@@ -306,9 +309,10 @@ def lock(handle: int, wait: bool) -> bool:
     return True
 
 
-def _array(column: pa.ChunkedArray) -> np.ndarray:
+def _array(column: pyarrow.ChunkedArray) -> np.ndarray:
     """Return a column as an array; equal words in it are one object."""
-    return (column.dictionary_encode() if pa.types.is_string(column.type) else column).to_numpy()
+    words = str(column.type) == "string"
+    return (column.dictionary_encode() if words else column).to_numpy()
 
 
 def _said(error: BaseException) -> str:
