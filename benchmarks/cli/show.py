@@ -22,10 +22,8 @@ from ravine import Refused, nearest
 
 def main(words: Sequence[str]) -> int:
     """Print the card of each name; without names, the list of all problems."""
-    if not words:
-        print(atlas())
-    for word in words:
-        print(card(named(word)))
+    cards = [card(named(word)) for word in words]  # an unknown name is refused before any is shown
+    print("\n".join(cards or [atlas()]))
     return 0
 
 
