@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.analysis.breaking_points import breaking_points, one_setting
 from benchmarks.analysis.columns import (
@@ -197,6 +195,9 @@ class Tables:
 
 def _write_parquet(frame: pandas.DataFrame, file: Path) -> None:
     """Write a frame in groups of rows, each of which is in memory a second time only while it is written."""
+    import pyarrow as pa  # slow to import, and a dry run needs none of it
+    import pyarrow.parquet as pq
+
     schema = pa.Schema.from_pandas(frame, preserve_index=False)
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for first in range(0, max(len(frame), 1), LARGE):
