@@ -158,6 +158,7 @@ WORD = {
     "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, doctor, report, same, show); an option is written name=value, as in +problem=cliff",
     "show sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     "show sgd sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
+    f"report {300 * 'x'}": f"{300 * 'x'} does not exist, but must be the folder of a sweep",
     "show nobody.py:Mine": "no file nobody.py for nobody.py:Mine: did you mean mine.py? (allowed: fails.py, mine.py, other.py)",
     "+problem=rastrigin problem.amplitude=0,1 optimizer=sgd": "rastrigin.amplitude is 0 at one of several rungs, but its "
     "scale is log: each must be above 0",
