@@ -18,8 +18,8 @@ class _Later(ModuleType):
 
     def __init__(self, name: str):
         super().__init__(name)
-        spec = find_spec(name)
-        self.__file__ = spec and spec.origin  # `inspect` asks each module for it, which is no use
+        self.__spec__ = find_spec(name)  # torch asks for that of pandas, to see whether it is there
+        self.__file__ = self.__spec__ and self.__spec__.origin  # `inspect` asks each module for it
 
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:

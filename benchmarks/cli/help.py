@@ -50,7 +50,7 @@ def usage() -> str:
             "your optimizer: any torch.optim.Optimizer",
         ),
         ("+problem=quadratic problem.condition=1e2,1e4", "two settings of a problem"),
-        ("+problem=quadratic rungs=auto hydra/launcher=joblib", "breaking points, on all cores"),
+        ("+problem=quadratic rungs=auto hydra/launcher=basic", "breaking points, on one core"),
         (
             "+problem=cliff 'optimizers.sgd.lr=[1e-5,1]'",
             "a number is fixed, a pair is a search range",

@@ -5,6 +5,7 @@ It does not use `@hydra.main`, whose sweeper makes folders before all jobs are c
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.catalog.loading import CONF
+from benchmarks.runner.launchers.launcher import NAMES, POLLED, Launcher, found, limit
+from benchmarks.runner.worker import Task
 from ravine import Refused, nearest
 
 KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
@@ -123,45 +126,59 @@ def as_yaml(config: Mapping[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
 
 
-def launcher(
-    options: Sequence[Option], folder: Path, job: Callable[[int], None]
-) -> Callable[[int], None]:
-    """Return a function that runs jobs with Hydra's launcher: `launch(3)` calls `job` with 0, 1 and 2.
-
-    It runs all jobs, then raises the exception of the first that failed, if any.
+def launcher(options: Sequence[Option], folder: Path) -> Launcher:
+    """Return the launcher that a command names: one of ours, or one of Hydra's that is installed.
 
     Args:
         options: `hydra/launcher` and `hydra.launcher.*`.
         folder: the folder of the sweep, where a launcher may keep its own files.
-        job: the function to call; it is pickled if a launcher uses other processes.
 
     Raises:
         Refused: for a launcher that is not installed, or an option that it does not have.
     """
-    with _initialized() as loader:
-        overrides = [f"hydra.sweep.dir={_quoted(folder)}"]
+    named = [value for each in options if each.key == LAUNCHER for value, _ in each.values()]
+    name = str(named[-1]) if named else "basic"
+    options = [each for each in options if each.key != LAUNCHER]
+    if name in NAMES:
+        config = OmegaConf.create({"hydra": {"launcher": OmegaConf.structured(found(name))}})
+        OmegaConf.set_readonly(config.hydra.launcher, False)  # as frozen dataclasses are
         for option in options:
-            if option.key == LAUNCHER:
-                ((name, _),) = option.values()
-                offered = loader.get_group_options(LAUNCHER)
-                if name not in offered:
-                    raise Refused(
-                        f"unknown {LAUNCHER} {str(name)!r}: {nearest(str(name), offered)}"
-                    )
-                overrides.append(f"{LAUNCHER}={name}")
+            _set(config, option)
+        made: Any = OmegaConf.to_object(config.hydra.launcher)
+        limit(made.n_jobs)
+        return made
+    with _initialized() as loader:
+        offered = [*NAMES, *loader.get_group_options(LAUNCHER)]
+        if name not in offered:
+            raise Refused(f"unknown {LAUNCHER} {name!r}: {nearest(name, offered)}")
+        overrides = [f"hydra.sweep.dir={_quoted(folder)}", f"{LAUNCHER}={name}"]
         config = compose("config", overrides, return_hydra_config=True)
         for option in options:
-            if option.key != LAUNCHER:
-                _set(config, option)
+            _set(config, option)
         # A launcher calls the callbacks of a run; this public class does nothing.
         context = HydraContext(loader, Callback())  # type: ignore[arg-type]
-        found = Plugins.instance().instantiate_launcher(context, _Job(job), config)
 
-    def launch(count: int) -> None:
-        overrides = [[f"job={k}"] for k in range(count)]
-        for each in found.launch(overrides, initial_job_idx=0):
+    def launch(
+        task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
+    ) -> int:
+        hydras = Plugins.instance().instantiate_launcher(context, _Job(task), config)
+        over = threading.Event()
+
+        def watching() -> None:
+            while not over.wait(POLLED):
+                watch()
+
+        thread = threading.Thread(target=watching, daemon=True)
+        thread.start()
+        try:
+            ended = hydras.launch([[f"job={k}"] for k in range(count)], initial_job_idx=0)
+        finally:
+            over.set()
+            thread.join()
+        for each in ended:
             if each.return_value is not None:
                 raise each.return_value
+        return 0
 
     return launch
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.analysis.tables import collect
@@ -19,12 +17,13 @@ from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
 from benchmarks.cli.options import FAILED
 from benchmarks.runner.forecast import Forecast, forecast
 from benchmarks.runner.job import planned_cells
+from benchmarks.runner.launchers.launcher import Launcher, cores, one_by_one
+from benchmarks.runner.launchers.processes import Processes
 from benchmarks.runner.progress import Progress, watched
 from benchmarks.runner.worker import Task
 from benchmarks.store.sweep_folder import Lost, Notes, SweepFolder
 
-WORKERS = "hydra_plugins.hydra_joblib_launcher"  # the extra `joblib`
-WORTH_WORKERS = 20.0  # seconds of computing; for less, starting workers costs more than it saves
+WORTH_PROCESSES = 2.0  # seconds of computing; for less, nothing is gained
 
 
 def run(plan: Plan) -> int:
@@ -34,15 +33,16 @@ def run(plan: Plan) -> int:
     folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
     folder.check(first.setup.protocol)
     _lost(plan, folder)  # refuses before anything is made
-    of_hydra, expected = _expected(plan)
+    launch, expected = _expected(plan)
     for line in unsearched(each.setup.job.contender for each in plan.jobs):
         _say(line)
     if first.config["dry_run"]:
         print(expected.text())
         return 0
     progress = Progress(expected.ahead, expected.processes, Notes(folder))
-    task = Task(folder, [each.config for each in plan.jobs], progress)
-    launch = launcher(of_hydra, folder.path, task)
+    task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
+    launch = launch or launcher(plan.of_hydra, folder.path)
+    given_up = 0
     with folder.alone(_say):
         folder.check(first.setup.protocol)  # again: another sweep may have written it meanwhile
         lost = _lost(plan, folder)
@@ -51,7 +51,7 @@ def run(plan: Plan) -> int:
         folder.begin(plan.words, plan.resolved(), lost.cells)
         try:
             progress.start()
-            launch(len(plan.jobs))
+            given_up = launch(task, len(plan.jobs), progress.watch, _say)
         finally:
             progress.close()
             found = collect(folder, time.perf_counter() - began, _say)
@@ -59,9 +59,10 @@ def run(plan: Plan) -> int:
             if ended is not None:
                 ended.print_tables()
     if ended is None:
-        return 0
+        return FAILED if given_up else 0
     ended.print_what_is_next()
-    return FAILED if (ended.tables.runs["status"] == "error").any() else 0
+    failed = given_up or (ended.tables.runs["status"] == "error").any()
+    return FAILED if failed else 0
 
 
 def _lost(plan: Plan, folder: SweepFolder) -> Lost:
@@ -79,23 +80,25 @@ def _say(line: str) -> None:
     print(f"ravine: {line}", file=sys.stderr)
 
 
-def _expected(plan: Plan) -> tuple[Sequence[Option], Forecast]:
-    """Return Hydra's options for the launch, and the forecast.
+def _expected(plan: Plan) -> tuple[Launcher | None, Forecast]:
+    """Return the launcher, None if the command names one, and the forecast.
 
-    A long suite uses all cores, if the launcher is installed and no other option is given.
+    By default several jobs run in as many processes as there are cores, unless they take no time to speak of.
     """
-    expected = forecast([each.setup for each in plan.jobs], _processes(plan.of_hydra))
-    cores = os.cpu_count() or 1
-    several = cores > 1 and expected.seconds > WORTH_WORKERS and find_spec(WORKERS) is not None
-    if plan.suite is None or plan.of_hydra or not several:
-        return plan.of_hydra, expected
-    return [Option(f"{LAUNCHER}=joblib")], dataclasses.replace(expected, processes=cores)
+    count, asked = len(plan.jobs), _processes(plan.of_hydra)
+    expected = forecast([each.setup for each in plan.jobs], asked)
+    if plan.of_hydra:
+        return None, expected
+    processes = min(cores(), count)
+    if processes == 1 or expected.seconds < WORTH_PROCESSES or plan.jobs[0].setup.threads > 1:
+        return one_by_one, expected
+    return Processes(processes), dataclasses.replace(expected, processes=processes)
 
 
 def _processes(of_hydra: Sequence[Option]) -> int:
-    """Return how many cells run at a time; 1 for any launcher but joblib, which decides that itself."""
+    """Return how many cells run at a time with Hydra's options, as far as they say so."""
     given = {each.key: value for each in of_hydra for value, _ in each.values()}
-    if given.get(LAUNCHER) != "joblib":
+    if given.get(LAUNCHER, "basic") == "basic":
         return 1
     asked = given.get("hydra.launcher.n_jobs")
-    return asked if isinstance(asked, int) and asked > 0 else os.cpu_count() or 1
+    return asked if isinstance(asked, int) and asked > 0 else cores()

@@ -71,6 +71,6 @@ DESCRIPTIONS = {
     "cells=": "folder of all computed cells, shared by all sweeps (results/cells)",
     "dry_run=": "true: print the number of cells and runs and a forecast of the time, and run nothing",
     "preset=": "several options at once, from a file: ",
-    "hydra/launcher=joblib": "all cores; hydra.launcher.n_jobs=4: four of them",
+    "hydra/launcher=basic": "one core; processes hydra.launcher.n_jobs=4: four; slurm, dask, ray: a cluster",
     "--cfg job": "show the configuration of each job, and run nothing",
 }

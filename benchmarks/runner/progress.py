@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
 import sys
@@ -33,11 +34,11 @@ class Ahead:
 
 
 class Progress:
-    """Count cells and estimate the time left. Each worker process has its own; they share `notes`.
+    """Count cells and estimate the time left, from the notes of all processes.
 
     ahead: the work ahead, by job.
     processes: cells that run at a time.
-    notes: returns the notes of `of_cell` and `of_job` from all processes since the last call.
+    notes: returns the notes, of `cell_note` and `job_note`, since the last call.
 
     Time left = work ahead × (time so far/work done). Skipped cells count as done at zero cost. The expected number
     of bisection cells is extrapolated from finished jobs (prior: half of the maximum).
@@ -53,6 +54,7 @@ class Progress:
         self.processes = processes
         self.notes = notes
         self.live = sys.stderr.isatty()
+        self.lock = threading.Lock()
         self.began = time.time()
         self.runs = 0
         self.cells = self.of_search = self.offered = self.used = self.dropped = 0
@@ -63,30 +65,15 @@ class Progress:
         if self.live:
             self._write(f"0{self._of()} cells{self._left()}")
 
-    def of_cell(self, job: str, done: CellDone) -> dict[str, Any]:
-        """Return the note about a cell that has ended."""
-        ahead = self.ahead[job]
-        return {
-            "work": ahead.cells.get(done.dial, ahead.more),
-            "search": done.dial not in ahead.cells,
-        }
+    def watch(self) -> None:
+        """Show the cells that have ended since the last call."""
+        with self.lock:
+            for note in self.notes():
+                self._count(note)
+                if "cell" in note:
+                    self._show(CellDone(**note["cell"]))
 
-    def of_job(self, job: str, dials: Iterable[float]) -> dict[str, Any]:
-        """Return the note about a job that has ended with the cells at these dials."""
-        ahead, dials = self.ahead[job], set(dials)
-        dropped = [dial for dial in ahead.cells if dial not in dials]
-        used = len(dials - ahead.cells.keys())
-        return {
-            "work": sum(ahead.cells[dial] for dial in dropped),
-            "dropped": len(dropped),
-            "offered": ahead.searched,
-            "used": used,
-            "unused": (ahead.searched - used) * ahead.more,
-        }
-
-    def cell(self, done: CellDone) -> None:
-        """Show that a cell has ended."""
-        self._count()
+    def _show(self, done: CellDone) -> None:
         self.runs += done.runs
         if done.error:
             said = done.error
@@ -108,26 +95,25 @@ class Progress:
             self._write(self._cut(f"{CLEAR}{counted} · {what}"))
 
     def close(self) -> None:
-        """Clear the live line."""
+        """Show the last cells, and clear the live line."""
+        self.watch()
         if self.live:
             self._write(CLEAR)
 
-    def _count(self) -> None:
-        """Count the cells and jobs that have ended since the last call, in all processes."""
-        for note in self.notes():
-            if "offered" in note:
-                self.offered += note["offered"]
-                self.used += note["used"]
-                self.dropped += note["dropped"]
-                self.certain_work += note["work"]
-                self.search_work += note["unused"]
+    def _count(self, note: Mapping[str, Any]) -> None:
+        if "offered" in note:
+            self.offered += note["offered"]
+            self.used += note["used"]
+            self.dropped += note["dropped"]
+            self.certain_work += note["work"]
+            self.search_work += note["unused"]
+        else:
+            self.cells += 1
+            self.of_search += note["search"]
+            if note["search"]:
+                self.search_work += note["work"]
             else:
-                self.cells += 1
-                self.of_search += note["search"]
-                if note["search"]:
-                    self.search_work += note["work"]
-                else:
-                    self.certain_work += note["work"]
+                self.certain_work += note["work"]
 
     def _needed(self) -> float:
         """Return the expected share of bisection cells that are run, of those that searches may add."""
@@ -161,6 +147,31 @@ class Progress:
     def _write(self, text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+def cell_note(ahead: Ahead, done: CellDone) -> dict[str, Any]:
+    """Return the note about a cell that has ended, for the process that shows the progress."""
+    return {
+        "time": time.time(),
+        "work": ahead.cells.get(done.dial, ahead.more),
+        "search": done.dial not in ahead.cells,
+        "cell": dataclasses.asdict(done),
+    }
+
+
+def job_note(ahead: Ahead, dials: Iterable[float]) -> dict[str, Any]:
+    """Return the note about a job that has ended with the cells at these dials."""
+    dials = set(dials)
+    dropped = [dial for dial in ahead.cells if dial not in dials]
+    used = len(dials - ahead.cells.keys())
+    return {
+        "time": time.time(),
+        "work": sum(ahead.cells[dial] for dial in dropped),
+        "dropped": len(dropped),
+        "offered": ahead.searched,
+        "used": used,
+        "unused": (ahead.searched - used) * ahead.more,
+    }
 
 
 def watched(items: Sequence[T], what: str) -> Iterator[T]:

@@ -16,20 +16,30 @@ import torch
 
 from benchmarks.catalog import loading
 from benchmarks.runner.job import CellDone, run_job
-from benchmarks.runner.progress import Progress
+from benchmarks.runner.progress import Ahead, Progress, cell_note, job_note
 from benchmarks.runner.setup import Setup
 from benchmarks.store.sweep_folder import SweepFolder
 
 WATCHED = 1.0  # seconds between two looks at the parent
+BEAT = 5.0  # seconds between two signs of life of a job on another machine
 
 
 @dataclass(frozen=True)
 class Task:
-    """The jobs of a sweep, each run by its number; it can be pickled for other processes."""
+    """The jobs of a sweep, each run by its number; it can be pickled for other processes.
+
+    ahead: the work ahead, by job. shown: the progress to be shown after each cell; only one process shows it.
+    """
 
     folder: SweepFolder
     configs: Sequence[Mapping[str, Any]]
-    progress: Progress
+    ahead: Mapping[str, Ahead]
+    shown: Progress | None = None
+
+    def name(self, number: int) -> str:
+        """Return a job's problem and optimizer."""
+        config = self.configs[number]
+        return f"{config['problem']['name']} · {config['optimizer']['name']}"
 
     def __call__(self, number: int) -> None:
         """Run the cells of one job."""
@@ -40,28 +50,47 @@ class Task:
         setup = Setup.of(config)
         torch.set_num_threads(setup.threads)
         job, dials = setup.job.identity(setup.protocol), []
+        ahead = self.ahead[job]
 
         def report(done: CellDone) -> None:
             dials.append(done.dial)
-            self.folder.mark(done.key, self.progress.of_cell(job, done))
-            self.progress.cell(done)
+            self.folder.mark(done.key, cell_note(ahead, done))
+            if self.shown is not None:
+                self.shown.watch()
 
         skips = setup.suite is not None
         for _ in run_job(setup.job, setup.protocol, setup.store, report, skips):
             pass
         if setup.protocol.rungs != 1:  # otherwise several jobs share an identity
-            self.folder.end(job, self.progress.of_job(job, dials))
+            self.folder.end(job, job_note(ahead, dials))
 
     def __reduce__(self) -> tuple[Any, ...]:
         script = getattr(sys.modules["__main__"], "__file__", None)
-        state = (self.folder, self.configs, self.progress)
+        state = (self.folder, self.configs, self.ahead)
         return _in_worker, (*state, loading.portable_entries(), script)
 
 
+class _Remote(Task):
+    """A task in another process, perhaps on another machine: it gives signs of life while a job runs."""
+
+    def __call__(self, number: int) -> None:
+        over = threading.Event()
+
+        def beat() -> None:
+            self.folder.beat(number)
+            while not over.wait(BEAT):
+                self.folder.beat(number)
+
+        threading.Thread(target=beat, daemon=True).start()
+        try:
+            super().__call__(number)
+        finally:
+            over.set()
+
+
 @functools.cache  # once in a process
-def _end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """End this process within seconds of its parent's death; an idle one would wait for jobs that never come."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -74,7 +103,7 @@ def _end_with_parent() -> None:
 def _in_worker(
     folder: SweepFolder,
     configs: Sequence[Mapping[str, Any]],
-    progress: Progress,
+    ahead: Mapping[str, Ahead],
     entries: Sequence[tuple[str, str, Any]],
     script: str | None,
 ) -> Task:
@@ -82,10 +111,13 @@ def _in_worker(
 
     The keys of that script's cells depend on its file.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
-    _end_with_parent()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # Ctrl-C ends the parent, which ends its workers
+    end_with_parent(os.getppid())
     loading.load_plugins()
     for kind, name, prototype in entries:
         loading.REGISTRIES[kind].register(name, prototype)
     sys.modules["__main__"].__file__ = script  # where the keys find its source
-    return Task(folder, configs, progress)
+    return _Remote(folder, configs, ahead)

@@ -24,7 +24,7 @@ from benchmarks.store.provenance import provenance
 from ravine import Refused
 
 NAMED = 4  # optimizers or problems in a line; of more, their number is said
-MARKERS, ENDED = ".cells", ".ended"
+MARKERS, ENDED, BEATS = ".cells", ".ended", "beats"
 KEY = re.compile(rf"[0-9a-f]{{24}}({SKIPPED})?")  # the name of a cell's folder
 
 
@@ -181,7 +181,7 @@ class SweepFolder:
             }
         )
         shutil.rmtree(self.path / MARKERS, ignore_errors=True)
-        (self.path / MARKERS).mkdir()
+        (self.path / MARKERS / BEATS).mkdir(parents=True)
 
     def mark(self, key: str, note: Mapping[str, Any] | None = None) -> None:
         """Mark that a cell has ended. `note` is for the other processes."""
@@ -194,7 +194,18 @@ class SweepFolder:
     def marks(self) -> list[Path]:
         """Return the marker files of all processes since `begin`."""
         folder = self.path / MARKERS
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        return sorted(each for each in folder.glob("*") if each.name != BEATS)
+
+    def beat(self, number: int) -> None:
+        """Give a sign of life of a job that runs on another machine; in vain if the sweep is over."""
+        with suppress(FileNotFoundError):
+            (self.path / MARKERS / BEATS / str(number)).touch()
+
+    def last_beat(self, number: int) -> float | None:
+        """Return the time of the last sign of life of a job, None if it has not begun."""
+        with suppress(FileNotFoundError):
+            return (self.path / MARKERS / BEATS / str(number)).stat().st_mtime
+        return None
 
     def finish(self, seconds: float, say: Callable[[str], None]) -> dict[str, Stored]:
         """List the cells of the sweep in its manifest and return them by key; without cells, remove its files.
@@ -248,7 +259,7 @@ class SweepFolder:
 
 
 class Notes:
-    """A function that returns the notes in a folder since its last call; each process has its own."""
+    """A function that returns the notes in a folder since its last call, in the order in which they were written."""
 
     def __init__(self, folder: SweepFolder):
         self._folder = folder
@@ -262,7 +273,7 @@ class Notes:
                 with suppress(ValueError, FileNotFoundError):
                     new.append(json.loads(file.read_text()))
                     self._seen.add(file.name)
-        return new
+        return sorted(new, key=lambda note: note["time"])
 
 
 NEEDED = {"schema": int, "config": dict, "config.protocol": dict, "jobs": list}  # in a manifest

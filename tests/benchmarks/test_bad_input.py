@@ -121,15 +121,15 @@ OPTION = {
     "preset=quik": "unknown preset 'quik': did you mean quick? (allowed: careful, quick)",
     "out=a,b": f"out=a,b: out {SAME}",
     "out=[a]": "out is [a], but must be a word",
-    "hydra/launcher=jobli": "unknown hydra/launcher 'jobli': did you mean joblib? (allowed: basic, joblib)",
+    "hydra/launcher=jobli": "unknown hydra/launcher 'jobli': did you mean joblib? (allowed: basic, dask, joblib, processes, ray, slurm)",
     "hydra.launcher.n_jobs=2":
         "unknown option hydra.launcher.n_jobs: (allowed: none)",
     "hydra/launcher=joblib hydra.launcher.n_jobs=many":
         "hydra.launcher.n_jobs is many, but must be a whole number other than 0 (-1: all cores)",
     "hydra/launcher=joblib hydra.launcher.n_jobs=0":
         "hydra.launcher.n_jobs is 0, but must be a whole number other than 0 (-1: all cores)",
-    "hydra/launcher=1.5": "unknown hydra/launcher '1.5': (allowed: basic, joblib)",
-    "hydra/launcher=null": "unknown hydra/launcher 'None': (allowed: basic, joblib)",
+    "hydra/launcher=1.5": "unknown hydra/launcher '1.5': (allowed: basic, dask, joblib, processes, ray, slurm)",
+    "hydra/launcher=null": "unknown hydra/launcher 'None': (allowed: basic, dask, joblib, processes, ray, slurm)",
     "trials.few=3": "unknown option trials.few: (allowed: none)",
     "hydra=3": "unknown option hydra: did you mean threads? (allowed: {options})",
     "hydra.mode=RUN": f"hydra.mode=RUN: {LAUNCHING}",

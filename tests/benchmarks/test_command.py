@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import json
 import os
 import shlex
@@ -568,7 +569,7 @@ def test_ctrl_c_among_worker_processes(files):
     for name in ("problems", "optimizers"):
         (files / name).mkdir()
         (files / name / "__init__.py").write_text("raise ImportError('not this one')")
-    given = f"+problem=quadratic optimizer=sgd,mine.py:Sleeps {SMALL} out=swept hydra/launcher=joblib".split()
+    given = f"+problem=quadratic optimizer=sgd,mine.py:Sleeps {SMALL} out=swept hydra/launcher=processes".split()
     stopped = start("-m", "benchmarks", *given, folder=files)
     wait_until_one_cell_is_done_and_one_is_asleep(files)
     os.killpg(stopped.pid, signal.SIGINT)
@@ -588,7 +589,7 @@ def test_a_script_of_ones_own_and_worker_processes(files):
     (files / "its_neighbour.py").touch()
     (files / "mine.py").write_text(MINE)
     given = f"+problem=bowl optimizer=mine.py:Mine,sgd {SMALL} out=swept".split()
-    for extra in (["hydra/launcher=joblib"], []):
+    for extra in (["hydra/launcher=processes"], []):
         done = start("script.py", *given, *extra, folder=files)
         _, err = done.communicate(timeout=120)
         assert done.returncode == 0, err
@@ -604,23 +605,26 @@ def cell(**changed):
     return dataclasses.replace(done, **changed)
 
 
-def noted(ahead, *notes, processes=1):
-    """A progress to which these come one by one, as from other processes."""
-    left = iter(notes)
-    return progress.Progress(ahead, processes, lambda: [next(left)])
+def noted(ahead, *cells, processes=1):
+    """A progress to which these cells of one job come one by one, as from other processes."""
+    left = iter(cells)
+    (of_job,) = ahead.values()
+
+    def notes():
+        return [progress.cell_note(of_job, each) for each in itertools.islice(left, 1)]
+
+    return progress.Progress(ahead, processes, notes)
 
 
 def test_progress_in_a_log(capsys):
-    shown = noted(
-        {"job": progress.Ahead({1.0: 0.0, 2.0: 0.0})}, *2 * [{"work": 0.0, "search": False}]
-    )
+    cells = cell(), cell(dial=2.0, error="ValueError: no")
+    shown = noted({"job": progress.Ahead({1.0: 0.0, 2.0: 0.0})}, *cells)
     shown.start()
-    shown.cell(cell())
-    shown.cell(cell(error="ValueError: no"))
+    shown.watch()
     shown.close()
     assert (
         capsys.readouterr().err
-        == "1/2 p at 1 · o: 6 runs in 1.0 s\n2/2 p at 1 · o: ValueError: no\n"
+        == "1/2 p at 1 · o: 6 runs in 1.0 s\n2/2 p at 2 · o: ValueError: no\n"
     )
 
 
@@ -639,11 +643,10 @@ def test_progress_on_a_terminal(monkeypatch):
     monkeypatch.setattr(progress.time, "time", lambda: 1e9)
     monkeypatch.setenv("COLUMNS", "200")
     ahead = {"job": progress.Ahead(dict.fromkeys((1.0, 2.0, 3.0, 4.0), 5.0))}
-    shown = noted(ahead, *2 * [{"work": 5.0, "search": False}], processes=2)
+    shown = noted(ahead, cell(), cell(cached=True), processes=2)
     shown.start()
     shown.began -= 10
-    shown.cell(cell())
-    shown.cell(cell(cached=True))
+    shown.watch()
     shown.close()
     lines = terminal.getvalue().split(progress.CLEAR)
     assert lines == [
@@ -657,25 +660,31 @@ def test_progress_on_a_terminal(monkeypatch):
 def test_what_a_search_adds_is_guessed_from_those_that_have_ended(capsys):
     """Ten jobs of three rungs that may add three each; the first adds none, for it breaks nowhere."""
     ahead = {str(k): progress.Ahead({1.0: 1.0, 2.0: 1.0, 3.0: 1.0}, 1.0, 3) for k in range(10)}
-    cells = [{"work": 1.0, "search": False}] * 3
-    shown = progress.Progress(ahead, 1, lambda: [*cells, shown.of_job("0", [1.0, 2.0, 3.0])])
+    cells = [progress.cell_note(ahead["0"], cell(dial=dial)) for dial in (1.0, 2.0, 3.0)]
+    ended = progress.job_note(ahead["0"], [1.0, 2.0, 3.0])
+    shown = progress.Progress(ahead, 1, lambda: [ended, *cells])
     assert shown._of() == "/~45"  # half of 30
-    shown.cell(cell())
-    assert capsys.readouterr().err.startswith("3/~37 ")  # a quarter of the 27 that are left
+    shown.watch()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("3/~37 ")  # a quarter of the 27 that are left
     # 3 s are behind and a quarter of 3, 27 s ahead and a quarter of 27
     shown.began -= 3.75
     assert progress.duration(33.75) == "34 s" and shown._left() == " · about 34 s left"
-    ahead["0"] = progress.Ahead({1.0: 1.0, 2.0: 9.0}, 1.0, 3)
-    assert shown.of_job("0", [1.0, 1.5])["dropped"] == 1 and shown.of_job("0", [1.0])["work"] == 9
+    of_job = progress.Ahead({1.0: 1.0, 2.0: 9.0}, 1.0, 3)
+    assert progress.job_note(of_job, [1.0, 1.5])["dropped"] == 1
+    assert progress.job_note(of_job, [1.0])["work"] == 9
 
 
 def test_each_process_sees_what_the_others_noted(tmp_path):
     folder = SweepFolder(tmp_path, Store(tmp_path / "cells"))
     folder.begin([], {"jobs": [], "threads": 1})
     here, there = Notes(folder), Notes(folder)
-    folder.mark("a", {"work": 1.0})
-    assert here() == [{"work": 1.0}] and here() == []
+    folder.mark("b", {"time": 1.0})
+    assert here() == [{"time": 1.0}] and here() == []
     (tmp_path / MARKERS / "half").touch()
-    folder.end("job", {"work": 2.0})
-    assert here() == [{"work": 2.0}] and len(there()) == 2
-    assert folder._marked() == ["a", "half"]
+    folder.beat(0)
+    folder.mark("a", {"time": 2.0})
+    folder.end("job", {"time": 3.0})
+    assert here() == [{"time": 2.0}, {"time": 3.0}] and len(there()) == 3
+    assert folder.last_beat(0) and folder.last_beat(1) is None
+    assert folder._marked() == ["a", "b", "half"]

@@ -138,7 +138,7 @@ def of_group(group):
 @pytest.mark.parametrize("whom", [os.kill, os.killpg])
 def test_workers_end_with_their_parent(files, number, whom):
     (files / "mine.py").write_text(MINE)
-    given = f"+problem=quadratic problem.dim=2 optimizer=sgd,mine.py:Sleeps {SIZE} out=swept hydra/launcher=joblib"
+    given = f"+problem=quadratic problem.dim=2 optimizer=sgd,mine.py:Sleeps {SIZE} out=swept hydra/launcher=processes"
     sweeping = start("-m", "benchmarks", *given.split(), folder=files)
     wait_until_one_cell_is_done_and_one_is_asleep(files)
     whom(sweeping.pid, number)

@@ -1,0 +1,1 @@
+"""Where jobs run: in this process, in others of this machine, or on a cluster."""

@@ -1,0 +1,85 @@
+"""What all launchers have in common, and their names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from benchmarks.runner.worker import Task
+from ravine import Refused
+
+POLLED = 0.2  # seconds between two looks at what runs elsewhere
+NAMES = {  # each a class, and the extra that it needs
+    "processes": ("benchmarks.runner.launchers.processes.Processes", ""),
+    "slurm": ("benchmarks.runner.launchers.slurm.Slurm", "slurm"),
+    "dask": ("benchmarks.runner.launchers.on_dask.Dask", "dask"),
+    "ray": ("benchmarks.runner.launchers.on_ray.Ray", "ray"),
+}
+
+
+class Launcher(Protocol):
+    """Runs the jobs of a sweep. Ours are frozen dataclasses, whose fields are the options `hydra.launcher.NAME`."""
+
+    def __call__(
+        self, task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
+    ) -> int:
+        """Run jobs 0 to count − 1, all of them also if one fails.
+
+        Args:
+            task: Runs the job of a number; it can be pickled.
+            count: The number of jobs.
+            watch: To be called every `POLLED` seconds; it shows which cells have ended.
+            say: Shows a line.
+
+        Returns:
+            How many jobs did not end because their process was lost, twice; `say` has named each.
+
+        Raises:
+            Exception: The first that a job raised, after all jobs have ended.
+        """
+        ...
+
+
+def one_by_one(
+    task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
+) -> int:
+    """Run all jobs in this process; see `Launcher`."""
+    failed = []
+    for number in range(count):
+        try:
+            task(number)
+        except Exception as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    return 0
+
+
+def found(name: str) -> type:
+    """Return the class of a launcher. Raises Refused, with the extra to install, if its package is missing."""
+    path, extra = NAMES[name]
+    module, _, kind = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), kind)
+    except ModuleNotFoundError as error:
+        raise Refused(
+            f"hydra/launcher={name} needs the package {error.name}: pip install 'ravine[{extra}]'"
+        ) from error
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def limit(n_jobs: int) -> int:
+    """Return how many jobs run at a time: `n_jobs`, or one per core for -1."""
+    if n_jobs == 0 or n_jobs < -1:
+        raise Refused(
+            f"hydra.launcher.n_jobs is {n_jobs}, but must be a whole number above 0 (or -1: all cores)"
+        )
+    return cores() if n_jobs == -1 else n_jobs
