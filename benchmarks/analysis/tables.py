@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from problems import Problem
 
 LARGE = 100_000  # rows of runs, 33 MB as CSV: more are written as parquet
+GROUP = 100_000  # rows of a parquet table that are written at a time
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,8 @@ def _write_parquet(frame: pandas.DataFrame, file: Path) -> None:
 
     schema = pa.Schema.from_pandas(frame, preserve_index=False)
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for first in range(0, max(len(frame), 1), LARGE):
-            rows = frame.iloc[first : first + LARGE]
+        for first in range(0, max(len(frame), 1), GROUP):
+            rows = frame.iloc[first : first + GROUP]
             writer.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False))
 
 

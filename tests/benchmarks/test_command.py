@@ -125,7 +125,9 @@ def start(*words, folder):
 
 def wait_until_one_cell_is_done_and_one_is_asleep(files):
     deadline = time.monotonic() + 90
-    while not (list(files.glob("swept/.cells/*")) and (files / "asleep").exists()):
+    while not (
+        any(each.is_file() for each in files.glob("swept/.cells/*")) and (files / "asleep").exists()
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

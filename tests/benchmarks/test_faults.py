@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks import sweep
 from benchmarks.analysis import tables
+from benchmarks.analysis import tables as analysis_tables
 from benchmarks.diagnosis import diagnose
 from benchmarks.runner import worker
 from benchmarks.store.cells import Store
@@ -179,10 +180,12 @@ def test_a_full_disk_among_the_cells_is_one_line(cells, ravine, files, monkeypat
     assert len(summarized(files / "swept")) == 3
 
 
-@pytest.mark.parametrize("table", ["to_csv", "to_parquet"])
-def test_a_full_disk_among_the_tables_is_one_line(table, ravine, files, monkeypatch):
+@pytest.mark.parametrize(
+    "writer", [(pandas.DataFrame, "to_csv"), (analysis_tables, "_write_parquet")]
+)
+def test_a_full_disk_among_the_tables_is_one_line(writer, ravine, files, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(pandas.DataFrame, table, full)
+        patch.setattr(*writer, full)
         code, _, err = ravine(THREE)
     assert code == 2 and "ravine: the disk is full: " in err.splitlines()[-1]
     code, _, err = ravine(THREE)

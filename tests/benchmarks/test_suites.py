@@ -347,16 +347,14 @@ def test_a_dry_run_knows_what_is_there_already(ravine, files):
     assert contents(files) == before
 
 
-def test_a_suite_that_takes_long_uses_all_cores(ravine, files, monkeypatch):
-    """Unless it is told otherwise, or the extra is not installed; one problem does as it is told."""
-    monkeypatch.setattr(launch.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(launch, "WORTH_WORKERS", 0.0)
+def test_a_forecast_is_for_all_cores(ravine, monkeypatch):
+    """Unless one job is all that there is, or one core is asked for."""
+    monkeypatch.setattr(launch, "cores", lambda: 2)
+    monkeypatch.setattr(launch, "WORTH_PROCESSES", 0.0)
     given, at_once = f"optimizer=sgd {SMALL} dry_run=true", "2 at a time"
     assert at_once in ravine(f"+suite=cliffs {given}").out
     assert at_once not in ravine(f"+suite=cliffs hydra/launcher=basic {given}").out
     assert at_once not in ravine(f"+problem=cliff {given}").out
-    monkeypatch.setattr(launch, "WORKERS", "no_such_package")
-    assert at_once not in ravine(f"+suite=cliffs {given}").out
 
 
 def test_the_rough_rate_is_the_stated_one(ravine, files):

@@ -51,6 +51,7 @@ class Slurm:
             executor = submitit.AutoExecutor(files, cluster=self.cluster)
             executor.update_parameters(timeout_min=self.timeout_min, **self.parameters)
         except (AssertionError, NameError, RuntimeError, TypeError, ValueError) as error:
+            shutil.rmtree(files, ignore_errors=True)
             raise Refused(f"hydra/launcher=slurm: {' '.join(str(error).split())}") from error
         local = self.cluster != "slurm"
         at_most = limit(self.n_jobs) if local or self.n_jobs != -1 else count

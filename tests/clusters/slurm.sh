@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# A sweep on a Slurm of one node on this machine, without accounting: the same tables as without Slurm, and a killed job.
+# As root, in the folder of an installed checkout, with Debian's slurm-wlm and munge: tests/clusters/slurm.sh PYTHON
+set -euo pipefail
+python=$(realpath -s "$1")
+work=$(mktemp -d)
+export SLURM_CONF=$work/slurm.conf
+host=$(hostname -s)
+mkdir -p "$work"/{spool,state}
+chmod 755 "$work"
+(umask 077 && head -c 1024 /dev/urandom >"$work/munge.key")
+munged --force --key-file="$work/munge.key" --socket="$work/munge.socket" --pid-file="$work/slurm-munge.pid" \
+  --log-file="$work/munge.log" --seed-file="$work/munge.seed"
+cat >"$SLURM_CONF" <<CONF
+ClusterName=loop
+SlurmctldHost=$host(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=$work/munge.socket
+CryptoType=crypto/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+ReturnToService=2
+SlurmctldPidFile=$work/slurmctld.pid
+SlurmdPidFile=$work/slurmd.pid
+SlurmdSpoolDir=$work/spool
+StateSaveLocation=$work/state
+SlurmctldLogFile=$work/slurmctld.log
+SlurmdLogFile=$work/slurmd.log
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=4000 State=UNKNOWN
+PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
+CONF
+slurmctld && slurmd
+trap 'scancel -u root; kill $(cat "$work"/slurm*.pid); rm -rf "$work"' EXIT
+cd "$work"
+words=(+problem=quadratic,cliff optimizer=sgd,adam,newton trials=2 seeds=2 tuning_seeds=1 budget=20)
+"$python" -m benchmarks "${words[@]}" out=plain cells=a hydra/launcher=basic >/dev/null
+"$python" -m benchmarks "${words[@]}" out=there cells=b hydra/launcher=slurm hydra.launcher.n_jobs=2 >/dev/null
+cmp plain/traces.parquet there/traces.parquet
+"$python" - <<'CODE'
+import pandas
+for name in ("runs.csv", "summary.csv"):
+    one, other = (pandas.read_csv(f"{each}/{name}").drop(columns="seconds", errors="ignore") for each in ("plain", "there"))
+    pandas.testing.assert_frame_equal(one, other, check_exact=True)
+print("the same tables")
+CODE
+"$python" -m benchmarks +problem=cliff optimizer=sgd,adam,newton out=killed cells=c hydra/launcher=slurm \
+  hydra.launcher.n_jobs=2 &
+sweep=$!
+until ls killed/.cells/beats/0 2>/dev/null; do sleep 0.2; done
+pkill -KILL -o -f submitit.core._submit
+code=0
+wait $sweep || code=$?
+[[ $code == 3 ]] || { echo "exit code $code, not 3"; exit 1; }
+echo "a killed job was noticed"
