@@ -14,7 +14,7 @@ import torch
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
     """Return 1797 images of 8 × 8 pixels, from 0 to 1, and their labels: (1797, 64) in float64, and (1797,).
 
-    The same as `sklearn.datasets.load_digits`, whose import takes two seconds of every list of problems.
+    They are those of `sklearn.datasets.load_digits`, whose import would take two seconds wherever problems are listed.
     """
     spec = find_spec("sklearn")
     assert spec is not None and spec.origin is not None

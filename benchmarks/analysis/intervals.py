@@ -24,12 +24,10 @@ def order_statistics(n: int, level: float = 0.95) -> tuple[int, float]:
     (1, 0.9375)
     """
 
-    k, count, below, whole = (
-        1,
-        1,
-        1,
-        2**n,
-    )  # count: of the outcomes with k − 1 heads; below: with fewer than k
+    whole, k = 2**n, 1
+    count = below = (
+        1  # of the outcomes of n coins: those with k − 1 heads, and those with fewer than k
+    )
     while k < (n + 1) // 2:
         count = count * (n - k + 1) // k
         if 1 - 2 * (below + count) / whole < level:

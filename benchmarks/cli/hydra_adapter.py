@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.catalog.loading import CONF
-from benchmarks.runner.launchers.launcher import NAMES, POLLED, Launcher, found, limit
+from benchmarks.runner.launchers.launcher import NAMES, POLLED, Launcher, found, limit, raised
 from benchmarks.runner.worker import Task
 from ravine import Refused, nearest
 
@@ -160,7 +160,7 @@ def launcher(options: Sequence[Option], folder: Path) -> Launcher:
 
     def launch(
         task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
-    ) -> int:
+    ) -> list[Exception]:
         hydras = Plugins.instance().instantiate_launcher(context, _Job(task), config)
         over = threading.Event()
 
@@ -175,26 +175,19 @@ def launcher(options: Sequence[Option], folder: Path) -> Launcher:
         finally:
             over.set()
             thread.join()
-        for each in ended:
-            if each.return_value is not None:
-                raise each.return_value
-        return 0
+        return raised(each.return_value for each in ended)
 
     return launch
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A job as a launcher calls it; it returns its exception, so that the other jobs are run."""
+    """A job as Hydra's launchers call it."""
 
-    run: Callable[[int], None]
+    task: Task
 
     def __call__(self, config: Any) -> Exception | None:
-        try:
-            self.run(config.job)
-        except Exception as error:
-            return error
-        return None
+        return self.task.attempt(config.job)
 
 
 def _set(config: Any, option: Option) -> None:

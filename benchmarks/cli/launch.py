@@ -17,7 +17,7 @@ from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
 from benchmarks.cli.options import FAILED
 from benchmarks.runner.forecast import Forecast, forecast
 from benchmarks.runner.job import planned_cells
-from benchmarks.runner.launchers.launcher import Launcher, cores, one_by_one
+from benchmarks.runner.launchers.launcher import Launcher, ProcessLost, cores, one_by_one
 from benchmarks.runner.launchers.processes import Processes
 from benchmarks.runner.progress import Progress, watched
 from benchmarks.runner.worker import Task
@@ -42,7 +42,7 @@ def run(plan: Plan) -> int:
     progress = Progress(expected.ahead, expected.processes, Notes(folder))
     task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
     launch = launch or launcher(plan.of_hydra, folder.path)
-    given_up = 0
+    failed: list[Exception] = []
     with folder.alone(_say):
         folder.check(first.setup.protocol)  # again: another sweep may have written it meanwhile
         lost = _lost(plan, folder)
@@ -51,7 +51,10 @@ def run(plan: Plan) -> int:
         folder.begin(plan.words, plan.resolved(), lost.cells)
         try:
             progress.start()
-            given_up = launch(task, len(plan.jobs), progress.watch, _say)
+            failed = launch(task, len(plan.jobs), progress.watch, _say)
+            for error in failed:
+                if not isinstance(error, ProcessLost):
+                    raise error
         finally:
             progress.close()
             found = collect(folder, time.perf_counter() - began, _say)
@@ -59,10 +62,9 @@ def run(plan: Plan) -> int:
             if ended is not None:
                 ended.print_tables()
     if ended is None:
-        return FAILED if given_up else 0
+        return FAILED if failed else 0
     ended.print_what_is_next()
-    failed = given_up or (ended.tables.runs["status"] == "error").any()
-    return FAILED if failed else 0
+    return FAILED if failed or (ended.tables.runs["status"] == "error").any() else 0
 
 
 def _lost(plan: Plan, folder: SweepFolder) -> Lost:

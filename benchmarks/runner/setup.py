@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.catalog.contenders import check_trials, contender, typed
 from benchmarks.engine.protocol import Protocol
@@ -17,9 +17,6 @@ from optimizers.registry import AND
 from problems import PROBLEMS, Problem
 from problems.modifiers import noisy, transformed
 from ravine import Refused, nearest, require
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

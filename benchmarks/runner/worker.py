@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -64,6 +65,21 @@ class Task:
         if setup.protocol.rungs != 1:  # otherwise several jobs share an identity
             self.folder.end(job, job_note(ahead, dials))
 
+    def attempt(self, number: int) -> Exception | None:
+        """Run the cells of one job; return what it raised, as the other jobs are run nevertheless.
+
+        What cannot be pickled becomes a RuntimeError that says the same.
+        """
+        try:
+            self(number)
+        except Exception as error:
+            try:
+                pickle.loads(pickle.dumps(error))
+            except Exception:
+                return RuntimeError(f"{type(error).__name__}: {error}")
+            return error
+        return None
+
     def __reduce__(self) -> tuple[Any, ...]:
         script = getattr(sys.modules["__main__"], "__file__", None)
         state = (self.folder, self.configs, self.ahead)
@@ -112,9 +128,8 @@ def _in_worker(
     The keys of that script's cells depend on its file.
     """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # Ctrl-C ends the parent, which ends its workers
+        # Ctrl-C ends the parent, which ends its workers.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(os.getppid())
     loading.load_plugins()
     for kind, name, prototype in entries:

@@ -3,6 +3,7 @@
 # As root, in the folder of an installed checkout, with Debian's slurm-wlm and munge: tests/clusters/slurm.sh PYTHON
 set -euo pipefail
 python=$(realpath -s "$1")
+source "$(dirname "$0")/same_tables.sh"
 work=$(mktemp -d)
 export SLURM_CONF=$work/slurm.conf
 host=$(hostname -s)
@@ -41,17 +42,7 @@ CONF
 slurmctld && slurmd
 trap 'scancel -u root; kill $(cat "$work"/slurm*.pid); rm -rf "$work"' EXIT
 cd "$work"
-words=(+problem=quadratic,cliff optimizer=sgd,adam,newton trials=2 seeds=2 tuning_seeds=1 budget=20)
-"$python" -m benchmarks "${words[@]}" out=plain cells=a hydra/launcher=basic >/dev/null
-"$python" -m benchmarks "${words[@]}" out=there cells=b hydra/launcher=slurm hydra.launcher.n_jobs=2 >/dev/null
-cmp plain/traces.parquet there/traces.parquet
-"$python" - <<'CODE'
-import pandas
-for name in ("runs.csv", "summary.csv"):
-    one, other = (pandas.read_csv(f"{each}/{name}").drop(columns="seconds", errors="ignore") for each in ("plain", "there"))
-    pandas.testing.assert_frame_equal(one, other, check_exact=True)
-print("the same tables")
-CODE
+same_tables hydra/launcher=slurm hydra.launcher.n_jobs=2
 "$python" -m benchmarks +problem=cliff optimizer=sgd,adam,newton out=killed cells=c hydra/launcher=slurm \
   hydra.launcher.n_jobs=2 &
 sweep=$!

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.runner.worker import Task
@@ -24,7 +25,7 @@ class Launcher(Protocol):
 
     def __call__(
         self, task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
-    ) -> int:
+    ) -> list[Exception]:
         """Run jobs 0 to count − 1, all of them also if one fails.
 
         Args:
@@ -34,27 +35,43 @@ class Launcher(Protocol):
             say: Shows a line.
 
         Returns:
-            How many jobs did not end because their process was lost, twice; `say` has named each.
-
-        Raises:
-            Exception: The first that a job raised, after all jobs have ended.
+            What the jobs raised; `ProcessLost` for a job whose process was lost, after `say` has told so.
         """
         ...
 
 
+class ProcessLost(Exception):
+    """A job did not end, because its process was lost."""
+
+
+@dataclass(frozen=True)
+class AtAddress:
+    """Workers of a cluster, or of this machine.
+
+    address: that of the cluster; without one, workers are started on this machine.
+    n_jobs: how many are started here, -1 for one per core.
+    """
+
+    address: str | None = None
+    n_jobs: int = -1
+
+    def refused(self, error: Exception) -> Refused:
+        """Return the refusal of an address where no cluster answers."""
+        return Refused(
+            f"hydra.launcher.address is {self.address}, but no cluster answers there ({error})"
+        )
+
+
 def one_by_one(
     task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
-) -> int:
+) -> list[Exception]:
     """Run all jobs in this process; see `Launcher`."""
-    failed = []
-    for number in range(count):
-        try:
-            task(number)
-        except Exception as error:
-            failed.append(error)
-    if failed:
-        raise failed[0]
-    return 0
+    return raised(map(task.attempt, range(count)))
+
+
+def raised(ended: Iterable[Exception | None]) -> list[Exception]:
+    """Return what the jobs raised, from the answers of `Task.attempt`."""
+    return [each for each in ended if each is not None]
 
 
 def found(name: str) -> type:

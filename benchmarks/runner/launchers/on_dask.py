@@ -5,64 +5,51 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from distributed import Client, KilledWorker, LocalCluster
 
-from benchmarks.runner.launchers.launcher import POLLED, limit
+from benchmarks.runner.launchers.launcher import POLLED, AtAddress, ProcessLost, limit, raised
 from benchmarks.runner.worker import Task
-from ravine import Refused
 
 
 @dataclass(frozen=True)
-class Dask:
-    """Workers of a Dask scheduler; Dask itself runs the job of a worker that dies elsewhere.
-
-    address: that of the scheduler, as in tcp://host:8786; without one, workers are started on this machine.
-    n_jobs: how many are started here, -1 for one per core.
-    """
-
-    address: str | None = None
-    n_jobs: int = -1
+class Dask(AtAddress):
+    """Workers of a Dask scheduler, as at tcp://host:8786; it runs the job of a worker that dies elsewhere."""
 
     def __call__(
         self, task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
-    ) -> int:
+    ) -> list[Exception]:
         """Run all jobs; see `Launcher`."""
-        if self.address is not None:
-            try:
-                client = Client(self.address)
-            except (OSError, ValueError) as error:
-                raise Refused(
-                    f"hydra.launcher.address is {self.address}, but no Dask scheduler answers there ({error})"
-                ) from error
-            with client:
+        if self.address is None:
+            number = min(limit(self.n_jobs), count)
+            with (
+                LocalCluster(number, threads_per_worker=1, dashboard_address=None) as cluster,  # type: ignore[arg-type]
+                Client(cluster) as client,
+            ):
                 return _run(client, task, count, watch, say)
-        with (
-            LocalCluster(
-                n_workers=min(limit(self.n_jobs), count),
-                threads_per_worker=1,
-                dashboard_address=None,  # type: ignore[arg-type]
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        try:
+            client = Client(self.address)
+        except (OSError, ValueError) as error:
+            raise self.refused(error) from error
+        with client:
             return _run(client, task, count, watch, say)
 
 
 def _run(
     client: Client, task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
-) -> int:
-    futures = [client.submit(task, number, pure=False) for number in range(count)]
+) -> list[Exception]:
+    futures = [client.submit(task.attempt, number, pure=False) for number in range(count)]
     while not all(each.done() for each in futures):
         time.sleep(POLLED)
         watch()
-    lost, failed = 0, []
+    failed: list[Exception | None] = []
     for number, future in enumerate(futures):
         error = future.exception()
         if isinstance(error, KilledWorker):
-            say(f"{task.name(number)}: its workers died, and it is left out")
-            lost += 1
-        elif error is not None:
-            failed.append(error)
-    if failed:
-        raise failed[0]
-    return lost
+            failed.append(ProcessLost(f"{task.name(number)}: its workers died, and it is left out"))
+            say(str(failed[-1]))
+        else:
+            answer: Any = error or future.result()
+            failed.append(answer)
+    return raised(failed)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import pickle
 import signal
 import sys
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.runner.launchers.launcher import POLLED, limit
+from benchmarks.runner.launchers.launcher import POLLED, ProcessLost, limit, raised
 from benchmarks.runner.worker import Task, end_with_parent
 
 TRIES = 2  # a job whose process dies as often as this is given up
@@ -35,13 +35,12 @@ class Processes:
 
     def __call__(
         self, task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
-    ) -> int:
+    ) -> list[Exception]:
         """Run all jobs; see `Launcher`."""
         waiting, tries = deque(range(count)), Counter[int]()
         at_most = min(limit(self.n_jobs), count)
         workers: dict[Connection, _Worker] = {}
-        failed: list[Exception] = []
-        lost = 0
+        failed: list[Exception | None] = []
         try:
             while waiting or workers:
                 while waiting and len(workers) < at_most:
@@ -53,26 +52,20 @@ class Processes:
                 for connection in ready:
                     worker = workers[connection]  # type: ignore[index]
                     try:
-                        error = worker.answer()
+                        failed.append(worker.answer())
                     except (EOFError, OSError):
                         del workers[worker.connection]
-                        number = worker.job
-                        tries[number] += 1
-                        again = tries[number] < TRIES
-                        say(
-                            f"{task.name(number)}: its process died ({worker.exit_code()}), "
-                            + (
-                                "it is run again"
-                                if again
-                                else "for the second time: it is left out"
+                        died = f"{task.name(worker.job)}: its process died ({worker.exit_code()})"
+                        tries[worker.job] += 1
+                        if tries[worker.job] < TRIES:
+                            say(f"{died}, it is run again")
+                            waiting.appendleft(worker.job)
+                        else:
+                            failed.append(
+                                ProcessLost(f"{died} for the second time, and it is left out")
                             )
-                        )
-                        if again:
-                            waiting.appendleft(number)
-                        lost += not again
+                            say(str(failed[-1]))
                         continue
-                    if error is not None:
-                        failed.append(error)
                     if waiting:
                         worker.give(waiting.popleft())
                     else:
@@ -81,9 +74,7 @@ class Processes:
         finally:
             for worker in workers.values():
                 worker.kill()
-        if failed:
-            raise failed[0]
-        return lost
+        return raised(failed)
 
 
 class _Worker:
@@ -104,11 +95,12 @@ class _Worker:
 
     def give(self, job: int) -> None:
         self.job = job
-        self.connection.send(job)
+        with suppress(OSError):  # it is dead, as its missing answer will tell
+            self.connection.send(job)
 
     def answer(self) -> Exception | None:
-        """Return the exception of the job that has ended, if any. Raises EOFError or OSError if the process is dead."""
-        return pickle.loads(self.connection.recv_bytes())
+        """Return what the job raised that has ended. Raises EOFError or OSError if the process is dead."""
+        return self.connection.recv()
 
     def exit_code(self) -> str:
         self._process.join()
@@ -116,7 +108,8 @@ class _Worker:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def end(self) -> None:
-        self.connection.send(None)
+        with suppress(OSError):
+            self.connection.send(None)
         self._process.join()
 
     def kill(self) -> None:
@@ -134,23 +127,5 @@ def _work(task: Task, connection: Connection, parent: int) -> None:
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_DFL)
     end_with_parent(parent)
-    while True:
-        number = connection.recv()
-        if number is None:
-            return
-        error = None
-        try:
-            task(number)
-        except Exception as raised:
-            error = raised
-        connection.send_bytes(_pickled(error))
-
-
-def _pickled(error: Exception | None) -> bytes:
-    """Return an exception as bytes, or what it says if it cannot be pickled."""
-    try:
-        whole = pickle.dumps(error)
-        pickle.loads(whole)
-        return whole
-    except Exception:
-        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    while (number := connection.recv()) is not None:
+        connection.send(task.attempt(number))

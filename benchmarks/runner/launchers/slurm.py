@@ -12,7 +12,7 @@ from typing import Any
 import submitit
 from submitit.core.utils import UncompletedJobError
 
-from benchmarks.runner.launchers.launcher import POLLED, limit
+from benchmarks.runner.launchers.launcher import POLLED, ProcessLost, limit, raised
 from benchmarks.runner.worker import BEAT, Task
 from ravine import Refused, nearest
 
@@ -43,7 +43,7 @@ class Slurm:
 
     def __call__(
         self, task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
-    ) -> int:
+    ) -> list[Exception]:
         """Run all jobs; see `Launcher`."""
         logging.getLogger("submitit").setLevel(logging.ERROR)  # it says where accounting is off
         files = task.folder.path / ".slurm"
@@ -58,15 +58,15 @@ class Slurm:
         waiting, jobs = list(range(count)), {}
         if not local:
             executor.update_parameters(slurm_array_parallelism=at_most)
-            jobs = dict(zip(waiting, executor.map_array(task, waiting), strict=True))
+            jobs = dict(zip(waiting, executor.map_array(task.attempt, waiting), strict=True))
             waiting = []
-        lost, failed = 0, []
+        failed: list[Exception | None] = []
         alive = _SignsOfLife(task)
         try:
             while jobs or waiting:
                 while waiting and len(jobs) < at_most:
                     number = waiting.pop(0)
-                    jobs[number] = executor.submit(task, number)
+                    jobs[number] = executor.submit(task.attempt, number)
                 time.sleep(POLLED)
                 watch()
                 for number, job in list(jobs.items()):
@@ -77,20 +77,17 @@ class Slurm:
                     error = None if silent else job.exception()
                     if silent or isinstance(error, UncompletedJobError):
                         why = f"no sign of life for {SILENT:.0f} s" if silent else "it was killed"
-                        say(
-                            f"{task.name(number)}: {why}, and it is left out (see {job.paths.stderr})"
-                        )
-                        lost += 1
-                    elif error is not None:  # its last line is that of a traceback
-                        failed.append(RuntimeError(str(error).strip().splitlines()[-1]))
+                        where = f"{task.name(number)}: {why}, and it is left out"
+                        failed.append(ProcessLost(f"{where} (see {job.paths.stderr})"))
+                        say(str(failed[-1]))
+                    else:
+                        failed.append(error or job.result())
         finally:
             for job in jobs.values():
                 job.cancel()
-        if failed:
-            raise failed[0]
-        if not lost:
+        if not any(isinstance(each, ProcessLost) for each in failed):
             shutil.rmtree(files, ignore_errors=True)
-        return lost
+        return raised(failed)
 
 
 class _SignsOfLife:
