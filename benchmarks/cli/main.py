@@ -9,10 +9,11 @@ import errno
 import importlib
 import os
 import signal
+import stat
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib import metadata
@@ -100,15 +101,17 @@ def _ending_on_signals() -> Iterator[None]:
 def _terminate(number: int, _: Any) -> None:
     for each in ENDING:  # a second one must not interrupt the writing of the tables
         signal.signal(each, signal.SIG_IGN)
-    if number == signal.SIGHUP and sys.stderr.isatty():
-        _say_nothing_more()  # the terminal is gone, and writing to it would fail
+    if number == signal.SIGHUP:
+        _say_nothing_more(where=lambda mode: stat.S_ISCHR(mode))  # a terminal that is gone
     raise Terminated(number)
 
 
-def _say_nothing_more() -> None:
+def _say_nothing_more(where: Callable[[int], bool] = lambda mode: True) -> None:
+    """Write no more to stdout and stderr where the mode of their file is such: what reads them is gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
+    for number in (1, 2):
+        if where(os.fstat(number).st_mode):
+            os.dup2(nowhere, number)
 
 
 @contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import pty
 import signal
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from benchmarks import sweep
 from benchmarks.analysis import tables
-from benchmarks.analysis import tables as analysis_tables
+from benchmarks.cli.main import main
 from benchmarks.diagnosis import diagnose
 from benchmarks.runner import worker
 from benchmarks.store.cells import Store
@@ -125,6 +127,25 @@ def test_a_signal_ends_a_sweep_as_ctrl_c_does(number, ravine, files, monkeypatch
     assert ravine(THREE).code == 0 and len(summarized(files / "swept")) == 3
 
 
+def test_tables_are_written_after_the_terminal_was_closed(files):
+    """Its hang-up comes with a signal, and whatever is written to it afterwards fails."""
+    (files / "mine.py").write_text(MINE)
+    given = f"+problem=quadratic problem.dim=2 optimizer=sgd,mine.py:Sleeps {SIZE} out=swept"
+    process, terminal = pty.fork()
+    if process == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            sys.stdout, sys.stderr = (open(k, "w", closefd=False) for k in (1, 2))  # noqa: SIM115
+            code = main(given.split())
+        finally:
+            os._exit(code)
+    wait_until_one_cell_is_done_and_one_is_asleep(files)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    assert summarized(files / "swept") == {"sgd"}
+
+
 def of_group(group):
     """True if any process of the group is left."""
     try:
@@ -180,9 +201,7 @@ def test_a_full_disk_among_the_cells_is_one_line(cells, ravine, files, monkeypat
     assert len(summarized(files / "swept")) == 3
 
 
-@pytest.mark.parametrize(
-    "writer", [(pandas.DataFrame, "to_csv"), (analysis_tables, "_write_parquet")]
-)
+@pytest.mark.parametrize("writer", [(pandas.DataFrame, "to_csv"), (tables, "_write_parquet")])
 def test_a_full_disk_among_the_tables_is_one_line(writer, ravine, files, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(*writer, full)

@@ -80,7 +80,8 @@ def test_a_process_that_dies(launcher, deaths, ravine, files):
         assert found.code == 0 and optimizers == {"sgd", "Dies", "adam"}
     else:
         assert found.code == 3 and optimizers == {"sgd", "adam"}
-        assert "quadratic · Dies: " in found.err and "left out" in found.err
+        assert "quadratic · Dies: " in found.err
+        assert "and it is left out; the same command runs it" in found.err
         assert ravine(f"{DYING} out=out cells=cells hydra/launcher=basic").code == 0
 
 

@@ -82,7 +82,8 @@ def found(name: str) -> type:
         return getattr(importlib.import_module(module), kind)
     except ModuleNotFoundError as error:
         raise Refused(
-            f"hydra/launcher={name} needs the package {error.name}: pip install 'ravine[{extra}]'"
+            f"hydra/launcher={name} needs the package {error.name}, which the extra {extra!r} installs: "
+            f"pip install -c constraints.txt -e '.[{extra}]'"
         ) from error
 
 

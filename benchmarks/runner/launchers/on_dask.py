@@ -47,7 +47,11 @@ def _run(
     for number, future in enumerate(futures):
         error = future.exception()
         if isinstance(error, KilledWorker):
-            failed.append(ProcessLost(f"{task.name(number)}: its workers died, and it is left out"))
+            failed.append(
+                ProcessLost(
+                    f"{task.name(number)}: its workers died, and it is left out; the same command runs it"
+                )
+            )
             say(str(failed[-1]))
         else:
             answer: Any = error or future.result()

@@ -41,7 +41,9 @@ class Ray(AtAddress):
                     except (WorkerCrashedError, NodeDiedError):
                         name = task.name(jobs[each])
                         failed.append(
-                            ProcessLost(f"{name}: its process died twice, and it is left out")
+                            ProcessLost(
+                                f"{name}: its process died twice, and it is left out; the same command runs it"
+                            )
                         )
                         say(str(failed[-1]))
             return raised(failed)

@@ -62,7 +62,9 @@ class Processes:
                             waiting.appendleft(worker.job)
                         else:
                             failed.append(
-                                ProcessLost(f"{died} for the second time, and it is left out")
+                                ProcessLost(
+                                    f"{died} for the second time, and it is left out; the same command runs it"
+                                )
                             )
                             say(str(failed[-1]))
                         continue

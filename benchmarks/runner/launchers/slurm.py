@@ -77,7 +77,7 @@ class Slurm:
                     error = None if silent else job.exception()
                     if silent or isinstance(error, UncompletedJobError):
                         why = f"no sign of life for {SILENT:.0f} s" if silent else "it was killed"
-                        where = f"{task.name(number)}: {why}, and it is left out"
+                        where = f"{task.name(number)}: {why}, and it is left out; the same command runs it"
                         failed.append(ProcessLost(f"{where} (see {job.paths.stderr})"))
                         say(str(failed[-1]))
                     else:
