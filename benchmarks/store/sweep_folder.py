@@ -145,10 +145,10 @@ class SweepFolder:
                 lock(handle, wait=True)
             yield
         finally:
-            os.close(handle)
-            for each in dict.fromkeys([self.path, *new]):
+            for each in dict.fromkeys([self.path, *new]):  # before the next sweep looks for it
                 with suppress(OSError):
                     each.rmdir()  # if nothing is in it
+            os.close(handle)
 
     def _opened(self) -> int:
         _make("out", self.path)
@@ -156,7 +156,10 @@ class SweepFolder:
 
     def _is(self, handle: int) -> bool:
         """True if an open folder is still this one."""
-        return self.path.exists() and os.path.samestat(os.fstat(handle), self.path.stat())
+        try:
+            return os.path.samestat(os.fstat(handle), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def begin(
         self, argv: Sequence[str], config: Mapping[str, Any], without: Container[str] = ()
