@@ -24,10 +24,8 @@ def order_statistics(n: int, level: float = 0.95) -> tuple[int, float]:
     (1, 0.9375)
     """
 
-    whole, k = 2**n, 1
-    count = below = (
-        1  # of the outcomes of n coins: those with k − 1 heads, and those with fewer than k
-    )
+    # Of the 2ⁿ outcomes of n coins, `count` have k − 1 heads and `below` have fewer than k.
+    whole, k, count, below = 2**n, 1, 1, 1
     while k < (n + 1) // 2:
         count = count * (n - k + 1) // k
         if 1 - 2 * (below + count) / whole < level:

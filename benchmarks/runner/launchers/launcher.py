@@ -41,7 +41,10 @@ class Launcher(Protocol):
 
 
 class ProcessLost(Exception):
-    """A job did not end, because its process was lost."""
+    """A job did not end, because its process was lost: `why`."""
+
+    def __init__(self, job: str, why: str):
+        super().__init__(f"{job}: {why}, and it is left out; the same command runs it")
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,7 @@ def _run(
     for number, future in enumerate(futures):
         error = future.exception()
         if isinstance(error, KilledWorker):
-            failed.append(
-                ProcessLost(
-                    f"{task.name(number)}: its workers died, and it is left out; the same command runs it"
-                )
-            )
+            failed.append(ProcessLost(task.name(number), "its workers died"))
             say(str(failed[-1]))
         else:
             answer: Any = error or future.result()

@@ -40,11 +40,7 @@ class Ray(AtAddress):
                         failed.append(ray.get(each))
                     except (WorkerCrashedError, NodeDiedError):
                         name = task.name(jobs[each])
-                        failed.append(
-                            ProcessLost(
-                                f"{name}: its process died twice, and it is left out; the same command runs it"
-                            )
-                        )
+                        failed.append(ProcessLost(name, "its process died twice"))
                         say(str(failed[-1]))
             return raised(failed)
         finally:

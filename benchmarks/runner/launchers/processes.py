@@ -55,17 +55,16 @@ class Processes:
                         failed.append(worker.answer())
                     except (EOFError, OSError):
                         del workers[worker.connection]
-                        died = f"{task.name(worker.job)}: its process died ({worker.exit_code()})"
+                        name, died = (
+                            task.name(worker.job),
+                            f"its process died ({worker.exit_code()})",
+                        )
                         tries[worker.job] += 1
                         if tries[worker.job] < TRIES:
-                            say(f"{died}, it is run again")
+                            say(f"{name}: {died}, it is run again")
                             waiting.appendleft(worker.job)
                         else:
-                            failed.append(
-                                ProcessLost(
-                                    f"{died} for the second time, and it is left out; the same command runs it"
-                                )
-                            )
+                            failed.append(ProcessLost(name, f"{died} for the second time"))
                             say(str(failed[-1]))
                         continue
                     if waiting:

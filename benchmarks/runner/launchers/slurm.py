@@ -77,8 +77,8 @@ class Slurm:
                     error = None if silent else job.exception()
                     if silent or isinstance(error, UncompletedJobError):
                         why = f"no sign of life for {SILENT:.0f} s" if silent else "it was killed"
-                        where = f"{task.name(number)}: {why}, and it is left out; the same command runs it"
-                        failed.append(ProcessLost(f"{where} (see {job.paths.stderr})"))
+                        why += f" (see {job.paths.stderr})"
+                        failed.append(ProcessLost(task.name(number), why))
                         say(str(failed[-1]))
                     else:
                         failed.append(error or job.result())
