@@ -6,8 +6,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import ray
-from ray.exceptions import NodeDiedError, WorkerCrashedError
+import ray  # pyright: ignore[reportMissingImports] - an extra of its own
+from ray.exceptions import (  # pyright: ignore[reportMissingImports]
+    NodeDiedError,
+    WorkerCrashedError,
+)
 
 from benchmarks.runner.launchers.launcher import POLLED, AtAddress, ProcessLost, limit, raised
 from benchmarks.runner.worker import Task
