@@ -378,6 +378,36 @@ def test_a_chain_that_scatters_has_no_slope():
     assert not {"exploding_gradient", "vanishing_gradient"} & set(names(record(chain=scattered)))
 
 
+def test_a_chain_is_read_from_the_norms_that_floats_can_hold():
+    """Traces are float32, in which less than 1e-45 is 0 and more than 3.4e38 is infinite."""
+
+    def judged(*norms: float, **given):
+        chain = np.tile(np.float32(norms), (len(STEPS), 1))
+        return diagnose(record(chain=chain, **({"gap": 0.9} | given)))
+
+    for norms, decades in (
+        ((1e-5, 7e-44, 0, 0, 0), 38.2),
+        ((1e-2, 1e-15, 1e-28, 1e-41, 0), 39.0),
+        ((1e-2, 1e-5, 0, 1e-11, 1e-14), 12.0),
+    ):
+        verdict = judged(*norms)
+        assert verdict.cause == "vanishing_gradient" and "exploding_gradient" in verdict.ruled_out
+        gain, fit = (row.value for row in verdict.evidence if row.cause == "vanishing_gradient")
+        assert math.log10(gain) == pytest.approx(decades, abs=0.1) and fit > 0.999
+    thrown = {"loss": np.where(STEPS > 3, 50.0, 1.0), "gap": 50.0, "excess": 50.0}
+    grown = judged(1, 1e30, math.inf, math.inf, math.inf, **thrown)
+    assert "exploding_gradient" in dict(grown.causes)
+    # Layers that are dead leave too few norms, or norms that do not vanish.
+    for norms, ruled_out in (((1.0, 0, 0, 0), False), ((1.0, 0.5, 0, 0), True)):
+        dead = judged(*norms)
+        assert "vanishing_gradient" not in dict(dead.causes)
+        assert ("vanishing_gradient" in dead.ruled_out) == ruled_out
+    steep = record(gap=0.9, chain=np.tile([1e300, 1.0, 1e-300], (len(STEPS), 1)))
+    assert (
+        diagnose(steep).cause == "vanishing_gradient"
+    )  # by 600 decades, more than floats can hold
+
+
 RUNAWAY = {
     "distance_start": np.log1p(STEPS), "loss": 1 / (1 + STEPS), "grad_sq": 1 / (1 + STEPS) ** 2,
     "excess": 1e-3, "decrease": at(0.5, 5e-3, 1.5e-3, 5e-4),
