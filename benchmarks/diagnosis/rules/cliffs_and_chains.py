@@ -162,7 +162,7 @@ def _along(norms: np.ndarray) -> tuple[float, float] | None:
     at = np.flatnonzero((norms > 0) & (norms < np.inf))
     if len(at) < 2 or np.isnan(norms).any():
         return None
-    x, y = at - at.mean(), np.log10(norms[at].astype(float))
+    x, y = at - at.mean(), np.log10(norms[at])
     y = y - y.mean()
     xx, xy, yy = float(x @ x), float(x @ y), float(y @ y)
     return xy / xx * float(at[-1] - at[0]), xy * xy / (xx * yy) if yy > 0 else 0.0
