@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -84,7 +82,7 @@ CONDITIONS = {
     ("wrong_direction", "steps that do not descend"): (NO_DESCENT, {
         "by three standard errors": {"g_s": 0.1 + 0.4 * TO_AND_FRO},
         "at a standstill": {"loss": 2 - STEPS / 1000},
-        "away from critical points": {"grad_sq": np.where(STEPS < STEPS[-1], 1.0, 1e-8)},
+        "away from critical points": {"grad_sq": np.where(STEPS[-1] > STEPS, 1.0, 1e-8)},
     }),
     ("wrong_direction", "a loss that increases"): (UPHILL, {
         "by more than curvature explains": {"s_h_s": 0.002},
@@ -135,7 +133,7 @@ CONDITIONS = {
         "by steps of one length": {"step_norm": np.where(LATE > 0, 3.0, 1.0)},
         "by steps that are no smaller than they need be": {"stability": at(*[0.09] * 4)},
         "by stable steps": {"stability": at(*[1.1] * 4)},
-        "away from critical points": {"grad_sq": np.where(STEPS < STEPS[-1], 1.0, 1e-8)},
+        "away from critical points": {"grad_sq": np.where(STEPS[-1] > STEPS, 1.0, 1e-8)},
         "that gains something": {"excess": 100.0},
         "in a slow run": {"status": "running", "excess": 0.0, "loss": 1.0 - STEPS / 1000},
     }),
@@ -166,7 +164,7 @@ CONDITIONS = {
         "with a gradient": {"grad_sq": 0.0},
     }),
     ("no_signal", "no gradient"): (LOST, {
-        "at the end": {"grad_sq": np.where(STEPS < STEPS[-1], 0.0, 1.0)},
+        "at the end": {"grad_sq": np.where(STEPS[-1] > STEPS, 0.0, 1.0)},
         "for half of the steps": {"grad_sq": np.where(STEPS < 600, 1.0, 0.0)},
         "and no curvature": {"lambda_max": at(*[1.0] * 4)},
     }),
