@@ -55,7 +55,7 @@ def traced_record(
     )
     chain = np.stack([trace[name] for name in positions], axis=1) if positions else None
     if chain is not None:
-        chain = chain[:, np.isfinite(chain).any(0)]
+        chain = chain[:, ~np.isnan(chain).all(0)]
     distance = np.asarray(trace["distance"], dtype=float)
     excess = trace.get("excess", unknown)[-1]
     return Record(

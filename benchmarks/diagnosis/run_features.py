@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +29,9 @@ class RunFeatures:
     """
 
     def __init__(self, record: Record, thresholds: Thresholds):
+        arrays = {name: each for name, each in vars(record).items() if isinstance(each, np.ndarray)}
+        # Products and ratios of numbers that float32 can hold overflow there, but not in float64.
+        record = replace(record, **{name: each.astype(float) for name, each in arrays.items()})
         self.record = record
         self.limits = thresholds
         self.steps = record.step
@@ -58,7 +62,7 @@ class RunFeatures:
     def shrunk(self) -> float:
         """Return the late median of |g| over the largest |g|."""
         norms, late = finite(self.gradient), self.late(self.gradient)
-        largest = norms.max() if len(norms) else 0.0
+        largest = float(norms.max()) if len(norms) else 0.0
         return middle(late) / largest if len(late) and largest > 0 else math.nan
 
     # The loss.

@@ -26,7 +26,7 @@ class Evidence:
         cause: The cause that the test supports if it holds.
         test: The test in words.
         formula: The measured quantity as a formula.
-        value: Its value; NaN if it could not be measured.
+        value: Its value; NaN if it could not be measured, infinite if it is a ratio to 0.
         threshold: The number that the value is compared with.
         holds: The outcome; None if the value could not be measured.
         source: Literature or reason behind the test.

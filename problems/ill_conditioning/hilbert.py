@@ -69,7 +69,7 @@ class Hilbert(RootForm):
         signature="largest over smallest curvature at the start",
         threshold=10.0,
         truth="One critical point, the minimum 0 at m; the Hessian is Hilbert's matrix, whose inverse is "
-        "integer, and whose condition number comes near 0.25 (1 + √2)^(4 dim)/√dim.",
+        "integer, and whose condition number comes near 0.042 (1 + √2)^(4 dim)/√dim in the long run.",
         source="Hilbert 1894; Todd 1954",
         theory={
             "sgd": partial(_breaking_point, gap_left_by_descent),

@@ -28,7 +28,7 @@ class GoeSaddle(WalledForm):
     diagonal, N(0, 2) on it.
 
     Eigenvalues repel each other, so that c is a minimum far more rarely than one time in 2^dim: ½,
-    (2 − √2)/4 and (π − 2√2)/4π for dim 1, 2 and 3, then 0.0025, 0.00014, …, for large dim e^(−(ln 3/4) dim²).
+    (2 − √2)/4 and (π − 2√2)/4π for dim 1, 2 and 3, then 0.0025, 0.00014, …, for large dim e^(−(ln 3)/4 · dim²).
     Newton's method ends at c, and so finds a minimum that often. Descent leaves c, and is slowed only by
     the gap between the two lowest eigenvalues, some dim^(2/3) times as small as the largest.
 
@@ -57,7 +57,7 @@ class GoeSaddle(WalledForm):
         threshold=1.0,
         truth="Two minima, −λ₁²/4q, on the axis of the lowest eigenvalue; all other critical points "
         "are known, and saddles. Where no eigenvalue is negative, one minimum, 0, and no other "
-        "critical point: a share of (1/2, 0.146, 0.025, …, e^(−(ln 3/4) dim²)).",
+        "critical point: a share of (1/2, 0.146, 0.025, …, e^(−(ln 3)/4 · dim²)).",
         source="Dean & Majumdar 2006; Goodfellow, Bengio & Courville 2016, section 8.2.3",
         theory={"newton": breaking_point_of_newton},
     )

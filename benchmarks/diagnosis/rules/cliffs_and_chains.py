@@ -21,6 +21,7 @@ from benchmarks.diagnosis.verdict import Evidence
 
 HIGHER = 10.0  # a leap is measured against at least 1/HIGHER of the largest norm before it
 BEFORE = 7  # rows before, whose median is the usual value
+DECADES = 300.0  # 10 to a higher power overflows
 
 
 def cliff(features: RunFeatures) -> Iterator[Finding]:
@@ -125,20 +126,14 @@ def _travel(features: RunFeatures) -> tuple[float, float]:
 def chains(features: RunFeatures) -> Iterator[Finding]:
     """Test for gradients that grow or vanish by a constant factor per position along depth or time."""
     record, limits = features.record, features.limits
-    totals, fits = np.zeros(0), np.zeros(0)
+    lines = []
     if record.chain is not None and record.chain.shape[1] > 2:
-        rows = record.chain[np.isfinite(record.chain).all(1)]
-        if len(rows):
-            totals, fits = _along(np.log10(np.maximum(rows.astype(float), TINY)))
-    for cause, sign, pick in (
-        ("exploding_gradient", 1.0, np.argmax),
-        ("vanishing_gradient", -1.0, np.argmax),
-    ):
-        k = int(pick(sign * totals)) if len(totals) else None
-        if k is not None and sign < 0:  # it must vanish for most of the run
-            k = int(np.argsort(totals)[len(totals) // 2])
-        gain = 10 ** min(sign * float(totals[k]), 300.0) if k is not None else math.nan
-        fit = float(fits[k]) if k is not None else math.nan
+        lines = sorted(filter(None, map(_along, record.chain)))
+    for cause, sign in (("exploding_gradient", 1.0), ("vanishing_gradient", -1.0)):
+        total, fit = math.nan, math.nan
+        if lines:  # it may explode once, and must vanish for most of the run
+            total, fit = lines[-1 if sign > 0 else len(lines) // 2]
+        gain = 10 ** min(sign * total, DECADES)
         factor = Evidence(
             cause, "the gradient grows from the output's end to the other end" if sign > 0
             else "the gradient vanishes from the output's end to the other end",
@@ -154,15 +149,20 @@ def chains(features: RunFeatures) -> Iterator[Finding]:
         holds = holds and (record.gap is None or features.thrown == (sign > 0))
         yield Finding(
             cause, surely(math.log(gain), math.log(limits.chain_gain)) if holds else 0.0,
-            k is not None and gain < math.sqrt(limits.chain_gain), (factor, line),
+            gain < math.sqrt(limits.chain_gain), (factor, line),
         )  # fmt: skip
 
 
-def _along(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a line to each row (rows, length); return its change over the length, and R²."""
-    x = np.arange(logs.shape[1]) - (logs.shape[1] - 1) / 2
-    y = logs - logs.mean(1, keepdims=True)
-    xx, xy, yy = float(x @ x), y @ x, (y * y).sum(1)
-    return xy / xx * (logs.shape[1] - 1), np.where(
-        yy > 0, xy * xy / (xx * np.where(yy > 0, yy, 1.0)), 0.0
-    )
+def _along(norms: np.ndarray) -> tuple[float, float] | None:
+    """Return the change of log₁₀|g| along a line fitted to a chain, and its R²; None if no line can be fitted.
+
+    Norms of 0 and ∞ have left the range of floats: the line is fitted to the others, and ends at the last of them. Two
+    norms always lie on a line; then the norms that underflow or overflow beside them are the evidence.
+    """
+    at = np.flatnonzero((norms > 0) & (norms < np.inf))
+    if len(at) < 2 or np.isnan(norms).any():
+        return None
+    x, y = at - at.mean(), np.log10(norms[at])
+    y = y - y.mean()
+    xx, xy, yy = float(x @ x), float(x @ y), float(y @ y)
+    return xy / xx * float(at[-1] - at[0]), xy * xy / (xx * yy) if yy > 0 else 0.0

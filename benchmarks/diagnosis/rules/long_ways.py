@@ -73,7 +73,8 @@ def long_path(features: RunFeatures) -> Iterator[Finding]:
     record, limits = features.record, features.limits
     loss, steps = record.loss, features.steps
     early = min(int(np.searchsorted(steps, features.total / 10)), features.half)
-    before, after = steps[features.half] - steps[early], steps[-1] - steps[features.half]
+    before = float(steps[features.half] - steps[early])
+    after = float(steps[-1] - steps[features.half])
     pace = math.nan
     if before > 0 and after > 0:
         first = float(loss[early] - loss[features.half]) / before

@@ -94,8 +94,8 @@ def nullity(problem: ProductCliff) -> float:
 
 @claim(
     ProductCliff,
-    "the loss, over the saddle's, where a step of 2/523776 from (2, 2, …) ends, after 1000 more",
-    stated="1: that step leads to the origin, or near it, and nothing leads away",
+    "the loss, over the saddle's, after a step at the rate 1.9/523776 from (2, 2, …) and 1000 more",
+    stated="1: the first step leads to (0.1, 0.1, …), and nothing leads away",
     within=about(1, abs=1e-6),  # at |wᵢ| = 0.1 the gradient is 1e-9, and the rate 4e-6
     source="all derivatives up to the (n − 1)-th vanish at 0",
 )

@@ -57,13 +57,17 @@ def condition_numbers(problem: Hilbert) -> float:
 
 @claim(
     Hilbert,
-    "the condition number for 10 powers, over what the asymptotic law gives, 1.595e13",
+    "the condition number for 10 powers, over 1.595e13: its largest curvature, 1.7519, over the "
+    "asymptotic law of the smallest",
     stated=1.0,
     within=about(1.0, rel=0.01),  # the law's next term is of the order 1/n
     source="Szegő 1936; Wilf 1970, Finite Sections of Some Classical Inequalities",
 )
 def asymptotic_condition(problem: Hilbert) -> float:
-    """Compare: λmin at n + 1 powers ~ 2^(15/4) π^(3/2) √n (1 + √2)^(−4(n+1)), and λmax = 1.7519."""
+    """Compare: λmin at n + 1 powers ~ 2^(15/4) π^(3/2) √n (1 + √2)^(−4(n+1)), and λmax = 1.7519 at 10 powers.
+
+    λmax comes near its own limit π far more slowly: π over the law is 2.86e13, 1.8 times the condition number.
+    """
     smallest = SZEGO * math.sqrt(9) * GROWTH**-9
     return hilbert_condition(10) / (1.7519 / smallest)
 
@@ -84,7 +88,7 @@ def growth_with_each_power(problem: Hilbert) -> float:
     "the largest entry of H H⁻¹ − I in exact arithmetic, over all dimensions up to 12",
     stated=0.0,
     within=(0.0, 0.0),
-    source="Hilbert 1894: the inverse is integer",
+    source="Savage & Lukacs 1954: the inverse is integer",
 )
 def error_of_integer_inverse(problem: Hilbert) -> float:
     worst = Fraction(0)
@@ -102,12 +106,13 @@ def error_of_integer_inverse(problem: Hilbert) -> float:
     "the steps that gradient descent needs for 3 powers over those for 2, by condition numbers",
     stated=1.0,
     within=about(1.0, rel=0.1),
-    source="Cauchy 1847: ½ κ ln(1/target) steps at the best rate",
+    source="derived: ¼ κ ln(1/target) steps at the best rate",
 )
 def descents_steps(problem: Hilbert) -> float:
     """Count them from starts that hold all their gap in the slowest mode, to measure its rate alone.
 
-    At 2/(λmax + λmin) its error keeps (κ − 1)/(κ + 1) a step.
+    At 2/(λmax + λmin), the best rate, a step leaves (κ − 1)/(κ + 1) of the error, and the square of that, near
+    e^(−4/κ), of the gap.
     """
     needed = {}
     for dim in (2, 3):

@@ -61,13 +61,13 @@ def condition_at_minimum(problem: WindingRavine) -> float:
 
 @claim(
     WindingRavine,
-    "the share of the way along the floor that is pulled across rather than along, on the wall",
+    "the slope across the floor over that along it, a tenth of a swing up the wall",
     stated="above 100",
     within=(100.0, math.inf),
-    source="derived: b |v − s sin(w u)| over c |u|",
+    source="derived: |b (1 + k²) d/(c u) − k|, d = v − s sin(w u), k = s w cos(w u)",
 )
 def pull_across(problem: WindingRavine) -> float:
-    """Compare the gradient across and along the floor, a tenth of a swing up the wall at the start's u."""
+    """Compare them at the start's u: the gradient is (c u − b k d, b d), and the floor's direction (1, k)."""
     problem = _steep(problem)
     data = problem.example()
     u = (data["start"] - data["minimizer"])[0]

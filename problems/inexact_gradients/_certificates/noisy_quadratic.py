@@ -154,7 +154,7 @@ def best_estimate(problem: NoisyQuadratic) -> float:
 
 
 @claim(NoisyQuadratic,
-    "The steps that the target takes at twice the noise, over those at once, where noise is large",
+    "The factor by which twice the noise multiplies the steps to the target, where noise is large",
     stated=2.0, within=about(2.0, rel=0.05),
     source="Zhang et al. 2019, figures 1 and 2: perfect scaling",
 )  # fmt: skip

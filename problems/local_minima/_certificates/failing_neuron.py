@@ -63,7 +63,7 @@ def input_with_fewer_repeats(problem: FailingNeuron) -> float:
 
 @claim(
     FailingNeuron,
-    "the sum of the squared errors over two at the minimum, M = 1000",
+    "half of the sum of the squared errors at the minimum, M = 1000",
     stated=1.15619,
     within=about(1.15619, abs=5e-6),  # its last digit
     source="own data",

@@ -93,7 +93,7 @@ def time_from_five(problem: Needle) -> float:
 
 @claim(
     Needle,
-    "Steps of a fixed length take so many times longer from r₀ = 6 than from 3.5",
+    "Steps of a fixed length from r₀ = 6 to r = 1, over those from 3.5",
     stated=2.0,
     within=(2.0, 2.0),
     source="(6 − 1)/(3.5 − 1)",

@@ -53,7 +53,7 @@ def newton_share(problem: CoinToss) -> float:
     "variance of the number of directions down at the centre, over dim",
     stated=1 / 4,
     within=about(1 / 4, abs=3 * 0.25 * math.sqrt(2 / 600)),  # three standard errors
-    source="Dauphin et al. 2014, section 2: binomial",
+    source="derived: binomial, for the signs of the curvatures are independent",
 )
 def variance_of_the_index(problem: CoinToss) -> float:
     """Measure it over 600 instances in 10 dimensions."""

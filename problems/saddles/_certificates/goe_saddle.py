@@ -86,7 +86,7 @@ def portrait(problem: GoeSaddle) -> Curves:
         y_label="−ln(share of minima)/dim²",
         lines={
             "random matrix": (dims, -exact / dims.square()),
-            "in the end, ln 3/4": (dims, torch.full((20,), DECAY)),
+            "in the end, (ln 3)/4": (dims, torch.full((20,), DECAY)),
             "coins": (dims, math.log(2) / dims),
         },
         dots={f"{SAMPLES} matrices": (few, -sampled / few.square())},
@@ -139,13 +139,17 @@ def minima_in_4_dimensions(problem: GoeSaddle) -> float:
 
 @claim(
     GoeSaddle,
-    "what is left of −½ ln(share of minima) per dim², in the end",
+    "−ln(share of minima) per dim², in the end",
     stated=DECAY,
     within=about(DECAY, abs=1e-4),  # a factor dim^-a of the share takes a/800 of it; a is near 1/24
-    source="Dean & Majumdar 2006: ln 3/4",
+    source="Dean & Majumdar 2006: (ln 3)/4",
 )
 def decay(problem: GoeSaddle) -> float:
-    """Return half the second difference of −ln(share) at dim 18, 20 and 22, over 4."""
+    """Return the second difference of −ln(share) at dim 18, 20 and 22, over 8.
+
+    The share falls like e^(−c dim²), c = (ln 3)/4. The second difference of c dim² in steps of 2 is 8c, and that of a
+    term linear in dim is 0.
+    """
     before, here, after = (-math.log(share_of_minima(dim)) for dim in (18, 20, 22))
     return (before - 2 * here + after) / 8
 

@@ -45,7 +45,7 @@ def wrong_indices(problem: LinearAutoencoder) -> float:
     "the number of directions down at a critical point is correlated with the loss there",
     stated="above 0.9",
     within=(0.9, 1.0),
-    source="Baldi & Hornik 1989",
+    source="measured, at the critical points of Baldi & Hornik 1989",
 )
 def correlation_of_index_and_loss(problem: LinearAutoencoder) -> float:
     points = problem.critical_points(problem.example())

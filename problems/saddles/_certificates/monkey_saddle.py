@@ -73,7 +73,7 @@ def ridge_after_10000_steps(problem: MonkeySaddle) -> float:
     MonkeySaddle,
     "share of the distance to the saddle that is left by a step of Newton's method beside it",
     stated=0.5,
-    within=about(0.5, abs=1e-3),  # the wall is q r/3 = 3e-4 of f there, and less
+    within=about(0.5, abs=1e-3),  # the wall is q r/3 = 3e-4 of the gradient there, and less
     source="a form of degree 3 has H x = 2g",
 )
 def newton_factor(problem: MonkeySaddle) -> float:
@@ -94,7 +94,7 @@ def newton_factor(problem: MonkeySaddle) -> float:
     slow=True,
 )
 def passage(problem: MonkeySaddle) -> float:
-    """Measure the time until r = 2/q at θ = 1e-2 and 1e-4, at the rate 0.005/q²."""
+    """Measure the time until r = 2/q at θ = 1e-2 and 1e-4, at the rate 0.005 q, in the unit q of time."""
     data = problem.example()
     angles = torch.tensor([1e-2, 1e-4])
     start = torch.stack([angles.cos(), angles.sin()], -1) / problem.wall

@@ -67,7 +67,7 @@ def portrait(problem: Octopus) -> Curves:
     "stay of descent beside the fifth saddle over that beside the fourth, at L = 1",
     stated=2.71,
     within=about(2.7095, rel=0.05),  # stays are whole steps, and a start has its own first one
-    source="Du et al. 2017, figures 3 and 4; 1 + ln 2/ln 1.5",
+    source="derived: 1 + ln 2/ln 1.5; measured as in Du et al. 2017, figures 3 and 4",
 )
 def growth_at_1(problem: Octopus) -> float:
     stays = _median_stays(_original(problem, 1.0, 5))
@@ -79,7 +79,7 @@ def growth_at_1(problem: Octopus) -> float:
     "stay of descent beside the fourth saddle over that beside the third, at L = 2",
     stated=4.11,
     within=about(4.106, rel=0.05),  # as above
-    source="Du et al. 2017, figures 3 and 4; 1 + ln 2/ln 1.25",
+    source="derived: 1 + ln 2/ln 1.25; measured as in Du et al. 2017, figures 3 and 4",
     slow=True,
 )
 def growth_at_2(problem: Octopus) -> float:
@@ -94,7 +94,7 @@ def growth_at_2(problem: Octopus) -> float:
     within=about(
         497, rel=0.1
     ),  # ten starts: the first stay, and all others with it, vary by as much
-    source="Du et al. 2017, figure 3",
+    source="measured, in the experiment of Du et al. 2017, figure 3",
 )
 def steps_of_descent_at_1(problem: Octopus) -> float:
     return steps_down(_original(problem, 1.0, 5), False, 2000).median().item()
@@ -105,7 +105,7 @@ def steps_of_descent_at_1(problem: Octopus) -> float:
     "steps of descent to the minimum past 5 saddles, at L = 2, median of ten starts",
     stated=3747,
     within=about(3747, rel=0.1),  # as above
-    source="Du et al. 2017, figure 3",
+    source="measured, in the experiment of Du et al. 2017, figure 3",
     slow=True,
 )
 def steps_of_descent_at_2(problem: Octopus) -> float:
@@ -117,7 +117,7 @@ def steps_of_descent_at_2(problem: Octopus) -> float:
     "runs of descent, of ten, that are past 5 saddles after 20,000 steps, at L = 3",
     stated=0,
     within=(0, 0),
-    source="Du et al. 2017, figure 3",
+    source="measured, in the experiment of Du et al. 2017, figure 3",
     slow=True,
 )
 def arrivals_of_descent_at_3(problem: Octopus) -> float:
@@ -129,7 +129,7 @@ def arrivals_of_descent_at_3(problem: Octopus) -> float:
     "steps of perturbed descent to the minimum past 5 saddles, at L = 3, median of ten starts",
     stated=219,
     within=(0, 250),
-    source="Du et al. 2017, figure 3",
+    source="measured, in the experiment of Du et al. 2017, figure 3",
 )
 def steps_of_perturbed_descent(problem: Octopus) -> float:
     return steps_down(_original(problem, 3.0, 5), True, 2000).median().item()
@@ -140,7 +140,7 @@ def steps_of_perturbed_descent(problem: Octopus) -> float:
     "steps of perturbed descent to the minimum past 10 saddles, at L = 3, median of ten starts",
     stated=496,
     within=about(496, rel=0.1),  # ten starts
-    source="Du et al. 2017, figure 4",
+    source="measured, in the experiment of Du et al. 2017, figure 4",
 )
 def steps_of_perturbed_descent_past_10(problem: Octopus) -> float:
     return steps_down(_original(problem, 3.0, 10), True, 2000).median().item()
@@ -151,7 +151,7 @@ def steps_of_perturbed_descent_past_10(problem: Octopus) -> float:
     "runs of descent, of ten, that are past 10 saddles after 3000 steps, at L = 1",
     stated=0,
     within=(0, 0),
-    source="Du et al. 2017, figure 4",
+    source="measured, in the experiment of Du et al. 2017, figure 4",
     slow=True,
 )
 def arrivals_of_descent_past_10(problem: Octopus) -> float:

@@ -43,7 +43,7 @@ def shares_by_index(problem: RandomField, samples: int) -> torch.Tensor:
     "the share of directions that go down at a critical point is correlated with its energy",
     stated=0.947,
     within=about(0.947, abs=0.02),
-    source="Bray & Dean 2007",
+    source="measured; that it is: Bray & Dean 2007",
     slow=True,
 )
 def correlation_of_index_and_energy(problem: RandomField) -> float:

@@ -262,7 +262,7 @@ def energy_at_rest_at_60(problem: SpinGlass) -> float:
 
 @claim(
     SpinGlass,
-    "the energies at which descent comes to rest spread less at dim 60 than at dim 20, by",
+    "the spread of the energies at which descent comes to rest, at dim 60 over that at dim 20",
     stated="below 0.6",
     within=(0.0, 0.6),
     source="Choromanska et al. 2015, figure 3",

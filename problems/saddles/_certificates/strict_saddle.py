@@ -40,10 +40,10 @@ def portrait(problem: StrictSaddle) -> Curves:
 
 @claim(
     StrictSaddle,
-    "steps of descent from y = 1e-2 to leave, at lr·m = 0.01",
+    "steps of descent from y = 1e-2 to half way to a minimum, at √10, at lr·m = 0.01",
     stated=524,
     within=(524, 524),
-    source="measured; the flow takes 520.7, ln((δ⁻² − 1)/3)/2m",
+    source="measured; the flow takes 520.7, ln((δ⁻² − 1)/3)/(2 lr·m), δ = y/√10",
 )
 def steps_from_1e_2(problem: StrictSaddle) -> float:
     return _steps_from(problem, 1e-2)
@@ -51,7 +51,7 @@ def steps_from_1e_2(problem: StrictSaddle) -> float:
 
 @claim(
     StrictSaddle,
-    "steps of descent from y = 1e-4 to leave, at lr·m = 0.01",
+    "steps of descent from y = 1e-4 to half way to a minimum, at √10, at lr·m = 0.01",
     stated=986,
     within=(986, 986),
     source="measured; the flow takes 981.2",
@@ -62,7 +62,7 @@ def steps_from_1e_4(problem: StrictSaddle) -> float:
 
 @claim(
     StrictSaddle,
-    "steps of descent from y = 1e-8 to leave, at lr·m = 0.01",
+    "steps of descent from y = 1e-8 to half way to a minimum, at √10, at lr·m = 0.01",
     stated=1912,
     within=(1912, 1912),
     source="measured; the flow takes 1902.3",
@@ -85,7 +85,7 @@ def steps_a_decade(problem: StrictSaddle) -> float:
 
 @claim(
     StrictSaddle,
-    "height of the saddle over that of the minima, however flat the way down",
+    "height of the saddle above the minima, however flat the way down",
     stated=1.0,
     within=about(1.0, abs=1e-9),  # rounding at 632 from the centre
     source="m²/4c with c = m²/4",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import NoneType
 
 import numpy as np
 import pytest
 
 from benchmarks.diagnosis import CAUSES, Record, Thresholds, diagnose
+from benchmarks.diagnosis.combine import TESTS
 from benchmarks.diagnosis.run_features import RunFeatures
 
 STEPS = np.unique(np.round(np.geomspace(1, 1001, 60))) - 1.0
@@ -378,6 +380,36 @@ def test_a_chain_that_scatters_has_no_slope():
     assert not {"exploding_gradient", "vanishing_gradient"} & set(names(record(chain=scattered)))
 
 
+def test_a_chain_is_read_from_the_norms_that_floats_can_hold():
+    """Traces are float32, in which less than 1e-45 is 0 and more than 3.4e38 is infinite."""
+
+    def judged(*norms: float, **given):
+        chain = np.tile(np.float32(norms), (len(STEPS), 1))
+        return diagnose(record(chain=chain, **({"gap": 0.9} | given)))
+
+    for norms, decades in (
+        ((1e-5, 7e-44, 0, 0, 0), 38.2),
+        ((1e-2, 1e-15, 1e-28, 1e-41, 0), 39.0),
+        ((1e-2, 1e-5, 0, 1e-11, 1e-14), 12.0),
+    ):
+        verdict = judged(*norms)
+        assert verdict.cause == "vanishing_gradient" and "exploding_gradient" in verdict.ruled_out
+        gain, fit = (row.value for row in verdict.evidence if row.cause == "vanishing_gradient")
+        assert math.log10(gain) == pytest.approx(decades, abs=0.1) and fit > 0.999
+    thrown = {"loss": np.where(STEPS > 3, 50.0, 1.0), "gap": 50.0, "excess": 50.0}
+    grown = judged(1, 1e30, math.inf, math.inf, math.inf, **thrown)
+    assert "exploding_gradient" in dict(grown.causes)
+    # Layers that are dead leave too few norms, or norms that do not vanish.
+    for norms, ruled_out in (((1.0, 0, 0, 0), False), ((1.0, 0.5, 0, 0), True)):
+        dead = judged(*norms)
+        assert "vanishing_gradient" not in dict(dead.causes)
+        assert ("vanishing_gradient" in dead.ruled_out) == ruled_out
+    steep = record(gap=0.9, chain=np.tile([1e300, 1.0, 1e-300], (len(STEPS), 1)))
+    assert (
+        diagnose(steep).cause == "vanishing_gradient"
+    )  # by 600 decades, more than floats can hold
+
+
 RUNAWAY = {
     "distance_start": np.log1p(STEPS), "loss": 1 / (1 + STEPS), "grad_sq": 1 / (1 + STEPS) ** 2,
     "excess": 1e-3, "decrease": at(0.5, 5e-3, 1.5e-3, 5e-4),
@@ -459,8 +491,6 @@ def test_nothing_is_ill_conditioned_where_all_curvatures_are_alike():
 
 # Odd numbers.
 
-ODD = np.array([0.0, 1.0, -1.0, 1e-320, 1e38, 1e300, -1e300, np.nan, np.inf, -np.inf])
-
 
 def test_the_loss_of_a_run_may_be_too_large_for_its_trace():
     """Nothing is known of its progress then: it is neither healthy nor at a standstill by measurement."""
@@ -474,33 +504,69 @@ def test_the_loss_of_a_run_may_be_too_large_for_its_trace():
     assert "wrong_direction" not in names(steep)
 
 
+FLOATS = {  # a column of a trace: what it is made of, and how much of it
+    "random": lambda draws, rows: np.abs(draws.normal(size=rows)) * 10.0 ** draws.integers(-38, 38),
+    "growing": lambda draws, rows: np.geomspace(1, 10.0 ** draws.integers(-38, 38), rows),
+    "zero": lambda draws, rows: np.zeros(rows),
+    "subnormal": lambda draws, rows: np.full(rows, 1.4e-45),
+    "infinite": lambda draws, rows: np.full(rows, np.inf),
+    "unknown": lambda draws, rows: np.full(rows, np.nan),
+}
+RATIOS = {  # those to something that may be 0
+    "max |λ|max/|λ|min", "max(q, r)", "max λmax/λmax at the start", "r_noise/r_curv = tr(HS)/mᵀHm",
+    "r_noise = η tr(HS)/2|m|²", "10 r_noise", "|E[ĝ] − g|²/max(|g|², 4 tr S)",
+}  # fmt: skip
+SIGNED = {"change", "g_h_g", "g_s", "s_h_s", "lambda_min", "lambda_max", "noise_h", "bias"}
+
+
+def odd_record(seed: int, kinds: list[str]) -> Record:
+    """A run whose columns are of these kinds, with entries of others among them."""
+    draws = np.random.default_rng(seed)
+    rows = int(draws.integers(1, 12))
+
+    def column(name=""):
+        made, strange = (FLOATS[kind](draws, rows) for kind in draws.choice(kinds, 2))
+        made = np.where(draws.random(rows) < draws.random(), strange, made)
+        sign = draws.choice([-1.0, 1.0], rows) if name in SIGNED else 1.0
+        return np.float32(sign * made)
+
+    def known(value):
+        return value if draws.random() < 0.5 else None
+
+    arrays = {
+        name: column(name)
+        for name, kind in Record.__annotations__.items()
+        if kind == "np.ndarray" and name != "step"
+    }
+    optional = {
+        name: known(column()) for name in ("distance", "bias_sq", "grad_leap", "loss_highest")
+    }
+    return Record(
+        status=str(draws.choice(["missed", "diverged", "running"])),  # type: ignore[arg-type]
+        step=np.cumsum(draws.integers(1, 5, rows)) - 1.0,
+        chain=known(np.stack([column() for _ in range(draws.integers(1, 6))], axis=1)),
+        gap=known(float(column()[-1])), excess=known(float(column()[-1])),
+        target=known(1e-4), floor_attained=known(bool(draws.integers(2))),
+        settings={"lr": 0.1, "momentum": draws.choice([0.0, 0.9])},
+        **arrays, **optional,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("overflows", [False, True])
+@pytest.mark.parametrize("rule", TESTS, ids=lambda rule: rule.__name__)
+def test_every_rule_answers_whatever_numbers_a_trace_has(rule, overflows):
+    kinds = [kind for kind in FLOATS if overflows or kind != "infinite"]
+    for seed in range(100):
+        features = RunFeatures(odd_record(seed, kinds), Thresholds())
+        with np.errstate(all="ignore"):
+            findings = list(rule(features))
+        for finding in findings:
+            assert 0 <= finding.strength <= 1 and type(finding.ruled_out) is bool
+            for row in finding.evidence:
+                assert type(row.value) is float and type(row.holds) in (bool, NoneType)
+                assert overflows or not math.isinf(row.value) or row.formula in RATIOS
+
+
 def test_whatever_numbers_a_run_has_it_is_judged():
     for seed in range(200):
-        draws = np.random.default_rng(seed)
-        rows = int(draws.integers(1, 12))
-
-        def odd(draws=draws, rows=rows):
-            some = np.abs(draws.normal(size=rows))
-            return np.where(draws.random(rows) < draws.random(), draws.choice(ODD, rows), some)
-
-        def known(value, draws=draws):
-            return value if draws.random() < 0.5 else None
-
-        arrays = {
-            name: odd()
-            for name, kind in Record.__annotations__.items()
-            if kind == "np.ndarray" and name != "step"
-        }
-        optional = {
-            name: known(odd()) for name in ("distance", "bias_sq", "grad_leap", "loss_highest")
-        }
-        numbers = {name: known(float(draws.choice(ODD))) for name in ("gap", "excess")}
-        found = Record(
-            status=str(draws.choice(["missed", "diverged", "running"])),  # type: ignore[arg-type]
-            step=np.cumsum(draws.integers(1, 5, rows)) - 1.0,
-            chain=known(np.stack([odd() for _ in range(4)], axis=1)),
-            target=known(1e-4), floor_attained=known(bool(draws.integers(2))),
-            settings={"lr": 0.1, "momentum": draws.choice([0.0, 0.9])},
-            **arrays, **optional, **numbers,
-        )  # fmt: skip
-        assert diagnose(found).text()
+        assert diagnose(odd_record(seed, list(FLOATS))).text()

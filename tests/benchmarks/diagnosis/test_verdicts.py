@@ -213,6 +213,13 @@ def test_a_nan_of_the_problems_making_is_not_the_optimizers():
     assert f"the loss was not finite, in 2 of 2 tuned runs, first in step {first}." in str(found)
 
 
+def test_a_gradient_that_underflows_along_the_chain_is_called_vanishing():
+    problem = replace(PROBLEMS["cliff"], steps=200)
+    made, _, _ = records(problem, "rmsprop", {"lr": 0.01}, 60, seeds=3)
+    assert all((record.chain == 0).any() for record in made)
+    assert [diagnose(record).cause for record in made] == ["vanishing_gradient"] * 3
+
+
 def test_traces_of_another_shape_are_judged_all_the_same():
     """Without a spectrum, as above 512 dimensions, and without a distance."""
     problem = replace(PROBLEMS["quadratic"], dim=600, condition=1e4)
