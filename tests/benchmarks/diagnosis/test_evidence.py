@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.diagnosis import CAUSES, Record, Thresholds, diagnose
 from benchmarks.diagnosis.combine import TESTS
+from benchmarks.diagnosis.from_trace import Known, traced_record
 from benchmarks.diagnosis.run_features import RunFeatures
 
 STEPS = np.unique(np.round(np.geomspace(1, 1001, 60))) - 1.0
@@ -408,6 +409,14 @@ def test_a_chain_is_read_from_the_norms_that_floats_can_hold():
     assert (
         diagnose(steep).cause == "vanishing_gradient"
     )  # by 600 decades, more than floats can hold
+
+
+def test_a_trace_keeps_the_positions_at_which_a_chain_overflows():
+    known = {name: np.zeros(2) for name in ("step", "loss", "gap", "distance")}
+    norms = {"chain.0": 1.0, "chain.1": 1e30, "chain.2": math.inf, "chain.3": math.nan}
+    trace = known | {name: np.full(2, norm) for name, norm in norms.items()}
+    kept = traced_record(trace, "diverged", Known(noisy=False)).chain
+    assert kept is not None and kept.tolist() == [[1.0, 1e30, math.inf]] * 2
 
 
 RUNAWAY = {
