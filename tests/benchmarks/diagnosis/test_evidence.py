@@ -576,6 +576,30 @@ def test_every_rule_answers_whatever_numbers_a_trace_has(rule, overflows):
                 assert overflows or not math.isinf(row.value) or row.formula in RATIOS
 
 
+# Values that support their cause if they are small, and tests with a further condition beside the threshold.
+BELOW = {
+    ("wrong_direction", "cos(E[ĝ], g)"), ("no_signal", "|λ|max"), ("local_minimum", "½gᵀ|H|⁻¹g/(f − f*)"),
+    ("step_too_small", "q = lr λmax(P⁻¹H)/limit"), ("step_too_small", "max r, r = sᵀHs/(−2gᵀs)"),
+    ("step_too_small", "gap (1 − late gain)¹⁸/target, or 5 least steps/steps if the run goes on"),
+    ("no_critical_point", "|g| at the end/|g| at the start"), ("cliff", "q at the start"),
+    ("plateau", "|λ|max distance²/2(f − f*), or over the largest so far"),
+}  # fmt: skip
+NOT_ALONE = {
+    "10 r_noise", "(f(N/2) − f(N))/(f(N/2) − f*)", "max (f − f*)/(f₀ − f*)", "share of steps with gᵀg = 0",
+    "late fall per step/earlier fall per step", "late median |s|/earlier median |s|",
+}  # fmt: skip
+
+
+def test_a_test_holds_by_the_value_and_the_threshold_that_are_shown():
+    for seed in range(150):
+        for row in diagnose(odd_record(seed, list(FLOATS))).evidence:
+            if row.holds is None or math.isnan(row.value) or row.value == row.threshold:
+                continue
+            below = (row.cause, row.formula) in BELOW
+            small, large = row.value < row.threshold, row.value > row.threshold
+            assert row.formula in NOT_ALONE or row.holds == (small if below else large), row
+
+
 def test_whatever_numbers_a_run_has_it_is_judged():
     for seed in range(200):
         assert diagnose(odd_record(seed, list(FLOATS))).text()
