@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.diagnosis import CAUSES, Record, Thresholds, diagnose
 from benchmarks.diagnosis.combine import TESTS
+from benchmarks.diagnosis.from_trace import Known, traced_record
 from benchmarks.diagnosis.run_features import RunFeatures
 
 STEPS = np.unique(np.round(np.geomspace(1, 1001, 60))) - 1.0
@@ -410,6 +411,14 @@ def test_a_chain_is_read_from_the_norms_that_floats_can_hold():
     )  # by 600 decades, more than floats can hold
 
 
+def test_a_trace_keeps_the_positions_at_which_a_chain_overflows():
+    known = {name: np.zeros(2) for name in ("step", "loss", "gap", "distance")}
+    norms = {"chain.0": 1.0, "chain.1": 1e30, "chain.2": math.inf, "chain.3": math.nan}
+    trace = known | {name: np.full(2, norm) for name, norm in norms.items()}
+    kept = traced_record(trace, "diverged", Known(noisy=False)).chain
+    assert kept is not None and kept.tolist() == [[1.0, 1e30, math.inf]] * 2
+
+
 RUNAWAY = {
     "distance_start": np.log1p(STEPS), "loss": 1 / (1 + STEPS), "grad_sq": 1 / (1 + STEPS) ** 2,
     "excess": 1e-3, "decrease": at(0.5, 5e-3, 1.5e-3, 5e-4),
@@ -565,6 +574,30 @@ def test_every_rule_answers_whatever_numbers_a_trace_has(rule, overflows):
             for row in finding.evidence:
                 assert type(row.value) is float and type(row.holds) in (bool, NoneType)
                 assert overflows or not math.isinf(row.value) or row.formula in RATIOS
+
+
+# Values that support their cause if they are small, and tests with a further condition beside the threshold.
+BELOW = {
+    ("wrong_direction", "cos(E[ĝ], g)"), ("no_signal", "|λ|max"), ("local_minimum", "½gᵀ|H|⁻¹g/(f − f*)"),
+    ("step_too_small", "q = lr λmax(P⁻¹H)/limit"), ("step_too_small", "max r, r = sᵀHs/(−2gᵀs)"),
+    ("step_too_small", "gap (1 − late gain)¹⁸/target, or 5 least steps/steps if the run goes on"),
+    ("no_critical_point", "|g| at the end/|g| at the start"), ("cliff", "q at the start"),
+    ("plateau", "|λ|max distance²/2(f − f*), or over the largest so far"),
+}  # fmt: skip
+NOT_ALONE = {
+    "10 r_noise", "(f(N/2) − f(N))/(f(N/2) − f*)", "max (f − f*)/(f₀ − f*)", "share of steps with gᵀg = 0",
+    "late fall per step/earlier fall per step", "late median |s|/earlier median |s|",
+}  # fmt: skip
+
+
+def test_a_test_holds_by_the_value_and_the_threshold_that_are_shown():
+    for seed in range(150):
+        for row in diagnose(odd_record(seed, list(FLOATS))).evidence:
+            if row.holds is None or math.isnan(row.value) or row.value == row.threshold:
+                continue
+            below = (row.cause, row.formula) in BELOW
+            small, large = row.value < row.threshold, row.value > row.threshold
+            assert row.formula in NOT_ALONE or row.holds == (small if below else large), row
 
 
 def test_whatever_numbers_a_run_has_it_is_judged():
