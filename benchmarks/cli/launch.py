@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.analysis.tables import collect
 from benchmarks.catalog.contenders import unsearched
-from benchmarks.cli.after_a_sweep import Ended
 from benchmarks.cli.compose import Plan
 from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
 from benchmarks.cli.options import FAILED
@@ -39,6 +37,10 @@ def run(plan: Plan) -> int:
     if first.config["dry_run"]:
         print(expected.text())
         return 0
+
+    from benchmarks.analysis.tables import collect  # a dry run makes no tables
+    from benchmarks.cli.after_a_sweep import Ended
+
     progress = Progress(expected.ahead, expected.processes, Notes(folder))
     task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
     launch = launch or launcher(plan.of_hydra, folder.path)

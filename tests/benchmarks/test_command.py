@@ -151,12 +151,30 @@ print({"torch._C", "pandas._libs", "hydra"} & {*sys.modules})
 
 def test_a_card_a_list_and_a_dry_run_import_no_more_than_they_use(files):
     code = """
-import sys
+import gc, sys
 from benchmarks.cli.main import main
 main(["show"])
 main(["show", "cliff"])
 main(["+problem=cliff", "dry_run=true"])
+ours = [each for each in sys.modules if each.startswith(("benchmarks.", "hydra.", "omegaconf."))]
+assert len(ours) < 150, ours
+assert gc.isenabled()
 print({"pandas._libs", "scipy", "sklearn", "pyarrow", "matplotlib", "torch._dynamo"} & {*sys.modules})
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=files, env=environment, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.endswith("set()\n")
+
+
+def test_a_comparison_imports_neither_torch_nor_what_draws(ravine, files):
+    ravine(f"+problem=quadratic optimizer=sgd out=out {SMALL}")
+    code = """
+import sys
+from benchmarks.cli.main import main
+assert main(["compare", "out", "out"]) == 0
+print({"torch._C", "scipy", "sklearn", "matplotlib", "hydra", "omegaconf"} & {*sys.modules})
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
