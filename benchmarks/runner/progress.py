@@ -17,7 +17,7 @@ from benchmarks.runner.job import CellDone
 T = TypeVar("T")
 CLEAR = "\r\x1b[K"
 SILENT = 2.0  # seconds that a step before the first cell may take without a word
-AT_FIRST = 0.02  # weight of the forecast against the measured pace, as a share of the sweep
+AT_FIRST = 0.1  # weight of the forecast against the measured pace, as a share of the sweep
 
 
 @dataclass(frozen=True)

@@ -651,7 +651,7 @@ def test_progress_in_a_log(capsys):
 def test_progress_on_a_terminal(monkeypatch):
     """Four cells of 5 s by the forecast, two at a time, of which the first took 10 s in fact.
 
-    The forecast counts as 2 % of the work, .4 s in .2 s: (10 + .2) / (5 + .4) · 15 s is 28.3 s.
+    The forecast counts as 10 % of the work, 2 s in 1 s: (10 + 1) / (5 + 2) · 15 s is 23.6 s.
     """
 
     class Terminal(io.StringIO):
@@ -671,7 +671,7 @@ def test_progress_on_a_terminal(monkeypatch):
     lines = terminal.getvalue().split(progress.CLEAR)
     assert lines == [
         "0/4 cells · about 10 s left",
-        "1/4 cells · 6 runs · about 29 s left · p at 1 · o",
+        "1/4 cells · 6 runs · about 24 s left · p at 1 · o",
         "2/4 cells · 12 runs · about 10 s left · p at 1 · o",
         "",
     ]
