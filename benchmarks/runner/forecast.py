@@ -19,7 +19,9 @@ from problems import Problem
 
 # Seconds per step of a batch, plus per run in it and per coordinate of the run: momentum on quadratic.
 STEP, RUN, COORDINATE = 5e-4, 5e-7, 5e-9
-ADOPTED = 5e-5  # seconds per step and trial of a class of torch, which steps the runs of a trial together
+ADOPTED = (
+    5e-5  # seconds per step and trial of a class of torch, which steps the runs of a trial together
+)
 DIM = 100  # of a problem that does not state its dimension
 
 
@@ -75,7 +77,7 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
     planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
     found = [
         each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
-        for each, at, settled in watched(planned, "looking for stored cells")
+        for each, at, settled in watched(planned, "looking which cells are stored already")
     ]
     missing = [cell for cell, there in zip(planned, found, strict=True) if not there]
     pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _, _ in missing})

@@ -187,10 +187,16 @@ def test_what_takes_long_before_a_sweep_is_said_with_an_estimate(capsys, monkeyp
     monkeypatch.setattr(progress, "SILENT", 0.05)
     for _ in progress.watched(range(4), "checking"):
         time.sleep(0.04)
-    assert capsys.readouterr().err == "ravine: checking: 1/4 · about 1 s left\n"
+    assert (
+        capsys.readouterr().err
+        == "ravine: checking: 1/4 · about 1 s left\nravine: checking: done\n"
+    )
     for _ in progress.watched(range(2), "checking"):
         time.sleep(0.1)
-    assert capsys.readouterr().err == "ravine: checking: 0/2 · the first takes long\n"
+    assert (
+        capsys.readouterr().err
+        == "ravine: checking: 0/2 · the first takes long\nravine: checking: done\n"
+    )
 
 
 def test_an_optimizer_given_several_times_is_composed_once(ravine, monkeypatch):
