@@ -51,18 +51,24 @@ def run(plan: Plan) -> int:
         if lost.cells:
             _say(f"out={folder.path} holds {lost.text()}: replaced (keep=true keeps them)")
         folder.begin(plan.words, plan.resolved(), lost.cells)
+        interrupted = False
         try:
             progress.start()
             failed = launch(task, len(plan.jobs), progress.watch, _say)
             for error in failed:
                 if not isinstance(error, ProcessLost):
                     raise error
+        except KeyboardInterrupt:
+            interrupted = True
+            raise
         finally:
             progress.close()
             found = collect(folder, time.perf_counter() - began, _say)
             ended = None if found is None else Ended(plan, *found, folder.path)
             if ended is not None:
                 ended.print_tables()
+                if interrupted:
+                    ended.print_what_is_missing()
     if ended is None:
         return FAILED if failed else 0
     ended.print_what_is_next()

@@ -25,17 +25,19 @@ def test_a_cell_that_is_stored_is_in_the_tables(ravine, files, monkeypatch):
 
     monkeypatch.setattr(Store, "write", interrupted)
     monkeypatch.setattr(SweepFolder, "mark", lambda *given: marked.append(1) or mark(*given))
-    code, _, err = ravine(f"{GIVEN} hydra/launcher=basic")
+    code, out, err = ravine(f"{GIVEN} hydra/launcher=basic")
     assert code == 130 and "interrupted" in err and len(marked) == 1
     assert "sgd" in (files / "out" / "summary.csv").read_text()
+    assert "1 of 2 cells is missing: quadratic · adam at " in out
+    (command,) = [line for line in out.splitlines() if line.startswith("Go on:  ")]
+    assert command.endswith("hydra/launcher=basic out=out")
 
 
 def test_only_what_is_not_ignored_is_held_back():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with pytest.raises(KeyboardInterrupt), jobs._uninterrupted():
-            os.kill(os.getpid(), signal.SIGHUP)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)

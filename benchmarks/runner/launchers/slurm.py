@@ -108,7 +108,7 @@ class _Queue:
         self._said = ""
 
     def gone(self, jobs: Mapping[int, Any], say: Callable[[str], None]) -> set[int]:
-        """Return the jobs without a sign of life that neither squeue nor sacct has known twice; ask every `SILENT` s."""
+        """Return the jobs without a sign of life that neither squeue nor sacct knew at two looks, `SILENT` s apart."""
         if time.monotonic() - self._asked < SILENT:
             return set()
         self._asked = time.monotonic()
