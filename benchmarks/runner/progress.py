@@ -175,7 +175,7 @@ def job_note(ahead: Ahead, dials: Iterable[float]) -> dict[str, Any]:
 
 
 def watched(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield items; if that takes longer than `SILENT`, say on stderr how far it is, how long it will take, and the end."""
+    """Yield items; if that takes longer than `SILENT`, say on stderr how far it is, how long it takes, and the end."""
     began, done, said = time.perf_counter(), 0, False
 
     def say() -> None:
