@@ -32,10 +32,12 @@ def printable(text: str) -> str:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return the end of a refusal: the closest allowed name, and all of them.
+    """Return the end of a refusal: all allowed names, and first the closest one if it is close.
 
     >>> nearest("momentun", ["adam", "momentum"])
     'did you mean momentum? (allowed: adam, momentum)'
+    >>> nearest("nosuch", ["adam", "random_search"])
+    '(allowed: adam, random_search)'
 
     Args:
         name: The name that was given.
@@ -46,7 +48,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     """
     allowed = sorted(allowed)
     by_lower = {each.lower(): each for each in allowed}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     hint = f"did you mean {by_lower[close[0]]}? " if close else ""
     return f"{hint}(allowed: {', '.join(allowed) or 'none'})"
 

@@ -15,6 +15,8 @@ from benchmarks.cli.compose import Plan
 from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.display.sweep_views import failures, views
 
+NAMED = 4  # missing cells
+
 
 @dataclass
 class Ended:
@@ -43,6 +45,24 @@ class Ended:
             if cell.info.traceback:
                 print(f"{self.plan.jobs[0].setup.store.folder / key}/traceback.txt")
         print(f"{self.folder}/  {'  '.join(self.files)}")
+
+    def print_what_is_missing(self) -> None:
+        """Print which cells of an interrupted sweep are not in its tables, and the command that runs them."""
+        there = {(cell.info.job, cell.info.dial) for cell in self.tables.cells.values()}
+        planned = [(each.setup, at.dial) for each in self.plan.jobs for at in each.setup.rungs]
+        missing = [
+            f"{setup.job.name} · {setup.job.contender.name} at {dial:g}"
+            for setup, dial in planned
+            if (setup.job.identity(setup.protocol), dial) not in there
+        ]
+        if missing:
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            are = "is" if len(missing) == 1 else "are"
+            print(
+                f"{len(missing)} of {len(planned)} cells {are} missing: {', '.join(missing[:NAMED])}{more}."
+            )
+            command = [*self._words_without("out"), f"out={self.folder}"]
+            print(f"Go on:  {help.command_line(command)}")
 
     def print_what_is_next(self) -> None:
         """Print a command to continue with; for a suite, also write the report and print its name."""

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.analysis.tables import collect
 from benchmarks.catalog.contenders import unsearched
-from benchmarks.cli.after_a_sweep import Ended
 from benchmarks.cli.compose import Plan
 from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
 from benchmarks.cli.options import FAILED
@@ -39,6 +37,10 @@ def run(plan: Plan) -> int:
     if first.config["dry_run"]:
         print(expected.text())
         return 0
+
+    from benchmarks.analysis.tables import collect  # a dry run makes no tables
+    from benchmarks.cli.after_a_sweep import Ended
+
     progress = Progress(expected.ahead, expected.processes, Notes(folder))
     task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
     launch = launch or launcher(plan.of_hydra, folder.path)
@@ -49,18 +51,24 @@ def run(plan: Plan) -> int:
         if lost.cells:
             _say(f"out={folder.path} holds {lost.text()}: replaced (keep=true keeps them)")
         folder.begin(plan.words, plan.resolved(), lost.cells)
+        interrupted = False
         try:
             progress.start()
             failed = launch(task, len(plan.jobs), progress.watch, _say)
             for error in failed:
                 if not isinstance(error, ProcessLost):
                     raise error
+        except KeyboardInterrupt:
+            interrupted = True
+            raise
         finally:
             progress.close()
             found = collect(folder, time.perf_counter() - began, _say)
             ended = None if found is None else Ended(plan, *found, folder.path)
             if ended is not None:
                 ended.print_tables()
+                if interrupted:
+                    ended.print_what_is_missing()
     if ended is None:
         return FAILED if failed else 0
     ended.print_what_is_next()
@@ -72,7 +80,7 @@ def _lost(plan: Plan, folder: SweepFolder) -> Lost:
     setups, first = [each.setup for each in plan.jobs], plan.jobs[0]
     planned = (
         cell
-        for each in watched(setups, f"comparing jobs with out={folder.path}")
+        for each in watched(setups, f"looking which results in out={folder.path} are of other code")
         for cell in planned_cells(each.job, each.protocol)
     )
     return folder.lost(first.setup.protocol, planned, first.config["keep"])

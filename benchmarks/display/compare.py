@@ -7,6 +7,7 @@ the final gap where neither reaches it.
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,13 +132,19 @@ class Comparison:
         ]
 
     def __repr__(self) -> str:
-        return "\n\n".join(
+        views = (
             view.text() if len(view.table) else printable("\n\n".join([view.title, *view.remarks]))
             for view in self._views()
         )
+        return "\n\n".join([*map(printable, self._warned()), *views])
 
     def _repr_html_(self) -> str:
-        return "".join(view.html() for view in self._views())
+        warned = "".join(f"<p>{html.escape(each)}</p>" for each in self._warned())
+        return warned + "".join(view.html() for view in self._views())
+
+    def _warned(self) -> list[str]:
+        """Return the warnings, which come before all that they put in doubt."""
+        return [f"Warning: {each}." for each in self.warnings]
 
     def _views(self) -> list[View]:
         """Return the views, those of newcomers first: they are the usual reason to compare."""
@@ -201,7 +208,6 @@ class Comparison:
         for name, only, column in ((before, self.missing, "missing"), (after, self.new, "new")):
             if len(only):
                 remarks.append(f"Only in {name}: {_listed(only, column)}.")
-        remarks += [f"Warning: {each}." for each in self.warnings]
         if self.undecided and self.against.empty:
             remarks.append(f"Nothing can be told: {self.undecided}.")
         shown = [_shown(row) for row in told.head(ROWS).to_dict("records")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.analysis.saved_sweep import read_saved
-from benchmarks.report import export, render
+from benchmarks.report import render
 from benchmarks.report.compose import composed
 from benchmarks.report.page import Page
 from ravine import Refused, nearest
@@ -41,6 +41,8 @@ def main(words: Sequence[str]) -> int:
     said = report(folders, given.get("--out"))
     print(_file(folders, given.get("--out")))
     if "--figures" in given:
+        from benchmarks.report import export  # it draws with matplotlib
+
         folder = Path(given["--figures"])
         try:
             files = export.save(said.charts, folder)

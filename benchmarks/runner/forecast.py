@@ -15,9 +15,14 @@ from benchmarks.store.cells import Store
 from benchmarks.store.key import cell_key
 from optimizers.adopted import Adopted
 from optimizers.wrapper import Wrapper
+from problems import Problem
 
-STEP, RUN = 5e-4, 1e-6  # seconds per step of a batch, plus per run in it: momentum on quadratic
-ADOPTED = 3e-5  # seconds per step and run of an optimizer that steps run by run
+# Seconds per step of a batch, plus per run in it and per coordinate of the run: momentum on quadratic.
+STEP, RUN, COORDINATE = 5e-4, 5e-7, 5e-9
+ADOPTED = (
+    5e-5  # seconds per step and trial of a class of torch, which steps the runs of a trial together
+)
+DIM = 100  # of a problem that does not state its dimension
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,9 @@ class Forecast:
                 else "no earlier cells"
             )
             lines.append(
-                f"Very roughly {seconds}{at_most}{at_once} ({basis}, else {1e3 * STEP:g} ms a step and "
-                f"{1e6 * RUN:g} µs a run and step, {1e6 * ADOPTED:g} µs where optimizers step run by run)."
+                f"Very roughly {seconds}{at_most}{at_once} ({basis}, else {1e3 * STEP:g} ms a step, plus {1e6 * RUN:g} "
+                f"µs per run, {1e9 * COORDINATE:g} ns per coordinate of it and {1e6 * ADOPTED:g} µs per trial of a "
+                "class of torch)."
             )
         lines.append("Nothing was run, and nothing written.")
         return "\n".join(lines)
@@ -71,26 +77,23 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
     planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
     found = [
         each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
-        for each, at, settled in watched(planned, "looking for stored cells")
+        for each, at, settled in watched(planned, "looking which cells are stored already")
     ]
-    missing = [
-        (each, settled)
-        for (each, _, settled), there in zip(planned, found, strict=True)
-        if not there
-    ]
-    pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _ in missing})
-    known = [(each, settled) for each, settled in missing if _pair(each) in pace]
+    missing = [cell for cell, there in zip(planned, found, strict=True) if not there]
+    pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _, _ in missing})
+    known = [each for each, _, _ in missing if _pair(each) in pace]
 
-    def seconds(setup: Setup, settled: Settled) -> float:
-        return _rough(setup, settled) * pace.get(_pair(setup), 1.0)
+    def seconds(setup: Setup, at: Problem, settled: Settled) -> float:
+        return _rough(setup, at, settled) * pace.get(_pair(setup), 1.0)
 
     ahead: dict[str, Ahead] = {}
     for (each, at, settled), there in zip(planned, found, strict=True):
         job = each.job.identity(each.protocol)
         before = ahead.get(job, Ahead({}))
-        cells = {**before.cells, at.dial: 0.0 if there else seconds(each, settled)}
+        expected = seconds(each, at, settled)
+        cells = {**before.cells, at.dial: 0.0 if there else expected}
         searched = BISECTIONS if each.protocol.rungs == "auto" else 0
-        ahead[job] = Ahead(cells, seconds(each, settled), searched)
+        ahead[job] = Ahead(cells, expected, searched)
     return Forecast(
         cells=len(planned),
         runs=sum(
@@ -98,7 +101,7 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
         ),
         found=len(planned) - len(missing),
         more=sum(BISECTIONS for each in setups if each.protocol.rungs == "auto"),
-        seconds=sum(seconds(each, settled) for each, settled in missing),
+        seconds=sum(seconds(*cell) for cell in missing),
         measured=len(known),
         processes=processes,
         ahead=ahead,
@@ -114,21 +117,23 @@ def _trials(setup: Setup, settled: Settled) -> int:
 
 
 def _is_adopted(setup: Setup) -> bool:
-    """True if the optimizer steps run by run."""
+    """True if the optimizer is a class of torch."""
     optimizer = setup.job.contender.optimizer
     while isinstance(optimizer, Wrapper):
         optimizer = optimizer.inner
     return isinstance(optimizer, Adopted)
 
 
-def _rough(setup: Setup, settled: Settled) -> float:
-    runs = _trials(setup, settled) * len(settled.seed_numbers)
-    return _at_rate(runs, settled.budget, _is_adopted(setup))
+def _rough(setup: Setup, at: Problem, settled: Settled) -> float:
+    trials = _trials(setup, settled)
+    return _at_rate(trials, settled, getattr(at, "dim", DIM), _is_adopted(setup))
 
 
-def _at_rate(runs: int, budget: float, adopted: bool) -> float:
+def _at_rate(trials: int, protocol: Settled, dim: int, adopted: bool) -> float:
     """Return the seconds of a cell at the rough rate, if each step costs one gradient."""
-    return budget * (ADOPTED * runs if adopted else STEP + RUN * runs)
+    runs = trials * len(protocol.seed_numbers)
+    step = STEP + runs * (RUN + COORDINATE * dim) + (ADOPTED * trials if adopted else 0)
+    return protocol.budget * step
 
 
 def _paces(
@@ -143,6 +148,9 @@ def _paces(
             import pyarrow.parquet as pq  # slow to import
 
             runs = pq.read_table(file, columns=["seconds"])
-            expected = _at_rate(len(runs), info.protocol.budget, adopted[pair])
+            stated = {**info.settings, info.dial_column: info.dial}
+            trials = len(runs) // len(info.protocol.seed_numbers)
+            dim = stated.get("problem.dim", DIM)
+            expected = _at_rate(trials, info.protocol, dim, adopted[pair])
             found.setdefault(pair, []).append(runs["seconds"][0].as_py() / expected)
     return {pair: float(np.median(ratios)) for pair, ratios in found.items()}

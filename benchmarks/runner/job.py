@@ -6,9 +6,12 @@ import dataclasses
 import hashlib
 import json
 import math
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +32,7 @@ from problems import Problem
 from ravine import Refused, left_out
 
 BISECTIONS = 3
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,16 @@ def run_job(
     bisections = BISECTIONS if protocol.rungs == "auto" else 0
     while pending:
         at = problem.at_dial(pending.pop(0))
-        done = _run(job, at, protocol, store)
-        report(done)
+        done = _run(job, at, protocol, store, report)
         yield done.key
         if done.error:
             return  # the other rungs would fail in the same way
         shares[at.dial] = done.share
         while skips and done.hopeless and pending:
             harder = problem.at_dial(pending.pop(0))
-            skipped = _skip(job, harder, protocol, store, f"no trial solves {at.dial:g}")
-            report(skipped)
+            with _uninterrupted():
+                skipped = _skip(job, harder, protocol, store, f"no trial solves {at.dial:g}")
+                report(skipped)
             yield skipped.key
             shares[harder.dial] = skipped.share
         if not pending and bisections:
@@ -192,7 +196,9 @@ def _predicted_share(job: Job, at: Problem) -> float | None:
     return None
 
 
-def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
+def _run(
+    job: Job, at: Problem, protocol: Protocol, store: Cells, report: Callable[[CellDone], None]
+) -> CellDone:
     settled = protocol.settled(at)
     key = cell_key(job.name, at, job.contender, settled)
     began = time.perf_counter()
@@ -204,11 +210,8 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
     cached = cell is not None and not cell.info.error
     if cell is None or cell.info.error:
         cell = _computed(info, job, at, settled, began)
-        store.write(key, cell)
-    elif cell.info != info:  # the description has changed, but no number
-        store.describe(key, info)
     error = cell.info.error
-    return CellDone(
+    done = CellDone(
         problem=job.name,
         dial=at.dial,
         optimizer=job.contender.name,
@@ -221,6 +224,32 @@ def _run(job: Job, at: Problem, protocol: Protocol, store: Cells) -> CellDone:
         damage=damage,
         hopeless=not error and not (cell.runs["status"] == SOLVED).any(),
     )
+    with _uninterrupted():
+        if not cached:
+            store.write(key, cell)
+        elif cell.info != info:  # the description has changed, but no number
+            store.describe(key, info)
+        report(done)
+    return done
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Deliver signals after the block: a cell that is stored and not reported would be in no table."""
+    came: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {each: signal.getsignal(each) for each in ENDING}
+    held = {each: of for each, of in handlers.items() if of not in (signal.SIG_IGN, None)}
+    for each in held:
+        signal.signal(each, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for each, of in held.items():
+            signal.signal(each, of)
+        for each in came[:1]:
+            signal.raise_signal(each)
 
 
 def _computed(info: CellInfo, job: Job, at: Problem, settled: Settled, began: float) -> Stored:

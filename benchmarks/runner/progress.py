@@ -17,7 +17,7 @@ from benchmarks.runner.job import CellDone
 T = TypeVar("T")
 CLEAR = "\r\x1b[K"
 SILENT = 2.0  # seconds that a step before the first cell may take without a word
-AT_FIRST = 0.02  # weight of the forecast against the measured pace, as a share of the sweep
+AT_FIRST = 0.1  # weight of the forecast against the measured pace, as a share of the sweep
 
 
 @dataclass(frozen=True)
@@ -175,10 +175,12 @@ def job_note(ahead: Ahead, dials: Iterable[float]) -> dict[str, Any]:
 
 
 def watched(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield items; if that takes longer than `SILENT`, say on stderr what is done and how long it will take."""
-    began, done = time.perf_counter(), 0
+    """Yield items; if that takes longer than `SILENT`, say on stderr how far it is, how long it takes, and the end."""
+    began, done, said = time.perf_counter(), 0, False
 
     def say() -> None:
+        nonlocal said
+        said = True
         pace = (time.perf_counter() - began) / done if done else math.nan
         left = (
             f"about {duration(pace * (len(items) - done))} left" if done else "the first takes long"
@@ -191,6 +193,8 @@ def watched(items: Sequence[T], what: str) -> Iterator[T]:
     try:
         for done, each in enumerate(items):  # noqa: B007 - `say` reads it
             yield each
+        if said:
+            print(f"ravine: {what}: done", file=sys.stderr)
     finally:
         timer.cancel()
 

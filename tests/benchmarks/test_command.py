@@ -151,12 +151,30 @@ print({"torch._C", "pandas._libs", "hydra"} & {*sys.modules})
 
 def test_a_card_a_list_and_a_dry_run_import_no_more_than_they_use(files):
     code = """
-import sys
+import gc, sys
 from benchmarks.cli.main import main
 main(["show"])
 main(["show", "cliff"])
 main(["+problem=cliff", "dry_run=true"])
+ours = [each for each in sys.modules if each.startswith(("benchmarks.", "hydra.", "omegaconf."))]
+assert len(ours) < 150, ours
+assert gc.isenabled()
 print({"pandas._libs", "scipy", "sklearn", "pyarrow", "matplotlib", "torch._dynamo"} & {*sys.modules})
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=files, env=environment, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.endswith("set()\n")
+
+
+def test_a_comparison_imports_neither_torch_nor_what_draws(ravine, files):
+    ravine(f"+problem=quadratic optimizer=sgd out=out {SMALL}")
+    code = """
+import sys
+from benchmarks.cli.main import main
+assert main(["compare", "out", "out"]) == 0
+print({"torch._C", "scipy", "sklearn", "matplotlib", "hydra", "omegaconf"} & {*sys.modules})
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -169,10 +187,16 @@ def test_what_takes_long_before_a_sweep_is_said_with_an_estimate(capsys, monkeyp
     monkeypatch.setattr(progress, "SILENT", 0.05)
     for _ in progress.watched(range(4), "checking"):
         time.sleep(0.04)
-    assert capsys.readouterr().err == "ravine: checking: 1/4 · about 1 s left\n"
+    assert (
+        capsys.readouterr().err
+        == "ravine: checking: 1/4 · about 1 s left\nravine: checking: done\n"
+    )
     for _ in progress.watched(range(2), "checking"):
         time.sleep(0.1)
-    assert capsys.readouterr().err == "ravine: checking: 0/2 · the first takes long\n"
+    assert (
+        capsys.readouterr().err
+        == "ravine: checking: 0/2 · the first takes long\nravine: checking: done\n"
+    )
 
 
 def test_an_optimizer_given_several_times_is_composed_once(ravine, monkeypatch):
@@ -633,7 +657,7 @@ def test_progress_in_a_log(capsys):
 def test_progress_on_a_terminal(monkeypatch):
     """Four cells of 5 s by the forecast, two at a time, of which the first took 10 s in fact.
 
-    The forecast counts as 2 % of the work, .4 s in .2 s: (10 + .2) / (5 + .4) · 15 s is 28.3 s.
+    The forecast counts as 10 % of the work, 2 s in 1 s: (10 + 1) / (5 + 2) · 15 s is 23.6 s.
     """
 
     class Terminal(io.StringIO):
@@ -653,7 +677,7 @@ def test_progress_on_a_terminal(monkeypatch):
     lines = terminal.getvalue().split(progress.CLEAR)
     assert lines == [
         "0/4 cells · about 10 s left",
-        "1/4 cells · 6 runs · about 29 s left · p at 1 · o",
+        "1/4 cells · 6 runs · about 24 s left · p at 1 · o",
         "2/4 cells · 12 runs · about 10 s left · p at 1 · o",
         "",
     ]

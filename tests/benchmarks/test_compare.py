@@ -359,7 +359,9 @@ class TestWarnings:
         state(copy, packages={**packages, "torch": "9.9"})
         (warning,) = compare_sweeps(whole, copy).warnings
         assert warning == f"the versions differ: torch is {packages['torch']} and 9.9"
-        assert f"Warning: {warning}." in repr(compare_sweeps(whole, copy))
+        found = compare_sweeps(whole, copy)
+        assert repr(found).startswith(f"Warning: {warning}.\n")
+        assert found._repr_html_().startswith(f"<p>Warning: {warning}.</p><p><b>")
 
     def test_of_the_protocol(self, whole):
         other = sweep(PROBLEM, OPTIMIZERS, **{**SIZE, "seeds": 8, "budget": 70})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -115,3 +116,18 @@ def test_a_launcher_that_is_not_there_is_refused_in_a_line(words, said, ravine, 
     assert code == 2 and not out
     assert err.splitlines()[-1].startswith(f"ravine: {said}") and "Traceback" not in err
     assert not (files / "out").exists()
+
+
+def test_a_job_that_never_begins_is_given_up_once_slurm_does_not_know_it(monkeypatch):
+    """A pending one is waited for, and named."""
+    slurm = pytest.importorskip("benchmarks.runner.launchers.slurm")
+    monkeypatch.setattr(slurm, "SILENT", 0.0)
+    monkeypatch.setattr(slurm, "_states", lambda: {"7_0": "PENDING (Resources)"})
+    folder = SimpleNamespace(last_beat=lambda number: None)
+    jobs = {
+        k: SimpleNamespace(job_id=f"7_{k}", state="UNKNOWN", done=lambda: False) for k in range(2)
+    }
+    queue, lines = slurm._Queue(SimpleNamespace(folder=folder)), []
+    assert queue.gone(jobs, lines.append) == set() and queue.gone(jobs, lines.append) == {1}
+    (line,) = lines
+    assert line.endswith("squeue says of them: 1 PENDING (Resources), 1 unknown")

@@ -21,7 +21,7 @@ from benchmarks.catalog.suites import subsection, suites
 from benchmarks.cli import launch
 from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.engine.protocol import Protocol
-from benchmarks.runner.forecast import ADOPTED, RUN, STEP
+from benchmarks.runner.forecast import ADOPTED, COORDINATE, RUN, STEP
 from benchmarks.runner.job import Job, run_job, rungs
 from benchmarks.store.cells import Memory
 from problems import PROBLEMS
@@ -360,11 +360,15 @@ def test_a_forecast_is_for_all_cores(ravine, monkeypatch):
 def test_the_rough_rate_is_the_stated_one(ravine, files):
     (files / "mine.py").write_text(MINE)
     size = "trials=10 tuning_seeds=50 seeds=50 budget=10000 dry_run=true"
-    own, ours = (
-        ravine(f"+problem=quadratic optimizer={each} {size}")
-        .out.split("Very roughly ")[1]
-        .split(" (")[0]
-        for each in ("mine.py:Mine", "sgd")
+    ours, own, large = (
+        ravine(f"+problem=quadratic {each} {size}").out.split("Very roughly ")[1].split(" (")[0]
+        for each in (
+            "optimizer=sgd",
+            "optimizer=mine.py:Mine",
+            "optimizer=sgd problem.dim=1e5 problem.rotated=false",
+        )
     )
-    assert own == f"{int(np.ceil(10000 * 1000 * ADOPTED / 60))} min"
-    assert ours == f"{int(np.ceil(10000 * (STEP + 1000 * RUN)))} s"
+    step = STEP + 1000 * (RUN + 100 * COORDINATE)
+    assert ours == f"{int(np.ceil(10000 * step))} s"
+    assert own == f"{int(np.ceil(10000 * (step + 10 * ADOPTED)))} s"
+    assert large == f"{int(np.ceil(10000 * (STEP + 1000 * (RUN + 1e5 * COORDINATE)) / 60))} min"

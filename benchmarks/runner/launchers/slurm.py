@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
+import subprocess
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import submitit
 from submitit.core.utils import UncompletedJobError
+from submitit.slurm.slurm import SlurmInfoWatcher
 
 from benchmarks.runner.launchers.launcher import POLLED, ProcessLost, limit, raised
 from benchmarks.runner.worker import BEAT, Task
@@ -61,7 +65,7 @@ class Slurm:
             jobs = dict(zip(waiting, executor.map_array(task.attempt, waiting), strict=True))
             waiting = []
         failed: list[Exception | None] = []
-        alive = _SignsOfLife(task)
+        alive, queue = _SignsOfLife(task), _Queue(task)
         try:
             while jobs or waiting:
                 while waiting and len(jobs) < at_most:
@@ -69,14 +73,18 @@ class Slurm:
                     jobs[number] = executor.submit(task.attempt, number)
                 time.sleep(POLLED)
                 watch()
+                gone = set() if local else queue.gone(jobs, say)
                 for number, job in list(jobs.items()):
                     silent = alive.missing(number)
-                    if not (silent or job.done()):
+                    if not (silent or number in gone or job.done()):
                         continue
                     del jobs[number]
-                    error = None if silent else job.exception()
-                    if silent or isinstance(error, UncompletedJobError):
+                    error = None if silent or number in gone else job.exception()
+                    if silent or number in gone or isinstance(error, UncompletedJobError):
                         why = f"no sign of life for {SILENT:.0f} s" if silent else "it was killed"
+                        why = (
+                            "it never began, and Slurm does not know it" if number in gone else why
+                        )
                         why += f" (see {job.paths.stderr})"
                         failed.append(ProcessLost(task.name(number), why))
                         say(str(failed[-1]))
@@ -88,6 +96,60 @@ class Slurm:
         if not any(isinstance(each, ProcessLost) for each in failed):
             shutil.rmtree(files, ignore_errors=True)
         return raised(failed)
+
+
+class _Queue:
+    """Tell which jobs have not begun: a pending job may wait for days, one that Slurm does not know never begins."""
+
+    def __init__(self, task: Task):
+        self._folder = task.folder
+        self._asked = time.monotonic()
+        self._unknown: set[int] = set()  # at the last look
+        self._said = ""
+
+    def gone(self, jobs: Mapping[int, Any], say: Callable[[str], None]) -> set[int]:
+        """Return the jobs without a sign of life that neither squeue nor sacct knew at two looks, `SILENT` s apart."""
+        if time.monotonic() - self._asked < SILENT:
+            return set()
+        self._asked = time.monotonic()
+        waiting = {k: job for k, job in jobs.items() if self._folder.last_beat(k) is None}
+        states = _states() if waiting else {}
+        if states is None:
+            return set()
+        unknown = {
+            k
+            for k, job in waiting.items()
+            if job.job_id not in states and job.state == "UNKNOWN" and not job.done()
+        }
+        counts = Counter(states.get(job.job_id, "unknown") for job in waiting.values())
+        said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        if said and said != self._said:
+            say(f"{len(waiting)} of {len(jobs)} jobs have not begun; squeue says of them: {said}")
+        self._said = said
+        gone, self._unknown = unknown & self._unknown, unknown
+        return gone
+
+
+def _states() -> dict[str, str] | None:
+    """Return the state and its reason by job in the user's queue; None if squeue does not answer."""
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i|%T (%r)"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=SILENT, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    pairs = (line.strip().partition("|") for line in answer.stdout.splitlines())
+    return {job: state for job, _, state in pairs}
+
+
+class _QuietWatcher(SlurmInfoWatcher):
+    """Ask sacct without what it writes to stderr, where accounting is off."""
+
+    def _make_command(self) -> list[str] | None:
+        command = super()._make_command()
+        return command and ["sh", "-c", f"{shlex.join(command)} 2>/dev/null"]
+
+
+submitit.SlurmJob.watcher = _QuietWatcher(delay_s=600)  # as submitit's own
 
 
 class _SignsOfLife:
