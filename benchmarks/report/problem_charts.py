@@ -16,6 +16,7 @@ from contourpy import FillType, contour_generator
 from matplotlib.path import Path
 
 from benchmarks.analysis.success import sensitivity
+from benchmarks.display.numbers_as_text import as_words
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.engine.recorder import MEASURED_AT
@@ -301,7 +302,7 @@ def paths(rung: Rung) -> Chart | None:
     ]
     start = next(iter(found.values()))[0][:1]
     series.append(Series("start", start[:, 0], start[:, 1], None, "squares"))
-    said = "; ".join(f"{optimizer} {status}" for optimizer, (_, status) in found.items())
+    said = "; ".join(f"{optimizer} {as_words(status)}" for optimizer, (_, status) in found.items())
     return Chart(
         f"{rung.slug}-paths", rung.title,
         f"Paths of the tuned runs of one instance over the landscape: {said}.",
