@@ -21,12 +21,9 @@ ROUNDING = 1e-6  # tolerance, as a share of the budget: thirds of a gradient do 
 # What was the first not to be finite, in the order in which one leads to the other.
 NOT_FINITE = ("", "loss", "gradient", "step")
 SOLVED, MISSED, DIVERGED = "solved", "missed", "diverged"
-NO_STEP = "no_step"  # one step costs more than the budget
-TOO_FEW_STEPS = "too_few_steps"  # for a noisy run to be judged
-UNJUDGED = (
-    NO_STEP,
-    TOO_FEW_STEPS,
-)  # statuses of runs of which it is not known whether they would get there
+# Of runs that cannot be judged: one step costs more than the budget, or with noise there are fewer than `FEWEST`.
+NO_STEP, TOO_FEW_STEPS = "no_step", "too_few_steps"
+UNJUDGED = (NO_STEP, TOO_FEW_STEPS)
 
 
 @dataclass
