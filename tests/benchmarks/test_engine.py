@@ -145,6 +145,13 @@ def test_divergence_is_a_gap_above_a_million_for_ten_steps():
     assert (numbers["diverged_at"] == first + 9).all()
 
 
+def test_ten_steps_above_a_million_that_do_not_follow_each_other_are_no_divergence():
+    away = (-1e4, *[0.0] * 7, 0.9999)  # eight steps far above, and back
+    status, numbers, _ = outcome(Scripted(shares=((*away, *away, 0.0),)), budget=40)
+    assert status == [["missed"]] * 2
+    assert (numbers["gap_final"] < 2).all() and numbers["diverged_at"].isnan().all()
+
+
 @pytest.mark.parametrize(
     "optimizer", [SGD(), Momentum(momentum=0.0), SaddleFreeNewton(damping=1e-12)]
 )
