@@ -231,7 +231,10 @@ class Problem:
         return torch.einsum("...ki,...kj->...ij", jacobian, jacobian)
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree] | None:
-        """Return one instance's endless stream of random draws, one per step; None if the loss is exact."""
+        """Return one instance's endless stream of random draws, one per step; None if the loss is exact.
+
+        A run with draws is judged by the mean gap of its last steps: `problems.noisy_runs`.
+        """
         return None
 
     def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
@@ -287,7 +290,7 @@ class Problem:
 
         Args:
             x: Points, (*runs, dim).
-            gap: The gap at x, (*runs).
+            gap: The gap at x, (*runs); with noise its mean over the last steps, infinite if those are too few.
             gradient: The exact gradient if the optimizer asked for it at x, else None; infinite for ended runs.
             data: The instances.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.diagnosis import CAUSES, OUTCOMES
+from benchmarks.engine.loop import UNJUDGED
 
 RUNS = (
     "problem", "dial", "optimizer", "trial", "seed", "role", "status", "gap_initial", "gap_final",
@@ -50,7 +51,7 @@ NUMBERS = {
         "distance", "g_s", "s_h_s", "predicted", "step_norm", "change", "lambda_min", "lambda_max",
     ),
 }  # fmt: skip
-STATUSES = {"solved", "missed", "diverged", *WITHOUT_NUMBERS}
+STATUSES = {"solved", "missed", "diverged", *UNJUDGED, *WITHOUT_NUMBERS}
 VERDICTS = {*CAUSES, *OUTCOMES}
 WORDS = {
     "runs": {
@@ -58,6 +59,6 @@ WORDS = {
         "search": {"default", "sobol", "refined"}, "edge": {"True", "False"},
     },
     "summary": {"status": STATUSES, "verdict": VERDICTS, "edge": {"True", "False"}},
-    "breaking_points": {"censored": {"<", ">"}},
+    "breaking_points": {"censored": {"<", ">"}, "unjudged": {*UNJUDGED}},
     "traces": {},
 }  # fmt: skip

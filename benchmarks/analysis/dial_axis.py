@@ -76,6 +76,7 @@ class BreakingPoint:
     censored: ">" or "<" if the breaking point lies above or below `value`, outside the tested rungs; else "".
     first_rung, last_rung: the tested rungs, from harmless to extreme.
     dose_response: True if a harder dial means fewer solved; None if that cannot be decided.
+    unjudged: the status of all runs if they cannot be judged, such as "no_step"; else empty. It stands for the dial.
     """
 
     value: float
@@ -85,15 +86,17 @@ class BreakingPoint:
     first_rung: float
     last_rung: float
     dose_response: bool | None = None
+    unjudged: str = ""
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> BreakingPoint:
         """Return the breaking point in a row of the table."""
-        censored, responds = row["censored"], row["dose_response"]
+        censored, responds, unjudged = row["censored"], row["dose_response"], row.get("unjudged")
         return cls(
             row["breaking_point"], row["low"], row["high"],
             "" if pandas.isna(censored) else censored, row["first_rung"], row["last_rung"],
             None if pandas.isna(responds) else bool(responds),
+            "" if pandas.isna(unjudged) else str(unjudged),
         )  # fmt: skip
 
     def columns(self) -> dict[str, Any]:
@@ -104,13 +107,13 @@ class BreakingPoint:
     @property
     def point(self) -> str:
         """Return it as text without the interval: "> 1024"."""
-        return number(self.value, self.censored)
+        return self.unjudged.replace("_", " ") or number(self.value, self.censored)
 
     @property
     def interval(self) -> str:
         """Return the interval as text, "[512, > 1024]"; empty if it adds nothing to "> 1024"."""
         least, most = sorted((self.first_rung, self.last_rung))
-        if self.low >= most or self.high <= least:
+        if self.unjudged or self.low >= most or self.high <= least:
             return ""
         low = number(least, "<") if math.isnan(self.low) else number(self.low)
         high = number(most, ">") if math.isnan(self.high) else number(self.high)

@@ -24,13 +24,17 @@ def standings(points: pandas.DataFrame, choice: str = "tuned") -> pandas.DataFra
     """
     shown = points[(points["choice"] == choice) & (points["budget"] == 1)]
     shown = shown.drop_duplicates(["problem", "optimizer"]).reset_index(drop=True)
-    sign = shown.fillna({"censored": ""})["censored"]
+    shown = shown.assign(unjudged=shown.get("unjudged", "")).fillna(
+        {"censored": "", "unjudged": ""}
+    )
+    sign, unjudged = shown["censored"], shown["unjudged"]
     further = [
         _further(row, each) for row, each in zip(shown.to_dict("records"), sign, strict=True)
     ]
     table = shown[["problem", "optimizer", "low", "high", "theory"]].assign(
         text=[
-            number(value, each) for value, each in zip(shown["breaking_point"], sign, strict=True)
+            word.replace("_", " ") or number(value, each)
+            for word, value, each in zip(unjudged, shown["breaking_point"], sign, strict=True)
         ],
         further=further,
     )

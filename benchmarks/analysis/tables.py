@@ -27,11 +27,13 @@ from benchmarks.analysis.intervals import median_interval, wilson
 from benchmarks.catalog.subsections import families
 from benchmarks.diagnosis import Verdict, diagnose
 from benchmarks.diagnosis.from_trace import Known, traced_records
+from benchmarks.engine.loop import NO_STEP, ROUNDING, TOO_FEW_STEPS, UNJUDGED
 from benchmarks.engine.protocol import FRONTIER
 from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Cells, Stored
 from benchmarks.store.sweep_folder import SweepFolder
+from problems.noisy_runs import FEWEST
 from ravine import left_out
 
 if TYPE_CHECKING:
@@ -154,9 +156,17 @@ class Tables:
                     fractions=FRONTIER,
                     transfer={(name, info.optimizer): trials.pop()} if len(trials) == 1 else None,
                 )
-                predicted: Any = [info.theory.get(f"{share:.3g}") for share in points["budget"]]
+                words = points["budget"].map(
+                    {share: _unjudged(ladder, info, share) for share in FRONTIER}
+                )
+                theory = points["budget"].map(
+                    {share: info.theory.get(f"{share:.3g}") for share in FRONTIER}
+                )
                 settings = {name: ladder[name].iloc[0] for name in _of_problem(ladder, info)}
-                found.append(points.assign(theory=predicted, job=info.job, **settings))
+                found.append(points.assign(
+                    text=points["text"].where(words == "", words.str.replace("_", " ")), unjudged=words,
+                    theory=theory.where(words == ""), job=info.job, **settings,
+                ))  # fmt: skip
         return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame()
 
     def _judged(self, key: str) -> dict[str, list[str]]:
@@ -265,7 +275,14 @@ def _summarized(
             "edge": bool(first["edge"]),
             "predicted_share": info.predicted_share,
             "seconds": first["seconds"],
-            "status": "solved" if solved >= half else "diverged" if diverged >= half else "missed",
+            "status": next(
+                (
+                    each
+                    for each in ("solved", "diverged", *UNJUDGED)
+                    if (chosen["status"] == each).sum() >= half
+                ),
+                "missed",
+            ),
             "verdict": judged.index[0] if len(judged) else "",
             **{f"{VERDICT}{name}": count for name, count in judged.items()},
             **{
@@ -296,6 +313,24 @@ def _filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:
         )
     ]
     return pandas.concat([sound, *instead], ignore_index=True)
+
+
+def _unjudged(ladder: pandas.DataFrame, info: CellInfo, share: float) -> str:
+    """Return why no run of a ladder can be judged at this share of the budget; empty if one can.
+
+    How many steps the share affords is told from what the steps of the whole run cost on average.
+    """
+    allowed, cost, steps = (
+        ladder[name].to_numpy(dtype=float) for name in ("budget", "cost", "steps")
+    )
+    allowed = share * allowed
+    diverged = np.where(ladder["status"] == "diverged", cost, np.inf)
+    if (np.minimum(costs(ladder), diverged) <= allowed).any():
+        return ""
+    affords = (steps * np.minimum(1, allowed / np.where(cost > 0, cost, np.inf)) + ROUNDING).max()
+    if affords < 1:
+        return NO_STEP
+    return TOO_FEW_STEPS if info.noisy and affords < FEWEST else ""
 
 
 def _known(info: CellInfo) -> Known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def traced_record(
 def traced_records(
     runs: Mapping[str, np.ndarray], traces: Mapping[str, np.ndarray], known: Known
 ) -> Iterator[tuple[int, Record]]:
-    """Yield, for each traced run of a cell, its row in `runs` and its record."""
+    """Yield, for each traced run of a cell that was judged, its row in `runs` and its record."""
     if not traces:
         return
     trial, seed = traces["trial"], traces["seed"]
@@ -87,6 +87,9 @@ def traced_records(
     rows = {pair: k for k, pair in enumerate(zip(runs["trial"], runs["seed"], strict=True))}
     for first, end in zip(begins, [*begins[1:], len(trial)], strict=True):
         row = rows[trial[first], seed[first]]
+        status = runs["status"][row]
+        if status not in get_args(Status):
+            continue
         settings = {
             name.removeprefix(SETTINGS): runs[name][row]
             for name in runs
@@ -95,4 +98,4 @@ def traced_records(
         trace = {name: column[first:end] for name, column in traces.items()}
         own = "not_finite" in runs and runs["not_finite"][row] == "step"
         step = int(runs["not_finite_at"][row]) if own else None
-        yield row, traced_record(trace, str(runs["status"][row]), known, settings, step)  # type: ignore[arg-type]
+        yield row, traced_record(trace, status, known, settings, step)

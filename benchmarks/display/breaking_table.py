@@ -16,21 +16,23 @@ from benchmarks.analysis.pairs import LEVEL, discrimination, fewest
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.display import WIDTH
-from benchmarks.display.view import View
+from benchmarks.display.numbers_as_text import as_words
+from benchmarks.display.view import View, why_unjudged
+from benchmarks.engine.loop import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
 
 EASIER, HARDER = -1.0, 2.0  # places of censored breaking points
 FALLING = " ↓"
-NO_STEP = "no step"  # one step costs more than the budget
 
 
 @dataclass(frozen=True)
 class Entry:
     """One optimizer on one problem: its text in the table, and its place on the ladder, from 0 to 1.
 
-    point: the breaking point; None for a single rung, or if the budget does not cover one step.
+    point: the breaking point; None for a single rung, or if `unjudged`.
     place: of the breaking point, in the dial's own scale; EASIER or HARDER if it is censored; the share of instances
-        solved for a single rung; None without numbers.
+        solved for a single rung; None without numbers, or if `unjudged`.
+    unjudged: the status of the runs if they cannot be judged; else empty.
     """
 
     optimizer: str
@@ -42,6 +44,7 @@ class Entry:
     place: float | None
     job: str
     point: BreakingPoint | None = None
+    unjudged: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,12 @@ class Matrix:
         info = self.tables.cells[str(of_job["cell"].iloc[0])].info
         point = self._point(info.job)
         if point is None:
-            text, place = self._at_one_rung(of_job)
+            text, place, unjudged = self._at_one_rung(of_job)
+        elif point.unjudged:
+            text, place, unjudged, point = point.point, None, point.unjudged, None
         else:
             text = point.point + ("?" if point.dose_response is False else "")
-            place = _place(point, of_job["dial"], info)
-        if of_job["cell"].map(self._steps).max() == 0:
-            text, point = NO_STEP, None
+            place, unjudged = _place(point, of_job["dial"], info), ""
         fields = [
             name
             for name in map(str, of_problem)
@@ -132,14 +135,8 @@ class Matrix:
         label = " ".join([info.problem, *variant])
         dial = f"{info.dial_name}{FALLING if info.falling else ''}"
         return Entry(
-            info.optimizer, info.problem, label, dial, info.falling, text, place, info.job, point
+            info.optimizer, info.problem, label, dial, info.falling, text, place, info.job, point, unjudged
         )  # fmt: skip
-
-    @cached_property
-    def _steps(self) -> pandas.Series:
-        """By cell, the most steps of any run; NaN if no run has numbers."""
-        steps = self.tables.runs.reindex(columns=["cell", "steps"]).astype({"steps": float})
-        return steps.groupby("cell")["steps"].max()
 
     def _point(self, job: str) -> BreakingPoint | None:
         points = self.tables.breaking_points
@@ -148,7 +145,8 @@ class Matrix:
         mine = (points["job"] == job) & (points["choice"] == "tuned") & (points["budget"] == 1)
         return next(map(BreakingPoint.of, points[mine].to_dict("records")), None)
 
-    def _at_one_rung(self, of_job: pandas.DataFrame) -> tuple[str, float | None]:
+    def _at_one_rung(self, of_job: pandas.DataFrame) -> tuple[str, float | None, str]:
+        """Return text, place and `unjudged` of an entry."""
         summary = self.tables.summary
         tuned = (
             summary[summary["cell"].isin(of_job["cell"]) & (summary["choice"] == "tuned")]
@@ -157,8 +155,11 @@ class Matrix:
         )
         if len(tuned):
             solved, runs = int(tuned["solved"].iloc[0]), int(tuned["runs"].iloc[0])
-            return f"{solved} of {runs}", solved / runs
-        return str(of_job["status"].iloc[0]).replace("_", " "), None
+            status = str(tuned["status"].iloc[0])
+            if status not in UNJUDGED:
+                return f"{solved} of {runs}", solved / runs, ""
+            return as_words(status), None, status
+        return as_words(of_job["status"].iloc[0]), None, ""
 
     def _text(self, name: str, label: str) -> str:
         entry = self.entries.get((name, label))
@@ -217,7 +218,7 @@ class Matrix:
             f"{FALLING.strip()}: the problem gets harder as this dial falls.":
                 any(each.falling for each in entries),
             "n/a: not run.": absent,
-            f"{NO_STEP}: one step costs more than the budget.": any(each.text == NO_STEP for each in entries),
+            **dict.fromkeys(why_unjudged(each.unjudged for each in entries), True),
             f"{skipped} of {len(self.tables.cells)} cells were skipped and count as not solved: "
             "no trial solves an easier rung.": skipped > 0,
         }  # fmt: skip

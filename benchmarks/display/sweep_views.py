@@ -17,8 +17,8 @@ from benchmarks.analysis.tables import Tables
 from benchmarks.diagnosis.run_features import SET_BACK
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
 from benchmarks.display.numbers_as_text import counted, in_gradients, percent, plain, predicted
-from benchmarks.display.view import WHY, View
-from benchmarks.engine.loop import SOLVED
+from benchmarks.display.view import WHY, View, why_unjudged
+from benchmarks.engine.loop import SOLVED, UNJUDGED
 from benchmarks.engine.trial_choice import costs, log_gaps
 from benchmarks.store.cell_info import CellInfo
 
@@ -147,7 +147,8 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         remarks.append(
             f"Predicted for all: {percent(share)} solved, {share * count:.3g} of {count}."
         )
-    remarks += [*_own_steps(runs), *_not_finite(_tuned(runs, tables))]
+    tuned_runs = _tuned(runs, tables)
+    remarks += [*_own_steps(runs), *_not_finite(tuned_runs), *why_unjudged(tuned_runs["status"])]
     return View(_title(runs, info), table.fillna("–"), remarks)
 
 
@@ -186,6 +187,7 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
     remarks = [f"{name}: a harder dial does not mean fewer solved here." for name in odd]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs)]
+    remarks += why_unjudged([*points.get("unjudged", ()), *tuned_runs["status"]])
     return View(_title(runs, info), table, remarks)
 
 
@@ -223,8 +225,12 @@ def _tuned(runs: pandas.DataFrame, tables: Tables) -> pandas.DataFrame:
 
 
 def _why(runs: pandas.DataFrame) -> str:
-    """Return the commonest verdicts of the runs that are not solved, each with its number of runs."""
-    counts = runs.loc[~runs["verdict"].isin(["", SOLVED]), "verdict"].value_counts()
+    """Return the commonest verdicts of the runs that are not solved, each with its number of runs.
+
+    Of runs that cannot be judged, their status.
+    """
+    said = runs["verdict"].where(~runs["status"].isin(UNJUDGED), runs["status"])
+    counts = said[~said.isin(["", SOLVED])].value_counts()
     named = [
         f"{str(name).replace('_', ' ')} {count}" for name, count in counts.head(REASONS).items()
     ]

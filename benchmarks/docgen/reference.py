@@ -30,7 +30,7 @@ from benchmarks.analysis.ranking import mean_places, moved, standings
 from benchmarks.analysis.tables import Tables, read
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import by_subsection, families
-from benchmarks.display.breaking_table import FALLING, NO_STEP
+from benchmarks.display.breaking_table import FALLING
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
 from benchmarks.store.cell_info import cells_of
@@ -210,21 +210,12 @@ def page(folder: Path) -> str:
     points, runs = read_table(folder, "breaking_points"), read_table(folder, "runs")
     manifest = json.loads((folder / "manifest.json").read_text())
     table = standings(points)
-    steps = runs.groupby(["problem", "optimizer"])["steps"].max()
-    unable = set(steps.index[steps == 0])
-    table["text"] = [_said(row, unable) for row in table.to_dict("records")]
+    table["text"] += np.where(table["further"] == math.inf, " ✓", "")
     parts = [HEAD, _provenance(manifest), *_matrix(table), *_reasons(read_table(folder, "summary"))]
     parts += _predicted(points)
     parts += _separation(read_table(folder, "discrimination"), _too_few(runs))
     parts += _robustness(read_table(folder, "robustness"))
     return "\n".join(parts).rstrip() + "\n"
-
-
-def _said(row: Mapping, unable: set) -> str:
-    """Return the text of a row of `standings` in the table of breaking points."""
-    if (row["problem"], row["optimizer"]) in unable:
-        return NO_STEP
-    return row["text"] + (" ✓" if row["further"] == math.inf else "")
 
 
 def _provenance(manifest: Mapping) -> str:
@@ -245,7 +236,8 @@ def _matrix(table: pandas.DataFrame) -> Iterator[str]:
     yield (
         "The dial up to which half of the instances are solved, tuned. `>` and `<`: outside the tested rungs; ↓: the "
         "problem gets harder as this dial falls; ✓: solved at every rung; *no step*: one step costs more than the "
-        "budget. Optimizers are ordered by their mean rank over families of problems, best first.\n"
+        "budget; *too few steps*: with noise, runs are judged from four steps on. Optimizers are ordered by their mean "
+        "rank over families of problems, best first.\n"
     )
     means = mean_places(table, families())
     names = list(map(str, means.index))

@@ -13,15 +13,17 @@ from optimizers import Optimizer
 from optimizers.optimizer import RunAgain
 from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, cost
 from problems import Problem, Tree
+from problems.noisy_runs import FEWEST, steps_judged
 
 HOLD = 10  # consecutive steps inside the target (solved) or above the ceiling (diverged) that end a run
 CEILING = 1e6  # gap above which a run counts as diverging
-WINDOW = 20  # steps: a noisy run is judged by its mean gap over the last max(WINDOW, SHARE · steps)
-SHARE = 0.1  # of the steps so far
 ROUNDING = 1e-6  # tolerance, as a share of the budget: thirds of a gradient do not add up exactly
 # What was the first not to be finite, in the order in which one leads to the other.
 NOT_FINITE = ("", "loss", "gradient", "step")
 SOLVED, MISSED, DIVERGED = "solved", "missed", "diverged"
+# Of runs that cannot be judged: one step costs more than the budget, or with noise there are fewer than `FEWEST`.
+NO_STEP, TOO_FEW_STEPS = "no_step", "too_few_steps"
+UNJUDGED = (NO_STEP, TOO_FEW_STEPS)
 
 
 @dataclass
@@ -148,7 +150,7 @@ def _run(
         if oracle.noisy:
             # Clamped at the ceiling: a larger gap would swamp all later terms of the running sum.
             summed.append(gap.double().clamp(max=CEILING) + (summed[-1] if summed else 0.0))
-            judged = _trailing_mean(summed)
+            judged = _trailing_mean(summed, steps_judged(step_index))
         inside = problem.solved(x, judged, _of_living(oracle, ends), data)
         if inside_before or inside.any():
             inside_before = True
@@ -180,7 +182,10 @@ def _run(
         before, x = x, moved
         step_index += 1
 
-    return _outcome(problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder)
+    fewest = FEWEST if oracle.noisy else 1
+    return _outcome(
+        problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder, fewest
+    )
 
 
 def _first_not_finite(
@@ -206,22 +211,22 @@ def _of_living(oracle: CountingOracle, ends: _Ends) -> torch.Tensor | None:
     return torch.where(ends.alive.unsqueeze(-1), gradient, float("inf"))
 
 
-def _trailing_mean(summed: list[torch.Tensor]) -> torch.Tensor:
-    """Return the mean over the last max(WINDOW, SHARE · steps) steps; infinite before that many steps."""
-    steps = len(summed)
-    window = max(WINDOW, round(SHARE * steps))
-    if steps < window:
+def _trailing_mean(summed: list[torch.Tensor], window: int) -> torch.Tensor:
+    """Return the mean over the last `window` terms of a sum, from the sums so far; infinite over none."""
+    if window == 0:
         return torch.full_like(summed[-1], float("inf"))
-    earlier = summed[-window - 1] if steps > window else 0.0
-    return (summed[-1] - earlier) / window
+    return (summed[-1] - summed[-1 - window]) / window
 
 
 def _outcome(
     problem: Problem, data: Tree, x: torch.Tensor, floor: torch.Tensor, scale: torch.Tensor,
     best: torch.Tensor, entry_cost: torch.Tensor, entry_step: torch.Tensor, ends: _Ends,
-    recorder: Recorder | None,
+    recorder: Recorder | None, fewest: int,
 ) -> Outcome:  # fmt: skip
-    """Measure the last points, and collect the status and the numbers of each run."""
+    """Measure the last points, and collect the status and the numbers of each run.
+
+    fewest: how many steps a run must take to be judged.
+    """
     first_gradient = problem.value_and_gradient(data["start"], data)[1]
     loss, gradient = problem.value_and_gradient(x, data)
     gap = (loss - floor) / scale
@@ -234,9 +239,10 @@ def _outcome(
         entry_cost = torch.where(at_rest, kept["cost"], entry_cost)
         entry_step = torch.where(at_rest, kept["steps"], entry_step)
         solved = solved | at_rest
+    ends_of_runs = (diverged.tolist(), solved.tolist(), kept["steps"].tolist())
     status = [
-        [DIVERGED if lost else SOLVED if won else MISSED for lost, won in zip(*row, strict=True)]
-        for row in zip(diverged.tolist(), solved.tolist(), strict=True)
+        [_status(*run, fewest) for run in zip(*row, strict=True)]
+        for row in zip(*ends_of_runs, strict=True)
     ]
     unknown = float("nan")
     never = torch.full_like(gap, unknown)
@@ -263,3 +269,13 @@ def _outcome(
         trace = recorder.finish(x, loss, gap, gradient, kept["steps"], kept["cost"])
     numbers = {name: each.double().cpu() for name, each in numbers.items()}
     return Outcome(status, not_finite, numbers, trace)
+
+
+def _status(diverged: bool, solved: bool, steps: float, fewest: int) -> str:
+    if diverged:
+        return DIVERGED
+    if solved:
+        return SOLVED
+    if steps == 0:
+        return NO_STEP
+    return TOO_FEW_STEPS if steps < fewest else MISSED

@@ -45,7 +45,7 @@ def costs(runs: pandas.DataFrame) -> np.ndarray:
 def log_gaps(runs: pandas.DataFrame) -> np.ndarray:
     """Return log10 of each run's final gap: +inf if it diverged or has none."""
     gap = runs["gap_final"].to_numpy(dtype=float)
-    ended = runs["status"].isin(["solved", "missed"]).to_numpy() & ~np.isnan(gap)
+    ended = (runs["status"] != "diverged").to_numpy() & ~np.isnan(gap)
     return np.where(ended, np.log10(np.maximum(np.where(ended, gap, 1), SMALLEST)), np.inf)
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 
-from benchmarks.engine.loop import MISSED, SOLVED
+from benchmarks.engine.loop import DIVERGED, SOLVED
 
 GRID = 201  # points per side
 
@@ -23,9 +23,8 @@ def window(paths: Sequence[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndar
     is less than a quarter of the other. If all paths go to infinity, the width is set by the size of the start.
     """
     start = paths[0][0][0]
-    solving, missing = (
-        [points for points, status in paths if status == ends] for ends in (SOLVED, MISSED)
-    )
+    solving = [points for points, status in paths if status == SOLVED]
+    missing = [points for points, status in paths if status not in (SOLVED, DIVERGED)]
     shown = solving or missing or [start[None]]
     reach = np.array([np.abs(points - start).max() for points in shown])
     near = np.concatenate(

@@ -447,7 +447,11 @@ def _plane(axes: Axes, panel: Panel) -> None:
         axes.plot(
             *points.T, marker=".", markersize=4, path_effects=halo, label=entry.optimizer, **style
         )
-        end = {"color": entry.style.colour, "markeredgecolor": "white", **_ENDS[status]}
+        end = {
+            "color": entry.style.colour,
+            "markeredgecolor": "white",
+            **_ENDS.get(status, _ENDS[MISSED]),
+        }
         axes.plot(*points[-1:].T, zorder=4, **end)
     start = {"color": "black", "markeredgecolor": "white", **_ENDS["start"]}
     axes.plot(*paths[0][0][:1].T, zorder=5, **start)

@@ -21,7 +21,7 @@ from benchmarks.analysis.success import success
 from benchmarks.analysis.tuning import best_of
 from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
-from benchmarks.display.breaking_table import EASIER, HARDER, NO_STEP, Entry, Matrix
+from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
 from benchmarks.display.numbers_as_text import as_words, counted, percent, predicted
 from benchmarks.report import problem_charts
 from benchmarks.report.chart import Chart
@@ -203,7 +203,7 @@ class _Writer:
         """
         rows = self.by_job[entry.job]["summary"]
         failed = rows[rows["status"].isin(["error", "not_applicable"])]
-        if len(failed) or entry.text == NO_STEP:
+        if len(failed) or entry.unjudged:
             return ""
         tuned = rows[rows["choice"] == "tuned"]
         tuned = tuned.sort_values("dial", ascending=not entry.falling)
@@ -357,7 +357,7 @@ class _Writer:
             shares = [f"at B/{1 / share:.0f}" for share in tuned["budget"].iloc[1:]]
             rows.append(Row(self.styles[entry.optimizer], [
                 Field(entry.optimizer),
-                Field(NO_STEP if entry.text == NO_STEP else str(full["text"]), entry.place),
+                Field(str(full["text"]), entry.place),
                 Field(str(robust["text"].iloc[0]) if len(robust) else NOTHING,
                       float(robust["breaking_point"].iloc[0]) if len(robust) else None),
                 *(Field(BreakingPoint.of(each).point, float(each["breaking_point"]))

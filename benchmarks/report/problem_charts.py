@@ -15,7 +15,9 @@ import torch
 from contourpy import FillType, contour_generator
 from matplotlib.path import Path
 
+from benchmarks.analysis.dial_axis import BreakingPoint
 from benchmarks.analysis.success import sensitivity
+from benchmarks.display.numbers_as_text import as_words
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.engine.recorder import MEASURED_AT
@@ -101,8 +103,14 @@ def frontier(
         theory = rows["theory"].to_numpy(dtype=float) if "theory" in rows else np.array([np.nan])
         if np.isfinite(theory).any():
             series.append(Series(f"{optimizer}, theory", at, theory, style, dashed=True))
+        broken = [BreakingPoint.of(row) for row in rows.to_dict("records")]
         series.append(
-            Series(str(optimizer), at, rows["breaking_point"].to_numpy(dtype=float), style)
+            Series(
+                str(optimizer),
+                at,
+                np.array([math.nan if each.unjudged else each.value for each in broken]),
+                style,
+            )
         )
         said.append(f"{optimizer} {rows['text'].iloc[-1]}")
     note = f"Breaking point by budget. At the whole budget: {'; '.join(said)}."
@@ -301,7 +309,7 @@ def paths(rung: Rung) -> Chart | None:
     ]
     start = next(iter(found.values()))[0][:1]
     series.append(Series("start", start[:, 0], start[:, 1], None, "squares"))
-    said = "; ".join(f"{optimizer} {status}" for optimizer, (_, status) in found.items())
+    said = "; ".join(f"{optimizer} {as_words(status)}" for optimizer, (_, status) in found.items())
     return Chart(
         f"{rung.slug}-paths", rung.title,
         f"Paths of the tuned runs of one instance over the landscape: {said}.",

@@ -22,7 +22,7 @@ import torch
 from benchmarks.diagnosis.from_trace import Known, traced_record
 from benchmarks.diagnosis.record import Record
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import DIVERGED, Outcome, run
+from benchmarks.engine.loop import DIVERGED, SOLVED, Outcome, run
 from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import stream
 from benchmarks.engine.search_space import measure_units
@@ -204,7 +204,7 @@ def _records(
     whole = _recorded(cell, instances, outcome, rates)
     for row, seed in enumerate(SEEDS):
         for trial, rate in enumerate(rates):
-            if outcome.status[row][trial] == "solved":
+            if outcome.status[row][trial] == SOLVED:
                 alone = dataclasses.replace(instances, seeds=(seed,))
                 method = cell.optimizer.batched({"lr": rate[None]})
                 budget = max(float(solved[row, trial]), 1.0)
@@ -229,7 +229,11 @@ def _recorded(
         [
             traced_record(
                 trace.run(row, trial),
-                "running" if outcome.status[row][trial] == "solved" else outcome.status[row][trial],  # type: ignore[arg-type]
+                "running"
+                if (status := outcome.status[row][trial]) == SOLVED
+                else "diverged"
+                if status == DIVERGED
+                else "missed",
                 known,
                 {**settings, "lr": float(rates[trial])},
             )

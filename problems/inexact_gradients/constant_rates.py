@@ -6,13 +6,10 @@ import math
 
 import torch
 
+from problems.noisy_runs import FEWEST, steps_judged
+
 MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)  # that theory tries
 RATES = 48  # that it tries with each
-
-
-def judged(steps: int) -> int:
-    """Return how many of the last steps decide whether a noisy run is solved."""
-    return max(20, round(steps / 10))
 
 
 # Independent noise.
@@ -78,9 +75,9 @@ def largest_noise(
 
     The expected gap is A + noise · N for each setting; the best has the largest (target − A)/N.
     """
-    if steps < judged(steps):
+    if steps < FEWEST:
         return 0.0
-    start, noise = expected_gap(curvatures, steps, *stable_settings(momenta), judged(steps))
+    start, noise = expected_gap(curvatures, steps, *stable_settings(momenta), steps_judged(steps))
     return ((target - start) / noise).max().clamp(min=0).item()
 
 
@@ -90,10 +87,10 @@ def largest_newton_gap(target: float, steps: int) -> float:
     A step leads to (1 − lr) e + lr · w, with w the error of a whole one. So of the gap (1 − lr)^2t
     is left, and noise adds (1 − (1 − lr)^2t) lr/(2 − lr) times that of w.
     """
-    if steps < judged(steps):
+    if steps < FEWEST:
         return 0.0
     lr = torch.linspace(0.01, 1, 100, dtype=torch.float64)[:, None]
-    t = torch.arange(steps - judged(steps), steps)
+    t = steps - torch.arange(steps_judged(steps))
     left = ((1 - lr) ** (2 * t)).mean(-1)
     share = lr[:, 0] / (2 - lr[:, 0]) * (1 - left)
     return ((target - left) / share).max().clamp(min=0).item()
@@ -117,14 +114,16 @@ def largest_correlation(target: float, steps: int) -> float:
     E e² and E eξ obey E e′² = a² E e² + 2aα E eξ + α² and E e′ξ′ = ρ (a E eξ + α); the start is 1
     away along each axis, and the gap E e².
     """
+    if steps < FEWEST:
+        return 0.0
     lr = torch.logspace(-3.5, -0.1, 60, dtype=torch.float64)
     correlation = torch.cat([torch.linspace(0, 0.9, 46), 1 - torch.logspace(-1, -3, 101)[1:]])
     correlation, a = correlation.to(lr)[:, None], 1 - lr
     square, along = torch.ones_like(lr + correlation), torch.zeros_like(lr + correlation)
-    total = torch.zeros_like(square)
+    total, window = torch.zeros_like(square), steps_judged(steps)
     for step in range(steps):
-        total += square if step >= steps - judged(steps) else 0.0
         square = a.square() * square + 2 * a * lr * along + lr.square()
         along = correlation * (a * along + lr)
-    bearable = (total / judged(steps) <= target).any(-1)
+        total += square if step >= steps - window else 0.0
+    bearable = (total <= target * window).any(-1)
     return correlation[bearable].max().item() if bearable.any() else 0.0

@@ -35,6 +35,7 @@ class NoisyQuadratic(Sampled, QuadraticForm):
     model: `noise` is 1/B. A constant rate α forgets the start like (1 − αh)^t, and then shakes about
     m, with a gap near α · noise/2 of that at the start. The steps to a target fall as 1/B while
     noise decides, and no further once curvature does: only there momentum helps. Starts are m + N(0, I).
+    A run is judged by the mean gap of its last steps, at most half of them (`problems.noisy_runs`).
 
     dim: x is (dim,), and the condition number.
     noise: the variance of the gradient along a mode over its curvature.

@@ -37,8 +37,8 @@ class TestStandings:
         found = standings(points(rows))
         assert found["place"].tolist() == [1.5, 1.5, 3, 2, 3, 1]
         assert found["text"].tolist() == ["> 1e5", "> 1e5", "30", "2", "> 10", "< 1"]
-        said = [reference._said(row, {("quadratic", "c")}) for row in found.to_dict("records")]
-        assert said == ["> 1e5 ✓", "> 1e5 ✓", "no step", "2", "> 10", "< 1 ✓"]
+        short = standings(points(rows).assign(unjudged=["", "", "too_few_steps", "", "", ""]))
+        assert short["text"].tolist() == ["> 1e5", "> 1e5", "too few steps", "2", "> 10", "< 1"]
 
     def test_only_the_choice_at_the_whole_budget_counts(self):
         rows = [("quadratic", "a", 10.0, "")]
