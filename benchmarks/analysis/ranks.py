@@ -11,23 +11,23 @@ from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import LEVEL
 
 
-def mean_place(paid: np.ndarray, pool: np.ndarray) -> float:
-    """Return the mean over instances of the place among a pool of optimizers: 1 is the best, ties share their places.
+def places(paid: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """Return the mean over instances of the place in a pool: 1 is the best, ties share their places.
 
     Args:
-        paid: Cost or final gap of one optimizer, (instances); +inf for a miss.
-        pool: The same of all that are ranked, (optimizers, instances).
+        paid: Costs or final gaps, (optimizers, instances), less is better; +inf for a miss.
+        pool: The same of all that are ranked, (ranked, instances).
 
     Returns:
-        The mean place; of an optimizer outside the pool, that of one inside that paid the same.
+        The mean places, (optimizers); of one outside the pool, that of one inside that paid the same.
     """
-    return float((1 + len(pool) + _paid_less(pool, paid).sum(axis=0).mean()) / 2)
+    return (1 + len(pool) + _paid_less(pool[:, None], paid).sum(axis=0).mean(axis=-1)) / 2
 
 
 def ranks(paid: np.ndarray) -> np.ndarray:
     """Return ranks such that the first of each rank is better than all in the ranks below it.
 
-    The order is that of `mean_place`. An optimizer is told apart from the first of a rank if it is worse
+    The order is that of `places`. An optimizer is told apart from the first of a rank if it is worse
 
     - by the sign test on paired instances, p ≤ 5 %, and
     - in mean place among the p optimizers from that first to itself, by more than z √(2 Σ s²) / n: over n instances, s²
@@ -36,15 +36,16 @@ def ranks(paid: np.ndarray) -> np.ndarray:
       p (p − 1) / 2 pairs, because the first and the last are not any two of them.
 
     A rank goes from its first to the last that is not told apart from it. Ranks are joined if the sign test calls
-    anybody in the lower one better than anybody in the upper one. Among two optimizers it is the sign test alone.
-    Adding an optimizer can change the ranks of others.
+    anybody in the lower one better than anybody in the upper one, or at equal mean places. Among two optimizers it is
+    the sign test alone. Adding an optimizer can change the ranks of others.
 
     Mean places of the ones between alone, step by step: Campbell & Skillings 1985, Journal of the American Statistical
     Association 80, 998–1003. Mean places without a test of the pair itself can tell apart two that are alike: Benavoli,
     Corani & Mangili 2016, Journal of Machine Learning Research 17 (5).
 
     Args:
-        paid: Costs or final gaps, (optimizers, instances), less is better; +inf for a miss. Two misses are a tie.
+        paid: Costs or final gaps, (optimizers, instances), less is better; +inf for a miss. Two misses are a tie. Of
+            equal mean places the one in the earlier row is the first.
 
     Returns:
         The ranks, (optimizers): 1, 1, 3 where the first two share a rank.
@@ -53,8 +54,8 @@ def ranks(paid: np.ndarray) -> np.ndarray:
     >>> ranks(np.array([missing, leader, slower, missing]))
     array([3, 1, 2, 3])
     """
-    count = len(paid)
-    order = np.argsort([mean_place(each, paid) for each in paid], kind="stable")
+    count, place = len(paid), places(paid, paid)
+    order = np.argsort(place, kind="stable")
     signs = _paid_less(paid[order, None], paid[order])
     wins = (signs > 0).sum(axis=-1).tolist()
     better = np.array([
@@ -66,7 +67,10 @@ def ranks(paid: np.ndarray) -> np.ndarray:
         starts.append(start)
         apart = better[start, start:] & _further_than_chance(signs[start:, start:], count)
         start += int(np.flatnonzero(~apart)[-1]) + 1
-    starts = np.array([each for each in starts if not better[each:, :each].any()])
+    starts = np.array([
+        each for each in starts
+        if each == 0 or (place[order[each - 1]] < place[order[each]] and not better[each:, :each].any())
+    ])  # fmt: skip
     found = np.empty(count, dtype=int)
     found[order] = 1 + starts[np.searchsorted(starts, np.arange(count), "right") - 1]
     return found

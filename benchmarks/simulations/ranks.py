@@ -10,29 +10,30 @@ import pandas
 
 from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import LEVEL
-from benchmarks.analysis.ranks import mean_place, ranks
+from benchmarks.analysis.ranks import places, ranks
 
 TITLE = "Ranks"
 RULE = """
 Optimizers of one rung are ordered by their *mean place* over the instances: on each instance the cheapest run has place
-1, ties share their places, and all runs that miss the target tie for the last ones. Ranks differ only where **the first
-of a rank is better than all in the ranks below it**, by two tests: the sign test on paired instances (p ≤ 5 %), and a
-difference in mean place, among the optimizers from that first to the other, that is larger than chance leaves between
-the best and the worst of so many. Of p optimizers among k in the table this is tested at 5 % · p/k (Ryan 1960), divided
-by their p (p − 1)/2 pairs. All others share the rank of that first, marked "=". Ranks are joined if the sign test calls
-anybody in the lower one better than anybody in the upper one, so that no rank contradicts a paired comparison.
+1, ties share their places, and runs that miss the target tie for the last ones. Ranks differ only where **the first of
+one is better than all below it**, by two tests: the sign test on paired instances (p ≤ 5 %), and a difference in mean
+place, among the optimizers from that first to the other, that is larger than chance leaves between the best and the
+worst of so many. For p optimizers of k in the table this is tested at 5 % · p/k (Ryan 1960), divided by their
+p (p − 1)/2 pairs. All others share the rank of that first, marked "=". Ranks are joined if the sign test calls anybody
+in the lower one better than anybody in the upper one, so no rank contradicts a paired comparison.
 
-Why both tests: the sign test alone ignores that the first is the luckiest of many; corrected for all pairs, it could
-tell nothing apart with ten optimizers and ten instances. Places use all optimizers, but may tell two apart that are
-alike by themselves. The price: places depend on who else is in the table, so adding an optimizer can change the ranks
-of others. And two neighbours in different ranks need not be told apart from each other, only from the first.
+Why both tests: the sign test alone ignores that the first is the luckiest of many, and corrected for all pairs it could
+tell nothing apart with ten optimizers and ten instances. Places use all optimizers, but alone may tell two apart that
+are alike on paired instances. The price: smaller differences are found less often, and places depend on who else is in
+the table, so adding an optimizer can change the ranks of others. Two neighbours in different ranks need not be told
+apart from each other, only from the first.
 
-The table: *false* is the share of tables in which the first of a rank is said to be better than one that it equals or
-that is better. *Apart* is the share of the pairs that truly differ that stand in different ranks. Log costs are normal
-with standard deviation 1 around each optimizer's mean; *correlated* adds a part that all share on an instance
-(correlation .8); *misses and ties* rounds the costs to standard deviations and lets half of all runs miss the target.
-*Unadjusted* is the plain rule: ordered by instances solved and then median cost, a new rank wherever a sign test against
-the first of the rank before has p ≤ 5 %.
+*False* is the share of tables in which the first of a rank is said to be better than one that is its equal or better.
+*Apart* is the share of truly different pairs that stand in different ranks, in the right order. Log costs are normal
+with standard deviation 1 around each optimizer's mean. With *misses and ties* they are rounded to whole numbers and
+half of all runs miss the target; *correlated* adds a part that all optimizers share on an instance (correlation .8).
+*Unadjusted* is the plain rule: ordered by instances solved and then median cost, a new rank wherever the sign test
+against the first of the rank before has p ≤ 5 %.
 """
 
 EQUAL = {f"{count} equal": np.zeros(count) for count in (2, 5, 10, 20)}
@@ -44,7 +45,7 @@ DIFFERENT = {
 }
 
 
-def simulate(tables: int = 1000) -> pandas.DataFrame:
+def simulate(tables: int = 600) -> pandas.DataFrame:
     """Return, for each truth and number of instances, how many of so many tables are false, and what is told apart."""
     return pandas.DataFrame([
         _row(name, means, instances, tables)
@@ -59,14 +60,12 @@ def _row(name: str, means: np.ndarray, instances: int, tables: int) -> dict[str,
     generator = np.random.default_rng(0)
     shape = (tables, len(means), instances)
     independent = means[:, None] + generator.normal(size=shape)
-    shared = 2 * generator.normal(size=(tables, 1, instances))  # variance 4 of 5
-    coarse = np.round(independent)
-    missed = np.where(independent > np.median(independent), np.inf, coarse)
+    correlated = independent + 2 * generator.normal(size=(tables, 1, instances))  # variance 4 of 5
     row: dict[str, object] = {"truth": name, "instances": instances}
     for kind, drawn in {
         "independent": independent,
-        "correlated": independent + shared,
-        "misses and ties": missed,
+        "misses and ties": _with_misses(independent),
+        "the same, correlated": _with_misses(correlated),
     }.items():
         false, apart = _judged(drawn, means, _adjusted)
         row[f"false, {kind}"] = _percent(false)
@@ -74,6 +73,10 @@ def _row(name: str, means: np.ndarray, instances: int, tables: int) -> dict[str,
             row["apart"] = _percent(apart)
     false, apart = _judged(independent, means, _unadjusted)
     return row | {"false, unadjusted": _percent(false), "apart, unadjusted": _percent(apart)}
+
+
+def _with_misses(log_cost: np.ndarray) -> np.ndarray:
+    return np.where(log_cost > np.median(log_cost), np.inf, np.round(log_cost))
 
 
 def _judged(
@@ -91,7 +94,7 @@ def _judged(
 
 def _adjusted(paid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the ranks, and the optimizers in their order."""
-    return ranks(paid), np.argsort([mean_place(each, paid) for each in paid], kind="stable")
+    return ranks(paid), np.argsort(places(paid, paid), kind="stable")
 
 
 def _unadjusted(paid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
