@@ -113,7 +113,9 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     judged = "gaps" if info.noisy else "cost"
     pool = [row[judged] for row in rows if row["role"] == "ranked"] or [row[judged] for row in rows]
     place = places(np.array([row[judged] for row in rows]), np.array(pool)).tolist()
-    rows = [rows[at] for at in sorted(range(len(rows)), key=lambda at: (place[at], rows[at]["gap"]))]
+    rows = [
+        rows[at] for at in sorted(range(len(rows)), key=lambda at: (place[at], rows[at]["gap"]))
+    ]
     ranked = [row for row in rows if row["role"] == "ranked"]
     no_ranks = _no_ranks(ranked, info)
     if no_ranks is None:

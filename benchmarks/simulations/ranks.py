@@ -80,7 +80,9 @@ def _with_misses(log_cost: np.ndarray) -> np.ndarray:
 
 
 def _judged(
-    drawn: np.ndarray, means: np.ndarray, rule: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    drawn: np.ndarray,
+    means: np.ndarray,
+    rule: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[float, float]:
     """Return the share of tables that state something false, and the share of truly different pairs told apart."""
     better, false, apart = means[:, None] < means, [], []

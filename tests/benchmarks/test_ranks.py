@@ -100,23 +100,38 @@ def test_no_rank_contradicts_a_paired_comparison():
                 if i == firsts[found[i]]:
                     apart += 1
                     assert wins > 0 and p <= 0.05
-    assert apart > 1000
+    assert apart > 300
 
 
 def test_ranks_that_a_pair_contradicts_are_joined():
-    """The last beats the second on 9 of 10, but on the tenth all others are better than it: a circle of three."""
+    """The first beats the third on nine instances and the second on eight only, but the third beats the second."""
+    first, second = np.r_[np.full(8, -1.0), 10, 10], np.r_[np.full(8, 9.0), -2, -1]
+    third = np.r_[np.full(8, 8.0), -3, 11]
+    others = (np.arange(8)[:, None] + np.arange(10)) % 8
+    paid = rows(first, second, third, *others)
+    place = places(paid, paid)
+    assert place[0] < place[1] < place[2]
+    assert p_and_wins(first, third)[0] <= 0.05 < p_and_wins(first, second)[0]
+    assert p_and_wins(third, second) == (sign_test(9, 1), 8)
+    assert set(ranks(paid).tolist()) == {1}
 
 
 def test_equal_mean_places_share_a_rank():
-    """The second is told apart from the first, the third is not, and their mean places are equal."""
+    first = [0, 0, -1, -1, 2, 2, 0, 0, 2, 1]
+    steady, erratic = [2, 3, 1, 3, 2, 1, 1, 2, 3, 1], [1, 1, 2, 2, 0, 3, 3, 1, 3, 3]
+    paid = rows(first, steady, erratic)
+    assert places(paid, paid)[1] == places(paid, paid)[2]
+    for order in ([0, 1, 2], [0, 2, 1]):
+        assert ranks(paid[order]).tolist() == [1, 1, 1]
 
 
 def test_few_tables_state_something_false():
-    """At most 5 % of tables; of 150, up to 13 with a chance of 2 %. The plain rule is wrong more often."""
-    found = simulate(tables=150)
+    found = simulate(tables=60)
     false = found.filter(like="false").map(lambda each: float(each.removesuffix(" %")))
-    adjusted = false.drop(columns="false, unadjusted")
-    assert (adjusted <= 100 * 13 / 150).all(axis=None) and adjusted.mean(axis=None) <= 5
+    adjusted = false.drop(columns="false, unadjusted").to_numpy()
+    assert (
+        adjusted.mean() <= 5 and adjusted.max() <= 100 * 8 / 60
+    )  # 9 of 60 are more than chance makes of 5 %
     ten = found["truth"].eq("10 equal") & found["instances"].eq(10)
     assert false.loc[ten, "false, unadjusted"].item() > 15
     apart = found.set_index(["truth", "instances"])["apart"].str.removesuffix(" %")
