@@ -33,11 +33,12 @@ def ranks(paid: np.ndarray) -> np.ndarray:
     - in mean place among the p optimizers from that first to itself, by more than z √(2 Σ s²) / n: over n instances, s²
       is the variance of the p places on one (less than p (p + 1) / 12 if there are ties), and z the normal quantile for
       the two-sided level 2 · 5 % / (k (p − 1)). That is 5 % · p/k for p of all k (Ryan 1960), divided by their
-      p (p − 1) / 2 pairs, because the first and the last are not any two of them.
+      p (p − 1) / 2 pairs, because the first and the last are not any two of them. Of two, the sign test decides at
+      5 % · 2/k instead: it is exact.
 
     A rank goes from its first to the last that is not told apart from it. Ranks are joined if the sign test calls
-    anybody in the lower one better than anybody in the upper one, or at equal mean places. Among two optimizers it is
-    the sign test alone. Adding an optimizer can change the ranks of others.
+    anybody in the lower one better than anybody in the upper one, or at equal mean places. Adding an optimizer can
+    change the ranks of others.
 
     Mean places of the ones between alone, step by step: Campbell & Skillings 1985, Journal of the American Statistical
     Association 80, 998–1003. Mean places without a test of the pair itself can tell apart two that are alike: Benavoli,
@@ -57,15 +58,17 @@ def ranks(paid: np.ndarray) -> np.ndarray:
     count, place = len(paid), places(paid, paid)
     order = np.argsort(place, kind="stable")
     signs = _paid_less(paid[order, None], paid[order])
-    wins = (signs > 0).sum(axis=-1).tolist()
-    better = np.array([
-        [wins[i][j] > wins[j][i] and sign_test(wins[i][j], wins[j][i]) <= LEVEL for j in range(count)]
-        for i in range(count)
+    wins = (signs > 0).sum(axis=-1)
+    p = np.array([
+        [sign_test(*each) for each in zip(*both, strict=True)]
+        for both in zip(wins.tolist(), wins.T.tolist(), strict=True)
     ])  # fmt: skip
+    better = (wins > wins.T) & (p <= LEVEL)
     start, starts = 0, []
     while start < count:
         starts.append(start)
         apart = better[start, start:] & _further_than_chance(signs[start:, start:], count)
+        apart[1:2] &= p[start, start + 1 : start + 2] <= 2 * LEVEL / count
         start += int(np.flatnonzero(~apart)[-1]) + 1
     starts = np.array([
         each for each in starts

@@ -19,8 +19,9 @@ Optimizers of one rung are ordered by their *mean place* over the instances: on 
 one is better than all below it**, by two tests: the sign test on paired instances (p ≤ 5 %), and a difference in mean
 place, among the optimizers from that first to the other, that is larger than chance leaves between the best and the
 worst of so many. For p optimizers of k in the table this is tested at 5 % · p/k (Ryan 1960), divided by their
-p (p − 1)/2 pairs. All others share the rank of that first, marked "=". Ranks are joined if the sign test calls anybody
-in the lower one better than anybody in the upper one, so no rank contradicts a paired comparison.
+p (p − 1)/2 pairs; of two, the sign test itself at 5 % · 2/k. All others share the rank of that first, marked "=". Ranks
+are joined if the sign test calls anybody in the lower one better than anybody in the upper one, so no rank contradicts
+a paired comparison.
 
 Why both tests: the sign test alone ignores that the first is the luckiest of many, and corrected for all pairs it could
 tell nothing apart with ten optimizers and ten instances. Places use all optimizers, but alone may tell two apart that
@@ -42,6 +43,7 @@ DIFFERENT = {
     "one ahead of 9 equal by 3": np.repeat([0.0, 3], [1, 9]),
     "two groups of 5, by 2": np.repeat([0.0, 2], 5),
     "four groups of 3, by 2": np.repeat([0.0, 2, 4, 6], 3),
+    "five groups of 2, by 4": np.repeat([0.0, 4, 8, 12, 16], 2),
 }
 
 
