@@ -79,8 +79,20 @@ def test_of_two_the_sign_test_decides():
                 assert ranks(paid).tolist() == expected
 
 
+@pytest.mark.parametrize(("wins", "instances"), [(9, 10), (19, 25)])
+def test_a_pair_in_a_large_table_shares_the_level_with_the_others(wins, instances):
+    """p = .021 and .015: enough for two alone, not for one of five pairs, at 5 % · 2/10."""
+    better = np.zeros(instances)
+    pair = rows(better, np.where(np.arange(instances) < wins, 1.0, -1.0))
+    assert ranks(pair).tolist() == [1, 2]
+    five = np.concatenate([pair + 10 * k for k in range(5)])
+    assert ranks(five).tolist() == [1, 1, 3, 3, 5, 5, 7, 7, 9, 9]
+
+
 def test_misses_and_costs_that_differ_by_rounding_are_ties():
-    assert ranks(rows(np.full(10, 30 * (1 / 3)), np.full(10, sum([1 / 3] * 30)))).tolist() == [1, 1]
+    exact = np.full(10, 10.0)
+    summed = np.nextafter(exact, 11)
+    assert ranks(rows(exact, summed)).tolist() == [1, 1] == ranks(rows(summed, exact)).tolist()
     eight = [MISS] * 8
     assert ranks(rows([1] * 5 + [MISS] * 5, [MISS] * 10)).tolist() == [1, 1]  # 5 of 10
     assert ranks(rows([1, 2, *eight], [2, 1, *eight])).tolist() == [1, 1]

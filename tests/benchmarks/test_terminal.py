@@ -36,6 +36,7 @@ def test_the_best_comes_first_and_the_remarks_say_what_the_marks_mean():
     (view,) = views(found.tables)
     assert [name.split()[-1] for name in view.table[""]][-1] == "idle"
     assert view.table["tuned"].iloc[0] == "6 of 6"
+    assert view.remarks[0].startswith("Ranks differ only where the first of one is better than all")
     few = sweep(Bowl(), ["sgd", "idle"], trials=2, tuning_seeds=1, seeds=3, budget=20)
     (view,) = views(few.tables)
     assert not any(name[0].isdigit() for name in view.table[""])
