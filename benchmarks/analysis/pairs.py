@@ -350,11 +350,11 @@ def told_apart(
     choice: str = "tuned",
     noisy: Container[str] = (),
 ) -> pandas.DataFrame:
-    """Return which optimizers each rung tells apart by its target, as the ranks of a table do.
+    """Return which optimizers each rung tells apart by its target.
 
     Two misses are a tie here: the question is what the rung's target separates, not who is nearer to it.
     Nothing is adjusted for other pairs, so that no row changes when a method is added: of pairs that are alike, up
-    to one in twenty is told apart.
+    to one in twenty is told apart. The ranks of a table are adjusted, and ask for more.
 
     Args:
         runs: The rows of `runs.csv` of one or several sweeps.

@@ -11,8 +11,9 @@ import pandas
 
 from benchmarks.analysis.columns import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
-from benchmarks.analysis.intervals import order_statistics, sign_test
-from benchmarks.analysis.pairs import fewest
+from benchmarks.analysis.intervals import order_statistics
+from benchmarks.analysis.pairs import LEVEL, fewest
+from benchmarks.analysis.ranks import places, ranks
 from benchmarks.analysis.tables import Tables
 from benchmarks.diagnosis.run_features import SET_BACK
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
@@ -23,7 +24,6 @@ from benchmarks.engine.trial_choice import costs, log_gaps
 from benchmarks.store.cell_info import CellInfo
 
 REASONS = 3  # verdicts named per row
-TIE = 0.05  # level of the sign test on paired runs that tells two optimizers apart
 
 
 def views(tables: Tables) -> Iterator[View]:
@@ -80,7 +80,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     """Return a view with the solved share, cost and robustness of each optimizer, best first.
 
     Optimizers are ranked by cost to the target, or by final gap if gradients are noisy: noise makes the moment at
-    which a target is reached a matter of chance.
+    which a target is reached a matter of chance. Those without a rank stand at their mean place among the ranked.
     """
     summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
     rows = []
@@ -97,6 +97,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         ]
         rows.append({
             "optimizer": tuned["optimizer"],
+            "rank": "",
             "role": tables.cells[str(cell)].info.role,
             "default": by_choice["solved"].get("default"),
             "tuned": int(tuned["solved"]),
@@ -109,17 +110,21 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
             "at_end": {name.removeprefix(AT_END).replace("_", " "): tuned[name]
                        for name in map(str, of_tuned) if name.startswith(AT_END) and of_tuned[name].notna().any()},
         })  # fmt: skip
-    if info.noisy:
-        rows.sort(key=lambda row: np.median(row["gaps"]))
-    else:
-        rows.sort(key=lambda row: (-row["tuned"], np.median(row["cost"]), row["gap"]))
     judged = "gaps" if info.noisy else "cost"
-    found = iter(_ranks([row[judged] for row in rows if row["role"] == "ranked"]))
-    no_ranks = _no_ranks([row for row in rows if row["role"] == "ranked"], info)
-    ranks = [next(found) if row["role"] == "ranked" and no_ranks is None else "" for row in rows]
+    pool = [row[judged] for row in rows if row["role"] == "ranked"] or [row[judged] for row in rows]
+    place = places(np.array([row[judged] for row in rows]), np.array(pool)).tolist()
+    rows = [
+        rows[at] for at in sorted(range(len(rows)), key=lambda at: (place[at], rows[at]["gap"]))
+    ]
+    ranked = [row for row in rows if row["role"] == "ranked"]
+    no_ranks = _no_ranks(ranked, info)
+    if no_ranks is None:
+        found = ranks(np.array([row[judged] for row in ranked])).tolist()
+        for row, rank in zip(ranked, found, strict=True):
+            row["rank"] = f"{rank}=" if found.count(rank) > 1 else f"{rank}"
     count, level = info.protocol.seeds, order_statistics(info.protocol.seeds)[1]
     table = pandas.DataFrame([{
-        "": f"{rank} {row['optimizer']}".strip(),
+        "": f"{row['rank']} {row['optimizer']}".strip(),
         "solved by default": "–" if row["default"] is None else f"{row['default']:g} of {count}",
         "tuned": f"{row['tuned']} of {count}",
         f"gradients to target [{level:.0%}]": _cost(row["cost"]),
@@ -128,13 +133,14 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         "runs that diverge": percent(row["diverged"]),
         **{name: f"{value:.3g}" for name, value in row["at_end"].items()},
         WHY: row["why"],
-    } for rank, row in zip(ranks, rows, strict=True)])  # fmt: skip
+    } for row in rows])  # fmt: skip
     remarks = []
-    if any(ranks) and info.noisy:
-        remarks.append("Ranked by the final gap, because the gradients are noisy.")
-    if any(rank.endswith("=") for rank in ranks):
+    if no_ranks is None:
+        if info.noisy:
+            remarks.append("Ranked by the final gap, because the gradients are noisy.")
         remarks.append(
-            f"= is not told apart from the first of its rank (sign test on paired runs, {TIE:.0%})."
+            "Ranks differ only where the first of one is better than all below it, by sign test and by mean place "
+            f"on paired runs ({LEVEL:.0%} for the whole table); = marks a shared rank."
         )
     if no_ranks:
         remarks.append(no_ranks)
@@ -251,27 +257,6 @@ def _no_ranks(rows: Sequence[Mapping[str, Any]], info: CellInfo) -> str | None:
     if not info.noisy and not any(np.isfinite(row["cost"]).any() for row in rows):
         return "No ranks: no run reaches the target."
     return None
-
-
-def _ranks(paid: list[np.ndarray]) -> list[str]:
-    """Return the ranks, such as 1, 2=, 2=, 4, of costs or final gaps; less is better.
-
-    An optimizer that the sign test does not tell apart from the first of the rank before shares that rank. Empty
-    texts if there are too few instances for any difference to be significant.
-    """
-    if not paid or 2 * 0.5 ** len(paid[0]) > TIE:
-        return [""] * len(paid)
-    ranks: list[str] = []
-    leader = 0
-    for k, costs_of_k in enumerate(paid):
-        wins, losses = ((paid[leader] < costs_of_k).sum(), (paid[leader] > costs_of_k).sum())
-        if k and sign_test(int(wins), int(losses)) > TIE:
-            ranks[leader] = ranks[leader].rstrip("=") + "="
-            ranks.append(ranks[leader])
-        else:
-            leader = k
-            ranks.append(str(k + 1))
-    return ranks
 
 
 def _cost(paid: np.ndarray) -> str:
