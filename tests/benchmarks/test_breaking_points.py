@@ -243,6 +243,24 @@ class TestNextRung:
             next_rung([0, 1], [1, 0], "log", False)
 
 
+class TestShareOfAnAxis:
+    @pytest.mark.parametrize(
+        ("dials", "scale", "low", "high", "expected"),
+        [
+            ([1, 10, 1e4], "log", 10, 1e3, 0.5),
+            ([1, 10, 1e4], "log", math.nan, 10, 0.25),
+            ([1, 10, 1e4], "log", 10, math.nan, 0.75),
+            ([1, 10, 1e4], "log", 1e4, math.nan, 0),
+            ([1, 10, 1e4], "log", 0.01, 1e9, 1),
+            ([0, 1, 10], "linear", 1, 6, 0.5),
+            ([2, 4, 6, math.inf], "list", 4, 6, 1 / 3),
+        ],
+    )
+    def test_by_hand(self, dials, scale, low, high, expected):
+        assert Axis.of(dials, scale, False).share(low, high) == pytest.approx(expected)
+        assert Axis.of(dials, scale, True).share(low, high) == pytest.approx(expected)
+
+
 class TestText:
     @pytest.mark.parametrize(
         ("value", "text"),
