@@ -31,6 +31,7 @@ from benchmarks.analysis.tables import Tables, read
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.display.breaking_table import FALLING, NO_STEP
+from benchmarks.docgen import prices
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
 from benchmarks.store.cell_info import CellInfo, cells_of
@@ -80,6 +81,7 @@ def main(words: Sequence[str]) -> int:
     tables = {name: _tables(folders[name], Store(cells)) for name in sweeps}
     robustness(tables, suite).to_csv(out / "robustness.csv", index=False)
     separated(tables[suite]).to_csv(out / "discrimination.csv", index=False)
+    prices.write(out)
     page_file.write_text(page(out))
     print(f"{out}/  {page_file}")
     return 0
@@ -217,6 +219,8 @@ def page(folder: Path) -> str:
     parts += _predicted(points, cells_of(manifest["jobs"]))
     parts += _separation(read_table(folder, "discrimination"), _too_few(runs))
     parts += _robustness(read_table(folder, "robustness"))
+    if (folder / "steps.csv").exists():
+        parts += _prices(*(read_table(folder, name) for name in ("steps", "prices", "flips")))
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -423,6 +427,54 @@ def _robustness(table: pandas.DataFrame) -> Iterator[str]:
     yield from _markdown(
         ["suite", "changed", "τ", "problems", "flips", "overall", "moves most"], rows
     )
+
+
+def _prices(
+    steps: pandas.DataFrame, orders: pandas.DataFrame, flips: pandas.DataFrame
+) -> Iterator[str]:
+    """Yield the section on prices, from the tables of `docgen.prices`."""
+    yield "\n## What a step costs, and other prices\n"
+    yield (
+        "Costs are counted in gradients; a Hessian costs 2 · dim of them, and its factorisation nothing. Seconds are "
+        "the CPU time of a step on ten instances of the quadratic, in steps of gradient descent; they contain the "
+        "factorisation, and at these sizes much of Python's own time. A refused step of damped Newton costs ⅓.\n"
+    )
+    table = steps[steps["problem"] == "quadratic"].set_index(["dim", "optimizer"])
+    small, large = sorted(table.index.unique("dim"))
+    rows = [
+        [name, f"{table.loc[(small, name), 'gradients']:g}", f"{table.loc[(small, name), 'hessians']:g}",
+         *(f"{table.loc[(dim, name), 'price']:.4g}" for dim in (small, large)),
+         *(f"{table.loc[(dim, name), 'seconds'] / table.loc[(dim, 'sgd'), 'seconds']:.2g}" for dim in (small, large))]
+        for name in table.index.unique("optimizer")
+    ]  # fmt: skip
+    heads = ["a step of", "gradients", "Hessians"]
+    heads += [f"{what} at dim {dim}" for what in ("price", "seconds") for dim in (small, large)]
+    yield from _markdown(heads, rows)
+    yield (
+        "\nThe order of the optimizers at four price lists, from the runs of the tuned trials. A finished run cannot "
+        "be made longer; so where something is cheaper than today, all prices on a problem are raised until nothing "
+        "is, which leaves a share of the *budget* (median over problems). Both orders, at today's prices and at the "
+        "others, are taken at that budget. *Flips*: pairs on a problem that change their order, of those strictly "
+        "ordered in both; in brackets, the flips that the smaller budget makes at today's prices.\n"
+    )
+    rows = [
+        [row["prices"], f"{row['budget']:.2g}", f"{row['tau']:.2f}",
+         f"{row['flips']} of {row['pairs']} ({row['alone']})",
+         f"{row['overall']:.2f}", "" if pandas.isna(row["most"]) else row["most"], row["order"]]
+        for row in orders.to_dict("records")
+    ]  # fmt: skip
+    heads = ["prices", "budget", "τ", "flips", "overall", "moves most", "by mean rank"]
+    yield from _markdown(heads, rows)
+    yield "\nEvery flip; flips.csv has the breaking points before and after.\n"
+    rows = [
+        [name, problem, "; ".join(
+            f"{', '.join(pairs['behind'])} passes {ahead}" if len(pairs) == 1 else
+            f"{', '.join(pairs['behind'])} pass {ahead}"
+            for ahead, pairs in changed.groupby("ahead")
+        )]
+        for (name, problem), changed in flips.groupby(["prices", "problem"], sort=False)
+    ]  # fmt: skip
+    yield from _markdown(["prices", "problem", "who passes whom"], rows)
 
 
 def _markdown(names: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
