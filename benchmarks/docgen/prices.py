@@ -41,12 +41,13 @@ HESSIAN_AT = {"a Hessian at ½": 0.5, "a Hessian at 2.5 times": 2.5}  # multiple
 STEPPING = Quadratic(dim=10), Quadratic(dim=100)  # on which a step's price is told
 WARM_UP, TIMED = 20, 100  # steps
 INSTANCES = 10
+WITH_HESSIAN = [name for name in CLASSICS if OPTIMIZERS[name].uses_hessian]
 RATE = 1e-3  # of optimizers without a default: what a step costs does not depend on it
 
 
 def main(words: Sequence[str]) -> int:
     """Write the tables of prices into a folder."""
-    given = dict(word.partition("=")[::2] for word in words)
+    given = {name: value for name, _, value in (word.partition("=") for word in words)}
     folder = Path(given.get("folder", "results/reference"))
     write(folder, keep=given.get("steps") == "keep")
     print(f"{folder}: steps.csv, prices.csv, flips.csv")
@@ -103,7 +104,7 @@ def counts(runs: pandas.DataFrame) -> pandas.DataFrame:
     damped Newton that is refused costs a loss and no more, and a loss at a point that is taken is part of the gradient
     there, without noise: cost = H (1 + 2 dim) + (steps + 1 − H)/3. The others with a Hessian have H = steps.
     """
-    with_hessian = runs["optimizer"].map(lambda name: OPTIMIZERS[name].uses_hessian).to_numpy()
+    with_hessian = runs["optimizer"].isin(WITH_HESSIAN).to_numpy()
     spent, taken, dim = (runs[name].to_numpy(dtype=float) for name in ("cost", "steps", "dim"))
     at_a_point = GRADIENT + HVP * dim
     points = np.round((spent - LOSS * (taken + 1)) / (at_a_point - LOSS))
@@ -150,12 +151,9 @@ def _ratios(tuned: pandas.DataFrame, measured_steps: pandas.DataFrame) -> dict[s
     asked, spent = counts(tuned), tuned["cost"].to_numpy(dtype=float)
     hessians = HVP * (tuned["dim"] * asked["hessians"]).to_numpy(dtype=float)
     by = ["problem", "dim", "optimizer"]
-    times = measured_steps.set_index(by)["seconds"]
-    gradients = (
-        times / times.xs("sgd", level="optimizer").reindex(times.index.droplevel(2)).to_numpy()
-    )
+    times = measured_steps.set_index(by)["in_sgd_steps"]
     paid = {name: spent + (factor - 1) * hessians for name, factor in HESSIAN_AT.items()}
-    each = gradients.reindex(pandas.MultiIndex.from_frame(tuned[by])).to_numpy()
+    each = times.reindex(pandas.MultiIndex.from_frame(tuned[by])).to_numpy()
     paid[SECONDS] = each * tuned["steps"].to_numpy(dtype=float)
     return {
         name: np.divide(new, spent, out=np.ones_like(spent), where=spent > 0)
@@ -208,7 +206,8 @@ def measured(tuned: pandas.DataFrame) -> pandas.DataFrame:
     """Return what a step of each optimizer costs on each problem, at each of its dimensions.
 
     `gradients` and `hessians` are those of the second step, `price` is its cost in gradients; `seconds` is the median
-    CPU time of a step on all instances. The optimizers take turns, so that whatever slows the machine slows all.
+    CPU time of a step on all instances, and `in_sgd_steps` the same over that of gradient
+    descent. The optimizers take turns, so that whatever slows the machine slows all.
     """
     found = {
         (info.problem, dim): info for info, dim in zip(tuned["info"], tuned["dim"], strict=True)
@@ -220,18 +219,22 @@ def measured(tuned: pandas.DataFrame) -> pandas.DataFrame:
         able = [
             each
             for each in CLASSICS
-            if not OPTIMIZERS[each].uses_hessian or GRADIENT + HVP * dim <= problem.budget
+            if each not in WITH_HESSIAN or GRADIENT + HVP * dim <= problem.budget
         ]
         turns = zip(*(steps(problem, each, WARM_UP + TIMED) for each in able), strict=True)
         taken = list(turns)
         for k, optimizer in enumerate(able):
-            asked = {kind: float(torch.as_tensor(n).mean()) for kind, n in taken[1][k][1].items()}
+            asked: dict[str, Count] = {
+                kind: float(torch.as_tensor(n).mean()) for kind, n in taken[1][k][1].items()
+            }
             rows.append({
                 "problem": name, "dim": dim, "optimizer": optimizer, "gradients": asked["gradients"],
                 "hessians": asked["hessians"], "price": cost(asked, dim),
                 "seconds": float(np.median([turn[k][0] for turn in taken[WARM_UP:]])),
             })  # fmt: skip
-    return pandas.DataFrame(rows)
+    table = pandas.DataFrame(rows)
+    of_sgd = table.groupby(["problem", "dim"])["seconds"].transform("first")  # of CLASSICS
+    return table.assign(in_sgd_steps=table["seconds"] / of_sgd)
 
 
 def steps(problem: Problem, name: str, count: int) -> Iterator[tuple[float, Mapping[str, Count]]]:

@@ -439,16 +439,17 @@ def _prices(
         "the CPU time of a step on ten instances of the quadratic, in steps of gradient descent; they contain the "
         "factorisation, and at these sizes much of Python's own time. A refused step of damped Newton costs ⅓.\n"
     )
-    table = steps[steps["problem"] == "quadratic"].set_index(["dim", "optimizer"])
-    small, large = sorted(table.index.unique("dim"))
+    of_quadratic = steps[steps["problem"] == "quadratic"]
+    dims = sorted(set(of_quadratic["dim"]))
+    small, large = (of_quadratic[of_quadratic["dim"] == dim] for dim in dims)
     rows = [
-        [name, f"{table.loc[(small, name), 'gradients']:g}", f"{table.loc[(small, name), 'hessians']:g}",
-         *(f"{table.loc[(dim, name), 'price']:.4g}" for dim in (small, large)),
-         *(f"{table.loc[(dim, name), 'seconds'] / table.loc[(dim, 'sgd'), 'seconds']:.2g}" for dim in (small, large))]
-        for name in table.index.unique("optimizer")
+        [one["optimizer"], f"{one['gradients']:g}", f"{one['hessians']:g}",
+         *(f"{each['price']:.4g}" for each in (one, other)),
+         *(f"{each['in_sgd_steps']:.2g}" for each in (one, other))]
+        for one, other in zip(small.to_dict("records"), large.to_dict("records"), strict=True)
     ]  # fmt: skip
     heads = ["a step of", "gradients", "Hessians"]
-    heads += [f"{what} at dim {dim}" for what in ("price", "seconds") for dim in (small, large)]
+    heads += [f"{what} at dim {dim}" for what in ("price", "seconds") for dim in dims]
     yield from _markdown(heads, rows)
     yield (
         "\nThe order of the optimizers at four price lists, from the runs of the tuned trials. A finished run cannot "

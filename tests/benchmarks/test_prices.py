@@ -62,7 +62,8 @@ def steps_of(tuned: pandas.DataFrame, seconds: float) -> pandas.DataFrame:
     """Return a table of steps that all take one second, but those with a Hessian."""
     sizes = tuned[["problem", "dim"]].drop_duplicates()
     table = sizes.merge(pandas.DataFrame({"optimizer": CLASSICS}), how="cross")
-    return table.assign(seconds=np.where(table["optimizer"].str.contains("newton"), seconds, 1.0))
+    slow = table["optimizer"].str.contains("newton")
+    return table.assign(in_sgd_steps=np.where(slow, seconds, 1.0))
 
 
 def test_the_flips_are_those_that_are_counted(tuned):
@@ -108,6 +109,7 @@ def test_a_step_is_measured_in_both_currencies(tuned, monkeypatch):
         assert rows["price"]["sgd"] == rows["price"]["adam"] == 1
         assert rows["price"]["newton"] == rows["price"]["damped_newton"] == 1 + 2 * dim
         assert rows["hessians"].sum() == 3 and (rows["seconds"] > 0).all()
+        assert rows["in_sgd_steps"]["sgd"] == 1
     monkeypatch.setattr(prices, "STEPPING", (Quadratic(dim=100),))
     monkeypatch.setattr(Quadratic, "budget", 100)
     rows = prices.measured(tuned.iloc[:0])
