@@ -34,7 +34,7 @@ from optimizers import OPTIMIZERS
 from optimizers.oracle import GRADIENT, HVP, LOSS, Count, CountingOracle, cost
 from problems import Problem
 from problems.ill_conditioning.quadratic import Quadratic
-from ravine import Refused
+from ravine import Refused, nearest
 
 TODAY, SECONDS = "today's", "measured seconds"
 HESSIAN_AT = {"a Hessian at ½": 0.5, "a Hessian at 2.5 times": 2.5}  # multiples of today's price
@@ -46,8 +46,15 @@ RATE = 1e-3  # of optimizers without a default: what a step costs does not depen
 
 
 def main(words: Sequence[str]) -> int:
-    """Write the tables of prices into a folder."""
+    """Write the tables of prices into a folder.
+
+    Raises:
+        Refused: If an option is unknown, or the folder cannot be read.
+    """
+    torch.set_num_threads(1)
     given = {name: value for name, _, value in (word.partition("=") for word in words)}
+    for name in given.keys() - {"folder", "steps"}:
+        raise Refused(f"unknown option {name!r}: {nearest(name, ['folder', 'steps'])}")
     folder = Path(given.get("folder", "results/reference"))
     write(folder, keep=given.get("steps") == "keep")
     print(f"{folder}: steps.csv, prices.csv, flips.csv")
@@ -256,4 +263,8 @@ def steps(problem: Problem, name: str, count: int) -> Iterator[tuple[float, Mapp
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Refused as refusal:
+        print(f"prices: {refusal}", file=sys.stderr)
+        sys.exit(2)

@@ -16,6 +16,7 @@ from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.docgen import prices
 from problems import PROBLEMS
 from problems.ill_conditioning.quadratic import Quadratic
+from ravine import Refused
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 FEW = ("cliff", "mountain")  # one with skipped rungs, one whose dial falls
@@ -114,3 +115,11 @@ def test_a_step_is_measured_in_both_currencies(tuned, monkeypatch):
     monkeypatch.setattr(Quadratic, "budget", 100)
     rows = prices.measured(tuned.iloc[:0])
     assert "newton" not in set(rows["optimizer"]) and "sgd" in set(rows["optimizer"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("foldr=x", "did you mean folder"), ("folder=/nowhere", "/nowhere")]
+)
+def test_bad_input_is_refused(word, said):
+    with pytest.raises(Refused, match=said):
+        prices.main([word])
