@@ -27,8 +27,8 @@ The breaking point is where the solved share crosses ½, and its 95 % interval s
 been repeated with other trials on other instances. A bootstrap draws both; a refinement trial is drawn only together
 with the trial that it refines.
 
-These intervals are wide, and the table shows why they stay so. A *rung* is the spacing of the first ladder; *spread* is
-the width that holds 95 % of the estimates, and thus the least that an interval can have.
+These intervals are wide, and the table shows why they stay so. The spacing of the ladder is 1; *spread* is the width
+that holds 95 % of the estimates' errors, and thus the least that an interval can have.
 
 - **Drawing instances alone** (a paired bootstrap) gives a narrow interval of this one search. It misses the truth
   because searches differ more than instances do.
@@ -40,7 +40,7 @@ the width that holds 95 % of the estimates, and thus the least that an interval 
   the spread: a breaking point that was not bisected, as those at a third and a tenth of the budget, is coarser.
 - **More trials** narrow it in a smooth search, and are the honest way to a narrower interval (`trials=73`).
 
-So the estimator stays, and predictions are judged by the ratio of measured to predicted.
+So the interval stays as it is, and predictions are judged by the ratio of measured to predicted.
 """
 BUDGET = 1000.0
 UNSOLVED = -4.0  # threshold in rungs of a setting that solves nothing: beyond the best value of the hyperparameter
@@ -242,7 +242,7 @@ def simulate(searches: int = 120) -> pandas.DataFrame:
                 "search": kind,
                 "interval": rule,
                 "holds the truth": float(np.mean(held[rule])),
-                "median width in rungs": float(np.median(widths[rule])),
+                "median width": float(np.median(widths[rule])),
                 "spread": spread,
             }
             for rule in rules

@@ -614,7 +614,7 @@ def test_the_published_simulation_has_the_interval_in_use():
 def test_the_published_simulation_promises_what_its_text_says():
     """Few searches, so that bounds are loose: how wide, and which narrower rule misses the truth."""
     table = simulation.simulate(30).set_index(["search", "interval"])
-    held, width = table["holds the truth"], table["median width in rungs"]
+    held, width = table["holds the truth"], table["median width"]
     assert (held.xs("in use", level="interval") >= 0.8).all()  # .9 less two standard errors
     smooth, lucky = "smooth in one hyperparameter", "every trial has luck of its own"
     assert held[smooth, "first trials kept"] >= 0.8 > held[lucky, "first trials kept"]
