@@ -65,7 +65,7 @@ def write(folder: Path, keep: bool = False) -> None:
     """Measure steps, unless those of the folder are to be kept, and write the tables of prices."""
     tuned = tuned_runs(read_results(folder))
     if not keep:
-        measured(tuned).to_csv(folder / "steps.csv", index=False)
+        measured(tuned).to_csv(folder / "steps.csv", index=False, float_format="%.4g")
     prices, flips = at_other_prices(tuned, read_table(folder, "steps"))
     prices.to_csv(folder / "prices.csv", index=False)
     flips.to_csv(folder / "flips.csv", index=False)
