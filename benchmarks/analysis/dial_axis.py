@@ -49,6 +49,17 @@ class Axis:
         x = -x if self.falling else x
         return float(10**x if self.scale == "log" else x)
 
+    def share(self, low: float, high: float) -> float:
+        """Return the share of the axis, in its scale, that lies between two dials; NaN stands for an open end."""
+        dials, x = (self.dials[::-1], self.x[::-1]) if self.falling else (self.dials, self.x)
+        ends = np.array([
+            dials[0] if math.isnan(low) else low, dials[-1] if math.isnan(high) else high
+        ]).clip(dials[0], dials[-1])  # fmt: skip
+        if self.scale == "log":
+            dials, ends = np.log10(dials), np.log10(ends)
+        first, last = np.interp(ends, dials, x)
+        return float((last - first) / (x[-1] - x[0]))
+
     def breaking_point(self, x: float, low: float, high: float) -> BreakingPoint:
         """Return the crossing at a position, with its interval; positions beyond the rungs are infinite."""
         beyond = (

@@ -118,7 +118,7 @@ class Tables:
         """One row per cell × choice: the results of the chosen trial on the reporting instances."""
         rows: list[dict[str, Any]] = []
         for _, ladder in self._ladders(self.runs):
-            sound = _filled(ladder, self._info(ladder).falling)
+            sound = filled(ladder, self._info(ladder).falling)
             robust = {}
             if len(sound):
                 info = self._info(sound)
@@ -143,7 +143,7 @@ class Tables:
         found = []
         for _, all_runs in self._ladders(self.runs):
             info = self._info(all_runs)
-            ladder = _filled(all_runs, info.falling)
+            ladder = filled(all_runs, info.falling)
             if ladder["dial"].nunique() > 1:
                 name = info.problem
                 cells = [key for key in all_runs["cell"].unique() if key in self._transfer]
@@ -294,7 +294,7 @@ def _summarized(
         }
 
 
-def _filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:
+def filled(ladder: pandas.DataFrame, falling: bool) -> pandas.DataFrame:
     """Return the runs of a job that have numbers; a skipped rung gets those of the hardest rung that was run.
 
     No trial solves an instance at that rung, and only that counts here.

@@ -23,7 +23,7 @@ import pandas
 
 from benchmarks.analysis.columns import OF_PROBLEMS, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, KEPT
-from benchmarks.analysis.dial_axis import number
+from benchmarks.analysis.dial_axis import Axis, number
 from benchmarks.analysis.folder import read_table
 from benchmarks.analysis.pairs import discrimination, fewest
 from benchmarks.analysis.ranking import mean_places, moved, standings
@@ -31,9 +31,10 @@ from benchmarks.analysis.tables import Tables, read
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.display.breaking_table import FALLING
+from benchmarks.docgen import prices
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
-from benchmarks.store.cell_info import cells_of
+from benchmarks.store.cell_info import CellInfo, cells_of
 from benchmarks.store.cells import Store, Stored
 from optimizers.oracle import GRADIENT, HVP, LOSS
 from optimizers.registry import AND
@@ -80,6 +81,7 @@ def main(words: Sequence[str]) -> int:
     tables = {name: _tables(folders[name], Store(cells)) for name in sweeps}
     robustness(tables, suite).to_csv(out / "robustness.csv", index=False)
     separated(tables[suite]).to_csv(out / "discrimination.csv", index=False)
+    prices.write(out)
     page_file.write_text(page(out))
     print(f"{out}/  {page_file}")
     return 0
@@ -212,9 +214,11 @@ def page(folder: Path) -> str:
     table = standings(points)
     table["text"] += np.where(table["further"] == math.inf, " ✓", "")
     parts = [HEAD, _provenance(manifest), *_matrix(table), *_reasons(read_table(folder, "summary"))]
-    parts += _predicted(points)
+    parts += _predicted(points, cells_of(manifest["jobs"]))
     parts += _separation(read_table(folder, "discrimination"), _too_few(runs))
     parts += _robustness(read_table(folder, "robustness"))
+    if (folder / "steps.csv").exists():
+        parts += _prices(*(read_table(folder, name) for name in ("steps", "prices", "flips")))
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -288,39 +292,76 @@ def _reasons(summary: pandas.DataFrame) -> Iterator[str]:
     yield from _markdown(["subsection", "problem", "not solved", "why"], rows)
 
 
-def _predicted(points: pandas.DataFrame) -> Iterator[str]:
-    yield "\n## Measured against predicted\n"
-    yield (
-        "All breaking points that a theorem predicts, at the budget and at a third and a tenth of it. A prediction "
-        "*agrees* if it lies in the 95 % interval of the measurement, or outside the tested rungs like the "
-        "measurement. The intervals are wide, because they cover other searches and other instances; the *ratio* of "
-        "measured to predicted is sharper. Predictions that do not agree are listed, too.\n"
-    )
+def _predicted(points: pandas.DataFrame, infos: Mapping[str, CellInfo]) -> Iterator[str]:
+    """Yield the section on theory: every prediction, how near the measurement is, and what chance would give.
+
+    infos: by key, the description of the cells.
+    """
     known = points[points["theory"].notna() & (points["choice"] == "tuned")]
+    if known.empty:
+        return
     order = {"by": ["problem", "optimizer", "budget"], "ascending": [True, True, False]}
     table = known.sort_values(**order)  # type: ignore[arg-type]
-    rows, agreeing, ratios = [], 0, []
-    for row in table.to_dict("records"):
-        agrees = _agrees(row)
-        agreeing += agrees
-        both = pandas.isna(row["censored"]) and 0 < row["theory"] < math.inf
-        ratio = row["breaking_point"] / row["theory"] if both else math.nan
-        ratios += [ratio] if both else []
-        rows.append(
-            [
-                row["problem"], row["optimizer"], "B" if row["budget"] == 1 else f"B/{1 / row['budget']:.0f}",
-                row["text"], "never" if math.isinf(row["theory"]) else number(row["theory"]),
-                f"{ratio:.2f}" if both else "", "yes" if agrees else "no",
-            ]
-        )  # fmt: skip
+    found = _against_theory(table.to_dict("records"), infos)
+    measured = found[found["ratio"].notna()]
+    near = measured["ratio"].between(1 / NEAR, NEAR)
+    by_budget = [
+        f"{rows.sum()} of {len(rows)} at {_share_of_budget(budget)}"
+        for budget, rows in near.groupby(measured["budget"], sort=False)
+    ]
+    cells = known.drop_duplicates(["problem", "optimizer"])
+    yield "\n## Measured against predicted\n"
+    yield (
+        f"**Of {len(near)} breaking points that a theorem predicts and that lie within the tested rungs, {near.sum()} "
+        f"are within a factor of {NEAR:g} of the prediction**: {', '.join(by_budget)}. A prediction drawn at random on "
+        f"the ladder, in the dial's scale, would be that near in {measured['near by chance'].mean():.0%}. Only the "
+        "breaking point at the whole budget B is bisected; those at a third and a tenth of it are as coarse as the "
+        "ladder.\n"
+    )
+    yield (
+        f"{found['agrees'].sum()} of all {len(found)} predictions, for {len(cells)} pairs of a problem and an "
+        "optimizer, *agree*: they lie in the 95 % interval of the measurement, or outside the tested rungs like the "
+        "measurement. That says less, for a prediction drawn at random would agree in "
+        f"{found['agrees by chance'].mean():.0%}: the intervals cover other searches and other instances, and "
+        "[statistics.md](statistics.md#breaking-points) shows why they cannot be narrower. Predictions that do not "
+        "agree are listed, too.\n"
+    )
+    rows = [
+        [
+            row["problem"], row["optimizer"], _share_of_budget(row["budget"]), row["text"],
+            "never" if math.isinf(row["theory"]) else number(row["theory"]),
+            "" if pandas.isna(row["ratio"]) else f"{row['ratio']:.2f}", "yes" if row["agrees"] else "no",
+        ]
+        for row in found.to_dict("records")
+    ]  # fmt: skip
     heads = ["problem", "optimizer", "budget", "measured", "predicted", "ratio", "agrees"]
     yield from _markdown(heads, rows)
-    cells = known.drop_duplicates(["problem", "optimizer"])
-    near = sum(1 / NEAR <= ratio <= NEAR for ratio in ratios)
-    yield (
-        f"\n{agreeing} of {len(rows)} predictions agree, for {len(cells)} pairs of a problem and an optimizer; "
-        f"of the {len(ratios)} ratios, {near} are within a factor of {NEAR:g} of 1.\n"
-    )
+
+
+def _share_of_budget(budget: float) -> str:
+    return "B" if budget == 1 else f"B/{1 / budget:.0f}"
+
+
+def _against_theory(rows: Sequence[Mapping], infos: Mapping[str, CellInfo]) -> pandas.DataFrame:
+    """Return these breaking points with `ratio` (NaN outside the rungs), `agrees`, and what chance gives for both."""
+    dials: dict[str, set[float]] = {}
+    for info in infos.values():
+        dials.setdefault(info.job, set()).add(info.dial)
+    by_job = {info.job: info for info in infos.values()}
+    found = []
+    for row in rows:
+        info = by_job[row["job"]]
+        axis = Axis.of(list(dials[row["job"]]), info.scale, info.falling)
+        both = pandas.isna(row["censored"]) and 0 < row["theory"] < math.inf
+        at = row["breaking_point"]
+        found.append({
+            **row,
+            "ratio": at / row["theory"] if both else math.nan,
+            "near by chance": axis.share(at / NEAR, at * NEAR),
+            "agrees": _agrees(row),
+            "agrees by chance": axis.share(row["low"], row["high"]),
+        })  # fmt: skip
+    return pandas.DataFrame(found)
 
 
 def _agrees(row: Mapping) -> bool:
@@ -378,6 +419,55 @@ def _robustness(table: pandas.DataFrame) -> Iterator[str]:
     yield from _markdown(
         ["suite", "changed", "τ", "problems", "flips", "overall", "moves most"], rows
     )
+
+
+def _prices(
+    steps: pandas.DataFrame, orders: pandas.DataFrame, flips: pandas.DataFrame
+) -> Iterator[str]:
+    """Yield the section on prices, from the tables of `docgen.prices`."""
+    yield "\n## What a step costs, and other prices\n"
+    yield (
+        "Costs are counted in gradients; a Hessian costs 2 · dim of them, and its factorisation nothing. Seconds are "
+        "the CPU time of a step on ten instances of the quadratic, in steps of gradient descent; they contain the "
+        "factorisation, and at these sizes much of Python's own time. A refused step of damped Newton costs ⅓.\n"
+    )
+    of_quadratic = steps[steps["problem"] == "quadratic"]
+    dims = sorted(set(of_quadratic["dim"]))
+    small, large = (of_quadratic[of_quadratic["dim"] == dim] for dim in dims)
+    rows = [
+        [one["optimizer"], f"{one['gradients']:g}", f"{one['hessians']:g}",
+         *(f"{each['price']:.4g}" for each in (one, other)),
+         *(f"{each['in_sgd_steps']:.2g}" for each in (one, other))]
+        for one, other in zip(small.to_dict("records"), large.to_dict("records"), strict=True)
+    ]  # fmt: skip
+    heads = ["a step of", "gradients", "Hessians"]
+    heads += [f"{what} at dim {dim}" for what in ("price", "seconds") for dim in dims]
+    yield from _markdown(heads, rows)
+    yield (
+        "\nThe order of the optimizers at four price lists, from the runs of the tuned trials. A finished run cannot "
+        "be made longer; so where something is cheaper than today, all prices on a problem are raised until nothing "
+        "is, which leaves a share of the *budget* (median over problems). Both orders, at today's prices and at the "
+        "others, are taken at that budget. *Flips*: pairs on a problem that change their order, of those strictly "
+        "ordered in both; in brackets, the flips that the smaller budget makes at today's prices.\n"
+    )
+    rows = [
+        [row["prices"], f"{row['budget']:.2g}", f"{row['tau']:.2f}",
+         f"{row['flips']} of {row['pairs']} ({row['alone']})",
+         f"{row['overall']:.2f}", "" if pandas.isna(row["most"]) else row["most"], row["order"]]
+        for row in orders.to_dict("records")
+    ]  # fmt: skip
+    heads = ["prices", "budget", "τ", "flips", "overall", "moves most", "by mean rank"]
+    yield from _markdown(heads, rows)
+    yield "\nEvery flip; flips.csv has the breaking points before and after.\n"
+    rows = [
+        [name, problem, "; ".join(
+            f"{', '.join(pairs['behind'])} passes {ahead}" if len(pairs) == 1 else
+            f"{', '.join(pairs['behind'])} pass {ahead}"
+            for ahead, pairs in changed.groupby("ahead")
+        )]
+        for (name, problem), changed in flips.groupby(["prices", "problem"], sort=False)
+    ]  # fmt: skip
+    yield from _markdown(["prices", "problem", "who passes whom"], rows)
 
 
 def _markdown(names: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pandas
@@ -26,34 +25,10 @@ from benchmarks.analysis.breaking_points import (
     theil_sen,
 )
 from benchmarks.analysis.dial_axis import Axis, BreakingPoint, number
-from benchmarks.engine.trial_choice import best, choose, keys
+from benchmarks.engine.trial_choice import choose
+from benchmarks.simulations import breaking_points as simulation
+from benchmarks.simulations.breaking_points import BUDGET, Search, frame
 from ravine import Refused
-
-BUDGET = 1000.0
-
-
-def frame(cost, dials, *, trials=None, problem="p", optimizer="o", tuning=5):
-    """Runs of costs (rungs, trials, seeds); the first `tuning` seeds tune; above BUDGET, missed."""
-    cost = np.asarray(cost, dtype=float)
-    rungs, count, seeds = cost.shape
-    trials = np.arange(1, count + 1) if trials is None else np.asarray(trials)
-    seed = np.concatenate([np.arange(tuning), 1000 + np.arange(seeds - tuning)])
-    solved = cost.ravel() <= BUDGET
-    return pandas.DataFrame(
-        {
-            "problem": problem,
-            "dial": np.repeat(np.asarray(dials, dtype=float), count * seeds),
-            "optimizer": optimizer,
-            "trial": np.tile(np.repeat(trials, seeds), rungs),
-            "seed": np.tile(seed, rungs * count),
-            "role": np.tile(np.where(seed < 1000, "tuning", "reporting"), rungs * count),
-            "status": np.where(solved, "solved", "missed"),
-            "gap_final": np.minimum(cost.ravel(), 1e9),
-            "budget": BUDGET,
-            "cost": np.minimum(cost.ravel(), BUDGET),
-            "cost_to_target": np.where(solved, cost.ravel(), np.nan),
-        }
-    )
 
 
 def shares_frame(shares, dials, **named):
@@ -266,6 +241,24 @@ class TestNextRung:
     def test_a_log_scale_has_no_zero(self):
         with pytest.raises(Refused, match="above 0"):
             next_rung([0, 1], [1, 0], "log", False)
+
+
+class TestShareOfAnAxis:
+    @pytest.mark.parametrize(
+        ("dials", "scale", "low", "high", "expected"),
+        [
+            ([1, 10, 1e4], "log", 10, 1e3, 0.5),
+            ([1, 10, 1e4], "log", math.nan, 10, 0.25),
+            ([1, 10, 1e4], "log", 10, math.nan, 0.75),
+            ([1, 10, 1e4], "log", 1e4, math.nan, 0),
+            ([1, 10, 1e4], "log", 0.01, 1e9, 1),
+            ([0, 1, 10], "linear", 1, 6, 0.5),
+            ([2, 4, 6, math.inf], "list", 4, 6, 1 / 3),
+        ],
+    )
+    def test_by_hand(self, dials, scale, low, high, expected):
+        assert Axis.of(dials, scale, False).share(low, high) == pytest.approx(expected)
+        assert Axis.of(dials, scale, True).share(low, high) == pytest.approx(expected)
 
 
 class TestText:
@@ -531,78 +524,6 @@ class TestChoices:
         assert one_setting(frame(np.ones((2, 1, 15)), [1, 2], trials=[0]), "log") == 0
 
 
-@dataclass(frozen=True)
-class Search:
-    """Searches with a known truth, in rungs: the spacing of the coarse ladder, here a decade.
-
-    A trial has a threshold; a run is solved where dial + noise is not above it, and its cost tells by
-    how much. Sobol trials: N(0, luck²), one for all rungs. Refinements, of one rung: the best Sobol
-    trial's + N(0, (.3 luck)²). Noise: half its variance the instance's, half the run's.
-    """
-
-    luck: float
-    noise: float
-
-    def sobol(self, generator, n):
-        return self.luck * generator.standard_normal((n, 16))
-
-    def refinements(self, generator, parents):
-        return parents[:, None] + 0.3 * self.luck * generator.standard_normal((len(parents), 8))
-
-    def part(self, generator, *shape):
-        return self.noise / math.sqrt(2) * generator.standard_normal(shape)
-
-    def half(self, thresholds):
-        """The dial at which trials of these thresholds solve half of all instances."""
-
-        def surplus(dial):
-            return stats.norm.cdf((thresholds(dial) - dial) / self.noise).mean() - 0.5
-
-        return optimize.brentq(surplus, -5, 5, xtol=1e-3)
-
-    def truth(self, n=4000):
-        """The breaking point of tuned trials, in the population of searches."""
-        generator = np.random.default_rng(0)
-        sobol, instances = self.sobol(generator, n), self.part(generator, n, 1, 5)
-        sobol_noise = self.part(generator, n, 16, 5) + instances
-        refined = self.refinements(generator, np.zeros(n))
-        noise = np.concatenate([sobol_noise, self.part(generator, n, 8, 5) + instances], axis=1)
-
-        def tuned(dial):
-            parents = np.take_along_axis(sobol, pick(dial + sobol_noise, sobol)[:, None], 1)
-            thresholds = np.concatenate([sobol, parents + refined], axis=1)
-            return np.take_along_axis(thresholds, pick(dial + noise, thresholds)[:, None], 1)
-
-        return self.half(tuned)
-
-    def runs(self, generator, shift):
-        """The Sobol trials' thresholds and the runs of one search: 3 coarse rungs, 3 bisections."""
-        sobol, instances = self.sobol(generator, 1)[0] + shift, self.part(generator, 15)
-        sobol_noise = self.part(generator, 16, 15) + instances
-        cells, shares = {}, {}
-        for coarse in (1.0, 10.0, 100.0, None, None, None):
-            rung = coarse or next_rung(list(shares), list(shares.values()), "log", False)
-            if rung is None:
-                break
-            dial = math.log10(rung)
-            parent = sobol[pick(dial + sobol_noise[:, :5], sobol)]
-            refined = self.refinements(generator, np.array([parent]))[0]
-            thresholds = np.concatenate([sobol, refined])
-            noise = np.concatenate([sobol_noise, self.part(generator, 8, 15) + instances])
-            margin = dial + noise - thresholds[:, None]
-            cells[rung] = BUDGET * 10**margin
-            chosen = pick(dial + noise[:, :5], thresholds)
-            shares[rung] = float(np.mean(margin[chosen, 5:] <= 0))
-        return sobol, frame(np.stack(list(cells.values())), list(cells))
-
-
-def pick(difficulty, thresholds):
-    """The choice among trials: (*batch, trials, seeds), (*batch, trials) -> (*batch)."""
-    margin = difficulty - thresholds[..., None]
-    criteria = keys(np.where(margin <= 0, margin, np.inf), margin)
-    return best(np.ones(thresholds.shape, dtype=bool), *criteria)
-
-
 def textbook(runs):
     """The percentile interval, all trials drawn alike, of the tuned choice; at least the bracket."""
     axis = Axis.of(runs["dial"].unique(), "log", False)
@@ -672,3 +593,34 @@ def test_bias_and_coverage(case):
     assert held >= 0.9
     assert setting >= 0.87  # two standard errors (of 200) below .91
     assert plain < held - 0.05  # or the textbook's would do
+
+
+def test_the_published_simulation_has_the_interval_in_use():
+    """Where the luck of a trial differs, it is the widest; the others draw fewer things."""
+    search = Search(luck=0.25, noise=0.07)
+    for seed in range(3):
+        _, runs = search.runs(np.random.default_rng(seed), 0.3)
+        row = only(breaking_points(runs, {"p": "log"}, fractions=(1,), replicates=50))
+        point, found = simulation.intervals(runs, search.sobol, replicates=50)
+        assert point == pytest.approx(place(row))
+        low, high = found["in use"]
+        assert (10**low, 10**high) == pytest.approx((row["low"], row["high"]))
+        low, high = found["instances alone"]
+        assert high - low <= np.subtract(*found["in use"][::-1])
+        assert found["kept if neighbours are best"] in (found["in use"], found["first trials kept"])
+
+
+@pytest.mark.slow
+def test_the_published_simulation_promises_what_its_text_says():
+    """Few searches, so that bounds are loose: how wide, and which narrower rule misses the truth."""
+    table = simulation.simulate(30).set_index(["search", "interval"])
+    held, width = table["holds the truth"], table["median width"]
+    assert (held.xs("in use", level="interval") >= 0.8).all()  # .9 less two standard errors
+    smooth, lucky = "smooth in one hyperparameter", "every trial has luck of its own"
+    assert held[smooth, "first trials kept"] >= 0.8 > held[lucky, "first trials kept"]
+    assert width[smooth, "first trials kept"] < width[smooth, "in use"] / 2
+    assert held["smooth, and some luck", "kept if neighbours are best"] < 0.9
+    assert (held.xs("instances alone", level="interval") < 0.95).all()
+    assert width["smooth, three times the trials", "in use"] < 0.8 * width[smooth, "in use"]
+    spread = table["spread"].groupby("search").first()
+    assert spread["smooth, no bisection"] > 2 * spread[smooth]

@@ -15,6 +15,7 @@ from benchmarks import compare_sweeps, read_table, sweep
 from benchmarks.analysis.consistency import CHOSEN_ROWS
 from benchmarks.analysis.ranking import mean_places, moved, standings
 from benchmarks.docgen import reference
+from benchmarks.store.cell_info import cells_of
 from optimizers.adam import Adam
 from optimizers.oracle import HVP, LOSS
 from problems.ill_conditioning.quadratic import Quadratic
@@ -72,6 +73,7 @@ class TestStandings:
         assert moved(before, before, {})["problems"] == 0
 
 
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 PROBLEMS = [Bowl(dim=2), Quadratic(dim=10)]
 
 
@@ -204,6 +206,37 @@ def test_a_prediction_agrees_where_it_lies_in_the_interval():
         ({"theory": np.inf}, False), ({"theory": np.inf, "high": np.nan}, True),
     ):  # fmt: skip
         assert reference._agrees({**inside, **change}) == expected
+
+
+def test_chance_is_what_random_predictions_reach():
+    """A prediction drawn evenly on the ladder is near, or agrees, as often as the page says."""
+    info = next(
+        iter(cells_of(json.loads((REFERENCE / "manifest.json").read_text())["jobs"]).values())
+    )
+    rungs = {
+        f"{dial}": dataclasses.replace(info, job="j", dial=dial, scale="log", falling=False)
+        for dial in (1.0, 10.0, 1e4)
+    }
+    row = {"job": "j", "breaking_point": 20.0, "low": 5.0, "high": np.nan, "censored": np.nan}
+    drawn = 10 ** np.random.default_rng(0).uniform(0, 4, 4000)
+    found = reference._against_theory([{**row, "theory": each} for each in drawn], rungs)
+    assert found["agrees"].mean() == pytest.approx(found["agrees by chance"].iloc[0], abs=0.03)
+    near = found["ratio"].between(1 / reference.NEAR, reference.NEAR).mean()
+    assert near == pytest.approx(found["near by chance"].iloc[0], abs=0.03)
+
+
+def test_the_page_leads_with_the_ratio_and_says_what_chance_gives():
+    page = reference.page(REFERENCE)
+    section = page.partition("## Measured against predicted")[2]
+    lead, second = section.strip().split("\n\n")[:2]
+    assert lead.startswith("**Of ") and "within a factor of 2 of the prediction**" in lead
+    assert "at random" in lead and "at random" in second
+    rows = [
+        line.split(" | ") for line in section.splitlines() if line.endswith((" yes |", " no |"))
+    ]
+    ratios = [float(row[5]) for row in rows if row[5].strip()]
+    near = sum(1 / 2.005 <= ratio <= 2.005 for ratio in ratios)  # as rounded
+    assert f"Of {len(ratios)} breaking points" in lead and f" {near} are within" in lead
 
 
 class TestOtherPrices:
