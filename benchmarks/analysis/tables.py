@@ -233,7 +233,9 @@ def _summarized(
     reporting = runs[runs["role"] == "reporting"]
     sobol = reporting[reporting["search"] == "sobol"].groupby("trial")["status"]
     solving = sobol.apply(lambda status: (status == "solved").mean() >= 0.5).astype(bool)
-    low, high = wilson(solving.sum(), len(solving))
+    share = (solving.mean(), *wilson(solving.sum(), len(solving)))
+    widths = info.searched.values()
+    box = None if not len(solving) or None in widths else math.prod(widths)
     for choice, trial in choices.items():
         chosen = reporting[reporting["trial"] == trial]
         solved, diverged = (
@@ -259,9 +261,11 @@ def _summarized(
             "gap_final": chosen["gap_final"]
             .where(chosen["status"] != "diverged", math.inf)
             .median(),
-            "solving_volume": solving.mean() if len(solving) else None,
-            "solving_volume_low": low if len(solving) else None,
-            "solving_volume_high": high if len(solving) else None,
+            "searched": ",".join(info.searched),
+            **{
+                name: None if box is None else box * part
+                for name, part in zip(SOLVING, share, strict=True)
+            },
             "edge": bool(first["edge"]),
             "predicted_share": info.predicted_share,
             "seconds": first["seconds"],
