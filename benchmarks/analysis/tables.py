@@ -20,6 +20,7 @@ from benchmarks.analysis.columns import (
     OF_PROBLEMS,
     RUNS,
     SETTINGS,
+    SOLVING,
     VERDICT,
     WITHOUT_NUMBERS,
 )
