@@ -17,7 +17,14 @@ from benchmarks.analysis.tables import Tables
 from benchmarks.analysis.tuning import best_of
 from benchmarks.diagnosis.run_features import SET_BACK
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
-from benchmarks.display.numbers_as_text import counted, decades, in_gradients, percent, plain, predicted
+from benchmarks.display.numbers_as_text import (
+    counted,
+    decades,
+    in_gradients,
+    percent,
+    plain,
+    predicted,
+)
 from benchmarks.display.view import WHY, View
 from benchmarks.engine.loop import SOLVED
 from benchmarks.engine.trial_choice import costs, log_gaps
@@ -209,7 +216,9 @@ def _effort(runs: pandas.DataFrame, tables: Tables) -> Iterator[str]:
     """Yield the number of trials, over how many hyperparameters each optimizer spreads them, and how densely."""
     searched = runs[runs["search"] == "sobol"]
     names: dict[int, dict[str, None]] = {}  # by number of hyperparameters, the optimizers in order
-    for key, name in searched.drop_duplicates("cell")[["cell", "optimizer"]].itertuples(index=False):
+    for key, name in searched.drop_duplicates("cell")[["cell", "optimizer"]].itertuples(
+        index=False
+    ):
         names.setdefault(len(tables.cells[key].info.searched), {})[name] = None
     if names.pop(0, None) or not names:  # cells of earlier versions do not tell
         return

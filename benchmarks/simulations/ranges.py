@@ -51,4 +51,6 @@ def _tuned(name: str, dial: float, ends: tuple[float, float], trials: int) -> st
 
 def _ends(low: float, high: float) -> str:
     searched = OPTIMIZERS["newton"].space["lr"]
-    return f"[{low:g}, {high:g}]" + (" (ours)" if (low, high) == (searched.low, searched.high) else "")
+    return f"[{low:g}, {high:g}]" + (
+        " (ours)" if (low, high) == (searched.low, searched.high) else ""
+    )
