@@ -235,8 +235,9 @@ def _summarized(
     sobol = reporting[reporting["search"] == "sobol"].groupby("trial")["status"]
     solving = sobol.apply(lambda status: (status == "solved").mean() >= 0.5).astype(bool)
     share = (solving.mean(), *wilson(solving.sum(), len(solving)))
-    widths = info.searched.values()
-    box = None if not len(solving) or None in widths else math.prod(widths)
+    widths = [each for each in info.searched.values() if each is not None]
+    known = len(solving) and widths and len(widths) == len(info.searched)
+    box = math.prod(widths) if known else None
     for choice, trial in choices.items():
         chosen = reporting[reporting["trial"] == trial]
         solved, diverged = (

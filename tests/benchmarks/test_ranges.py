@@ -5,39 +5,48 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pandas
 import pytest
+import torch
 
 from benchmarks import sweep
 from benchmarks.analysis.intervals import wilson
 from benchmarks.analysis.saved_sweep import read_saved
 from benchmarks.analysis.tables import Tables
+from benchmarks.catalog.contenders import contender
 from benchmarks.display.sweep_views import views
+from benchmarks.engine.search_space import EDGE, Box
 from benchmarks.simulations import choice_noise, ranges
 from benchmarks.store.cell_info import CellInfo, by_job, cells_of
 from optimizers.hyperparameter import complement, linear, log
 from tests.benchmarks.problems_for_tests import Bowl
 
-SIZE = {"trials": 10, "tuning_seeds": 1, "seeds": 4, "budget": 5}  # six Sobol trials
+SIZE: dict[str, Any] = {
+    "trials": 10,
+    "tuning_seeds": 1,
+    "seeds": 4,
+    "budget": 5,
+}  # six Sobol trials
 
 
-def solving(optimizer, counts, **size):
-    """Return a sweep's tables, in which Sobol trial k solves counts[k − 1] of the reporting instances."""
-    (key, cell), *_ = sweep(Bowl(), optimizer, **SIZE | size).tables.cells.items()
+def solving(optimizer, counts, ended="solved", **size):
+    """Return a sweep's tables, in which Sobol trial k ends so on counts[k − 1] of the reporting instances."""
+    (key, cell), *_ = sweep(Bowl(), optimizer, **{**SIZE, **size}).tables.cells.items()
     runs = pandas.DataFrame(cell.runs)
     runs["status"], runs["gap_final"] = "missed", 1.0
     for trial, count in enumerate(counts, start=1):
         mine = runs.index[(runs["trial"] == trial) & (runs["role"] == "reporting")]
-        runs.loc[mine[:count], "status"] = "solved"
+        runs.loc[mine[:count], "status"] = ended
     runs.loc[runs["trial"] == 1, "gap_final"] = 0.5  # tuning prefers the first
     columns = {str(name): runs[name].to_numpy() for name in runs}
     return Tables({key: dataclasses.replace(cell, runs=columns, traces={})})
 
 
 def decades(tables):
-    summary = tables.summary.set_index("choice").loc["tuned"]
+    (summary,) = tables.summary.query("choice == 'tuned'").to_dict("records")
     return [summary[f"solving_decades{end}"] for end in ("", "_low", "_high")]
 
 
@@ -55,6 +64,12 @@ class TestDecades:
     def test_of_five_instances_three_are_half(self):
         assert decades(solving("sgd", [3, 2, 0, 0, 0, 0], seeds=5))[0] == pytest.approx(1)
 
+    @pytest.mark.parametrize("ended", ["solved", "diverged"])
+    def test_half_of_the_instances_give_the_status(self, ended):
+        for count, status in ((2, ended), (1, "missed")):
+            summary = solving("sgd", [count, 0, 0, 0, 0, 0], ended).summary.set_index("choice")
+            assert summary.loc["tuned", "status"] == status
+
     def test_two_hyperparameters_have_an_area(self):
         tables = solving("momentum", [4, 0, 0, 0, 0, 0])
         assert decades(tables)[0] == pytest.approx(6 * 3 / 6)
@@ -63,7 +78,7 @@ class TestDecades:
         assert view.table["settings that solve"].tolist() == ["3 decades²"]
 
     def test_a_linear_range_has_none(self):
-        settings = {"sgd": {"lr": (-0.0, 1.0)}}
+        settings = {"sgd": {"lr": (0.0, 1.0)}}
         (view,) = views(sweep(Bowl(), "sgd", settings=settings, **SIZE).tables)
         assert view.table["settings that solve"].tolist() == ["–"]
 
@@ -71,26 +86,38 @@ class TestDecades:
         tables = sweep(Bowl(), "idle", **SIZE).tables
         assert pandas.isna(decades(tables)).all()
         (view,) = views(tables)
-        assert not [
-            name for name in view.table if "trials" in name or "trial" in "".join(view.remarks)
-        ]
+        assert "trial" not in " ".join([*map(str, view.table), *view.remarks])
 
     def test_the_range_does_not_decide(self):
         """SGD on the bowl solves the same rates, in whichever range that holds them they are searched."""
-        size = {"trials": 151, "tuning_seeds": 1, "seeds": 3, "budget": 100}
+        size: dict[str, Any] = {"trials": 151, "tuning_seeds": 1, "seeds": 3, "budget": 100}
         found = [
             sweep(Bowl(), "sgd", settings={"sgd": {"lr": ends}}, **size).summary
             for ends in ((1e-3, 1e1), (1e-6, 1e4))
         ]
-        narrow, wide = (each.set_index("choice").loc["tuned"] for each in found)
-        assert narrow["solving_decades"] == pytest.approx(wide["solving_decades"], abs=0.1)
-        assert 0.5 < narrow["solving_decades"] < 4
+        narrow, wide = (each["solving_decades"].iloc[0] for each in found)
+        assert narrow == pytest.approx(wide, abs=0.1) and 0.5 < narrow < 4
+
+
+def test_the_edge_is_a_sixteenth_of_the_range_at_each_end():
+    box = Box(contender("sgd"), {"length/gradient": 1.0})
+    inside = torch.tensor([EDGE, 1 - EDGE], dtype=torch.float64)
+    for end, outwards in zip(inside, (0.0, 1.0), strict=True):
+        assert not box.on_edge(end[None])
+        assert box.on_edge(torch.nextafter(end, end.new_tensor(outwards))[None])
+
+
+def test_more_runs_than_the_limit_are_written_as_parquet(tmp_path, monkeypatch):
+    tables = sweep(Bowl(), "sgd", **SIZE).tables
+    for spare, file in ((0, "runs.csv"), (-1, "runs.parquet")):
+        monkeypatch.setattr("benchmarks.analysis.tables.LARGE", len(tables.runs) + spare)
+        assert file in tables.write(tmp_path)
 
 
 class TestRemarks:
     def test_effort(self):
         names = ["momentum", "sgd", "newton", "idle"]
-        (view,) = views(sweep(Bowl(), names, **SIZE | {"trials": 25}).tables)
+        (view,) = views(sweep(Bowl(), names, **{**SIZE, "trials": 25}).tables)
         assert (
             "25 trials over 1 hyperparameter (sgd, newton); "
             "over 2 hyperparameters (momentum), as dense as 5 over 1."
