@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -53,6 +54,11 @@ class Range:
             raise Refused(
                 f"a {self.scale} range goes from low to a higher value, and not [{self.low}, {self.high}]"
             )
+
+    @property
+    def decades(self) -> float | None:
+        """Return the width, log10(high / low); for "complement" that of 1 − value, None for "linear"."""
+        return None if self.scale == "linear" else math.log10(self.high / self.low)
 
 
 def log(low: float, high: float, unit: Unit = "none", discount: str | None = None) -> Range:

@@ -29,7 +29,7 @@ class KrylovSaddleFreeNewton(Optimizer):
     nothing here.
     """
 
-    lr: Hyper = hyper(1.0, search=log(0.1, 2.0), low=0)
+    lr: Hyper = hyper(1.0, search=log(0.01, 2.0), low=0)
     damping: Hyper = hyper(0.1, search=log(1e-4, 1.0, unit="gradient/length"), above=0)
     subspace: int = hyper(5, low=1)
 

@@ -21,8 +21,8 @@ class Newton(Optimizer):
     method says.
     """
 
-    # Newton's method has lr = 1, so the range is narrow.
-    lr: Hyper = hyper(1.0, search=log(0.1, 2.0), low=0)
+    # Newton's method has lr = 1; only noise asks for much less.
+    lr: Hyper = hyper(1.0, search=log(0.01, 2.0), low=0)
 
     uses_hessian = True
 

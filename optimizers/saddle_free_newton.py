@@ -19,7 +19,7 @@ class SaddleFreeNewton(Optimizer):
     |H| = Q |Λ| Qᵀ, with H = Q Λ Qᵀ. Dauphin et al. 2014, arXiv:1406.2572.
     """
 
-    lr: Hyper = hyper(1.0, search=log(0.1, 2.0), low=0)
+    lr: Hyper = hyper(1.0, search=log(0.01, 2.0), low=0)
     damping: Hyper = hyper(0.1, search=log(1e-4, 1.0, unit="gradient/length"), above=0)
 
     uses_hessian = True

@@ -19,6 +19,7 @@ WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")
 AT_END = "end."  # a problem's own columns
 VERDICT = "verdict."  # number of runs with this verdict
 CELL = ("problem", "dial", "optimizer", "cell")
+SOLVING = ("solving_decades", "solving_decades_low", "solving_decades_high")
 INTEGERS = (
     "trial",
     "seed",
@@ -40,7 +41,7 @@ NUMBERS = {
     ),
     "summary": (
         "dial", "trial", "runs", "solved", "diverged", "cost_to_target", "cost_to_target_low",
-        "cost_to_target_high", "gap_final", "solving_volume", "solving_volume_low", "solving_volume_high",
+        "cost_to_target_high", "gap_final", *SOLVING,
         "predicted_share", "seconds", "u",
     ),
     "breaking_points": (

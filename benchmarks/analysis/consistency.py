@@ -19,7 +19,7 @@ from benchmarks.store.cell_info import CellInfo
 SUMMARIZED = ("runs", "solved", "diverged", "cost_to_target", "gap_final")
 IN_SUMMARY = (
     "problem", "dial", "optimizer", "cell", "choice", "trial", "status", *SUMMARIZED,
-    "cost_to_target_low", "cost_to_target_high", "solving_volume", "verdict",
+    "cost_to_target_low", "cost_to_target_high", "verdict",
 )  # fmt: skip
 JUDGED = ("cell", "trial", "seed", "role", "status", "cost", "cost_to_target", "gap_final")
 CHOICE = ("cell", "choice", "trial")

@@ -20,6 +20,7 @@ from benchmarks.analysis.columns import (
     OF_PROBLEMS,
     RUNS,
     SETTINGS,
+    SOLVING,
     VERDICT,
     WITHOUT_NUMBERS,
 )
@@ -243,7 +244,10 @@ def _summarized(
     reporting = runs[runs["role"] == "reporting"]
     sobol = reporting[reporting["search"] == "sobol"].groupby("trial")["status"]
     solving = sobol.apply(lambda status: (status == "solved").mean() >= 0.5).astype(bool)
-    low, high = wilson(solving.sum(), len(solving))
+    share = (solving.mean(), *wilson(solving.sum(), len(solving)))
+    widths = [each for each in info.searched.values() if each is not None]
+    known = len(solving) and widths and len(widths) == len(info.searched)
+    box = math.prod(widths) if known else None
     for choice, trial in choices.items():
         chosen = reporting[reporting["trial"] == trial]
         solved, diverged = (
@@ -269,9 +273,11 @@ def _summarized(
             "gap_final": chosen["gap_final"]
             .where(chosen["status"] != "diverged", math.inf)
             .median(),
-            "solving_volume": solving.mean() if len(solving) else None,
-            "solving_volume_low": low if len(solving) else None,
-            "solving_volume_high": high if len(solving) else None,
+            "searched": ",".join(info.searched),
+            **{
+                name: None if box is None else box * part
+                for name, part in zip(SOLVING, share, strict=True)
+            },
             "edge": bool(first["edge"]),
             "predicted_share": info.predicted_share,
             "seconds": first["seconds"],

@@ -33,6 +33,16 @@ def percent(share: Any) -> str:
     return "–" if pandas.isna(share) else f"{100 * share:.0f} %"
 
 
+def decades(size: Any, hyperparameters: int) -> str:
+    """Return the size of a set of settings, in decades to the power of the number of searched hyperparameters.
+
+    >>> decades(0.375, 1), decades(1.125, 2)
+    ('0.38 decades', '1.1 decades²')
+    """
+    power = "" if hyperparameters == 1 else "⁰¹²³⁴⁵⁶⁷⁸⁹"[hyperparameters]
+    return "–" if pandas.isna(size) else f"{size:.2g} decades{power}"
+
+
 def counted(count: int, what: str) -> str:
     """Return a number of things.
 

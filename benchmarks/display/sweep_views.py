@@ -9,15 +9,23 @@ from typing import Any
 import numpy as np
 import pandas
 
-from benchmarks.analysis.columns import AT_END, OF_PROBLEMS, WITHOUT_NUMBERS
+from benchmarks.analysis.columns import AT_END, OF_PROBLEMS, SOLVING, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
 from benchmarks.analysis.intervals import order_statistics
 from benchmarks.analysis.pairs import LEVEL, fewest
 from benchmarks.analysis.ranks import places, ranks
 from benchmarks.analysis.tables import Tables
+from benchmarks.analysis.tuning import best_of
 from benchmarks.diagnosis.run_features import SET_BACK
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
-from benchmarks.display.numbers_as_text import counted, in_gradients, percent, plain, predicted
+from benchmarks.display.numbers_as_text import (
+    counted,
+    decades,
+    in_gradients,
+    percent,
+    plain,
+    predicted,
+)
 from benchmarks.display.view import WHY, View, why_unjudged
 from benchmarks.engine.loop import SOLVED, UNJUDGED
 from benchmarks.engine.trial_choice import costs, log_gaps
@@ -83,6 +91,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     which a target is reached a matter of chance. Those without a rank stand at their mean place among the ranked.
     """
     summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
+    by_search = _by_search(runs)
     rows = []
     for cell, choices in summary.groupby("cell", sort=False):
         by_choice = choices.set_index("choice")
@@ -91,9 +100,6 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
             (runs["cell"] == cell)
             & (runs["trial"] == tuned["trial"])
             & (runs["role"] == "reporting")
-        ]
-        searched = runs[
-            (runs["cell"] == cell) & (runs["search"] == "sobol") & (runs["role"] == "reporting")
         ]
         rows.append({
             "optimizer": tuned["optimizer"],
@@ -105,8 +111,8 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
             "gap": tuned["gap_final"],
             "gaps": log_gaps(of_tuned.sort_values("seed")),
             "why": _why(of_tuned),
-            "solving_volume": tuned["solving_volume"],
-            "diverged": (searched["status"] == "diverged").mean() if len(searched) else math.nan,
+            "by_search": {name: shares.get(cell) for name, shares in by_search.items()},
+            "solving": decades(tuned[SOLVING[0]], len(tables.cells[str(cell)].info.searched)),
             "at_end": {name.removeprefix(AT_END).replace("_", " "): tuned[name]
                        for name in map(str, of_tuned) if name.startswith(AT_END) and of_tuned[name].notna().any()},
         })  # fmt: skip
@@ -127,10 +133,11 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         "": f"{row['rank']} {row['optimizer']}".strip(),
         "solved by default": "–" if row["default"] is None else f"{row['default']:g} of {count}",
         "tuned": f"{row['tuned']} of {count}",
+        **{name: "–" if shares is None else ", ".join(f"{count * share:.1f}" for share in shares)
+           for name, shares in row["by_search"].items()},
         f"gradients to target [{level:.0%}]": _cost(row["cost"]),
         "final gap": f"{row['gap']:.1e}" if math.isfinite(row["gap"]) else "–",
-        "trials that solve": percent(row["solving_volume"]),
-        "runs that diverge": percent(row["diverged"]),
+        "settings that solve": row["solving"],
         **{name: f"{value:.3g}" for name, value in row["at_end"].items()},
         WHY: row["why"],
     } for row in rows])  # fmt: skip
@@ -154,6 +161,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
             f"Predicted for all: {percent(share)} solved, {share * count:.3g} of {count}."
         )
     tuned_runs = _tuned(runs, tables)
+    remarks += [*_effort(runs, tables), *_at_the_edge(summary, tables)]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs), *why_unjudged(tuned_runs["status"])]
     return View(_title(runs, info), table.fillna("–"), remarks)
 
@@ -192,9 +200,56 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     shown = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
     odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
     remarks = [f"{name}: a harder dial does not mean fewer solved here." for name in odd]
+    summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
+    remarks += [*_effort(runs, tables), *_at_the_edge(summary, tables)]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs)]
     remarks += why_unjudged([*points.get("unjudged", ()), *tuned_runs["status"]])
     return View(_title(runs, info), table, remarks)
+
+
+def _by_search(runs: pandas.DataFrame) -> dict[str, pandas.Series]:
+    """Return by cell the shares that a search of √n and of all n Sobol trials is expected to solve, in one column.
+
+    n trials over two hyperparameters are as dense as √n over one. Empty if nothing is searched.
+    """
+    trials = runs.loc[runs["search"] == "sobol"].groupby("cell")["trial"].nunique()
+    if trials.empty:
+        return {}
+    ks = sorted({math.isqrt(trials.max()), trials.max()})
+    shares = best_of(runs, ks).groupby("cell")["solved"].agg(list)
+    return {f"solved by {', '.join(map(str, ks))} trials": shares}
+
+
+def _effort(runs: pandas.DataFrame, tables: Tables) -> Iterator[str]:
+    """Yield the number of trials, over how many hyperparameters each optimizer spreads them, and how densely."""
+    searched = runs[runs["search"] == "sobol"]
+    names: dict[int, dict[str, None]] = {}  # by number of hyperparameters, the optimizers in order
+    for key, name in searched.drop_duplicates("cell")[["cell", "optimizer"]].itertuples(
+        index=False
+    ):
+        names.setdefault(len(tables.cells[key].info.searched), {})[name] = None
+    if names.pop(0, None) or not names:  # cells of earlier versions do not tell
+        return
+    trials = tables.cells[str(searched["cell"].iloc[0])].info.protocol.trials
+    ways = [
+        f"over {counted(count, 'hyperparameter')} ({', '.join(names[count])})"
+        + (f", as dense as {trials ** (1 / count):.0f} over 1" if count > 1 else "")
+        for count in sorted(names)
+    ]
+    yield f"{counted(trials, 'trial')} {'; '.join(ways)}."
+
+
+def _at_the_edge(summary: pandas.DataFrame, tables: Tables) -> Iterator[str]:
+    """Yield which optimizers have their tuned trial at the edge of a range."""
+    found = []
+    for name, tuned in summary[summary["choice"] == "tuned"].groupby("optimizer", sort=False):
+        at_edge = tuned[tuned["edge"].eq(True)]
+        if len(at_edge):
+            searched = tables.cells[str(at_edge["cell"].iloc[0])].info.searched
+            where = f" at {len(at_edge)} of {len(tuned)} rungs" if len(tuned) > 1 else ""
+            found.append(f"{name} {' or '.join(searched)}".strip() + where)
+    if found:
+        yield f"Tuned at the edge of its range, beyond which may be a better setting: {', '.join(found)}."
 
 
 def _own_steps(runs: pandas.DataFrame) -> Iterator[str]:

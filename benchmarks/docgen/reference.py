@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from benchmarks.analysis.columns import OF_PROBLEMS, VERDICT, WITHOUT_NUMBERS
+from benchmarks.analysis.columns import OF_PROBLEMS, SOLVING, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, KEPT
 from benchmarks.analysis.dial_axis import Axis, number
 from benchmarks.analysis.folder import read_table
@@ -41,8 +41,8 @@ from optimizers.registry import AND
 from ravine import Refused
 
 ROUNDED = (
-    "cost_to_target", "cost_to_target_low", "cost_to_target_high", "gap_final", "solving_volume",
-    "solving_volume_low", "solving_volume_high", "seconds", "u",
+    "cost_to_target", "cost_to_target_low", "cost_to_target_high", "gap_final", *SOLVING,
+    "seconds", "u",
 )  # fmt: skip
 LOSS_TOO, HVP_TOO = 1 / 2, 2.5  # higher prices of an extra loss and of a Hessian-vector product
 CLIPPED = ("clipped_sgd", "clipped_momentum")

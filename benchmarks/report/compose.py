@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.chosen_runs import chosen
-from benchmarks.analysis.columns import AT_END, VERDICT, WITHOUT_NUMBERS
+from benchmarks.analysis.columns import AT_END, SOLVING, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
 from benchmarks.analysis.folder import Results
 from benchmarks.analysis.intervals import order_statistics
@@ -22,7 +22,7 @@ from benchmarks.analysis.tuning import best_of
 from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
-from benchmarks.display.numbers_as_text import as_words, counted, percent, predicted
+from benchmarks.display.numbers_as_text import as_words, counted, decades, percent, predicted
 from benchmarks.report import problem_charts
 from benchmarks.report.chart import Chart
 from benchmarks.report.page import (
@@ -377,11 +377,7 @@ class _Writer:
             for each in summary[summary["choice"].notna()].to_dict("records"):
                 share = self.shares.loc[(each["cell"], each["choice"])]
                 seeds = max(seeds, int(each["runs"]))
-                at = (
-                    ""
-                    if pandas.isna(each.get("u"))
-                    else f"{each['u']:.2g}" + (" (edge)" if each["edge"] else "")
-                )
+                rate = NOTHING if pandas.isna(each.get("u")) else f"{each['u']:.2g}"
                 rows.append(Row(self.styles[each["optimizer"]], [
                     Field(each["optimizer"]),
                     Field(f"{each['dial']:g}", -each["dial"] if falling else each["dial"]),
@@ -392,35 +388,44 @@ class _Writer:
                     Field(_cost(each), each["cost_to_target"]),
                     _number(share["expected_running_time"], "{:.4g}"),
                     _number(each["gap_final"], "{:.1e}"),
-                    Field(at or NOTHING, each.get("u")),
+                    Field(rate + (" (edge)" if each["edge"] else ""), each.get("u")),
                 ]))  # fmt: skip
         level = order_statistics(seeds)[1] if seeds else 0.0
         columns = ["optimizer", "rung", "choice", "solved", "share [95 %]", f"gradients to target [{level:.0%}]",
                    "ERT", "final gap", "learning rate u"]  # fmt: skip
         note = (
             "Default: the default values. Tuned: best at this rung. One setting: best over all rungs. Transfer: best "
-            "on the other subsections’ problems. ERT: expected cost of restarting until solved."
+            "on the other subsections’ problems. ERT: expected cost of restarting until solved. (edge): a searched "
+            "hyperparameter is at the edge of its range, beyond which may be a better setting."
         )
         return Table("Choices of trial, on the reporting instances", columns, rows, note, 3)
 
     def _search(self, jobs: Sequence[str], falling: bool) -> Table:
-        cells = pandas.concat([self.by_job[job]["runs"] for job in jobs])["cell"].unique()
-        best = self.best[self.best["cell"].isin(cells)]
+        summary = pandas.concat([self.by_job[job]["summary"] for job in jobs])
+        best = self.best[self.best["cell"].isin(summary["cell"])]
+        tuned = summary[summary["choice"] == "tuned"].set_index("cell")
         ks = sorted(best["k"].unique())
         rows = []
-        for _, of_cell in best.groupby("cell", sort=False):
+        for cell, of_cell in best.groupby("cell", sort=False):
+            searched = self.saved.cells[str(cell)].info.searched
+            solving = tuned.get(SOLVING[0], {}).get(cell)  # earlier versions lack it
             first: Any = of_cell.iloc[0]
             by_k = {each["k"]: each for each in of_cell.to_dict("records")}
             rows.append(Row(self.styles[first["optimizer"]], [
                 Field(first["optimizer"]),
                 Field(f"{first['dial']:g}", -first["dial"] if falling else first["dial"]),
+                Field(", ".join(searched) or NOTHING, len(searched)),
+                Field(decades(solving, len(searched)), solving),
                 *(_searched(by_k.get(k)) for k in ks),
             ]))  # fmt: skip
         rows.sort(key=lambda row: (row.style, row.fields[1].by))
-        note = "Expected from a search of k trials: the share of instances solved, and the median cost if half are."
-        return Table(
-            "Expected best of k", ["optimizer", "rung", *(f"k = {k}" for k in ks)], rows, note
+        note = (
+            "Expected from a search of k trials: the share of instances solved, and the median cost if half are. k² "
+            "trials over two hyperparameters are as dense as k over one. Settings that solve: the size of the set of "
+            "settings that solve half of the instances, of two hyperparameters an area."
         )
+        columns = ["optimizer", "rung", "searched", "settings that solve"]
+        return Table("Expected best of k", [*columns, *(f"k = {k}" for k in ks)], rows, note)
 
     def _every_run(self, jobs: Sequence[str], falling: bool) -> Table:
         rows = []

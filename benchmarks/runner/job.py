@@ -311,6 +311,7 @@ def info_of(job: Job, at: Problem, protocol: Protocol) -> CellInfo:
         predicted_share=_predicted_share(job, at),
         theory=_theory(job, settled.budget),
         protocol=settled,
+        searched={name: each.decades for name, each in job.contender.space.items()},
     )
 
 

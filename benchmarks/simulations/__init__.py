@@ -3,4 +3,5 @@
 `python -m benchmarks.docgen.statistics` writes docs/statistics.md from them, and with names prints only theirs.
 """
 
-RULES: tuple[str, ...] = ("ranks", "noisy_runs", "breaking_points")  # modules, in the order of the page
+# Modules, in the order of the page.
+RULES = ("ranks", "noisy_runs", "breaking_points", "ranges", "choice_noise", "carryover")

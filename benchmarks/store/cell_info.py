@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.engine.protocol import Settled
@@ -26,6 +26,7 @@ class CellInfo:
     unranked: the reason why the problem does not rank optimizers; empty if it does.
     predicted_share: the share of runs that any local method solves; None if the problem does not state it.
     theory: by share of the budget, the breaking point that a theorem predicts.
+    searched: by name, the width in decades of the range of each searched hyperparameter; None for a linear range.
     error: the reason if there are no numbers; traceback: the file with the traceback.
     """
 
@@ -47,6 +48,7 @@ class CellInfo:
     predicted_share: float | None
     theory: Mapping[str, float]
     protocol: Settled
+    searched: Mapping[str, float | None] = field(default_factory=dict)  # earlier versions lack it
     error: str = ""
     traceback: str = ""
 

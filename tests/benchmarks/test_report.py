@@ -210,7 +210,12 @@ def test_tables_have_shares_costs_and_every_run(swept, page):
         share = f"{100 * solved / runs:.0f} % [{low:.0f} %, {high:.0f} %]"
         assert row["share [95 %]"] == share
         assert (row["ERT"] == "–") == (solved == 0)
-    assert search.columns[2:] == ["k = 1", "k = 2", "k = 4", "k = 8"]  # of eight trials
+    assert search.columns[2:4] == ["searched", "settings that solve"]
+    assert {row["searched"] for row in texts(search)} <= {"lr", "lr, momentum", "damping"}
+    assert all(
+        row["settings that solve"].endswith((" decades", " decades²")) for row in texts(search)
+    )
+    assert search.columns[4:] == ["k = 1", "k = 2", "k = 4", "k = 8"]  # of eight trials
     runs = texts(quadratic.runs)
     assert len(runs) == 3 * 3 * 3  # optimizers, rungs, seeds
     assert {row["ended"] for row in runs} <= {"solved", "missed", "diverged"}

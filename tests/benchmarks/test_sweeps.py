@@ -135,6 +135,12 @@ def test_settings_for_an_optimizer_that_is_not_there_are_refused():
         sweep(Bowl(), "sgd", settings={"sdg": {"lr": 0.1}})
 
 
+def test_one_rung_has_no_breaking_point():
+    size: dict[str, Any] = {"trials": 2, "tuning_seeds": 1, "seeds": 1, "budget": 3}
+    assert sweep(Bowl(), "sgd", **size).breaking_points.empty
+    assert len(sweep([Bowl(steepness=1.0), Bowl(steepness=2.0)], "sgd", **size).breaking_points)
+
+
 def test_where_there_are_several_families_there_is_the_trial_that_did_best_elsewhere():
     """In both tables, at all rungs; of one family alone there is none."""
     size: dict[str, Any] = {"trials": 4, "tuning_seeds": 2, "seeds": 3, "budget": 40, "rungs": 3}

@@ -19,7 +19,7 @@ def test_who_is_alone_or_solves_nothing_has_no_rank():
     assert list(alone.table[""]) == ["newton", "idle"] and "No ranks" not in alone.text()
     (nobody,) = views(sweep(Bowl(), ["sgd", "adam"], budget=3, **size).tables)
     assert set(nobody.table[""]) == {"sgd", "adam"} and set(nobody.table["tuned"]) == {"0 of 6"}
-    assert nobody.remarks == ["No ranks: no run reaches the target."]
+    assert nobody.remarks[0] == "No ranks: no run reaches the target."
 
 
 def test_quick_sweeps_have_enough_instances_to_rank_ten_optimizers():
@@ -32,7 +32,7 @@ def test_quick_sweeps_have_enough_instances_to_rank_ten_optimizers():
 
 
 def test_the_best_comes_first_and_the_remarks_say_what_the_marks_mean():
-    found = sweep(Bowl(), ["sgd", "newton", "idle"], trials=5, tuning_seeds=2, seeds=6, budget=100)
+    found = sweep(Bowl(), ["sgd", "newton", "idle"], trials=9, tuning_seeds=2, seeds=6, budget=100)
     (view,) = views(found.tables)
     assert [name.split()[-1] for name in view.table[""]][-1] == "idle"
     assert view.table["tuned"].iloc[0] == "6 of 6"
@@ -45,7 +45,7 @@ def test_the_best_comes_first_and_the_remarks_say_what_the_marks_mean():
 
 
 def test_what_is_told_the_truth_or_meant_to_fail_has_no_rank():
-    found = sweep(Bowl(), ["sgd", "newton", "idle"], trials=3, tuning_seeds=2, seeds=6, budget=100)
+    found = sweep(Bowl(), ["sgd", "newton", "idle"], trials=9, tuning_seeds=2, seeds=6, budget=100)
     (view,) = views(found.tables)
     names = list(view.table[""])
     assert names[-1] == "idle"
