@@ -4,6 +4,7 @@ Each is a function from frames to frames. They take the runs and the summary of 
 their columns), from a `Sweep` or read from its files.
 """
 
+from benchmarks.analysis.carryover import carryover
 from benchmarks.analysis.chosen_runs import chosen, with_variant
 from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import (
@@ -16,6 +17,7 @@ from benchmarks.analysis.pairs import (
     paired,
     told_apart,
 )
+from benchmarks.analysis.rungs import judged
 from benchmarks.analysis.success import attainment, expected_running_time, sensitivity, success
 from benchmarks.analysis.tuning import best_of, best_rank_chances, transfer, weighted_median
 
@@ -24,12 +26,14 @@ __all__ = [
     "attainment",
     "best_of",
     "best_rank_chances",
+    "carryover",
     "chosen",
     "compare_optimizers",
     "differences",
     "discrimination",
     "expected_running_time",
     "holm",
+    "judged",
     "over_families",
     "paired",
     "sensitivity",

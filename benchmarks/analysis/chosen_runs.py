@@ -44,7 +44,7 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
     def text(values: Sequence[Any]) -> str:
         known = [(name, each) for name, each in zip(fields, values, strict=True) if each == each]
         return ", ".join(
-            f"{name.removeprefix('problem.')} {_alike(each)}" for name, each in known if each
+            f"{name.removeprefix('problem.')} {alike(each)}" for name, each in known if each
             is not None
         )  # fmt: skip
 
@@ -58,7 +58,7 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
     return rows.assign(variant=rows["cell"].map(variants))
 
 
-def _alike(value: Any) -> str:
+def alike(value: Any) -> str:
     """Return a value as text; a whole number and the equal float from a file give the same text."""
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     return repr(float(value)).removesuffix(".0") if is_number else str(value)

@@ -89,7 +89,7 @@ def moved(
         product = np.sign(one[first] - one[second]) * np.sign(other[first] - other[second])
         flips, pairs = flips + int((product < 0).sum()), pairs + int((product != 0).sum())
         if len(set(one)) > 1 and len(set(other)) > 1:
-            taus.append(_tau(one, other))
+            taus.append(kendall_tau(one, other))
     means = pandas.concat(
         [mean_places(each, family) for each in sides],
         axis=1,
@@ -108,13 +108,13 @@ def moved(
         "tau": float(np.mean(taus)) if taus else math.nan,
         "flips": flips,
         "pairs": pairs,
-        "overall": _tau(means["before"], means["after"]) if len(means) > 1 else math.nan,
+        "overall": kendall_tau(means["before"], means["after"]) if len(means) > 1 else math.nan,
         "most": said,
     }
 
 
-def _tau(first: Any, second: Any) -> float:
-    """Return Kendall's τ_b."""
+def kendall_tau(first: Any, second: Any) -> float:
+    """Return Kendall's τ_b; NaN if one of the two orders ties all."""
     from scipy.stats import kendalltau  # slow to import, and of use to few commands
 
     return float(kendalltau(first, second)[0])  # type: ignore[arg-type]

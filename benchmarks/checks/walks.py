@@ -10,7 +10,7 @@ import torch
 
 from optimizers import Optimizer
 from optimizers.optimizer import RunAgain, State
-from optimizers.oracle import CountingOracle, Landscape, cost
+from optimizers.oracle import KINDS, CountingOracle, Landscape, cost
 from problems import Problem, Tree
 
 RUNS = 3  # instances = trials = dim: mixed-up axes do not raise, but give wrong numbers
@@ -78,12 +78,14 @@ class Walk:
         points: The points, (steps + 1, instances, trials, dim).
         prices: The cost of each step, in gradients (steps, instances, trials).
         hessians: The number of Hessians that a run used.
+        products: The number of Hessian-vector products that a run used.
         state: The state after the last step.
     """
 
     points: torch.Tensor
     prices: torch.Tensor
     hessians: float
+    products: float
     state: State
 
 
@@ -121,12 +123,16 @@ def walk(
 
 def _walk(optimizer: Optimizer, function: Loss, data: Tree, trials: int, steps: int) -> Walk:
     walker = Walker(optimizer, Given(function), data, trials)
-    points, prices, hessians = [walker.x], [], 0.0
+    points, prices = [walker.x], []
+    asked: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     for k in range(steps):
         walker.step(k / steps)
         points.append(walker.x)
         counts = walker.oracle.counts
-        hessians += float(torch.as_tensor(counts["hessians"]).max())
+        for kind, count in counts.items():
+            asked[kind] += float(torch.as_tensor(count).max())
         prices.append(torch.as_tensor(cost(counts, walker.x.shape[-1])).expand(walker.runs))
     assert not walker.oracle.broken.any()
-    return Walk(torch.stack(points), torch.stack(prices), hessians, walker.state)
+    return Walk(
+        torch.stack(points), torch.stack(prices), asked["hessians"], asked["hvps"], walker.state
+    )

@@ -13,6 +13,7 @@ import pandas
 from benchmarks.analysis.columns import OF_PROBLEMS
 from benchmarks.analysis.dial_axis import Axis, BreakingPoint
 from benchmarks.analysis.pairs import LEVEL, discrimination, fewest
+from benchmarks.analysis.rungs import judged, too_few
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.display import WIDTH
@@ -226,37 +227,50 @@ class Matrix:
 
 
 def separation(tables: Tables) -> list[str]:
-    """Return two lines on how many rungs tell optimizers apart; none for fewer than two optimizers.
-
-    Only rungs that at least half of the optimizers ran count: a bisection's rungs are for one optimizer alone.
-    """
+    """Return lines on how many rungs tell optimizers apart; none for fewer than two optimizers."""
     noisy = {cell.info.problem for cell in tables.cells.values() if cell.info.noisy}
     if "choice" not in tables.summary:
         return []
-    table = discrimination(tables.runs, tables.summary, noisy=noisy)
-    most = table.groupby("problem")["optimizers"].transform("max")
-    table = table[2 * table["optimizers"] >= most]
+    table = judged(discrimination(tables.runs, tables.summary, noisy=noisy))
     if table.empty:
         return []
-    everybody, nobody = (int((table["solving"] == each).sum()) for each in (table["optimizers"], 0))
-    between = len(table) - everybody - nobody
-    said = (
-        f"Of {len(table)} rungs, {everybody} are solved by all optimizers and {nobody} by none; "
-        f"on {between}, some optimizers solve at least half of the instances and others do not."
-    )
-    seeds = tables.runs.loc[tables.runs["role"] == "reporting", "seed"].nunique()
-    if seeds < fewest():
-        return [
-            said,
-            f"{seeds} instances are too few to tell two optimizers apart at {LEVEL:.0%}: it takes {fewest()}.",
-        ]
-    alike = table.groupby("problem")["separates"].any()
-    names = ", ".join(map(str, alike.index[~alike]))
-    return [
-        said,
-        f"A sign test at {LEVEL:.0%} tells at least two optimizers apart on {table['separates'].sum()} of them"
-        + (f", but on no rung of {names}." if names else "."),
+    said = said_of_rungs(table, too_few(tables.runs))
+    silent = table.groupby("problem")["separates"].any()
+    names = ", ".join(map(str, silent.index[~silent]))
+    return [*said, *([f"No rung of {names} tells two apart."] if names else [])]
+
+
+def said_of_rungs(table: pandas.DataFrame, few: Sequence[str], peer: str = "") -> list[str]:
+    """Return a sentence on the rungs that say nothing, and one without those that are there for another reason.
+
+    Args:
+        table: The rows of `judged`.
+        few: The problems with too few instances to tell two optimizers apart.
+        peer: What to compare the share with, in words.
+    """
+    one_sided, alike = table["won"] != "some", ~table["separates"]
+    everybody, nobody = ((table["won"] == each).sum() for each in ("all", "none"))
+    hopeless = int((alike & table["problem"].isin(few)).sum())
+    said = [
+        f"{one_sided.sum()} of {len(table)} rungs ({one_sided.mean():.0%}{peer and '; '}{peer}) are solved by all "
+        f"optimizers ({everybody}) or by none ({nobody}), and on {alike.sum()} a sign test at {LEVEL:.0%} tells no two "
+        "apart"
+        + (
+            f", {hopeless} of them with fewer than the {fewest()} instances that it takes ({', '.join(few)})."
+            if hopeless
+            else "."
+        )
     ]
+    reasons = table["wanted"].value_counts()
+    counted = one_sided[table["wanted"] == ""]
+    if len(counted) < len(table):
+        said.append(
+            f"Without {reasons.get('bracket', 0)} that bound a breaking point, next to the last rung that anyone "
+            f"solves, and {reasons.get('control', 0)} controls, where the pathology is absent, it is "
+            f"{counted.sum()} of {len(counted)}"
+            + (f" ({counted.mean():.0%})." if len(counted) else ".")
+        )
+    return said
 
 
 def _place(point: BreakingPoint, dials: pandas.Series, info: CellInfo) -> float:

@@ -21,23 +21,26 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from benchmarks.analysis.carryover import carryover
 from benchmarks.analysis.columns import OF_PROBLEMS, SOLVING, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, KEPT
 from benchmarks.analysis.dial_axis import Axis, number
 from benchmarks.analysis.folder import read_table
-from benchmarks.analysis.pairs import discrimination, fewest
+from benchmarks.analysis.pairs import discrimination
 from benchmarks.analysis.ranking import mean_places, moved, standings
+from benchmarks.analysis.rungs import judged, too_few
 from benchmarks.analysis.tables import Tables, read
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import by_subsection, families
-from benchmarks.display.breaking_table import FALLING
+from benchmarks.checks.walks import draw, smooth_valley, walk
+from benchmarks.display.breaking_table import FALLING, said_of_rungs
 from benchmarks.docgen import prices
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
 from benchmarks.store.cell_info import CellInfo, cells_of
 from benchmarks.store.cells import Store, Stored
 from optimizers.oracle import GRADIENT, HVP, LOSS
-from optimizers.registry import AND
+from optimizers.registry import AND, OPTIMIZERS
 from ravine import Refused
 
 ROUNDED = (
@@ -57,6 +60,8 @@ VARIANTS = {
 }
 SOLVED = f"{VERDICT}solved"
 REASONS = 3  # verdicts named per problem
+PEER = "40 of 148 = 27 % of the nearest peer's"
+ASKED_IN = 20  # steps that show what an optimizer asks for
 NEAR = 2.0  # largest ratio of measured and predicted that counts as near
 REWEIGHED = f"at other prices: a loss {LOSS_TOO:g}, a product {HVP_TOO:g}"
 
@@ -213,9 +218,11 @@ def page(folder: Path) -> str:
     manifest = json.loads((folder / "manifest.json").read_text())
     table = standings(points)
     table["text"] += np.where(table["further"] == math.inf, " ✓", "")
-    parts = [HEAD, _provenance(manifest), *_matrix(table), *_reasons(read_table(folder, "summary"))]
+    summary = read_table(folder, "summary")
+    parts = [HEAD, _provenance(manifest), *_matrix(table), *_carryover(runs, summary, points)]
+    parts += _reasons(summary)
     parts += _predicted(points, cells_of(manifest["jobs"]))
-    parts += _separation(read_table(folder, "discrimination"), _too_few(runs))
+    parts += _separation(judged(read_table(folder, "discrimination")), too_few(runs))
     parts += _robustness(read_table(folder, "robustness"))
     if (folder / "steps.csv").exists():
         parts += _prices(*(read_table(folder, name) for name in ("steps", "prices", "flips")))
@@ -241,16 +248,62 @@ def _matrix(table: pandas.DataFrame) -> Iterator[str]:
         "The dial up to which half of the instances are solved, tuned. `>` and `<`: outside the tested rungs; ↓: the "
         "problem gets harder as this dial falls; ✓: solved at every rung; *no step*: one step costs more than the "
         "budget; *too few steps*: with noise, runs are judged from four steps on. Optimizers are ordered by their mean "
-        "rank over families of problems, best first.\n"
+        "rank over families of problems, best first; below it is the mean rank among those that ask for the same, for "
+        "a method that is told the curvature is no rival of one that is not. The next section says how far a mean rank "
+        "carries to another problem.\n"
     )
     means = mean_places(table, families())
     names = list(map(str, means.index))
-    last = ["", "mean rank", *(f"{means[name]:.1f}" for name in names)]
-    yield from _markdown(["subsection", "problem: dial", *names], [*_rows(table, names), last])
+    last = [["", "mean rank", *(f"{means[name]:.1f}" for name in names)]]
+    for oracle, those in _by_oracle(names).items():
+        among = mean_places(table[table["optimizer"].isin(those)], families())
+        texts = (f"{among[name]:.1f}" if name in among else "" for name in names)
+        last.append(["", f"among {oracle} methods", *texts])
+    yield from _markdown(["subsection", "problem: dial", *names], [*_rows(table, names), *last])
     others = sorted(set(table["optimizer"]) - set(names))
     if others:
         yield "\nOptimizers with a decaying learning rate run only on noisy problems:\n"
         yield from _markdown(["subsection", "problem: dial", *others], list(_rows(table, others)))
+
+
+def _by_oracle(names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the registered optimizers by what they ask for in some steps on a smooth loss; without groups of one."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if name.partition(AND)[0] not in OPTIMIZERS:
+            continue
+        steps = walk(OPTIMIZERS.find(name), smooth_valley, draw(instances=1), steps=ASKED_IN)
+        asks = (
+            "Hessian" if steps.hessians else "Hessian-vector" if steps.products else "first-order"
+        )
+        found.setdefault(asks, []).append(name)
+    return {asks: those for asks, those in found.items() if len(those) > 1}
+
+
+def _carryover(
+    runs: pandas.DataFrame, summary: pandas.DataFrame, points: pandas.DataFrame
+) -> Iterator[str]:
+    yield "\n## How far the order carries\n"
+    yield (
+        "Each problem orders the optimizers by their breaking points, by the share of instances that they solve at the "
+        "rungs that all ran, and by cost. τ: Kendall's τ_b of the order on a problem and the mean rank over all other "
+        "problems, the mean over problems; *ceiling*: what the true order on a problem would reach with so few "
+        "instances. W: Kendall's coefficient of concordance, 1 if all problems order alike. Ranks on this page come "
+        "from breaking points; cost is shown, not ranked. [How this was tested](statistics.md).\n"
+    )
+    everywhere = list(mean_places(standings(points), families()).index)
+    rows = []
+    for asks, names in {"all": everywhere, **_by_oracle(everywhere)}.items():
+        those = runs[runs["optimizer"].isin(names)]
+        for row in carryover(those, summary, families(), points=points).to_dict("records"):
+            numbers = (
+                "" if pandas.isna(row[each]) else f"{row[each]:.2f}"
+                for each in ("w", "tau", "ceiling")
+            )
+            rows.append([asks, row["by"], row["optimizers"], row["problems"], *numbers])
+    yield from _markdown(
+        ["methods", "ordered by", "optimizers", "problems", "W", "τ", "ceiling"], rows
+    )
 
 
 def _rows(table: pandas.DataFrame, names: Sequence[str]) -> Iterator[list[str]]:
@@ -371,35 +424,20 @@ def _agrees(row: Mapping) -> bool:
     return low <= row["theory"] <= high
 
 
-def _too_few(runs: pandas.DataFrame) -> list[str]:
-    """Return the problems with too few instances to tell two optimizers apart."""
-    seeds = runs[runs["seed"].notna()].groupby("problem")["seed"].nunique()
-    return [str(name) for name in seeds.index[seeds < fewest()]]
-
-
 def _separation(table: pandas.DataFrame, few: Sequence[str]) -> Iterator[str]:
     yield "\n## Which rungs tell optimizers apart\n"
-    most = table.groupby("problem")["optimizers"].transform("max")
-    table = table[2 * table["optimizers"] >= most]
-    everybody, nobody = (table["solving"] == table["optimizers"]), (table["solving"] == 0)
-    yield (
-        f"Of {len(table)} rungs that at least half of the optimizers ran, {everybody.sum()} are solved by all "
-        f"optimizers and {nobody.sum()} by none; on {(~table['separates']).sum()}, a sign test at 5 % tells no two "
-        "apart. (For comparison: of the cells of the nearest peer, 27 % are won by all or by none.)"
-        + (
-            f" It takes {fewest()} instances to tell two apart; these problems have fewer: {', '.join(few)}."
-            if few
-            else ""
-        )
-        + " By problem:\n"
-    )
-    by = table.assign(all=everybody, none=nobody).groupby("problem", sort=False)
+    yield f"Rungs that at least half of the optimizers ran. {' '.join(said_of_rungs(table, few, PEER))} By problem:\n"
     rows = []
-    for name, rungs in by:
-        counts = [len(rungs), *(int(rungs[each].sum()) for each in ("all", "none", "separates"))]
+    for name, rungs in table.groupby("problem", sort=False):
+        won, wanted = rungs["won"].value_counts(), (rungs["wanted"] != "").sum()
         apart = f"{rungs['apart'].sum() / rungs['pairs'].sum():.0%}"
-        rows.append([name, *counts[:3], *(("", "") if name in few else (counts[3], apart))])
-    heads = ["problem", "rungs", "solved by all", "by none", "tell some apart", "pairs told apart"]
+        rows.append(
+            [name, len(rungs), won.get("all", 0), won.get("none", 0), wanted,
+             *(("", "") if name in few else (rungs["separates"].sum(), apart))]
+        )  # fmt: skip
+    heads = [
+        "problem", "rungs", "solved by all", "by none", "of these wanted", "tell some apart", "pairs told apart",
+    ]  # fmt: skip
     yield from _markdown(heads, rows)
 
 

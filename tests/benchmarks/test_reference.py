@@ -161,7 +161,9 @@ class TestFolder:
         ]
         verdict, count = next(iter(tuned["verdict"].value_counts().items()))
         assert f"| {len(tuned)} |" in why and f"{verdict.replace('_', ' ')} {count}" in why
-        assert "have fewer" not in page  # than it takes to tell two apart: there are six
+        assert (
+            "instances that it takes" not in page
+        )  # than it takes to tell two apart: there are six
 
     def test_the_page_says_who_makes_no_step_and_what_cannot_be_told(self, tmp_path):
         """A step of Newton's costs 1 + 2 · 10 gradients; of five instances no test tells two apart."""
@@ -177,10 +179,8 @@ class TestFolder:
         (row,) = [line for line in lines if "| quadratic: condition |" in line]
         found = dict(zip(heads.split("|"), map(str.strip, row.split("|")), strict=True))
         assert found[" newton "] == "no step" != found[" sgd "]
-        (few,) = [line for line in lines if "have fewer" in line]
-        assert (
-            "It takes 6 instances to tell two apart; these problems have fewer: quadratic." in few
-        )
+        (few,) = [line for line in lines if "instances that it takes" in line]
+        assert "3 of them with fewer than the 6 instances that it takes (quadratic)." in few
         told = (line for line in lines if line.startswith("| quadratic | 3 |"))
         assert next(told).endswith("|  |  |")
 

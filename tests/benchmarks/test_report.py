@@ -730,3 +730,13 @@ def test_the_page_of_a_suite_is_that_of_its_folder_in_this_process_and_in_anothe
     command = [sys.executable, "-m", "benchmarks", "report", "suite"]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(root)})
     assert page.read_bytes() == of_suite
+
+
+def test_an_order_of_three_says_how_far_it_carries(swept, tmp_path):
+    """Of two problems it says nothing."""
+    first = "Optimizers are ordered by their mean place."
+    assert not any(each.startswith(first) for each in report([swept[1]]).remarks)
+    problems = [Quadratic(dim=2), Rosenbrock(), Bowl()]
+    sweep(problems, ["sgd", "newton", "idle"], rungs=2, out=tmp_path / "three", **SIZE)
+    (said,) = [each for each in report([tmp_path / "three"]).remarks if each.startswith(first)]
+    assert "a Kendall's τ of 0." in said or "a Kendall's τ of 1." in said

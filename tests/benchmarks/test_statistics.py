@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pandas
@@ -536,6 +537,58 @@ class TestDiscrimination:
         columns = ["dial", "optimizers", "solving", "pairs", "apart", "separates"]
         assert table[columns].to_numpy().tolist() == [[1, 3, 3, 3, 0, False], [2, 3, 2, 3, 2, True]]
         assert 1 - table["separates"].mean() == 0.5
+
+
+def rungs(problem, solving, optimizers: Any = 10, variant: Any = "", dials=None):
+    """Rows of `discrimination`, one for each number of optimizers that solve a rung."""
+    dials = range(1, len(solving) + 1) if dials is None else dials
+    return pandas.DataFrame(
+        {
+            "problem": problem,
+            "dial": dials,
+            "variant": variant,
+            "optimizers": optimizers,
+            "solving": solving,
+        }
+    ).astype({"dial": float})
+
+
+class TestJudged:
+    """Which rungs say nothing, and which of these are wanted."""
+
+    @pytest.mark.parametrize(("dials", "expected"), [
+        ((1, 2, 3, 4, 5), ["all", "some", "some", "none", "none"]),
+        ((9, 8, 7, 6, 5), ["all", "some", "some", "none", "none"]),  # the dial falls
+    ])  # fmt: skip
+    def test_the_rung_above_the_last_solved_one_bounds_it(self, dials, expected):
+        found = statistics.judged(rungs("p", [10, 8, 1, 0, 0], dials=dials))
+        assert list(found["won"]) == expected
+        assert list(found["wanted"]) == ["", "", "", "bracket", ""]
+
+    def test_nothing_bounds_the_break_of_nobody(self):
+        assert set(statistics.judged(rungs("p", [0, 0]))["wanted"]) == {""}
+
+    def test_a_gap_between_solved_rungs_bounds_no_last_break(self):
+        assert set(statistics.judged(rungs("p", [3, 0, 1]))["wanted"]) == {""}
+
+    def test_only_rungs_that_half_of_the_optimizers_ran_count(self):
+        found = statistics.judged(rungs("p", [10, 5, 2, 0], optimizers=[10, 5, 4, 10]))
+        assert list(found["dial"]) == [1, 2, 4] and list(found["won"]) == ["all", "all", "none"]
+
+    def test_a_control_that_all_win_is_wanted(self):
+        """The control of `quadratic` is the condition number 1."""
+        table = rungs(
+            "quadratic", [10, 10], variant=["dim 100, condition 1", "dim 100, condition 10"]
+        )
+        assert list(statistics.judged(table)["wanted"]) == ["control", ""]
+        lost = table.assign(solving=[9, 9])
+        assert set(statistics.judged(lost)["wanted"]) == {""}
+
+    def test_each_problem_has_its_own(self):
+        table = pandas.concat([rungs("p", [1, 0]), rungs("q", [1, 1, 1, 0])])
+        found = statistics.judged(table)
+        assert list(found["wanted"]) == ["", "bracket", "", "", "", "bracket"]
+        assert statistics.judged(table[:0]).empty
 
 
 def simulated(generator, cells, effect=0.0, changed=0, seeds=10, budget=1e3):

@@ -286,17 +286,19 @@ def test_a_wide_matrix_is_cut_into_columns_that_fit():
 # Which optimizers the rungs tell apart.
 
 
-@pytest.mark.parametrize(("seeds", "second"), [
-    (3, "3 instances are too few to tell two optimizers apart at 5%: it takes 6."),
-    (6, "A sign test at 5% tells at least two optimizers apart on 4 of them."),
+@pytest.mark.parametrize(("seeds", "few"), [
+    (3, "on 6 a sign test at 5% tells no two apart, 6 of them with fewer than the 6 instances that it takes (Bowl, "
+        "Wall)."),
+    (6, "on 2 a sign test at 5% tells no two apart."),
 ])  # fmt: skip
-def test_what_the_rungs_are_good_for_is_said_in_two_lines(seeds, second):
+def test_what_the_rungs_are_good_for_is_said_in_two_sentences(seeds, few):
     """Newton solves all of the bowl, idle nothing; of the wall, only the first rung can be solved."""
     found = separation(matrix(seeds=seeds).tables)
-    assert found[0].startswith(
-        "Of 6 rungs, 0 are solved by all optimizers and 2 by none; on 4, some"
-    )
-    assert found[1] == second
+    said = "2 of 6 rungs (33%) are solved by all optimizers (0) or by none (2), and "
+    without = "Without 1 that bound a breaking point, next to the last rung that anyone solves, and 0 controls"
+    assert found[0] == said + few
+    assert found[1] == f"{without}, where the pathology is absent, it is 1 of 5 (20%)."
+    assert found[2:] == ([] if seeds == 6 else ["No rung of Bowl, Wall tells two apart."])
     assert separation(sweep(Bowl(), "newton", **SIZE).tables) == []
 
 
