@@ -38,7 +38,7 @@ class SeparableLogistic(Problem):
 
     card = Card(
         scale="log",
-        ladder=(1.0, 30.0, 300.0),
+        ladder=(4.0, 30.0, 300.0),
         target=1e-3,
         budget=1000,
         reference=("newton", {}),

@@ -15,7 +15,7 @@ from problems.registry import register
 from ravine import bounded
 
 WIDTH = 0.02  # of the start around the valley's floor, where the walls' curvature is 1
-RESOLVED = 20.0  # narrowing beyond which float64 takes the curvature along for 0 beside that across
+RESOLVED = 14.0  # narrowing beyond which float64 takes the curvature along for 0 beside that across
 
 
 def _breaking_point_of_descent(problem: NarrowingValley, budget: float) -> float:
@@ -69,7 +69,7 @@ class NarrowingValley(OneMinimum):
 
     card = Card(
         scale="linear",
-        ladder=(0.0, 6.0, 50.0),
+        ladder=(0.0, 6.0, 20.0),
         target=0.05,
         budget=1000,
         reference=("saddle_free_newton", {"lr": 0.5, "damping": 0.1}),

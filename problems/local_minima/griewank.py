@@ -39,7 +39,7 @@ class Griewank(Multimodal):
     shown = slice(1900, 2101)  # the middle twentieth: ripples are some 6 long
     card = Card(
         scale="log",
-        ladder=(0.002, 0.02, 1.0),
+        ladder=(0.002, 0.008, 0.02),
         target=1e-6,
         budget=1000,
         reference=("momentum", {"lr": 100.0, "momentum": 0.9}),
@@ -50,7 +50,7 @@ class Griewank(Multimodal):
         truth="The minimum is 0, at m, and up to r = 0.0023016 there is no other critical point. At r = 1 the "
         "next minima are 0.0074 high, near z₁ = ±π, z₂ = ±√2 π.",
         source="Griewank 1981; Locatelli 2003; Goodfellow, Bengio & Courville 2016, section 8.2.2",
-        exceptions={"reference": "at r = 1 runs end in one of thousands of minima around the best"},
+        exceptions={"reference": "at r = 0.02 runs end in one of many minima around the best"},
     )
 
     def landscape(self, z: torch.Tensor) -> torch.Tensor:

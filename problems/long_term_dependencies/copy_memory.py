@@ -53,7 +53,7 @@ class CopyMemory(RecurrentNetwork):
     card = Card(
         scale="log",
         ladder=(10, 50, 500),
-        standard={"ladder": (10, 20, 40)},
+        standard={"ladder": (5, 10, 20)},
         target=0.1,
         budget=300,
         reference=("adam", {"lr": 0.005}),

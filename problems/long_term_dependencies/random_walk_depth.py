@@ -50,7 +50,7 @@ class RandomWalkDepth(LinearChain):
 
     card = Card(
         scale="log",
-        ladder=(1, 256, 1024),
+        ladder=(1, 128, 1024),
         target=1e-4,
         budget=1000,
         reference=("newton", {}),

@@ -46,7 +46,7 @@ class MexicanHat(Problem):
 
     card = Card(
         scale="log",
-        ladder=(0.8, 0.4, 0.1),
+        ladder=(0.8, 0.1, 0.01),
         target=1e-4,
         budget=1000,
         reference=("saddle_free_newton", {"lr": 1.0, "damping": 0.01}),

@@ -95,13 +95,14 @@ def test_theory_breaks_between_the_rungs():
     assert problem.card.theory["sgd"](problem, 300) < problem.card.theory["sgd"](problem, 1000)
 
 
-def test_a_thousand_examples_at_the_last_rung_are_one():
+def test_a_thousand_examples_at_the_last_rung_are_six():
     """The variance of the best linear estimate of their mean is 1/(1ᵀ R⁻¹ 1)."""
     lags = torch.arange(1000.0)
-    alike = 0.999 ** (lags[:, None] - lags).abs()
+    alike = Ordering.card.ladder[-1] ** (lags[:, None] - lags).abs()
     variance = 1 / torch.linalg.solve(alike, torch.ones(1000, 1)).sum()
-    assert variance.sqrt() == pytest.approx(0.82, abs=0.005)
-    assert variance > 6 * Ordering.card.target
+    assert variance.sqrt() == pytest.approx(0.41, abs=0.005)
+    assert 1 / variance == pytest.approx(6, abs=0.05)
+    assert variance > Ordering.card.target
 
 
 def test_bad_fields_are_refused():
