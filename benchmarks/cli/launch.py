@@ -80,7 +80,7 @@ def _lost(plan: Plan, folder: SweepFolder) -> Lost:
     setups, first = [each.setup for each in plan.jobs], plan.jobs[0]
     planned = (
         cell
-        for each in watched(setups, f"looking which results in out={folder.path} are of other code")
+        for each in watched(setups, f"looking for results of other code in out={folder.path}")
         for cell in planned_cells(each.job, each.protocol)
     )
     return folder.lost(first.setup.protocol, planned, first.config["keep"])

@@ -238,8 +238,8 @@ def _provenance(manifest: Mapping) -> str:
     )
     return (
         f"Measured at commit {commit}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
-        f"{manifest['seconds'] / 60:.0f} minutes; {len(cells_of(manifest['jobs']))} cells. Rules, ladders and ranges that "
-        "have changed since then are in the [changelog](../CHANGELOG.md), under *Numbers changed*.\n"
+        f"{manifest['seconds'] / 60:.0f} minutes; {len(cells_of(manifest['jobs']))} cells. Rules, ladders and ranges "
+        "that have changed since then are in the [changelog](../CHANGELOG.md), under *Numbers changed*.\n"
     )
 
 

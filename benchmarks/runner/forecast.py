@@ -77,7 +77,7 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
     planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
     found = [
         each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
-        for each, at, settled in watched(planned, "looking which cells are stored already")
+        for each, at, settled in watched(planned, "looking for stored cells")
     ]
     missing = [cell for cell, there in zip(planned, found, strict=True) if not there]
     pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _, _ in missing})
