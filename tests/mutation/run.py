@@ -1,27 +1,35 @@
 """Change one line of the code at a time in a copy of the project, and see whether the tests fail.
 
-`python -m tests.mutation.run` tries every mutant, `python -m tests.mutation.run loop.py holm` those whose file or
+`python -m tests.mutation.run` tries every mutant, `python -m tests.mutation.run loop.py Holm` those whose file or
 description has one of these words. The exit code is 1 if less than `ENOUGH` of them are killed.
+
+What all tests import is imported once; each mutant is tested in a fork.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: its threads do not survive a fork
+
+import pandas  # noqa: F401
+import pytest
+import scipy.optimize
+import scipy.stats  # noqa: F401
+import torch  # noqa: F401
 
 from tests.mutation.mutants import MUTANTS, ROOT, Mutant
 
 ENOUGH = 0.95
 LONGEST = 600  # seconds; the tests of a mutant that never ends have noticed it
-PASSED, FAILED = 0, 1  # exit codes of pytest
 
 
 def main(words: list[str]) -> int:
@@ -35,26 +43,14 @@ def main(words: list[str]) -> int:
     if problems or not chosen:
         print("\n".join(problems or [f"no mutant has one of the words {', '.join(words)}"]))
         return 2
-    workers = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
-        copies: SimpleQueue[Path] = SimpleQueue()
-        for number in range(workers):
-            copies.put(_copied(Path(folder) / str(number)))
-
-        def judged(mutant: Mutant) -> bool:
-            copy = copies.get()
-            try:
-                return _killed(mutant, copy)
-            finally:
-                copies.put(copy)
-
-        copy = copies.get()
-        if _tested(copy, dict.fromkeys(test for each in chosen for test in each.tests)) != PASSED:
-            print("the tests fail without any mutant: see the output above")
+        copies = [_copied(Path(folder, str(number))) for number in range(os.cpu_count() or 1)]
+        every = dict.fromkeys(test for each in chosen for test in each.tests)
+        _, status = os.waitpid(_tested(copies[0], every), 0)
+        if status:
+            print("the tests fail without any mutant")
             return 2
-        copies.put(copy)
-        with ThreadPoolExecutor(workers) as pool:
-            killed = sum(pool.map(judged, chosen))
+        killed = _killed(chosen, copies)
     print(f"killed {killed} of {len(chosen)} mutants: {killed / len(chosen):.1%}")
     return 0 if killed >= ENOUGH * len(chosen) else 1
 
@@ -72,35 +68,45 @@ def _copied(to: Path) -> Path:
     return to
 
 
-def _killed(mutant: Mutant, copy: Path) -> bool:
-    """Plant a mutant in a copy, run its tests, and restore the file."""
-    file, began = copy / mutant.file, time.monotonic()
-    original = file.read_text()
-    file.write_text(original.replace(mutant.old, mutant.new))
-    try:
-        code = _tested(copy, mutant.tests, quiet=True)
-    finally:
-        file.write_text(original)
-    if code not in (PASSED, FAILED):
-        raise SystemExit(f"{mutant.what}: pytest ended with {code} instead of failing a test")
-    verdict = "survived" if code == PASSED else "killed"
-    seconds = time.monotonic() - began
-    print(f"{verdict:8} {seconds:4.0f} s  {mutant.file}: {mutant.what}", flush=True)
-    return code == FAILED
+def _killed(mutants: Iterable[Mutant], copies: list[Path]) -> int:
+    """Return how many of the mutants make a test fail; each copy of the project has one at a time."""
+    running: dict[int, tuple[Mutant, Path, float]] = {}
+    left, killed = list(mutants)[::-1], 0
+    while left or running:
+        if left and copies:
+            mutant, copy = left.pop(), copies.pop()
+            file = copy / mutant.file
+            file.write_text(file.read_text().replace(mutant.old, mutant.new))
+            running[_tested(copy, mutant.tests)] = mutant, copy, time.monotonic()
+            continue
+        number, status = os.wait()
+        mutant, copy, began = running.pop(number)
+        shutil.copyfile(ROOT / mutant.file, copy / mutant.file)
+        copies.append(copy)
+        code = os.waitstatus_to_exitcode(status)
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, -signal.SIGALRM):
+            raise SystemExit(f"{mutant.what}: pytest ended with {code} instead of failing a test")
+        survived = code == pytest.ExitCode.OK
+        killed += not survived
+        print(
+            f"{'survived' if survived else 'killed':8} {time.monotonic() - began:4.0f} s  {mutant.file}: {mutant.what}",
+            flush=True,
+        )
+    return killed
 
 
-def _tested(copy: Path, tests: Iterable[str], quiet: bool = False) -> int:
-    """Return the exit code of pytest for these tests in a copy."""
-    try:
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL if quiet else None,
-            timeout=LONGEST if quiet else None,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return FAILED
+def _tested(copy: Path, tests: Iterable[str]) -> int:
+    """Start pytest for these tests in a fork that works in a copy, and return its process."""
+    process = os.fork()
+    if process:
+        return process
+    signal.alarm(LONGEST)
+    os.chdir(copy)
+    os.environ["PYTHONPATH"] = sys.path[0] = str(copy)  # processes that a test starts belong to the copy, too
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
 
 
 if __name__ == "__main__":
