@@ -68,9 +68,7 @@ MEASUREMENTS = tests("benchmarks", "measurements")
 REFERENCE = ("tests/benchmarks/test_reference.py::TestStandings",)
 TERMINAL = tests("benchmarks", "terminal")
 SWEEPS = tests("benchmarks", "sweeps")
-EVIDENCE = tests("benchmarks/diagnosis", "evidence")
-# A verdict that depends on many rules at once.
-VERDICTS = tests("benchmarks/diagnosis", "evidence", "verdicts")
+EVIDENCE = tests("benchmarks/diagnosis", "run_features", "evidence")
 
 mutants(
     "benchmarks/engine/loop.py",
