@@ -95,6 +95,36 @@ def test_one_huge_gap_does_not_hide_those_that_follow():
 
 
 @dataclass(frozen=True)
+class Visiting(Optimizer):
+    """Goes to the minimizer of a bowl, and from there far away for one step at some of its steps."""
+
+    at: tuple[int, ...] = ()
+    far: float = 1.0
+
+    def init(self, x):
+        return (0,)
+
+    def update(self, oracle, state):
+        (index,) = state
+        away = torch.full_like(oracle.x, self.far)
+        return -oracle.gradient + (away if index + 1 in self.at else 0), (index + 1,)
+
+
+@pytest.mark.parametrize(("before_the_end", "status"), [(39, "missed"), (40, "solved")])
+def test_a_long_noisy_run_is_judged_by_its_last_tenth(before_the_end, status):
+    """Of 400 steps, the last 40: one far away among them, and the mean is above the target."""
+    visiting = Visiting(at=(399 - before_the_end,))
+    found, numbers, _ = outcome(visiting, NoisyBowl(noise=0.0), budget=399)
+    assert (numbers["steps"] == 399).all() and found == [[status]] * 2
+
+
+def test_a_run_that_comes_back_from_above_the_ceiling_begins_to_count_anew():
+    """It is there every other step, more than ten times, and never ten times in a row."""
+    status, numbers, _ = outcome(Visiting(at=tuple(range(1, 99, 2)), far=1e5), budget=100)
+    assert "diverged" not in sum(status, []) and numbers["diverged_at"].isnan().all()
+
+
+@dataclass(frozen=True)
 class Jumping(Optimizer):
     """Jumps far away once, and back to the start."""
 
@@ -252,6 +282,13 @@ def test_noise_belongs_to_seed_and_step_and_is_shared_by_trials_and_optimizers()
     assert numbers["loss_final"][0, 0] != numbers["loss_final"][1, 0]
     _, again, _ = outcome(Momentum(momentum=0.0), NoisyBowl(), 1, lr=[0.1])
     assert torch.equal(numbers["loss_final"][:, :1], again["loss_final"])
+
+
+def test_the_noise_of_an_instance_has_other_numbers_than_the_instance():
+    """A problem that draws as many numbers for both would otherwise have noise along its minimizer."""
+    instances = Instances(NoisyBowl(), ("a",))
+    minimizer = instances.data["minimizer"]
+    assert not torch.allclose(next(instances.draws())["noise"], minimizer, rtol=1e-3)
 
 
 def test_a_noisy_run_is_judged_by_the_mean_of_the_true_gap_at_its_end():

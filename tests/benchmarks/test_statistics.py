@@ -369,6 +369,14 @@ class TestPaired:
         back = statistics.compare_optimizers(runs, summary(runs), "adam", "sgd").iloc[0]
         assert (back["wins"], back["losses"], back["ties"]) == (3, 1, 2)
 
+    @pytest.mark.parametrize(("factor", "ties"), [(1.009, 6), (1.011, 0)])
+    def test_gaps_within_one_per_cent_are_a_tie(self, factor, ties):
+        never = {1: [MISS] * 6}
+        further = cell(never, gaps={1: [0.1 * factor] * 6}, optimizer="adam")
+        runs = pooled(cell(never, gaps={1: [0.1] * 6}), further)
+        found = statistics.compare_optimizers(runs, summary(runs), "sgd", "adam").iloc[0]
+        assert (found["ties"], found["losses"]) == (ties, 6 - ties)
+
     def test_the_effect_is_of_the_gap_where_that_on_the_cost_is_unknown(self):
         gaps = ({1: [0.1] * 6}, {1: [1.0] * 6})
         for solved, measure, effect in (

@@ -113,11 +113,6 @@ mutants(
     ),
     ("asking for nothing is free", "price.clamp(min=LOSS) if isinstance(price, torch.Tensor) else max(price, LOSS)", "price"),
     (
-        "the best gap counts after the end",
-        "best = torch.where(ends.alive, torch.minimum(best, gap), best)",
-        "best = torch.minimum(best, gap)",
-    ),
-    (
         "a broken run ends where it broke",
         "x = torch.where((broken & torch.isfinite(before).all(-1)).unsqueeze(-1), before, x)",
         "x = torch.where(broken.unsqueeze(-1), x, x)",

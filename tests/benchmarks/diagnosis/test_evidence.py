@@ -503,4 +503,6 @@ def test_whatever_numbers_a_run_has_it_is_judged():
             settings={"lr": 0.1, "momentum": draws.choice([0.0, 0.9])},
             **arrays, **optional, **numbers,
         )  # fmt: skip
-        assert diagnose(found).text()
+        verdict = diagnose(found)
+        assert verdict.text()
+        assert not set(verdict.ruled_out) & {cause for cause, _ in verdict.causes}

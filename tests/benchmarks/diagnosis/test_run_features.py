@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.diagnosis import Record, Thresholds, diagnose
+from benchmarks.diagnosis.combine import _after_a_throw
+from benchmarks.diagnosis.rules.finding import Finding
 from benchmarks.diagnosis.run_features import RunFeatures
 
 STEPS = np.linspace(0, 1000, 101)
@@ -123,6 +125,67 @@ def test_sharpening_is_growth_from_earlier_to_later():
     falling = {"grad_sq": 1.0, "g_h_g": np.geomspace(20, 1, len(STEPS))}
     assert outcomes(record(**rising))["gᵀHg grows while gᵀg holds"] is True
     assert outcomes(record(**falling))["gᵀHg grows while gᵀg holds"] is False
+
+
+def test_on_a_quadratic_nothing_sharpens():
+    """There gᵀHg outgrows gᵀg in a run that begins to diverge, and the largest curvature stays."""
+    rises = {"grad_sq": 1.0, "g_h_g": np.geomspace(1, 20, len(STEPS)), "g_s": -1.0, "s_h_s": 3.0}
+    rises["stability"] = {0: 0.5, 100: 0.95}
+    for last, sharpens in ((1.0, False), (3.0, True)):
+        ends = {"lambda_max": {0: 1.0, 100: last}, "lambda_min": {0: 1.0, 100: 1.0}}
+        assert ("sharpening" in dict(diagnose(record(**rises, **ends)).causes)) == sharpens
+
+
+def test_a_gradient_that_is_no_longer_zero_is_a_signal():
+    """It is exactly 0 for 60 % of the steps: the last ones, or the first ones."""
+    test = "the gradient is exactly 0 for a share of the steps"
+    assert outcomes(record(grad_sq=np.where(STEPS >= 400, 0.0, 1.0)))[test] is True
+    assert outcomes(record(grad_sq=np.where(STEPS < 600, 0.0, 1.0)))[test] is False
+
+
+@pytest.mark.parametrize(("low", "leap"), [(slice(50, 51), 1), (slice(20, 60), 10)])
+def test_a_gradient_that_comes_back_does_not_leap(low, leap):
+    """From 1e-4 to 1: no leap above the usual size, or one by 10 above a tenth of the largest before."""
+    norms = np.ones(len(STEPS))
+    norms[low] = 1e-4
+    (found,) = [
+        row
+        for row in diagnose(record(grad_sq=norms**2)).evidence
+        if row.test == "the gradient leaps above its trend"
+    ]
+    assert found.value == pytest.approx(leap)
+
+
+@pytest.mark.parametrize(("rows", "holds"), [(40, False), (60, True)])
+def test_a_gradient_vanishes_where_it_does_so_for_most_of_the_run(rows, holds):
+    chain = np.ones((len(STEPS), 5))
+    chain[:rows] = 10.0 ** -np.arange(0, 10, 2)
+    found = outcomes(record(chain=chain))
+    assert found["the gradient vanishes from the output's end to the other end"] is holds
+
+
+@pytest.mark.parametrize(("until", "endless"), [(500, False), (1000, True)])
+def test_a_run_to_infinity_goes_on_growing(until, endless):
+    far = np.log(1 + np.minimum(STEPS, until))
+    given = {"grad_sq": np.geomspace(1, 1e-4, len(STEPS)), "floor_attained": False}
+    causes = dict(diagnose(record(**given, distance_start=far)).causes)
+    assert ("no_critical_point" in causes) == endless
+
+
+@pytest.mark.parametrize(("late", "long"), [(0.1, False), (0.5, True)])
+def test_a_long_path_is_walked_at_one_speed(late, long):
+    """The second half of the steps has a tenth or a half of the whole fall."""
+    loss = np.interp(STEPS, [0, 500, 1000], [2, 1 + late, 1])
+    causes = dict(diagnose(record(loss=loss, grad_sq=1.0, step_norm=1.0)).causes)
+    assert ("long_path" in causes) == long
+
+
+def test_where_a_cliff_has_thrown_a_run_is_a_consequence():
+    cliff, plateau, noise = (
+        Finding(cause, 0.8, False, ()) for cause in ("cliff", "plateau", "noise")
+    )
+    assert [each.strength for each in _after_a_throw([cliff, plateau, noise])] == [0.8, 0.4, 0.8]
+    assert _after_a_throw([plateau, noise]) == [plateau, noise]
 
 
 @pytest.mark.parametrize(("cosine", "holds"), [(0.3, False), (-0.3, True)])
