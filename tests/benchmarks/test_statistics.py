@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import statistics
+from benchmarks.analysis.pairs import Pairing, over_instances
 from benchmarks.engine.trial_choice import choose
 from ravine import Refused
 
@@ -504,6 +505,20 @@ class TestFamilies:
         assert statistics.over_families(found, dict.fromkeys(found["problem"], "one"))["p"][0] == 1
         alone = statistics.over_families(found, {})
         assert alone["p"][0] == pytest.approx(2 / 2**20) and alone["families"][0] == 20
+
+
+class TestInstances:
+    def test_an_instance_is_worse_where_more_of_its_rungs_are(self):
+        """On seven instances: two rungs worse and one better on six of them, one of each on the last."""
+        signs = [[1, 1, 1, 1, 1, 1, -1], [1, 1, 1, 1, 1, 1, 1], [-1, -1, -1, -1, -1, -1, 0]]
+        given = [
+            Pairing(("bowl", dial), np.arange(7), "cost", np.array(sign), np.array(sign, float))
+            for dial, sign in enumerate(signs)
+        ]
+        found = over_instances(given, on=["problem", "dial"], by=["problem"]).iloc[0]
+        assert (found["rungs"], found["instances"]) == (3, 7)
+        assert (found["better"], found["worse"]) == (0, 6)
+        assert found["p"] == found["p_holm"] == 2 / 2**6
 
 
 class TestDiscrimination:

@@ -102,10 +102,14 @@ def _tested(copy: Path, tests: Iterable[str]) -> int:
         return process
     signal.alarm(LONGEST)
     os.chdir(copy)
-    os.environ["PYTHONPATH"] = sys.path[0] = str(copy)  # processes that a test starts belong to the copy, too
+    os.environ["PYTHONPATH"] = sys.path[0] = str(
+        copy
+    )  # processes that a test starts belong to the copy, too
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
-    sys.stdout = sys.stderr = Path(os.devnull).open("w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
 
 
