@@ -223,7 +223,8 @@ class TestSuccess:
         assert found["expected_running_time"] == pytest.approx(3070 / 7)
 
     def test_sensitivity_is_the_share_by_rate(self):
-        runs = cell({0: [1.0] * 2, 1: [1.0, MISS], 2: [1.0, 1.0], 3: [1.0] * 2}, sobol=2)
+        costs = {0: [1.0] * 2, 1: [1.0, MISS], 2: [1.0, 1.0], 3: [1.0] * 2}
+        runs = cell(costs, tuning=dict.fromkeys(costs, [MISS] * 2), sobol=2)
         found = statistics.sensitivity(runs)
         assert found[["u", "share", "runs"]].to_numpy().tolist() == [[0.01, 1, 2], [0.1, 0.5, 2]]
         assert statistics.sensitivity(runs.drop(columns="u")).empty

@@ -758,7 +758,7 @@ mutants(
 
 mutants(
     "benchmarks/analysis/tables.py",
-    SWEEPS,
+    tests("benchmarks", "tables"),
     (
         "half of the instances is not half",
         '(status == "solved").mean() >= 0.5',
@@ -778,7 +778,6 @@ mutants(
         "the last gap of a diverged run counts in a summary",
         '.where(chosen["status"] != "diverged", math.inf)',
         '.where(chosen["status"] != "", math.inf)',
-        *tests("benchmarks", "report::test_the_matrix_is_the_one_of_the_tables_in_memory"),
     ),
     (
         "a skipped rung is that of the easiest",
