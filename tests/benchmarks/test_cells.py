@@ -8,6 +8,7 @@ import json
 import sys
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from benchmarks.engine.cell import run_cell
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.protocol import Protocol, stream
+from benchmarks.engine.trial_choice import choose
 from benchmarks.runner.job import Job, run_job
 from benchmarks.store.cell_info import by_job, cells_of
 from benchmarks.store.cells import Memory, Store
@@ -89,6 +91,19 @@ def test_u_is_the_rate_in_units_that_the_trial_s_momentum_discounts():
     runs = run_cell(Bowl(), contender("momentum"), SIZE.settled(Bowl())).runs
     unit = runs["hp.lr"] / runs["u"] / (1 - runs["hp.momentum"])
     assert np.unique(runs["hp.momentum"]).size == 3 and unit == pytest.approx(unit[0])
+
+
+def test_traced_are_the_reporting_runs_of_the_trials_that_tuning_chooses():
+    """Under so much noise that other instances would choose another trial."""
+    problem = NoisyBowl(noise=3.0)
+    size = dataclasses.replace(SIZE, trials=13).settled(problem)
+    found = run_cell(problem, contender("sgd"), size)
+    runs = pandas.DataFrame(found.runs)
+    sobol = runs[runs["search"] == "sobol"]  # the one setting for a whole ladder is one of them
+    assert set(found.traces["seed"]) == {1000, 1001}
+    assert set(found.traces["trial"]) == {*choose(runs).values(), *choose(sobol).values()}
+    swapped = runs.assign(role=runs["role"].map({"tuning": "reporting", "reporting": "tuning"}))
+    assert choose(swapped)["tuned"] not in set(found.traces["trial"])
 
 
 def module_from(path):

@@ -172,6 +172,12 @@ class TestTransfer:
             assert row["trial"] == 1 + np.argmin(expected)
             assert row["mean_rank"] == pytest.approx(expected.min())
 
+    def test_equal_trials_share_their_rank(self):
+        costs = {1: [5.0], 2: [1.0], 3: [1.0]}
+        runs = pooled(cell(costs, problem="a"), cell(costs, problem="b"))
+        found = statistics.transfer(runs, self.FAMILY)
+        assert found[["trial", "mean_rank"]].to_numpy().tolist() == [[2, 1.5]] * 2
+
     def test_only_cells_with_all_its_sobol_trials_vote(self):
         few = cell({1: [5.0], 2: [1.0]}, problem="a")
         many = cell({1: [1.0], 2: [5.0], 3: [3.0], 4: [0.5]}, problem="b", sobol=3)

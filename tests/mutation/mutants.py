@@ -66,7 +66,6 @@ BREAKING = tests("benchmarks", "breaking_points")
 MEASUREMENTS = tests("benchmarks", "measurements")
 RANKING = tests("benchmarks", "reference::TestStandings")
 TERMINAL = tests("benchmarks", "terminal")
-SWEEPS = tests("benchmarks", "sweeps")
 EVIDENCE = tests("benchmarks/diagnosis", "run_features", "evidence")
 
 mutants(
@@ -202,7 +201,6 @@ mutants(
         "float(self.budget or problem.budget)",
         "float(problem.budget)",
         *CELLS,
-        *SWEEPS,
     ),
 )
 
@@ -224,7 +222,6 @@ mutants(
         "        batch.best(tuning, eligible)\n",
         "        batch.best(slice(settled.tuning_seeds, None), eligible)\n",
         *CELLS,
-        *SWEEPS,
     ),
     (
         "units are measured on all instances",
@@ -260,7 +257,7 @@ mutants(
         "traces are those of tuning instances",
         "max(settled.tuning_seeds - start, 0)",
         "max(settled.tuning_seeds - 1 - start, 0)",
-        *SWEEPS,
+        *CELLS,
     ),
     (
         "the noise of a run is measured on the draws that it saw",
