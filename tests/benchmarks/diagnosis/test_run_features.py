@@ -172,9 +172,9 @@ def test_a_run_to_infinity_goes_on_growing(until, endless):
     assert ("no_critical_point" in causes) == endless
 
 
-@pytest.mark.parametrize(("late", "long"), [(0.1, False), (0.5, True)])
+@pytest.mark.parametrize(("late", "long"), [(0.3, False), (0.36, True)])
 def test_a_long_path_is_walked_at_one_speed(late, long):
-    """The second half of the steps has a tenth or a half of the whole fall."""
+    """The loss falls 0.43 or 0.56 times as fast in the second half of the steps as in the first."""
     loss = np.interp(STEPS, [0, 500, 1000], [2, 1 + late, 1])
     causes = dict(diagnose(record(loss=loss, grad_sq=1.0, step_norm=1.0)).causes)
     assert ("long_path" in causes) == long
