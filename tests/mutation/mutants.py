@@ -95,7 +95,7 @@ mutants(
         "step_index + 2 - HOLD",
     ),
     ("a step may exceed the budget by a tenth", "budget * (1 + ROUNDING)", "budget * 1.1"),
-    ("a step that exactly fits is not taken", "spent + price > budget", "spent + price >= budget"),
+    ("a step that exactly fits is not taken", "budget * (1 + ROUNDING)", "budget * (1 - ROUNDING)"),
     ("a run diverges a step too early", "ends.end(above >= HOLD", "ends.end(above + 1 >= HOLD"),
     (
         "one step above the ceiling counts for ever",
