@@ -69,6 +69,21 @@ def test_a_run_is_solved_after_ten_steps_inside_the_target_and_costs_what_the_en
     assert (numbers["gap_final"] <= 1e-4).all()
 
 
+class Raised(Bowl):
+    """A bowl whose minimum is 7."""
+
+    def loss(self, x, data):
+        return 7 + super().loss(x, data)
+
+    def floor(self, data):
+        return torch.tensor(7.0)
+
+
+def test_the_gap_is_what_is_left_of_the_way_down_wherever_the_minimum_lies():
+    low, high = (outcome(SGD(lr=0.1), problem, budget=30)[1] for problem in (Bowl(), Raised()))
+    assert torch.allclose(low["gap_final"], high["gap_final"], rtol=1e-9)
+
+
 class Resting(Bowl):
     """A bowl that is solved where the gradient is small, whatever the gap is."""
 
