@@ -57,6 +57,8 @@ SEARCH = tests(
     "search::test_units_are_the_medians_over_the_tuning_seeds",
     "search::test_only_tuning_seeds_choose",
     "search::test_sobol_points_are_the_same_at_every_rung_and_refined_ones_lie_around_the_best",
+    "search::test_refined_points_are_new_ones_in_a_box_of_a_tenth_around_the_best",
+    "search::test_a_sixteenth_of_a_range_at_either_end_is_its_edge",
     "search::test_momentum_is_searched_by_its_effective_rate_and_its_complement",
 )
 CHOICES = tests("benchmarks", "choices")
