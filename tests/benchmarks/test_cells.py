@@ -102,6 +102,10 @@ def test_traced_are_the_reporting_runs_of_the_trials_that_tuning_chooses():
     sobol = runs[runs["search"] == "sobol"]  # the one setting for a whole ladder is one of them
     assert set(found.traces["seed"]) == {1000, 1001}
     assert set(found.traces["trial"]) == {*choose(runs).values(), *choose(sobol).values()}
+    # Refined trials lie within a tenth of the six decades of the rate around the best Sobol trial.
+    rates = np.log10(runs.drop_duplicates("trial").set_index("trial")["u"])
+    refined = rates[runs.drop_duplicates("trial").set_index("trial")["search"] == "refined"]
+    assert (refined - rates[choose(sobol)["tuned"]]).abs().max() <= 0.6 + 1e-9
     swapped = runs.assign(role=runs["role"].map({"tuning": "reporting", "reporting": "tuning"}))
     assert choose(swapped)["tuned"] not in set(found.traces["trial"])
 

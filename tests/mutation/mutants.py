@@ -120,9 +120,9 @@ mutants(
         "ends.end(who, solved=0.0, **now)",
     ),
     (
-        "asking for nothing is free",
+        "asking for nothing costs a sixth",
         "price.clamp(min=LOSS) if isinstance(price, torch.Tensor) else max(price, LOSS)",
-        "price",
+        "price.clamp(min=LOSS / 2) if isinstance(price, torch.Tensor) else max(price, LOSS / 2)",
     ),
     (
         "a broken run ends where it broke",
@@ -208,7 +208,7 @@ mutants(
 
 mutants(
     "benchmarks/engine/cell.py",
-    SEARCH,
+    (*CELLS, *SEARCH),
     (
         "refinement follows the reporting instances",
         "batch.points[batch.best(tuning, lambda number: number > 0)]",
