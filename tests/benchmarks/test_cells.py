@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
-from benchmarks.engine.cell import run_cell
+from benchmarks.engine.cell import _Batch, run_cell
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.protocol import Protocol, stream
@@ -108,6 +108,31 @@ def test_traced_are_the_reporting_runs_of_the_trials_that_tuning_chooses():
     assert (refined - rates[choose(sobol)["tuned"]]).abs().max() <= 0.6 + 1e-9
     swapped = runs.assign(role=runs["role"].map({"tuning": "reporting", "reporting": "tuning"}))
     assert choose(swapped)["tuned"] not in set(found.traces["trial"])
+
+
+def test_a_search_is_refined_and_traced_by_tuning_instances_and_never_refines_the_defaults(
+    monkeypatch,
+):
+    asked, best = [], _Batch.best
+
+    def spied(batch, instances, eligible):
+        asked.append((instances, eligible(0)))
+        return best(batch, instances, eligible)
+
+    monkeypatch.setattr(_Batch, "best", spied)
+    run_cell(Bowl(), contender("sgd"), dataclasses.replace(SIZE, trials=7).settled(Bowl()))
+    assert {instances.indices(4) for instances, _ in asked} == {(0, 2, 1)}
+    assert not asked[0][1]
+
+
+def test_a_search_prefers_a_miss_to_a_diverged_run_whose_last_gap_was_small():
+    columns = {
+        "status": np.array([["diverged", "missed"]]),
+        "cost_to_target": np.full((1, 2), np.nan),
+        "gap_final": np.array([[1e-9, 0.5]]),
+    }
+    batch = _Batch([1, 2], torch.zeros(2, 1), {}, columns, [])
+    assert batch.best(slice(0, 1), lambda number: True) == 1
 
 
 def module_from(path):
