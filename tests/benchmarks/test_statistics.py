@@ -550,6 +550,11 @@ class TestDiscrimination:
         assert (against["second"], against["wins"], against["losses"]) == ("sgd", 0, 5)
         assert against["p"] == pytest.approx(1 / 16)
 
+    def test_half_of_the_instances_is_enough_to_solve_a_rung(self):
+        half, fewer = cell({1: [1.0] * 3 + [MISS] * 3}), cell({1: [1.0] * 2 + [MISS] * 4})
+        runs = pooled(half, fewer.assign(optimizer="adam", cell="bowl 1.0 adam"))
+        assert statistics.discrimination(runs, summary(runs))["solving"].tolist() == [1]
+
     def test_seeds_are_paired_in_whatever_order_the_rows_are(self):
         """Each instance costs adam a little more; one more instance has only one of the two."""
         ours, theirs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
