@@ -266,7 +266,7 @@ def said_of_rungs(table: pandas.DataFrame, few: Sequence[str], peer: str = "") -
     if len(counted) < len(table):
         said.append(
             f"Without {reasons.get('bracket', 0)} that bound a breaking point, next to the last rung that anyone "
-            f"solves, and {reasons.get('control', 0)} controls, where the pathology is absent, it is "
+            f"solves, and {reasons.get('control', 0)} where the pathology is absent, it is "
             f"{counted.sum()} of {len(counted)}"
             + (f" ({counted.mean():.0%})." if len(counted) else ".")
         )

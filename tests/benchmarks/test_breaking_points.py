@@ -502,6 +502,13 @@ class TestChoices:
         same = draws.allowed[:, :, results.shared] == draws.allowed[:, :1, results.shared]
         assert same.all()
 
+    def test_one_setting_is_drawn_from_half_as_many_trials(self):
+        """Of 16 trials, at most 8 in each replicate but the first, which is the data."""
+        runs = random_frame(np.random.default_rng(14))
+        results = Results.of(runs, Axis.of(np.unique(runs["dial"]), "log", False), 16)
+        counts = Draws.of(results, 200).settings.sum(axis=-1)
+        assert counts[0] == 16 and counts[1:].max() <= 8
+
     def test_one_setting_breaks_last(self):
         """Trial 1 is best but for the last rung, trial 2 solves that one too, trial 3 is slower."""
         cost = np.array([[[10], [90], [100]], [[10], [90], [100]], [[2e3], [90], [100]]])

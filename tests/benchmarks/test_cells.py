@@ -8,12 +8,17 @@ import json
 import sys
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
 from benchmarks.analysis.tables import read
 from benchmarks.catalog.contenders import contender
-from benchmarks.engine.protocol import Protocol
+from benchmarks.engine.cell import _Batch, run_cell
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
+from benchmarks.engine.protocol import Protocol, stream
+from benchmarks.engine.trial_choice import choose
 from benchmarks.runner.job import Job, run_job
 from benchmarks.store.cell_info import by_job, cells_of
 from benchmarks.store.cells import Memory, Store
@@ -22,7 +27,7 @@ from benchmarks.store.sweep_folder import SweepFolder
 from optimizers.sgd import SGD
 from problems.modifiers import noisy, transformed
 from ravine import Refused
-from tests.benchmarks.problems_for_tests import Bowl
+from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 
 SIZE = Protocol(trials=3, tuning_seeds=2, seeds=2, budget=20)
 LADDER = dataclasses.replace(SIZE, rungs=3)
@@ -48,6 +53,86 @@ def test_the_key_follows_everything_that_decides_the_numbers():
     assert key() == key(
         protocol=dataclasses.replace(SIZE, rungs=3)
     )  # where else it is run does not matter
+
+
+def test_instances_are_those_of_their_role_and_of_the_release(monkeypatch):
+    """So that nobody can tune to what is reported, nor to what will be reported in the next release."""
+    seeds = SIZE.settled(Bowl()).seed_numbers
+    now = [stream(seed) for seed in seeds]
+    assert seeds == [0, 1, 1000, 1001] and len(set(now)) == 4
+    monkeypatch.setattr("benchmarks.engine.protocol.RELEASE", "another release")
+    then = [stream(seed) for seed in seeds]
+    assert then[:2] == now[:2] and not set(then[2:]) & set(now[2:])
+
+
+def test_noise_is_measured_on_draws_that_no_run_saw(monkeypatch):
+    asked, drawn = [], Instances.draws
+
+    def draws(instances, purpose="draws"):
+        asked.append(purpose)
+        return drawn(instances, purpose)
+
+    monkeypatch.setattr(Instances, "draws", draws)
+    run_cell(NoisyBowl(), contender("sgd"), SIZE.settled(NoisyBowl()))
+    assert asked.count("diagnosis") == 1
+
+
+def test_a_row_has_the_seed_and_the_role_of_its_instance():
+    """Alone, each seed gives its rows of the cell."""
+    settled = SIZE.settled(Bowl())
+    runs = run_cell(Bowl(), contender("sgd", {"lr": 0.1}), settled).runs
+    assert runs["role"].tolist() == ["tuning"] * 2 + ["reporting"] * 2
+    for seed, loss in zip(runs["seed"], runs["loss_final"], strict=True):
+        alone = run(SGD(lr=0.1), Instances(Bowl(), (stream(seed),)), 1, settled.budget)
+        assert alone.numbers["loss_final"].item() == pytest.approx(loss, rel=1e-9)
+
+
+def test_u_is_the_rate_in_units_that_the_trial_s_momentum_discounts():
+    runs = run_cell(Bowl(), contender("momentum"), SIZE.settled(Bowl())).runs
+    unit = runs["hp.lr"] / runs["u"] / (1 - runs["hp.momentum"])
+    assert np.unique(runs["hp.momentum"]).size == 3 and unit == pytest.approx(unit[0])
+
+
+def test_traced_are_the_reporting_runs_of_the_trials_that_tuning_chooses():
+    """Under so much noise that other instances would choose another trial."""
+    problem = NoisyBowl(noise=3.0)
+    size = dataclasses.replace(SIZE, trials=13).settled(problem)
+    found = run_cell(problem, contender("sgd"), size)
+    runs = pandas.DataFrame(found.runs)
+    sobol = runs[runs["search"] == "sobol"]  # the one setting for a whole ladder is one of them
+    assert set(found.traces["seed"]) == {1000, 1001}
+    assert set(found.traces["trial"]) == {*choose(runs).values(), *choose(sobol).values()}
+    # Refined trials lie within a tenth of the six decades of the rate around the best Sobol trial.
+    rates = np.log10(runs.drop_duplicates("trial").set_index("trial")["u"])
+    refined = rates[runs.drop_duplicates("trial").set_index("trial")["search"] == "refined"]
+    assert (refined - rates[choose(sobol)["tuned"]]).abs().max() <= 0.6 + 1e-9
+    swapped = runs.assign(role=runs["role"].map({"tuning": "reporting", "reporting": "tuning"}))
+    assert choose(swapped)["tuned"] not in set(found.traces["trial"])
+
+
+def test_a_search_is_refined_and_traced_by_tuning_instances_and_never_refines_the_defaults(
+    monkeypatch,
+):
+    asked, best = [], _Batch.best
+
+    def spied(batch, instances, eligible):
+        asked.append((instances, eligible(0)))
+        return best(batch, instances, eligible)
+
+    monkeypatch.setattr(_Batch, "best", spied)
+    run_cell(Bowl(), contender("sgd"), dataclasses.replace(SIZE, trials=7).settled(Bowl()))
+    assert {instances.indices(4) for instances, _ in asked} == {(0, 2, 1)}
+    assert not asked[0][1]
+
+
+def test_a_search_prefers_a_miss_to_a_diverged_run_whose_last_gap_was_small():
+    columns = {
+        "status": np.array([["diverged", "missed"]]),
+        "cost_to_target": np.full((1, 2), np.nan),
+        "gap_final": np.array([[1e-9, 0.5]]),
+    }
+    batch = _Batch([1, 2], torch.zeros(2, 1), {}, columns, [])
+    assert batch.best(slice(0, 1), lambda number: True) == 1
 
 
 def module_from(path):

@@ -70,6 +70,21 @@ def test_a_run_is_solved_after_ten_steps_inside_the_target_and_costs_what_the_en
     assert (numbers["gap_final"] <= 1e-4).all()
 
 
+class Raised(Bowl):
+    """A bowl whose minimum is 7."""
+
+    def loss(self, x, data):
+        return 7 + super().loss(x, data)
+
+    def floor(self, data):
+        return torch.tensor(7.0)
+
+
+def test_the_gap_is_what_is_left_of_the_way_down_wherever_the_minimum_lies():
+    low, high = (outcome(SGD(lr=0.1), problem, budget=30)[1] for problem in (Bowl(), Raised()))
+    assert torch.allclose(low["gap_final"], high["gap_final"], rtol=1e-9)
+
+
 class Resting(Bowl):
     """A bowl that is solved where the gradient is small, whatever the gap is."""
 
@@ -93,6 +108,36 @@ def test_one_huge_gap_does_not_hide_those_that_follow():
     status, numbers, _ = outcome(Jumping(), NoisyBowl(noise=1e-9), budget=100)
     assert status == [["missed"]] * 2
     assert ((numbers["gap_final"] - 1).abs() < 0.01).all()
+
+
+@dataclass(frozen=True)
+class Visiting(Optimizer):
+    """Goes to the minimizer of a bowl, and from there far away for one step at some of its steps."""
+
+    at: tuple[int, ...] = ()
+    far: float = 1.0
+
+    def init(self, x):
+        return (0,)
+
+    def update(self, oracle, state):
+        (index,) = state
+        away = torch.full_like(oracle.x, self.far)
+        return -oracle.gradient + (away if index + 1 in self.at else 0), (index + 1,)
+
+
+@pytest.mark.parametrize(("before_the_end", "status"), [(39, "missed"), (40, "solved")])
+def test_a_long_noisy_run_is_judged_by_its_last_tenth(before_the_end, status):
+    """Of 400 steps, the last 40: one far away among them, and the mean is above the target."""
+    visiting = Visiting(at=(399 - before_the_end,))
+    found, numbers, _ = outcome(visiting, NoisyBowl(noise=0.0), budget=399)
+    assert (numbers["steps"] == 399).all() and found == [[status]] * 2
+
+
+def test_a_run_that_comes_back_from_above_the_ceiling_begins_to_count_anew():
+    """It is there every other step, more than ten times, and never ten times in a row."""
+    _, numbers, _ = outcome(Visiting(at=tuple(range(1, 99, 2)), far=1e5), budget=100)
+    assert numbers["diverged_at"].isnan().all()
 
 
 @dataclass(frozen=True)
@@ -260,6 +305,13 @@ def test_noise_belongs_to_seed_and_step_and_is_shared_by_trials_and_optimizers()
     assert numbers["loss_final"][0, 0] != numbers["loss_final"][1, 0]
     _, again, _ = outcome(Momentum(momentum=0.0), NoisyBowl(), 1, lr=[0.1])
     assert torch.equal(numbers["loss_final"][:, :1], again["loss_final"])
+
+
+def test_the_noise_of_an_instance_has_other_numbers_than_the_instance():
+    """A problem that draws as many numbers for both would otherwise have noise along its minimizer."""
+    instances = Instances(NoisyBowl(), ("a",))
+    minimizer = instances.data["minimizer"]
+    assert not torch.allclose(next(instances.draws())["noise"], minimizer, rtol=1e-3)
 
 
 def test_a_noisy_run_is_judged_by_the_mean_of_the_true_gap_at_its_end():

@@ -28,6 +28,11 @@ def test_another_level():
     assert order_statistics(10, 0.99)[0] == 1
 
 
+def test_a_median_interval_of_another_level_takes_other_order_statistics():
+    assert median_interval(np.arange(1, 11), 0.8) == (3, 8)
+    assert median_interval(np.arange(1, 11), 0.99) == (1, 10)
+
+
 def test_median_interval_is_scipys():
     """scipy's interval of a quantile is one-sided twice over, by the same binomial."""
     generator = np.random.default_rng(0)
@@ -72,6 +77,11 @@ def test_wilson_is_scipys(n):
         for k in solved:
             expected = stats.binomtest(int(k), n).proportion_ci(level, method="wilson")
             assert (low[k], high[k]) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_ends_exactly_at_none_and_at_all():
+    runs = np.arange(1, 200)
+    assert (wilson(np.zeros(199), runs)[0] == 0).all() and (wilson(runs, runs)[1] == 1).all()
 
 
 def test_wilson_of_no_runs():

@@ -47,6 +47,9 @@ class TestStandings:
             [points(rows), points(rows, "default"), points(rows).assign(budget=0.1)]
         )
         assert len(standings(table)) == 1
+        elsewhere = points([("quadratic", "a", 3.0, "")])
+        rows_in_front = [elsewhere.assign(budget=0.1), elsewhere.assign(choice="default")]
+        assert standings(pandas.concat([*rows_in_front, table]))["text"].tolist() == ["10"]
 
     def test_families_are_the_units_of_the_mean_place(self):
         """a is first on two problems of one family and last on the one of another: 2, as b is."""
@@ -65,6 +68,8 @@ class TestStandings:
         assert found["tau"] == pytest.approx((1 + 1 / 3) / 2) and found["problems"] == 2
         assert (found["flips"], found["pairs"]) == (1, 6)
         assert found["most"] == "b, 2.0 → 2.5"
+        tied = standings(points([(*row[:2], 2.0, "") for row in rows[:2]] + rows[2:]))
+        assert moved(standings(before), tied, {})["pairs"] == 5  # of a and b on p nothing is known
         same = moved(standings(before), standings(before), {})
         assert (same["tau"], same["overall"], same["flips"], same["most"]) == (1, 1, 0, "")
 

@@ -92,6 +92,24 @@ def test_sobol_points_are_the_same_at_every_rung_and_refined_ones_lie_around_the
         assert nearest.min(1).max() <= 0.6 + 1e-9  # a tenth of six decades
 
 
+def test_refined_points_are_new_ones_in_a_box_of_a_tenth_around_the_best():
+    box = Box(contender("momentum"), {})
+    around = torch.tensor([0.5, 0.95], dtype=torch.float64)
+    points, first = box.refined(64, around), box.sobol(64)
+    assert (first > 0).all() and (first < 1).all()  # the unscrambled sequence begins in the corner
+    low, high = points.amin(0), points.amax(0)
+    assert low.tolist() == pytest.approx([0.4, 0.85], abs=0.02)
+    assert high.tolist() == pytest.approx([0.6, 1.0], abs=0.02) and (high <= 1).all()
+    assert not torch.allclose((points[:, 0] - 0.4) / 0.2, first[:, 0], atol=1e-3)
+
+
+def test_a_sixteenth_of_a_range_at_either_end_is_its_edge():
+    box = Box(contender("momentum"), {})
+    middle = [0.5, 0.07, 0.93]
+    assert not any(box.on_edge(torch.tensor([0.5, each])) for each in middle)
+    assert all(box.on_edge(torch.tensor([each, 0.5])) for each in (0.06, 0.94))
+
+
 def test_only_tuning_seeds_choose():
     few = sweep(Stretched(), "momentum", **SIZE).runs
     many = sweep(Stretched(), "momentum", **(SIZE | {"seeds": 8})).runs

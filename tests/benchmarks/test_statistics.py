@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import statistics
+from benchmarks.analysis.pairs import Pairing, over_instances
 from benchmarks.engine.trial_choice import choose
 from ravine import Refused
 
@@ -172,6 +173,12 @@ class TestTransfer:
             assert row["trial"] == 1 + np.argmin(expected)
             assert row["mean_rank"] == pytest.approx(expected.min())
 
+    def test_equal_trials_share_their_rank(self):
+        costs = {1: [5.0], 2: [1.0], 3: [1.0]}
+        runs = pooled(cell(costs, problem="a"), cell(costs, problem="b"))
+        found = statistics.transfer(runs, self.FAMILY)
+        assert found[["trial", "mean_rank"]].to_numpy().tolist() == [[2, 1.5]] * 2
+
     def test_only_cells_with_all_its_sobol_trials_vote(self):
         few = cell({1: [5.0], 2: [1.0]}, problem="a")
         many = cell({1: [1.0], 2: [5.0], 3: [3.0], 4: [0.5]}, problem="b", sobol=3)
@@ -223,7 +230,8 @@ class TestSuccess:
         assert found["expected_running_time"] == pytest.approx(3070 / 7)
 
     def test_sensitivity_is_the_share_by_rate(self):
-        runs = cell({0: [1.0] * 2, 1: [1.0, MISS], 2: [1.0, 1.0], 3: [1.0] * 2}, sobol=2)
+        costs = {0: [1.0] * 2, 1: [1.0, MISS], 2: [1.0, 1.0], 3: [1.0] * 2}
+        runs = cell(costs, tuning=dict.fromkeys(costs, [MISS] * 2), sobol=2)
         found = statistics.sensitivity(runs)
         assert found[["u", "share", "runs"]].to_numpy().tolist() == [[0.01, 1, 2], [0.1, 0.5, 2]]
         assert statistics.sensitivity(runs.drop(columns="u")).empty
@@ -370,6 +378,14 @@ class TestPaired:
         back = statistics.compare_optimizers(runs, summary(runs), "adam", "sgd").iloc[0]
         assert (back["wins"], back["losses"], back["ties"]) == (3, 1, 2)
 
+    @pytest.mark.parametrize(("factor", "ties"), [(1.009, 6), (1.011, 0)])
+    def test_gaps_within_one_per_cent_are_a_tie(self, factor, ties):
+        never = {1: [MISS] * 6}
+        further = cell(never, gaps={1: [0.1 * factor] * 6}, optimizer="adam")
+        runs = pooled(cell(never, gaps={1: [0.1] * 6}), further)
+        found = statistics.compare_optimizers(runs, summary(runs), "sgd", "adam").iloc[0]
+        assert (found["ties"], found["losses"]) == (ties, 6 - ties)
+
     def test_the_effect_is_of_the_gap_where_that_on_the_cost_is_unknown(self):
         gaps = ({1: [0.1] * 6}, {1: [1.0] * 6})
         for solved, measure, effect in (
@@ -499,6 +515,20 @@ class TestFamilies:
         assert alone["p"][0] == pytest.approx(2 / 2**20) and alone["families"][0] == 20
 
 
+class TestInstances:
+    def test_an_instance_is_worse_where_more_of_its_rungs_are(self):
+        """On seven instances: two rungs worse and one better on six of them, one of each on the last."""
+        signs = [[1, 1, 1, 1, 1, 1, -1], [1, 1, 1, 1, 1, 1, 1], [-1, -1, -1, -1, -1, -1, 0]]
+        given = [
+            Pairing(("bowl", dial), np.arange(7), "cost", np.array(sign), np.array(sign, float))
+            for dial, sign in enumerate(signs)
+        ]
+        found = over_instances(given, on=["problem", "dial"], by=["problem"]).iloc[0]
+        assert (found["rungs"], found["instances"]) == (3, 7)
+        assert (found["better"], found["worse"]) == (0, 6)
+        assert found["p"] == found["p_holm"] == 2 / 2**6
+
+
 class TestDiscrimination:
     RUNS = (
         cell({1: [1.0] * 6}, dial=1.0),
@@ -520,6 +550,11 @@ class TestDiscrimination:
         against = pairs[(pairs["dial"] == 2) & (pairs["first"] == "adam") & ~pairs["apart"]].iloc[0]
         assert (against["second"], against["wins"], against["losses"]) == ("sgd", 0, 5)
         assert against["p"] == pytest.approx(1 / 16)
+
+    def test_half_of_the_instances_is_enough_to_solve_a_rung(self):
+        half, fewer = cell({1: [1.0] * 3 + [MISS] * 3}), cell({1: [1.0] * 2 + [MISS] * 4})
+        runs = pooled(half, fewer.assign(optimizer="adam", cell="bowl 1.0 adam"))
+        assert statistics.discrimination(runs, summary(runs))["solving"].tolist() == [1]
 
     def test_seeds_are_paired_in_whatever_order_the_rows_are(self):
         """Each instance costs adam a little more; one more instance has only one of the two."""

@@ -94,6 +94,14 @@ def test_damping_follows_nielsens_rule(walk, start):
     assert step == pytest.approx(1e-3 / (1e-3 * 2**10 - 1), rel=1e-3)
 
 
+def test_damping_grows_faster_with_each_step_that_is_refused(walk, start):
+    """Of |x| from 1 steps are −1/μ long: 10 and 5 lead too far, and μ grows from 0.1 by 2 and 4."""
+    refused = walk(DampedNewton(0.1), lambda x, data: x.abs().sum(-1), start(1.0), steps=2)
+    damping, growth = refused.state
+    assert refused.points.flatten().tolist() == [1.0, 1.0, 1.0]
+    assert (damping.item(), growth.item()) == pytest.approx((0.8, 8.0))
+
+
 def test_damped_newton_converges_beyond_the_rounding_of_the_loss(walk, start):
     """Beside 1e3 a gain below 1e-13 is not seen in the loss; the gradient still goes to zero."""
     points = walk(

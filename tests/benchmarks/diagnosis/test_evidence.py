@@ -602,4 +602,6 @@ def test_a_test_holds_by_the_value_and_the_threshold_that_are_shown():
 
 def test_whatever_numbers_a_run_has_it_is_judged():
     for seed in range(200):
-        assert diagnose(odd_record(seed, list(FLOATS))).text()
+        verdict = diagnose(odd_record(seed, list(FLOATS)))
+        assert verdict.text()
+        assert not set(verdict.ruled_out) & {cause for cause, _ in verdict.causes}
