@@ -64,11 +64,12 @@ SEARCH = tests(
 CHOICES = tests("benchmarks", "choices")
 INTERVALS = tests("benchmarks", "intervals")
 STATISTICS = tests("benchmarks", "statistics")
-BREAKING = tests("benchmarks", "breaking_points")
+BREAKING = tests("benchmarks", "breaking_points", "roles")
 MEASUREMENTS = tests("benchmarks", "measurements")
 RANKING = tests("benchmarks", "reference::TestStandings")
 TERMINAL = tests("benchmarks", "terminal")
-EVIDENCE = tests("benchmarks/diagnosis", "run_features", "evidence")
+EVIDENCE = tests("benchmarks/diagnosis", "run_features", "evidence", "conditions")
+NOISY = tests("benchmarks", "noisy_runs", "engine")
 
 mutants(
     "benchmarks/engine/loop.py",
@@ -84,12 +85,12 @@ mutants(
         "",
     ),
     ("a run is solved after nine steps inside", "HOLD = 10  #", "HOLD = 9  #"),
-    ("a noisy run is judged by ten steps", "WINDOW = 20  #", "WINDOW = 10  #"),
-    ("a noisy run is judged by a hundredth of its steps", "SHARE = 0.1  #", "SHARE = 0.01  #"),
+    ("the window of a noisy run is one step too short", "summed[-1 - window]", "summed[-window]"),
     (
-        "the window of a noisy run is one step too long",
-        "summed[-window - 1] if",
-        "summed[-window - 2] if",
+        "a run without a step is missed",
+        "    if steps == 0:\n        return NO_STEP\n",
+        "",
+        *NOISY,
     ),
     (
         "a run ends one step before it was inside long enough",
@@ -152,8 +153,21 @@ mutants(
 )
 
 mutants(
+    "problems/noisy_runs.py",
+    NOISY,
+    ("a noisy run is judged by ten steps", "WINDOW, SHARE = 20, 0.1", "WINDOW, SHARE = 10, 0.1"),
+    (
+        "a noisy run is judged by a hundredth of its steps",
+        "WINDOW, SHARE = 20, 0.1",
+        "WINDOW, SHARE = 20, 0.01",
+    ),
+    ("three steps are enough", "FEWEST = 4", "FEWEST = 3"),
+    ("all steps may count", ", steps // 2)", ", steps)"),
+)
+
+mutants(
     "benchmarks/engine/instances.py",
-    ENGINE,
+    (*ENGINE, *NOISY),
     (
         "an optimizer's random numbers are those of the problem's noise",
         'generator(seed, "optimizer")',
@@ -234,8 +248,7 @@ mutants(
         "every cell runs in float64",
         "tuple(map(stream, seeds)), settled.torch_dtype, settled.device, most)",
         "tuple(map(stream, seeds)), torch.float64, settled.device, most)",
-        *CELLS,
-        *ENGINE,
+        *tests("benchmarks", "precision"),
     ),
     ("half of the search is refinement", "SOBOL_SHARE = 2 / 3", "SOBOL_SHARE = 1 / 2"),
     (
@@ -348,8 +361,8 @@ mutants(
     ),
     (
         "the gap of a diverged run counts",
-        '.isin(["solved", "missed"])',
-        '.isin(["solved", "missed", "diverged"])',
+        '(runs["status"] != "diverged").to_numpy() & ~np.isnan(gap)',
+        "~np.isnan(gap)",
     ),
     (
         "a missed run costs what it paid",
@@ -757,7 +770,7 @@ mutants(
 
 mutants(
     "benchmarks/analysis/tables.py",
-    tests("benchmarks", "tables"),
+    tests("benchmarks", "tables", "ranges"),
     (
         "half of the instances is not half",
         '(status == "solved").mean() >= 0.5',
@@ -840,21 +853,30 @@ mutants(
     "benchmarks/display/sweep_views.py",
     TERMINAL,
     (
-        "each is compared with the one before and not with the first of its rank",
-        "((paid[leader] < costs_of_k).sum(), (paid[leader] > costs_of_k).sum())",
-        "((paid[k - 1] < costs_of_k).sum(), (paid[k - 1] > costs_of_k).sum())",
-    ),
-    ("ten per cent tell two apart", "TIE = 0.05", "TIE = 0.1"),
-    (
         "noisy problems are ranked by cost",
         'judged = "gaps" if info.noisy else "cost"',
         'judged = "cost"',
     ),
     (
         "five instances are enough for ranks",
-        "2 * 0.5 ** len(paid[0]) > TIE",
-        "0.5 ** len(paid[0]) > TIE",
+        '    if count < takes:\n        return f"No ranks',
+        '    if count < takes - 1:\n        return f"No ranks',
     ),
+)
+
+mutants(
+    "benchmarks/analysis/ranks.py",
+    tests("benchmarks", "ranks", "terminal"),
+    (
+        "each is compared with the one before and not with the first of its rank",
+        "apart = better[start, start:] &",
+        "apart = np.r_[False, better.diagonal(1)[start:]] &",
+    ),
+    ("the luck of the first of many is not allowed for", "LEVEL / (count * each)", "LEVEL"),
+    ("the exact test of a pair is not adjusted", "<= 2 * LEVEL / count", "<= LEVEL"),
+    ("a better one may stand in a lower rank", " and not better[each:, :each].any()", ""),
+    ("costs that are equal up to rounding differ", "first < second - ROUNDING", "first < second"),
+    ("a rank has its number among ranks", "1 + starts[np", "1 + np.arange(len(starts))[np"),
 )
 
 mutants(
@@ -1006,8 +1028,8 @@ mutants(
     ),
     (
         "one row that vanishes is enough",
-        "k = int(np.argsort(totals)[len(totals) // 2])",
-        "k = int(np.argmin(totals))",
+        "lines[-1 if sign > 0 else len(lines) // 2]",
+        "lines[-1 if sign > 0 else 0]",
     ),
     ("a chain need not be straight", "bool(factor.holds and line.holds)", "bool(factor.holds)"),
 )
