@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.diagnosis import CAUSES, OUTCOMES
-from benchmarks.engine.loop import UNJUDGED
+from benchmarks.engine.status import UNJUDGED
 
 RUNS = (
     "problem", "dial", "optimizer", "trial", "seed", "role", "status", "gap_initial", "gap_final",

@@ -28,8 +28,8 @@ from benchmarks.analysis.intervals import median_interval, wilson
 from benchmarks.catalog.subsections import families
 from benchmarks.diagnosis import Verdict, diagnose
 from benchmarks.diagnosis.from_trace import Known, traced_records
-from benchmarks.engine.loop import NO_STEP, ROUNDING, TOO_FEW_STEPS, UNJUDGED
-from benchmarks.engine.protocol import FRONTIER
+from benchmarks.engine.protocol import FRONTIER, ROUNDING
+from benchmarks.engine.status import NO_STEP, TOO_FEW_STEPS, UNJUDGED
 from benchmarks.engine.trial_choice import choose, costs
 from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Cells, Stored

@@ -19,8 +19,9 @@ from benchmarks.checks.contract import Broken, Contract, Finding, NothingStated,
 from benchmarks.checks.preflight import check_problem
 from benchmarks.diagnosis import CAUSES
 from benchmarks.engine.instances import Instances, stack
-from benchmarks.engine.loop import CEILING, SOLVED, run
+from benchmarks.engine.loop import CEILING, run
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
+from benchmarks.engine.status import SOLVED
 from optimizers import OPTIMIZERS
 from problems import Problem, Tree
 from problems.precision import default_dtype

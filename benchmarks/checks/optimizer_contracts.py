@@ -16,8 +16,9 @@ from benchmarks.checks.walks import RUNS, Given, Loss, Walk, Walker, draw, smoot
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import DIVERGED, SOLVED, run
+from benchmarks.engine.loop import run
 from benchmarks.engine.protocol import Protocol
+from benchmarks.engine.status import DIVERGED, SOLVED
 from benchmarks.engine.trial_choice import choose
 from optimizers import NotApplicable, Optimizer
 from optimizers.adopted import Adopted

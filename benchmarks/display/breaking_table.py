@@ -18,8 +18,9 @@ from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.display import WIDTH
 from benchmarks.display.numbers_as_text import as_words
-from benchmarks.display.view import View, why_unjudged
-from benchmarks.engine.loop import UNJUDGED
+from benchmarks.display.unjudged import why_unjudged
+from benchmarks.display.view import View
+from benchmarks.engine.status import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
 
 EASIER, HARDER = -1.0, 2.0  # places of censored breaking points

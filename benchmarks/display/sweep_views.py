@@ -26,8 +26,9 @@ from benchmarks.display.numbers_as_text import (
     plain,
     predicted,
 )
-from benchmarks.display.view import WHY, View, why_unjudged
-from benchmarks.engine.loop import SOLVED, UNJUDGED
+from benchmarks.display.unjudged import why_unjudged
+from benchmarks.display.view import WHY, View
+from benchmarks.engine.status import SOLVED, UNJUDGED
 from benchmarks.engine.trial_choice import costs, log_gaps
 from benchmarks.store.cell_info import CellInfo
 

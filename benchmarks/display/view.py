@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas
 
-from benchmarks.display.numbers_as_text import as_words
-from benchmarks.engine.loop import NO_STEP, TOO_FEW_STEPS
-from problems.noisy_runs import FEWEST
 from ravine import printable
 
 WHY = "why"  # the column with the reasons why runs are not solved
-UNJUDGED = {
-    NO_STEP: "one step costs more than the budget",
-    TOO_FEW_STEPS: f"with noise a run is judged from {FEWEST} steps on, and the budget affords fewer",
-}
 
 
 @dataclass(frozen=True)
@@ -48,12 +40,6 @@ class View:
         """Return the view as HTML for a notebook."""
         remarks = "".join(f"<p>{html.escape(each)}</p>" for each in self.remarks)
         return f"<p><b>{html.escape(self.title)}</b></p>{self.table.to_html(index=False)}{remarks}"
-
-
-def why_unjudged(statuses: Iterable[object]) -> list[str]:
-    """Return a remark on each of these statuses that says that a run cannot be judged."""
-    there = set(statuses)
-    return [f"{as_words(each)}: {why}." for each, why in UNJUDGED.items() if each in there]
 
 
 def column(cells: list[str], justify: Any) -> list[str]:

@@ -26,8 +26,7 @@ from benchmarks.catalog.contenders import contender
 from benchmarks.catalog.defaults import CLASSICS
 from benchmarks.catalog.subsections import families
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import ROUNDING
-from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
+from benchmarks.engine.protocol import FIRST_REPORTING_SEED, ROUNDING, stream
 from benchmarks.engine.trial_choice import costs
 from benchmarks.store.cell_info import SKIPPED, CellInfo
 from optimizers import OPTIMIZERS

@@ -19,11 +19,12 @@ import torch
 
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.instances import Instances, Parts
-from benchmarks.engine.loop import DIVERGED, SOLVED, run
+from benchmarks.engine.loop import run
 from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import Settled, stream
 from benchmarks.engine.recorder import Trace
 from benchmarks.engine.search_space import Box, measure_units
+from benchmarks.engine.status import DIVERGED, SOLVED
 from benchmarks.engine.trial_choice import SMALLEST, best, keys
 from optimizers import Optimizer
 from optimizers.adopted import shaped, told

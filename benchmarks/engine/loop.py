@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.engine.instances import Instances
+from benchmarks.engine.protocol import ROUNDING
 from benchmarks.engine.recorder import Recorder, Trace
+from benchmarks.engine.status import DIVERGED, MISSED, NO_STEP, SOLVED, TOO_FEW_STEPS
 from optimizers import Optimizer
 from optimizers.optimizer import RunAgain
 from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, cost
@@ -17,13 +19,8 @@ from problems.noisy_runs import FEWEST, steps_judged
 
 HOLD = 10  # consecutive steps inside the target (solved) or above the ceiling (diverged) that end a run
 CEILING = 1e6  # gap above which a run counts as diverging
-ROUNDING = 1e-6  # tolerance, as a share of the budget: thirds of a gradient do not add up exactly
 # What was the first not to be finite, in the order in which one leads to the other.
 NOT_FINITE = ("", "loss", "gradient", "step")
-SOLVED, MISSED, DIVERGED = "solved", "missed", "diverged"
-# Of runs that cannot be judged: one step costs more than the budget, or with noise there are fewer than `FEWEST`.
-NO_STEP, TOO_FEW_STEPS = "no_step", "too_few_steps"
-UNJUDGED = (NO_STEP, TOO_FEW_STEPS)
 
 
 @dataclass

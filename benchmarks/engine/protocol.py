@@ -16,6 +16,7 @@ RELEASE = (
 FIRST_REPORTING_SEED = 1000
 MOST = 10**6  # trials or instances
 MOST_RUNGS = 1000  # of one ladder
+ROUNDING = 1e-6  # tolerance, as a share of the budget: thirds of a gradient do not add up exactly
 FRONTIER = (1, 1 / 3, 1 / 10)  # shares of the budget at which breaking points are given
 
 

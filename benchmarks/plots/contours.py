@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 
-from benchmarks.engine.loop import DIVERGED, SOLVED
+from benchmarks.engine.status import DIVERGED, SOLVED
 
 GRID = 201  # points per side
 

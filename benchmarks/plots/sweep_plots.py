@@ -22,8 +22,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 from benchmarks.analysis.tables import Tables
 from benchmarks.display.numbers_as_text import plain
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import DIVERGED, MISSED, SOLVED
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, Settled, stream
+from benchmarks.engine.status import DIVERGED, MISSED, SOLVED
 from benchmarks.engine.trial_choice import choose
 from benchmarks.plots.contours import GRID, contours, window
 from benchmarks.plots.style import LOOK, Picture, Style

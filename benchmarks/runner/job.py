@@ -20,8 +20,8 @@ import pandas
 from benchmarks.analysis.breaking_points import next_rung
 from benchmarks.engine.cell import plain, run_cell
 from benchmarks.engine.contender import Contender
-from benchmarks.engine.loop import SOLVED
 from benchmarks.engine.protocol import FRONTIER, Protocol, Settled
+from benchmarks.engine.status import SOLVED
 from benchmarks.engine.trial_choice import choose
 from benchmarks.store.cell_info import SKIPPED, CellInfo
 from benchmarks.store.cells import Cells, Stored, Unreadable

@@ -73,7 +73,8 @@ def judged_gaps(method: str, dim: int, steps: int, runs: int) -> tuple[np.ndarra
 def _real(instances: int) -> list[dict[str, object]]:
     """Return a row for each of the real methods, which take four steps: all that their budget affords."""
     from benchmarks.engine.instances import Instances
-    from benchmarks.engine.loop import SOLVED, run
+    from benchmarks.engine.loop import run
+    from benchmarks.engine.status import SOLVED
     from optimizers import OPTIMIZERS
     from problems import PROBLEMS
 

@@ -22,10 +22,11 @@ import torch
 from benchmarks.diagnosis.from_trace import Known, traced_record
 from benchmarks.diagnosis.record import Record
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import DIVERGED, SOLVED, Outcome, run
+from benchmarks.engine.loop import Outcome, run
 from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import stream
 from benchmarks.engine.search_space import measure_units
+from benchmarks.engine.status import DIVERGED, SOLVED
 from benchmarks.engine.trial_choice import SMALLEST, best, keys
 from benchmarks.validation import interventions
 from benchmarks.validation.interventions import Truth, truth

@@ -31,8 +31,9 @@ import torch
 
 from benchmarks.diagnosis.verdict import CAUSES
 from benchmarks.engine.instances import Instances
-from benchmarks.engine.loop import DIVERGED, SOLVED, Outcome, run
+from benchmarks.engine.loop import Outcome, run
 from benchmarks.engine.search_space import measure_units
+from benchmarks.engine.status import DIVERGED, SOLVED
 from optimizers import Optimizer
 from optimizers.clip import AdaptiveClip, Clip
 from optimizers.optimizer import Oracle, Point, State

@@ -328,7 +328,7 @@ class TestText:
             point = BreakingPoint.of(again)
             assert str(point) == str(BreakingPoint.of(row)) == row["text"]
             assert point.columns() == pytest.approx(
-                {name: again[name] for name in point.columns()}
+                {name: again.get(name, "") for name in point.columns()}
                 | {"censored": row["censored"], "dose_response": point.dose_response},
                 nan_ok=True,
             )

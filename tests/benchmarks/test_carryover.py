@@ -13,7 +13,7 @@ from benchmarks.analysis.carryover import agreement, by_cost, by_share, ceiling
 from benchmarks.simulations import carryover as simulation
 from tests.benchmarks.problems_for_tests import Bowl
 
-SIZE: dict[str, Any] = {"trials": 4, "tuning_seeds": 2, "seeds": 4, "budget": 60, "rungs": 3}
+SIZE: dict[str, Any] = {"trials": 9, "tuning_seeds": 2, "seeds": 4, "budget": 60, "rungs": 3}
 FOUR = [1.0, 2.0, 3.0, 4.0]
 
 

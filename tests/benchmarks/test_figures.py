@@ -21,7 +21,7 @@ from problems.ill_conditioning.quadratic import Quadratic
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Hole
 
-SMALL = {"trials": 5, "seeds": 4, "tuning_seeds": 2, "budget": 60}
+SMALL = {"trials": 9, "seeds": 4, "tuning_seeds": 2, "budget": 60}
 TINY = {"trials": 1, "seeds": 1, "tuning_seeds": 1, "budget": 5}
 PLANE = Quadratic(dim=2, condition=100.0)
 

@@ -75,7 +75,7 @@ def test_tuning_runs_report_nothing(tables):
     assert not choices_of(other).equals(choices_of(tables))
     same = tables.summary.merge(other.summary, on=CHOICE, suffixes=("", " again"))
     assert len(same) >= 3
-    for name in ("solved", "diverged", "cost_to_target", "gap_final", "solving_volume"):
+    for name in ("solved", "diverged", "cost_to_target", "gap_final", "solving_decades"):
         pandas.testing.assert_series_equal(same[f"{name} again"], same[name], check_names=False)
 
 
