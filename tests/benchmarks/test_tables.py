@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pandas
 import pytest
 
-from benchmarks.analysis.tables import _filled, _sobol, _summarized
+from benchmarks.analysis.tables import _sobol, _summarized, filled
+
+WITHOUT_RANGES: Any = SimpleNamespace(predicted_share=None, searched={})
 
 
 def runs(outcomes, *, dial=1.0, role="reporting", trial=1, search="sobol"):
@@ -30,12 +33,12 @@ def test_a_summary_is_of_the_reporting_runs_and_a_miss_is_infinitely_dear():
     tuning = runs([1.0, 1.0, 1.0, 1.0], role="tuning")
     reporting = runs([5.0, 7.0, 9.0, "missed", "diverged", "diverged", "diverged"])
     both = pandas.concat([tuning, reporting], ignore_index=True)
-    (row,) = _summarized(both, {"tuned": 1}, SimpleNamespace(predicted_share=None))
+    (row,) = _summarized(both, {"tuned": 1}, WITHOUT_RANGES)
     assert (row["runs"], row["solved"], row["diverged"], row["status"]) == (7, 3, 3, "missed")
     assert row["cost_to_target"] == row["cost_to_target_high"] == math.inf
     assert row["gap_final"] == 1e-9  # of four runs, and infinite of three
     worse = pandas.concat([tuning, runs([5.0, 7.0, *["diverged"] * 3])], ignore_index=True)
-    (row,) = _summarized(worse, {"tuned": 1}, SimpleNamespace(predicted_share=None))
+    (row,) = _summarized(worse, {"tuned": 1}, WITHOUT_RANGES)
     assert row["gap_final"] == math.inf and row["status"] == "diverged"
 
 
@@ -47,7 +50,7 @@ def test_a_skipped_rung_has_the_trials_of_the_hardest_one_that_was_run_and_solve
         [runs([4.0, 4.0], dial=easy), runs([8.0, "missed"], dial=hard, trial=2), skipped],
         ignore_index=True,
     )
-    rung = _filled(ladder, falling).query("dial == @hardest")
+    rung = filled(ladder, falling).query("dial == @hardest")
     assert rung["trial"].tolist() == [2, 2] and set(rung["status"]) == {"missed"}
     assert rung["cost_to_target"].isna().all()
     assert set(rung["budget"]) == {100 * hardest} and set(rung["cell"]) == {f"cell {hardest}"}
