@@ -36,11 +36,14 @@ def percent(share: Any) -> str:
 def decades(size: Any, hyperparameters: int) -> str:
     """Return the size of a set of settings, in decades to the power of the number of searched hyperparameters.
 
-    >>> decades(0.375, 1), decades(1.125, 2)
-    ('0.38 decades', '1.1 decades²')
+    >>> decades(0.375, 1), decades(1.0, 1), decades(1.125, 2)
+    ('0.38 decades', '1 decade', '1.1 decades²')
     """
+    if pandas.isna(size):
+        return "–"
     power = "" if hyperparameters == 1 else "⁰¹²³⁴⁵⁶⁷⁸⁹"[hyperparameters]
-    return "–" if pandas.isna(size) else f"{size:.2g} decades{power}"
+    unit = f"decades{power}" if f"{size:.2g}{power}" != "1" else "decade"
+    return f"{size:.2g} {unit}"
 
 
 def counted(count: int, what: str) -> str:
