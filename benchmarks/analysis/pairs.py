@@ -167,6 +167,9 @@ def pairings(
         others = rows_of_second.get(name)
         if others is None:
             continue
+        name = (
+            name if len(on) > 1 else (name,)
+        )  # of one column pandas names the groups by its values
         named = dict(zip(on, name, strict=True))
         for seeds in (mine.seeds[rows], theirs.seeds[others]):
             if len(np.unique(seeds)) < len(seeds):

@@ -653,6 +653,12 @@ def verdicts(found):
     return significant & (found["losses"] > found["wins"]), significant
 
 
+def test_one_column_may_name_the_comparisons():
+    pair = simulated(np.random.default_rng(0), 2, effect=1.0, changed=1, budget=math.inf)
+    found = statistics.differences(*pair, on=["problem"])
+    assert found["problem"].tolist() == ["p0", "p1"] and found["losses"].iloc[0] == 10
+
+
 @pytest.mark.slow
 def test_a_null_effect_is_found_at_no_more_than_five_per_cent():
     """In any cell of a sweep: one of ten instances, and four of fifteen."""
