@@ -154,7 +154,7 @@ def pairings(
 
     The lower cost to the target is better, and a run that reaches it is better than one that misses it. If both miss
     it, the lower final gap is better: infinite if a run diverged, unknown if it was skipped, which is a tie. On noisy
-    problems the final gap alone decides.
+    problems the final gap alone decides, where it is known.
 
     The arguments, and what is refused, are those of `differences`.
     """
@@ -167,9 +167,8 @@ def pairings(
         others = rows_of_second.get(name)
         if others is None:
             continue
-        name = (
-            name if len(on) > 1 else (name,)
-        )  # of one column pandas names the groups by its values
+        # Of one column, pandas names the groups by its values.
+        name = name if len(on) > 1 else (name,)
         named = dict(zip(on, name, strict=True))
         for seeds in (mine.seeds[rows], theirs.seeds[others]):
             if len(np.unique(seeds)) < len(seeds):
@@ -184,25 +183,24 @@ def pairings(
 class _Paid:
     """What each run paid, as arrays: one pass over a frame instead of one for each of thousands of comparisons.
 
-    gap_of_misses: log10 of the final gap, NaN for runs of a skipped cell, which `chosen` adds without any.
+    log_gap: of the final gap, NaN for runs of a skipped cell, which `chosen` adds without any.
     """
 
     def __init__(self, runs: pandas.DataFrame):
         self.seeds = runs["seed"].to_numpy()
-        self.log_gap, self.log_cost = log_gaps(runs), np.log10(costs(runs))
+        self.log_cost = np.log10(costs(runs))
         skipped = (runs["status"] == "missed") & runs["gap_final"].isna()
-        self.gap_of_misses = np.where(skipped, np.nan, self.log_gap)
+        self.log_gap = np.where(skipped, np.nan, log_gaps(runs))
 
 
 def _judged(
     first: _Paid, rows: np.ndarray, second: _Paid, others: np.ndarray, by_gap: bool
 ) -> tuple[str, np.ndarray, np.ndarray]:
     """Return measure, sign and ratio of the same instances, row by row."""
-    if by_gap:
-        ratio = _ratio(first.log_gap[rows], second.log_gap[others], SAME_GAP)
-        return "gap", _sign(ratio), ratio
     cost = _ratio(first.log_cost[rows], second.log_cost[others], ROUNDING)
-    gap = _ratio(first.gap_of_misses[rows], second.gap_of_misses[others], SAME_GAP)
+    gap = _ratio(first.log_gap[rows], second.log_gap[others], SAME_GAP)
+    if by_gap:  # of a skipped run it is unknown, but not that it missed the target
+        return "gap", _sign(np.where(np.isnan(gap), cost, gap)), gap
     sign = _sign(np.where(np.isnan(cost), gap, cost))
     known = not len(cost) or not math.isnan(_median(cost))
     return ("cost", sign, cost) if known else ("gap", sign, gap)

@@ -406,8 +406,22 @@ class TestPaired:
         hard = cell({1: [MISS] * 6}, dial=2.0)
         skipped = hard.iloc[:1].assign(status="skipped", optimizer="adam", cell="bowl 2.0 adam")
         runs = pooled(*easy, hard, skipped.assign(trial=math.nan, seed=math.nan, role=None))
-        found = statistics.compare_optimizers(runs, summary(pooled(*easy, hard)), "sgd", "adam")
-        assert found["dial"].tolist() == [1.0, 2.0] and found["ties"].tolist() == [6, 6]
+        for noisy in ((), ("bowl",)):
+            found = statistics.compare_optimizers(
+                runs, summary(pooled(*easy, hard)), "sgd", "adam", noisy
+            )
+            assert found["dial"].tolist() == [1.0, 2.0] and found["ties"].tolist() == [6, 6]
+
+    def test_who_solves_a_rung_that_another_skipped_is_better_with_noise_too(self):
+        easy = [cell({1: [5.0] * 6}, optimizer=name) for name in ("sgd", "adam")]
+        hard = cell({1: [50.0] * 6}, dial=2.0)
+        skipped = hard.iloc[:1].assign(status="skipped", optimizer="adam", cell="bowl 2.0 adam")
+        runs = pooled(*easy, hard, skipped.assign(trial=math.nan, seed=math.nan, role=None))
+        for noisy in ((), ("bowl",)):
+            found = statistics.compare_optimizers(
+                runs, summary(pooled(*easy, hard)), "sgd", "adam", noisy
+            )
+            assert found["losses"].tolist() == [0, 6]
 
     def test_two_searches_under_one_name_are_refused(self):
         runs = pooled(cell({1: [1.0]}), cell({1: [2.0]}).assign(cell="another"))

@@ -518,8 +518,8 @@ mutants(
     ),
     (
         "the rung of a skipped cell has a gap",
-        "np.where(skipped, np.nan, self.log_gap)",
-        "self.log_gap",
+        "np.where(skipped, np.nan, log_gaps(runs))",
+        "log_gaps(runs)",
     ),
     (
         "problems of a family count each for itself",
