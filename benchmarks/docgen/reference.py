@@ -200,7 +200,7 @@ def separated(tables: Tables) -> pandas.DataFrame:
 
 HEAD = """# The reference
 
-The results of `+suite=standard` with the code of this repository. The tables are in
+The results of `+suite=standard`. The tables are in
 [results/reference](../results/reference): `summary.csv`, `breaking_points.csv`, and the runs of the chosen trials on
 the reporting instances. Therefore
 
@@ -250,8 +250,8 @@ def _matrix(table: pandas.DataFrame) -> Iterator[str]:
         "problem gets harder as this dial falls; ✓: solved at every rung; *no step*: one step costs more than the "
         "budget; *too few steps*: with noise, runs are judged from four steps on. Optimizers are ordered by their mean "
         "rank over families of problems, best first; below it is the mean rank among those that ask for the same, for "
-        "a method that is told the curvature is no rival of one that is not. The next section says how far a mean rank "
-        "carries to another problem.\n"
+        "a method that knows the curvature does not compete with one that does not. The next section says how far a "
+        "mean rank carries to another problem.\n"
     )
     means = mean_places(table, families())
     names = list(map(str, means.index))
@@ -377,7 +377,7 @@ def _predicted(points: pandas.DataFrame, infos: Mapping[str, CellInfo]) -> Itera
         "optimizer, *agree*: they lie in the 95 % interval of the measurement, or outside the tested rungs like the "
         "measurement. That says less, for a prediction drawn at random would agree in "
         f"{found['agrees by chance'].mean():.0%}: the intervals cover other searches and other instances, and "
-        "[statistics.md](statistics.md#breaking-points) shows why they cannot be narrower. Predictions that do not "
+        "[statistics.md](statistics.md#breaking-points) shows why they are not narrower. Predictions that do not "
         "agree are listed, too.\n"
     )
     rows = [

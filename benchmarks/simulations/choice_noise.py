@@ -22,10 +22,10 @@ but without refined trials; the figures are the shares that it solves of 15 othe
 to a choice without luck. The last column chooses on the instances that score, which no search can: it is too high by
 luck alone.
 
-Compare 5 with 15 instances for the cost of few tuning instances, and a row with the next for the gain of a denser
-search, which is larger for two hyperparameters (momentum) than for one. Both are smaller than chance on 10 reporting
-instances, where a share of one half has a standard deviation of 16 %: one sweep of 121 trials may well solve fewer
-than one of 25.
+Compare 5 with 15 instances to see the cost of few tuning instances, and a row with the next to see the gain of a
+denser search, which is larger for two hyperparameters (momentum) than for one. Both are smaller than chance on 10
+reporting instances, where a share of one half has a standard deviation of 16 %: one sweep of 121 trials may well
+solve fewer than one of 25.
 """
 PROBLEM, OPTIMIZERS = "cliff", ("sgd", "momentum")
 TRIALS = (24, 120)

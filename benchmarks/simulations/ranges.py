@@ -21,7 +21,7 @@ rate of an exact Newton step on a quadratic is 1, a step beyond 2 diverges there
 
 The table shows what another range does to Newton's method with 25 trials: the solved of 10 reporting instances, the
 tuned rate, and a mark where that lies at the edge. A low end of 0.1 cuts off the rates that noise asks for. A lower
-one than 0.01 finds no better rate here and spreads the same trials more thinly, in the last column over the range of
+end finds no better rate here and spreads the same trials more thinly, in the last column over the range of
 the first-order methods.
 
 So no figure is a share of the searched range. The settings that solve are measured in decades, of two hyperparameters
