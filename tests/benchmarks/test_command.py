@@ -135,6 +135,14 @@ def wait_until_one_cell_is_done_and_one_is_asleep(files):
 # What it says about itself.
 
 
+def printed(code: str, folder: Path) -> str:
+    """Return what some code prints in a process of its own, in a folder."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
 def test_help_comes_without_what_is_slow_to_import():
     """With torch and pandas it would take more than 2 s on a laptop."""
     code = """
@@ -143,10 +151,7 @@ from benchmarks.cli.main import main
 main(["--help"])
 print({"torch._C", "pandas._libs", "hydra"} & {*sys.modules})
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.endswith("set()\n")
+    assert printed(code, ROOT).endswith("set()\n")
 
 
 def test_a_card_a_list_and_a_dry_run_import_no_more_than_they_use(files):
@@ -161,11 +166,7 @@ assert len(ours) < 150, ours
 assert gc.isenabled()
 print({"pandas._libs", "scipy", "sklearn", "pyarrow", "matplotlib", "torch._dynamo"} & {*sys.modules})
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=files, env=environment, capture_output=True, text=True, check=True
-    )  # fmt: skip
-    assert done.stdout.endswith("set()\n")
+    assert printed(code, files).endswith("set()\n")
 
 
 def test_a_comparison_imports_neither_torch_nor_what_draws(ravine, files):
@@ -176,11 +177,7 @@ from benchmarks.cli.main import main
 assert main(["compare", "out", "out"]) == 0
 print({"torch._C", "scipy", "sklearn", "matplotlib", "hydra", "omegaconf"} & {*sys.modules})
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=files, env=environment, capture_output=True, text=True, check=True
-    )  # fmt: skip
-    assert done.stdout.endswith("set()\n")
+    assert printed(code, files).endswith("set()\n")
 
 
 def test_what_takes_long_before_a_sweep_is_said_with_an_estimate(capsys, monkeypatch):
