@@ -109,8 +109,10 @@ def summarized(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_sweep_as_ctrl_c_does(number, ravine, files, monkeypatch):
+def test_a_signal_ends_a_sweep_as_ctrl_c_does(number, ravine, files, monkeypatch, request):
     run_job, jobs = worker.run_job, itertools.count(1)
+    before = signal.signal(number, signal.SIG_DFL)  # it may be ignored, as under nohup
+    request.addfinalizer(lambda: signal.signal(number, before))
 
     def terminated(*arguments):
         if next(jobs) == 3:
