@@ -40,6 +40,14 @@ class Axis:
         x = np.log10(dials) if scale == "log" else dials
         return cls(dials, -x if falling else x, scale, falling)
 
+    def place(self, dial: float) -> float:
+        """Return the position of a dial; on a list, between those of the rungs around it."""
+        if self.scale == "list" or len(self.dials) == 1:
+            order = np.argsort(self.dials)
+            return float(np.interp(dial, self.dials[order], self.x[order]))
+        x = math.log10(dial) if self.scale == "log" else dial
+        return -x if self.falling else x
+
     def value(self, x: float) -> float:
         """Return the dial at a position; on a list, that of the rung before it."""
         if self.scale == "list":

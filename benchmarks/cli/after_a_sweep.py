@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pandas
+
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.loading import is_own
 from benchmarks.catalog.suites import fields_of, suites
 from benchmarks.cli import help
 from benchmarks.cli.compose import Plan
 from benchmarks.display.breaking_table import Matrix, separation
+from benchmarks.display.explained import explained
 from benchmarks.display.sweep_views import failures, views
 
 NAMED = 4  # missing cells
@@ -26,6 +29,7 @@ class Ended:
     tables: Tables
     files: Sequence[str]
     folder: Path
+    explained: pandas.DataFrame | None = None
 
     @cached_property
     def matrix(self) -> Matrix:
@@ -45,6 +49,14 @@ class Ended:
             if cell.info.traceback:
                 print(f"{self.plan.jobs[0].setup.store.folder / key}/traceback.txt")
         print(f"{self.folder}/  {'  '.join(self.files)}")
+
+    def print_explained(self) -> None:
+        """Print why optimizers break, as far as it was measured."""
+        if self.explained is None:
+            return
+        for view in explained(self.explained):
+            print(view.text(), end="\n\n")
+        print(self.folder / "explained.csv")
 
     def print_what_is_missing(self) -> None:
         """Print which cells of an interrupted sweep are not in its tables, and the command that runs them."""

@@ -61,6 +61,11 @@ def usage() -> str:
         ),
         ("show", "list all problems: dial, dimension, minimum"),
         ("show cliff", "describe a problem, an optimizer or a noise"),
+        ("+problem=cliff explain=true", "measure why optimizers break"),
+        (
+            "explain FOLDER",
+            "the same for a sweep that has ended (--problem, --optimizer: for some)",
+        ),
         ("report FOLDER", "write a sweep as one page, with its figures"),
         ("compare A B", "list what became better or worse between the folders of two sweeps"),
         ("same my_adam.py:MyAdam adam", "say whether two optimizers are the same method"),

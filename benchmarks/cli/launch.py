@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from benchmarks.catalog.contenders import unsearched
-from benchmarks.cli.compose import Plan
+from benchmarks.cli.compose import Plan, Planned
 from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
 from benchmarks.cli.options import FAILED
 from benchmarks.runner.forecast import Forecast, forecast
@@ -24,8 +24,13 @@ from benchmarks.store.sweep_folder import Lost, Notes, SweepFolder
 WORTH_PROCESSES = 2.0  # seconds of computing; for less, nothing is gained
 
 
-def run(plan: Plan) -> int:
-    """Run the sweep, write and print its tables, and return the exit code."""
+def run(plan: Plan, explained: Callable[[Planned], bool] | None = None) -> int:
+    """Run the sweep, write and print its tables, and return the exit code.
+
+    Args:
+        plan: The sweep.
+        explained: Which of its jobs are explained where they break; by default all if the command asks for it.
+    """
     first, began = plan.jobs[0], time.perf_counter()
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
@@ -69,8 +74,13 @@ def run(plan: Plan) -> int:
                 ended.print_tables()
                 if interrupted:
                     ended.print_what_is_missing()
+        if ended is not None and (explained or first.config["explain"]):
+            from benchmarks.cli.explaining import explain
+
+            ended.explained = explain(plan, ended.tables, folder, explained, _say)
     if ended is None:
         return FAILED if failed else 0
+    ended.print_explained()
     ended.print_what_is_next()
     return FAILED if failed or (ended.tables.runs["status"] == "error").any() else 0
 

@@ -12,6 +12,7 @@ SUBCOMMANDS = {  # each is the `main` of a module
     "check": "benchmarks.cli.check",
     "compare": "benchmarks.display.compare",
     "same": "benchmarks.cli.same",
+    "explain": "benchmarks.cli.explain",
     "report": "benchmarks.report",
     "doctor": "benchmarks.doctor.demos",
 }
@@ -40,6 +41,7 @@ class Config:
     keep: bool = False
     cells: str = "results/cells"
     dry_run: bool = False
+    explain: bool = False
     optimizers: dict[str, Any] = field(default_factory=dict)
     adopted: list[str] = field(
         default_factory=list
@@ -70,6 +72,7 @@ DESCRIPTIONS = {
     "keep=": "true (or --keep): refuse a folder whose results of other code would be replaced",
     "cells=": "folder of all computed cells, shared by all sweeps (results/cells)",
     "dry_run=": "true: print the number of cells and runs and a forecast of the time, and run nothing",
+    "explain=": "true: where an optimizer breaks, take one cause after another away and search again, to measure why",
     "preset=": "several options at once, from a file: ",
     "hydra/launcher=basic": "one core; processes hydra.launcher.n_jobs=4: four; slurm, dask, ray: a cluster",
     "--cfg job": "show the configuration of each job, and run nothing",

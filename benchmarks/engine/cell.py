@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.instances import Instances, Parts
-from benchmarks.engine.loop import run
+from benchmarks.engine.loop import Outcome, run
 from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import Settled, stream
 from benchmarks.engine.recorder import Trace
@@ -97,6 +97,8 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
     seeds = settled.seed_numbers
     contender = replace(contender, optimizer=told(contender.optimizer, settled.budget))
     most = RUNS[torch.device(settled.device).type]
+    if contender.removal is not None:
+        problem = contender.removal.problem(problem)
     parts = Parts(problem, tuple(map(stream, seeds)), settled.torch_dtype, settled.device, most)
     tuning = slice(0, settled.tuning_seeds)
     box = Box(contender, measure_units(parts[0], tuning))
@@ -118,7 +120,7 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
         )
         if any(map(eligible, batch.numbers))
     }
-    traces = _traces(problem, batch, sorted(chosen), parts, settled)
+    traces = _traces(box.contender, batch, sorted(chosen), parts, settled)
     runs = _runs(problem, box, batch, first, settled, time.perf_counter() - began)
     return CellResult(runs, traces)
 
@@ -144,7 +146,9 @@ def _run(
             for name, each in values.items()
         }
     chunks = []
-    for chunk in torch.arange(len(numbers)).split(_chunk(optimizer, parts[0])):
+    removal = box.contender.removal
+    whole = optimizer if removal is None else removal.optimizer(optimizer, parts[0])
+    for chunk in torch.arange(len(numbers)).split(_chunk(whole, parts[0])):
         some = {
             name: each[chunk].to(settled.device, settled.torch_dtype)
             for name, each in values.items()
@@ -156,7 +160,7 @@ def _run(
     for first, instances in parts:
         beside = []
         for chunk in chunks:
-            outcome = run(chunk.optimizer, instances, chunk.trials, settled.budget, record)
+            outcome = _outcome(box.contender, chunk, instances, settled.budget, record)
             if outcome.trace is not None:
                 chunk.traces[first] = outcome.trace
             beside.append({
@@ -166,6 +170,16 @@ def _run(
             })  # fmt: skip
         found.append(_joined(beside, axis=1))
     return _Batch(numbers, points, values, _joined(found, axis=0), chunks)
+
+
+def _outcome(
+    contender: Contender, chunk: _Chunk, instances: Instances, budget: float, record: bool
+) -> Outcome:
+    """Run the trials of a chunk, without what the contender's removal takes away."""
+    optimizer = chunk.optimizer
+    if contender.removal is not None:
+        optimizer = contender.removal.optimizer(optimizer, instances)
+    return run(optimizer, instances, chunk.trials, budget, record)
 
 
 def _chunk(optimizer: Optimizer, instances: Instances) -> int:
@@ -229,12 +243,13 @@ def plain(value: Any) -> Any:
 
 
 def _traces(
-    problem: Problem, batch: _Batch, chosen: list[int], parts: Parts, settled: Settled
+    contender: Contender, batch: _Batch, chosen: list[int], parts: Parts, settled: Settled
 ) -> Columns:
     """Return the traces of the chosen trials on the first reporting instances.
 
     They have one row per recorded step, run after run.
     """
+    problem = parts.problem
     end = settled.tuning_seeds + min(settled.seeds, TRACED)
     found: list[Columns] = []
     for start in parts.starts:
@@ -255,7 +270,7 @@ def _traces(
             if here:
                 trace = chunk.traces.get(start)
                 if trace is None:
-                    trace = run(chunk.optimizer, instances, chunk.trials, settled.budget).trace
+                    trace = _outcome(contender, chunk, instances, settled.budget, True).trace
                 assert trace is not None
                 trace.measure(problem, data, list(rows), here, draws)
                 for at, row in itertools.product(here, rows):

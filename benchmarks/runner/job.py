@@ -47,7 +47,11 @@ class Job:
     def identity(self, protocol: Protocol) -> str:
         """Return a name that the rungs of a job share and that differs between jobs."""
         fields = self.problem.settings | {self.problem.dial_column: None}
-        contender = [self.contender.name, described(self.contender.optimizer)]
+        contender = [
+            self.contender.name,
+            described(self.contender.optimizer),
+            described(self.contender.removal),
+        ]
         space = {name: dataclasses.asdict(each) for name, each in self.contender.space.items()}
         settled = dataclasses.asdict(protocol.settled(self.problem))
         state = json.dumps(
@@ -146,7 +150,7 @@ def run_job(
     bisections = BISECTIONS if protocol.rungs == "auto" else 0
     while pending:
         at = problem.at_dial(pending.pop(0))
-        done = _run(job, at, protocol, store, report)
+        done = run_rung(job, at, protocol, store, report)
         yield done.key
         if done.error:
             return  # the other rungs would fail in the same way
@@ -167,12 +171,12 @@ def run_job(
                 [shares[each] for each in dials],
                 problem.card.scale,
                 whole,
-                falling=_falls(problem),
+                falling=falls(problem),
             )
             pending = [] if between is None else [between]
 
 
-def _falls(problem: Problem) -> bool:
+def falls(problem: Problem) -> bool:
     """True if the problem gets harder as its dial falls."""
     return problem.card.ladder[0] > problem.card.ladder[-1]
 
@@ -196,9 +200,10 @@ def _predicted_share(job: Job, at: Problem) -> float | None:
     return None
 
 
-def _run(
+def run_rung(
     job: Job, at: Problem, protocol: Protocol, store: Cells, report: Callable[[CellDone], None]
 ) -> CellDone:
+    """Run the cell of a job at one rung, unless it is stored; store it, and report it."""
     settled = protocol.settled(at)
     key = cell_key(job.name, at, job.contender, settled)
     began = time.perf_counter()
@@ -218,7 +223,7 @@ def _run(
         key=key,
         runs=len(cell.runs["status"]),
         seconds=time.perf_counter() - began,
-        share=math.nan if error else _solved_share(cell.runs),
+        share=math.nan if error else solved_share(cell.runs),
         cached=cached,
         error=error,
         damage=damage,
@@ -299,7 +304,7 @@ def info_of(job: Job, at: Problem, protocol: Protocol) -> CellInfo:
         dial_name=at.card.dial,
         dial_column=at.dial_column,
         scale=at.card.scale,
-        falling=_falls(at),
+        falling=falls(at),
         settings={
             name: plain(value) for name, value in at.settings.items() if name != at.dial_column
         },
@@ -323,7 +328,7 @@ def _without_numbers(
     return Stored(info, {name: np.array([plain(value)]) for name, value in row.items()}, {}, said)
 
 
-def _solved_share(columns: Mapping[str, np.ndarray]) -> float:
+def solved_share(columns: Mapping[str, np.ndarray]) -> float:
     """Return the share of its reporting runs that the tuned trial solved."""
     names = ("trial", "role", "seed", "status", "cost_to_target", "cost", "gap_final")
     runs = pandas.DataFrame({name: columns[name] for name in names})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import pickle
@@ -42,14 +43,19 @@ class Task:
         config = self.configs[number]
         return f"{config['problem']['name']} · {config['optimizer']['name']}"
 
-    def __call__(self, number: int) -> None:
-        """Run the cells of one job."""
+    def setup(self, number: int) -> Setup:
+        """Build a job in this process."""
         config = self.configs[number]
         for each in config["adopted"]:
             kind, _, where = each.partition("=")
             loading.load(where, kind)
         setup = Setup.of(config)
         torch.set_num_threads(setup.threads)
+        return setup
+
+    def __call__(self, number: int) -> None:
+        """Run the cells of one job."""
+        setup = self.setup(number)
         job, dials = setup.job.identity(setup.protocol), []
         ahead = self.ahead[job]
 
@@ -82,8 +88,9 @@ class Task:
 
     def __reduce__(self) -> tuple[Any, ...]:
         script = getattr(sys.modules["__main__"], "__file__", None)
-        state = (self.folder, self.configs, self.ahead)
-        return _in_worker, (*state, loading.portable_entries(), script)
+        kind = _Remote if type(self) is Task else type(self)
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return _in_worker, (kind, {**fields, "shown": None}, loading.portable_entries(), script)
 
 
 class _Remote(Task):
@@ -117,9 +124,8 @@ def end_with_parent(parent: int) -> None:
 
 
 def _in_worker(
-    folder: SweepFolder,
-    configs: Sequence[Mapping[str, Any]],
-    ahead: Mapping[str, Ahead],
+    task: type[Task],
+    fields: Mapping[str, Any],
     entries: Sequence[tuple[str, str, Any]],
     script: str | None,
 ) -> Task:
@@ -135,4 +141,4 @@ def _in_worker(
     for kind, name, prototype in entries:
         loading.REGISTRIES[kind].register(name, prototype)
     sys.modules["__main__"].__file__ = script  # where the keys find its source
-    return _Remote(folder, configs, ahead)
+    return task(**fields)

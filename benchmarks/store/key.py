@@ -25,7 +25,7 @@ from problems import Card, Problem
 def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) -> str:
     """Return a hash of the resolved configuration, of the code that decides numbers, and of torch's version."""
     optimizer = contender.optimizer
-    nested = [*_nested(at), *_nested(optimizer)]
+    nested = [*_nested(at), *_nested(optimizer), *_nested(contender.removal)]
     kinds = (each if hasattr(each, "__qualname__") else type(each) for each in nested)
     code = code_of(run_cell, Contender, Settled, *kinds)
     state = {
@@ -34,6 +34,7 @@ def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) 
         "problem": [problem, described(at)],
         "cards": [stated(each.card, code) for each in nested if isinstance(each, Problem)],
         "optimizer": [contender.name, described(optimizer), optimizer.hyperparameters],
+        "removal": described(contender.removal),
         "space": {name: dataclasses.asdict(each) for name, each in contender.space.items()},
         "protocol": dataclasses.asdict(settled),
         "code": code.digest,

@@ -170,10 +170,12 @@ class SweepFolder:
         old = self._manifest()
         jobs = old.get("config", {}).get("jobs", [])
         jobs += [each for each in config["jobs"] if each not in jobs]
+        commands = old.get("commands", [old["argv"]] if "argv" in old else [])
         self._write_manifest(
             {
                 "schema": SCHEMA,
                 "argv": list(argv),
+                "commands": [*(each for each in commands if each != list(argv)), list(argv)],
                 "config": {**config, "jobs": jobs},
                 **provenance(),
                 "threads": config["threads"],
@@ -281,8 +283,8 @@ class Notes:
 
 NEEDED = {"schema": int, "config": dict, "config.protocol": dict, "jobs": list}  # in a manifest
 ALLOWED = {
-    "config.jobs": list, "seconds": (int, float), "packages": dict, "argv": list, "git": dict, "python": str,
-    "cpu": str, "threads": int, "rows": str,
+    "config.jobs": list, "seconds": (int, float), "packages": dict, "argv": list, "commands": list, "git": dict,
+    "python": str, "cpu": str, "threads": int, "rows": str,
 }  # fmt: skip
 KINDS = {dict: "a table", list: "a list", str: "a text", int: "a whole number"}
 

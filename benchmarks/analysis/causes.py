@@ -1,0 +1,300 @@
+"""Decide which removals hold as causes: paired by instance, one-sided, Holm over the removals of an optimizer.
+
+**Evidence.** Of one removal, each reporting instance gives d, the number of explained rungs that are solved with the
+cause taken away less the number that are solved with it there. Rungs are pooled, because they share the instance.
+
+**Test.** If the removal did nothing, d would be as likely as −d, whatever its size: the p-value is the share of all
+assignments of signs whose sum is at least the observed one (the randomization test of Fisher 1935), exactly.
+
+**Several removals.** Holm's correction over all that were searched. Those that were only tried are not among them:
+they were dropped by the tuning instances, which share nothing with the reporting ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas
+
+from benchmarks.analysis.breaking_points import breaking_points, isotonic
+from benchmarks.analysis.dial_axis import Axis
+from benchmarks.engine.trial_choice import choose, costs
+from benchmarks.store.cell_info import SKIPPED
+
+LEVEL = 0.05
+TOO_FEW = "too few instances"
+COLUMNS = [
+    "removal", "cause", "holds", "dials", "instances", "tried", "solved", "solved_without", "gain", "p", "p_holm",
+    "breaking_point", "low", "high", "text", "breaking_point_without", "low_without", "high_without", "text_without",
+    "shift", "shift_rungs", "beyond", "cost_without", "note",
+]  # fmt: skip
+
+
+NAMED = ["problem", "dial_name", "optimizer", "job"]
+EXPLAINED = [*NAMED, *COLUMNS]  # of explained.csv
+POINT = ("breaking_point", "low", "high", "text")
+
+
+class Removal(Protocol):
+    """What is taken away: its name, the cause, and the name of a removal that takes away part of the same."""
+
+    name: str
+    cause: str
+    beyond: str
+
+
+def tuned(runs: pandas.DataFrame, share: float = 1.0) -> pandas.DataFrame:
+    """Return the reporting runs of a cell's tuned trial, by seed, chosen and judged at a share of the budget."""
+    if share < 1:
+        late = costs(runs) > share * runs["budget"]
+        runs = runs.assign(
+            status=runs["status"].mask(late & (runs["status"] == "solved"), "missed")
+        )
+    trial = choose(runs)["tuned"]
+    return runs[(runs["trial"] == trial) & (runs["role"] == "reporting")].sort_values("seed")
+
+
+def solved(runs: pandas.DataFrame, share: float = 1.0) -> np.ndarray:
+    """Return which reporting instances the tuned trial of a cell solves, bool (instances)."""
+    return (tuned(runs, share)["status"] == "solved").to_numpy()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A job that breaks on its rungs.
+
+    runs: its runs at all rungs.
+    ladder: the rungs that every job on this problem has, from harmless to extreme.
+    rungs: the first rung at which it breaks, and the harder ones of the ladder.
+    easier: the rung before, at which it does not break; None if it breaks at the first.
+    measured: the rung at which its runs have numbers: the first broken one, or the last before if that was skipped.
+    """
+
+    runs: pandas.DataFrame
+    scale: str
+    falling: bool
+    ladder: tuple[float, ...]
+    rungs: tuple[float, ...]
+    easier: float | None
+    measured: float
+
+    @classmethod
+    def of(
+        cls, runs: pandas.DataFrame, scale: str, falling: bool, ladder: Sequence[float]
+    ) -> Broken | None:
+        """Return where a job breaks; None if it solves half of the instances at each rung."""
+        dials = sorted(runs["dial"].unique(), reverse=falling)
+        shares = [solved(runs[runs["dial"] == each]).mean() for each in dials]
+        above = int((isotonic(np.array(shares)) >= 0.5).sum())
+        if above == len(dials):
+            return None
+        first = dials[above]
+        harder = [each for each in dials[above + 1 :] if each in set(ladder)]
+        skipped = runs["cell"].str.endswith(SKIPPED)
+        own = [each for each in dials[: above + 1] if not skipped[runs["dial"] == each].all()]
+        easier = dials[above - 1] if above else None
+        return cls(runs, scale, falling, tuple(ladder), (first, *harder), easier, own[-1])
+
+    def at(self, dial: float) -> pandas.DataFrame:
+        """Return the runs at a rung."""
+        return self.runs[self.runs["dial"] == dial]
+
+    @property
+    def instances(self) -> int:
+        """The number of tuning instances."""
+        return self.runs.loc[self.runs["role"] == "tuning", "seed"].nunique()
+
+    @property
+    def tuning(self) -> int:
+        """How many tuning instances the tuned trial solves at the first broken rung."""
+        runs = self.at(self.rungs[0])
+        of_trial = runs[(runs["trial"] == choose(runs)["tuned"]) & (runs["role"] == "tuning")]
+        return int((of_trial["status"] == "solved").sum())
+
+    def setting(self, names: Iterable[str]) -> dict[str, float]:
+        """Return the tuned values of hyperparameters at the first broken rung."""
+        row = tuned(self.at(self.rungs[0])).iloc[0]
+        return {name: float(row[f"hp.{name}"]) for name in names}
+
+    def point(self, runs: pandas.DataFrame, share: float = 1.0) -> dict[str, Any]:
+        """Return the breaking point of the tuned trials in these runs, at a share of the budget."""
+        name = runs["problem"].iloc[0]
+        sobol = runs.loc[runs["search"] == "sobol", "trial"].max()
+        found = breaking_points(
+            runs, {name: self.scale}, falling=[name] if self.falling else [],
+            sobol=0 if pandas.isna(sobol) else int(sobol), fractions=(share,),
+        )  # fmt: skip
+        return found[found["choice"] == "tuned"].iloc[0].to_dict()
+
+    def shift(self, before: float, after: float) -> tuple[float, float]:
+        """Return how much harder a dial is than another, in its units (a factor if its scale is log), and in rungs."""
+        axis = Axis.of(self.ladder, self.scale, self.falling)
+        if self.scale == "log":
+            own = before / after if self.falling else after / before
+        else:
+            own = before - after if self.falling else after - before
+        places = [axis.place(each) for each in (before, after)]
+        return own, float(np.subtract(*np.interp(places[::-1], axis.x, np.arange(len(axis.x)))))
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a removal does.
+
+    tried: how many tuning instances it solves at the first broken rung with the best setting near the tuned one.
+    runs: its runs at the rungs where it was searched; None if it was not.
+    gain: by which factor it makes the target cheaper where the pathology is absent.
+    """
+
+    removal: Removal
+    tried: int
+    runs: pandas.DataFrame | None = None
+    gain: float = 1.0
+
+    def solved(self, broken: Broken) -> np.ndarray:
+        """Return which instances it solves at each broken rung that was searched, bool (rungs, instances)."""
+        assert self.runs is not None
+        there = [each for each in broken.rungs if (self.runs["dial"] == each).any()]
+        return np.array([
+            solved(self.runs[self.runs["dial"] == each], 1 / self.gain) for each in there
+        ])  # fmt: skip
+
+    def differences(self, broken: Broken, other: Removed | None = None) -> np.ndarray:
+        """Return by instance how many more rungs are solved than by the job itself, or by another removal."""
+        mine = self.solved(broken)
+        theirs = np.array([solved(broken.at(each)) for each in broken.rungs[: len(mine)]])
+        if other is not None and other.runs is not None:
+            instead = other.solved(broken)[: len(mine)]
+            theirs[: len(instead)] |= instead
+        return (mine.astype(int) - theirs).sum(axis=0)
+
+    def helps(self, broken: Broken) -> bool:
+        """True if it would hold as the only removal."""
+        return sign_flip(self.differences(broken)) <= LEVEL
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """How good it is: the reporting runs solved, then the tuning instances when tried."""
+        found = 0 if self.runs is None else int((self.runs["status"] == "solved").sum())
+        return found, self.tried
+
+
+def judged(broken: Broken, found: Sequence[Removed]) -> pandas.DataFrame:
+    """Return one row per removal: those that hold first, the largest shift first.
+
+    Columns: `holds` is True if the removal solves more than chance explains. `dials` are the broken rungs where it was
+    searched, and `solved`, `solved_without` how many instances are solved at the first of them, as it is and without
+    the cause. The breaking points are those of the tuned trials; `shift` is in the dial's units (a factor if its
+    scale is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True.
+    """
+    searched = [each for each in found if each.runs is not None]
+    by_name = {each.removal.name: each for each in searched}
+    differences = [each.differences(broken, by_name.get(each.removal.beyond)) for each in searched]
+    p = [sign_flip(each) for each in differences]
+    adjusted = dict(zip(map(id, searched), zip(p, holm(p), strict=True), strict=True))
+    few = bool(searched) and too_few(len(differences[0]), len(searched))
+    base = broken.point(broken.runs)
+    rows = [
+        _row(broken, base, each, *adjusted.get(id(each), (math.nan, math.nan)), few)
+        for each in found
+    ]
+    table = pandas.DataFrame(rows, columns=COLUMNS)
+    return table.sort_values(
+        ["holds", "shift_rungs", "solved_without", "tried"], ascending=False, kind="stable"
+    ).reset_index(drop=True)
+
+
+def _row(
+    broken: Broken, base: dict[str, Any], each: Removed, p: float, adjusted: float, few: bool
+) -> dict[str, Any]:
+    first = broken.rungs[0]
+    row = {
+        "removal": each.removal.name,
+        "cause": each.removal.cause,
+        "holds": False,
+        "dials": f"{first:g}",
+        "instances": len(solved(broken.at(first))),
+        "tried": each.tried,
+        "solved": int(solved(broken.at(first)).sum()),
+        **{name: base[name] for name in POINT},
+        "note": "does not help",
+    }
+    if each.runs is None:
+        return row
+    solving = each.solved(broken)
+    without = broken.point(each.runs, 1 / each.gain)
+    shift, shift_rungs = broken.shift(base["breaking_point"], without["breaking_point"])
+    spent = tuned(each.runs[each.runs["dial"] == first], 1 / each.gain)
+    return row | {
+        "holds": adjusted <= LEVEL,
+        "dials": ",".join(f"{dial:g}" for dial in broken.rungs[: len(solving)]),
+        "solved_without": int(solving[0].sum()),
+        "gain": each.gain,
+        "p": p,
+        "p_holm": adjusted,
+        **{f"{name}_without": without[name] for name in POINT},
+        "shift": shift,
+        "shift_rungs": shift_rungs,
+        "beyond": without["censored"] == ("<" if broken.falling else ">"),
+        "cost_without": float(np.median(costs(spent))),
+        "note": _note(each, adjusted, few),
+    }
+
+
+def _note(each: Removed, adjusted: float, few: bool) -> str:
+    """Return why a removal that was searched is no cause; empty if it is one."""
+    if adjusted <= LEVEL:
+        return ""
+    if few:
+        return TOO_FEW
+    if math.isinf(each.gain):
+        return "helps as much without the pathology"
+    return "not told apart from chance"
+
+
+def sign_flip(differences: np.ndarray) -> float:
+    """Return the one-sided p of a paired randomization test.
+
+    Args:
+        differences: Whole numbers, one per pair, (pairs).
+
+    Returns:
+        The share of the sums ±|d₁| ± |d₂| … that are at least the sum of the differences.
+
+    >>> sign_flip(np.array([1, 1, 1, 1, 1])), sign_flip(np.array([2, -1, 0]))
+    (0.03125, 0.5)
+    """
+    sizes = np.abs(np.asarray(differences, dtype=int))
+    total = int(sizes.sum())
+    ways = np.zeros(2 * total + 1)
+    ways[total] = 1.0
+    for size in sizes[sizes > 0]:
+        ways = (np.roll(ways, size) + np.roll(ways, -size)) / 2
+    return float(ways[total + int(np.sum(differences)) :].sum())
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Return Holm's adjusted p-values: the probability of any false cause is at most the level.
+
+    >>> holm([0.01, 0.04, 0.03])
+    array([0.03, 0.06, 0.06])
+    """
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty(len(values))
+    factors = len(values) - np.arange(len(values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1)
+    return adjusted
+
+
+def too_few(instances: int, tests: int) -> bool:
+    """True if even the clearest outcome, all instances one way, could not be told apart from chance.
+
+    >>> too_few(5, 1), too_few(5, 2)
+    (False, True)
+    """
+    return tests * 0.5**instances > LEVEL

@@ -1,0 +1,58 @@
+"""`ravine explain FOLDER`: measure why the optimizers of a sweep break, by taking the causes away."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from benchmarks.cli.compose import Planned, planned
+from benchmarks.cli.launch import run
+from benchmarks.store.sweep_folder import read_manifest
+from ravine import Refused, nearest
+
+USAGE = "explain FOLDER [--problem NAME,…] [--optimizer NAME,…]"
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the commands of a folder again, of which all cells are stored, and explain what breaks."""
+    given = _Parser(prog="ravine explain").parse_args(list(words))
+    manifest = read_manifest(given.folder)
+    commands = [each for each in manifest.get("commands", [manifest.get("argv", [])]) if each]
+    if not commands:
+        raise Refused(f"{given.folder} was not made by a command: give explain=true to one")
+    plans = [planned(_again(each, given.folder)) for each in commands]
+    asked = {}
+    for kind, text in (("problem", given.problem), ("optimizer", given.optimizer)):
+        there = sorted({_name(each, kind) for plan in plans for each in plan.jobs})
+        asked[kind] = there if text is None else text.split(",")
+        for name in asked[kind]:
+            if name not in there:
+                raise Refused(f"unknown {kind} {name!r}: {nearest(name, there)}")
+    return max(
+        run(plan, lambda job: all(_name(job, kind) in names for kind, names in asked.items()))
+        for plan in plans
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, prog: str):
+        super().__init__(prog, add_help=False)
+        self.add_argument("folder", type=Path)
+        self.add_argument("--problem")
+        self.add_argument("--optimizer")
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message}: {USAGE}")
+
+
+def _again(words: Sequence[str], folder: Path) -> list[str]:
+    """Return the words of a command that runs into a folder."""
+    kept = (word for word in words if word.partition("=")[0] not in ("out", "explain", "keep"))
+    return [*kept, f"out={folder}"]
+
+
+def _name(job: Planned, kind: str) -> str:
+    named = job.setup.job
+    return named.name if kind == "problem" else named.contender.name

@@ -1,0 +1,74 @@
+"""Explain the jobs of a sweep that has ended, and write `explained.csv`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas
+
+from benchmarks.analysis.causes import EXPLAINED, NAMED
+from benchmarks.analysis.folder import read_table
+from benchmarks.analysis.tables import Tables
+from benchmarks.cli.compose import Plan, Planned
+from benchmarks.runner.explain import Explaining
+from benchmarks.runner.launchers.launcher import cores, one_by_one
+from benchmarks.runner.launchers.processes import Processes
+from benchmarks.store.sweep_folder import SweepFolder
+from ravine import left_out
+
+
+def explain(
+    plan: Plan,
+    tables: Tables,
+    folder: SweepFolder,
+    asked: Callable[[Planned], bool] | None,
+    say: Callable[[str], None],
+) -> pandas.DataFrame:
+    """Explain the jobs of a sweep that has ended where they break, and write `explained.csv`.
+
+    Args:
+        plan: The sweep.
+        tables: Its tables.
+        folder: Its folder.
+        asked: Which jobs are explained; by default all ranked ones.
+        say: Called with a line for each job that could not be explained.
+
+    Returns:
+        The table, with the rows of earlier commands for other jobs.
+    """
+    keys: dict[str, list[str]] = {}
+    for key, cell in tables.cells.items():
+        keys.setdefault(cell.info.job, []).append(key)
+    jobs = []
+    for each in plan.jobs:
+        optimizer = each.setup.job.contender.optimizer
+        wanted = optimizer.role == "ranked" if asked is None else asked(each)
+        identity = each.setup.job.identity(each.setup.protocol)
+        if wanted and identity in keys:
+            jobs.append((each, identity))
+    task = Explaining(
+        folder, [each.config for each, _ in jobs], {}, None, [keys[name] for _, name in jobs]
+    )
+    processes = min(cores(), len(jobs))
+    alone = processes <= 1 or plan.jobs[0].setup.threads > 1
+    launch = one_by_one if alone else Processes(processes)
+    for error in launch(task, len(jobs), lambda: None, say):
+        say(str(error))
+    rows = []
+    for number, (each, identity) in enumerate(jobs):
+        job = each.setup.job
+        with left_out(f"the explanation of {task.name(number)}"):
+            found = task.rows(number)
+            named = [job.name, job.problem.card.dial, job.contender.name, identity]
+            rows.append(found.assign(**dict(zip(NAMED, named, strict=True))))
+    new = pandas.concat([pandas.DataFrame(columns=EXPLAINED), *rows], ignore_index=True)
+    file = folder.path / "explained.csv"
+    if file.exists():
+        old = read_table(folder.path, "explained")
+        there = {cell.info.job for cell in tables.cells.values()}
+        done = {identity for _, identity in jobs}
+        kept = old[old["job"].isin(there - done)]
+        new = pandas.concat([kept, new], ignore_index=True)
+    new = new[EXPLAINED]
+    new.to_csv(file, index=False)
+    return new

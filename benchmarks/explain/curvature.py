@@ -1,0 +1,45 @@
+"""Curvatures of a problem's exact loss, and the distance to its solutions."""
+
+from __future__ import annotations
+
+import torch
+
+from problems import Problem, Tree
+
+AS_CONSTANT = 1e-12  # relative difference between Hessians that counts as rounding
+
+
+def modes(problem: Problem, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the eigenvalues of the exact loss's Hessian, ascending, and the eigenvectors as columns."""
+    return torch.linalg.eigh(tame(problem.hessian(x, data)))
+
+
+def tame(hessian: torch.Tensor) -> torch.Tensor:
+    """Replace Hessians with entries that are too large for an eigendecomposition by the identity."""
+    fine = (hessian.abs() < 1e100).all(-1).all(-1)[..., None, None]
+    unit = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
+    return torch.where(fine, hessian, unit)
+
+
+def constant(problem: Problem, data: Tree) -> bool:
+    """True if the Hessian is the same at the start, half as far from the origin, and on the other side of it."""
+    start = data["start"]
+    first, *others = (problem.hessian(share * start, data) for share in (1.0, 0.5, -0.7))
+    size = first.abs().amax()
+    return all(bool((first - other).abs().amax() <= AS_CONSTANT * size) for other in others)
+
+
+def into(basis: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """Return the coordinates (*runs, dim) of a vector in a basis, given as columns."""
+    return torch.einsum("...ij,...i->...j", basis, vector)
+
+
+def along(basis: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """Return the vector (*runs, dim) that has these coordinates in a basis."""
+    return torch.einsum("...ij,...j->...i", basis, vector)
+
+
+def distance_to_solutions(problem: Problem, data: Tree) -> torch.Tensor | None:
+    """Return the distance from the start to the solutions (*runs); None if they are unknown or at infinity."""
+    found = problem.distance(data["start"], data)
+    return None if found is None or not torch.isfinite(found).all() else found

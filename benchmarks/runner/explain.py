@@ -1,0 +1,195 @@
+"""Explain a job: take one cause after another away at the rungs where it breaks, and search again.
+
+In two stages. Each removal is tried at the tuned setting and at rates around it, on the tuning instances; those with
+which more of them are solved are searched like any contender, with the same trials on the same instances. Where no
+removal holds alone, the best one is kept and each of the others is added to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas
+
+from benchmarks.analysis.causes import Broken, Removed, judged, solved, tuned
+from benchmarks.analysis.tables import filled
+from benchmarks.engine.contender import Contender
+from benchmarks.engine.protocol import Protocol
+from benchmarks.engine.trial_choice import costs
+from benchmarks.explain.removals import (
+    Both,
+    Cause,
+    Fields,
+    control,
+    met_by,
+    removals,
+)
+from benchmarks.runner.job import CellDone, Job, falls, run_rung, rungs
+from benchmarks.runner.worker import Task
+from benchmarks.store.cells import Cells
+from optimizers import Range
+from problems import Problem
+
+TRIED = 10  # settings that a removal is tried at
+AROUND = 1e3  # they reach from the tuned rate over this to the tuned rate times this
+
+
+def explain(
+    job: Job,
+    keys: Iterable[str],
+    protocol: Protocol,
+    store: Cells,
+    report: Callable[[CellDone], None] = lambda done: None,
+) -> pandas.DataFrame:
+    """Return one row for each removal of a job, the largest shift first; none if it does not break on its rungs.
+
+    Args:
+        job: The job that was run.
+        keys: Its cells.
+        protocol: Its protocol.
+        store: Where its cells are, and those of its removals will be.
+        report: Called with each cell that ends.
+    """
+    cells = pandas.concat([_runs(store, key) for key in keys], ignore_index=True)
+    runs = filled(cells, falls(job.problem))
+    if runs.empty:
+        return pandas.DataFrame()
+    ladder = rungs(job.problem, protocol.rungs, job.ladder)
+    broken = Broken.of(runs, job.problem.card.scale, falls(job.problem), ladder)
+    if broken is None:
+        return pandas.DataFrame()
+    return _Explanation(job, broken, protocol, store, report).rows()
+
+
+@dataclass(frozen=True)
+class _Explanation:
+    """The removals of a job that breaks."""
+
+    job: Job
+    broken: Broken
+    protocol: Protocol
+    store: Cells
+    report: Callable[[CellDone], None]
+
+    def rows(self) -> pandas.DataFrame:
+        """Return the rows of all removals, alone and where needed in pairs."""
+        at = self.job.problem.at_dial(self.broken.rungs[0])
+        optimizer = self.job.contender.optimizer
+        measured = self.broken.at(self.broken.measured)
+        traces = self.store.read(str(measured["cell"].iloc[0])).traces
+        met = met_by(traces, measured)
+        alone = [self._removed(each, self.broken.tuning) for each in removals(at, optimizer, met)]
+        alone = [each for each in alone if each is not None]
+        table = judged(self.broken, alone)
+        if table.empty or table["holds"].any():
+            return table
+        best = max(alone, key=lambda each: each.order)
+        pairs = [
+            self._removed(Both(best.removal, each.removal), best.tried)
+            for each in alone
+            if each.removal.cause != best.removal.cause
+        ]
+        return judged(self.broken, [*alone, *(each for each in pairs if each is not None)])
+
+    def _removed(self, removal: Cause, before: int) -> Removed | None:
+        """Return what a removal does: tried, and searched if it then solves more than `before`; None if it fails."""
+        tried = self._tried(removal)
+        if tried is None:
+            return None
+        found = Removed(removal, tried)
+        if tried < min(before + 1, self.broken.instances):
+            return found
+        with_it: list[pandas.DataFrame] = []
+        for dial in self.broken.rungs:
+            runs = self._searched(removal, self.job.problem.at_dial(dial))
+            with_it.append(runs)
+            if solved(runs).mean() < 0.5:
+                break
+        easier = self.broken.easier
+        if easier is not None and solved(with_it[0]).mean() < 0.5:
+            with_it.append(self._searched(removal, self.job.problem.at_dial(easier)))
+        found = dataclasses.replace(found, runs=pandas.concat(with_it, ignore_index=True))
+        if isinstance(removal, Fields) or not found.helps(self.broken):
+            return found
+        return dataclasses.replace(found, gain=self._gain(removal))
+
+    def _tried(self, removal: Cause) -> int | None:
+        """Return how many tuning instances the best setting near the tuned one solves at the first broken rung."""
+        contender, values = self.job.contender, self.broken.setting(self.job.contender.space)
+        pinned = contender.optimizer.replace(**values)
+        space = contender.space
+        if contender.optimizer.rate in values:
+            rate = values[contender.optimizer.rate]
+            space = {contender.optimizer.rate: Range(rate / AROUND, rate * AROUND)}
+        near = Contender(_named(contender, removal), pinned, space, removal)
+        size = dataclasses.replace(self.protocol, trials=TRIED, seeds=1)
+        runs = self._run(near, self.job.problem.at_dial(self.broken.rungs[0]), size)
+        if runs is None:
+            return None
+        tuning = runs[runs["role"] == "tuning"]
+        return int(np.isfinite(costs(tuning)).reshape(tuning["trial"].nunique(), -1).sum(1).max())
+
+    def _searched(self, removal: Cause | None, at: Problem) -> pandas.DataFrame:
+        contender = self.job.contender
+        if removal is not None:
+            contender = dataclasses.replace(
+                contender, name=_named(contender, removal), removal=removal
+            )
+        runs = self._run(contender, at, self.protocol)
+        assert runs is not None
+        return runs
+
+    def _run(self, contender: Contender, at: Problem, size: Protocol) -> pandas.DataFrame | None:
+        job = dataclasses.replace(self.job, contender=contender)
+        done = run_rung(job, at, size, self.store, self.report)
+        return None if done.error else _runs(self.store, done.key)
+
+    def _gain(self, removal: Cause) -> float:
+        """Return by which factor the removal makes the target cheaper where the pathology is absent, at least 1."""
+        without = control(self.job.problem.at_dial(self.broken.rungs[0]))
+        base, other = (
+            float(np.median(costs(tuned(self._searched(each, without)))))
+            for each in (None, removal)
+        )
+        if math.isinf(other) or base == other:
+            return 1.0
+        return max(base / other, 1.0) if other else 1.0
+
+
+@dataclass(frozen=True)
+class Explaining(Task):
+    """Explains the jobs of a sweep, each by its number.
+
+    keys: the cells of each job.
+    """
+
+    keys: Sequence[Sequence[str]] = ()
+
+    def __call__(self, number: int) -> None:
+        """Run the cells of the removals of one job."""
+        name = self.name(number)
+        print(f"ravine: explaining {number + 1}/{len(self.configs)} {name}", file=sys.stderr)
+        self.rows(number)
+
+    def rows(self, number: int) -> pandas.DataFrame:
+        """Return the rows of one job; cells in the store are not run again."""
+        setup = self.setup(number)
+        return explain(setup.job, self.keys[number], setup.protocol, setup.store)
+
+
+def _runs(store: Cells, key: str) -> pandas.DataFrame:
+    """Return the runs of a cell, with what they have in common."""
+    cell = store.read(key)
+    info = cell.info
+    return pandas.DataFrame(dict(cell.runs)).assign(
+        problem=info.problem, optimizer=info.optimizer, dial=info.dial, budget=info.protocol.budget, cell=key
+    )  # fmt: skip
+
+
+def _named(contender: Contender, removal: Cause) -> str:
+    return f"{contender.name}, {removal.name}"

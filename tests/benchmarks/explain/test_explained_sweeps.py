@@ -1,0 +1,36 @@
+"""`explain=true` as its user gives it: the table, its file, and the command for a sweep that has ended."""
+
+from __future__ import annotations
+
+import pandas
+
+SWEEP = "+problem=cliff problem.steps=30 ladder=[6,14] rungs=2 optimizer=sgd budget=300 trials=8 seeds=8 out=swept"
+
+
+def test_a_cliff_is_what_breaks_descent_on_cliffs(ravine, files):
+    code, out, err = ravine(f"{SWEEP} explain=true")
+    assert code == 0, err
+    table = pandas.read_csv(files / "swept" / "explained.csv")
+    best = table[table["holds"]]
+    assert "cliff" in set(best["cause"]) and "ill_conditioning" not in set(best["cause"])
+    assert "cliff: gradients clipped" in out and "explained.csv" in out
+
+
+def test_a_sweep_is_explained_afterwards_for_some_of_its_optimizers(ravine, files):
+    ravine(SWEEP)
+    code, _, err = ravine("explain swept --optimizer sgd")
+    assert code == 0 and "explaining 1/1 cliff · sgd" in err
+    assert set(pandas.read_csv(files / "swept" / "explained.csv")["optimizer"]) == {"sgd"}
+
+
+def test_what_cannot_be_explained_is_refused_in_a_line(ravine, files):
+    ravine(SWEEP)
+    for words, said in [
+        ("explain swept --optimizer sdg", "unknown optimizer 'sdg': did you mean sgd"),
+        ("explain swept --problem clif", "unknown problem 'clif': did you mean cliff"),
+        ("explain", "the following arguments are required: folder: explain FOLDER"),
+        ("explain swept --speed", "unrecognized arguments: --speed: explain FOLDER"),
+        ("explain nowhere", "nowhere"),
+    ]:
+        code, out, err = ravine(words)
+        assert code == 2 and out == "" and said in err and err.count("\n") == 1
