@@ -15,11 +15,11 @@ from benchmarks.engine.contender import Removal
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.measurements import SPECTRUM_UP_TO
 from benchmarks.explain import steps
-from benchmarks.explain.curvature import distance_to_solutions
+from benchmarks.explain.curvature import constant, distance_to_solutions
 from benchmarks.explain.views import Absolute, Exact, Noiseless
 from optimizers import Optimizer
 from optimizers.clip import AdaptiveClip, Clip
-from problems import Problem
+from problems import Problem, Tree
 from problems.modifiers.modifier import ProblemModifier
 
 UNEVEN = 5.0  # largest over least curvature above which a Hessian is worth conditioning
@@ -109,7 +109,7 @@ class Held(Cause):
     cause = "sharpening"
 
     def optimizer(self, optimizer: Optimizer, instances: Instances) -> Optimizer:
-        return steps.Held(optimizer, instances.problem, instances.data)
+        return steps.Held(optimizer, *_with_curvature(instances))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Conditioned(Cause):
     cause = "ill_conditioning"
 
     def optimizer(self, optimizer: Optimizer, instances: Instances) -> Optimizer:
-        return steps.Conditioned(optimizer, instances.problem, instances.data)
+        return steps.Conditioned(optimizer, *_with_curvature(instances))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Kick(Cause):
         if away is None:
             away = instances.data["start"].norm(dim=-1)
         longest = steps.KICK * away.unsqueeze(-1)
-        return steps.Kicked(optimizer, instances.problem, instances.data, longest)
+        return steps.Kicked(optimizer, *_with_curvature(instances), longest)
 
 
 @dataclass(frozen=True)
@@ -281,6 +281,12 @@ def removals(problem: Problem, optimizer: Optimizer, met: Met) -> Iterator[Cause
         yield Signs()
     if known and met.negative:
         yield Raised()
+
+
+def _with_curvature(instances: Instances) -> tuple[Problem, Tree, bool]:
+    """Return the problem, its instances, and True if its Hessian is constant."""
+    problem, data = instances.problem, instances.data
+    return problem, data, constant(problem, data)
 
 
 def control(problem: Problem) -> Problem:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
-from benchmarks.explain.curvature import along, constant, into, modes
+from benchmarks.explain.curvature import along, into, modes
 from optimizers.optimizer import Oracle, Point, State
 from optimizers.wrapper import OracleView, PointView, Wrapper
 from problems import Problem, Tree
@@ -17,7 +17,8 @@ from problems import Problem, Tree
 LEASH = 0.27  # longest step; no whole number of them is the whole way
 KICK = 0.1  # distance from a ridge after a kick
 
-DAMPING = 1e-6  # δ/λmax of a conditioned gradient
+# δ/λmax of a conditioned gradient: exact for a constant Hessian, careful for one that may change within the step.
+EXACT, CAREFUL = 1e-12, 1e-2
 EVERY = 5  # steps for which a curvature is used
 TINY = 1e-100  # avoids a division by zero
 
@@ -25,8 +26,17 @@ Multiplied: TypeAlias = "Callable[[torch.Tensor], torch.Tensor]"
 Modes: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"
 
 
+class Changed(Wrapper):
+    """An optimizer that is changed; what it is changed by are no hyperparameters."""
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+
 @dataclass(frozen=True)
-class Shown(Wrapper):
+class Shown(Changed):
     """An optimizer that sees A g and A H instead of g and H.
 
     matrix: of points and gradients, both (*runs, dim), the matrix A as a function that multiplies vectors.
@@ -84,7 +94,7 @@ def raised(problem: Problem, data: Tree, away: torch.Tensor):
 
 
 @dataclass(frozen=True)
-class Leashed(Wrapper):
+class Leashed(Changed):
     """An optimizer whose steps are at most this long (*runs, 1)."""
 
     longest: torch.Tensor
@@ -97,30 +107,30 @@ class Leashed(Wrapper):
 
 
 @dataclass(frozen=True)
-class WithCurvature(Wrapper):
+class WithCurvature(Changed):
     """An optimizer that is changed by the exact loss's curvature, which is measured every `EVERY` steps.
 
-    A constant Hessian is diagonalized once.
-
     problem, data: The problem, and its instances.
+    constant: True if the Hessian is; it is then diagonalized once.
     """
 
     problem: Problem
     data: Tree
+    constant: bool
 
     def init(self, x: torch.Tensor) -> State:
         """Return the number of steps, what was measured at the start, what was measured last, and the inner state."""
         first = modes(self.problem, self.data["start"], self.data)
-        return 0, constant(self.problem, self.data), first, first, self.inner.init(x)
+        return 0, first, first, self.inner.init(x)
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """Return the changed step."""
-        count, fixed, first, last, inner = state
+        count, first, last, inner = state
         fresh = count % EVERY == 0
-        if count and fresh and not fixed:
+        if count and fresh and not self.constant:
             last = modes(self.problem, oracle.x, self.data)
         step, inner = self.changed(oracle, inner, first, last, fresh)
-        return step, (count + 1, fixed, first, last, inner)
+        return step, (count + 1, first, last, inner)
 
     def changed(
         self, oracle: Oracle, inner: State, first: Modes, last: Modes, fresh: bool
@@ -146,7 +156,7 @@ class WithCurvature(Wrapper):
 
 @dataclass(frozen=True)
 class Conditioned(WithCurvature):
-    """An optimizer to which all positive curvatures are as large as the largest: gᵢ λmax/(λᵢ + DAMPING λmax).
+    """An optimizer to which all positive curvatures are as large as the largest: it sees gᵢ λmax/(λᵢ + δ).
 
     Along negative curvature the gradient is as it was.
     """
@@ -157,7 +167,8 @@ class Conditioned(WithCurvature):
         """Return the inner optimizer's step for the conditioned gradient."""
         curvatures, basis = last
         top = curvatures.amax(-1, keepdim=True).clamp(min=0)
-        factors = top / (curvatures + DAMPING * top).clamp(min=TINY)
+        damping = (EXACT if self.constant else CAREFUL) * top
+        factors = top / (curvatures + damping).clamp(min=TINY)
         factors = torch.where(curvatures > 0, factors, 1.0)
 
         def matrix(x: torch.Tensor, gradient: torch.Tensor) -> Multiplied:

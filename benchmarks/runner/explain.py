@@ -1,7 +1,7 @@
 """Explain a job: take one cause after another away at the rungs where it breaks, and search again.
 
-In two stages. Each removal is tried at the tuned setting and at rates around it, on the tuning instances; those with
-which more of them are solved are searched like any contender, with the same trials on the same instances. Where no
+In two stages. Each removal is tried at rates around the tuned one, on the tuning instances; those with which more of
+them are solved are searched like any contender, with the same trials on the same instances. Where no
 removal holds alone, the best one is kept and each of the others is added to it.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,7 +98,7 @@ class _Explanation:
 
     def _removed(self, removal: Cause, before: int) -> Removed | None:
         """Return what a removal does: tried, and searched if it then solves more than `before`; None if it fails."""
-        tried = self._tried(removal)
+        tried = self._tried(removal, before)
         if tried is None:
             return None
         found = Removed(removal, tried)
@@ -118,14 +118,30 @@ class _Explanation:
             return found
         return dataclasses.replace(found, gain=self._gain(removal))
 
-    def _tried(self, removal: Cause) -> int | None:
-        """Return how many tuning instances the best setting near the tuned one solves at the first broken rung."""
-        contender, values = self.job.contender, self.broken.setting(self.job.contender.space)
+    def _tried(self, removal: Cause, before: int) -> int | None:
+        """Return how many tuning instances the best of a few settings solves at the first broken rung.
+
+        The settings have rates around the tuned one. The other hyperparameters have their tuned values and, if that is
+        no better than `before`, their defaults: what suited the cause need not suit its absence.
+        """
+        space, tuned_values = (
+            self.job.contender.space,
+            self.broken.setting(self.job.contender.space),
+        )
+        found = self._near(removal, tuned_values)
+        if found is None or found > before or len(space) == 1:
+            return found
+        rate = self.job.contender.optimizer.rate
+        again = self._near(removal, {name: tuned_values[name] for name in space if name == rate})
+        return found if again is None else max(found, again)
+
+    def _near(self, removal: Cause, values: Mapping[str, float]) -> int | None:
+        """Return how many tuning instances the best rate around these values solves; None if it cannot be run."""
+        contender = self.job.contender
+        rate, space = contender.optimizer.rate, contender.space
+        if rate in values:
+            space = {rate: Range(values[rate] / AROUND, values[rate] * AROUND)}
         pinned = contender.optimizer.replace(**values)
-        space = contender.space
-        if contender.optimizer.rate in values:
-            rate = values[contender.optimizer.rate]
-            space = {contender.optimizer.rate: Range(rate / AROUND, rate * AROUND)}
         near = Contender(_named(contender, removal), pinned, space, removal)
         size = dataclasses.replace(self.protocol, trials=TRIED, seeds=1)
         runs = self._run(near, self.job.problem.at_dial(self.broken.rungs[0]), size)
