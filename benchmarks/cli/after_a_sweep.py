@@ -77,11 +77,15 @@ class Ended:
             print(f"Go on:  {help.command_line(command)}")
 
     def print_what_is_next(self) -> None:
-        """Print a command to continue with; for a suite, also write the report and print its name."""
+        """Print commands to continue with; for a suite, also write the report and print its name."""
         if self.plan.suite is None:
             self._print_the_ladder()
+        else:
+            self._print_the_weakest(self.plan.suite)
+        if self.explained is None and self._breaks():
+            print(f"Measure why:  {help.command_line(['explain', str(self.folder)])}")
+        if self.plan.suite is None:
             return
-        self._print_the_weakest(self.plan.suite)
 
         from benchmarks import report
 
@@ -108,6 +112,13 @@ class Ended:
         ]
         print(f"{entry.optimizer} breaks first on {entry.label}: {entry.dial} {entry.text}.")
         print(f"Look closer:  {help.command_line(command)}")
+
+    def _breaks(self) -> bool:
+        """True if any ranked optimizer solves less than half of the instances of a cell."""
+        summary = self.tables.summary
+        tuned = summary[summary["choice"] == "tuned"]
+        ranked = [self.tables.cells[key].info.role == "ranked" for key in tuned["cell"]]
+        return bool((tuned["solved"] < tuned["runs"] / 2)[ranked].any())
 
     def _print_the_ladder(self) -> None:
         """Print the command that finds the breaking points, after a sweep of one rung."""

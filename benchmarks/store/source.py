@@ -28,7 +28,7 @@ from ravine import Refused, Registry
 OURS = ("benchmarks", "optimizers", "problems", "ravine")
 # A cell runs code of these. `ravine` only refuses input, keeps names and imports late, which changes no number. The
 # rest of `benchmarks` is above the engine.
-DECIDING = ("benchmarks.engine", "optimizers", "problems")
+DECIDING = ("benchmarks.engine", "benchmarks.explain", "optimizers", "problems")
 INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
 COMPILED = tuple(EXTENSION_SUFFIXES)
 COMPUTED = {"__import__", "eval", "exec", "globals", "importlib", "locals", "vars"}

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas
+
+from benchmarks.catalog.contenders import contender
+from benchmarks.engine.cell import run_cell
+from benchmarks.engine.protocol import Protocol
+from benchmarks.explain.removals import Conditioned, Held
+from benchmarks.store.code import _reached
+from benchmarks.store.key import cell_key
+from problems import PROBLEMS
 
 SWEEP = "+problem=cliff problem.steps=30 ladder=[6,14] rungs=2 optimizer=sgd budget=300 trials=8 seeds=8 out=swept"
 
@@ -34,3 +44,12 @@ def test_what_cannot_be_explained_is_refused_in_a_line(ravine, files):
     ]:
         code, out, err = ravine(words)
         assert code == 2 and out == "" and said in err and err.count("\n") == 1
+
+
+def test_a_key_depends_on_what_is_taken_away_and_on_its_code():
+    quadratic, settled = PROBLEMS["quadratic"], Protocol().settled(PROBLEMS["quadratic"])
+    sgd = contender("sgd")
+    without = [replace(sgd, removal=each) for each in (Conditioned(), Held())]
+    keys = {cell_key("quadratic", quadratic, each, settled) for each in (sgd, *without)}
+    assert len(keys) == 3
+    assert "benchmarks.explain.curvature" in _reached((run_cell, Conditioned)).sources
