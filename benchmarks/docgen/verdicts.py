@@ -215,13 +215,15 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def tables() -> tuple[pandas.DataFrame, pandas.DataFrame, pandas.DataFrame]:
+    """Return readings.csv, explained.csv and outcomes.csv as they are published."""
+    read = pandas.read_csv(explained.READINGS, keep_default_na=False)
+    return read, pandas.read_csv(explained.EXPLAINED), pandas.read_csv(explained.OUTCOMES)
+
+
 def main() -> int:
     """Write the page from its tables."""
-    read, causes, outcomes = (
-        pandas.read_csv(file, keep_default_na=False) if file == explained.READINGS else pandas.read_csv(file)
-        for file in (explained.READINGS, explained.EXPLAINED, explained.OUTCOMES)
-    )  # fmt: skip
-    PAGE.write_text(text(read, causes, outcomes))
+    PAGE.write_text(text(*tables()))
     return 0
 
 
