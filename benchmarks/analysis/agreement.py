@@ -3,8 +3,10 @@
 **Agreement.** A reading is right if it names a cause that holds for the run's job. Of a pair of causes, which help
 only together, either may be named; so may each cause of a removal that takes several away at once.
 
-**Interval.** 95 %, from a bootstrap over problems, because the runs of a problem are not independent. Where fewer than
-`FEW` problems have a cause or a reading, there is none: it would be far too narrow.
+**Interval.** 95 %, from a Bayesian bootstrap over problems (Rubin 1981), because the runs of a problem are not
+independent: each replicate weights the problems at random, and no weight is 0, so that no cause drops out. Where fewer
+than `FEW` problems have a cause or a reading, neither its share nor a mean that it is in has an interval: it would be
+far too narrow.
 
 **Halves.** The rules of the readings were developed on half of the problems; the others are held out.
 """
@@ -203,7 +205,7 @@ def shares(hits: np.ndarray, of: np.ndarray, problem: np.ndarray) -> tuple[list[
     np.add.at(hit, at, hits)
     np.add.at(count, at, of)
     generator = np.random.default_rng(0)
-    weights = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=DRAWS)
+    weights = generator.dirichlet(np.ones(len(names)), size=DRAWS)
     with np.errstate(invalid="ignore"):
         values = hit.sum(0) / count.sum(0)
         drawn = (weights @ hit) / (weights @ count)
@@ -213,10 +215,9 @@ def shares(hits: np.ndarray, of: np.ndarray, problem: np.ndarray) -> tuple[list[
         Share(float(value), *_interval(column, int(few)), int(number), int(few))
         for value, column, number, few in zip(values, drawn.T, runs, problems, strict=True)
     ]
-    means = np.nanmean(drawn[:, there], axis=1)
     mean = Share(
         float(values[there].mean()),
-        *_interval(means, len(names)),
+        *_interval(drawn[:, there].mean(1), int(problems[there].min())),
         int(of.any(1).sum()),
         len(names),
     )
@@ -226,7 +227,7 @@ def shares(hits: np.ndarray, of: np.ndarray, problem: np.ndarray) -> tuple[list[
 def _interval(drawn: np.ndarray, problems: int) -> tuple[float, float]:
     if problems < FEW:
         return math.nan, math.nan
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return float(low), float(high)
 
 

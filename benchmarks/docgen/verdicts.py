@@ -35,8 +35,9 @@ TERMS = f"""*First*: the verdict itself. *Any*: the verdict or another cause tha
 dealt out to the runs at random. *Commonest*: always the commonest cause of the other problems. A pair of causes that
 help only together counts as two causes. A removal that takes two causes away, such as *vanishing gradient or exploding
 gradient*, counts as one, which either reading names. Brackets: 95 %, from a bootstrap over problems, because the runs
-of a problem are not independent; none for fewer than {FEW} problems. The rules were *developed* on half of the
-problems; what was seen of the *held out* half is in [the last section](#what-was-looked-at-before)."""
+of a problem are not independent. There are none where fewer than {FEW} problems have a cause, nor for a mean with such
+a cause. The rules were *developed* on half of the problems, and nothing is tuned on the *held out* half;
+[the last section](#what-was-looked-at-before) says what was seen of it."""
 BY_CAUSE = """## By cause
 
 Of the runs for which a cause holds, the share whose reading names this very cause (recall). No reading is called
@@ -139,7 +140,7 @@ def _what_cannot_be_right(agreement: Agreement) -> Iterator[str]:
     others = len(asked) - (rate | outcome | asked).sum()
     yield (
         "*Step too large* and *step too small* have no removal, because the rate is searched: one that does not suit "
-        f"is not what breaks a tuned optimizer. So the {rate.sum()} runs with such a verdict count as wrong, as do the "
+        f"is not what breaks a tuned optimizer. So the {rate.sum()} runs with such a verdict count as wrong, as do "
         f"{outcome.sum()} whose verdict names no cause. In {others} more, the cause was not "
         "taken away, because it cannot matter there or because no removal of it is known for the problem; they count "
         f"as wrong, too. Of the other {asked.sum()}, the share that is right is "
