@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pandas
 import pytest
 
 from benchmarks import sweep
 from benchmarks.analysis.causes import EXPLAINED
-from benchmarks.analysis.folder import read_results
+from benchmarks.analysis.folder import read_results, read_table
 from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES
 from benchmarks.docgen import explained, verdicts
 from benchmarks.explain.removals import Cause
@@ -36,28 +38,30 @@ def test_all_causes_but_those_of_the_rate_have_a_removal():
     assert {*CAUSES} - removed - fields == {*verdicts.OF_THE_RATE}
 
 
-@pytest.fixture
-def swept(tmp_path, monkeypatch):
-    """A sweep in which sgd breaks, with an `explained.csv` written by hand; what is published lies beside it."""
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep in which sgd breaks, with an `explained.csv` written by hand."""
+    folder = tmp_path_factory.mktemp("verdicts") / "swept"
     sweep(
         Quadratic(dim=3), ["sgd", "newton"], rungs=3, trials=9, seeds=4, tuning_seeds=2, budget=60,
-        out=tmp_path / "swept",
+        out=folder,
     )  # fmt: skip
-    for name in ("EXPLAINED", "READINGS", "OUTCOMES"):
-        monkeypatch.setattr(explained, name, tmp_path / f"{name.lower()}.csv")
-    cells = read_results(tmp_path / "swept").cells.values()
+    cells = read_results(folder).cells.values()
     job = next(each.job for each in cells if each.optimizer == "sgd")
     row = {"problem": "quadratic", "optimizer": "sgd", "job": job, "note": ""}
     rows = [
         row | {"cause": "ill_conditioning", "holds": True, "dials": "1000,100000"},
         row | {"cause": "cliff", "holds": False, "dials": "1000"},
     ]
-    table = pandas.DataFrame(rows, columns=EXPLAINED)
-    table.to_csv(tmp_path / "swept" / "explained.csv", index=False)
-    return tmp_path / "swept"
+    pandas.DataFrame(rows, columns=EXPLAINED).to_csv(folder / "explained.csv", index=False)
+    return folder
 
 
-def test_what_is_published_are_the_unsolved_tuned_runs_at_the_first_rung_that_breaks(swept):
+def test_what_is_published_are_the_unsolved_tuned_runs_at_the_first_rung_that_breaks(
+    swept, tmp_path, monkeypatch
+):
+    for name in ("EXPLAINED", "READINGS", "OUTCOMES"):
+        monkeypatch.setattr(explained, name, tmp_path / f"{name.lower()}.csv")
     assert explained.main([str(swept)]) == 0
     assert explained.EXPLAINED.read_bytes() == (swept / "explained.csv").read_bytes()
     read, runs, summary = (
@@ -73,6 +77,16 @@ def test_what_is_published_are_the_unsolved_tuned_runs_at_the_first_rung_that_br
     assert dict(outcomes) == {"sgd": "one cause", "newton": "does not break"}
 
 
+def test_a_solved_run_is_not_read(swept):
+    results, table = read_results(swept), read_table(swept, "explained")
+    jobs = {key: info.job for key, info in results.cells.items()}
+    runs = results.runs.assign(job=results.runs["cell"].map(jobs))
+    before = explained.readings(table, runs)
+    first = (runs["dial"] == 1e3) & (runs["seed"] == before["seed"][0])
+    solved = runs.assign(status=runs["status"].mask(first, "solved"))
+    assert list(explained.readings(table, solved)["seed"]) == list(before["seed"][1:])
+
+
 def test_a_pair_that_breaks_and_has_no_rows_is_not_explained(swept):
     points = pandas.read_csv(swept / "breaking_points.csv")
     found = explained.outcomes(pandas.DataFrame(columns=EXPLAINED), points)
@@ -82,12 +96,13 @@ def test_a_pair_that_breaks_and_has_no_rows_is_not_explained(swept):
     }
 
 
-def test_what_is_no_explained_sweep_is_refused_in_a_line(swept, capsys):
-    (swept / "explained.csv").unlink()
+def test_what_is_no_explained_sweep_is_refused_in_a_line(swept, tmp_path, capsys):
+    copy = shutil.copytree(swept, tmp_path / "swept")
+    (copy / "explained.csv").unlink()
     for words, said in [
         ([], "give one folder"),
-        ([str(swept)], "no explained.csv"),
-        ([str(swept.parent / "nowhere")], "does not exist"),
+        ([str(copy)], "no explained.csv"),
+        ([str(tmp_path / "nowhere")], "does not exist"),
     ]:
         assert explained.main(words) == 2
         err = capsys.readouterr().err
