@@ -2,8 +2,8 @@
 
 `python -m benchmarks.docgen.explained FOLDER` reads the folder of a sweep with explain=true. It writes
 docs/explained.csv, its table of measured causes; docs/readings.csv, the readings of the reporting runs of the tuned
-trial that are not solved, at the first rung at which an optimizer breaks; and docs/outcomes.csv, how each optimizer ×
-problem is explained.
+trial that are not solved, at the first rung at which their job was explained; and docs/outcomes.csv, how each
+optimizer × problem is explained.
 """
 
 from __future__ import annotations

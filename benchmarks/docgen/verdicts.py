@@ -12,7 +12,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas
 
-from benchmarks.analysis.agreement import FEW, HALVES, OUTCOMES, Agreement, Share, half
+from benchmarks.analysis.agreement import (
+    FEW,
+    HALVES,
+    ONE,
+    OUTCOMES,
+    SEVERAL,
+    TOGETHER,
+    UNBROKEN,
+    UNEXPLAINED,
+    Agreement,
+    Share,
+    half,
+)
 from benchmarks.diagnosis.verdict import CAUSES
 from benchmarks.display.explained import named
 from benchmarks.docgen import explained
@@ -51,7 +63,7 @@ A run is in the row of the measured cause that its verdict names; if it names no
 removal shifts the breaking point most."""
 HOW = """## How the measured causes are made
 
-At the rung where an optimizer breaks, each cause that can matter is taken away: it gets the exact loss, clipped
+Where an optimizer is clearly broken, each cause that can matter is taken away: it gets the exact loss, clipped
 gradients, curvatures made alike, other fields of the problem, and so on. The optimizer without the cause is searched
 like a contender of its own, with the same trials on the same instances. A cause holds if more instances are then solved
 than chance explains, by instance, with Holm's correction over the removals; what the removal gains where the pathology
@@ -100,10 +112,10 @@ def _how_often(agreement: Agreement, runs: int) -> Iterator[str]:
     known = len(agreement.problem)
     yield "## How often readings agree with measured causes"
     yield (
-        f"{runs} tuned runs are not solved at the first rung at which their optimizer breaks. {known} of them, on "
-        f"{len(set(agreement.problem))} problems, have a measured cause; the other {runs - known} are not counted, "
-        "because nothing is known to be right for them. A reading is right if it names a measured cause of its "
-        "optimizer × problem."
+        f"{runs} tuned runs are not solved at the rung at which their optimizer is explained, the first where it is "
+        f"clearly broken. {known} of them, on {len(set(agreement.problem))} problems, have a measured cause; the other "
+        f"{runs - known} are not counted, because nothing is known to be right for them. A reading is right if it names "
+        "a measured cause of its optimizer × problem."
     )
     halves = np.array([half(problem) for problem in agreement.problem])
     parts = {"all": agreement} | {each: agreement.where(halves == each) for each in HALVES}
@@ -132,16 +144,14 @@ def _figures(part: Agreement) -> Iterator[list[str]]:
 
 def _what_cannot_be_right(agreement: Agreement) -> Iterator[str]:
     """Yield how many readings no removal could confirm."""
-    first = {name: agreement.first[:, k] for k, name in enumerate(agreement.readings)}
-    none = np.zeros(len(agreement.problem), dtype=bool)
-    rate = sum((first.get(name, none) for name in OF_THE_RATE), none)
-    outcome = sum((said for name, said in first.items() if name not in CAUSES), none)
+    of_the_rate = agreement.first[:, np.isin(agreement.readings, OF_THE_RATE)].sum()
+    of_no_cause = agreement.first[:, ~np.isin(agreement.readings, CAUSES)].sum()
     asked = np.asarray((agreement.first & agreement.asked).any(1))
-    others = len(asked) - (rate | outcome | asked).sum()
+    others = len(asked) - of_the_rate - of_no_cause - asked.sum()
     yield (
         "*Step too large* and *step too small* have no removal, because the rate is searched: one that does not suit "
-        f"is not what breaks a tuned optimizer. So the {rate.sum()} runs with such a verdict count as wrong, as do "
-        f"{outcome.sum()} whose verdict names no cause. In {others} more, the cause was not "
+        f"is not what breaks a tuned optimizer. So the {of_the_rate} runs with such a verdict count as wrong, as do "
+        f"{of_no_cause} whose verdict names no cause. In {others} more, the cause was not "
         "taken away, because it cannot matter there or because no removal of it is known for the problem; they count "
         f"as wrong, too. Of the other {asked.sum()}, the share that is right is "
         f"{_share(agreement.where(asked).right(agreement.first[asked]))}."
@@ -188,8 +198,8 @@ def _outcomes(table: pandas.DataFrame) -> str:
          f"{(table['outcome'] == name).mean():.0%}"]
         for name in OUTCOMES
     ]  # fmt: skip
-    broken = table["outcome"].isin(OUTCOMES[:5])
-    found = table["outcome"].isin(OUTCOMES[:3])
+    broken = ~table["outcome"].isin([UNBROKEN, UNEXPLAINED])
+    found = table["outcome"].isin([ONE, SEVERAL, TOGETHER])
     return (
         f"Of {len(table)} pairs of an optimizer and a problem, {broken.sum()} break within the ladder, and "
         f"{found.sum()} of these are explained:\n\n"

@@ -57,7 +57,7 @@ def swept(tmp_path_factory):
     return folder
 
 
-def test_what_is_published_are_the_unsolved_tuned_runs_at_the_first_rung_that_breaks(
+def test_what_is_published_are_the_unsolved_tuned_runs_at_the_first_rung_that_is_explained(
     swept, tmp_path, monkeypatch
 ):
     for name in ("EXPLAINED", "READINGS", "OUTCOMES"):
