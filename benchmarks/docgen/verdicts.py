@@ -114,8 +114,8 @@ def _how_often(agreement: Agreement, runs: int) -> Iterator[str]:
     yield (
         f"{runs} tuned runs are not solved at the rung at which their optimizer is explained, the first where it is "
         f"clearly broken. {known} of them, on {len(set(agreement.problem))} problems, have a measured cause; the other "
-        f"{runs - known} are not counted, because nothing is known to be right for them. A reading is right if it names "
-        "a measured cause of its optimizer × problem."
+        f"{runs - known} are not counted, because nothing is known to be right for them. A reading is right if it "
+        "names a measured cause of its optimizer × problem."
     )
     halves = np.array([half(problem) for problem in agreement.problem])
     parts = {"all": agreement} | {each: agreement.where(halves == each) for each in HALVES}
