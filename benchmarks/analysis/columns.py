@@ -10,9 +10,9 @@ RUNS = (
     "gap_best", "loss_final", "grad_sq_initial", "grad_sq_final", "steps", "cost", "steps_to_target",
     "cost_to_target", "losses", "gradients", "hvps", "hessians", "diverged_at", "not_finite", "not_finite_at",
     "seconds",
-    "verdict", "ruled_out",
+    "verdict", "also", "ruled_out",
 )  # fmt: skip
-ADDED = ("not_finite", "not_finite_at")  # runs of earlier versions lack these
+ADDED = ("not_finite", "not_finite_at", "also")  # runs of earlier versions lack these
 OF_PROBLEMS = ("problem.", "transform", "noise")
 SETTINGS = ("hp.", *OF_PROBLEMS)
 WITHOUT_NUMBERS = ("error", "not_applicable", "skipped")

@@ -171,14 +171,15 @@ class Tables:
         return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame()
 
     def _judged(self, key: str) -> dict[str, list[str]]:
-        """Return the verdict on each run of a cell, and the causes it rules out; empty for an untraced run."""
+        """Return by column what is read off each run of a cell; empty for an untraced run."""
         runs = self.cells[key].runs
         if "trial" not in runs:
-            return {"verdict": [""], "ruled_out": [""]}
+            return {"verdict": [""], "also": [""], "ruled_out": [""]}
         pairs = zip(runs["trial"].tolist(), runs["seed"].tolist(), strict=True)
         found = [self.verdicts.get((key, trial, seed)) for trial, seed in pairs]
         return {
             "verdict": ["" if each is None else each.cause for each in found],
+            "also": ["" if each is None else ",".join(each.also) for each in found],
             "ruled_out": ["" if each is None else ",".join(each.ruled_out) for each in found],
         }
 

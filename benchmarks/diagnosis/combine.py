@@ -113,7 +113,9 @@ def _in_a_basin(findings: list[Finding]) -> list[Finding]:
     ]
 
 
+# Of causes that are equally strong the earlier is named first. A chain comes before noise and the step, because it
+# makes a gradient so small that noise drowns it, and curvatures so different that no step suits them.
 TESTS: tuple[Callable[[RunFeatures], Iterator[Finding]], ...] = (
-    ill_conditioning, sharpening, step_too_large, noise, wrong_direction, critical_points, cliff, chains,
+    chains, ill_conditioning, sharpening, step_too_large, noise, wrong_direction, critical_points, cliff,
     no_critical_point, long_path,
 )  # fmt: skip

@@ -60,6 +60,11 @@ class Verdict:
     evidence: tuple[Evidence, ...]
 
     @property
+    def also(self) -> tuple[str, ...]:
+        """Return the causes that hold beside the verdict, strongest first."""
+        return tuple(name for name, _ in self.causes if name != self.cause)
+
+    @property
     def frame(self) -> pandas.DataFrame:
         """Return the evidence as a table: one row per test, one column per field of `Evidence`."""
         import pandas
@@ -74,9 +79,8 @@ class Verdict:
                 lines.append(
                     f"  {row.test}: {row.formula} = {row.value:.3g} (against {row.threshold:.3g})"
                 )
-        others = [name for name, _ in self.causes if name != self.cause]
-        if others:
-            lines.append(f"Also: {_listed(others)}")
+        if self.also:
+            lines.append(f"Also: {_listed(self.also)}")
         if self.ruled_out:
             lines.append(f"Ruled out: {_listed(self.ruled_out)}")
         return "\n".join([*lines, *self.unresolved])

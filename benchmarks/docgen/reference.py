@@ -323,8 +323,8 @@ def _reasons(summary: pandas.DataFrame) -> Iterator[str]:
     yield "\n## What goes wrong\n"
     yield (
         "The tuned runs, of all rungs and optimizers, that are not solved, with their commonest verdicts. A verdict "
-        "depends on the run alone, not on the problem's name; [verdicts.md](verdicts.md) measures how often verdicts "
-        "are right.\n"
+        "depends on the run alone, not on the problem's name; [verdicts.md](verdicts.md) says how often verdicts "
+        "agree with measured causes.\n"
     )
     names = [each for each in map(str, summary) if each.startswith(VERDICT) and each != SOLVED]
     by_problem = summary[summary["choice"] == "tuned"].groupby("problem")[names].sum()

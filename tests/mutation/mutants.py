@@ -809,6 +809,21 @@ mutants(
 )
 
 mutants(
+    "benchmarks/analysis/agreement.py",
+    tests("benchmarks", "agreement"),
+    ("an interval counts runs", "np.ones(len(names))", "100 * np.ones(len(names))"),
+    ("few problems have an interval", "if problems < FEW:", "if problems < 1:"),
+    ("the commonest cause knows its own runs", "self.has[~mine].sum(0)", "self.has.sum(0)"),
+    ("any verdict is right", "self.first & self.true", "self.first"),
+    ("a pair is one cause", '"+".join(causes).split("+")', "causes"),
+)
+mutants(
+    "benchmarks/docgen/explained.py",
+    ("tests/docs/test_verdicts.py",),
+    ("solved runs are read, too", '!= "solved", names', '!= "", names'),
+    ("all rungs are read", '== runs["job"].map(first)', '!= ""'),
+)
+mutants(
     "benchmarks/analysis/ranking.py",
     RANKING,
     (

@@ -9,7 +9,7 @@ from types import NoneType
 import numpy as np
 import pytest
 
-from benchmarks.diagnosis import CAUSES, Record, Thresholds, diagnose
+from benchmarks.diagnosis import CAUSES, Record, Thresholds, combine, diagnose
 from benchmarks.diagnosis.combine import TESTS
 from benchmarks.diagnosis.from_trace import Known, traced_record
 from benchmarks.diagnosis.run_features import RunFeatures
@@ -484,6 +484,15 @@ def test_causes_are_ranked_by_strength_and_thresholds_decide():
         frame.set_index("formula").loc["q = lr λmax(P⁻¹H)/limit", "value"].iloc[0], 0.5
     )
     assert "Verdict: " in verdict.text()
+
+
+def test_of_causes_that_are_equally_strong_a_chain_is_named_first(monkeypatch):
+    def equal(rule):
+        return lambda features: (replace(each, strength=0.9) for each in rule(features))
+
+    monkeypatch.setattr(combine, "TESTS", tuple(map(equal, TESTS)))
+    found = names(record())
+    assert found[0] == "exploding_gradient" and len(found) == len(CAUSES)
 
 
 def test_nothing_is_ill_conditioned_where_all_curvatures_are_alike():

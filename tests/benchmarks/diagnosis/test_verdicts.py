@@ -153,6 +153,8 @@ def test_a_sweep_says_what_is_wrong_and_how_often(tmp_path):
     for (cell, trial, seed), verdict in found.verdicts.items():
         row = runs[(runs["cell"] == cell) & (runs["trial"] == trial) & (runs["seed"] == seed)]
         assert row["verdict"].tolist() == [verdict.cause]
+        also = [cause for cause, _ in verdict.causes if cause != verdict.cause]
+        assert row["also"].tolist() == [",".join(also)]
         assert row["ruled_out"].tolist() == [",".join(verdict.ruled_out)]
     tuned = summary[summary["choice"] == "tuned"].set_index("optimizer")
     default = summary[summary["choice"] == "default"].set_index("optimizer").loc["newton"]

@@ -1,0 +1,87 @@
+"""Publish the measured causes of a sweep, and what is read off the runs that they explain.
+
+`python -m benchmarks.docgen.explained FOLDER` reads the folder of a sweep with explain=true. It writes
+docs/explained.csv, its table of measured causes; docs/readings.csv, the readings of the reporting runs of the tuned
+trial that are not solved, at the first rung at which their job was explained; and docs/outcomes.csv, how each
+optimizer × problem is explained.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas
+
+from benchmarks.analysis.agreement import UNBROKEN, UNEXPLAINED, outcome
+from benchmarks.analysis.causes import tuned
+from benchmarks.analysis.columns import WITHOUT_NUMBERS
+from benchmarks.analysis.folder import read_results, read_table
+from benchmarks.analysis.ranking import standings
+from benchmarks.docgen.paths import DOCS
+from ravine import Refused
+
+EXPLAINED, READINGS, OUTCOMES = (
+    DOCS / f"{name}.csv" for name in ("explained", "readings", "outcomes")
+)
+
+
+def readings(explained: pandas.DataFrame, runs: pandas.DataFrame) -> pandas.DataFrame:
+    """Return one row for each run that the causes of its job explain: its verdict, and its other causes by strength.
+
+    Args:
+        explained: The rows of `explained.csv`.
+        runs: The runs of the sweep, with the column `job`.
+    """
+    runs = runs[~runs["status"].isin(WITHOUT_NUMBERS)]
+    written = {dial: f"{dial:g}" for dial in runs["dial"].unique()}  # as `dials` has them
+    broken = explained.drop_duplicates("job").set_index("job")["dials"]
+    first = {job: f"{float(str(dials).split(',')[0]):g}" for job, dials in broken.items()}
+    at_first = runs[runs["dial"].map(written) == runs["job"].map(first)]
+    rows = [tuned(of_job) for _, of_job in at_first.groupby("job", sort=False)]
+    found = pandas.concat([at_first[:0], *rows])
+    names = ["problem", "dial", "optimizer", "seed", "verdict", "also"]
+    return found.loc[found["status"] != "solved", names].reset_index(drop=True)
+
+
+def outcomes(explained: pandas.DataFrame, points: pandas.DataFrame) -> pandas.DataFrame:
+    """Return how each optimizer × problem is explained: one row with its breaking point and one of `OUTCOMES`.
+
+    Args:
+        explained: The rows of `explained.csv`; a pair that does not break has none.
+        points: The rows of `breaking_points.csv`.
+    """
+    jobs = dict(iter(explained.groupby(["problem", "optimizer"])))
+    rows = []
+    for row in standings(points).to_dict("records"):
+        pair = row["problem"], row["optimizer"]
+        without = UNBROKEN if row["further"] == math.inf else UNEXPLAINED
+        found = outcome(jobs[pair]) if pair in jobs else without
+        rows.append([*pair, row["text"], found])
+    return pandas.DataFrame(rows, columns=["problem", "optimizer", "breaking_point", "outcome"])
+
+
+def main(words: Sequence[str]) -> int:
+    """Write the three tables."""
+    if len(words) != 1:
+        print("give one folder, of a sweep with explain=true", file=sys.stderr)
+        return 2
+    folder = Path(words[0])
+    try:
+        results = read_results(folder, whole=True)
+        explained, points = (read_table(folder, name) for name in ("explained", "breaking_points"))
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    jobs = {key: info.job for key, info in results.cells.items()}
+    runs = results.runs.assign(job=results.runs["cell"].map(jobs))
+    explained.to_csv(EXPLAINED, index=False)
+    readings(explained, runs).to_csv(READINGS, index=False)
+    outcomes(explained, points).to_csv(OUTCOMES, index=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""The page on verdicts is that of its tables, and these are made from the folder of a sweep alone."""
+
+from __future__ import annotations
+
+import shutil
+
+import pandas
+import pytest
+
+from benchmarks import sweep
+from benchmarks.analysis.causes import EXPLAINED
+from benchmarks.analysis.folder import read_results, read_table
+from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES
+from benchmarks.docgen import explained, verdicts
+from benchmarks.explain.removals import Cause
+from problems import PROBLEMS
+from problems.ill_conditioning.quadratic import Quadratic
+
+
+def test_the_page_is_that_of_its_tables():
+    again = "python -m benchmarks.docgen.verdicts writes it anew"
+    assert verdicts.PAGE.read_text() == verdicts.text(*verdicts.tables()), again
+
+
+def test_the_tables_have_only_what_can_be_read_and_measured():
+    read, causes, outcomes = verdicts.tables()
+    said = {*read["verdict"], *(name for each in read["also"] for name in each.split(","))}
+    assert said <= {*CAUSES, *OUTCOMES, ""} - {"solved"}
+    assert set(read["problem"]) <= set(causes["problem"])
+    measured = {name for each in causes["cause"] for name in each.replace("+", "/").split("/")}
+    assert measured <= {*CAUSES, "negative_curvature"} - {*verdicts.OF_THE_RATE}
+    assert not outcomes.duplicated(["problem", "optimizer"]).any()
+
+
+def test_all_causes_but_those_of_the_rate_have_a_removal():
+    removed = {each.cause for each in Cause.__subclasses__() if isinstance(each.cause, str)}
+    fields = {cause for each in PROBLEMS.values() for cause in each.card.removes}
+    assert {*CAUSES} - removed - fields == {*verdicts.OF_THE_RATE}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep in which sgd breaks, with an `explained.csv` written by hand."""
+    folder = tmp_path_factory.mktemp("verdicts") / "swept"
+    sweep(
+        Quadratic(dim=3), ["sgd", "newton"], rungs=3, trials=9, seeds=4, tuning_seeds=2, budget=60,
+        out=folder,
+    )  # fmt: skip
+    cells = read_results(folder).cells.values()
+    job = next(each.job for each in cells if each.optimizer == "sgd")
+    row = {"problem": "quadratic", "optimizer": "sgd", "job": job, "note": ""}
+    rows = [
+        row | {"cause": "ill_conditioning", "holds": True, "dials": "1000,100000"},
+        row | {"cause": "cliff", "holds": False, "dials": "1000"},
+    ]
+    pandas.DataFrame(rows, columns=EXPLAINED).to_csv(folder / "explained.csv", index=False)
+    return folder
+
+
+def test_what_is_published_are_the_unsolved_tuned_runs_at_the_first_rung_that_is_explained(
+    swept, tmp_path, monkeypatch
+):
+    for name in ("EXPLAINED", "READINGS", "OUTCOMES"):
+        monkeypatch.setattr(explained, name, tmp_path / f"{name.lower()}.csv")
+    assert explained.main([str(swept)]) == 0
+    assert explained.EXPLAINED.read_bytes() == (swept / "explained.csv").read_bytes()
+    read, runs, summary = (
+        pandas.read_csv(file, dtype=str, keep_default_na=False)
+        for file in (explained.READINGS, swept / "runs.csv", swept / "summary.csv")
+    )
+    runs, summary = (each[each["dial"] == "1000.0"] for each in (runs, summary))
+    tuned = summary[(summary["choice"] == "tuned") & (summary["optimizer"] == "sgd")]
+    of_trial = runs[(runs["optimizer"] == "sgd") & runs["trial"].isin(tuned["trial"])]
+    expected = of_trial[(of_trial["role"] == "reporting") & (of_trial["status"] != "solved")]
+    assert len(read) > 0 and read.equals(expected[list(read)].reset_index(drop=True))
+    outcomes = pandas.read_csv(explained.OUTCOMES).set_index("optimizer")["outcome"]
+    assert dict(outcomes) == {"sgd": "one cause", "newton": "does not break"}
+
+
+def test_a_solved_run_is_not_read(swept):
+    results, table = read_results(swept), read_table(swept, "explained")
+    jobs = {key: info.job for key, info in results.cells.items()}
+    runs = results.runs.assign(job=results.runs["cell"].map(jobs))
+    before = explained.readings(table, runs)
+    first = (runs["dial"] == 1e3) & (runs["seed"] == before["seed"][0])
+    solved = runs.assign(status=runs["status"].mask(first, "solved"))
+    assert list(explained.readings(table, solved)["seed"]) == list(before["seed"][1:])
+
+
+def test_a_pair_that_breaks_and_has_no_rows_is_not_explained(swept):
+    points = pandas.read_csv(swept / "breaking_points.csv")
+    found = explained.outcomes(pandas.DataFrame(columns=EXPLAINED), points)
+    assert dict(zip(found["optimizer"], found["outcome"], strict=True)) == {
+        "sgd": "not explained",
+        "newton": "does not break",
+    }
+
+
+def test_what_is_no_explained_sweep_is_refused_in_a_line(swept, tmp_path, capsys):
+    copy = shutil.copytree(swept, tmp_path / "swept")
+    (copy / "explained.csv").unlink()
+    for words, said in [
+        ([], "give one folder"),
+        ([str(copy)], "no explained.csv"),
+        ([str(tmp_path / "nowhere")], "does not exist"),
+    ]:
+        assert explained.main(words) == 2
+        err = capsys.readouterr().err
+        assert said in err and err.count("\n") == 1
