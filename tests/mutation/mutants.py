@@ -241,7 +241,7 @@ mutants(
     ),
     (
         "units are measured on all instances",
-        "measure_units(parts[0], tuning)",
+        "measure_units(parts[0], tuning, contender.removal)",
         "measure_units(parts[0], slice(None))",
     ),
     (
