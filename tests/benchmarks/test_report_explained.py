@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -27,7 +28,7 @@ HOLDS = {"holds": True, "solved_without": 3, "text_without": "> 10", "beyond": T
 def folder(tmp_path_factory) -> Path:
     """The folder of a sweep of two optimizers, one of which has a cause."""
     found = tmp_path_factory.mktemp("explained") / "swept"
-    size = {"trials": 2, "tuning_seeds": 1, "seeds": 3, "budget": 60}
+    size: dict[str, Any] = {"trials": 2, "tuning_seeds": 1, "seeds": 3, "budget": 60}
     result = sweep(Quadratic(dim=2), ["sgd", "adam"], rungs=2, out=found, **size)
     jobs = {cell.info.optimizer: cell.info.job for cell in result.tables.cells.values()}
     alike = {"removal": "curvatures made alike", "cause": "ill_conditioning"}
