@@ -51,6 +51,11 @@ NUMBERS = {
         "dial", "trial", "seed", "step", "cost", "loss", "gap", "excess", "grad_sq", "g_h_g", "distance_start",
         "distance", "g_s", "s_h_s", "predicted", "step_norm", "change", "lambda_min", "lambda_max",
     ),
+    "explained": (
+        "instances", "tried", "solved", "solved_without", "gain", "p", "p_holm", "first_rung", "last_rung",
+        "breaking_point", "low", "high", "breaking_point_without", "low_without", "high_without", "shift",
+        "shift_rungs", "cost_without",
+    ),
 }  # fmt: skip
 STATUSES = {"solved", "missed", "diverged", *UNJUDGED, *WITHOUT_NUMBERS}
 VERDICTS = {*CAUSES, *OUTCOMES}
@@ -62,4 +67,5 @@ WORDS = {
     "summary": {"status": STATUSES, "verdict": VERDICTS, "edge": {"True", "False"}},
     "breaking_points": {"censored": {"<", ">"}, "unjudged": {*UNJUDGED}},
     "traces": {},
+    "explained": {"holds": {"True", "False"}, "beyond": {"True", "False"}},
 }  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas
 
+from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.analysis.columns import NUMBERS, WORDS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, contradictions
 from benchmarks.store.cell_info import CellInfo, cells_of
@@ -21,17 +22,34 @@ from benchmarks.store.sweep_folder import MARKERS, read_manifest
 from ravine import Refused, nearest
 
 AGAIN = "giving the command of its sweep again writes it anew"
+KNOWN = (
+    "problem",
+    "dial_name",
+    "optimizer",
+    "job",
+    "removal",
+    "cause",
+    "holds",
+    "instances",
+    "solved",
+    "text",
+)
+OF_A_CAUSE = ("solved_without", "text_without", "beyond")  # known where a cause holds
 
 
 @dataclass(frozen=True)
 class Results:
-    """A folder's manifest, the description of its cells, and the tables, which agree with them."""
+    """A folder's manifest, the description of its cells, and the tables, which agree with them.
+
+    explained: The rows of its jobs in `explained.csv`; none if nothing was explained.
+    """
 
     folder: Path
     manifest: Mapping[str, Any]
     cells: Mapping[str, CellInfo]
     runs: pandas.DataFrame
     summary: pandas.DataFrame
+    explained: pandas.DataFrame
 
 
 def read_results(folder: Path, *, whole: bool = False) -> Results:
@@ -50,7 +68,25 @@ def read_results(folder: Path, *, whole: bool = False) -> Results:
     wrong = next(contradictions(manifest, cells, runs, summary), None)
     if wrong:
         raise contradicted(folder, wrong)
-    return Results(folder, manifest, cells, runs, summary)
+    explained = _explained(folder)
+    of_cells = explained["job"].isin({info.job for info in cells.values()})
+    return Results(folder, manifest, cells, runs, summary, explained[of_cells])
+
+
+def _explained(folder: Path) -> pandas.DataFrame:
+    """Return the table of what was explained, without rows if there is none."""
+    if not (folder / "explained.csv").exists():
+        return pandas.DataFrame(columns=EXPLAINED)
+    table = read_table(folder, "explained")
+    for name in EXPLAINED:
+        if name not in table:
+            raise contradicted(folder, f"explained has no column {name}")
+    holding = table[table["holds"].astype(str) == "True"]
+    for rows, names in ((table, KNOWN), (holding, OF_A_CAUSE)):
+        for name in names:
+            if rows[name].isna().any():
+                raise contradicted(folder, f"{name} in explained is missing")
+    return table
 
 
 def _manifest(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
@@ -79,7 +115,7 @@ def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
 
     Args:
         folder: The folder of a sweep.
-        name: "runs", "summary", "breaking_points" or "traces".
+        name: "runs", "summary", "breaking_points", "traces" or "explained".
 
     Returns:
         The table.

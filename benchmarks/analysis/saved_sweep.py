@@ -53,6 +53,11 @@ class Saved(Tables):
         return self.frames["breaking_points"]
 
     @cached_property
+    def explained(self) -> pandas.DataFrame:
+        """What was measured by taking causes away; no rows if nothing was."""
+        return self.frames["explained"]
+
+    @cached_property
     def own(self) -> set[str]:
         """The user's optimizers."""
         return {name for name in self.runs["optimizer"].unique() if is_own(str(name))}
@@ -77,6 +82,7 @@ def read_saved(folders: Sequence[Path]) -> tuple[Saved, list[Results]]:
     frames["runs"] = frames["runs"].drop_duplicates(["cell", "trial", "seed"])
     frames["summary"] = frames["summary"].drop_duplicates(["cell", "choice"])
     frames["traces"] = frames["traces"].drop_duplicates(["cell", "trial", "seed", "step"])
+    frames["explained"] = frames["explained"].drop_duplicates(["job", "removal"])
     if len(frames["breaking_points"]):
         frames["breaking_points"] = frames["breaking_points"].drop_duplicates(
             ["job", "choice", "budget"]
@@ -142,7 +148,9 @@ def _frames(
     wrong = next(misplaced(by_job, summary, points), None)
     if wrong:
         raise contradicted(results.folder, wrong)
-    frames = {"runs": runs, "summary": summary, "breaking_points": points, "traces": traces}
+    frames = {
+        "runs": runs, "summary": summary, "breaking_points": points, "traces": traces, "explained": results.explained,
+    }  # fmt: skip
     if not clashing:
         return {**results.cells}, frames
     behind = f" ({results.folder.name})"

@@ -11,6 +11,7 @@ from benchmarks.analysis.causes import TOO_FEW
 from benchmarks.display.view import View
 
 UNKNOWN = "not removed by anything we know"
+NOTHING_HELPS = "nothing that was taken away helps"
 NOT_ASKED, NO_HELP = "", "–"
 
 
@@ -73,11 +74,13 @@ def why(rows: pandas.DataFrame) -> str:
     holding = best[best["holds"].astype(bool)]
     if holding.empty:
         few = rows[rows["note"] == TOO_FEW]
-        return (
-            f"not told: {few['instances'].iloc[0]} instances are too few" if len(few) else UNKNOWN
-        )
+        if len(few):
+            return f"not told: {few['instances'].iloc[0]} instances are too few"
+        helped = (rows["solved_without"] > rows["solved"]).any()
+        return UNKNOWN if helped else NOTHING_HELPS
     causes = " · ".join(_said(row) for row in holding.to_dict("records"))
-    others = [named(cause) for cause in best["cause"] if cause not in set(holding["cause"])]
+    alone = (cause for cause in best["cause"] if "+" not in cause)
+    others = [named(cause) for cause in alone if cause not in set(holding["cause"])]
     return f"{causes} · not {', '.join(others)}" if others else causes
 
 
@@ -116,5 +119,12 @@ def _main_cause(rows: pandas.DataFrame) -> str:
 
 def _said(row: Mapping[Any, Any]) -> str:
     solves = f"{row['solved_without']:.0f} of {row['instances']}"
-    then = "" if row["beyond"] else f", then breaks at {row['text_without'].partition(' [')[0]}"
+    then = "" if row["beyond"] else f", then {breaks_then(row)}"
     return f"{named(row['cause'])}: {row['removal']}, {solves}{then}"
+
+
+def breaks_then(row: Mapping[Any, Any]) -> str:
+    """Return where an optimizer breaks without a cause that was searched for, in words."""
+    if row["beyond"]:
+        return "does not break"
+    return f"breaks at {row['text_without'].partition(' [')[0]}"

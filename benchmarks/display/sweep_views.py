@@ -27,12 +27,13 @@ from benchmarks.display.numbers_as_text import (
     predicted,
 )
 from benchmarks.display.unjudged import why_unjudged
-from benchmarks.display.view import WHY, View
+from benchmarks.display.view import READS_LIKE, WHY, View
 from benchmarks.engine.status import SOLVED, UNJUDGED
 from benchmarks.engine.trial_choice import costs, log_gaps
 from benchmarks.store.cell_info import CellInfo
 
 REASONS = 3  # verdicts named per row
+A_GUESS = "Reads like: a guess from the traces of the runs; explain=true measures why."
 
 
 def views(tables: Tables) -> Iterator[View]:
@@ -111,7 +112,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
             "cost": costs(of_tuned.sort_values("seed")),
             "gap": tuned["gap_final"],
             "gaps": log_gaps(of_tuned.sort_values("seed")),
-            "why": _why(of_tuned),
+            "reads like": _reading(of_tuned),
             "by_search": {name: shares.get(cell) for name, shares in by_search.items()},
             "solving": decades(tuned[SOLVING[0]], len(tables.cells[str(cell)].info.searched)),
             "at_end": {name.removeprefix(AT_END).replace("_", " "): tuned[name]
@@ -140,7 +141,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
         "final gap": f"{row['gap']:.1e}" if math.isfinite(row["gap"]) else "–",
         "settings that solve": row["solving"],
         **{name: f"{value:.3g}" for name, value in row["at_end"].items()},
-        WHY: row["why"],
+        READS_LIKE: row["reads like"],
     } for row in rows])  # fmt: skip
     remarks = []
     if no_ranks is None:
@@ -164,6 +165,7 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     tuned_runs = _tuned(runs, tables)
     remarks += [*_effort(runs, tables), *_at_the_edge(summary, tables)]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs), *why_unjudged(tuned_runs["status"])]
+    remarks += _guessed(table)
     return View(_title(runs, info), table.fillna("–"), remarks)
 
 
@@ -193,7 +195,7 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
                 },
                 "exponent": "–" if math.isnan(full["dose_exponent"]) else f"{full['dose_exponent']:.2f}",
                 "theory": predicted(full["theory"]),
-                WHY: _why(tuned_runs[tuned_runs["cell"].map(jobs) == full["job"]]),
+                READS_LIKE: _reading(tuned_runs[tuned_runs["cell"].map(jobs) == full["job"]]),
             },
         ))  # fmt: skip
     rows.sort(key=lambda row: row[0])
@@ -205,6 +207,7 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     remarks += [*_effort(runs, tables), *_at_the_edge(summary, tables)]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs)]
     remarks += why_unjudged([*points.get("unjudged", ()), *tuned_runs["status"]])
+    remarks += _guessed(table)
     return View(_title(runs, info), table, remarks)
 
 
@@ -286,7 +289,7 @@ def _tuned(runs: pandas.DataFrame, tables: Tables) -> pandas.DataFrame:
     return runs[(runs["trial"] == runs["cell"].map(tuned)) & (runs["role"] == "reporting")]
 
 
-def _why(runs: pandas.DataFrame) -> str:
+def _reading(runs: pandas.DataFrame) -> str:
     """Return the commonest verdicts of the runs that are not solved, each with its number of runs.
 
     Of runs that cannot be judged, their status.
@@ -297,6 +300,11 @@ def _why(runs: pandas.DataFrame) -> str:
         f"{str(name).replace('_', ' ')} {count}" for name, count in counts.head(REASONS).items()
     ]
     return ", ".join([*named, *(["…"] if len(counts) > REASONS else [])])
+
+
+def _guessed(table: pandas.DataFrame) -> list[str]:
+    """Return that the readings of a table are guesses, if it has any."""
+    return [A_GUESS] if table[READS_LIKE].ne("").any() else []
 
 
 def _no_ranks(rows: Sequence[Mapping[str, Any]], info: CellInfo) -> str | None:

@@ -11,6 +11,7 @@ import pandas
 from ravine import printable
 
 WHY = "why"  # the column with the reasons why runs are not solved
+READS_LIKE = "reads like"  # the column with what is only read off the traces
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class View:
 
     def text(self) -> str:
         """Return the view as text for a terminal."""
-        words = (self.table.columns[0], WHY)
+        words = (self.table.columns[0], WHY, READS_LIKE)
         aligned = [
             column(
                 [printable(each) for each in (str(label), *self.table[label].astype(str))],

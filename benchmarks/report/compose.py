@@ -23,12 +23,18 @@ from benchmarks.analysis.tuning import best_of
 from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
+from benchmarks.display.explained import NO_HELP, NOT_ASKED, breaks_then, named, why
 from benchmarks.display.numbers_as_text import as_words, counted, decades, percent, predicted
+from benchmarks.display.view import READS_LIKE
 from benchmarks.report import problem_charts
 from benchmarks.report.chart import Chart
 from benchmarks.report.page import (
     Answer,
+    Cure,
     Field,
+    Heat,
+    HeatCell,
+    HeatRow,
     Landscape,
     MatrixRow,
     Page,
@@ -64,6 +70,9 @@ class _Writer:
             name = self.entries_of(label)[0].problem
             by_section.setdefault(titles.get(name, ELSEWHERE), []).append(label)
         weakest = matrix.weakest()
+        places = {
+            label: place for place, (_, labels) in enumerate(sorted(by_section.items())) for label in labels
+        }  # fmt: skip
         return Page(
             title=self._title(),
             protocol=self._protocol(),
@@ -76,6 +85,8 @@ class _Writer:
             ],
             remarks=[*matrix.remarks(), *self._carries()],
             failures=self._failures(),
+            heat=self._heat(places),
+            cures=self._cures(places),
             provenance=[_provenance(each) for each in self.results],
         )  # fmt: skip
 
@@ -212,7 +223,7 @@ class _Writer:
         return next(iter(tuned.to_dict("records")), None)
 
     def _reason(self, entry: Entry) -> str:
-        """Return the commonest verdict at the easiest rung where fewer than half of the instances are solved.
+        """Return the commonest reading at the easiest rung where fewer than half of the instances are solved.
 
         Empty if there is no such rung, or no run has numbers.
         """
@@ -232,7 +243,80 @@ class _Writer:
             if name.startswith(VERDICT) and not pandas.isna(first[name]) and first[name] > 0
         }
         judged.pop("solved", None)  # the failed runs give the reason
-        return as_words(max(judged, key=lambda name: judged[name], default=first["status"]))
+        if not judged:
+            return as_words(first["status"])
+        return f"reading: {as_words(max(judged, key=lambda name: judged[name]))}"
+
+    # What was measured by taking causes away.
+
+    @cached_property
+    def explained(self) -> dict[tuple[str, str], tuple[Entry, pandas.DataFrame]]:
+        """By optimizer and problem in the order of the page: the entry, and the rows of its removals."""
+        by_job = {str(job): rows for job, rows in self.saved.explained.groupby("job", sort=False)}
+        found = {}
+        for name in self.matrix.optimizers:
+            for label in self.matrix.problems:
+                entry = self.matrix.entries.get((name, label))
+                if entry is not None and entry.job in by_job:
+                    found[name, label] = entry, by_job[entry.job]
+        return found
+
+    def _cures(self, places: Mapping[str, int]) -> dict[int, list[Cure]]:
+        cures: dict[int, list[Cure]] = {}
+        for (name, label), (entry, rows) in self.explained.items():
+            cures.setdefault(self.styles[name], []).append(
+                Cure(places[label], _anchor(label), label, _breaks(entry), why(rows))
+            )
+        return cures
+
+    def _heat(self, places: Mapping[str, int]) -> Heat | None:
+        """Return how many instances are solved without each cause; of one problem, by each removal."""
+        if not self.explained:
+            return None
+        single = len(self.matrix.problems) == 1
+        by = "removal" if single else "cause"
+        rows = pandas.concat([rows for _, rows in self.explained.values()])
+        pair = rows["cause"].str.contains("+", regex=False)
+        alone = rows[~pair]
+        helping = alone[alone["solved_without"].notna()].drop_duplicates(by)
+        columns = [
+            (row["removal"], named(row["cause"])) if single else (named(row["cause"]), "")
+            for row in helping.to_dict("records")
+        ]
+        keys = [*helping[by]]
+        two = rows[pair & rows["holds"].astype(bool)]
+        if len(two):
+            columns.append(("two together", ""))
+        groups: dict[str, list[HeatRow]] = {}
+        for (name, label), (entry, of_job) in self.explained.items():
+            first = of_job.iloc[0]
+            best = of_job.drop_duplicates(by).set_index(by).to_dict("index")
+            cells = [_heat_cell(best.get(key)) for key in keys]
+            if len(two):
+                both = two[two["job"] == entry.job].to_dict("records")
+                cells.append(
+                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(NOT_ASKED)
+                )
+            groups.setdefault("" if single else name, []).append(
+                HeatRow(self.styles[name], places[label], _anchor(label), name if single else label,
+                        _breaks(entry), _solved(first["solved"], first["instances"]), cells)
+            )  # fmt: skip
+        unhelpful = [each for each in dict.fromkeys(alone[by]) if each not in keys]
+        remarks = [
+            "Instances solved at the first rung where the optimizer clearly breaks: as it is, and without each cause, "
+            "searched again with the same trials on the same instances. Below: where it then breaks.",
+            "* and a frame mark a cause: the gain is more than chance explains (5 %, Holm over the removals). "
+            f"{NO_HELP}: in a short search it solves no more than as it is. Empty: not asked, because it cannot matter "
+            "there, or because one removal alone is enough.",
+        ]
+        if unhelpful:
+            said = unhelpful if single else map(named, unhelpful)
+            remarks.append(f"Tried, and of no help: {', '.join(said)}.")
+        what = "removal" if single else "cause"
+        return Heat(
+            f"Instances solved without each {what}", "optimizer" if single else "pathology",
+            columns, list(groups.items()), remarks,
+        )  # fmt: skip
 
     def _info(self, runs: pandas.DataFrame) -> CellInfo:
         return self.saved.cells[str(runs["cell"].iloc[0])].info
@@ -379,10 +463,10 @@ class _Writer:
                   for each in tuned.iloc[1:].to_dict("records")),
                 _number(full["dose_exponent"], "{:.2f}"),
                 Field(NOTHING if pandas.isna(full.get("theory")) else predicted(full["theory"]), full.get("theory")),
-                Field(self._reason(entry) or NOTHING),
+                Field(self._reason(entry).removeprefix("reading: ") or NOTHING),
             ]))  # fmt: skip
         columns = ["optimizer", f"breaks at {entries[0].dial} [95 %]", "with one setting", *shares,
-                   "cost exponent", "theory", "why"]  # fmt: skip
+                   "cost exponent", "theory", READS_LIKE]  # fmt: skip
         return Table("Breaking points", columns, rows, _odd(self.by_job, entries))
 
     def _choices(self, jobs: Sequence[str], falling: bool) -> Table:
@@ -462,12 +546,13 @@ class _Writer:
                     _number(each["cost_to_target"], "{:.4g}"),
                     _number(each["gap_final"], "{:.1e}"),
                 ]))  # fmt: skip
-        columns = ["optimizer", "rung", "seed", "ended", "verdict", "ruled out",
+        columns = ["optimizer", "rung", "seed", "ended", READS_LIKE, "ruled out",
                    "cost", "cost to target", "final gap"]  # fmt: skip
         return Table(
             "Every run of the tuned settings",
             columns,
             rows,
+            "Reads like, ruled out: read off the trace of the run. A reading is a guess; explain=true measures why.",
             numeric=6,
         )
 
@@ -561,6 +646,26 @@ def _provenance(results: Results) -> dict[str, str]:
         ])),
     }  # fmt: skip
     return {name: text for name, value in said.items() if (text := str(value()))}
+
+
+def _breaks(entry: Entry) -> str:
+    return f"{entry.dial} {entry.text}"
+
+
+def _solved(count: float, instances: float) -> HeatCell:
+    return HeatCell(f"{count:.0f} of {instances:.0f}", strength=count / instances)
+
+
+def _heat_cell(row: Mapping[Any, Any] | None, note: str = "") -> HeatCell:
+    """Return the cell of a removal; `note` is what is taken away, if the column does not say it."""
+    if row is None:
+        return HeatCell(NOT_ASKED, "not asked")
+    if pandas.isna(row["solved_without"]):
+        return HeatCell(NO_HELP, "no help")
+    then = ", ".join(filter(None, [note, breaks_then(row)]))
+    holds = bool(row["holds"])
+    cell = _solved(row["solved_without"], row["instances"])
+    return HeatCell(cell.text, "a cause" if holds else "", cell.strength, then, holds)
 
 
 def _anchor(label: str) -> str:

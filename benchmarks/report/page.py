@@ -95,6 +95,57 @@ class MatrixRow:
 
 
 @dataclass(frozen=True)
+class HeatCell:
+    """How many instances are solved without a cause.
+
+    strength: Their share, from 0 to 1; None if it was not searched.
+    note: Where the optimizer then breaks.
+    holds: True for a cause.
+    """
+
+    text: str
+    spoken: str = ""
+    strength: float | None = None
+    note: str = ""
+    holds: bool = False
+
+
+@dataclass(frozen=True)
+class HeatRow:
+    """An optimizer on a problem: places of the optimizer and the section, for the filter."""
+
+    style: int
+    place: int
+    anchor: str
+    name: str
+    breaks: str
+    as_it_is: HeatCell
+    cells: list[HeatCell]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """What was measured by taking causes away. columns: name and cause; groups: a heading, if any, and its rows."""
+
+    caption: str
+    corner: str
+    columns: Sequence[tuple[str, str]]
+    groups: Sequence[tuple[str, Sequence[HeatRow]]]
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Cure:
+    """What would cure an optimizer on a problem."""
+
+    place: int
+    anchor: str
+    label: str
+    breaks: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A subsection of the book."""
 
@@ -115,6 +166,8 @@ class Page:
     sections: Sequence[Section]
     remarks: Sequence[str]
     failures: Table | None
+    heat: Heat | None = None
+    cures: Mapping[int, Sequence[Cure]] = field(default_factory=dict)  # by the optimizer's place
     provenance: Sequence[Mapping[str, str]] = field(default_factory=list)
 
     @property

@@ -102,7 +102,7 @@ def test_the_terminal_says_too_few_steps(swept):
     (view,) = views(result.tables)
     row = view.table.set_index("").loc["newton"]
     assert row["breaks at noise"] == row["at 1/3 budget"] == "too few steps"
-    assert row["at 1/10 budget"] == "no step" and row["why"] == "too few steps 18"
+    assert row["at 1/10 budget"] == "no step" and row["reads like"] == "too few steps 18"
     assert (
         remark in view.remarks and "no step: one step costs more than the budget." in view.remarks
     )
@@ -119,7 +119,7 @@ def test_at_one_rung_the_words_stand_for_the_share():
     result = sweep(NoisyQuadratic(dim=10), ["newton"], budget=20, **SIZE)
     assert set(result.runs["status"]) == {"no_step"}
     (view,) = views(result.tables)
-    assert view.table["why"].tolist() == ["no step 6"]
+    assert view.table["reads like"].tolist() == ["no step 6"]
     (entry,) = Matrix(result.tables).entries.values()
     assert (entry.text, entry.place) == ("no step", None)
 

@@ -150,7 +150,7 @@ def test_interval_theory_exponent_and_reason_are_in_the_cells(swept, page):
         assert f"{answer.text} {answer.interval}".strip() == points["text"][name]
     theory, reason = answers["sgd"].notes
     assert answers["sgd"].interval and theory == f"theory {number(points['theory']['sgd'])}"
-    assert reason == "ill conditioning"  # it is the quadratic's whole point
+    assert reason == "reading: ill conditioning"  # it is the quadratic's whole point
     assert answers["newton"].notes[0] == f"cost ∝ dial^{points['dose_exponent']['newton']:.2f}"
 
 
@@ -226,9 +226,9 @@ def test_the_commonest_verdict_on_what_is_not_solved_is_the_reason(copy):
     edit(copy, "summary", lambda summary: summary.assign(**judged))
     found = report([copy])
     (answer,) = rows_of(found)["quadratic"].answers
-    assert answer.notes[-1] == "ill conditioning"
+    assert answer.notes[-1] == "reading: ill conditioning"
     row = texts(landscapes(found)["quadratic"].runs)[0]
-    assert (row["verdict"], row["ruled out"]) == ("long path", "noise, saddle")
+    assert (row["reads like"], row["ruled out"]) == ("long path", "noise, saddle")
 
 
 def test_who_cannot_pay_for_one_step_is_not_said_to_break(tmp_path):
@@ -243,7 +243,7 @@ def test_who_cannot_pay_for_one_step_is_not_said_to_break(tmp_path):
     breaking = {row["optimizer"]: row for row in texts(landscapes(page)["quadratic"].breaking)}
     (where,) = (name for name in breaking["newton"] if name.startswith("breaks at"))
     assert breaking["newton"][where] == "no step" != breaking["sgd"][where]
-    assert breaking["newton"]["why"] == "–" != breaking["sgd"]["why"]
+    assert breaking["newton"]["reads like"] == "–" != breaking["sgd"]["reads like"]
 
 
 def test_it_has_the_pathology_s_own_picture(page):

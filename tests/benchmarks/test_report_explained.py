@@ -1,0 +1,91 @@
+"""The part of the report on what was measured by taking causes away, and a table of it that is damaged."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from benchmarks import sweep
+from benchmarks.analysis.causes import EXPLAINED
+from benchmarks.cli.main import main
+from benchmarks.display.explained import NOTHING_HELPS
+from benchmarks.report import report
+from problems.ill_conditioning.quadratic import Quadratic
+
+ROW = {
+    "problem": "quadratic", "dial_name": "condition", "holds": False, "dials": "10", "instances": 3, "tried": 0,
+    "solved": 0, "first_rung": 1, "last_rung": 10, "breaking_point": 3.0, "text": "3 [1, 10]",
+    "note": "does not help",
+}  # fmt: skip
+HOLDS = {"holds": True, "solved_without": 3, "text_without": "> 10", "beyond": True, "note": ""}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The folder of a sweep of two optimizers, one of which has a cause."""
+    found = tmp_path_factory.mktemp("explained") / "swept"
+    size: dict[str, Any] = {"trials": 2, "tuning_seeds": 1, "seeds": 3, "budget": 60}
+    result = sweep(Quadratic(dim=2), ["sgd", "adam"], rungs=2, out=found, **size)
+    jobs = {cell.info.optimizer: cell.info.job for cell in result.tables.cells.values()}
+    alike = {"removal": "curvatures made alike", "cause": "ill_conditioning"}
+    clipped = {"removal": "gradients clipped", "cause": "cliff"}
+    rows = [
+        {**ROW, **alike, **HOLDS, "optimizer": "sgd", "job": jobs["sgd"]},
+        {**ROW, **clipped, "optimizer": "sgd", "job": jobs["sgd"]},
+        {**ROW, **alike, "optimizer": "adam", "job": jobs["adam"]},
+        {**ROW, **alike, "optimizer": "adam", "job": "of an earlier command"},
+    ]
+    pandas.DataFrame(rows, columns=EXPLAINED).to_csv(found / "explained.csv", index=False)
+    return found
+
+
+def test_the_matrix_and_the_cards_say_what_was_measured(folder):
+    page = report([folder])
+    assert page.heat is not None
+    assert page.heat.columns == [("curvatures made alike", "ill conditioning")]
+    assert "gradients clipped" in page.heat.remarks[-1]
+    ((title, rows),) = page.heat.groups
+    cells = {row.name: (row.as_it_is.text, row.cells[0].text, row.cells[0].holds) for row in rows}
+    assert title == "" and cells == {
+        "sgd": ("0 of 3", "3 of 3", True),
+        "adam": ("0 of 3", "–", False),
+    }
+    why = {page.optimizers[place]: cures[0].why for place, cures in page.cures.items()}
+    assert why["adam"] == NOTHING_HELPS
+    assert why["sgd"] == "ill conditioning: curvatures made alike, 3 of 3 · not cliff"
+    text = (folder / "report.html").read_text()
+    assert "Why, as measured" in text and "<b>3 of 3 *</b>" in text and "(a cause)" in text
+
+
+def test_without_the_table_the_page_says_how_to_get_it(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (copy / "explained.csv").unlink()
+    assert report([copy]).heat is None
+    text = (copy / "report.html").read_text()
+    assert "explain=true measures why" in text and "why-title" not in text
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"solved": "x"}, "solved in explained is 'x', but must be a number"),
+        ({"holds": "maybe"}, "holds in explained is 'maybe'"),
+        ({"instances": None}, "instances in explained is missing"),
+        ({"beyond": None}, "beyond in explained is missing"),
+        (None, "explained has no column cause"),
+    ],
+)
+def test_a_damaged_table_is_refused_in_a_line(folder, tmp_path, capsys, command, changed, said):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    table = pandas.read_csv(copy / "explained.csv")
+    table = table.drop(columns="cause") if changed is None else table.assign(**changed)
+    table.to_csv(copy / "explained.csv", index=False)
+    folders = [str(copy)] if command == "report" else [str(folder), str(copy)]
+    assert main([command, *folders]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
