@@ -37,7 +37,7 @@ class Changed(Wrapper):
 
 @dataclass(frozen=True)
 class Shown(Changed):
-    """An optimizer that sees A g and A H instead of g and H.
+    """An optimizer that sees A g and A H instead of g and H, and A JᵀJ instead of JᵀJ.
 
     matrix: of points and gradients, both (*runs, dim), the matrix A as a function that multiplies vectors.
     """
@@ -64,7 +64,14 @@ class _ShownPoint(PointView):
 
     @property
     def hessian(self) -> torch.Tensor:
-        columns = self._point.hessian.movedim(-1, 0)
+        return self._multiplied(self._point.hessian)
+
+    @property
+    def gauss_newton(self) -> torch.Tensor:
+        return self._multiplied(self._point.gauss_newton)
+
+    def _multiplied(self, matrix: torch.Tensor) -> torch.Tensor:
+        columns = matrix.movedim(-1, 0)
         return self._matrix(self.x, self._point.gradient)(columns).movedim(0, -1)
 
 
@@ -75,6 +82,13 @@ class _ShownOracle(OracleView):
 
     def at(self, x: torch.Tensor, who: torch.Tensor | None = None) -> Point:
         return _ShownPoint(self._oracle.at(x, who), self._matrix)
+
+    def single(
+        self, instance: int, trial: int, x: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        value, gradient = self._oracle.single(instance, trial, x)
+        seen = gradient.expand_as(self.x)
+        return value, self._matrix(x.expand_as(self.x), seen)(seen)[instance, trial]
 
 
 def raised(problem: Problem, data: Tree, away: torch.Tensor):

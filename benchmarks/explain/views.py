@@ -90,10 +90,12 @@ class Absolute(View):
     """A view whose Hessians have |λ| for a negative λ, at least a thousandth of the largest |λ|."""
 
     def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
-        curvatures, basis = torch.linalg.eigh(tame(super().sampled_hessian(x, data, draw)))
+        hessian = super().sampled_hessian(x, data, draw)
+        curvatures, basis = torch.linalg.eigh(tame(hessian))
         least = 1e-3 * curvatures.abs().amax(-1, keepdim=True)
         raised = torch.where(curvatures < 0, curvatures.abs().maximum(least), curvatures)
-        return torch.einsum("...ij,...j,...kj->...ik", basis, raised, basis)
+        built = torch.einsum("...ij,...j,...kj->...ik", basis, raised, basis)
+        return torch.where((curvatures[..., :1] < 0).unsqueeze(-1), built, hessian)
 
     def sampled_hvp(
         self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
