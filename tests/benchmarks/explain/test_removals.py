@@ -54,6 +54,7 @@ EVERY = [
     ExactLoss(), ExactGradient(), Clipped(), Leashed(), Limited(), Held(), Conditioned(), Kick(), Signs(), Raised(),
     Fields({"b": 1.0}, "ill_conditioning"), Both(Clipped(), Conditioned()),
 ]  # fmt: skip
+SOME = [Clipped(), Conditioned(), Kick(), Both(Raised(), Leashed())]
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,7 @@ class TestWhatStays:
         for name in ("trial", "seed", "hp.lr", "u"):
             np.testing.assert_array_equal(one[name][first], other[name][first])
 
-    @pytest.mark.parametrize("removal", EVERY, ids=lambda each: type(each).__name__)
+    @pytest.mark.parametrize("removal", SOME, ids=lambda each: type(each).__name__)
     def test_adopted_classes_run_as_built_in_ones(self, removal):
         adopted = contender(torch.optim.SGD)
         space = {"lr": contender("sgd").space["lr"]}
@@ -304,7 +305,7 @@ class TestWhatStays:
         way = DATA["minimizer"] - DATA["start"]
         torch.testing.assert_close(step, 0.75 * way, rtol=1e-9, atol=1e-8)
 
-    @pytest.mark.parametrize("removal", EVERY, ids=lambda each: type(each).__name__)
+    @pytest.mark.parametrize("removal", SOME, ids=lambda each: type(each).__name__)
     def test_a_wrapped_method_runs(self, removal):
         runs = ran(ROSENBROCK, "adam+decay", removal)
         assert set(runs["status"]) <= {"solved", "missed", "diverged"}
