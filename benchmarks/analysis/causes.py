@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas
@@ -23,13 +23,15 @@ import pandas
 from benchmarks.analysis.breaking_points import breaking_points, isotonic
 from benchmarks.analysis.dial_axis import Axis
 from benchmarks.engine.trial_choice import choose, costs
+from benchmarks.explain.removals import Cause
 from benchmarks.store.cell_info import SKIPPED
 
 LEVEL = 0.05
 TOO_FEW = "too few instances"
 COLUMNS = [
     "removal", "cause", "holds", "dials", "instances", "tried", "solved", "solved_without", "gain", "p", "p_holm",
-    "breaking_point", "low", "high", "text", "breaking_point_without", "low_without", "high_without", "text_without",
+    "first_rung", "last_rung", "breaking_point", "low", "high", "text",
+    "breaking_point_without", "low_without", "high_without", "text_without",
     "shift", "shift_rungs", "beyond", "cost_without", "note",
 ]  # fmt: skip
 
@@ -37,14 +39,6 @@ COLUMNS = [
 NAMED = ["problem", "dial_name", "optimizer", "job"]
 EXPLAINED = [*NAMED, *COLUMNS]  # of explained.csv
 POINT = ("breaking_point", "low", "high", "text")
-
-
-class Removal(Protocol):
-    """What is taken away: its name, the cause, and the name of a removal that takes away part of the same."""
-
-    name: str
-    cause: str
-    beyond: str
 
 
 def tuned(runs: pandas.DataFrame, share: float = 1.0) -> pandas.DataFrame:
@@ -146,12 +140,14 @@ class Removed:
     """What a removal does.
 
     tried: how many tuning instances it solves at the first broken rung with the best setting near the tuned one.
+    gap: the least median gap there (log10) of a setting near the tuned one.
     runs: its runs at the rungs where it was searched; None if it was not.
     gain: by which factor it makes the target cheaper where the pathology is absent.
     """
 
-    removal: Removal
+    removal: Cause
     tried: int
+    gap: float
     runs: pandas.DataFrame | None = None
     gain: float = 1.0
 
@@ -177,10 +173,10 @@ class Removed:
         return sign_flip(self.differences(broken)) <= LEVEL
 
     @property
-    def order(self) -> tuple[int, int]:
-        """How good it is: the reporting runs solved, then the tuning instances when tried."""
+    def order(self) -> tuple[int, int, float]:
+        """How good it is: the reporting runs solved, then the tuning instances when tried, then the gap left."""
         found = 0 if self.runs is None else int((self.runs["status"] == "solved").sum())
-        return found, self.tried
+        return found, self.tried, -self.gap
 
 
 def judged(broken: Broken, found: Sequence[Removed]) -> pandas.DataFrame:
@@ -220,7 +216,7 @@ def _row(
         "instances": len(solved(broken.at(first))),
         "tried": each.tried,
         "solved": int(solved(broken.at(first)).sum()),
-        **{name: base[name] for name in POINT},
+        **{name: base[name] for name in ("first_rung", "last_rung", *POINT)},
         "note": "does not help",
     }
     if each.runs is None:

@@ -15,7 +15,7 @@ from benchmarks.catalog.suites import fields_of, suites
 from benchmarks.cli import help
 from benchmarks.cli.compose import Plan
 from benchmarks.display.breaking_table import Matrix, separation
-from benchmarks.display.explained import explained
+from benchmarks.display.explained import by_problem, explained
 from benchmarks.display.sweep_views import failures, views
 
 NAMED = 4  # missing cells
@@ -54,7 +54,11 @@ class Ended:
         """Print why optimizers break, as far as it was measured."""
         if self.explained is None:
             return
-        for view in explained(self.explained):
+        if self.explained.empty:
+            print("Nothing breaks here, so there is nothing to explain.")
+            return
+        suite = self.plan.suite is not None
+        for view in [by_problem(self.explained)] if suite else explained(self.explained):
             print(view.text(), end="\n\n")
         print(self.folder / "explained.csv")
 

@@ -101,7 +101,7 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
         problem = contender.removal.problem(problem)
     parts = Parts(problem, tuple(map(stream, seeds)), settled.torch_dtype, settled.device, most)
     tuning = slice(0, settled.tuning_seeds)
-    box = Box(contender, measure_units(parts[0], tuning))
+    box = Box(contender, measure_units(parts[0], tuning, contender.removal))
 
     searched = settled.trials - 1 if box.dim else 0
     first = math.ceil(SOBOL_SHARE * searched)

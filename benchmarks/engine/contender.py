@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from optimizers import Optimizer, Range
 
 if TYPE_CHECKING:
+    import torch
+
     from benchmarks.engine.instances import Instances
     from problems import Problem
 
@@ -31,6 +33,10 @@ class Removal:
             instances: Those of the problem that `problem` returned.
         """
         return optimizer
+
+    def gradient(self, gradient: torch.Tensor, instances: Instances) -> torch.Tensor:
+        """Return the gradient (*runs, dim) that the optimizer sees at the start, where `gradient` is the exact one."""
+        return gradient
 
 
 @dataclass(frozen=True)

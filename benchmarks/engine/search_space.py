@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.engine.contender import Contender
+from benchmarks.engine.contender import Contender, Removal
 from benchmarks.engine.instances import Instances
 from optimizers import Range
 
@@ -16,16 +16,20 @@ REFINED = 0.1  # half-width of the refined box, as a share of the searched box's
 EDGE = 1 / 16  # of the searched range: a setting this close to its border has `edge` set
 
 
-def measure_units(instances: Instances, tuning: slice) -> dict[str, float]:
+def measure_units(
+    instances: Instances, tuning: slice, removal: Removal | None = None
+) -> dict[str, float]:
     """Return the size of each unit of a hyperparameter, by the unit's name.
 
     "none" is 1, "length" is D/√dim, "gradient" is G; in the ratios, length is D. D is the median distance
     from the start to the solutions (|start| if they are unknown), G the median |g| at the start, both on
-    the tuning instances.
+    the tuning instances; g is what an optimizer sees without what the removal takes away.
     """
     problem, data = instances.problem, instances.data
     start = data["start"]
     value, gradient = problem.value_and_gradient(start, data)
+    if removal is not None:
+        gradient = removal.gradient(gradient, instances)
     distance = problem.distance(start, data)
     if distance is None:
         distance = start.norm(dim=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from benchmarks.engine.contender import Removal
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.measurements import SPECTRUM_UP_TO
 from benchmarks.explain import steps
-from benchmarks.explain.curvature import constant, distance_to_solutions
+from benchmarks.explain.curvature import constant, distance_to_solutions, modes
 from benchmarks.explain.views import Absolute, Exact, Noiseless
 from optimizers import Optimizer
 from optimizers.clip import AdaptiveClip, Clip
@@ -122,6 +122,10 @@ class Conditioned(Cause):
     def optimizer(self, optimizer: Optimizer, instances: Instances) -> Optimizer:
         return steps.Conditioned(optimizer, *_with_curvature(instances))
 
+    def gradient(self, gradient: torch.Tensor, instances: Instances) -> torch.Tensor:
+        problem, data, constant = _with_curvature(instances)
+        return steps.conditioning(modes(problem, data["start"], data), constant)(gradient)
+
 
 @dataclass(frozen=True)
 class Kick(Cause):
@@ -157,10 +161,10 @@ class Raised(Cause):
     cause = "plateau"
 
     def optimizer(self, optimizer: Optimizer, instances: Instances) -> Optimizer:
-        away = distance_to_solutions(instances.problem, instances.data)
-        assert away is not None
-        matrix = steps.raised(instances.problem, instances.data, away)
-        return steps.Shown(optimizer, matrix)
+        return steps.Shown(optimizer, _raised(instances))
+
+    def gradient(self, gradient: torch.Tensor, instances: Instances) -> torch.Tensor:
+        return _raised(instances)(instances.data["start"], gradient)(gradient)
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,9 @@ class Both(Cause):
 
     def optimizer(self, optimizer: Optimizer, instances: Instances) -> Optimizer:
         return self.second.optimizer(self.first.optimizer(optimizer, instances), instances)
+
+    def gradient(self, gradient: torch.Tensor, instances: Instances) -> torch.Tensor:
+        return self.second.gradient(self.first.gradient(gradient, instances), instances)
 
 
 @dataclass(frozen=True)
@@ -281,6 +288,12 @@ def removals(problem: Problem, optimizer: Optimizer, met: Met) -> Iterator[Cause
         yield Signs()
     if known and met.negative:
         yield Raised()
+
+
+def _raised(instances: Instances) -> Callable[[torch.Tensor, torch.Tensor], steps.Multiplied]:
+    away = distance_to_solutions(instances.problem, instances.data)
+    assert away is not None
+    return steps.raised(instances.problem, instances.data, away)
 
 
 def _with_curvature(instances: Instances) -> tuple[Problem, Tree, bool]:

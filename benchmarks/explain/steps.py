@@ -168,6 +168,16 @@ class WithCurvature(Changed):
         return dim
 
 
+def conditioning(measured: Modes, constant: bool) -> Multiplied:
+    """Return the function that multiplies gᵢ, the part of a vector along a curvature λᵢ > 0, by λmax/(λᵢ + δ)."""
+    curvatures, basis = measured
+    top = curvatures.amax(-1, keepdim=True).clamp(min=0)
+    damping = (EXACT if constant else CAREFUL) * top
+    factors = top / (curvatures + damping).clamp(min=TINY)
+    factors = torch.where(curvatures > 0, factors, 1.0)
+    return lambda vector: along(basis, factors * into(basis, vector))
+
+
 @dataclass(frozen=True)
 class Conditioned(WithCurvature):
     """An optimizer to which all positive curvatures are as large as the largest: it sees gᵢ λmax/(λᵢ + δ).
@@ -179,14 +189,10 @@ class Conditioned(WithCurvature):
         self, oracle: Oracle, inner: State, first: Modes, last: Modes, fresh: bool
     ) -> tuple[torch.Tensor, State]:
         """Return the inner optimizer's step for the conditioned gradient."""
-        curvatures, basis = last
-        top = curvatures.amax(-1, keepdim=True).clamp(min=0)
-        damping = (EXACT if self.constant else CAREFUL) * top
-        factors = top / (curvatures + damping).clamp(min=TINY)
-        factors = torch.where(curvatures > 0, factors, 1.0)
+        even = conditioning(last, self.constant)
 
         def matrix(x: torch.Tensor, gradient: torch.Tensor) -> Multiplied:
-            return lambda vector: along(basis, factors * into(basis, vector))
+            return even
 
         return self.inner.update(_ShownOracle(oracle, matrix), inner)
 

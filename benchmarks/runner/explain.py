@@ -20,7 +20,7 @@ from benchmarks.analysis.causes import Broken, Removed, judged, solved, tuned
 from benchmarks.analysis.tables import filled
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.protocol import Protocol
-from benchmarks.engine.trial_choice import costs
+from benchmarks.engine.trial_choice import costs, log_gaps
 from benchmarks.explain.removals import (
     Both,
     Cause,
@@ -98,11 +98,8 @@ class _Explanation:
 
     def _removed(self, removal: Cause, before: int) -> Removed | None:
         """Return what a removal does: tried, and searched if it then solves more than `before`; None if it fails."""
-        tried = self._tried(removal, before)
-        if tried is None:
-            return None
-        found = Removed(removal, tried)
-        if tried < min(before + 1, self.broken.instances):
+        found = self._tried(removal, before)
+        if found is None or found.tried < min(before + 1, self.broken.instances):
             return found
         with_it: list[pandas.DataFrame] = []
         for dial in self.broken.rungs:
@@ -118,25 +115,22 @@ class _Explanation:
             return found
         return dataclasses.replace(found, gain=self._gain(removal))
 
-    def _tried(self, removal: Cause, before: int) -> int | None:
-        """Return how many tuning instances the best of a few settings solves at the first broken rung.
+    def _tried(self, removal: Cause, before: int) -> Removed | None:
+        """Return what a removal does with a few settings at the first broken rung; None if it cannot be run.
 
         The settings have rates around the tuned one. The other hyperparameters have their tuned values and, if that is
         no better than `before`, their defaults: what suited the cause need not suit its absence.
         """
-        space, tuned_values = (
-            self.job.contender.space,
-            self.broken.setting(self.job.contender.space),
-        )
-        found = self._near(removal, tuned_values)
-        if found is None or found > before or len(space) == 1:
+        space = self.job.contender.space
+        values = self.broken.setting(space)
+        found = self._near(removal, values)
+        if found is None or found.tried > before or len(space) == 1:
             return found
         rate = self.job.contender.optimizer.rate
-        again = self._near(removal, {name: tuned_values[name] for name in space if name == rate})
-        return found if again is None else max(found, again)
+        again = self._near(removal, {name: values[name] for name in space if name == rate})
+        return found if again is None else max(found, again, key=lambda each: each.order)
 
-    def _near(self, removal: Cause, values: Mapping[str, float]) -> int | None:
-        """Return how many tuning instances the best rate around these values solves; None if it cannot be run."""
+    def _near(self, removal: Cause, values: Mapping[str, float]) -> Removed | None:
         contender = self.job.contender
         rate, space = contender.optimizer.rate, contender.space
         if rate in values:
@@ -148,7 +142,11 @@ class _Explanation:
         if runs is None:
             return None
         tuning = runs[runs["role"] == "tuning"]
-        return int(np.isfinite(costs(tuning)).reshape(tuning["trial"].nunique(), -1).sum(1).max())
+        trials = tuning["trial"].nunique()
+        reached, gaps = (each(tuning).reshape(trials, -1) for each in (costs, log_gaps))
+        return Removed(
+            removal, int(np.isfinite(reached).sum(1).max()), float(np.median(gaps, axis=1).min())
+        )
 
     def _searched(self, removal: Cause | None, at: Problem) -> pandas.DataFrame:
         contender = self.job.contender

@@ -23,7 +23,7 @@ def test_a_cliff_is_what_breaks_descent_on_cliffs(ravine, files):
     table = pandas.read_csv(files / "swept" / "explained.csv")
     best = table[table["holds"]]
     assert "cliff" in set(best["cause"]) and "ill_conditioning" not in set(best["cause"])
-    assert "cliff: gradients clipped" in out and "explained.csv" in out
+    assert "cliff: gradients clipped." in out and "explained.csv" in out
 
 
 def test_a_sweep_is_explained_afterwards_for_some_of_its_optimizers(ravine, files):
