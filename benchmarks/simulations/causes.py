@@ -23,15 +23,27 @@ that change nothing but chance. Either each run draws *other noise*, or *other t
 instances stay the same, half of the variance is theirs, and all removals of a job do nothing. Only jobs that break are
 counted: a job that solves half of the instances by luck is not explained, and one that solves few by bad luck is.
 
-*Called* is the share of jobs in which any of the removals is called a cause. *Found* is the share in which a removal
-is, if it lets the tuned setting of most searches solve 90 % of the instances, among others that do nothing. In the last
-two columns a cause must also let half of the instances be solved.
+*Called* is the share of these jobs in which any of the removals is called a cause: far more than 5 % where the tuned
+setting solves nearly half of the instances. There are two reasons. A rung at which a job breaks is one at which it had
+bad luck, and Holm's correction does not help, because all removals are compared with the same unlucky search. And the
+test knows other instances alone, not other searches. That half of the instances must be solved without the cause
+changes nothing, because that is so wherever a cause holds.
+
+*Found* is the share in which a removal is called a cause that lets the tuned setting of most searches solve 90 % of
+the instances, among others that do nothing. The last two columns have a stricter rule, which is not in use: the cause
+holds, the job solves at most 20 % of the instances at the rung, and at least 80 % are solved without the cause.
+
+So trust a cause where few instances are solved with it and nearly all without; 4 of 10 against 9 of 10 may be chance.
 """
 SHARES = (0.2, 0.45)  # of instances that a tuned trial solves, in the mean over searches
 CURED = 0.9  # the same without the cause
 REMOVALS = (1, 6, 12)
 NEAR = 9  # settings near the tuned one, which is tried as well
-TUNING = 5
+TUNING = 5  # instances, of 15
+FEW, MANY = (
+    0.2,
+    0.8,
+)  # of the reporting instances, solved with a cause and without it: the stricter rule
 
 
 def simulate(jobs: int = 1500) -> pandas.DataFrame:
@@ -48,14 +60,18 @@ def simulate(jobs: int = 1500) -> pandas.DataFrame:
             for count in REMOVALS:
                 noise, trials, found = (
                     _called(search, dial, count, jobs, **how)
-                    for how in ({"trials": False}, {"trials": True}, {"trials": True, "eased": dial - easy})
+                    for how in (
+                        {"trials": False},
+                        {"trials": True},
+                        {"trials": True, "eased": dial - easy},
+                    )
                 )
                 figures = {
                     "called, other noise": noise[0],
                     "called, other trials": trials[0],
                     "found": found[0],
-                    "called if half are solved": trials[1],
-                    "found if half are solved": found[1],
+                    "called, strictly": trials[1],
+                    "found, strictly": found[1],
                 }
                 percent = {column: f"{100 * each:.1f} %" for column, each in figures.items()}
                 rows.append({"search": name, "solved": share, "removals": count, **percent})
@@ -124,7 +140,7 @@ def _dial(search: Search, share: float) -> float:
 def _called(
     search: Search, dial: float, count: int, jobs: int, *, trials: bool, eased: float = 0.0
 ) -> tuple[float, float]:
-    """Return the share of breaking jobs with a cause, and that with one without which half of the instances are solved.
+    """Return the share of breaking jobs with a cause, and that with one by the stricter rule.
 
     Args:
         search: The kind of search.
@@ -147,6 +163,7 @@ def _called(
         for _ in range(0 if eased else count - 1)
     ]
     before = base.solved[:, :TUNING].sum(axis=1)
+    clear = base.solved[:, TUNING:].mean(axis=1) <= FEW
     called = np.zeros((2, len(base.tuned)), dtype=bool)
     for job in range(len(base.tuned)):
         tried = [each for each in alone if each.tried[job] >= min(before[job] + 1, TUNING)]
@@ -159,7 +176,7 @@ def _called(
             holds = holm([each.p[job] for each in tried]) <= LEVEL
         holds &= [not eased or each is alone[0] for each in tried]
         called[0, job] = holds.any()
-        called[1, job] = (holds & [each.half[job] for each in tried]).any()
+        called[1, job] = clear[job] and (holds & [each.cured[job] for each in tried]).any()
     one, other = called.mean(axis=1)
     return float(one), float(other)
 
@@ -170,12 +187,12 @@ class _Removals:
 
     tried: how many tuning instances the best setting near the tuned one solves.
     p: its p-value.
-    half: True if half of the reporting instances are solved.
+    cured: True if at least `MANY` of the reporting instances are solved.
     """
 
     tried: np.ndarray
     p: np.ndarray
-    half: np.ndarray
+    cured: np.ndarray
 
 
 def _removed(
@@ -200,6 +217,6 @@ def _removed(
         mine.solved[:, TUNING:].astype(int) - theirs.solved[:, TUNING:]
         for mine, theirs in ((here, base), (there, harder))
     )
-    half = here.solved[:, TUNING:].mean(axis=1) >= 0.5
-    p = np.array([sign_flip(each) for each in more + half[:, None] * later])
-    return _Removals(tried, p, half)
+    solved = here.solved[:, TUNING:].mean(axis=1)
+    p = np.array([sign_flip(each) for each in more + (solved >= 0.5)[:, None] * later])
+    return _Removals(tried, p, solved >= MANY)
