@@ -40,10 +40,8 @@ CURED = 0.9  # the same without the cause
 REMOVALS = (1, 6, 12)
 NEAR = 9  # settings near the tuned one, which is tried as well
 TUNING = 5  # instances, of 15
-FEW, MANY = (
-    0.2,
-    0.8,
-)  # of the reporting instances, solved with a cause and without it: the stricter rule
+FEW = 0.2  # of the reporting instances: solved at most with a cause, by the stricter rule
+MANY = 0.8  # solved at least without it
 
 
 def simulate(jobs: int = 1500) -> pandas.DataFrame:

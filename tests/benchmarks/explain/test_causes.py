@@ -21,6 +21,7 @@ from benchmarks.analysis.causes import (
     too_few,
 )
 from benchmarks.explain.removals import Both, Clipped, Conditioned, Fields, Held
+from benchmarks.simulations import causes as simulation
 from benchmarks.store.cell_info import SKIPPED
 
 LADDER = (1.0, 10.0, 100.0)
@@ -234,6 +235,11 @@ class TestTheTable:
         row = table.loc["gradients clipped and curvatures made alike"]
         assert row["holds"] and row["cause"] == "cliff+ill_conditioning"
 
+    def test_the_same_bits_are_no_cause(self):
+        found = broken(10, 2, 0)
+        table = judged(found, [Removed(Named(f"sham {k}"), 2, found.at(10)) for k in range(12)])
+        assert not table["holds"].any() and (table["p"] == 1).all()
+
     def test_nothing_to_judge(self):
         assert judged(broken(10, 2, 0), []).empty
 
@@ -251,3 +257,17 @@ def test_the_tuned_trial_is_judged_at_a_share_of_the_budget():
     """Trial 2 solves all at once, trial 1 later and is chosen first by number only."""
     both = runs(rung(1, of(10), cost=600.0), rung(1, of(10), cost=400.0, trial=2))
     assert solved(both).all() and solved(both, 0.5).all() and not solved(both, 0.3).any()
+
+
+@pytest.mark.slow
+def test_the_published_simulation_promises_what_its_text_says():
+    """With few jobs, so that bounds are loose."""
+    table = simulation.simulate(400).set_index(["search", "solved", "removals"])
+    shares = table.apply(lambda column: column.str.rstrip(" %").astype(float) / 100)
+    assert (
+        shares["called, other trials"].xs(0.45, level="solved").xs(6, level="removals") > 0.1
+    ).all()
+    assert (shares["called, other noise"].xs(0.2, level="solved") < 0.05).all()
+    assert (shares["called, strictly"] <= shares["called, other trials"]).all()
+    assert (shares["found, strictly"] <= shares["found"]).all()
+    assert (shares["found"] > 0.5).all()
