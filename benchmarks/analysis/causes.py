@@ -122,7 +122,8 @@ class Broken:
             runs, {name: self.scale}, falling=[name] if self.falling else [],
             sobol=0 if pandas.isna(sobol) else int(sobol), fractions=(share,),
         )  # fmt: skip
-        return found[found["choice"] == "tuned"].iloc[0].to_dict()
+        row = found[found["choice"] == "tuned"].iloc[0]
+        return {str(name): value for name, value in row.items()}
 
     def shift(self, before: float, after: float) -> tuple[float, float]:
         """Return how much harder a dial is than another, in its units (a factor if its scale is log), and in rungs."""
@@ -132,7 +133,8 @@ class Broken:
         else:
             own = before - after if self.falling else after - before
         places = [axis.place(each) for each in (before, after)]
-        return own, float(np.subtract(*np.interp(places[::-1], axis.x, np.arange(len(axis.x)))))
+        first, last = np.interp(places, axis.x, np.arange(len(axis.x)))
+        return own, float(last - first)
 
 
 @dataclass(frozen=True)
@@ -247,8 +249,8 @@ def _note(each: Removed, adjusted: float, few: bool) -> str:
         return ""
     if few:
         return TOO_FEW
-    if math.isinf(each.gain):
-        return "helps as much without the pathology"
+    if each.gain > 1:
+        return "helps where the pathology is absent, too"
     return "not told apart from chance"
 
 

@@ -22,26 +22,28 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
     """
     for problem, rows in table.groupby("problem", sort=False):
         best = rows.drop_duplicates(["job", "cause"])
-        causes = (
-            best.groupby("cause", sort=False)["holds"]
-            .sum()
-            .sort_values(ascending=False, kind="stable")
-            .index
-        )
+        by_cause = best.groupby("cause", sort=False)
+        pair = best["cause"].str.contains("+", regex=False).groupby(best["cause"]).any()
+        helping = by_cause["solved_without"].max().gt(0) & (by_cause["holds"].any() | ~pair)
+        causes = by_cause["holds"].sum()[helping].sort_values(ascending=False, kind="stable").index
         cells = [_row(of_job, causes) for _, of_job in best.groupby("job", sort=False)]
-        used = best[best["solved_without"].notna()].drop_duplicates("removal")
+        tried = [named(str(each)) for each in helping.index[~helping] if "+" not in str(each)]
         remarks = [
             f"How many of {rows['instances'].iloc[0]} instances are solved at the first rung that breaks: as it is, "
             "and without each cause, searched again in the same way.",
-            f"* marks a cause: the gain is more than chance (5%, Holm over the removals). {NO_HELP} is no help at all.",
-            *(
-                f"{named(cause)}: {', '.join(of_cause['removal'])}."
-                for cause, of_cause in used.groupby("cause", sort=False)
-            ),
+            "* marks a cause: the gain is more than chance (5%, Holm over the removals).",
+            *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
+            *([f"No help: {', '.join(tried)}."] if tried else []),
         ]
         yield View(
             f"{problem} · why it breaks, by taking causes away", pandas.DataFrame(cells), remarks
         )
+
+
+def _removals(best: pandas.DataFrame, cause: str) -> list[str]:
+    """Return the removals of a cause that were searched."""
+    searched = best[(best["cause"] == cause) & best["solved_without"].notna()]
+    return list(searched["removal"].unique())
 
 
 def by_problem(table: pandas.DataFrame) -> View:

@@ -299,7 +299,7 @@ def _raised(instances: Instances) -> Callable[[torch.Tensor, torch.Tensor], step
 def _with_curvature(instances: Instances) -> tuple[Problem, Tree, bool]:
     """Return the problem, its instances, and True if its Hessian is constant."""
     problem, data = instances.problem, instances.data
-    return problem, data, constant(problem, data)
+    return problem, data, constant(problem)
 
 
 def control(problem: Problem) -> Problem:

@@ -1,8 +1,8 @@
 """Explain a job: take one cause after another away at the rungs where it breaks, and search again.
 
-In two stages. Each removal is tried at rates around the tuned one, on the tuning instances; those with which more of
-them are solved are searched like any contender, with the same trials on the same instances. Where no
-removal holds alone, the best one is kept and each of the others is added to it.
+In two stages. Each removal is tried at a few learning rates, on the tuning instances; those with which more of them
+are solved are searched like any contender, with the same trials on the same instances. Where no removal holds alone,
+the best one is kept and each of the others is added to it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,9 @@ from benchmarks.explain.removals import (
 from benchmarks.runner.job import CellDone, Job, falls, run_rung, rungs
 from benchmarks.runner.worker import Task
 from benchmarks.store.cells import Cells
-from optimizers import Range
 from problems import Problem
 
 TRIED = 10  # settings that a removal is tried at
-AROUND = 1e3  # they reach from the tuned rate over this to the tuned rate times this
 
 
 def explain(
@@ -118,25 +116,29 @@ class _Explanation:
     def _tried(self, removal: Cause, before: int) -> Removed | None:
         """Return what a removal does with a few settings at the first broken rung; None if it cannot be run.
 
-        The settings have rates around the tuned one. The other hyperparameters have their tuned values and, if that is
-        no better than `before`, their defaults: what suited the cause need not suit its absence.
+        They differ in the learning rate. The other hyperparameters have their tuned values and, if that is no better
+        than `before`, their defaults: what suited the cause need not suit its absence.
         """
         space = self.job.contender.space
-        values = self.broken.setting(space)
-        found = self._near(removal, values)
+        found = self._near(removal, self.broken.setting(space))
         if found is None or found.tried > before or len(space) == 1:
             return found
-        rate = self.job.contender.optimizer.rate
-        again = self._near(removal, {name: values[name] for name in space if name == rate})
+        again = self._near(removal, {})
         return found if again is None else max(found, again, key=lambda each: each.order)
 
     def _near(self, removal: Cause, values: Mapping[str, float]) -> Removed | None:
         contender = self.job.contender
         rate, space = contender.optimizer.rate, contender.space
-        if rate in values:
-            space = {rate: Range(values[rate] / AROUND, values[rate] * AROUND)}
-        pinned = contender.optimizer.replace(**values)
-        near = Contender(_named(contender, removal), pinned, space, removal)
+        if rate in space:
+            space = {rate: space[rate]}
+            values = {name: value for name, value in values.items() if name != rate}
+        near = dataclasses.replace(
+            contender,
+            name=_named(contender, removal),
+            optimizer=contender.optimizer.replace(**values),
+            space=space,
+            removal=removal,
+        )
         size = dataclasses.replace(self.protocol, trials=TRIED, seeds=1)
         runs = self._run(near, self.job.problem.at_dial(self.broken.rungs[0]), size)
         if runs is None:
@@ -164,15 +166,16 @@ class _Explanation:
         return None if done.error else _runs(self.store, done.key)
 
     def _gain(self, removal: Cause) -> float:
-        """Return by which factor the removal makes the target cheaper where the pathology is absent, at least 1."""
+        """Return by which factor the removal makes the target cheaper where the pathology is absent, at least 1.
+
+        A control at which the job breaks as well is none for it: 1.
+        """
         without = control(self.job.problem.at_dial(self.broken.rungs[0]))
         base, other = (
             float(np.median(costs(tuned(self._searched(each, without)))))
             for each in (None, removal)
         )
-        if math.isinf(other) or base == other:
-            return 1.0
-        return max(base / other, 1.0) if other else 1.0
+        return 1.0 if math.isinf(base) or other == 0 else max(base / other, 1.0)
 
 
 @dataclass(frozen=True)
