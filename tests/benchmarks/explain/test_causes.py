@@ -20,19 +20,20 @@ from benchmarks.analysis.causes import (
     solved,
     too_few,
 )
-from benchmarks.explain.removals import Both, Clipped, Conditioned, Fields, Held
+from benchmarks.explain.removals import Both, Cause, Clipped, Conditioned, Fields, Held
 from benchmarks.simulations import causes as simulation
 from benchmarks.store.cell_info import SKIPPED
 
 LADDER = (1.0, 10.0, 100.0)
 BUDGET = 1000.0
+GAP = -1.0  # log10, of the settings near the tuned one
 
 
 @dataclass(frozen=True)
-class Named:
+class Named(Cause):
     """A removal as the table needs it."""
 
-    name: str
+    name: str = ""
     cause: str = "cliff"
     beyond: str = ""
 
@@ -148,7 +149,7 @@ class TestWhereItBreaks:
     def test_a_single_rung(self):
         found = Broken.of(rung(10, of(3)), "log", False, [10.0])
         assert (found.rungs, found.easier, found.measured) == ((10,), None, 10)
-        table = judged(found, [Removed(Named("clip"), 10, rung(10, of(10)))])
+        table = judged(found, [Removed(Named("clip"), 10, GAP, rung(10, of(10)))])
         assert table["holds"].tolist() == [True]
         assert (table["solved"][0], table["solved_without"][0]) == (3, 10)
 
@@ -168,7 +169,7 @@ class TestTheTable:
         with_it = [rung(10, of(first), cost=cost)]
         if first >= 5:
             with_it.append(rung(100, of(last), cost=cost))
-        return Removed(Named(name, cause, beyond), first, runs(*with_it), gain)
+        return Removed(Named(name, cause, beyond), first, GAP, runs(*with_it), gain)
 
     def test_what_solves_more_than_chance_explains_holds(self):
         table = self.table(self.removed("clip", 10, 10), self.removed("nothing", 2))
@@ -195,7 +196,7 @@ class TestTheTable:
         assert table["shift_rungs"].is_monotonic_decreasing
 
     def test_a_removal_that_was_only_tried_is_no_test(self):
-        tried = [Removed(Named(f"tried {k}"), 0) for k in range(9)]
+        tried = [Removed(Named(f"tried {k}"), 0, GAP) for k in range(9)]
         table = self.table(self.removed("clip", 8, 0), *tried)
         assert table.loc["clip", "p"] == table.loc["clip", "p_holm"]
         assert table.loc["tried 0", "note"] == "does not help" and math.isnan(
@@ -204,7 +205,7 @@ class TestTheTable:
 
     def test_too_few_instances_are_said_and_are_no_verdict(self):
         found = broken(4, 0, 0, instances=4)
-        table = judged(found, [Removed(Named("clip"), 4, rung(10, of(4, 4)))])
+        table = judged(found, [Removed(Named("clip"), 4, GAP, rung(10, of(4, 4)))])
         assert table["note"].tolist() == [TOO_FEW] and not table["holds"].any()
 
     def test_what_the_control_gains_is_subtracted(self):
@@ -231,21 +232,25 @@ class TestTheTable:
 
     def test_two_at_once(self):
         both = Both(Clipped(), Conditioned())
-        table = self.table(Removed(both, 9, runs(rung(10, of(10)), rung(100, of(10)))))
+        table = self.table(Removed(both, 9, GAP, runs(rung(10, of(10)), rung(100, of(10)))))
         row = table.loc["gradients clipped and curvatures made alike"]
         assert row["holds"] and row["cause"] == "cliff+ill_conditioning"
 
     def test_the_same_bits_are_no_cause(self):
         found = broken(10, 2, 0)
-        table = judged(found, [Removed(Named(f"sham {k}"), 2, found.at(10)) for k in range(12)])
+        table = judged(
+            found, [Removed(Named(f"sham {k}"), 2, GAP, found.at(10)) for k in range(12)]
+        )
         assert not table["holds"].any() and (table["p"] == 1).all()
 
     def test_nothing_to_judge(self):
         assert judged(broken(10, 2, 0), []).empty
 
-    def test_the_best_has_most_runs_solved_then_most_when_tried(self):
-        found = [self.removed("few", 3), self.removed("many", 4), Removed(Named("tried"), 9)]
+    def test_the_best_has_most_runs_solved_then_tried_then_the_least_gap(self):
+        found = [self.removed("few", 3), self.removed("many", 4), Removed(Named("tried"), 9, GAP)]
         assert max(found, key=lambda each: each.order).removal.name == "many"
+        tried = [Removed(Named(str(gap)), 0, gap) for gap in (-1.0, -3.0, math.inf)]
+        assert max(tried, key=lambda each: each.order).gap == -3
 
 
 def test_names_of_removals_say_what_is_done():

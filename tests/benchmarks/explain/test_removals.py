@@ -271,10 +271,21 @@ class TestWhatStays:
         assert str(counts[0]) == str(counts[1])
 
     def test_trials_are_the_same_settings(self):
-        one, other = (ran(BOWL, "sgd", each) for each in (None, Conditioned()))
-        first = one["search"] != "refined"  # these follow the best of the others
-        for name in ("trial", "seed", "hp.lr", "u"):
-            np.testing.assert_array_equal(one[name][first], other[name][first])
+        """Of a gradient that is shown otherwise, in the units of what is shown."""
+        one = ran(BOWL)
+        first = one["search"] == "sobol"  # refined ones follow the best of these
+        for removal, names in ((Held(), ("trial", "seed", "u", "hp.lr")), (Conditioned(), ("u",))):
+            other = ran(BOWL, "sgd", removal)
+            for name in names:
+                np.testing.assert_allclose(other[name][first], one[name][first], rtol=1e-12)
+
+    @pytest.mark.parametrize("removal", [Conditioned(), Raised(), Both(Raised(), Conditioned())])
+    def test_units_are_those_of_the_gradient_that_is_shown(self, removal):
+        instances = Instances(ROSENBROCK, ("a", "b"))
+        data = instances.data
+        exact = ROSENBROCK.value_and_gradient(data["start"], data)[1]
+        step, _ = moved(removal, ROSENBROCK, SGD(lr=1.0))
+        torch.testing.assert_close(removal.gradient(exact, instances), -step)
 
     @pytest.mark.parametrize("removal", SOME, ids=lambda each: type(each).__name__)
     def test_adopted_classes_run_as_built_in_ones(self, removal):
