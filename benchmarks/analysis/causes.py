@@ -27,6 +27,7 @@ from benchmarks.explain.removals import Cause
 from benchmarks.store.cell_info import SKIPPED
 
 LEVEL = 0.05
+CLEARLY = 0.2  # share of solved instances
 TOO_FEW = "too few instances"
 COLUMNS = [
     "removal", "cause", "holds", "dials", "instances", "tried", "solved", "solved_without", "gain", "p", "p_holm",
@@ -63,9 +64,10 @@ class Broken:
 
     runs: its runs at all rungs.
     ladder: the rungs that every job on this problem has, from harmless to extreme.
-    rungs: the first rung at which it breaks, and the harder ones of the ladder.
-    easier: the rung before, at which it does not break; None if it breaks at the first.
-    measured: the rung at which its runs have numbers: the first broken one, or the last before if that was skipped.
+    rungs: the first rung at which it is clearly broken, with at most `CLEARLY` solved, or else the one with the fewest;
+        and the harder ones of the ladder. Just below one half, a job that breaks may only have had bad luck.
+    easier: the rungs before, down to one at which it does not break.
+    measured: the hardest rung up to the first of `rungs` that was not skipped.
     """
 
     runs: pandas.DataFrame
@@ -73,7 +75,7 @@ class Broken:
     falling: bool
     ladder: tuple[float, ...]
     rungs: tuple[float, ...]
-    easier: float | None
+    easier: tuple[float, ...]
     measured: float
 
     @classmethod
@@ -86,12 +88,13 @@ class Broken:
         above = int((isotonic(np.array(shares)) >= 0.5).sum())
         if above == len(dials):
             return None
-        first = dials[above]
-        harder = [each for each in dials[above + 1 :] if each in set(ladder)]
+        clear = [place for place in range(above, len(dials)) if shares[place] <= CLEARLY]
+        first = clear[0] if clear else above + int(np.argmin(shares[above:]))
+        harder = [each for each in dials[first + 1 :] if each in set(ladder)]
         skipped = runs["cell"].str.endswith(SKIPPED)
-        own = [each for each in dials[: above + 1] if not skipped[runs["dial"] == each].all()]
-        easier = dials[above - 1] if above else None
-        return cls(runs, scale, falling, tuple(ladder), (first, *harder), easier, own[-1])
+        own = [each for each in dials[: first + 1] if not skipped[runs["dial"] == each].all()]
+        easier = tuple(dials[max(above - 1, 0) : first][::-1])
+        return cls(runs, scale, falling, tuple(ladder), (dials[first], *harder), easier, own[-1])
 
     def at(self, dial: float) -> pandas.DataFrame:
         """Return the runs at a rung."""
@@ -104,13 +107,13 @@ class Broken:
 
     @property
     def tuning(self) -> int:
-        """How many tuning instances the tuned trial solves at the first broken rung."""
+        """How many tuning instances the tuned trial solves where the job is clearly broken."""
         runs = self.at(self.rungs[0])
         of_trial = runs[(runs["trial"] == choose(runs)["tuned"]) & (runs["role"] == "tuning")]
         return int((of_trial["status"] == "solved").sum())
 
     def setting(self, names: Iterable[str]) -> dict[str, float]:
-        """Return the tuned values of hyperparameters at the first broken rung."""
+        """Return the tuned values of hyperparameters where the job is clearly broken."""
         row = tuned(self.at(self.rungs[0])).iloc[0]
         return {name: float(row[f"hp.{name}"]) for name in names}
 
@@ -141,7 +144,7 @@ class Broken:
 class Removed:
     """What a removal does.
 
-    tried: how many tuning instances it solves at the first broken rung with the best setting near the tuned one.
+    tried: how many tuning instances it solves where the job is clearly broken with the best setting near the tuned one.
     gap: the least median gap there (log10) of a setting near the tuned one.
     runs: its runs at the rungs where it was searched; None if it was not.
     gain: by which factor it makes the target cheaper where the pathology is absent.
@@ -154,7 +157,7 @@ class Removed:
     gain: float = 1.0
 
     def solved(self, broken: Broken) -> np.ndarray:
-        """Return which instances it solves at each broken rung that was searched, bool (rungs, instances)."""
+        """Return which instances it solves at each of the rungs that was searched, bool (rungs, instances)."""
         assert self.runs is not None
         there = [each for each in broken.rungs if (self.runs["dial"] == each).any()]
         return np.array([
@@ -184,7 +187,7 @@ class Removed:
 def judged(broken: Broken, found: Sequence[Removed]) -> pandas.DataFrame:
     """Return one row per removal: those that hold first, the largest shift first.
 
-    Columns: `holds` is True if the removal solves more than chance explains. `dials` are the broken rungs where it was
+    Columns: `holds` is True if the removal solves more than chance explains. `dials` are the rungs where it was
     searched, and `solved`, `solved_without` how many instances are solved at the first of them, as it is and without
     the cause. The breaking points are those of the tuned trials; `shift` is in the dial's units (a factor if its
     scale is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True.

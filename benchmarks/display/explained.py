@@ -29,8 +29,8 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         cells = [_row(of_job, causes) for _, of_job in best.groupby("job", sort=False)]
         tried = [named(str(each)) for each in helping.index[~helping] if "+" not in str(each)]
         remarks = [
-            f"How many of {rows['instances'].iloc[0]} instances are solved at the first rung that breaks: as it is, "
-            "and without each cause, searched again in the same way.",
+            f"How many of {rows['instances'].iloc[0]} instances are solved at the first rung where it clearly breaks: as "
+            "it is, and without each cause, searched again in the same way.",
             "* marks a cause: the gain is more than chance (5%, Holm over the removals).",
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
             *([f"No help: {', '.join(tried)}."] if tried else []),

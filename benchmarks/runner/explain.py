@@ -105,16 +105,17 @@ class _Explanation:
             with_it.append(runs)
             if solved(runs).mean() < 0.5:
                 break
-        easier = self.broken.easier
-        if easier is not None and solved(with_it[0]).mean() < 0.5:
-            with_it.append(self._searched(removal, self.job.problem.at_dial(easier)))
+        for dial in self.broken.easier:
+            if solved(with_it[0]).mean() >= 0.5:
+                break
+            with_it.insert(0, self._searched(removal, self.job.problem.at_dial(dial)))
         found = dataclasses.replace(found, runs=pandas.concat(with_it, ignore_index=True))
         if isinstance(removal, Fields) or not found.helps(self.broken):
             return found
         return dataclasses.replace(found, gain=self._gain(removal))
 
     def _tried(self, removal: Cause, before: int) -> Removed | None:
-        """Return what a removal does with a few settings at the first broken rung; None if it cannot be run.
+        """Return what a removal does with a few settings where the job is clearly broken; None if it cannot be run.
 
         They differ in the learning rate. The other hyperparameters have their tuned values and, if that is no better
         than `before`, their defaults: what suited the cause need not suit its absence.
