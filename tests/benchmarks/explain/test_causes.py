@@ -269,10 +269,10 @@ def test_the_published_simulation_promises_what_its_text_says():
     """With few jobs, so that bounds are loose."""
     table = simulation.simulate(400).set_index(["search", "solved", "removals"])
     shares = table.apply(lambda column: column.str.rstrip(" %").astype(float) / 100)
-    assert (
-        shares["called, other trials"].xs(0.45, level="solved").xs(6, level="removals") > 0.1
-    ).all()
+    called = [name for name in shares if name.startswith("called")]
+    assert (shares.xs(0.05, level="solved")[called] < 0.05).all(axis=None)
     assert (shares["called, other noise"].xs(0.2, level="solved") < 0.05).all()
-    assert (shares["called, strictly"] <= shares["called, other trials"]).all()
-    assert (shares["found, strictly"] <= shares["found"]).all()
-    assert (shares["found"] > 0.5).all()
+    nearly_half = shares.xs((0.45, 6), level=("solved", "removals"))
+    assert (nearly_half["called, other trials"] > 0.2).all()
+    assert (shares["called if 80 % are solved"] <= shares["called, other trials"]).all()
+    assert (shares["found"] > 0.8).all()
