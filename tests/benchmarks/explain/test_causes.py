@@ -111,15 +111,22 @@ class TestWhereItBreaks:
     def test_nowhere(self):
         assert broken(10, 5, 7) is None
 
-    def test_within_the_ladder(self):
-        found = broken(10, 4, 0)
-        assert (found.rungs, found.easier, found.measured) == ((10, 100), 1, 10)
-        assert found.instances == 10 and found.tuning == 4
+    def test_where_it_is_clearly_broken(self):
+        """At most .2 are solved: at .4 it may have had bad luck."""
+        found = broken(10, 2, 0)
+        assert (found.rungs, found.easier, found.measured) == ((10, 100), (1,), 10)
+        assert found.instances == 10 and found.tuning == 2
         assert found.setting(["lr"]) == {"lr": 1.0}
+        found = broken(10, 4, 0)
+        assert (found.rungs, found.easier, found.measured) == ((100,), (10, 1), 100)
+
+    def test_where_the_fewest_are_solved_if_it_is_not_clear(self):
+        found = broken(10, 4, 3)
+        assert (found.rungs, found.easier) == ((100,), (10, 1))
 
     def test_at_the_first_rung(self):
         found = broken(2, 1, 0)
-        assert (found.rungs, found.easier) == (LADDER, None)
+        assert (found.rungs, found.easier) == (LADDER, ())
 
     def test_a_rung_that_is_solved_again_is_pooled(self):
         """.4 and .8 are two rungs of .6 each, so that it breaks after both."""
@@ -128,7 +135,7 @@ class TestWhereItBreaks:
 
     def test_falling_dials(self):
         found = broken(10, 9, 0, falling=True, ladder=(100.0, 10.0, 1.0))
-        assert (found.rungs, found.easier) == ((1,), 10)
+        assert (found.rungs, found.easier) == ((1,), (10,))
         assert found.shift(10, 1) == (10, 1)
 
     def test_bisected_rungs_are_broken_ones_only_if_first(self):
@@ -148,7 +155,7 @@ class TestWhereItBreaks:
 
     def test_a_single_rung(self):
         found = Broken.of(rung(10, of(3)), "log", False, [10.0])
-        assert (found.rungs, found.easier, found.measured) == ((10,), None, 10)
+        assert (found.rungs, found.easier, found.measured) == ((10,), (), 10)
         table = judged(found, [Removed(Named("clip"), 10, GAP, rung(10, of(10)))])
         assert table["holds"].tolist() == [True]
         assert (table["solved"][0], table["solved_without"][0]) == (3, 10)
