@@ -131,7 +131,9 @@ class Broken:
     def shift(self, before: float, after: float) -> tuple[float, float]:
         """Return how much harder a dial is than another, in its units (a factor if its scale is log), and in rungs."""
         axis = Axis.of(self.ladder, self.scale, self.falling)
-        if self.scale == "log":
+        if before == after:  # they may be 0
+            own = float(self.scale == "log")
+        elif self.scale == "log":
             own = before / after if self.falling else after / before
         else:
             own = before - after if self.falling else after - before

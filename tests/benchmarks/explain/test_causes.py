@@ -163,7 +163,7 @@ class TestWhereItBreaks:
     def test_shifts_are_in_the_dial_s_units_and_in_rungs(self):
         found = broken(10, 4, 0)
         assert found.shift(1, 10) == (10, 1)
-        assert found.shift(1, 1) == (1, 0)
+        assert found.shift(1, 1) == found.shift(0, 0) == (1, 0)
         linear = Broken.of(found.runs, "linear", False, LADDER)
         assert linear.shift(1, 10) == (9, 1)
 

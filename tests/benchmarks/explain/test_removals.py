@@ -77,7 +77,7 @@ class Saddle(Problem):
         return (x[..., 0] ** 2 + (x[..., 1].abs() - 1) ** 2).sqrt()
 
 
-def ran(problem, optimizer="sgd", removal=None):
+def ran(problem, optimizer: str | Contender = "sgd", removal=None):
     found = optimizer if isinstance(optimizer, Contender) else contender(optimizer)
     return run_cell(problem, replace(found, removal=removal), SIZE.settled(problem)).runs
 
@@ -305,10 +305,11 @@ class TestWhatStays:
                 super().__init__(params, {"lr": lr})
 
             @torch.no_grad()
-            def step(self, closure):
+            def step(self, closure=None):
                 for group in self.param_groups:
                     for each in group["params"]:
                         for _ in range(2):
+                            assert closure is not None
                             closure()
                             each -= 0.5 * each.grad
 
