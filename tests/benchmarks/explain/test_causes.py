@@ -156,6 +156,7 @@ class TestWhereItBreaks:
     def test_a_single_rung(self):
         found = Broken.of(rung(10, of(3)), "log", False, [10.0])
         assert (found.rungs, found.easier, found.measured) == ((10,), (), 10)
+        assert Broken.of(rung(0, of(3)), "log", False, [0.0]).shift(0, 0) == (1, 0)  # not 0/0
         table = judged(found, [Removed(Named("clip"), 10, GAP, rung(10, of(10)))])
         assert table["holds"].tolist() == [True]
         assert (table["solved"][0], table["solved_without"][0]) == (3, 10)
@@ -163,7 +164,7 @@ class TestWhereItBreaks:
     def test_shifts_are_in_the_dial_s_units_and_in_rungs(self):
         found = broken(10, 4, 0)
         assert found.shift(1, 10) == (10, 1)
-        assert found.shift(1, 1) == found.shift(0, 0) == (1, 0)
+        assert found.shift(1, 1) == (1, 0)
         linear = Broken.of(found.runs, "linear", False, LADDER)
         assert linear.shift(1, 10) == (9, 1)
 
