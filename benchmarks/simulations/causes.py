@@ -16,7 +16,7 @@ A cause of failure is measured by taking it away: the optimizer is searched agai
 is clearly broken (at most 20 % of the instances are solved, or else the fewest) and at harder ones, until half of the
 instances are no longer solved. The cause holds if more instances are solved without it than chance explains: a
 one-sided randomization test on paired instances, Holm's correction over the removals that were searched. A removal is
-searched only if ten settings near the tuned one solve more tuning instances than the tuned one does; where none holds,
+searched only if one of ten learning rates solves more tuning instances than the tuned setting does; where none holds,
 the best is kept and each of the others is added to it.
 
 A removal that changes nothing gives the same bits, and is never called a cause. What is simulated is harder: removals
@@ -37,7 +37,7 @@ was unlucky, any other is better. So a cause is sure where hardly any instance i
 SHARES = (0.05, 0.2, 0.45)  # of instances that a tuned trial solves, in the mean over searches
 CURED = 0.9  # the same without the cause
 REMOVALS = (1, 6)
-NEAR = 9  # settings near the tuned one, which is tried as well
+NEAR = 9  # learning rates that are tried beside the tuned one
 TUNING = 5  # instances, of 15
 MANY = 0.8  # of the reporting instances: solved at least without a cause, by the stricter rule
 
@@ -182,7 +182,7 @@ def _called(
 class _Removals:
     """One removal of each of many jobs, (jobs).
 
-    tried: how many tuning instances the best setting near the tuned one solves.
+    tried: how many tuning instances the best of a few settings solves.
     p: its p-value.
     cured: True if at least `MANY` of the reporting instances are solved.
     """
