@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas
@@ -23,8 +23,10 @@ import pandas
 from benchmarks.analysis.breaking_points import breaking_points, isotonic
 from benchmarks.analysis.dial_axis import Axis
 from benchmarks.engine.trial_choice import choose, costs
-from benchmarks.explain.removals import Cause
 from benchmarks.store.cell_info import SKIPPED
+
+if TYPE_CHECKING:
+    from benchmarks.explain.removals import Cause
 
 LEVEL = 0.05
 CLEARLY = 0.2  # share of solved instances
@@ -131,7 +133,9 @@ class Broken:
     def shift(self, before: float, after: float) -> tuple[float, float]:
         """Return how much harder a dial is than another, in its units (a factor if its scale is log), and in rungs."""
         axis = Axis.of(self.ladder, self.scale, self.falling)
-        if self.scale == "log":
+        if before == after:  # they may be 0
+            own = float(self.scale == "log")
+        elif self.scale == "log":
             own = before / after if self.falling else after / before
         else:
             own = before - after if self.falling else after - before

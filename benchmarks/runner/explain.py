@@ -2,7 +2,7 @@
 
 In two stages. Each removal is tried at a few learning rates, on the tuning instances; those with which more of them
 are solved are searched like any contender, with the same trials on the same instances. Where no removal holds alone,
-the best one is kept and each of the others is added to it.
+the best one is kept and each of the others is added to it; the two next best are tried together, too.
 """
 
 from __future__ import annotations
@@ -86,11 +86,12 @@ class _Explanation:
         table = judged(self.broken, alone)
         if table.empty or table["holds"].any():
             return table
-        best = max(alone, key=lambda each: each.order)
+        best, *others = sorted(alone, key=lambda each: each.order, reverse=True)
+        couples = [(best, each) for each in others] + [(*others[:2],)] * (len(others) > 1)
         pairs = [
-            self._removed(Both(best.removal, each.removal), best.tried)
-            for each in alone
-            if each.removal.cause != best.removal.cause
+            self._removed(Both(first.removal, second.removal), first.tried)
+            for first, second in couples
+            if first.removal.cause != second.removal.cause
         ]
         return judged(self.broken, [*alone, *(each for each in pairs if each is not None)])
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import scipy.stats  # noqa: F401  once, and not in each fork
@@ -16,6 +17,7 @@ def keys():
     from benchmarks.catalog.contenders import contender
     from benchmarks.docgen import atlas
     from benchmarks.engine.protocol import Protocol
+    from benchmarks.explain.removals import Conditioned
     from benchmarks.store.key import cell_key
     from problems import PROBLEMS
     from problems.modifiers import noisy, transformed
@@ -34,7 +36,13 @@ def keys():
         "quadratic Own": ("quadratic", PROBLEMS["quadratic"], "Own"),
         "Mine sgd": ("Mine", PROBLEMS["Mine"], "sgd"),
     }
-    return {"picture of cliff": atlas.digest("cliff")} | {
+    quadratic, without = PROBLEMS["quadratic"], replace(contender("sgd"), removal=Conditioned())
+    return {
+        "picture of cliff": atlas.digest("cliff"),
+        "quadratic sgd conditioned": cell_key(
+            "quadratic", quadratic, without, protocol.settled(quadratic)
+        ),
+    } | {
         name: cell_key(problem, at, contender(what), protocol.settled(at))
         for name, (problem, at, what) in cells.items()
     }

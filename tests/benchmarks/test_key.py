@@ -121,6 +121,8 @@ PROSE = [
     ("a method that no cell calls",
      r"def control\(self\) -> Self:", "def control(self, more=None) -> Self:", "**/problem.py"),
     ("another optimizer", r"return -self\.lr", "return -2 * self.lr", "**/sign_sgd.py"),
+    ("where a removal is run", r"^UNEVEN = 5\.0", "UNEVEN = 6.0", "**/removals.py"),
+    ("another removal", r"^KICK = 0\.1", "KICK = 0.2", "**/steps.py"),
     ("the user's docstring", "'''Downhill.'''", "'''Downhill, in short steps.'''", "mine/optimizer.py"),
     ("the user's message", "cannot step on", "does not step on", "mine/optimizer.py"),
     ("a comment in a helper file", "# by coordinate", "# each coordinate", "mine/helper.py"),
@@ -131,11 +133,12 @@ PROSE = [
 
 ALL = {
     "quadratic sgd", "cliff adam", "cliff adam+clip", "hardest cliff adam", "cliff RAdam", "noisy rosenbrock momentum",
-    "quadratic Own", "Mine sgd",
+    "quadratic Own", "Mine sgd", "quadratic sgd conditioned",
 }  # fmt: skip
 PICTURE = "picture of cliff"
 CLIFF = {"cliff adam", "cliff adam+clip", "hardest cliff adam", "cliff RAdam"}
-QUADRATIC = {"quadratic sgd", "quadratic Own"}
+CONDITIONED = {"quadratic sgd conditioned"}
+QUADRATIC = {"quadratic sgd", "quadratic Own"} | CONDITIONED
 ADOPTED = {"cliff RAdam", "quadratic Own"}
 NOISY = {"noisy rosenbrock momentum"}
 
@@ -150,7 +153,8 @@ NUMBERS = [
     ("a gradient by default",
      r"return value\.detach\(\), gradient", "return value.detach(), 2 * gradient", "**/problem.py", ALL | {PICTURE}),
     ("an update",
-     r"return -self\.lr \* oracle", "return -2 * self.lr * oracle", "**/sgd.py", {"quadratic sgd", "Mine sgd"}),
+     r"return -self\.lr \* oracle", "return -2 * self.lr * oracle", "**/sgd.py",
+     {"quadratic sgd", "Mine sgd"} | CONDITIONED),
     ("another update", r"self\.beta1 \* mean \+", "2 * self.beta1 * mean +", "**/adam.py", CLIFF - ADOPTED),
     ("a wrapper", r"norm \+ 1e-6", "norm + 1e-5", "**/clip.py", {"cliff adam+clip"}),
     ("what adopts a class", r"steps \+ 1\)", "steps + 2)", "**/adopted.py", ADOPTED),
@@ -167,6 +171,8 @@ NUMBERS = [
     ("the seeds", r"range\(self\.tuning_seeds\)", "range(0, self.tuning_seeds)", "**/protocol.py", ALL),
     ("the release", r'"ravine 0\.1"', '"ravine 0.2"', "**/protocol.py", ALL),
     ("a field's type", r"^    dim: int", "    dim: float", "**/quadratic.py", QUADRATIC),
+    ("a removal", r"^EVERY = 5", "EVERY = 6", "**/steps.py", CONDITIONED),
+    ("what a removal measures", r"hessian\.abs\(\) < 1e100", "hessian.abs() < 1e99", "**/curvature.py", CONDITIONED),
     ("the user's step", r'group\["lr"\] \* ', 'group["lr"] / 2 * ', "mine/optimizer.py", {"quadratic Own"}),
     ("a helper file", r"^MOST = 3\.0", "MOST = 4.0", "mine/helper.py", {"quadratic Own"}),
     ("the user's loss", r"\.square\(\)\.sum\(-1\)", ".abs().sum(-1)", "mine/problem.py", {"Mine sgd"}),
