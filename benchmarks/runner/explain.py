@@ -86,7 +86,11 @@ class _Explanation:
         table = judged(self.broken, alone)
         if table.empty or table["holds"].any():
             return table
-        best, *others = sorted(alone, key=lambda each: each.order, reverse=True)
+        orders = {each.removal.name: each.order for each in alone}
+        ranked = sorted(alone, key=lambda each: each.order, reverse=True)
+        # One that takes more away than another, and is no better, makes no other pairs.
+        ranked = [each for each in ranked if orders.get(each.removal.beyond, (-1,)) < each.order]
+        best, *others = ranked
         couples = [(best, each) for each in others] + [(*others[:2],)] * (len(others) > 1)
         pairs = [
             self._removed(Both(first.removal, second.removal), first.tried)

@@ -90,9 +90,6 @@ def test_of_a_rotated_valley_with_bias_both_must_be_taken_away():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="another removal is the best alone, and only pairs with that one are tried"
-)
 def test_of_a_rotated_valley_with_bias_both_are_found(ravine, files):
     command = "+problem=rosenbrock transform=rotate noise=biased noise.strength=0.03 optimizer=sgd"
     holds, _ = causes(ravine, files, command)
