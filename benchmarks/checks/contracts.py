@@ -118,7 +118,9 @@ def says_what_it_breaks(problem: Problem) -> None:
     OPTIMIZERS.find(victim)
     known = (*CAUSES, "negative_curvature")
     for each in (cause, *problem.card.same):
-        ensure(each in known, f"card.breaks or card.same names {each!r} (allowed: {', '.join(known)})")
+        ensure(
+            each in known, f"card.breaks or card.same names {each!r} (allowed: {', '.join(known)})"
+        )
     ensure(cause not in problem.card.same, f"card.same repeats {cause!r} of card.breaks")
 
 

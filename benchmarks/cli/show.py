@@ -85,6 +85,7 @@ def _problem_card(name: str, problem: Problem) -> str:
         "control": ", ".join(f"{field}={value}" for field, value in card.control.items()),
         "signature": f"{card.signature}: {_signature(problem)}, and {_signature(problem.control())} on the "
         f"control; at least {card.threshold:g} proves it",
+        **({"breaks": _breaks(name, *card.breaks)} if card.breaks else {}),
         **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
         "source": card.source,
     }
@@ -109,6 +110,22 @@ def _problem_card(name: str, problem: Problem) -> str:
     return "\n".join(
         [*parts, "", *two_columns((("claims", "")[k > 0], text) for k, text in enumerate(claims))]
     )
+
+
+def _breaks(name: str, optimizer: str, cause: str) -> str:
+    """Return what a problem breaks, and whether the published measurements certify it."""
+    import pandas
+
+    from benchmarks.display.explained import named as in_words
+    from benchmarks.docgen.certificates import EXPLAINED, of_names
+
+    said = f"{optimizer} by {in_words(cause)}"
+    if not EXPLAINED.is_file():  # in an installed package
+        return said
+    found = of_names(pandas.read_csv(EXPLAINED)).get(name)
+    if found is None:
+        return said
+    return f"{said} ({'certified' if found.holds else f'not certified: {found.why_not}'})"
 
 
 def _signature(problem: Problem) -> str:
