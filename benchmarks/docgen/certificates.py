@@ -92,12 +92,8 @@ def of_names(explained: pandas.DataFrame) -> dict[str, Certificate]:
         explained: The rows of `explained.csv`, of the standard suite.
     """
     return {
-        name: certificate(
-            PROBLEMS[name].card,
-            explained[explained["problem"] == name],
-            fields.get("ladder", PROBLEMS[name].card.ladder),
-        )
-        for name, fields in suites()["standard"].problems.items()
+        name: certificate(PROBLEMS[name].card, explained[explained["problem"] == name])
+        for name in suites()["standard"].problems
     }
 
 

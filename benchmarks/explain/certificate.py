@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas
@@ -35,7 +34,7 @@ class Certificate:
         return not self.why_not
 
 
-def certificate(card: Card, rows: pandas.DataFrame, ladder: Sequence[float]) -> Certificate:
+def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
     """Return whether taking the stated cause away helps the stated optimizer most.
 
     A removal of the cause in `card.breaks` must hold, and each removal of another cause must shift the breaking point
@@ -46,14 +45,14 @@ def certificate(card: Card, rows: pandas.DataFrame, ladder: Sequence[float]) -> 
     Args:
         card: Of a problem that states `breaks`.
         rows: The rows of `explained.csv` for the problem.
-        ladder: The rungs that were run.
     """
     assert card.breaks is not None
     optimizer, cause = card.breaks
     rows = rows[rows["optimizer"] == optimizer]
     if rows.empty:
         return Certificate(f"{optimizer} does not break", rows)
-    shift = rows["shift_rungs"] if len(ladder) > 1 else rows["solved_without"] - rows["solved"]
+    one_rung = (rows["first_rung"] == rows["last_rung"]).all()
+    shift = rows["solved_without"] - rows["solved"] if one_rung else rows["shift_rungs"]
     ranked = rows.assign(shift=shift.fillna(0.0)).sort_values(
         ["shift", "holds"], ascending=False, kind="stable"
     )
