@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from benchmarks.catalog.loading import named
 from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
 from benchmarks.cli.help import two_columns
+from benchmarks.docgen.paths import NAMES_FILE
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import AND, WRAPPERS
 from optimizers.wrapper import Wrapper
@@ -114,18 +116,14 @@ def _problem_card(name: str, problem: Problem) -> str:
 
 def _breaks(name: str, optimizer: str, cause: str) -> str:
     """Return what a problem breaks, and whether the published measurements certify it."""
-    import pandas
-
-    from benchmarks.display.explained import named as in_words
-    from benchmarks.docgen.certificates import EXPLAINED, of_names
-
-    said = f"{optimizer} by {in_words(cause)}"
-    if not EXPLAINED.is_file():  # in an installed package
+    said = f"{optimizer} by {cause.replace('_', ' ')}"
+    if not NAMES_FILE.is_file():  # in an installed package
         return said
-    found = of_names(pandas.read_csv(EXPLAINED)).get(name)
-    if found is None:
+    with NAMES_FILE.open(newline="") as lines:
+        why_not = {row["problem"]: row["why_not"] for row in csv.DictReader(lines)}
+    if name not in why_not:
         return said
-    return f"{said} ({'certified' if found.holds else f'not certified: {found.why_not}'})"
+    return f"{said} ({f'not certified: {why_not[name]}' if why_not[name] else 'certified'})"
 
 
 def _signature(problem: Problem) -> str:

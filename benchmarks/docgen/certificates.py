@@ -2,7 +2,7 @@
 
 `python -m benchmarks.docgen.certificates` measures every claim, also the slow ones, and writes docs/certificates.csv
 and docs/certificates.md. With names of problems, it measures only theirs; with `--page`, none. Whether each ranked
-problem proves its name is read off docs/explained.csv.
+problem proves its name is read off docs/explained.csv, and written to docs/names.csv.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from benchmarks.catalog.suites import suites
 from benchmarks.checks.claims import measured, spelled
 from benchmarks.display.explained import named, why
 from benchmarks.docgen.markdown import markdown_cell
-from benchmarks.docgen.paths import DOCS
-from benchmarks.explain.certificate import Certificate, certificate
+from benchmarks.docgen.paths import DOCS, NAMES_FILE
+from benchmarks.explain.certificate import certificate
 from problems import PROBLEMS
 from ravine import Refused
 
@@ -42,7 +42,8 @@ taken away, and so is each other one; the optimizer is tuned anew each time. The
 the optimizer, if the optimizer solves more without the stated cause than chance explains, and if taking any other
 cause away shifts the breaking point less than half as far. Not compared are removals that change the problem itself,
 unless the stated cause has no other, and causes that are one thing by the book, such as a cliff and the exploding
-gradient that makes it. The measurements are those of [explained.csv](explained.csv), of the standard suite.
+gradient that makes it. The measurements are those of [explained.csv](explained.csv), of the standard suite; the same
+rows are in [names.csv](names.csv).
 
 | problem | breaks | cause | breaking point | without the cause | strongest rival | |
 |---|---|---|---|---|---|---|"""
@@ -85,40 +86,40 @@ def certificates(names: Collection[str], known: pandas.DataFrame) -> pandas.Data
     return rows.assign(holds=(rows["low"] <= rows["measured"]) & (rows["measured"] <= rows["high"]))
 
 
-def of_names(explained: pandas.DataFrame) -> dict[str, Certificate]:
-    """Return whether each ranked problem proves its name.
+def names(explained: pandas.DataFrame) -> pandas.DataFrame:
+    """Return one row per ranked problem: what it states that it breaks, what is measured, and whether its name holds.
 
     Args:
         explained: The rows of `explained.csv`, of the standard suite.
     """
-    return {
-        name: certificate(PROBLEMS[name].card, explained[explained["problem"] == name])
-        for name in suites()["standard"].problems
-    }
-
-
-def _name_row(problem: str, found: Certificate) -> str:
-    """Return the row of a ranked problem in the table of names."""
-    optimizer, cause = PROBLEMS[problem].card.breaks or ("", "")
-    instead = "" if found.rows.empty else f"; measured: {why(found.rows)}"
-    cells = (
-        f"`{problem}`",
-        optimizer,
-        named(cause),
-        "" if found.rows.empty else found.rows["text"].iloc[0],
-        _without(found.own),
-        _without(found.rival),
-        "holds" if found.holds else f"FAILS: {found.why_not}{instead}",
-    )
-    return _line(cells)
+    rows = []
+    for name in suites()["standard"].problems:
+        card = PROBLEMS[name].card
+        assert card.breaks is not None
+        optimizer, cause = card.breaks
+        found = certificate(card, explained[explained["problem"] == name])
+        rows.append(
+            {
+                "problem": name,
+                "optimizer": optimizer,
+                "cause": cause,
+                "breaking_point": "" if found.rows.empty else found.rows["text"].iloc[0],
+                "without": _without(found.own),
+                "rival": _without(found.rival),
+                "holds": found.holds,
+                "why_not": found.why_not,
+                "measured": "" if found.rows.empty else why(found.rows),
+            }
+        )
+    return pandas.DataFrame(rows)
 
 
 def _without(row: pandas.Series | None) -> str:
     """Return a removal with the breaking point that it leads to."""
     if row is None:
-        return "none"
-    solved = row["text_without"] if isinstance(row["text_without"], str) else row["note"]
-    return f"{row['removal']}: {solved}"
+        return ""
+    point = row["text_without"] if isinstance(row["text_without"], str) else row["note"]
+    return f"{row['removal']}: {point}"
 
 
 def _line(cells: Iterable[object]) -> str:
@@ -126,15 +127,21 @@ def _line(cells: Iterable[object]) -> str:
     return "| " + " | ".join(markdown_cell(str(each)) for each in cells) + " |"
 
 
-def text(table: pandas.DataFrame, explained: pandas.DataFrame) -> str:
+def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
     """Return the certificates as Markdown: the names of the ranked problems, then the claims by subsection."""
-    names = of_names(explained)
-    holding = sum(each.holds for each in names.values())
     total = (
         f"{int(table['holds'].sum())} of {len(table)} claims hold. "
-        f"The names of {holding} of {len(names)} ranked problems hold."
+        f"The names of {int(of_names['holds'].sum())} of {len(of_names)} ranked problems hold."
     )
-    lines = [HEAD, total, "", NAMES, *(_name_row(*each) for each in names.items())]
+    lines = [HEAD, total, "", NAMES]
+    for row in of_names.fillna("").itertuples():
+        fails = f"FAILS: {row.why_not}" + (f"; measured: {row.measured}" if row.measured else "")
+        lines.append(
+            _line((
+                f"`{row.problem}`", row.optimizer, named(str(row.cause)), row.breaking_point, row.without,
+                row.rival or "none", "holds" if row.holds else fails,
+            ))
+        )  # fmt: skip
     for title, problems in by_subsection().items():
         rows = table[table["problem"].isin(problems)]
         if not len(rows):
@@ -170,9 +177,9 @@ def _verdict(row) -> str:
 def main(words: list[str]) -> int:
     """Measure the claims, and write table and page."""
     torch.set_num_threads(1)
-    names = [word for word in words if word != PAGE_ONLY]
+    problems = [word for word in words if word != PAGE_ONLY]
     try:
-        for name in names:
+        for name in problems:
             PROBLEMS.find(name)
     except Refused as refusal:
         print(refusal, file=sys.stderr)
@@ -182,10 +189,12 @@ def main(words: list[str]) -> int:
         if FILE.is_file()
         else pandas.DataFrame(columns=["problem", "claim", "measured", "seconds"])
     )
-    table = certificates(names if names or PAGE_ONLY in words else list(PROBLEMS), known)
+    table = certificates(problems if words else list(PROBLEMS), known)
     FILE.parent.mkdir(exist_ok=True)
     table.to_csv(FILE, index=False)
-    FILE.with_suffix(".md").write_text(text(table, pandas.read_csv(EXPLAINED)))
+    of_names = names(pandas.read_csv(EXPLAINED))
+    of_names.to_csv(NAMES_FILE, index=False)
+    FILE.with_suffix(".md").write_text(text(table, of_names))
     return 0
 
 

@@ -10,8 +10,10 @@ import pytest
 from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.catalog.contenders import contender
 from benchmarks.catalog.suites import suites
+from benchmarks.cli import show
 from benchmarks.cli.show import card as shown
 from benchmarks.docgen import certificates
+from benchmarks.docgen.paths import NAMES_FILE
 from benchmarks.engine.protocol import Protocol
 from benchmarks.explain.certificate import certificate
 from benchmarks.runner.explain import explain
@@ -117,25 +119,26 @@ def test_a_breaking_point_must_shift():
     assert "does not shift" in certificate(CLIFF, rows(CLIPPED | {"shift_rungs": 0.0})).why_not
 
 
-def test_the_page_agrees_with_the_published_causes():
+def test_the_page_and_its_table_agree_with_the_published_causes():
     explained = pandas.read_csv(certificates.EXPLAINED)
     assert list(explained) == EXPLAINED
-    found = certificates.of_names(explained)
+    found = certificates.names(explained)
+    assert found.to_csv(index=False) == NAMES_FILE.read_text()
     page = certificates.FILE.with_suffix(".md").read_text()
-    holding = [name for name, each in found.items() if each.holds]
-    assert f"The names of {len(holding)} of {len(found)} ranked problems hold." in page
+    assert f"The names of {found['holds'].sum()} of {len(found)} ranked problems hold." in page
     section = page.split("## Does each")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| `")]
     assert [line.split("`")[1] for line in lines] == list(RANKED)
-    assert [line.split("`")[1] for line in lines if line.endswith("| holds |")] == holding
+    assert [line.endswith("| holds |") for line in lines] == list(found["holds"])
     assert all("| FAILS: " in line for line in lines if not line.endswith("| holds |"))
 
 
 def test_the_card_says_whether_the_name_is_certified(monkeypatch, tmp_path):
     assert "sgd by ill conditioning (certified)" in shown("quadratic")
-    monkeypatch.setattr(certificates, "EXPLAINED", tmp_path / "explained.csv")
+    file = tmp_path / "names.csv"
+    monkeypatch.setattr(show, "NAMES_FILE", file)
     assert "sgd by ill conditioning\n" in shown("quadratic")
-    rows()[:0].to_csv(tmp_path / "explained.csv", index=False)
+    certificates.names(rows()[:0]).to_csv(file, index=False)
     assert "sgd by ill conditioning (not certified: sgd does not break)" in shown("quadratic")
 
 
@@ -156,7 +159,8 @@ def test_what_a_problem_is_said_to_break_changes_no_number(monkeypatch):
 
 @pytest.mark.slow
 def test_measured_anew_the_same_name_holds(tmp_path):
-    published = certificates.of_names(pandas.read_csv(certificates.EXPLAINED))["hilbert"]
+    explained = pandas.read_csv(certificates.EXPLAINED)
+    published = certificate(PROBLEMS["hilbert"].card, explained[explained["problem"] == "hilbert"])
     size = Protocol(**suites()["standard"].options)
     hilbert, store = PROBLEMS["hilbert"], Store(tmp_path)
     job = Job("hilbert", hilbert, contender("sgd"), ())
