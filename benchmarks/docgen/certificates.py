@@ -19,6 +19,7 @@ from benchmarks.catalog.subsections import by_subsection
 from benchmarks.catalog.suites import suites
 from benchmarks.checks.claims import measured, spelled
 from benchmarks.display.explained import named, why
+from benchmarks.docgen.explained import EXPLAINED
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS, NAMES_FILE
 from benchmarks.explain.certificate import certificate
@@ -26,7 +27,6 @@ from problems import PROBLEMS
 from ravine import Refused
 
 FILE = DOCS / "certificates.csv"
-EXPLAINED = DOCS / "explained.csv"
 PAGE_ONLY = "--page"
 HEAD = """# Certificates
 
