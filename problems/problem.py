@@ -80,6 +80,10 @@ class Card:
             loss: it is a theorem's number, or reads the fields for a reason).
         removes: By the name of a cause of failure, the fields that remove this cause. Given if no change of the
             optimizer's gradients could remove it: local minima, chains, long paths.
+        breaks: The name of an optimizer that the pathology breaks, and the cause, as in the table `explained.csv`:
+            what the problem is there to show. Taking that cause away must help it most.
+        same: Other causes that are one thing with the cause in `breaks`, such as an exploding gradient with a cliff;
+            taking these away may help as much.
         quick: The fields, and the `ladder`, with which the problem represents its subsection in the quick suite.
         standard: The fields that differ in the standard suite, for problems that would dominate its time.
         floor_is_minimum: False if `floor` is a stated level and the minimum is unknown.
@@ -100,6 +104,8 @@ class Card:
     theory: Mapping[str, Callable[[Any, float], float]] = field(default_factory=dict)
     exceptions: Mapping[str, str] = field(default_factory=dict)
     removes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    breaks: tuple[str, str] | None = None
+    same: tuple[str, ...] = ()
     quick: Mapping[str, Any] | None = None
     standard: Mapping[str, Any] | None = None
     floor_is_minimum: bool = True

@@ -110,6 +110,21 @@ def says_how_to_remove_causes_that_there_are(problem: Problem) -> None:
 
 
 @contract(at_each_rung=False)
+def says_what_it_breaks(problem: Problem) -> None:
+    """`Card.breaks` names an optimizer that exists, and a known cause, as `Card.same` does others."""
+    if problem.card.breaks is None:
+        raise NothingStated
+    victim, cause = problem.card.breaks
+    OPTIMIZERS.find(victim)
+    known = (*CAUSES, "negative_curvature")
+    for each in (cause, *problem.card.same):
+        ensure(
+            each in known, f"card.breaks or card.same names {each!r} (allowed: {', '.join(known)})"
+        )
+    ensure(cause not in problem.card.same, f"card.same repeats {cause!r} of card.breaks")
+
+
+@contract(at_each_rung=False)
 def has_a_ladder(problem: Problem) -> None:
     """The ladder is monotonic, and the dial takes its values."""
     ladder = problem.card.ladder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from benchmarks.catalog.loading import named
 from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
 from benchmarks.cli.help import two_columns
+from benchmarks.docgen.paths import NAMES_FILE
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import AND, WRAPPERS
 from optimizers.wrapper import Wrapper
@@ -85,6 +87,7 @@ def _problem_card(name: str, problem: Problem) -> str:
         "control": ", ".join(f"{field}={value}" for field, value in card.control.items()),
         "signature": f"{card.signature}: {_signature(problem)}, and {_signature(problem.control())} on the "
         f"control; at least {card.threshold:g} proves it",
+        **({"breaks": _breaks(name, *card.breaks)} if card.breaks else {}),
         **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
         "source": card.source,
     }
@@ -109,6 +112,18 @@ def _problem_card(name: str, problem: Problem) -> str:
     return "\n".join(
         [*parts, "", *two_columns((("claims", "")[k > 0], text) for k, text in enumerate(claims))]
     )
+
+
+def _breaks(name: str, optimizer: str, cause: str) -> str:
+    """Return what a problem breaks, and whether the published measurements certify it."""
+    said = f"{optimizer} by {cause.replace('_', ' ')}"
+    if not NAMES_FILE.is_file():  # in an installed package
+        return said
+    with NAMES_FILE.open(newline="") as lines:
+        why_not = {row["problem"]: row["why_not"] for row in csv.DictReader(lines)}
+    if name not in why_not:
+        return said
+    return f"{said} ({f'not certified: {why_not[name]}' if why_not[name] else 'certified'})"
 
 
 def _signature(problem: Problem) -> str:

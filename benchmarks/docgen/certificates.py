@@ -1,7 +1,8 @@
 """Make the certificates: published claims about each problem, checked by measurement.
 
 `python -m benchmarks.docgen.certificates` measures every claim, also the slow ones, and writes docs/certificates.csv
-and docs/certificates.md. With names of problems, it measures only theirs.
+and docs/certificates.md. With names of problems, it measures only theirs; with `--page`, none. Whether each ranked
+problem proves its name is read off docs/explained.csv, and written to docs/names.csv.
 """
 
 from __future__ import annotations
@@ -9,19 +10,24 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import pandas
 import torch
 
 from benchmarks.catalog.subsections import by_subsection
+from benchmarks.catalog.suites import suites
 from benchmarks.checks.claims import measured, spelled
+from benchmarks.display.explained import named, why
+from benchmarks.docgen.explained import EXPLAINED
 from benchmarks.docgen.markdown import markdown_cell
-from benchmarks.docgen.paths import DOCS
+from benchmarks.docgen.paths import DOCS, NAMES_FILE
+from benchmarks.explain.certificate import certificate
 from problems import PROBLEMS
 from ravine import Refused
 
 FILE = DOCS / "certificates.csv"
+PAGE_ONLY = "--page"
 HEAD = """# Certificates
 
 Claims from the literature, or derived from the formulas, checked by measurements on our problems. A claim **holds**
@@ -29,6 +35,18 @@ if the measured figure lies in the accepted range; the function of that name giv
 `ravine check --slow NAME` measures again. Claims that fail are listed, too. Written by
 `python -m benchmarks.docgen.certificates`; the same rows are in [certificates.csv](certificates.csv).
 """
+NAMES = """## Does each ranked problem break what it says, and why it says?
+
+A ranked problem states an optimizer and the cause that breaks it, such as sgd and the cliff on `cliff`. That cause is
+taken away, and so is each other one; the optimizer is tuned anew each time. The problem's name **holds** if it breaks
+the optimizer, if the optimizer solves more without the stated cause than chance explains, and if taking any other
+cause away shifts the breaking point less than half as far. Not compared are removals that change the problem itself,
+unless the stated cause has no other, and causes that are one thing by the book, such as a cliff and the exploding
+gradient that makes it. The measurements are those of [explained.csv](explained.csv), of the standard suite; the same
+rows are in [names.csv](names.csv).
+
+| problem | breaks | cause | breaking point | without the cause | strongest rival | |
+|---|---|---|---|---|---|---|"""
 
 
 def stated() -> pandas.DataFrame:
@@ -68,10 +86,62 @@ def certificates(names: Collection[str], known: pandas.DataFrame) -> pandas.Data
     return rows.assign(holds=(rows["low"] <= rows["measured"]) & (rows["measured"] <= rows["high"]))
 
 
-def text(table: pandas.DataFrame) -> str:
-    """Return the certificates as Markdown, by subsection."""
-    total = f"{int(table['holds'].sum())} of {len(table)} claims hold."
-    lines = [HEAD, total]
+def names(explained: pandas.DataFrame) -> pandas.DataFrame:
+    """Return one row per ranked problem: what it states that it breaks, what is measured, and whether its name holds.
+
+    Args:
+        explained: The rows of `explained.csv`, of the standard suite.
+    """
+    rows = []
+    for name in suites()["standard"].problems:
+        card = PROBLEMS[name].card
+        assert card.breaks is not None
+        optimizer, cause = card.breaks
+        found = certificate(card, explained[explained["problem"] == name])
+        rows.append(
+            {
+                "problem": name,
+                "optimizer": optimizer,
+                "cause": cause,
+                "breaking_point": "" if found.rows.empty else found.rows["text"].iloc[0],
+                "without": _without(found.own),
+                "rival": _without(found.rival),
+                "holds": found.holds,
+                "why_not": found.why_not,
+                "measured": "" if found.rows.empty else why(found.rows),
+            }
+        )
+    return pandas.DataFrame(rows)
+
+
+def _without(row: pandas.Series | None) -> str:
+    """Return a removal with the breaking point that it leads to."""
+    if row is None:
+        return ""
+    point = row["text_without"] if isinstance(row["text_without"], str) else row["note"]
+    return f"{row['removal']}: {point}"
+
+
+def _line(cells: Iterable[object]) -> str:
+    """Return a row of a table in Markdown."""
+    return "| " + " | ".join(markdown_cell(str(each)) for each in cells) + " |"
+
+
+def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
+    """Return the certificates as Markdown: the names of the ranked problems, then the claims by subsection."""
+    total = (
+        f"{int(table['holds'].sum())} of {len(table)} claims hold. "
+        f"The names of {int(of_names['holds'].sum())} of {len(of_names)} ranked problems hold."
+    )
+    lines = [HEAD, total, "", NAMES]
+    for row in of_names.fillna("").itertuples():
+        fails = f"FAILS: {row.why_not}" + (f"; measured: {row.measured}" if row.measured else "")
+        lines.append(
+            _line((
+                f"`{row.problem}`", row.optimizer, named(str(row.cause)), row.breaking_point, row.without,
+                row.rival or "none", "holds" if row.holds else fails,
+            ))
+        )  # fmt: skip
     for title, problems in by_subsection().items():
         rows = table[table["problem"].isin(problems)]
         if not len(rows):
@@ -94,7 +164,7 @@ def text(table: pandas.DataFrame) -> str:
                 _verdict(row),
                 row.source,
             )
-            lines.append("| " + " | ".join(markdown_cell(str(each)) for each in cells) + " |")
+            lines.append(_line(cells))
     return "\n".join(lines) + "\n"
 
 
@@ -104,11 +174,12 @@ def _verdict(row) -> str:
     return f"FAILS: {PROBLEMS[row.problem].claims[row.claim].fails or 'no reason is known'}"
 
 
-def main(names: list[str]) -> int:
+def main(words: list[str]) -> int:
     """Measure the claims, and write table and page."""
     torch.set_num_threads(1)
+    problems = [word for word in words if word != PAGE_ONLY]
     try:
-        for name in names:
+        for name in problems:
             PROBLEMS.find(name)
     except Refused as refusal:
         print(refusal, file=sys.stderr)
@@ -118,10 +189,12 @@ def main(names: list[str]) -> int:
         if FILE.is_file()
         else pandas.DataFrame(columns=["problem", "claim", "measured", "seconds"])
     )
-    table = certificates(names or list(PROBLEMS), known)
+    table = certificates(problems if words else list(PROBLEMS), known)
     FILE.parent.mkdir(exist_ok=True)
     table.to_csv(FILE, index=False)
-    FILE.with_suffix(".md").write_text(text(table))
+    of_names = names(pandas.read_csv(EXPLAINED))
+    of_names.to_csv(NAMES_FILE, index=False)
+    FILE.with_suffix(".md").write_text(text(table, of_names))
     return 0
 
 

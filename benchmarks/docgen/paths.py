@@ -5,5 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
+NAMES_FILE = DOCS / "names.csv"  # which ranked problems prove their names
 DOTS = 110  # per inch
 DIGEST = "Source digest"

@@ -49,6 +49,8 @@ class Cliff(Problem):
         reference=("clipped_sgd", {"lr": 30.0, "threshold": 0.05}),
         control={"steps": 5},
         removes={"vanishing_gradient": {"steps": 5}, "exploding_gradient": {"steps": 5}},
+        breaks=("sgd", "cliff"),
+        same=("exploding_gradient",),
         signature="largest over median gradient of a unit where its bias crosses the cliff, "
         "at the start's weight",
         threshold=1e3,

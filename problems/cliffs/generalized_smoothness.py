@@ -63,6 +63,7 @@ class GeneralizedSmoothness(OneMinimum):
         budget=1000,
         reference=("clipped_sgd", {"lr": 0.9, "threshold": 0.5 / 0.9}),
         control={"growth": 0.01},
+        breaks=("sgd", "cliff"),
         signature="curvature at the start over that at the minimum",
         threshold=3.0,
         truth="One minimum, 0, and no other critical point; the Hessian there is diag(1, 3s/2) in the "

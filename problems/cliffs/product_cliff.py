@@ -51,6 +51,7 @@ class ProductCliff(Problem):
         budget=1000,
         reference=("clipped_sgd", {"lr": 0.02, "threshold": 1.0}),
         control={"dim": 2},
+        breaks=("sgd", "cliff"),
         signature="factor by which the gradient grows from the start to twice as far out",
         threshold=1e3,
         truth="The minimum is 0, where the product is c; there the Hessian is v vᵀ, vᵢ = c/wᵢ, and its one "

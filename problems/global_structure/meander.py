@@ -54,6 +54,7 @@ class Meander(OneMinimum):
         reference=("momentum", {"lr": 0.5, "momentum": 0.95}),
         control={"twist": 0.0},
         removes={"long_path": {"length": 1.0}},
+        breaks=("sgd", "long_path"),
         signature="length of the valley over the distance of its ends",
         threshold=2.0,
         truth="One critical point, the minimum 0 at m, whose curvatures are s and 1 + s. Gradient "

@@ -44,6 +44,7 @@ class SeparableLogistic(Problem):
         reference=("newton", {}),
         control={"noise": 0.1},
         removes={"no_critical_point": {"noise": 0.1}},
+        breaks=("sgd", "no_critical_point"),
         signature="by how much the loss at 20 times the widest-margin weight exceeds that at 40 times",
         threshold=1e3,
         truth="The floor 0 is an infimum: no critical point. In the limit of many steps of descent "

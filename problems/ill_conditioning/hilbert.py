@@ -66,6 +66,7 @@ class Hilbert(RootForm):
         budget=1000,
         reference=("newton", {}),
         control={"basis": "legendre"},
+        breaks=("sgd", "ill_conditioning"),
         signature="largest over smallest curvature at the start",
         threshold=10.0,
         truth="One critical point, the minimum 0 at m; the Hessian is Hilbert's matrix, whose inverse is "

@@ -75,6 +75,7 @@ class NarrowingValley(OneMinimum):
         reference=("saddle_free_newton", {"lr": 0.5, "damping": 0.1}),
         control={"narrowing": 0.0},
         removes={"sharpening": {"narrowing": 0.0}},
+        breaks=("sgd", "sharpening"),
         signature="growth of gᵀHg while gᵀg keeps at least half of what it was, along noisy descent",
         threshold=10.0,
         truth="One critical point, the minimum 0 at x = X, y = 0, where the curvature along is 1/X "

@@ -84,6 +84,7 @@ class Quadratic(QuadraticForm):
         budget=1000,
         reference=("newton", {}),
         control={"condition": 1.0},
+        breaks=("sgd", "ill_conditioning"),
         signature="largest over smallest curvature at the start",
         threshold=10.0,
         truth="One minimum, 0 at m, and no other critical point; the Hessian is H everywhere.",

@@ -54,6 +54,7 @@ class Rosenbrock(Problem):
         budget=1000,
         reference=("newton", {}),
         control={"b": 1.0},
+        breaks=("sgd", "ill_conditioning"),
         signature="largest over smallest curvature at the minimum",
         threshold=100.0,
         truth="The minimum is 0, at 1 in every coordinate; in two and three dimensions there is no "

@@ -48,6 +48,7 @@ class WindingRavine(OneMinimum):
         reference=("saddle_free_newton", {"lr": 1.0, "damping": 3e-4}),
         control={"shear": 0.0},
         removes={"long_path": {"shear": 0.0}},
+        breaks=("sgd", "long_path"),
         signature="time of gradient flow down the floor, from the start's end of it to a tenth of "
         "that, over the time down a straight one",
         threshold=2.0,

@@ -63,6 +63,7 @@ class NewtonNoise(Sampled, QuadraticForm):
         budget=2100,
         reference=("sgd", {"lr": 0.04}),
         control={"parameters_per_example": 0.005, "condition": 1.0},
+        breaks=("newton", "noise"),
         signature="noise of a Newton step over that of a gradient, at the start: mean squares, each "
         "in relation to what it should be",
         threshold=2.0,

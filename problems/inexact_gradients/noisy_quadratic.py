@@ -55,6 +55,7 @@ class NoisyQuadratic(Sampled, QuadraticForm):
         budget=1000,
         reference=("sgd", {"lr": 0.2}),
         control={"noise": 0.0},
+        breaks=("sgd", "noise"),
         signature="noise of the gradient over the gradient, both root mean square, where the gap is "
         "the target",
         threshold=1.0,

@@ -55,6 +55,7 @@ class Ordering(Sampled):
         budget=1000,
         reference=("sgd", {"lr": 0.0025}),
         control={"correlation": 0.0, "order": "independent"},
+        breaks=("sgd", "noise"),
         signature="gap of gradient descent at rate 0.05 with these examples, over that with "
         "independent ones, from the minimum and over 4000 steps",
         threshold=3.0,

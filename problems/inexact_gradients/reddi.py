@@ -52,6 +52,7 @@ class Reddi(Sampled):
         budget=3000,
         reference=("sgd", {"lr": 1e-3}),
         control={"large": 1.5, "variant": "stochastic"},
+        breaks=("adam", "noise"),
         signature="share of the gradients seen that point away from the minimum",
         threshold=0.9,
         truth="The mean of the lines rises, so that the minimum is at x = −1, a border, and the worst "

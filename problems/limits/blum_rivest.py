@@ -47,6 +47,7 @@ class BlumRivest(Problem):
         reference=("momentum", {"lr": 1.0, "momentum": 0.9}),
         control={"ratio": 0.0},
         removes={"local_minimum": {"ratio": 0.0}},
+        breaks=("sgd", "local_minimum"),
         signature="bits that a colouring takes: log₂ of the colourings over those that split all triples",
         threshold=3.0,
         truth="The floor 0 is an infimum, approached along the planted weights, which make no error. "

@@ -66,6 +66,7 @@ class NesterovStronglyConvex(Chain):
         budget=100,
         reference=("momentum", {"lr": 3.5, "momentum": 0.88}),
         control={"condition": 2.0},
+        breaks=("sgd", "ill_conditioning"),
         signature="share of the squared distance that conjugate gradients leave after 10 steps",
         threshold=0.01,
         truth="One minimum, −w q/2, at zᵢ = qⁱ. No sum of t gradients has a squared distance below "

@@ -50,6 +50,8 @@ class StepUnits(Problem):
         reference=("momentum", {"lr": 1.0, "momentum": 0.9}),
         control={"sharpness": 1.0},
         removes={"no_signal": {"sharpness": 1.0}, "plateau": {"sharpness": 1.0}},
+        breaks=("sgd", "no_signal"),
+        same=("plateau",),
         signature="share of the answers to the examples whose slope is less than a hundredth of the "
         "steepest",
         threshold=0.1,

@@ -42,6 +42,7 @@ class Ackley(Multimodal):
         reference=("momentum", {"lr": 0.02, "momentum": 0.9}),
         control={"ripple": 0.0},
         removes={"local_minimum": {"ripple": 0.0}},
+        breaks=("sgd", "local_minimum"),
         signature="minima among the starts on a line through m along the axis of z₁",
         threshold=2.0,
         truth="The minimum is 0, at m, where the loss has a tip of slope 4/√dim; inside the box there is "

@@ -52,6 +52,7 @@ class DeadRelu(TaughtNetwork):
         reference=("adam", {"lr": 0.05}),
         control={"dead": 0.0},
         removes={"local_minimum": {"dead": 0.0}},
+        breaks=("sgd", "local_minimum"),
         signature="share of the hidden units whose weights have no gradient at the start",
         threshold=0.25,
         truth="The minimum, 0, is reached by the network that made the targets, its two units among ours and "

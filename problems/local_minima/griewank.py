@@ -45,6 +45,7 @@ class Griewank(Multimodal):
         reference=("momentum", {"lr": 100.0, "momentum": 0.9}),
         control={"ripple": 0.002},
         removes={"local_minimum": {"ripple": 0.002}},
+        breaks=("sgd", "local_minimum"),
         signature="minima among the starts on a line through m along the axis of z₁",
         threshold=2.0,
         truth="The minimum is 0, at m, and up to r = 0.0023016 there is no other critical point. At r = 1 the "

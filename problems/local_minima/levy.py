@@ -43,6 +43,7 @@ class Levy(Multimodal):
         reference=("momentum", {"lr": 0.1, "momentum": 0.9}),
         control={"ripple": 0.0},
         removes={"local_minimum": {"ripple": 0.0}},
+        breaks=("sgd", "local_minimum"),
         signature="minima among the starts on a line through m along the axis of z₁",
         threshold=2.0,
         truth="The minimum is 0, at m, where all zᵢ = 1. Up to r = 0.0353 there is no other critical point in "

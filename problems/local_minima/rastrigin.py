@@ -47,6 +47,7 @@ class Rastrigin(Multimodal):
         reference=("momentum", {"lr": 0.05, "momentum": 0.9}),
         control={"amplitude": 0.05},
         removes={"local_minimum": {"amplitude": 0.05}},
+        breaks=("sgd", "local_minimum"),
         signature="minima among the starts on a line through m along the axis of z₁",
         threshold=2.0,
         truth="The minimum is 0, at m. Up to A = 0.2332 there is no other critical point; beyond there are "

@@ -63,6 +63,7 @@ class SymmetricNetwork(TaughtNetwork):
         budget=1000,
         reference=("damped_newton", {"damping": 1e-3}),
         control={"rescaling": 1.0},
+        breaks=("sgd", "ill_conditioning"),
         signature="largest curvature at the rescaled teacher over that at the teacher",
         threshold=3.0,
         truth="The minimum, 0, is reached at the teacher's weights and at all their copies: (n!)^m by "

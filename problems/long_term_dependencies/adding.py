@@ -50,6 +50,7 @@ class Adding(RecurrentNetwork):
         reference=("adam", {"lr": 0.01}),
         control={"length": 2},
         removes={"vanishing_gradient": {"length": 2}},
+        breaks=("adam", "vanishing_gradient"),
         signature="least factor by which a gradient vanishes on its way from the last step to the first",
         threshold=3.0,
         truth="The infimum is 0: a few states with small weights, and one large bias, add the marked "

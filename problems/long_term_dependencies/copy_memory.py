@@ -59,6 +59,7 @@ class CopyMemory(RecurrentNetwork):
         reference=("adam", {"lr": 0.005}),
         control={"radius": 1.0},
         removes={"vanishing_gradient": {"radius": 1.0}},
+        breaks=("adam", "vanishing_gradient"),
         signature="factor by which a gradient vanishes on its way from the last step to the first",
         threshold=10.0,
         truth="The infimum is 0, not attained: a shift register of ten symbols of three bits, which goes "

@@ -60,6 +60,8 @@ class MatrixPower(LinearChain):
             "vanishing_gradient": {"kind": "orthogonal"},
             "exploding_gradient": {"kind": "orthogonal"},
         },
+        breaks=("sgd", "vanishing_gradient"),
+        same=("exploding_gradient", "ill_conditioning"),
         signature="largest over smallest factor by which the steps multiply a gradient",
         threshold=10.0,
         truth="One minimum, 0 at m, and no other critical point; the Hessian is U (Wᵗ)ᵀWᵗ Uᵀ.",

@@ -56,6 +56,8 @@ class RandomWalkDepth(LinearChain):
         reference=("newton", {}),
         control={"depth": 1},
         removes={"vanishing_gradient": {"depth": 1}, "exploding_gradient": {"depth": 1}},
+        breaks=("sgd", "vanishing_gradient"),
+        same=("exploding_gradient", "ill_conditioning"),
         signature="largest over smallest curvature",
         threshold=10.0,
         truth="One minimum, 0 at m, and no other critical point; the Hessian is Σ γₖ² uₖ uₖᵀ. ln γ is the "

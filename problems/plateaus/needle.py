@@ -71,6 +71,7 @@ class Needle(OneMinimum):
         budget=1000,
         reference=("adam", {"lr": 0.03}),
         control={"radius": 1.0},
+        breaks=("sgd", "plateau"),
         signature="time the flow takes at its first speed, over that at the speed of a bowl of the same curvature",
         threshold=100.0,
         truth="The minimum is 0, at m, the only critical point. Descent takes the time "

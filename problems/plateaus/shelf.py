@@ -50,6 +50,7 @@ class Shelf(OneMinimum):
         budget=1000,
         reference=("nesterov", {"lr": 0.1, "momentum": 0.99}),
         control={"width": 0.0},
+        breaks=("sgd", "plateau"),
         signature="share of the straight way from the start to m on which the gradient is exactly zero",
         threshold=0.02,
         truth="The minimum is 0, at m. The loss is dim/2 all over the shelf, where gradient and Hessian are zero; "

@@ -52,6 +52,8 @@ class CoinToss(WalledForm):
         budget=1000,
         reference=("saddle_free_newton", {"lr": 1.0, "damping": 1e-4}),
         control={"up": 1.0},
+        breaks=("newton", "negative_curvature"),
+        same=("saddle",),
         signature="directions down where Newton's method ends",
         threshold=1.0,
         truth="Two minima, −(1 + gap)²/4q, on the axis of the most negative curvature; all other "

@@ -63,6 +63,8 @@ class DeepLinear(Problem):
         budget=1000,
         reference=("adam", {"lr": 0.05, "beta2": 0.99}),
         control={"depth": 1},
+        breaks=("sgd", "plateau"),
+        same=("saddle",),
         signature="the loss at the start over its gradient squared, in units of one over the "
         "largest curvature in the minimum: steps to the minimum at the speed of the start",
         threshold=20.0,

@@ -64,6 +64,7 @@ class DigitsMlp(Problem):
         budget=600,
         reference=("momentum", {"lr": 1.0, "momentum": 0.9}),
         control={"start": 1.0},
+        breaks=("adam", "saddle"),
         signature="the loss at the start over its gradient squared",
         threshold=50.0,
         truth="The infimum is 0, approached at infinity once the network has all digits right, as it "

@@ -53,6 +53,8 @@ class GoeSaddle(WalledForm):
         budget=1000,
         reference=("momentum", {"lr": 0.03, "momentum": 0.9}),
         control={"lift": 4.0},
+        breaks=("newton", "negative_curvature"),
+        same=("saddle",),
         signature="directions down where Newton's method ends",
         threshold=1.0,
         truth="Two minima, −λ₁²/4q, on the axis of the lowest eigenvalue; all other critical points "

@@ -50,6 +50,7 @@ class LinearAutoencoder(Problem):
         budget=2000,
         reference=("damped_newton", {"damping": 0.1}),
         control={"gap": 9.0},
+        breaks=("sgd", "saddle"),
         signature="largest curvature over the size of the negative one at the lowest saddle",
         threshold=20.0,
         truth="The minimum is half the sum of the variances beyond the largest `code`, where AB "

@@ -51,6 +51,8 @@ class MexicanHat(Problem):
         budget=1000,
         reference=("saddle_free_newton", {"lr": 1.0, "damping": 0.01}),
         control={"radius": 0.8},
+        breaks=("newton", "negative_curvature"),
+        same=("saddle",),
         signature="directions down where Newton's method ends",
         threshold=1.0,
         truth="The minima are the unit sphere around c, where f is 0; the other critical point is the "

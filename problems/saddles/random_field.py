@@ -51,6 +51,8 @@ class RandomField(Landscape):
         budget=4100,
         reference=("momentum", {"lr": 0.2, "momentum": 0.9}),
         control={"bowl": 5.0},
+        breaks=("newton", "negative_curvature"),
+        same=("saddle",),
         signature="share of the critical points found from random starts that are not minima",
         threshold=0.5,
         truth="The minimum is unknown. The floor is a level, f = −4 dim: of minima below it one "

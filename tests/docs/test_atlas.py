@@ -8,11 +8,13 @@ from pathlib import Path
 import pandas
 import pytest
 
+from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.docgen import atlas, certificates
 from problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
 AGAIN = "python -m benchmarks.docgen.atlas writes it anew"
+AGAIN_CERTIFICATES = "python -m benchmarks.docgen.certificates"
 
 
 def test_the_pages_are_those_of_the_registry(monkeypatch):
@@ -44,7 +46,7 @@ def test_every_claim_has_a_certificate():
     """With what is stated now; what was measured is measured again by the tests of the claims."""
     stated = certificates.stated()
     table = pandas.read_csv(certificates.FILE, dtype={"stated": str}, keep_default_na=False)
-    again = "python -m benchmarks.docgen.certificates measures anew"
+    again = f"{AGAIN_CERTIFICATES} measures anew"
     pandas.testing.assert_frame_equal(
         table[list(stated)].astype(str), stated.astype(str), obj=again
     )
@@ -56,13 +58,17 @@ def test_verdicts_follow_from_the_numbers():
     measured = table["measured"].astype(float)
     within = (table["low"] <= measured) & (measured <= table["high"])
     assert (within == table["holds"]).all()
-    assert certificates.text(table) == certificates.FILE.with_suffix(".md").read_text()
+    names = certificates.names(pandas.read_csv(certificates.EXPLAINED))
+    page = certificates.FILE.with_suffix(".md").read_text()
+    assert certificates.text(table, names) == page, f"{AGAIN_CERTIFICATES} --page writes it anew"
 
 
 def test_no_row_is_dropped_because_it_fails():
     table = certificates.stated().assign(measured=0.0, seconds=0.0, holds=False)
-    rows = [line for line in certificates.text(table).splitlines() if "| FAILS: " in line]
-    assert len(rows) == len(table)
+    names = certificates.names(pandas.DataFrame(columns=EXPLAINED))
+    page = certificates.text(table, names)
+    rows = [line for line in page.splitlines() if "| FAILS: " in line]
+    assert len(rows) == len(table) + len(names)
 
 
 @pytest.fixture(scope="module")

@@ -308,6 +308,12 @@ class Unremoved(Saddle):
     card = replace(Saddle.card, removes={"ill_conditioning": {"steepness": 100.0}})
 
 
+class BreaksForNoReason(Saddle):
+    """A cause that there is not."""
+
+    card = replace(Saddle.card, breaks=("sgd", "bad_luck"))
+
+
 class UpAndDown(Saddle):
     """A ladder that is none."""
 
@@ -389,6 +395,7 @@ FAULTS = {
     NoSuchReference: "names_optimizers_that_exist",
     UnheardOf: "says_how_to_remove_causes_that_there_are",
     Unremoved: "says_how_to_remove_causes_that_there_are",
+    BreaksForNoReason: "says_what_it_breaks",
     UpAndDown: "has_a_ladder",
     EasyForAnyone: "is_not_solved_by_random_search",
     Lenient: "refuses_bad_fields",

@@ -1,0 +1,172 @@
+"""Each ranked problem states which optimizer it breaks and why, and the measured causes say whether it does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas
+import pytest
+
+from benchmarks.analysis.causes import EXPLAINED
+from benchmarks.catalog.contenders import contender
+from benchmarks.catalog.suites import suites
+from benchmarks.cli import show
+from benchmarks.cli.show import card as shown
+from benchmarks.docgen import certificates
+from benchmarks.docgen.paths import NAMES_FILE
+from benchmarks.engine.protocol import Protocol
+from benchmarks.explain.certificate import certificate
+from benchmarks.runner.explain import explain
+from benchmarks.runner.job import Job, run_job
+from benchmarks.store.cells import Store
+from benchmarks.store.key import cell_key
+from optimizers import OPTIMIZERS
+from problems import PROBLEMS
+from problems.modifiers import noisy, transformed
+
+RANKED = suites()["standard"].problems
+CLIFF, MOUNTAIN = PROBLEMS["cliff"].card, PROBLEMS["mountain"].card
+CLIPPED = {"removal": "gradients clipped", "cause": "cliff", "holds": True, "shift_rungs": 1.0}
+CONDITIONED = {
+    "removal": "curvatures made alike", "cause": "ill_conditioning", "holds": False, "shift_rungs": 0.4,
+}  # fmt: skip
+STEPS = {
+    "removal": "steps=5", "cause": "vanishing_gradient/exploding_gradient", "holds": True, "shift_rungs": 1.5,
+}  # fmt: skip
+NO_MOUNTAIN = {
+    "removal": "height=0.0", "cause": "no_critical_point", "holds": True, "shift_rungs": 0.5,
+}  # fmt: skip
+
+
+def rows(*removals, optimizer="sgd"):
+    """Return rows of explained.csv."""
+    made = {
+        "optimizer": optimizer,
+        "first_rung": 1,
+        "last_rung": 32,
+        "solved": 0,
+        "solved_without": 10,
+    }
+    return pandas.DataFrame([made | each for each in removals], columns=EXPLAINED)
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_every_ranked_problem_says_what_it_breaks(name):
+    """The contract `says_what_it_breaks` checks the names."""
+    optimizer, _ = PROBLEMS[name].card.breaks
+    assert OPTIMIZERS[optimizer].role == "ranked"
+
+
+def test_a_name_holds_if_no_other_removal_shifts_the_breaking_point_half_as_far():
+    found = certificate(CLIFF, rows(STEPS, CLIPPED, CONDITIONED))
+    assert found.holds and found.own["removal"] == "gradients clipped"
+    assert found.rival["removal"] == "curvatures made alike"
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+def test_a_rival_need_not_hold_itself(shift):
+    found = certificate(CLIFF, rows(CLIPPED, CONDITIONED | {"shift_rungs": shift}))
+    assert "another removal shifts" in found.why_not and found.rival["shift_rungs"] == shift
+
+
+def test_causes_that_are_one_thing_are_no_rivals():
+    same = CONDITIONED | {"cause": "exploding_gradient", "shift_rungs": 2.0}
+    assert certificate(CLIFF, rows(CLIPPED, same)).holds
+    assert not certificate(replace(CLIFF, same=()), rows(CLIPPED, same)).holds
+
+
+def test_other_fields_count_where_nothing_else_takes_the_cause_away():
+    assert certificate(MOUNTAIN, rows(NO_MOUNTAIN, CLIPPED | {"shift_rungs": 0.2})).holds
+    assert not certificate(MOUNTAIN, rows(NO_MOUNTAIN, CLIPPED)).holds
+    failing = rows(NO_MOUNTAIN | {"holds": False, "note": "too few instances"})
+    assert "too few instances" in certificate(MOUNTAIN, failing).why_not
+    only_fields = certificate(CLIFF, rows(STEPS, CONDITIONED))
+    assert only_fields.why_not == "no removal of this cause applies"
+
+
+def test_other_fields_do_not_stand_in_for_a_removal_that_fails():
+    card = replace(CLIFF, removes={"cliff": {"steps": 5}})
+    fails = CLIPPED | {"holds": False, "note": "does not help", "shift_rungs": float("nan")}
+    found = certificate(card, rows(STEPS | {"cause": "cliff"}, fails))
+    assert "does not help" in found.why_not
+
+
+def test_the_best_removal_of_the_cause_counts():
+    fails = CLIPPED | {"removal": "long steps shortened", "holds": False, "note": "does not help"}
+    assert certificate(CLIFF, rows(fails, CLIPPED, CONDITIONED)).holds
+
+
+def test_two_causes_that_hold_only_together_prove_no_name():
+    both = CLIPPED | {"removal": "both", "cause": "cliff+ill_conditioning"}
+    alone = CLIPPED | {"holds": False, "note": "not told apart from chance"}
+    assert "not told apart" in certificate(CLIFF, rows(both, alone)).why_not
+
+
+def test_an_optimizer_that_does_not_break_proves_nothing():
+    others = rows(CLIPPED, optimizer="momentum")
+    for table in (others, others[:0]):
+        assert certificate(CLIFF, table).why_not == "sgd does not break"
+
+
+def test_on_one_rung_the_solved_instances_are_compared():
+    one = {"last_rung": 1, "shift_rungs": 0.0, "solved": 1}
+    for without, holds in [(5, True), (6, False)]:
+        rival = CONDITIONED | one | {"solved_without": without}
+        assert certificate(CLIFF, rows(CLIPPED | one, rival)).holds == holds
+
+
+def test_a_breaking_point_must_shift():
+    assert "does not shift" in certificate(CLIFF, rows(CLIPPED | {"shift_rungs": 0.0})).why_not
+
+
+def test_the_page_and_its_table_agree_with_the_published_causes():
+    explained = pandas.read_csv(certificates.EXPLAINED)
+    assert list(explained) == EXPLAINED
+    found = certificates.names(explained)
+    assert found.to_csv(index=False) == NAMES_FILE.read_text()
+    page = certificates.FILE.with_suffix(".md").read_text()
+    assert f"The names of {found['holds'].sum()} of {len(found)} ranked problems hold." in page
+    section = page.split("## Does each")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    assert [line.split("`")[1] for line in lines] == list(RANKED)
+    assert [line.endswith("| holds |") for line in lines] == list(found["holds"])
+    assert all("| FAILS: " in line for line in lines if not line.endswith("| holds |"))
+
+
+def test_the_card_says_whether_the_name_is_certified(monkeypatch, tmp_path):
+    assert "sgd by ill conditioning (certified)" in shown("quadratic")
+    file = tmp_path / "names.csv"
+    monkeypatch.setattr(show, "NAMES_FILE", file)
+    assert "sgd by ill conditioning\n" in shown("quadratic")
+    certificates.names(rows()[:0]).to_csv(file, index=False)
+    assert "sgd by ill conditioning (not certified: sgd does not break)" in shown("quadratic")
+
+
+def test_what_a_problem_is_said_to_break_changes_no_number(monkeypatch):
+    cliff = PROBLEMS["cliff"]
+
+    def keys():
+        seen = cliff, noisy(cliff, "gaussian"), transformed(cliff, ["rotate"])
+        sgd = contender("sgd")
+        return [cell_key("cliff", each, sgd, Protocol().settled(each)) for each in seen]
+
+    before = keys()
+    monkeypatch.setattr(type(cliff), "card", replace(CLIFF, breaks=("adam", "plateau"), same=()))
+    assert keys() == before
+    monkeypatch.setattr(type(cliff), "card", replace(CLIFF, target=0.5))
+    assert not set(keys()) & set(before)
+
+
+@pytest.mark.slow
+def test_measured_anew_the_same_name_holds(tmp_path):
+    explained = pandas.read_csv(certificates.EXPLAINED)
+    published = certificate(PROBLEMS["hilbert"].card, explained[explained["problem"] == "hilbert"])
+    size = Protocol(**suites()["standard"].options)
+    hilbert, store = PROBLEMS["hilbert"], Store(tmp_path)
+    job = Job("hilbert", hilbert, contender("sgd"), ())
+    keys = list(run_job(job, size, store, lambda done: None, skips=True))
+    table = explain(job, keys, size, store).assign(problem="hilbert", optimizer="sgd")
+    again = certificate(hilbert.card, table)
+    assert again.holds == published.holds
+    for column in ("removal", "solved_without", "text_without"):
+        assert again.own[column] == published.own[column]
