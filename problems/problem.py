@@ -82,8 +82,8 @@ class Card:
             optimizer's gradients could remove it: local minima, chains, long paths.
         breaks: The name of an optimizer that the pathology breaks, and the cause, as in the table `explained.csv`:
             what the problem is there to show. Taking that cause away must help it most.
-        same: Other causes that are one thing with the cause in `breaks`, such as an exploding gradient with a cliff;
-            taking these away may help as much.
+        same: Other causes that are one thing with the cause in `breaks`, such as an exploding gradient with a cliff,
+            or the small gradients around a saddle with the saddle; taking these away may help as much.
         quick: The fields, and the `ladder`, with which the problem represents its subsection in the quick suite.
         standard: The fields that differ in the standard suite, for problems that would dominate its time.
         floor_is_minimum: False if `floor` is a stated level and the minimum is unknown.

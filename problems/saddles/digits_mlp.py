@@ -65,6 +65,7 @@ class DigitsMlp(Problem):
         reference=("momentum", {"lr": 1.0, "momentum": 0.9}),
         control={"start": 1.0},
         breaks=("adam", "saddle"),
+        same=("plateau",),
         signature="the loss at the start over its gradient squared",
         threshold=50.0,
         truth="The infimum is 0, approached at infinity once the network has all digits right, as it "

@@ -51,6 +51,7 @@ class LinearAutoencoder(Problem):
         reference=("damped_newton", {"damping": 0.1}),
         control={"gap": 9.0},
         breaks=("sgd", "saddle"),
+        same=("plateau",),
         signature="largest curvature over the size of the negative one at the lowest saddle",
         threshold=20.0,
         truth="The minimum is half the sum of the variances beyond the largest `code`, where AB "

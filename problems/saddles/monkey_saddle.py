@@ -62,6 +62,7 @@ class MonkeySaddle(Problem):
         reference=("momentum", {"lr": 0.01, "momentum": 0.9}),
         control={"angle": math.pi / 3},
         breaks=("sgd", "saddle"),
+        same=("plateau",),
         signature=f"steps of descent at the rate q/50 until half the height is gone, up to {PATIENCE}",
         threshold=100.0,
         truth="Three minima, −27/4q³ at r = 3/q, φ = π and ±π/3, with curvatures 9/q and 27/q; one other "

@@ -61,6 +61,7 @@ class Octopus(Problem):
         reference=("momentum", {"lr": 0.1, "momentum": 0.9}),
         control={"saddles": 1},
         breaks=("sgd", "saddle"),
+        same=("plateau",),
         signature="how many times as long descent stays at the second or third saddle as at the one "
         "before, at the rate 1/4L",
         threshold=2.0,

@@ -62,6 +62,7 @@ class StrictSaddle(Problem):
         reference=("saddle_free_newton", {"lr": 1.0, "damping": 1e-7}),
         control={"offset": 1.0},
         breaks=("sgd", "saddle"),
+        same=("plateau",),
         signature="directions down where Newton's method ends",
         threshold=1.0,
         truth="Two minima, 0 at z = 0, y = ±2/√m; one saddle, 1 at c, with one direction down. The flow "

@@ -87,11 +87,3 @@ def test_of_a_rotated_valley_with_bias_both_must_be_taken_away():
         for each in (ExactLoss(), Conditioned(), Both(ExactLoss(), Conditioned()))
     ]
     assert max(shares[:2]) < 0.5 and shares[2] > 0.8
-
-
-@pytest.mark.slow
-def test_of_a_rotated_valley_with_bias_both_are_found(ravine, files):
-    command = "+problem=rosenbrock transform=rotate noise=biased noise.strength=0.03 optimizer=sgd"
-    holds, _ = causes(ravine, files, command)
-    assert any("noise" in each for each in holds)
-    assert any("ill_conditioning" in each for each in holds)
