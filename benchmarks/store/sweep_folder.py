@@ -97,11 +97,11 @@ class SweepFolder:
         there = cells_of(self._manifest().get("jobs", []))
         found = dict(planned) if there else {}
         keys = {(*info.ladder, info.dial): key for key, info in found.items()}
-        replaced = {
-            key: info
-            for key, info in there.items()
-            if keys.get((*info.ladder, info.dial), key) != key.removesuffix(SKIPPED)
-        }
+        replaced = {}
+        for key, info in there.items():
+            own = key.removesuffix(SKIPPED)
+            if keys.get((*info.ladder, info.dial), own) != own:
+                replaced[key] = info
         if (
             protocol.rungs != 1
         ):  # a ladder is of one code, also where that of another went on searching

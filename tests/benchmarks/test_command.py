@@ -344,7 +344,7 @@ def test_a_sweep(ravine, files):
     code, out, err = ravine(*shlex.split(given), "out=swept")
     assert code == 0
     assert out.startswith("quadratic · ")
-    written, hint = out.splitlines()[-2:]
+    written, hint, _ = out.splitlines()[-3:]
     assert written.split() == ["swept/", "summary.csv", "runs.csv", "traces.parquet"]
     assert hint.endswith(f" {given} rungs=auto")
     assert err.splitlines()[1].startswith("2/2 quadratic at 1000 · newton: 6 runs in ")

@@ -23,7 +23,8 @@ from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.forecast import ADOPTED, COORDINATE, RUN, STEP
 from benchmarks.runner.job import Job, run_job, rungs
-from benchmarks.store.cells import Memory
+from benchmarks.store.cells import Memory, Store
+from benchmarks.store.sweep_folder import SweepFolder
 from problems import PROBLEMS
 from tests.benchmarks.problems_for_tests import Bowl, card
 
@@ -374,3 +375,16 @@ def test_the_rough_rate_is_the_stated_one(ravine, files):
     assert ours == f"{int(np.ceil(10000 * step))} s"
     assert own == f"{int(np.ceil(10000 * (step + 10 * ADOPTED)))} s"
     assert large == f"{int(np.ceil(10000 * (STEP + 1000 * (RUN + 1e5 * COORDINATE)) / 60))} min"
+
+
+def test_a_later_sweep_of_another_problem_keeps_ladders_with_skipped_rungs(tmp_path):
+    protocol = Protocol(**{**SIZE, "rungs": 3})
+    folder = SweepFolder(tmp_path / "swept", Store(tmp_path / "cells"))
+    (tmp_path / "cells").mkdir()
+    with folder.alone(print):
+        folder.begin([], {"protocol": dataclasses.asdict(protocol), "jobs": [], "threads": 1})
+        job = Job("wall", Wall(), contender("newton"))
+        for key in run_job(job, protocol, folder.store, lambda done: None, skips=True):
+            folder.mark(key)
+        assert any("skipped" in cell.runs["status"] for cell in folder.finish(0.0, print).values())
+    assert not folder.lost(protocol, planned=[]).cells

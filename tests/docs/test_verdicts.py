@@ -48,11 +48,17 @@ def swept(tmp_path_factory):
     )  # fmt: skip
     cells = read_results(folder).cells.values()
     job = next(each.job for each in cells if each.optimizer == "sgd")
-    row = {"problem": "quadratic", "optimizer": "sgd", "job": job, "note": ""}
+    row = {
+        "problem": "quadratic", "dial_name": "condition", "optimizer": "sgd", "job": job, "instances": 4,
+        "solved": 0, "text": "10", "note": "",
+    }  # fmt: skip
+    without = {"solved_without": 4, "text_without": "> 1e5", "beyond": True}
     rows = [
-        row | {"cause": "ill_conditioning", "holds": True, "dials": "1000,100000"},
-        row | {"cause": "cliff", "holds": False, "dials": "1000"},
-    ]
+        row | without | {
+            "removal": "curvatures made alike", "cause": "ill_conditioning", "holds": True, "dials": "1000,100000",
+        },
+        row | {"removal": "gradients clipped", "cause": "cliff", "holds": False, "dials": "1000"},
+    ]  # fmt: skip
     pandas.DataFrame(rows, columns=EXPLAINED).to_csv(folder / "explained.csv", index=False)
     return folder
 
