@@ -39,7 +39,7 @@ A verdict is a *reading*: a guess about one run, from its trace. What makes an o
 the second, and what was measured. The runs are in [readings.csv](readings.csv), the measured causes in
 [explained.csv](explained.csv), how each optimizer × problem is explained in [outcomes.csv](outcomes.csv). These are
 written by `python -m benchmarks.docgen.explained FOLDER`, from the folder of a sweep such as
-`+suite=standard optimizer=sgd,momentum,adam,newton rungs=3 explain=true`, and the page by
+`+suite=standard optimizer=sgd,newton explain=true`, and the page by
 `python -m benchmarks.docgen.verdicts`. Low figures are published, too.
 """
 TERMS = f"""*First*: the verdict itself. *Any*: the verdict or another cause that holds by the same trace.
