@@ -15,7 +15,7 @@ from benchmarks.analysis.dial_axis import Axis
 from benchmarks.analysis.tables import Tables
 from benchmarks.analysis.tuning import best_of
 from benchmarks.engine.trial_choice import choose
-from benchmarks.runner.job import _solved_share
+from benchmarks.runner.job import solved_share
 from problems.ill_conditioning.quadratic import Quadratic
 from problems.local_minima.rastrigin import Rastrigin
 
@@ -118,6 +118,6 @@ def test_the_best_of_several_trials_is_chosen_by_tuning_runs():
 
 def test_the_share_that_steers_the_bisection_is_of_the_chosen_trials_reporting_runs():
     runs = pandas.DataFrame(of_two_trials())
-    assert _solved_share({name: runs[name].to_numpy() for name in runs}) == 0
+    assert solved_share({name: runs[name].to_numpy() for name in runs}) == 0
     runs["gap_final"] = 3 - runs["gap_final"]
-    assert _solved_share({name: runs[name].to_numpy() for name in runs}) == 1
+    assert solved_share({name: runs[name].to_numpy() for name in runs}) == 1
