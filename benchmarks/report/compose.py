@@ -649,7 +649,9 @@ def _provenance(results: Results) -> dict[str, str]:
 
 
 def _breaks(entry: Entry) -> str:
-    return f"{entry.dial} {entry.text}"
+    """Return where an optimizer breaks; of a single rung, how many instances it solves there."""
+    single = " of " in entry.text
+    return f"solves {entry.text}" if single else f"breaks at {entry.dial} {entry.text}"
 
 
 def _solved(count: float, instances: float) -> HeatCell:
