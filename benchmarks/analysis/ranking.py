@@ -114,7 +114,9 @@ def moved(
 
 
 def kendall_tau(first: Any, second: Any) -> float:
-    """Return Kendall's τ_b; NaN if one of the two orders ties all."""
+    """Return Kendall's τ_b; NaN if one of the two orders ties all, as one of a single place does."""
+    if len(first) < 2:
+        return math.nan
     from scipy.stats import kendalltau  # slow to import, and of use to few commands
 
     return float(kendalltau(first, second)[0])  # type: ignore[arg-type]

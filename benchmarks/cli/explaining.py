@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas
 
@@ -14,7 +16,6 @@ from benchmarks.runner.explain import Explaining
 from benchmarks.runner.launchers.launcher import cores, one_by_one
 from benchmarks.runner.launchers.processes import Processes
 from benchmarks.store.sweep_folder import SweepFolder
-from ravine import left_out
 
 
 def explain(
@@ -46,21 +47,18 @@ def explain(
         identity = each.setup.job.identity(each.setup.protocol)
         if wanted and identity in keys:
             jobs.append((each, identity))
-    task = Explaining(
-        folder, [each.config for each, _ in jobs], {}, None, [keys[name] for _, name in jobs]
-    )
+    configs, cells = [each.config for each, _ in jobs], [keys[name] for _, name in jobs]
     processes = min(cores(), len(jobs))
     alone = processes <= 1 or plan.jobs[0].setup.threads > 1
     launch = one_by_one if alone else Processes(processes)
-    for error in launch(task, len(jobs), lambda: None, say):
-        say(str(error))
     rows = []
-    for number, (each, identity) in enumerate(jobs):
-        job = each.setup.job
-        with left_out(f"the explanation of {task.name(number)}"):
-            found = task.rows(number)
+    with TemporaryDirectory() as scratch:
+        task = Explaining(folder, configs, {}, None, cells, Path(scratch))
+        launch(task, len(jobs), lambda: None, say)
+        for number, (each, identity) in enumerate(jobs):
+            job = each.setup.job
             named = [job.name, job.problem.card.dial, job.contender.name, identity]
-            rows.append(found.assign(**dict(zip(NAMED, named, strict=True))))
+            rows.append(task.rows(number).assign(**dict(zip(NAMED, named, strict=True))))
     new = pandas.concat([pandas.DataFrame(columns=EXPLAINED), *rows], ignore_index=True)
     file = folder.path / "explained.csv"
     if file.exists():

@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -29,21 +30,16 @@ from benchmarks.explain.removals import (
     met_by,
     removals,
 )
-from benchmarks.runner.job import CellDone, Job, falls, run_rung, rungs
+from benchmarks.runner.job import Job, falls, run_rung, rungs
 from benchmarks.runner.worker import Task
 from benchmarks.store.cells import Cells
 from problems import Problem
+from ravine import left_out
 
 TRIED = 10  # settings that a removal is tried at
 
 
-def explain(
-    job: Job,
-    keys: Iterable[str],
-    protocol: Protocol,
-    store: Cells,
-    report: Callable[[CellDone], None] = lambda done: None,
-) -> pandas.DataFrame:
+def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> pandas.DataFrame:
     """Return one row for each removal of a job, the largest shift first; none if it does not break on its rungs.
 
     Args:
@@ -51,7 +47,6 @@ def explain(
         keys: Its cells.
         protocol: Its protocol.
         store: Where its cells are, and those of its removals will be.
-        report: Called with each cell that ends.
     """
     cells = pandas.concat([_runs(store, key) for key in keys], ignore_index=True)
     runs = filled(cells, falls(job.problem))
@@ -61,7 +56,7 @@ def explain(
     broken = Broken.of(runs, job.problem.card.scale, falls(job.problem), ladder)
     if broken is None:
         return pandas.DataFrame()
-    return _Explanation(job, broken, protocol, store, report).rows()
+    return _Explanation(job, broken, protocol, store).rows()
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,6 @@ class _Explanation:
     broken: Broken
     protocol: Protocol
     store: Cells
-    report: Callable[[CellDone], None]
 
     def rows(self) -> pandas.DataFrame:
         """Return the rows of all removals, alone and where needed in pairs."""
@@ -168,7 +162,7 @@ class _Explanation:
 
     def _run(self, contender: Contender, at: Problem, size: Protocol) -> pandas.DataFrame | None:
         job = dataclasses.replace(self.job, contender=contender)
-        done = run_rung(job, at, size, self.store, self.report)
+        done = run_rung(job, at, size, self.store, lambda done: None)
         return None if done.error else _runs(self.store, done.key)
 
     def _gain(self, removal: Cause) -> float:
@@ -189,20 +183,28 @@ class Explaining(Task):
     """Explains the jobs of a sweep, each by its number.
 
     keys: the cells of each job.
+    scratch: a folder for the rows of each, for the process that puts them together.
     """
 
     keys: Sequence[Sequence[str]] = ()
+    scratch: Path = Path()
 
     def __call__(self, number: int) -> None:
-        """Run the cells of the removals of one job."""
+        """Run the cells of the removals of one job, and keep its rows; one that fails is named and left out."""
         name = self.name(number)
         print(f"ravine: explaining {number + 1}/{len(self.configs)} {name}", file=sys.stderr)
-        self.rows(number)
+        setup = self.setup(number)
+        with left_out(f"the explanation of {name}"):
+            rows = explain(setup.job, self.keys[number], setup.protocol, setup.store)
+            rows.to_pickle(self._file(number))
 
     def rows(self, number: int) -> pandas.DataFrame:
-        """Return the rows of one job; cells in the store are not run again."""
-        setup = self.setup(number)
-        return explain(setup.job, self.keys[number], setup.protocol, setup.store)
+        """Return the rows of one job; none if it could not be explained."""
+        file = self._file(number)
+        return pandas.read_pickle(file) if file.exists() else pandas.DataFrame()
+
+    def _file(self, number: int) -> Path:
+        return self.scratch / f"{number}.pickle"
 
 
 def _runs(store: Cells, key: str) -> pandas.DataFrame:

@@ -10,6 +10,7 @@ from benchmarks.catalog.contenders import contender
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.protocol import Protocol
 from benchmarks.explain.removals import Conditioned, Held
+from benchmarks.runner import explain as explaining
 from benchmarks.store.code import _reached
 from benchmarks.store.key import cell_key
 from problems import PROBLEMS
@@ -53,3 +54,22 @@ def test_a_key_depends_on_what_is_taken_away_and_on_its_code():
     keys = {cell_key("quadratic", quadratic, each, settled) for each in (sgd, *without)}
     assert len(keys) == 3
     assert "benchmarks.explain.curvature" in _reached((run_cell, Conditioned)).sources
+
+
+def test_one_explanation_that_fails_is_named_and_the_others_are_kept(ravine, files, monkeypatch):
+    ravine(SWEEP.replace("optimizer=sgd", "optimizer=sgd,momentum"))
+    explain = explaining.explain
+
+    def fails(job, *given):
+        if job.contender.name == "sgd":
+            raise ValueError("no way")
+        return explain(job, *given)
+
+    monkeypatch.setattr(explaining, "explain", fails)
+    monkeypatch.setattr(
+        "benchmarks.cli.explaining.cores", lambda: 1
+    )  # what workers say is not captured
+    code, _, err = ravine("explain swept")
+    assert code == 0
+    assert "ravine: the explanation of cliff · sgd is left out: ValueError: no way" in err
+    assert set(pandas.read_csv(files / "swept" / "explained.csv")["optimizer"]) == {"momentum"}
