@@ -58,7 +58,7 @@ def read_results(folder: Path, *, whole: bool = False) -> Results:
     whole: Refuse a folder that keeps only the runs of the chosen trials. Raises Refused also for a folder that is
     incomplete or was edited.
     """
-    manifest, cells = _manifest(folder)
+    manifest, cells = finished(folder)
     if whole and manifest.get("rows") == CHOSEN_ROWS:
         raise Refused(
             f"{folder} has only the runs of the chosen trials: enough for compare, too few for a report: "
@@ -89,7 +89,7 @@ def _explained(folder: Path) -> pandas.DataFrame:
     return table
 
 
-def _manifest(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
+def finished(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
     """Return the manifest and the description of the cells.
 
     Raises Refused unless the folder is a finished sweep of this schema.

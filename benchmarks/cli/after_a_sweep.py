@@ -55,7 +55,9 @@ class Ended:
         if self.explained is None:
             return
         if self.explained.empty:
-            print("Nothing breaks here, so there is nothing to explain.")
+            failed = (self.tables.summary["status"] == "error").any()
+            which = "No optimizer without an error breaks" if failed else "Nothing breaks"
+            print(f"{which} here, so there is nothing to explain.")
             return
         suite = self.plan.suite is not None
         for view in [by_problem(self.explained)] if suite else explained(self.explained):

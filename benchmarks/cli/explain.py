@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from benchmarks.analysis.folder import finished
 from benchmarks.cli.compose import Planned, planned
 from benchmarks.cli.launch import run
-from benchmarks.store.sweep_folder import read_manifest
 from ravine import Refused, nearest
 
 USAGE = "explain FOLDER [--problem NAME,…] [--optimizer NAME,…]"
@@ -18,7 +18,7 @@ USAGE = "explain FOLDER [--problem NAME,…] [--optimizer NAME,…]"
 def main(words: Sequence[str]) -> int:
     """Run the commands of a folder again, of which all cells are stored, and explain what breaks."""
     given = _Parser(prog="ravine explain").parse_args(list(words))
-    manifest = read_manifest(given.folder)
+    manifest, _ = finished(given.folder)
     commands = [each for each in manifest.get("commands", [manifest.get("argv", [])]) if each]
     if not commands:
         raise Refused(f"{given.folder} was not made by a command: give explain=true to one")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas
 
 from benchmarks.analysis.causes import TOO_FEW
+from benchmarks.display.breaking_table import FALLING
 from benchmarks.display.view import View
 
 UNKNOWN = "not removed by anything we know"
@@ -32,9 +33,15 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         remarks = [
             f"How many of {rows['instances'].iloc[0]} instances are solved where it clearly breaks: as "
             "it is, and without each cause, searched again in the same way.",
-            "* marks a cause: the gain is more than chance (5%, Holm over the removals).",
+            "* marks a cause: the gain is more than chance (5%, Holm over the removals). "
+            f"{NO_HELP}: no help at a few settings. Empty: not asked, because it cannot matter there.",
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
-            *([f"No help: {', '.join(tried)}."] if tried else []),
+            *([f"No help to any: {', '.join(tried)}."] if tried else []),
+            *(
+                f"{name}: {why(of_job)}."
+                for name, of_job in rows.groupby("optimizer", sort=False)
+                if not of_job["holds"].any()
+            ),
         ]
         yield View(
             f"{problem} · why it breaks, by taking causes away", pandas.DataFrame(cells), remarks
@@ -99,7 +106,9 @@ def _row(rows: pandas.DataFrame, causes: pandas.Index) -> dict[str, Any]:
     by_cause = rows.set_index("cause").to_dict("index")
     found: dict[str, Any] = {"": first["optimizer"]}
     if first["first_rung"] != first["last_rung"]:
-        found[f"breaks at {first['dial_name']}"] = first["text"]
+        falling = FALLING if first["first_rung"] > first["last_rung"] else ""
+        found[f"breaks at {first['dial_name']}{falling}"] = first["text"]
+        found["searched at"] = str(first["dials"]).partition(",")[0]
     found["as it is"] = first["solved"]
     return found | {named(cause): _cell(by_cause.get(cause)) for cause in causes}
 

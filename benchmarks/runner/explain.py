@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from benchmarks.analysis.causes import Broken, Removed, judged, solved, tuned
+from benchmarks.analysis.causes import TOO_FEW, Broken, Removed, judged, solved, tuned
 from benchmarks.analysis.tables import filled
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.protocol import Protocol
@@ -78,7 +78,7 @@ class _Explanation:
         alone = [self._removed(each, self.broken.tuning) for each in removals(at, optimizer, met)]
         alone = [each for each in alone if each is not None]
         table = judged(self.broken, alone)
-        if table.empty or table["holds"].any():
+        if table.empty or table["holds"].any() or (table["note"] == TOO_FEW).any():
             return table
         orders = {each.removal.name: each.order for each in alone}
         ranked = sorted(alone, key=lambda each: each.order, reverse=True)

@@ -17,6 +17,16 @@ from problems import PROBLEMS
 
 SWEEP = "+problem=cliff problem.steps=30 ladder=[6,14] rungs=2 optimizer=sgd budget=300 trials=8 seeds=8 out=swept"
 
+BAD = """
+import torch
+class Bad(torch.optim.SGD):
+    def step(self, closure=None):
+        self.count = getattr(self, "count", 0) + 1
+        if self.count > 50:
+            raise RuntimeError("broken")
+        return super().step(closure)
+"""
+
 
 def test_a_cliff_is_what_breaks_descent_on_cliffs(ravine, files):
     code, out, err = ravine(f"{SWEEP} explain=true")
@@ -41,7 +51,8 @@ def test_what_cannot_be_explained_is_refused_in_a_line(ravine, files):
         ("explain swept --problem clif", "unknown problem 'clif': did you mean cliff"),
         ("explain", "the following arguments are required: folder: explain FOLDER"),
         ("explain swept --speed", "unrecognized arguments: --speed: explain FOLDER"),
-        ("explain nowhere", "nowhere"),
+        ("explain nowhere", "nowhere does not exist, but must be the folder of a sweep"),
+        ("explain swept/runs.csv", "swept/runs.csv is a file, but must be the folder of a sweep"),
     ]:
         code, out, err = ravine(words)
         assert code == 2 and out == "" and said in err and err.count("\n") == 1
@@ -73,3 +84,17 @@ def test_one_explanation_that_fails_is_named_and_the_others_are_kept(ravine, fil
     assert code == 0
     assert "ravine: the explanation of cliff · sgd is left out: ValueError: no way" in err
     assert set(pandas.read_csv(files / "swept" / "explained.csv")["optimizer"]) == {"momentum"}
+
+
+def test_no_pair_is_tried_where_no_outcome_could_be_told(ravine, files):
+    ravine(f"{SWEEP.replace('seeds=8', 'seeds=2')} explain=true")
+    table = pandas.read_csv(files / "swept" / "explained.csv")
+    assert set(table.dropna(subset="p")["note"]) == {"too few instances"}
+    assert not table["cause"].str.contains("+", regex=False).any()
+
+
+def test_what_ended_in_an_error_is_not_said_to_hold(ravine, files):
+    (files / "bad.py").write_text(BAD)
+    given = "+problem=quadratic optimizer=bad.py:Bad trials=2 seeds=2 tuning_seeds=1 explain=true"
+    code, out, _ = ravine(given)
+    assert code == 3 and "No optimizer without an error breaks here" in out

@@ -1,0 +1,39 @@
+"""The table of cures says where it was searched, which way the dial goes, and why no cause is named."""
+
+from __future__ import annotations
+
+import pandas
+
+from benchmarks.analysis.causes import EXPLAINED, TOO_FEW
+from benchmarks.display.explained import explained
+
+ROW = {
+    "problem": "p", "dial_name": "angle", "optimizer": "sgd", "job": "1", "removal": "gradients clipped",
+    "cause": "cliff", "holds": False, "dials": "0.001,0.01", "instances": 4, "tried": 2, "solved": 0,
+    "solved_without": 4.0, "first_rung": 0.001, "last_rung": 0.1, "text": "< 0.001", "text_without": "> 0.1", "beyond": True,
+    "note": TOO_FEW,
+}  # fmt: skip
+
+
+def shown(*rows):
+    (view,) = explained(pandas.DataFrame([ROW | each for each in rows], columns=EXPLAINED))
+    return view
+
+
+def test_the_rung_and_the_direction_of_the_dial_are_said():
+    assert list(shown({}).table)[1:4] == ["breaks at angle", "searched at", "as it is"]
+    assert shown({}).table["searched at"].item() == "0.001"
+    falling = shown({"first_rung": 0.1, "last_rung": 0.001})
+    assert "breaks at angle ↓" in falling.table
+
+
+def test_one_rung_has_no_breaking_point():
+    assert list(shown({"last_rung": 0.001}).table)[1] == "as it is"
+
+
+def test_why_no_cause_is_named_is_said():
+    few = "sgd: not told: 4 instances are too few."
+    assert few in shown({}).remarks
+    assert few not in shown({"holds": True, "note": ""}).remarks
+    nothing = {"solved_without": None, "note": "does not help"}
+    assert "sgd: nothing that was taken away helps." in shown(nothing).remarks
