@@ -10,8 +10,8 @@ from benchmarks.display.explained import explained
 ROW = {
     "problem": "p", "dial_name": "angle", "optimizer": "sgd", "job": "1", "removal": "gradients clipped",
     "cause": "cliff", "holds": False, "dials": "0.001,0.01", "instances": 4, "tried": 2, "solved": 0,
-    "solved_without": 4.0, "first_rung": 0.001, "last_rung": 0.1, "text": "< 0.001", "text_without": "> 0.1", "beyond": True,
-    "note": TOO_FEW,
+    "solved_without": 4.0, "first_rung": 0.001, "last_rung": 0.1, "text": "< 0.001", "text_without": "> 0.1",
+    "beyond": True, "note": TOO_FEW,
 }  # fmt: skip
 
 
