@@ -33,15 +33,15 @@ CLEARLY = 0.2  # share of solved instances
 TOO_FEW = "too few instances"
 COLUMNS = [
     "removal", "cause", "holds", "dials", "instances", "tried", "solved", "solved_without", "gain", "p", "p_holm",
-    "first_rung", "last_rung", "breaking_point", "low", "high", "text",
-    "breaking_point_without", "low_without", "high_without", "text_without",
+    "first_rung", "last_rung", "breaking_point", "low", "high", "text", "censored",
+    "breaking_point_without", "low_without", "high_without", "text_without", "censored_without",
     "shift", "shift_rungs", "beyond", "cost_without", "note",
 ]  # fmt: skip
 
 
 NAMED = ["problem", "dial_name", "optimizer", "job"]
 EXPLAINED = [*NAMED, *COLUMNS]  # of explained.csv
-POINT = ("breaking_point", "low", "high", "text")
+POINT = ("breaking_point", "low", "high", "text", "censored")
 
 
 def tuned(runs: pandas.DataFrame, share: float = 1.0) -> pandas.DataFrame:
@@ -152,6 +152,7 @@ class Removed:
     gap: the least median gap there (log10) of a setting near the tuned one.
     runs: its runs at the rungs where it was searched; None if it was not.
     gain: by which factor it makes the target cheaper where the pathology is absent.
+    instead: the removal of the same cause that solves all, so that this one was not tried; empty if it was.
     """
 
     removal: Cause
@@ -159,6 +160,7 @@ class Removed:
     gap: float
     runs: pandas.DataFrame | None = None
     gain: float = 1.0
+    instead: str = ""
 
     def solved(self, broken: Broken) -> np.ndarray:
         """Return which instances it solves at each of the rungs that was searched, bool (rungs, instances)."""
@@ -177,6 +179,13 @@ class Removed:
             theirs[: len(instead)] |= instead
         return (mine.astype(int) - theirs).sum(axis=0)
 
+    def solves_all(self, broken: Broken) -> bool:
+        """True if it was searched and solves every instance at every explained rung: no other removal can do more."""
+        if self.runs is None:
+            return False
+        found = self.solved(broken)
+        return len(found) == len(broken.rungs) and bool(found.all())
+
     def helps(self, broken: Broken) -> bool:
         """True if it would hold as the only removal."""
         return sign_flip(self.differences(broken)) <= LEVEL
@@ -194,7 +203,8 @@ def judged(broken: Broken, found: Sequence[Removed]) -> pandas.DataFrame:
     Columns: `holds` is True if the removal solves more than chance explains. `dials` are the rungs where it was
     searched, and `solved`, `solved_without` how many instances are solved at the first of them, as it is and without
     the cause. The breaking points are those of the tuned trials; `shift` is in the dial's units (a factor if its
-    scale is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True.
+    scale is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True; empty on a single
+    rung. `censored` is ">" or "<" where a breaking point lies beyond the rungs, and is the last rung on that side.
     """
     searched = [each for each in found if each.runs is not None]
     by_name = {each.removal.name: each for each in searched}
@@ -223,16 +233,18 @@ def _row(
         "holds": False,
         "dials": f"{first:g}",
         "instances": len(solved(broken.at(first))),
-        "tried": each.tried,
+        "tried": math.nan if each.instead else each.tried,
         "solved": int(solved(broken.at(first)).sum()),
         **{name: base[name] for name in ("first_rung", "last_rung", *POINT)},
-        "note": "does not help",
+        "note": f"not tried: {each.instead} solves all" if each.instead else "does not help",
     }
     if each.runs is None:
         return row
     solving = each.solved(broken)
     without = broken.point(each.runs, 1 / each.gain)
-    shift, shift_rungs = broken.shift(base["breaking_point"], without["breaking_point"])
+    shift, shift_rungs = math.nan, math.nan  # a single rung has nowhere to shift to
+    if base["first_rung"] != base["last_rung"]:
+        shift, shift_rungs = broken.shift(base["breaking_point"], without["breaking_point"])
     spent = tuned(each.runs[each.runs["dial"] == first], 1 / each.gain)
     return row | {
         "holds": adjusted <= LEVEL,

@@ -104,7 +104,7 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
     box = Box(contender, measure_units(parts[0], tuning, contender.removal))
 
     searched = settled.trials - 1 if box.dim else 0
-    first = math.ceil(SOBOL_SHARE * searched)
+    first = math.ceil(SOBOL_SHARE * searched) if contender.refined else searched
     batch = _run(box, box.sobol(first), 1, parts, settled, defaults=True)
     if searched > first:
         around = batch.points[batch.best(tuning, lambda number: number > 0)]
@@ -120,7 +120,9 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
         )
         if any(map(eligible, batch.numbers))
     }
-    traces = _traces(box.contender, batch, sorted(chosen), parts, settled)
+    traces = {}
+    if contender.removal is None:  # otherwise, only how runs end is asked
+        traces = _traces(box.contender, batch, sorted(chosen), parts, settled)
     runs = _runs(problem, box, batch, first, settled, time.perf_counter() - began)
     return CellResult(runs, traces)
 
@@ -155,7 +157,7 @@ def _run(
         }
         chunks.append(_Chunk(optimizer.batched(some), len(chunk)))
     # Of a larger cell, not all traces fit into memory: the chosen trials run once more, and are traced then.
-    record = settled.trials * len(parts.seeds) <= parts.size
+    record = removal is None and settled.trials * len(parts.seeds) <= parts.size
     found = []
     for first, instances in parts:
         beside = []

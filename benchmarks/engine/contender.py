@@ -43,10 +43,12 @@ class Removal:
 class Contender:
     """`optimizer` has the values of trial 0; `space` has the range of each searched hyperparameter.
 
-    removal: What is taken away from its runs, to learn whether it was to blame.
+    removal: What is taken away from its runs, to learn whether it was to blame; such runs leave no traces.
+    refined: False if all trials are spread over the whole space: a first look, in one batch instead of two.
     """
 
     name: str
     optimizer: Optimizer
     space: Mapping[str, Range]
     removal: Removal | None = None
+    refined: bool = True

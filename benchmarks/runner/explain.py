@@ -1,7 +1,8 @@
 """Explain a job: take one cause after another away at the rungs where it breaks, and search again.
 
-In two stages. Each removal is tried at a few learning rates, on the tuning instances; those with which more of them
-are solved are searched like any contender, with the same trials on the same instances. Where no removal holds alone,
+In two stages. Each removal is tried at a few settings, on the tuning instances; those with which more of them are solved
+are searched like any contender, with the same trials on the same instances. A removal is not tried if another one of the
+same cause solves all. Where no removal holds alone,
 the best one is kept and each of the others is added to it; the two next best are tried together, too.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +34,11 @@ from benchmarks.explain.removals import (
 from benchmarks.runner.job import Job, falls, run_rung, rungs
 from benchmarks.runner.worker import Task
 from benchmarks.store.cells import Cells
+from optimizers import Range
 from problems import Problem
 from ravine import left_out
 
-TRIED = 10  # settings that a removal is tried at
+TRIED = 13  # settings that a removal is tried at, in one batch: the tuned one, and twelve learning rates
 
 
 def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> pandas.DataFrame:
@@ -75,13 +77,22 @@ class _Explanation:
         measured = self.broken.at(self.broken.measured)
         traces = self.store.read(str(measured["cell"].iloc[0])).traces
         met = met_by(traces, measured)
-        alone = [self._removed(each, self.broken.tuning) for each in removals(at, optimizer, met)]
-        alone = [each for each in alone if each is not None]
+        alone: list[Removed] = []
+        for each in removals(at, optimizer, met):
+            enough = self._enough(each, alone)
+            found = (
+                Removed(each, 0, math.inf, instead=enough)
+                if enough
+                else self._removed(each, self.broken.tuning)
+            )
+            if found is not None:
+                alone.append(found)
         table = judged(self.broken, alone)
         if table.empty or table["holds"].any() or (table["note"] == TOO_FEW).any():
             return table
         orders = {each.removal.name: each.order for each in alone}
-        ranked = sorted(alone, key=lambda each: each.order, reverse=True)
+        ranked = [each for each in alone if not each.instead]
+        ranked.sort(key=lambda each: each.order, reverse=True)
         # One that takes more away than another, and is no better, makes no other pairs.
         ranked = [each for each in ranked if orders.get(each.removal.beyond, (-1,)) < each.order]
         best, *others = ranked
@@ -95,7 +106,7 @@ class _Explanation:
 
     def _removed(self, removal: Cause, before: int) -> Removed | None:
         """Return what a removal does: tried, and searched if it then solves more than `before`; None if it fails."""
-        found = self._tried(removal, before)
+        found = self._tried(removal)
         if found is None or found.tried < min(before + 1, self.broken.instances):
             return found
         with_it: list[pandas.DataFrame] = []
@@ -113,31 +124,39 @@ class _Explanation:
             return found
         return dataclasses.replace(found, gain=self._gain(removal))
 
-    def _tried(self, removal: Cause, before: int) -> Removed | None:
+    def _enough(self, removal: Cause, others: Sequence[Removed]) -> str:
+        """Return the name of another removal of the same cause that solves all; empty if there is none."""
+        for each in others:
+            same = each.removal.cause == removal.cause and not isinstance(each.removal, Fields)
+            if same and each.solves_all(self.broken):
+                return each.removal.name
+        return ""
+
+    def _tried(self, removal: Cause) -> Removed | None:
         """Return what a removal does with a few settings where the job is clearly broken; None if it cannot be run.
 
-        They differ in the learning rate. The other hyperparameters have their tuned values and, if that is no better
-        than `before`, their defaults: what suited the cause need not suit its absence.
+        The first is the tuned one. The learning rates of the others are spread over the searched range; other
+        hyperparameters lie between their tuned values and their defaults: what suited the cause need not suit its
+        absence.
         """
-        space = self.job.contender.space
-        found = self._near(removal, self.broken.setting(space))
-        if found is None or found.tried > before or len(space) == 1:
-            return found
-        again = self._near(removal, {})
-        return found if again is None else max(found, again, key=lambda each: each.order)
-
-    def _near(self, removal: Cause, values: Mapping[str, float]) -> Removed | None:
         contender = self.job.contender
-        rate, space = contender.optimizer.rate, contender.space
-        if rate in space:
-            space = {rate: space[rate]}
-            values = {name: value for name, value in values.items() if name != rate}
+        optimizer, space = contender.optimizer, contender.space
+        setting = self.broken.setting(space)
         near = dataclasses.replace(
             contender,
             name=_named(contender, removal),
-            optimizer=contender.optimizer.replace(**values),
-            space=space,
+            optimizer=optimizer.replace(**setting),
+            space={
+                name: within
+                for name, each in space.items()
+                if (
+                    within := each
+                    if name == optimizer.rate or optimizer.rate not in space
+                    else _between(each, setting[name], optimizer.hyperparameters[name])
+                )
+            },
             removal=removal,
+            refined=False,
         )
         size = dataclasses.replace(self.protocol, trials=TRIED, seeds=1)
         runs = self._run(near, self.job.problem.at_dial(self.broken.rungs[0]), size)
@@ -214,6 +233,14 @@ def _runs(store: Cells, key: str) -> pandas.DataFrame:
     return pandas.DataFrame(dict(cell.runs)).assign(
         problem=info.problem, optimizer=info.optimizer, dial=info.dial, budget=info.protocol.budget, cell=key
     )  # fmt: skip
+
+
+def _between(searched: Range, tuned: float, default: float | None) -> Range | None:
+    """Return the range between two values of a hyperparameter, spaced as it is searched; None if there is none."""
+    low, high = sorted((tuned, tuned if default is None else default))
+    if searched.scale == "complement":
+        low, high = 1 - high, 1 - low
+    return Range(low, high, searched.scale) if low < high else None
 
 
 def _named(contender: Contender, removal: Cause) -> str:
