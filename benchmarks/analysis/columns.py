@@ -67,5 +67,8 @@ WORDS = {
     "summary": {"status": STATUSES, "verdict": VERDICTS, "edge": {"True", "False"}},
     "breaking_points": {"censored": {"<", ">"}, "unjudged": {*UNJUDGED}},
     "traces": {},
-    "explained": {"holds": {"True", "False"}, "beyond": {"True", "False"}},
+    "explained": {
+        "holds": {"True", "False"}, "beyond": {"True", "False"},
+        "censored": {"<", ">"}, "censored_without": {"<", ">"},
+    },
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from benchmarks.cli.compose import Plan, Planned
 from benchmarks.runner.explain import Explaining
 from benchmarks.runner.launchers.launcher import cores, one_by_one
 from benchmarks.runner.launchers.processes import Processes
+from benchmarks.runner.progress import JobsProgress
 from benchmarks.store.sweep_folder import SweepFolder
 
 
@@ -54,7 +56,13 @@ def explain(
     rows = []
     with TemporaryDirectory() as scratch:
         task = Explaining(folder, configs, {}, None, cells, Path(scratch))
-        launch(task, len(jobs), lambda: None, say)
+        progress = JobsProgress("explained", len(jobs), task.ended)
+        try:
+            progress.watch()
+            launch(dataclasses.replace(task, shown=progress), len(jobs), progress.watch, say)
+            progress.watch()
+        finally:
+            progress.close()
         for number, (each, identity) in enumerate(jobs):
             job = each.setup.job
             named = [job.name, job.problem.card.dial, job.contender.name, identity]

@@ -75,7 +75,8 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None) -> int:
             found = collect(folder, time.perf_counter() - began, _say)
             ended = None if found is None else Ended(plan, *found, folder.path)
             if ended is not None:
-                ended.print_tables()
+                if explained is None:  # otherwise they were printed when the sweep was run
+                    ended.print_tables()
                 if interrupted:
                     ended.print_what_is_missing()
         if ended is not None and (explained or first.config["explain"]):

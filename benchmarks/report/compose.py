@@ -301,13 +301,14 @@ class _Writer:
                 HeatRow(self.styles[name], places[label], _anchor(label), name if single else label,
                         _breaks(entry), _solved(first["solved"], first["instances"]), cells)
             )  # fmt: skip
-        unhelpful = [each for each in dict.fromkeys(alone[by]) if each not in keys]
+        tried = alone[alone["tried"].notna()]
+        unhelpful = [each for each in dict.fromkeys(tried[by]) if each not in keys]
         remarks = [
             "Instances solved at the first rung where the optimizer clearly breaks: as it is, and without each cause, "
             "searched again with the same trials on the same instances. Below: where it then breaks.",
             "* and a frame mark a cause: the gain is more than chance explains (5 %, Holm over the removals). "
             f"{NO_HELP}: in a short search it solves no more than as it is. Empty: not asked, because it cannot matter "
-            "there, or because one removal alone is enough.",
+            "there, or because another removal is enough.",
         ]
         if unhelpful:
             said = unhelpful if single else map(named, unhelpful)

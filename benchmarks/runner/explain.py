@@ -211,11 +211,18 @@ class Explaining(Task):
     def __call__(self, number: int) -> None:
         """Run the cells of the removals of one job, and keep its rows; one that fails is named and left out."""
         name = self.name(number)
-        print(f"ravine: explaining {number + 1}/{len(self.configs)} {name}", file=sys.stderr)
-        setup = self.setup(number)
+        if not sys.stderr.isatty():
+            print(f"ravine: explaining {name}", file=sys.stderr)
+        setup, rows = self.setup(number), pandas.DataFrame()
         with left_out(f"the explanation of {name}"):
             rows = explain(setup.job, self.keys[number], setup.protocol, setup.store)
-            rows.to_pickle(self._file(number))
+        rows.to_pickle(self._file(number))
+        if self.shown is not None:
+            self.shown.watch()
+
+    def ended(self) -> int:
+        """Return how many jobs have ended."""
+        return sum(self._file(number).exists() for number in range(len(self.configs)))
 
     def rows(self, number: int) -> pandas.DataFrame:
         """Return the rows of one job; none if it could not be explained."""

@@ -149,6 +149,38 @@ class Progress:
         sys.stderr.flush()
 
 
+class JobsProgress:
+    """Count jobs that have ended and estimate the time left: one live line on a terminal, else a line for each.
+
+    what: What is done with them.
+    count: The number of jobs.
+    ended: Returns how many have ended.
+    """
+
+    def __init__(self, what: str, count: int, ended: Callable[[], int]):
+        self._what, self._count, self._ended = what, count, ended
+        self._live = sys.stderr.isatty()
+        self._began, self._shown = time.time(), -1
+
+    def watch(self) -> None:
+        """Show how many jobs have ended, if that has changed."""
+        done = self._ended()
+        if done == self._shown or (not self._live and done == 0):
+            return
+        self._shown = done
+        seconds = (time.time() - self._began) / max(done, 1) * (self._count - done)
+        left = f" · about {duration(seconds)} left" if 0 < done < self._count else ""
+        line = f"ravine: {self._what} {done}/{self._count}{left}"
+        sys.stderr.write(f"{CLEAR}{line}" if self._live else f"{line}\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Clear the live line."""
+        if self._live:
+            sys.stderr.write(CLEAR)
+            sys.stderr.flush()
+
+
 def cell_note(ahead: Ahead, done: CellDone) -> dict[str, Any]:
     """Return the note about a cell that has ended, for the process that shows the progress."""
     return {

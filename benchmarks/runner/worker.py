@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.catalog import loading
 from benchmarks.runner.job import CellDone, run_job
-from benchmarks.runner.progress import Ahead, Progress, cell_note, job_note
+from benchmarks.runner.progress import Ahead, JobsProgress, Progress, cell_note, job_note
 from benchmarks.runner.setup import Setup
 from benchmarks.store.sweep_folder import SweepFolder
 
@@ -36,7 +36,7 @@ class Task:
     folder: SweepFolder
     configs: Sequence[Mapping[str, Any]]
     ahead: Mapping[str, Ahead]
-    shown: Progress | None = None
+    shown: Progress | JobsProgress | None = None
 
     def name(self, number: int) -> str:
         """Return a job's problem and optimizer."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pandas
+import pytest
 
 from benchmarks.catalog.contenders import contender
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.protocol import Protocol
 from benchmarks.explain.removals import Conditioned, Held
 from benchmarks.runner import explain as explaining
+from benchmarks.runner.progress import JobsProgress
 from benchmarks.store.code import _reached
 from benchmarks.store.key import cell_key
 from problems import PROBLEMS
@@ -39,8 +42,11 @@ def test_a_cliff_is_what_breaks_descent_on_cliffs(ravine, files):
 
 def test_a_sweep_is_explained_afterwards_for_some_of_its_optimizers(ravine, files):
     ravine(SWEEP)
-    code, _, err = ravine("explain swept --optimizer sgd")
-    assert code == 0 and "explaining 1/1 cliff · sgd" in err
+    code, out, err = ravine("explain swept --optimizer sgd")
+    assert (
+        "why it breaks" in out and "solved by default" not in out
+    )  # the sweep has printed its table
+    assert code == 0 and "explaining cliff · sgd" in err and "explained 1/1\n" in err
     assert set(pandas.read_csv(files / "swept" / "explained.csv")["optimizer"]) == {"sgd"}
 
 
@@ -98,3 +104,41 @@ def test_what_ended_in_an_error_is_not_said_to_hold(ravine, files):
     given = "+problem=quadratic optimizer=bad.py:Bad trials=2 seeds=2 tuning_seeds=1 explain=true"
     code, out, _ = ravine(given)
     assert code == 3 and "No optimizer without an error breaks here" in out
+
+
+def test_what_another_removal_of_the_cause_settles_is_not_tried(ravine, files):
+    ravine(f"{SWEEP} explain=true")
+    table = pandas.read_csv(files / "swept" / "explained.csv").set_index("removal")
+    skipped = table.loc["gradients as at the start"]
+    assert table.loc["gradients clipped", "solved_without"] == table["instances"].iloc[0]
+    assert skipped["note"] == "not tried: gradients clipped solves all"
+    assert pandas.isna(skipped["tried"]) and not skipped["holds"]
+
+
+def test_a_removal_is_tried_at_the_tuned_setting_and_towards_the_defaults():
+    space = contender("momentum").space
+    momentum = next(each for each in space.values() if each.scale == "complement")
+    found = explaining._between(momentum, 0.99, 0.9)
+    assert found is not None and found.decades == pytest.approx(1.0)
+    assert 1 - found.high == pytest.approx(0.9)
+    assert (
+        explaining._between(momentum, 0.9, 0.9) is explaining._between(momentum, 0.5, None) is None
+    )
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_jobs_that_are_explained_are_counted_with_the_time_left(monkeypatch, stream):
+    shown, ended = stream(), iter([0, 1, 1, 2])
+    monkeypatch.setattr("sys.stderr", shown)
+    progress = JobsProgress("explained", 2, lambda: next(ended))
+    for _ in range(4):
+        progress.watch()
+    progress.close()
+    text = shown.getvalue()
+    assert "explained 1/2 · about 1 s left" in text and "explained 2/2" in text
+    assert text.count("1/2") == 1 and ("\r" in text) == shown.isatty()
