@@ -203,8 +203,9 @@ def judged(broken: Broken, found: Sequence[Removed]) -> pandas.DataFrame:
     Columns: `holds` is True if the removal solves more than chance explains. `dials` are the rungs where it was
     searched, and `solved`, `solved_without` how many instances are solved at the first of them, as it is and without
     the cause. The breaking points are those of the tuned trials; `shift` is in the dial's units (a factor if its
-    scale is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True; empty on a single
-    rung. `censored` is ">" or "<" where a breaking point lies beyond the rungs, and is the last rung on that side.
+    scale is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True; empty on a
+    single rung. `censored` is ">" or "<" where a breaking point lies beyond the rungs; it then equals the outermost
+    rung.
     """
     searched = [each for each in found if each.runs is not None]
     by_name = {each.removal.name: each for each in searched}

@@ -86,6 +86,10 @@ class _Batch:
         allowed = np.array([eligible(number) for number in self.numbers])
         return int(best(allowed, *keys(cost, np.log10(np.maximum(gap, SMALLEST)))))
 
+    def solves_all(self, instances: slice) -> bool:
+        """Return whether one of the trials solves all of these instances."""
+        return bool((self.columns["status"][instances] == SOLVED).all(axis=0).any())
+
 
 def _joined(found: list[Columns], axis: int) -> Columns:
     return {name: np.concatenate([each[name] for each in found], axis=axis) for name in found[0]}
@@ -104,9 +108,9 @@ def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellRe
     box = Box(contender, measure_units(parts[0], tuning, contender.removal))
 
     searched = settled.trials - 1 if box.dim else 0
-    first = math.ceil(SOBOL_SHARE * searched) if contender.refined else searched
+    first = math.ceil(SOBOL_SHARE * searched)
     batch = _run(box, box.sobol(first), 1, parts, settled, defaults=True)
-    if searched > first:
+    if searched > first and not (contender.brief and batch.solves_all(tuning)):
         around = batch.points[batch.best(tuning, lambda number: number > 0)]
         refined = box.refined(searched - first, around)
         batch = batch + _run(box, refined, 1 + first, parts, settled, defaults=False)

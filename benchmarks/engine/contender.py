@@ -44,11 +44,11 @@ class Contender:
     """`optimizer` has the values of trial 0; `space` has the range of each searched hyperparameter.
 
     removal: What is taken away from its runs, to learn whether it was to blame; such runs leave no traces.
-    refined: False if all trials are spread over the whole space: a first look, in one batch instead of two.
+    brief: True if it only matters how many tuning instances are solved: no trial is refined once one solves all.
     """
 
     name: str
     optimizer: Optimizer
     space: Mapping[str, Range]
     removal: Removal | None = None
-    refined: bool = True
+    brief: bool = False

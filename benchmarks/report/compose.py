@@ -663,6 +663,8 @@ def _heat_cell(row: Mapping[Any, Any] | None, note: str = "") -> HeatCell:
     """Return the cell of a removal; `note` is what is taken away, if the column does not say it."""
     if row is None:
         return HeatCell(NOT_ASKED, "not asked")
+    if pandas.isna(row["tried"]):
+        return HeatCell(NOT_ASKED, "not tried")
     if pandas.isna(row["solved_without"]):
         return HeatCell(NO_HELP, "no help")
     then = ", ".join(filter(None, [note, breaks_then(row)]))

@@ -1,9 +1,9 @@
 """Explain a job: take one cause after another away at the rungs where it breaks, and search again.
 
-In two stages. Each removal is tried at a few settings, on the tuning instances; those with which more of them are solved
-are searched like any contender, with the same trials on the same instances. A removal is not tried if another one of the
-same cause solves all. Where no removal holds alone,
-the best one is kept and each of the others is added to it; the two next best are tried together, too.
+In two stages. Each removal is tried at a few settings, on the tuning instances; those with which more of them are
+solved are searched like any contender, with the same trials on the same instances. A removal is not tried if another
+one of the same cause solves all. Where no removal holds alone, the best one is kept and each of the others is added to
+it; the two next best are tried together, too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from optimizers import Range
 from problems import Problem
 from ravine import left_out
 
-TRIED = 13  # settings that a removal is tried at, in one batch: the tuned one, and twelve learning rates
+TRIED = 13  # settings that a removal is tried at: the tuned one, eight others, and four near the best of these
 
 
 def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> pandas.DataFrame:
@@ -156,7 +156,7 @@ class _Explanation:
                 )
             },
             removal=removal,
-            refined=False,
+            brief=True,
         )
         size = dataclasses.replace(self.protocol, trials=TRIED, seeds=1)
         runs = self._run(near, self.job.problem.at_dial(self.broken.rungs[0]), size)

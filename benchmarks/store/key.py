@@ -35,7 +35,7 @@ def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) 
         "cards": [stated(each.card, code) for each in nested if isinstance(each, Problem)],
         "optimizer": [contender.name, described(optimizer), optimizer.hyperparameters],
         "removal": described(contender.removal),
-        "refined": contender.refined,
+        "brief": contender.brief,
         "space": {name: dataclasses.asdict(each) for name, each in contender.space.items()},
         "protocol": dataclasses.asdict(settled),
         "code": code.digest,

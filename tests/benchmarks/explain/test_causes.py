@@ -160,6 +160,7 @@ class TestWhereItBreaks:
         table = judged(found, [Removed(Named("clip"), 10, GAP, rung(10, of(10)))])
         assert table["holds"].tolist() == [True]
         assert (table["solved"][0], table["solved_without"][0]) == (3, 10)
+        assert table[["shift", "shift_rungs"]].isna().all(axis=None)  # there is nowhere to shift to
 
     def test_shifts_are_in_the_dial_s_units_and_in_rungs(self):
         found = broken(10, 4, 0)
@@ -237,6 +238,19 @@ class TestTheTable:
         assert table.loc["same", "p"] == 1
         without = self.table(same)  # where the other one was not asked
         assert without.loc["same", "holds"]
+
+    def test_a_breaking_point_beyond_the_rungs_is_said_to_be(self):
+        table = self.table(self.removed("clip", 10, 10))
+        assert table.loc["clip", ["censored", "censored_without"]].tolist() == ["", ">"]
+
+    @pytest.mark.parametrize(("last", "all_of_them"), [(10, True), (9, False)])
+    def test_what_solves_all_leaves_nothing_to_another_removal(self, last, all_of_them):
+        assert self.removed("clip", 10, last).solves_all(broken(10, 2, 0)) == all_of_them
+        assert not Removed(Named("tried"), 9, GAP).solves_all(broken(10, 2, 0))
+
+    def test_what_was_not_tried_says_why(self):
+        row = self.table(Removed(Named("limited"), 0, GAP, instead="clipped")).iloc[0]
+        assert row["note"] == "not tried: clipped solves all" and math.isnan(row["tried"])
 
     def test_two_at_once(self):
         both = Both(Clipped(), Conditioned())

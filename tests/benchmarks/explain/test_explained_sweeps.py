@@ -142,3 +142,13 @@ def test_jobs_that_are_explained_are_counted_with_the_time_left(monkeypatch, str
     text = shown.getvalue()
     assert "explained 1/2 · about 1 s left" in text and "explained 2/2" in text
     assert text.count("1/2") == 1 and ("\r" in text) == shown.isatty()
+
+
+def test_a_brief_search_refines_no_trial_once_one_solves_all():
+    easy, hard = (replace(PROBLEMS["quadratic"], dim=3, condition=each) for each in (1.0, 1e6))
+    size = Protocol(trials=10, tuning_seeds=2, seeds=1, budget=100)
+    for problem, brief, refined in [
+        (easy, True, False), (easy, False, True), (hard, True, True),
+    ]:  # fmt: skip
+        found = run_cell(problem, replace(contender("sgd"), brief=brief), size.settled(problem))
+        assert ("refined" in found.runs["search"]) == refined
