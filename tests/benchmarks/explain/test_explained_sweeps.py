@@ -43,10 +43,11 @@ def test_a_cliff_is_what_breaks_descent_on_cliffs(ravine, files):
 def test_a_sweep_is_explained_afterwards_for_some_of_its_optimizers(ravine, files):
     ravine(SWEEP)
     code, out, err = ravine("explain swept --optimizer sgd")
+    assert code == 0, err
     assert (
         "why it breaks" in out and "solved by default" not in out
     )  # the sweep has printed its table
-    assert code == 0 and "explaining cliff · sgd" in err and "explained 1/1\n" in err
+    assert "explaining cliff · sgd" in err and "explained 1/1\n" in err
     assert set(pandas.read_csv(files / "swept" / "explained.csv")["optimizer"]) == {"sgd"}
 
 
