@@ -84,6 +84,8 @@ class Card:
             what the problem is there to show. Taking that cause away must help it most.
         same: Other causes that are one thing with the cause in `breaks`, such as an exploding gradient with a cliff,
             or the small gradients around a saddle with the saddle; taking these away may help as much.
+        also: A second cause that the problem has, too, as its docstring says: taking away either must help, or where
+            neither helps alone, taking away both.
         quick: The fields, and the `ladder`, with which the problem represents its subsection in the quick suite.
         standard: The fields that differ in the standard suite, for problems that would dominate its time.
         floor_is_minimum: False if `floor` is a stated level and the minimum is unknown.
@@ -106,6 +108,7 @@ class Card:
     removes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     breaks: tuple[str, str] | None = None
     same: tuple[str, ...] = ()
+    also: str = ""
     quick: Mapping[str, Any] | None = None
     standard: Mapping[str, Any] | None = None
     floor_is_minimum: bool = True

@@ -111,17 +111,19 @@ def says_how_to_remove_causes_that_there_are(problem: Problem) -> None:
 
 @contract(at_each_rung=False)
 def says_what_it_breaks(problem: Problem) -> None:
-    """`Card.breaks` names an optimizer that exists, and a known cause, as `Card.same` does others."""
+    """`Card.breaks` names an optimizer that exists, and a known cause, as `Card.same` and `Card.also` do others."""
     if problem.card.breaks is None:
         raise NothingStated
     victim, cause = problem.card.breaks
     OPTIMIZERS.find(victim)
     known = (*CAUSES, "negative_curvature")
-    for each in (cause, *problem.card.same):
+    stated = [cause, *problem.card.same, *filter(None, [problem.card.also])]
+    for each in stated:
         ensure(
-            each in known, f"card.breaks or card.same names {each!r} (allowed: {', '.join(known)})"
+            each in known,
+            f"card.breaks, card.same or card.also names {each!r} (allowed: {', '.join(known)})",
         )
-    ensure(cause not in problem.card.same, f"card.same repeats {cause!r} of card.breaks")
+        ensure(stated.count(each) == 1, f"card.breaks, card.same and card.also repeat {each!r}")
 
 
 @contract(at_each_rung=False)

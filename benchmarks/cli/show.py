@@ -16,7 +16,7 @@ from benchmarks.docgen.paths import NAMES_FILE
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import AND, WRAPPERS
 from optimizers.wrapper import Wrapper
-from problems import PROBLEMS, Problem
+from problems import PROBLEMS, Card, Problem
 from problems.modifiers import NOISES, TRANSFORMS
 from problems.precision import default_dtype
 from ravine import Refused, nearest
@@ -87,7 +87,7 @@ def _problem_card(name: str, problem: Problem) -> str:
         "control": ", ".join(f"{field}={value}" for field, value in card.control.items()),
         "signature": f"{card.signature}: {_signature(problem)}, and {_signature(problem.control())} on the "
         f"control; at least {card.threshold:g} proves it",
-        **({"breaks": _breaks(name, *card.breaks)} if card.breaks else {}),
+        **({"breaks": _breaks(name, card)} if card.breaks else {}),
         **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
         "source": card.source,
     }
@@ -114,9 +114,11 @@ def _problem_card(name: str, problem: Problem) -> str:
     )
 
 
-def _breaks(name: str, optimizer: str, cause: str) -> str:
+def _breaks(name: str, card: Card) -> str:
     """Return what a problem breaks, and whether the published measurements certify it."""
-    said = f"{optimizer} by {cause.replace('_', ' ')}"
+    assert card.breaks is not None
+    optimizer, cause = card.breaks
+    said = f"{optimizer} by {' and '.join(filter(None, [cause, card.also])).replace('_', ' ')}"
     if not NAMES_FILE.is_file():  # in an installed package
         return said
     with NAMES_FILE.open(newline="") as lines:

@@ -42,7 +42,8 @@ taken away, and so is each other one; the optimizer is tuned anew each time. The
 the optimizer, if the optimizer solves more without the stated cause than chance explains, and if taking any other
 cause away shifts the breaking point less than half as far. Not compared are removals that change the problem itself,
 unless the stated cause has no other, and causes that are one thing by the book, such as a cliff and the exploding
-gradient that makes it. The measurements are those of [explained.csv](explained.csv), of the standard suite; the same
+gradient that makes it. A problem that states two causes must have both: taking away either must help, or where neither
+helps alone, taking away both. The measurements are those of [explained.csv](explained.csv), of the standard suite; the same
 rows are in [names.csv](names.csv).
 
 | problem | breaks | cause | breaking point | without the cause | strongest rival | |
@@ -98,13 +99,14 @@ def names(explained: pandas.DataFrame) -> pandas.DataFrame:
         assert card.breaks is not None
         optimizer, cause = card.breaks
         found = certificate(card, explained[explained["problem"] == name])
+        removals = dict.fromkeys(filter(None, map(_without, [found.own, found.second])))
         rows.append(
             {
                 "problem": name,
                 "optimizer": optimizer,
-                "cause": cause,
+                "cause": "+".join(filter(None, [cause, card.also])),
                 "breaking_point": "" if found.rows.empty else found.rows["text"].iloc[0],
-                "without": _without(found.own),
+                "without": "; ".join(removals),
                 "rival": _without(found.rival),
                 "holds": found.holds,
                 "why_not": found.why_not,

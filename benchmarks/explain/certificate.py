@@ -22,12 +22,14 @@ class Certificate:
         rows: The rows of the stated optimizer.
         own: That of the best removal of the stated cause; None if there is none.
         rival: That of the best removal of another cause; None if none shifts the breaking point.
+        second: That of the best removal of the second stated cause; that of both at once is `own` and `second`.
     """
 
     why_not: str
     rows: pandas.DataFrame
     own: pandas.Series | None = None
     rival: pandas.Series | None = None
+    second: pandas.Series | None = None
 
     @property
     def holds(self) -> bool:
@@ -40,8 +42,11 @@ def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
 
     A removal of the cause in `card.breaks` must hold, and each removal of another cause must shift the breaking point
     less than half as far, in rungs; on a ladder of one rung, solve less than half as many more instances. Removals
-    that change the problem's fields take everything away: they count for the stated cause only if it has no other
+    that change the problem's fields take everything away: they count for a stated cause only if it has no other
     removal, and are no rivals; nor are removals of the causes in `card.same`, or of two causes at once.
+
+    A removal of the cause in `card.also` must hold as well, and is no rival. If neither of the two holds alone, the
+    removal of both at once must.
 
     Args:
         card: Of a problem that states `breaks`.
@@ -54,24 +59,42 @@ def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
         return Certificate(f"{optimizer} does not break", rows)
     one_rung = (rows["first_rung"] == rows["last_rung"]).all()
     shift = rows["solved_without"] - rows["solved"] if one_rung else rows["shift_rungs"]
-    alone = rows.assign(shift=shift.fillna(0.0))[~rows["cause"].str.contains("+", regex=False)]
-    alone = alone.sort_values(["shift", "holds"], ascending=False, kind="stable")
+    ordered = rows.assign(shift=shift.fillna(0.0))
+    ordered = ordered.sort_values(["shift", "holds"], ascending=False, kind="stable")
+    both = ordered["cause"].str.contains("+", regex=False)
+    alone, couples = ordered[~both], ordered[both]
     causes = [each.split("/") for each in alone["cause"]]
-    stated = np.array([cause in each for each in causes])
-    one_thing = np.array([not {cause, *card.same}.isdisjoint(each) for each in causes])
+    expected = np.array([not {cause, *card.same, card.also}.isdisjoint(each) for each in causes])
     fields = alone["removal"].isin([Fields(each, "").name for each in card.removes.values()])
-    others = alone[~fields & ~one_thing & (alone["shift"] > 0)]
+    others = alone[~fields & ~expected & (alone["shift"] > 0)]
     rival = None if others.empty else others.iloc[0]
-    removals = alone[stated & ~fields] if (stated & ~fields).any() else alone[stated]
-    if removals.empty:
+    own = _best(alone, fields, cause)
+    if own is None:
         return Certificate("no removal of this cause applies", rows, None, rival)
-    holding = removals[removals["holds"]]
-    own = removals.iloc[0] if holding.empty else holding.iloc[0]
+    second = _best(alone, fields, card.also) if card.also else None
+    if card.also and not own["holds"] and (second is None or not second["holds"]):
+        pair = {cause, card.also}
+        of_both = couples[[set(each.split("+")) == pair for each in couples["cause"]]]
+        if not of_both.empty:
+            own = second = of_both.iloc[0]
     why_not = ""
     if not own["holds"]:
         why_not = f"taking the cause away: {own['note']}"
+    elif card.also and second is None:
+        why_not = "no removal of the second cause applies"
+    elif second is not None and not second["holds"]:
+        why_not = f"taking the second cause away: {second['note']}"
     elif own["shift"] <= 0:
         why_not = "the breaking point does not shift"
     elif rival is not None and rival["shift"] >= RIVAL * own["shift"]:
         why_not = "another removal shifts the breaking point at least half as far"
-    return Certificate(why_not, rows, own, rival)
+    return Certificate(why_not, rows, own, rival, second)
+
+
+def _best(alone: pandas.DataFrame, fields: pandas.Series, cause: str) -> pandas.Series | None:
+    """Return the best removal of a cause: one that holds, if any, and other fields only if there is no other."""
+    of_cause = np.array([cause in each.split("/") for each in alone["cause"]])
+    removals = alone[of_cause & ~fields] if (of_cause & ~fields).any() else alone[of_cause]
+    holding = removals[removals["holds"]]
+    found = removals if holding.empty else holding
+    return None if found.empty else found.iloc[0]

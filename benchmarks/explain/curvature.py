@@ -6,6 +6,7 @@ import torch
 
 from problems import Problem, Tree
 from problems.modifiers.modifier import ProblemModifier
+from problems.precision import default_dtype
 from problems.quadratic_form import QuadraticForm
 
 
@@ -42,3 +43,10 @@ def distance_to_solutions(problem: Problem, data: Tree) -> torch.Tensor | None:
     """Return the distance from the start to the solutions (*runs); None if they are unknown or at infinity."""
     found = problem.distance(data["start"], data)
     return None if found is None or not torch.isfinite(found).all() else found
+
+
+def nearest_minimizer(problem: Problem, data: Tree) -> float | None:
+    """Return the distance from one instance's start to the nearest minimizer that is stated; None if none is."""
+    with default_dtype(torch.float64):
+        stated = problem.minimizers(data)
+    return None if stated is None else (stated - data["start"]).norm(dim=-1).min().item()

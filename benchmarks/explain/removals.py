@@ -15,7 +15,12 @@ from benchmarks.engine.contender import Removal
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.measurements import SPECTRUM_UP_TO
 from benchmarks.explain import steps
-from benchmarks.explain.curvature import constant, distance_to_solutions, modes
+from benchmarks.explain.curvature import (
+    constant,
+    distance_to_solutions,
+    modes,
+    nearest_minimizer,
+)
 from benchmarks.explain.views import Absolute, Exact, Noiseless
 from optimizers import Optimizer
 from optimizers.clip import AdaptiveClip, Clip
@@ -155,7 +160,7 @@ class Signs(Cause):
 
 @dataclass(frozen=True)
 class Raised(Cause):
-    """No gradient is shorter than the mean slope to the solutions."""
+    """No gradient is shorter than the mean slope to the solutions, or to one that the problem states."""
 
     name = "small gradients raised"
     cause = "plateau"
@@ -286,13 +291,15 @@ def removals(problem: Problem, optimizer: Optimizer, met: Met) -> Iterator[Cause
         yield Kick()
     if small and met.negative and met.curvature_used:
         yield Signs()
-    if known and met.negative:
+    if met.negative and (known or nearest_minimizer(problem, data) is not None):
         yield Raised()
 
 
 def _raised(instances: Instances) -> Callable[[torch.Tensor, torch.Tensor], steps.Multiplied]:
     away = distance_to_solutions(instances.problem, instances.data)
-    assert away is not None
+    if away is None:
+        nearest = [nearest_minimizer(instances.problem, tree) for tree in instances.trees]
+        away = instances.data["start"].new_tensor(nearest).unsqueeze(-1)
     return steps.raised(instances.problem, instances.data, away)
 
 

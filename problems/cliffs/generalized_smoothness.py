@@ -39,7 +39,8 @@ class GeneralizedSmoothness(OneMinimum):
     y = 10 gradient descent at a constant rate diverges unless the rate is below 2R/M, M = sinh(L R)/L,
     the gradient there; at that rate the slope takes more than (10 − 1) M/(2 s R) steps, exponentially
     many in R. Steps whose length is clipped at γ descend the wall in R/γ, and then go along the slope at
-    the rate that suits the bottom.
+    the rate that suits the bottom. Here conditioning is clipping: the wall's slope over its curvature is
+    tanh(L x)/L, which is x near the bottom and at most 1/L.
 
     At large R the start's loss is all wall; solved means f ≤ target · ψ(10), the slope's height.
 
@@ -64,6 +65,7 @@ class GeneralizedSmoothness(OneMinimum):
         reference=("clipped_sgd", {"lr": 0.9, "threshold": 0.5 / 0.9}),
         control={"growth": 0.01},
         breaks=("sgd", "cliff"),
+        same=("ill_conditioning",),
         signature="curvature at the start over that at the minimum",
         threshold=3.0,
         truth="One minimum, 0, and no other critical point; the Hessian there is diag(1, 3s/2) in the "

@@ -52,6 +52,7 @@ class ProductCliff(Problem):
         reference=("clipped_sgd", {"lr": 0.02, "threshold": 1.0}),
         control={"dim": 2},
         breaks=("sgd", "cliff"),
+        also="saddle",
         signature="factor by which the gradient grows from the start to twice as far out",
         threshold=1e3,
         truth="The minimum is 0, where the product is c; there the Hessian is v vᵀ, vᵢ = c/wᵢ, and its one "

@@ -32,7 +32,9 @@ class Meander(OneMinimum):
     Each circle around m is turned by an angle that grows with its radius, so that the straight valley
     u = 0 becomes a spiral of two arms. Away from m the valley's floor falls by s for each unit of its
     length, and its walls have curvature 1: a long valley is not steeper, flatter or worse conditioned
-    than a short one. But downhill is along the floor, and the runtime is the length of the trajectory.
+    than a short one. But downhill is along the floor, and the runtime is the length of the trajectory. For
+    descent it is about the length over twice the slope, as the walls allow no rate much above 2: a long path
+    and walls much steeper than the floor break it together, and either alone does not.
     The straight way to m, across the walls, is √(length/2) times shorter. m is the only critical point.
 
     length: of the floor, from the start to m. Up to 500 the walls hold: their pull inwards, at most ½,
@@ -55,6 +57,7 @@ class Meander(OneMinimum):
         control={"twist": 0.0},
         removes={"long_path": {"length": 1.0}},
         breaks=("sgd", "long_path"),
+        also="ill_conditioning",
         signature="length of the valley over the distance of its ends",
         threshold=2.0,
         truth="One critical point, the minimum 0 at m, whose curvatures are s and 1 + s. Gradient "

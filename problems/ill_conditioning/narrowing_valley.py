@@ -51,6 +51,8 @@ class NarrowingValley(OneMinimum):
     constant rate η for ever, though its gradient g is strong. On the way gᵀg hardly changes while gᵀHg
     grows a hundredfold, until ½η² gᵀHg = η gᵀg: the book's test of ill-conditioning. Half the rate gets
     only ln 2/k farther; a rate that decays exponentially helps, or a method that knows the curvature.
+    It takes both, noise and growing curvature: what pushes back is their product. Without noise, descent at a
+    rate of 0.1 has shrunk y to exactly 0 before it meets the walls' curvature 2/η, and no narrowing holds it.
     Newton's step must be damped: the Hessian is indefinite where k² e^(k x) |y|² > 2/X.
 
     narrowing: k X, the logarithm of how much stiffer the walls are at the minimum.
@@ -75,7 +77,8 @@ class NarrowingValley(OneMinimum):
         reference=("saddle_free_newton", {"lr": 0.5, "damping": 0.1}),
         control={"narrowing": 0.0},
         removes={"sharpening": {"narrowing": 0.0}},
-        breaks=("sgd", "sharpening"),
+        breaks=("sgd", "noise"),
+        also="sharpening",
         signature="growth of gᵀHg while gᵀg keeps at least half of what it was, along noisy descent",
         threshold=10.0,
         truth="One critical point, the minimum 0 at x = X, y = 0, where the curvature along is 1/X "

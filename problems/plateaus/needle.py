@@ -53,7 +53,8 @@ class Needle(OneMinimum):
     to r = 1, which is 220 from r₀ = 4, 11,782 from 5 and 1.9 million from 6. All curvatures are as small as the
     slope: e^(−r²/2), and e^(−r²/2) (1 − r²) towards m, so that Newton's step leads away from m. A method that
     normalizes the gradient takes r₀ over its step, until rounding makes the gradient exactly zero: beyond r = 14
-    in float32 and 38.6 in float64.
+    in float32 and 38.6 in float64. One that normalizes down to a least norm, as Adam to its ε = 1e-8, has next to
+    nothing to follow from r = 6.5 on.
 
     dim: x is (dim,).
     radius: r₀, where runs start.
@@ -66,10 +67,10 @@ class Needle(OneMinimum):
 
     card = Card(
         scale="linear",
-        ladder=(1.0, 5.0, 6.0),
+        ladder=(1.0, 6.0, 12.0),
         target=1e-4,
         budget=1000,
-        reference=("adam", {"lr": 0.03}),
+        reference=("normalized_sgd", {"lr": 0.02}),
         control={"radius": 1.0},
         breaks=("sgd", "plateau"),
         signature="time the flow takes at its first speed, over that at the speed of a bowl of the same curvature",

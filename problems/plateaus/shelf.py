@@ -30,7 +30,8 @@ class Shelf(OneMinimum):
 
     On the shelf, where all zᵢ are between 1 and 1 + w, gradient and Hessian are exactly zero, dim/2 above the
     minimum: a flat set of positive volume that is no minimum. Towards its edge all derivatives fade, so that
-    small steps never arrive. Starts are ½ to 3/2 above the edge in each coordinate. Descent passes only if one
+    small steps never arrive. A gradient of zero has no direction: no method of first order gets a signal there,
+    however it scales gradients. Starts are ½ to 3/2 above the edge in each coordinate. Descent passes only if one
     step is longer than the shelf, which the bowl's curvature forbids from w ≈ ½ on; a heavy ball that arrives
     with velocity v coasts lr · v β/(1 − β) further.
 
@@ -50,7 +51,9 @@ class Shelf(OneMinimum):
         budget=1000,
         reference=("nesterov", {"lr": 0.1, "momentum": 0.99}),
         control={"width": 0.0},
-        breaks=("sgd", "plateau"),
+        removes={"no_signal": {"width": 0.0}},
+        breaks=("sgd", "no_signal"),
+        same=("plateau",),
         signature="share of the straight way from the start to m on which the gradient is exactly zero",
         threshold=0.02,
         truth="The minimum is 0, at m. The loss is dim/2 all over the shelf, where gradient and Hessian are zero; "

@@ -22,6 +22,16 @@ def psi(y):
     return 0.1 * (y - 1) + 0.0625 if y >= 1 else 0.0125 * (6 * y**2 - y**4)
 
 
+@pytest.mark.parametrize("growth", [0.5, 1.0, 3.0])
+def test_conditioning_clips_the_wall(growth):
+    """Slope over curvature is tanh(L x)/L."""
+    wall = torch.tensor([[0.1, 5.0], [2.0, 5.0], [6.0, 5.0]], dtype=torch.float64)
+    problem = GeneralizedSmoothness(growth=growth)
+    slope = problem.value_and_gradient(wall, PLAIN)[1][:, 0]
+    found = slope / problem.hessian(wall, PLAIN)[:, 0, 0]
+    torch.testing.assert_close(found, (growth * wall[:, 0]).tanh() / growth)
+
+
 @pytest.mark.parametrize("growth", [0.01, 1.0, 3.0])
 @pytest.mark.parametrize("point", [(0.3, 0.5), (-2.0, 7.0), (1.0, -1.0), (0.0, -12.0)])
 def test_loss_is_the_bowl_and_the_slope(growth, point):

@@ -47,6 +47,18 @@ def test_the_floor_falls_by_the_same_for_each_unit_of_its_length(twist, low):
     assert slopes.max() < 1.01 * 0.01
 
 
+def test_descent_needs_the_length_over_twice_the_slope_winding_or_not():
+    """The best rate needs about length/2s steps: within a factor of 1.5, for the target is reached before m."""
+    lr = torch.linspace(0.5, 2.5, 9, dtype=torch.float64)[:, None]
+    for twist in (0.0, 1.0):
+        problem = Meander(length=10.0, twist=twist)
+        x = problem.on_floor(torch.tensor(problem.radius()), HERE["phase"]).expand(9, 2)
+        goal, steps = problem.card.target * problem.loss(x[0], HERE), 0
+        while not (problem.loss(x, HERE) < goal).any() and steps < 1000:
+            x, steps = x - lr * problem.value_and_gradient(x, HERE)[1], steps + 1
+        assert 1 / 1.5 < steps * 2 * SLOPE / 10 < 1.5
+
+
 def test_starts_lie_on_the_floor_on_all_sides():
     problem, sides = Meander(), []
     for seed in range(20):

@@ -29,6 +29,18 @@ def test_starts_lie_near_the_floor():
     assert torch.tensor(across).std() == pytest.approx(0.02, rel=5 / math.sqrt(8000))
 
 
+def test_without_noise_no_narrowing_holds_descent():
+    """y rounds to 0 on the way to the curvature 2/η; with noise the same rate is held."""
+    problem = NarrowingValley(narrowing=20.0, noise=0.0)
+    data = problem.example()
+    lr = torch.tensor([[[0.1]]], dtype=torch.float64)
+    x = next(itertools.islice(problem.noisy_descent(data, lr, runs=2), 1000, None))
+    assert not (x - data["minimizer"])[..., 1:].any()
+    assert problem.loss(x, data).max() < problem.card.target * problem.length / 2
+    held = next(itertools.islice(replace(problem, noise=0.3).noisy_descent(data, lr), 1000, None))
+    assert problem.loss(held, data).min() > 10 * problem.card.target * problem.length / 2
+
+
 def test_noise_pushes_the_walls_only_and_has_mean_zero():
     problem = NarrowingValley()
     stream = problem.draws(problem.example(), torch.Generator().manual_seed(0))

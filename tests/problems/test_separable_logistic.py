@@ -25,6 +25,14 @@ def test_the_widest_margin_is_the_stated_one(inverse):
     assert data["widest"].norm().item() == pytest.approx(inverse)
 
 
+@pytest.mark.parametrize("inverse", [4.0, 30.0])
+def test_along_the_widest_margin_there_is_little_curvature(inverse):
+    problem = SeparableLogistic(inverse_margin=inverse)
+    data = problem.example()
+    curvatures = torch.linalg.eigvalsh(problem.hessian(torch.zeros(2), data))
+    assert curvatures[0] / curvatures[1] == pytest.approx(0.36 / inverse**2, rel=0.1 / inverse)
+
+
 def test_the_loss_keeps_its_digits_far_out():
     """ln(1 + e^−z) cancels from z = 37 on, and a softplus that is cut off is wrong at 20."""
     problem = SeparableLogistic(inverse_margin=1.0)

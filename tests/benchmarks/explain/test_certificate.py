@@ -102,6 +102,32 @@ def test_two_causes_that_hold_only_together_prove_no_name():
     assert "not told apart" in certificate(CLIFF, rows(both, alone)).why_not
 
 
+def test_of_two_stated_causes_taking_away_either_must_help():
+    card = replace(CLIFF, also="ill_conditioning")
+    second = CONDITIONED | {"holds": True, "shift_rungs": 2.0}
+    found = certificate(card, rows(CLIPPED, second))
+    assert found.holds and found.own["cause"] == "cliff" and found.rival is None
+    assert found.second["cause"] == "ill_conditioning"
+    fails = rows(CLIPPED, CONDITIONED | {"note": "does not help"})
+    assert certificate(card, fails).why_not == "taking the second cause away: does not help"
+    only = certificate(card, rows(CLIPPED))
+    assert only.why_not == "no removal of the second cause applies"
+    saddle = CONDITIONED | {"cause": "saddle", "removal": "kicked", "shift_rungs": 0.5}
+    assert "another removal" in certificate(card, rows(CLIPPED, second, saddle)).why_not
+
+
+def test_of_two_stated_causes_that_help_only_together_both_are_taken_away():
+    card = replace(CLIFF, also="ill_conditioning")
+    fails = [each | {"holds": False, "note": "does not help"} for each in (CLIPPED, CONDITIONED)]
+    alone = [each | {"shift_rungs": 0.0} for each in fails]
+    both = CLIPPED | {"removal": "both", "cause": "ill_conditioning+cliff"}
+    found = certificate(card, rows(both, *alone))
+    assert found.holds and found.own["removal"] == found.second["removal"] == "both"
+    assert "does not help" in certificate(card, rows(*alone)).why_not
+    other = both | {"cause": "cliff+saddle"}
+    assert "does not help" in certificate(card, rows(other, *alone)).why_not
+
+
 def test_an_optimizer_that_does_not_break_proves_nothing():
     others = rows(CLIPPED, optimizer="momentum")
     for table in (others, others[:0]):

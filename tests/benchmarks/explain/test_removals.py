@@ -40,6 +40,7 @@ from problems import PROBLEMS, Problem, dial
 from problems.ill_conditioning.quadratic import Quadratic
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from problems.modifiers import noisy
+from problems.saddles.deep_linear import STRENGTHS
 from tests.benchmarks.problems_for_tests import card
 
 SIZE = Protocol(trials=4, tuning_seeds=1, seeds=2, budget=40)
@@ -237,6 +238,16 @@ class TestWhatItSays:
         slope = Saddle().loss(x, {}) / math.hypot(1.0, 1 - 1e-3)
         torch.testing.assert_close(step, free * slope / length(free))
 
+    def test_one_stated_minimizer_is_enough_to_raise_slopes(self):
+        """The set of solutions is unknown: they are all layers whose product is the target."""
+        problem = PROBLEMS["deep_linear"]
+        seen = Instances(problem, ("a", "b"))
+        gradient = problem.value_and_gradient(seen.data["start"], seen.data)[1]
+        raised = Raised().gradient(gradient, seen).norm(dim=-1)
+        for tree, slope in zip(seen.trees, raised, strict=True):
+            away = (problem.aligned(torch.tensor(STRENGTHS).double(), tree) - tree["start"]).norm()
+            torch.testing.assert_close(slope[0], problem.loss(tree["start"], tree) / away)
+
     def test_fields_are_those_of_another_problem(self):
         other = Fields({"condition": 1.0}, "ill_conditioning")
         same_bits(ran(BOWL, "sgd", other), ran(ROUND))
@@ -349,6 +360,10 @@ class TestWhereItIsAsked:
         """The solutions of separable data are at infinity."""
         asked = self.names(PROBLEMS["separable_logistic"])
         assert "Limited" in asked and "Leashed" not in asked
+
+    def test_slopes_are_raised_where_a_solution_is_known(self):
+        assert "Raised" in self.names(PROBLEMS["deep_linear"])
+        assert "Raised" not in self.names(PROBLEMS["mountain"])
 
     def test_no_hessian_is_diagonalized_in_many_dimensions(self):
         asked = self.names(replace(BOWL, dim=513))
