@@ -43,8 +43,8 @@ the optimizer, if the optimizer solves more without the stated cause than chance
 cause away shifts the breaking point less than half as far. Not compared are removals that change the problem itself,
 unless the stated cause has no other, and causes that are one thing by the book, such as a cliff and the exploding
 gradient that makes it. A problem that states two causes must have both: taking away either must help, or where neither
-helps alone, taking away both. The measurements are those of [explained.csv](explained.csv), of the standard suite; the same
-rows are in [names.csv](names.csv).
+helps alone, taking away both. The measurements are those of [explained.csv](explained.csv), of the standard suite; the
+same rows are in [names.csv](names.csv).
 
 | problem | breaks | cause | breaking point | without the cause | strongest rival | |
 |---|---|---|---|---|---|---|"""

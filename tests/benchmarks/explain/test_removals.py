@@ -40,7 +40,7 @@ from problems import PROBLEMS, Problem, dial
 from problems.ill_conditioning.quadratic import Quadratic
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from problems.modifiers import noisy
-from problems.saddles.deep_linear import STRENGTHS
+from problems.saddles.deep_linear import STRENGTHS, DeepLinear
 from tests.benchmarks.problems_for_tests import card
 
 SIZE = Protocol(trials=4, tuning_seeds=1, seeds=2, budget=40)
@@ -240,7 +240,7 @@ class TestWhatItSays:
 
     def test_one_stated_minimizer_is_enough_to_raise_slopes(self):
         """The set of solutions is unknown: they are all layers whose product is the target."""
-        problem = PROBLEMS["deep_linear"]
+        problem = DeepLinear()
         seen = Instances(problem, ("a", "b"))
         gradient = problem.value_and_gradient(seen.data["start"], seen.data)[1]
         raised = Raised().gradient(gradient, seen).norm(dim=-1)
