@@ -131,9 +131,11 @@ def _line(cells: Iterable[object]) -> str:
 
 def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
     """Return the certificates as Markdown: the names of the ranked problems, then the claims by subsection."""
+    holding = of_names[of_names["holds"]]
     total = (
         f"{int(table['holds'].sum())} of {len(table)} claims hold. "
-        f"The names of {int(of_names['holds'].sum())} of {len(of_names)} ranked problems hold."
+        f"The names of {len(holding)} of {len(of_names)} ranked problems hold. "
+        f"{holding['cause'].str.contains('+', regex=False).sum()} of these state two causes."
     )
     lines = [HEAD, total, "", NAMES]
     for row in of_names.fillna("").itertuples():

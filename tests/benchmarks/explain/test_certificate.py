@@ -152,6 +152,8 @@ def test_the_page_and_its_table_agree_with_the_published_causes():
     assert found.to_csv(index=False) == NAMES_FILE.read_text()
     page = certificates.FILE.with_suffix(".md").read_text()
     assert f"The names of {found['holds'].sum()} of {len(found)} ranked problems hold." in page
+    two = sum(bool(PROBLEMS[name].card.also) for name in found.loc[found["holds"], "problem"])
+    assert f"{two} of these state two causes." in page
     section = page.split("## Does each")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| `")]
     assert [line.split("`")[1] for line in lines] == list(RANKED)
