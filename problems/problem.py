@@ -79,7 +79,7 @@ class Card:
             (no gradient check), "ranked" (all local methods do equally well), "signature" (it is not measured on the
             loss: it is a theorem's number, or reads the fields for a reason).
         removes: By the name of a cause of failure, the fields that remove this cause. Given if no change of the
-            optimizer's gradients could remove it: local minima, chains, long paths.
+            optimizer's gradients could remove it: local minima, chains, long paths, gradients of exactly zero.
         breaks: The name of an optimizer that the pathology breaks, and the cause, as in the table `explained.csv`:
             what the problem is there to show. Taking that cause away must help it most.
         same: Other causes that are one thing with the cause in `breaks`, such as an exploding gradient with a cliff,

@@ -54,7 +54,7 @@ class Needle(OneMinimum):
     slope: e^(−r²/2), and e^(−r²/2) (1 − r²) towards m, so that Newton's step leads away from m. A method that
     normalizes the gradient takes r₀ over its step, until rounding makes the gradient exactly zero: beyond r = 14
     in float32 and 38.6 in float64. One that normalizes down to a least norm, as Adam to its ε = 1e-8, has next to
-    nothing to follow from r = 6.5 on.
+    nothing to follow from about r = 6.5 on.
 
     dim: x is (dim,).
     radius: r₀, where runs start.
