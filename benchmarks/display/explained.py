@@ -68,6 +68,7 @@ def by_problem(table: pandas.DataFrame) -> View:
         "Why it breaks: the cause whose removal helps most",
         shown,
         [f"? is {UNKNOWN}. Empty: it does not break."],
+        wraps=True,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas
 
+from benchmarks.display import WIDTH
 from ravine import printable
 
 WHY = "why"  # the column with the reasons why runs are not solved
@@ -16,11 +17,15 @@ READS_LIKE = "reads like"  # the column with what is only read off the traces
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of one problem: a title, a table, and remarks below it."""
+    """What is shown of one problem: a title, a table, and remarks below it.
+
+    A view that `wraps` is as wide as a terminal at most: further columns follow below, with the first one beside them.
+    """
 
     title: str
     table: pandas.DataFrame
     remarks: list[str]
+    wraps: bool = False
 
     def text(self) -> str:
         """Return the view as text for a terminal."""
@@ -32,7 +37,21 @@ class View:
             )
             for label in self.table
         ]
-        rows = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
+        blocks = [aligned]
+        if self.wraps:
+            first, *others = aligned
+            blocks = [[first]]
+            for each in others:
+                if (
+                    sum(len(cells[0]) + 2 for cells in (*blocks[-1], each)) > WIDTH
+                    and len(blocks[-1]) > 1
+                ):
+                    blocks.append([first])
+                blocks[-1].append(each)
+        rows = "\n\n".join(
+            "\n".join("  ".join(row).rstrip() for row in zip(*block, strict=True))
+            for block in blocks
+        ).split("\n")
         title = [printable(self.title), ""] if self.title else []
         remarks = ["", *map(printable, self.remarks)] if self.remarks else []
         return "\n".join([*title, *rows, *remarks])

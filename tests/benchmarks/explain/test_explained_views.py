@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas
 
 from benchmarks.analysis.causes import EXPLAINED, TOO_FEW
-from benchmarks.display.explained import explained
+from benchmarks.display import WIDTH
+from benchmarks.display.explained import by_problem, explained
 
 ROW = {
     "problem": "p", "dial_name": "angle", "optimizer": "sgd", "job": "1", "removal": "gradients clipped",
@@ -37,3 +38,13 @@ def test_why_no_cause_is_named_is_said():
     assert few not in shown({"holds": True, "note": ""}).remarks
     nothing = {"solved_without": None, "note": "does not help"}
     assert "sgd: nothing that was taken away helps." in shown(nothing).remarks
+
+
+def test_causes_on_many_problems_are_no_wider_than_a_terminal():
+    problems = [f"problem_with_a_long_name_{k}" for k in range(8)]
+    row = {"cause": "ill_conditioning", "holds": True, "note": "", "solved": 0, "solved_without": 10}
+    rows = [{"optimizer": name, "problem": each, **row} for name in ("sgd", "adam") for each in problems]
+    text = by_problem(pandas.DataFrame(rows)).text()
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.count("ill conditioning") == 16
+    assert text.count("sgd  ") == 3  # problems a block
