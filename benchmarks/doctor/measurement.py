@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -50,6 +50,18 @@ def parted(result: object, graph: bool = True) -> tuple[torch.Tensor, list[torch
     return loss, list(states)  # type: ignore[arg-type]
 
 
+@dataclass
+class Cost:
+    """The price of measuring so far, in gradients of one minibatch: a forward pass and its backward pass."""
+
+    gradients: float = 0.0
+
+
+# Times over that of a gradient, on perceptrons and convolutional networks: 0.3 to 0.4, and 1.6 to 2.9.
+FORWARD = 1 / 3  # a forward pass alone
+PRODUCT = 2.0  # a Hessian-vector product
+
+
 @dataclass(frozen=True)
 class Patient:
     """The network that is measured: the parameters that its optimizer moves, as one vector (dim,)."""
@@ -58,6 +70,7 @@ class Patient:
     names: list[str]
     parameters: list[torch.nn.Parameter]
     scale: float = 1.0  # factor on the loss in mixed precision, so that gradients do not underflow
+    cost: Cost = field(default_factory=Cost)
 
     @property
     def devices(self) -> list[torch.device]:
@@ -88,6 +101,7 @@ class Patient:
         self, loss: torch.Tensor, others: Sequence[torch.Tensor] = (), graph: bool = False
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return the gradient with respect to the parameters (dim,), and to `others` of the forward pass."""
+        self.cost.gradients += 1
         found = torch.autograd.grad(
             loss * self.scale, [*self.parameters, *others], create_graph=graph,
             retain_graph=graph, materialize_grads=True,
@@ -99,6 +113,7 @@ class Patient:
         """Return the Hessian times a vector (dim,), from a gradient with its graph."""
         if not gradient.requires_grad:  # a linear loss
             return torch.zeros_like(vector)
+        self.cost.gradients += PRODUCT
         found = torch.autograd.grad(
             gradient, self.parameters, vector, retain_graph=True, materialize_grads=True
         )
@@ -189,6 +204,11 @@ class Window:
         self._seen: dict[str, float] = {}  # on the minibatch of the step
 
     @property
+    def cost(self) -> Cost:
+        """Return what this measurement has cost so far."""
+        return self._patient.cost
+
+    @property
     def draws(self) -> int:
         """Return the number of draws so far."""
         return len(self._losses)
@@ -227,6 +247,7 @@ class Window:
             here.restore()
             with torch.enable_grad():  # some losses contain derivatives
                 moved = sum(parted(each())[0].item() for each in closures) / len(closures)
+            self.cost.gradients += FORWARD * len(closures)
         self._losses.append(loss)
         if first:
             self._seen["change"] = moved - loss

@@ -161,6 +161,24 @@ def test_more_draws_where_there_is_more_noise():
     assert (draws(0.0), draws(100.0), draws(0.0, scale=0.0)) == (DRAWS, MOST_DRAWS, DRAWS)
 
 
+@pytest.mark.parametrize(
+    ("curvature", "full", "products"),
+    # One to try, sᵀHs, and Lanczos twice in all dimensions; then one to try, sᵀHs, gⱼᵀHᵢgᵢ₋₁, and both ends.
+    [(False, False, (0, 0)), (True, False, (2, 3)), (True, True, (2 + 2 * DIM, 5))],
+)
+def test_what_it_costs_in_gradients(curvature, full, products):
+    """Each draw takes a gradient, the moved loss (a third of one), and products of two gradients each."""
+    model = Form(symmetric(SPECTRUM), normal(DIM, seed=2))
+    patient = Patient(model, ["one", "two"], [model.one, model.two])
+    window = Window(
+        patient, 0, patient.vector, 0.0, [], None, curvature, full, False, None, torch.Generator()
+    )  # fmt: skip
+    for taken in products:
+        before = window.cost.gradients
+        window.draw([lambda: model(normal(DIM))])
+        assert window.cost.gradients - before == pytest.approx(1 + 1 / 3 + 2 * taken)
+
+
 # Curvature.
 
 SPECTRA = {
