@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.doctor.curvature import DAMPING, direction, ends, ritz
 from benchmarks.doctor.doctor import Doctor
+from benchmarks.doctor.double_precision import double_precision
 from benchmarks.doctor.layers import outputs
 from benchmarks.doctor.measurement import DRAWS, MOST_DRAWS, Patient, Window
 from benchmarks.doctor.no_side_effects import RandomState
@@ -180,6 +181,156 @@ def test_what_it_costs_in_gradients(curvature, full, products):
 
 
 # Curvature.
+
+
+class SiLU(torch.autograd.Function):
+    """x σ(x) with a backward that has a derivative itself."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.nn.functional.silu(x)
+
+    @staticmethod
+    def backward(ctx, slope):
+        (x,) = ctx.saved_tensors
+        share = torch.sigmoid(x)
+        return slope * share * (1 + x * (1 - share))
+
+
+class Detached(SiLU):
+    """The same with a backward that leaves autograd."""
+
+    @staticmethod
+    def backward(ctx, slope):
+        with torch.no_grad():
+            inside = SiLU.backward(ctx, torch.ones_like(slope))
+        return slope * inside
+
+
+class OnceDifferentiable(SiLU):
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slope):
+        return SiLU.backward(ctx, slope)
+
+
+class SingleOnly(Detached):
+    """A kernel for float32 alone."""
+
+    @staticmethod
+    def forward(ctx, x):
+        if x.dtype != torch.float32:
+            raise NotImplementedError("float32 only")
+        return SiLU.forward(ctx, x)
+
+
+class Apply(torch.nn.Module):
+    def __init__(self, function: type[torch.autograd.Function]):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function.apply(x)
+
+
+def deep(*activations: torch.nn.Module) -> torch.nn.Sequential:
+    layers = [each for one in activations for each in (torch.nn.Linear(64, 64), one)]
+    return torch.nn.Sequential(*layers, torch.nn.Linear(64, 10))
+
+
+def convolutional(first: torch.nn.Module, *more: torch.nn.Module) -> torch.nn.Sequential:
+    return torch.nn.Sequential(
+        torch.nn.Unflatten(1, (1, 8, 8)), torch.nn.Conv2d(1, 8, 3), first, torch.nn.Conv2d(8, 8, 3),
+        torch.nn.ReLU(), *more, torch.nn.Flatten(), torch.nn.LazyLinear(10),
+    )  # fmt: skip
+
+
+def failure(model: torch.nn.Module, autocast: bool = False) -> str | None:
+    """Why second derivatives fail, by the first measurement of a run in float32."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.rand(64, 64, generator=generator)
+    y = torch.randint(10, (64,), generator=generator)
+    model(x)  # where layers are lazy
+
+    def closure():
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            return torch.nn.functional.cross_entropy(model(x), y)
+
+    named = dict(model.named_parameters())
+    patient = Patient(model, [*named], [*named.values()])
+    before = [each.clone() for each in model.state_dict().values()]
+    window = Window(
+        patient, 0, patient.vector, 0.0, [], None, True, False, True, None, torch.Generator()
+    )  # fmt: skip
+    window.draw([closure])
+    assert window.verified
+    assert window.cost.gradients < 15
+    assert all(map(torch.equal, before, model.state_dict().values()))
+    assert {each.dtype for each in patient.parameters} == {torch.float32}
+    return window.failure
+
+
+ReLU = torch.nn.ReLU
+RIGHT = {
+    "ReLU": lambda: deep(ReLU(), ReLU()),
+    "leaky ReLU": lambda: deep(torch.nn.LeakyReLU(), torch.nn.LeakyReLU()),
+    "tanh": lambda: deep(torch.nn.Tanh(), torch.nn.Tanh()),
+    "CNN with pooling and dropout": lambda: convolutional(
+        ReLU(), torch.nn.MaxPool2d(2), torch.nn.Dropout(0.2)
+    ),
+    "CNN with batch norm": lambda: convolutional(torch.nn.Sequential(torch.nn.BatchNorm2d(8), ReLU())),
+    "a function of one's own": lambda: deep(ReLU(), Apply(SiLU), ReLU()),
+    "linear": lambda: deep(),
+}  # fmt: skip
+WRONG = {
+    "in the first layer": lambda wrong: deep(wrong, ReLU(), ReLU()),
+    "in the last layer": lambda wrong: deep(ReLU(), ReLU(), wrong),
+    "in one layer of six": lambda wrong: deep(ReLU(), ReLU(), wrong, ReLU(), ReLU(), ReLU()),
+    "in a smooth network": lambda wrong: deep(torch.nn.Tanh(), wrong, torch.nn.Tanh()),
+    "in a CNN": lambda wrong: convolutional(wrong),
+    "at the output": lambda wrong: torch.nn.Sequential(deep(ReLU(), ReLU()), wrong),
+}
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["", "mixed precision"])
+@pytest.mark.parametrize("name", list(RIGHT))
+def test_right_second_derivatives_are_not_doubted(name, autocast):
+    for seed in range(3):
+        torch.manual_seed(seed)
+        assert failure(RIGHT[name](), autocast) is None
+
+
+@pytest.mark.parametrize("function", [Detached, OnceDifferentiable])
+@pytest.mark.parametrize("name", list(WRONG))
+def test_a_backward_without_a_derivative_is_found(name, function):
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model = WRONG[name](Apply(function))
+        assert failure(model) == "the gradient does not change as its derivative says"
+
+
+def test_a_backward_without_a_derivative_is_found_in_mixed_precision():
+    torch.manual_seed(0)
+    assert failure(deep(ReLU(), Apply(Detached), ReLU()), autocast=True) is not None
+
+
+def test_what_cannot_run_in_double_precision_is_not_doubted():
+    torch.manual_seed(0)
+    assert failure(deep(ReLU(), Apply(SingleOnly))) is None
+
+
+def test_double_precision_reaches_casts_and_new_tensors():
+    weight = torch.nn.Parameter(torch.ones(2))
+    inputs, kept = torch.ones(2), weight.data_ptr()
+    with double_precision([weight]):
+        state = torch.zeros(2)
+        state[:1] = (inputs * weight)[:1].to(torch.float32).float().half() + 1e-12
+        assert state.dtype == weight.dtype == torch.float64
+        assert state[0].item() - 1 == pytest.approx(1e-12, rel=1e-3)
+    assert weight.data_ptr() == kept
+    assert weight.dtype == inputs.dtype == torch.float32
+
 
 SPECTRA = {
     "a saddle": (1.0, -1.0),
