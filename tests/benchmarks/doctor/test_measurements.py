@@ -208,7 +208,9 @@ class Detached(SiLU):
         return slope * inside
 
 
-class OnceDifferentiable(SiLU):
+class OnceDifferentiable(torch.autograd.Function):
+    forward = SiLU.forward
+
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, slope):
