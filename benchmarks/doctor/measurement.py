@@ -23,10 +23,10 @@ FROM_RANDOM = 8  # Lanczos steps from a random vector, for both ends of the spec
 PRECONDITIONED = 10  # Lanczos steps for the largest preconditioned curvature
 
 # Second derivatives are checked by differences of gradients in double precision. For 13 kinds of networks with right
-# ones the two differ by less than 1e-5; where one layer in six has none, by 2e-3 at least.
+# ones the two differ by less than 1e-5 at the best of these; where one layer in six has none, by about 2e-3 or more.
 WAYS = (1e-7, 1e-8, 1e-9)  # distances, over the weights' norm
 AGREES = 1e-4  # difference, over the change of the gradient, up to which they agree
-ROUNDING = 1e-11  # difference, over the gradient, that may be rounding: 30 times the largest seen
+ROUNDING = 1e-11  # difference, over the gradient, that may be rounding: over 50 times the largest seen
 
 Closure = Callable[[], object]
 
