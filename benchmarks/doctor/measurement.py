@@ -26,7 +26,9 @@ PRECONDITIONED = 10  # Lanczos steps for the largest preconditioned curvature
 # ones the two differ by less than 1e-5 at the best of these; where one layer in six has none, by about 2e-3 or more.
 WAYS = (1e-7, 1e-8, 1e-9)  # distances, over the weights' norm
 AGREES = 1e-4  # difference, over the change of the gradient, up to which they agree
-ROUNDING = 1e-11  # difference, over the gradient, that may be rounding: over 50 times the largest seen
+ROUNDING = (
+    1e-11  # difference, over the gradient, that may be rounding: over 50 times the largest seen
+)
 
 Closure = Callable[[], object]
 
