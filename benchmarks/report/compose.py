@@ -26,22 +26,20 @@ from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
 from benchmarks.display.explained import NO_HELP, NOT_ASKED, breaks_then, named, why
 from benchmarks.display.numbers_as_text import as_words, counted, decades, percent, predicted
 from benchmarks.display.view import READS_LIKE
+from benchmarks.pages.chart import Chart
+from benchmarks.pages.table import Field, Row, Table
 from benchmarks.report import problem_charts
-from benchmarks.report.chart import Chart
 from benchmarks.report.page import (
     Answer,
     Cure,
-    Field,
     Heat,
     HeatCell,
     HeatRow,
     Landscape,
     MatrixRow,
     Page,
-    Row,
     Section,
     Strip,
-    Table,
 )
 from benchmarks.report.problem_charts import Rung, slug
 from benchmarks.store.cell_info import CellInfo

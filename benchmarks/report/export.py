@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 
+from benchmarks.pages.chart import Chart, Series
 from benchmarks.plots.style import COLOURS, LOOK, STYLES
-from benchmarks.report.chart import Chart, Series
 
 SIZE = (3.4, 2.5)  # inches: a column is 3.5 wide
 MARKERS = "os^DvPx*"

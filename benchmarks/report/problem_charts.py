@@ -21,9 +21,9 @@ from benchmarks.display.numbers_as_text import as_words
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.engine.recorder import MEASURED_AT
+from benchmarks.pages.chart import Axis, Chart, Level, Series, spanning
 from benchmarks.plots import contours, sweep_plots
 from benchmarks.plots.problem_picture import called, path
-from benchmarks.report.chart import Axis, Chart, Level, Series, spanning
 from optimizers import OPTIMIZERS
 from problems import Curves, Plane, Problem
 from problems.precision import default_dtype

@@ -31,10 +31,11 @@ from benchmarks.cli.main import main
 from benchmarks.display.breaking_table import Matrix
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import Protocol, stream
+from benchmarks.pages import svg
+from benchmarks.pages.render import attribute
 from benchmarks.plots import sweep_plots
-from benchmarks.report import export, report, svg
+from benchmarks.report import export, report
 from benchmarks.report.page import Page
-from benchmarks.report.render import attribute
 from benchmarks.runner.job import Job, info_of
 from benchmarks.store.cell_info import CellInfo
 from optimizers import Optimizer

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 Scale = Literal["linear", "log", "symlog"]
 Kind = Literal["line", "steps", "dots", "squares", "rings", "bars"]
@@ -65,6 +64,8 @@ class Axis:
             sizes = [10.0**k for k in range(last, first - 1, -every)]
             both = [0.0, *sizes, *(-each for each in sizes)]
             return [(each, signed(each)) for each in sorted(both) if low <= each <= high]
+        from matplotlib.ticker import MaxNLocator
+
         found = MaxNLocator(LABELS).tick_values(low, high)
         return [(float(each), f"{each:.6g}") for each in found if low <= each <= high]
 
@@ -111,6 +112,7 @@ class Chart:
     rules: tuple[tuple[float, str], ...] = ()
     levels: tuple[Level, ...] = ()
     own: bool = False
+    marks: tuple[tuple[float, str], ...] = ()
 
 
 def spanning(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.report.chart import Axis, Chart, Series
+from benchmarks.pages.chart import Axis, Chart, Series
 
 WIDTH, HEIGHT = 320, 216
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 8, 36
@@ -79,6 +79,11 @@ def _parts(chart: Chart) -> Iterator[str]:
         if TOP <= at <= TOP + UP:
             yield f'<path class="rule" d="M{LEFT},{at:.1f}h{ACROSS}"/>'
             yield f'<text x="{LEFT + ACROSS}" y="{at - 3:.1f}" class="e">{html.escape(text)}</text>'
+    for value, text in chart.marks:
+        at = LEFT + ACROSS * float(chart.x.place(value))
+        yield f'<path class="rule" d="M{at:.1f},{TOP}v{UP}"/>'
+        side, away = ("e", -4) if at > middle else ("", 4)
+        yield f'<text x="{at + away:.1f}" y="{TOP + UP - 5}" class="{side}">{html.escape(text)}</text>'
     yield f'<svg x="{LEFT}" y="{TOP}" width="{ACROSS}" height="{UP}" class="in">'
     for series in chart.series:
         yield from _series(chart, series)

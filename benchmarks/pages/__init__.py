@@ -1,0 +1,1 @@
+"""What all HTML pages share: their look, tables, and charts as SVG."""
