@@ -73,6 +73,10 @@ def usage() -> str:
             "doctor NAME",
             "demo: train a faulty small network and diagnose it (docs/doctor.md: your own)",
         ),
+        (
+            "read LOG",
+            "say what happened in a training run: CSV, JSON lines, TensorBoard's event files",
+        ),
         ("check my_problem.py:Mine", "check whether a problem or an optimizer keeps its promises"),
     ]
     lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]

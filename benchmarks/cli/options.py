@@ -15,6 +15,7 @@ SUBCOMMANDS = {  # each is the `main` of a module
     "explain": "benchmarks.cli.explain",
     "report": "benchmarks.report",
     "doctor": "benchmarks.doctor.demos",
+    "read": "benchmarks.doctor.logs",
 }
 
 
