@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.diagnosis import Record, Verdict
+from benchmarks.diagnosis import Record, Thresholds
+from benchmarks.doctor.judge import Judgement
 from benchmarks.doctor.measurement import Measured
+from benchmarks.doctor.trials import Tried
 
 LATE = 5  # last measurements, whose median is the current value
 AIM = 0.5  # value of r and q to aim at: half the stability limit goes to the minimum along the step
+APART = 0.9  # ratio of two rates from which on another one is no change
 DEAD = 0.5  # share of a layer's units without gradient, from which the layer is named
 FADED = 1e-3  # share of the output's gradient below which a layer hardly learns
 
 
 @dataclass(frozen=True)
 class Chart:
-    """The input of advice: the record, the measurements, and the usual gradient norm."""
+    """The input of advice: the record, the measurements, the usual gradient norm, and what was tried."""
 
     record: Record
-    measured: list[Measured]
+    measured: Sequence[Measured]
     usual_norm: float
+    tried: Sequence[Tried] = ()
+
+    def best(self, cause: str) -> Tried | None:
+        """Return the trial for a cause that ended lowest, if it was clearly lower than the run."""
+        lower = [each for each in self.tried if each.change.cause == cause and each.lower]
+        return min(lower, key=lambda each: each.loss, default=None)
 
     def now(self, values: np.ndarray) -> float:
         """Return the median of the last LATE measured values; NaN if there are none."""
@@ -67,12 +76,29 @@ class Chart:
         return self.rate * min(factors, default=math.nan)
 
 
-def advice(verdict: Verdict, chart: Chart) -> list[str]:
-    """Return one piece of advice per cause that holds, the strongest cause first."""
-    causes = [name for name, _ in verdict.causes] or [verdict.cause]
-    return [
-        text for cause in causes if cause in _TO_TRY for text in [_TO_TRY[cause](chart)] if text
-    ]
+def advice(found: Judgement, chart: Chart) -> list[str]:
+    """Return one piece of advice per cause that holds, the root cause first; what was tried comes with its numbers."""
+    said: list[str] = []
+    given: set[Callable[[Chart], str]] = set()  # causes with one remedy get it once
+    for name in [name for name, _ in found.verdict.causes] or [found.verdict.cause]:
+        remedy, tried = _TO_TRY.get(name), found.helped.get(name) or chart.best(name)
+        text = ""
+        if name in found.remedies:
+            text = found.remedies[name]
+        elif tried is not None and tried.change.factor != 1:
+            text = f"Try that rate{', or warm up to the present one' if tried.change.factor < 1 else ''}."
+        elif tried is not None and tried.change.batches > 1:
+            text = "Try larger batches, or let the rate decay, or average the weights of the last steps."
+        elif remedy is not None and remedy not in given:
+            # The norm at which clipping was tried counts, not the usual one.
+            text = remedy(chart if tried is None else replace(chart, usual_norm=math.nan))
+        if remedy is not None:
+            given.add(remedy)
+        if tried is not None:
+            text = f"{tried.sentence} {text}"
+        if text:
+            said.append(text)
+    return said
 
 
 def _number(value: float) -> str:
@@ -80,30 +106,49 @@ def _number(value: float) -> str:
 
 
 def _rate(chart: Chart, value: float, why: str) -> str:
-    if math.isnan(value):
-        return "another learning rate: a tenth of it, and ten times as much"
     return f"a learning rate of {_number(value)} ({why}; now {_number(chart.rate)})"
 
 
+def _times(chart: Chart, factor: float, words: str) -> str:
+    """Return a multiple of the rate in use, where no other number was measured."""
+    if math.isnan(chart.rate):
+        return f"{words} the present learning rate"
+    return f"a learning rate of {_number(factor * chart.rate)}, {words} the present one"
+
+
 def _ill_conditioning(chart: Chart) -> str:
-    high = chart.now(chart.record.lambda_max)
+    high, used = chart.now(chart.record.lambda_max), chart.used
     steps = chart.now(chart.record.decrease) / -chart.now(chart.record.change)
     gains = f", which would gain {_number(steps)} times as much a step" if steps > 1 else ""
     momentum = "" if chart.momentum else "momentum 0.9, or "
+    larger = ""
+    if high > 0 and used >= Thresholds().stability_used:
+        larger = (
+            f" A larger rate does not help: the largest curvature, {_number(high)}, already uses {_number(used)} of "
+            "the stability limit."
+        )
     return (
         f"Try inputs and activations of one scale (standardize, normalize); {momentum}a method that uses "
-        f"curvature (Adam, K-FAC, L-BFGS, Gauss-Newton){gains}. A larger rate does not help: the largest "
-        f"curvature, {_number(high)}, already uses {_number(chart.used)} of the stability limit."
+        f"curvature (Adam, K-FAC, L-BFGS, Gauss-Newton){gains}.{larger}"
     )
 
 
 def _lower(chart: Chart) -> str:
-    why = "at which r or q, the share of the stability limit, falls to 0.5"
-    return f"Try {_rate(chart, chart.calmer, why)}, or warm up to the present rate."
+    rate = _times(chart, 0.1, "a tenth of")
+    if chart.calmer < APART * chart.rate:
+        rate = _rate(
+            chart, chart.calmer, "at which r or q, the share of the stability limit, falls to 0.5"
+        )
+    return f"Try {rate}, or warm up to the present rate."
 
 
 def _higher(chart: Chart) -> str:
-    return f"Try {_rate(chart, chart.calmer, 'at which r or q, the share of the stability limit, rises to 0.5')}."
+    rate = _times(chart, 10.0, "ten times")
+    if APART * chart.calmer > chart.rate:
+        rate = _rate(
+            chart, chart.calmer, "at which r or q, the share of the stability limit, rises to 0.5"
+        )
+    return f"Try {rate}."
 
 
 def _noise(chart: Chart) -> str:
@@ -171,7 +216,8 @@ def _saddle(chart: Chart) -> str:
     low = chart.now(chart.record.lambda_min)
     folds = 1 / (-low * chart.rate) if low < 0 and chart.rate > 0 else math.nan
     takes = "" if math.isnan(folds) else f"; it takes {_number(folds)} steps per e-fold to leave"
-    return f"Try a kick along negative curvature ({_number(low)}{takes}), momentum, or a saddle-free Newton step."
+    measured = f" ({_number(low)}{takes})" if low < 0 else ""
+    return f"Try a kick along negative curvature{measured}, momentum, or a saddle-free Newton step."
 
 
 _CLIPPING = "doctor.step(…, before_update=lambda: clip_grad_norm_(model.parameters(), …))"
@@ -181,6 +227,13 @@ _TO_TRY: dict[str, Callable[[Chart], str]] = {
     "step_too_large": _lower,
     "step_too_small": _higher,
     "noise": _noise,
+    "weight_decay": lambda chart: (
+        "Try less weight decay: it pulls the weights to 0 faster than the gradient moves them away."
+    ),
+    "noise_labels": lambda chart: (
+        "Check that inputs and targets still belong together (shuffled apart, joined by the wrong key, off by one), "
+        "and that a tiny subset can be learnt by heart."
+    ),
     "wrong_direction": lambda chart: (
         "Check how the gradient is computed: a wrong sign, a detached path, a clipped or quantized gradient, second "
         "moments that decay too fast (try AMSGrad instead of Adam)."
@@ -203,7 +256,7 @@ _TO_TRY: dict[str, Callable[[Chart], str]] = {
         "label smoothing."
     ),
     "long_path": lambda chart: (
-        "The way is long, and nothing else is wrong: try more steps, a better start, momentum, or "
-        f"{_rate(chart, chart.calmer, 'at which r or q rises to 0.5')}."
+        "The way is long, and nothing else is wrong: train longer, from a better start, or with more momentum. "
+        f"{_higher(chart)}"
     ),
 }  # fmt: skip

@@ -6,32 +6,35 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
 from benchmarks.diagnosis import Record
+from benchmarks.doctor.judge import Run, blown_up
+from benchmarks.doctor.losses import Losses
 from benchmarks.doctor.measurement import Closure, Measured, Patient, Window, parted
 from benchmarks.doctor.no_side_effects import RandomState
-from benchmarks.doctor.overhead import Clock, Schedule, Watch
+from benchmarks.doctor.overhead import Budget, Schedule, Watch
+from benchmarks.doctor.program import ASKED, FITTING, NotFinite, Program, not_finite
+from benchmarks.doctor.proposals import Proposal, Trials
+from benchmarks.doctor.records import record_of
 from benchmarks.doctor.stability import stability
+from benchmarks.doctor.trials import Tried
 from optimizers._training import AsTorch
 from ravine import Refused, require
 
 if TYPE_CHECKING:
     from benchmarks.doctor.report import Report
 
-COLUMNS = (
-    "step", "loss", "change", "grad_sq", "g_h_g", "g_s", "s_h_s", "step_norm", "distance_start",
-    "lambda_min", "lambda_max", "residual", "decrease", "decrease_negative", "stability", "noise_sq",
-    "noise_h", "bias",
-)  # fmt: skip
-# Kinds of measurement, the most thorough first: duration in training steps, a guess until one was taken; and the
-# share of the time for measuring that the kind may take, so that cheap kinds leave time for thorough ones.
+# Kinds of measurement, the most thorough first: price in gradients, a guess until one was taken; and the share of the
+# gradients for measuring that the kind may take, so that cheap kinds leave some for thorough ones.
 KINDS = {"full": (100.0, 1.0), "slope": (30.0, 0.4), "gradients": (12.0, 0.2)}
-RETRY = 10  # steps to wait after there was no time to measure: asking takes time, too
-WATCHING = 0.1  # share of the time for measuring, at most, that goes into watching for events
+TRYING = 0.6  # the same share, of trials
+RETRY = 10  # steps to wait after a measurement was too dear
+WATCHED = 1000  # first steps at all of which the norm of the gradient is watched
+RARELY = 8  # later, one step in so many
 
 
 class Doctor:
@@ -42,22 +45,26 @@ class Doctor:
             loss = doctor.step(lambda: criterion(model(inputs), targets))
         print(doctor.report())
 
-    The weights are bitwise those of the same loop without the doctor: measurements call the closure again
-    and restore parameters, buffers and random states; the model keeps no hooks. They take place about eight
-    times per decade of steps and at events (a jump, a stall), within `overhead` of the wall time.
+    The weights are bitwise those of the same loop without the doctor: measurements and trials call the closure again
+    and restore parameters, buffers and random states; the model keeps no hooks. Measurements take place about eight
+    times per decade of steps and at events (a jump, a stall); trials of one change each begin at steps 0, 100, 300,
+    1000, …, unless the run has arrived. When and what is measured depends on the run alone, not on the clock.
 
     Args:
         model: The network, in training mode.
         optimizer: Its optimizer, already given the model's parameters.
-        overhead: Share of the wall time that measuring may take; inf for no limit.
-        allowance: Seconds beyond that share that measuring may take in the first 1000 steps, so that the
+        overhead: What measuring may cost: a share of the run's own gradients; inf for no limit.
+        allowance: Gradients beyond that share that measuring may cost in the first 1000 steps, so that the
             beginning of the run is measured.
+        seconds: Cap of the time for measuring, beyond that share of the wall time; the report says if it is reached.
+        trials: "auto": copies of the weights try changes unless the run has arrived; True: also then; False: never.
         floor: Lower bound of the loss; None if it has none. It is ignored after a loss below it.
         scaler: The GradScaler of a run in mixed precision; the doctor then scales, steps and updates with it.
 
     Raises:
         Refused: If the optimizer holds none of the model's parameters that require gradients, or maximizes,
-            if the parameters are on several devices, or if `overhead` or `allowance` is negative.
+            if the parameters are complex or on several devices, if `overhead`, `allowance` or `seconds` is
+            negative, or `trials` is something else.
     """
 
     def __init__(
@@ -66,17 +73,22 @@ class Doctor:
         optimizer: torch.optim.Optimizer,
         *,
         overhead: float = 0.1,
-        allowance: float = 2.0,
+        allowance: float = 4000.0,
+        seconds: float = 300.0,
+        trials: bool | Literal["auto"] = "auto",
         floor: float | None = 0.0,
         scaler: torch.amp.GradScaler | None = None,
     ):
-        for name, value in (("overhead", overhead), ("allowance", allowance)):
+        given = {"overhead": overhead, "allowance": allowance, "seconds": seconds}
+        for name, value in given.items():
             if value != math.inf:
                 require("Doctor", name, value, low=0)
+        if trials not in (True, False, "auto"):
+            raise Refused(f"Doctor: trials is {trials!r}, but must be 'auto', True or False")
         self._model, self._optimizer, self._scaler = model, optimizer, scaler
         self._floor = floor
-        self._clock, self._schedule = Clock(overhead, allowance), Schedule()
-        self._watch = Watch()
+        self._budget, self._schedule = Budget(overhead, allowance, seconds), Schedule()
+        self._watch, self.losses, self._program = Watch(), Losses(), Program(model)
         self._generator = torch.Generator().manual_seed(0)
         self._starts: dict[torch.nn.Parameter, torch.Tensor] = {}
         self._window: Window | None = None
@@ -84,10 +96,18 @@ class Doctor:
         self._kind_open = ""
         self._verified = False  # True after second derivatives were checked
         self._takes_closures = _takes_closures(optimizer)
+        mixed = scaler is not None and scaler.is_enabled()
+        self._trials = (
+            Trials(trials, model, optimizer) if not self._takes_closures and not mixed else None
+        )
         self.steps = 0
+        self.not_finite: NotFinite | None = (
+            None  # where the run first met a number that is not finite
+        )
         self.first_order_only: str | None = None  # why second derivatives fail
-        self._open_from = self._look_from = 0  # the next steps at which to ask for time
+        self._open_from = 0  # the next step at which to ask for a measurement
         self._last: torch.Tensor | float = math.nan
+        self._closures: Sequence[Closure] = ()
         self._patient()  # refuse bad input before anything is trained
 
     def step(
@@ -120,28 +140,26 @@ class Doctor:
             raise Refused(
                 "the model is in evaluation mode, where it does not learn: call model.train() before the step"
             )
-        clock, step = self._clock, self.steps
-        began = clock.start(step)
+        budget, step = self._budget, self.steps
+        began = budget.start(step)
         kind = None
         if self._window is None and step >= self._open_from and self._schedule.due(step):
-            kind = self._kind(clock.training / step) if step else "unknown"
+            kind = self._kind()
             if kind is None:
                 self._open_from = step + RETRY
-        before = RandomState.now(self._devices) if kind is not None else None
+        asks = kind is not None or step < ASKED
+        tries = self._trials is not None and self._trials.busy(step)
+        before = RandomState.now(self._devices) if asks or tries else None
         trains = time.perf_counter()
         self._optimizer.zero_grad()
         loss = None if self._takes_closures else self._backward(closures)
         trained = time.perf_counter() - trains
-        if kind == "unknown":  # the duration of a step is known only now
-            kind = self._kind(trained)
-        happens = False
-        if loss is not None and step >= self._look_from:
-            if clock.affords("watch", WATCHING):
-                happens = self._looks(loss)
-            else:
-                self._look_from = step + RETRY
-        if happens and kind is None and self._window is None:
-            kind = self._kind(clock.training / max(step, 1))
+        if loss is not None:
+            if self._looks(loss, closures, before) and kind is None and self._window is None:
+                kind = self._kind()
+            self._asks(asks and budget.affords("program", guess=FITTING), closures, before)
+            if self._trials is not None and tries and before is not None:
+                self._proposes(closures)
         start = None
         if kind is not None:
             start = self._patient().vector
@@ -150,33 +168,55 @@ class Doctor:
             before_update()
         self._last = loss = self._update(closures, loss)
         trained += time.perf_counter() - trains
+        if len(self.losses) == step:  # the optimizer has evaluated it
+            self.losses.add(loss.item())
+        if self._trials is not None and before is not None:
+            price = self._trials.step(closures, before, self._devices, before_update, self.losses)
+            budget.spend("trials", price)
         if self._window is not None:
             self._draw(self._window, closures)
         elif kind is not None and start is not None:
             known = None if before is None or self._takes_closures else (before, loss.item())
             self._open(kind, start, known, closures)
         self.steps += 1
-        clock.end(began, trained)
+        self._closures = closures
+        budget.end(began, trained, float(len(closures)))
         return loss
 
     def report(self) -> Report:
         """Diagnose the run so far.
 
         Returns:
-            The report: what is wrong, on what evidence, and what to try.
+            The report: what is wrong, on what evidence, what was tried, and what to try.
         """
         from benchmarks.doctor.report import Report
 
-        record, measured = self.record, self.measured
-        return Report.of(record, measured, self.usual_norm, self._remarks(record, len(measured)))
+        measured = self.measured
+        tried: list[Tried] = []
+        if self._trials is not None and self.steps:
+            diverged = self.not_finite is not None or blown_up(self.losses, None)
+            tried = self._trials.results(
+                self.losses, self.floor, self._closures, self._devices, diverged
+            )
+        faults = self._program.faults(self._patient(), [each.layers for each in measured])
+        run = Run(
+            self.record, measured, self.losses, self.floor, tuple(faults), tuple(tried), self.not_finite,
+            self._program.constant, self.usual_norm, self._program.moving, tuple(self._watch.jumped),
+        )  # fmt: skip
+        return Report.of(run, self._remarks(run.record, len(measured)))
 
     def _remarks(self, record: Record, measurements: int) -> Iterator[str]:
         """Yield remarks about the measuring: its cost, and what could not be measured."""
         kinds = "1 measurement" if measurements == 1 else f"{measurements} measurements"
         yield (
-            f"{self.steps} steps, {kinds}; measuring took {self.overhead:.1%} of the wall time"
-            f" ({self.seconds:.2g} s)."
+            f"{self.steps} steps, {kinds}; measuring took {self._budget.spent:.0f} gradients and {self.overhead:.0%} "
+            f"of the wall time ({self.seconds:.2g} s)."
         )
+        if self._budget.capped is not None:
+            yield (
+                f"From step {self._budget.capped} on there was not always time to measure: allow more (seconds=) for "
+                "the same report on every machine."
+            )
         if self.first_order_only is not None:
             yield (
                 "Second derivatives of this network fail, so this is first-order evidence alone: "
@@ -184,42 +224,30 @@ class Doctor:
             )
         elif not np.isfinite(record.lambda_max).any():
             yield (
-                "There was no time to measure curvatures, so ill-conditioning, saddles and too small a learning rate "
-                "cannot be found: train longer, or allow more time (overhead=, allowance=)."
+                "No curvature was measured, so ill-conditioning, saddles and too small a learning rate are not seen: "
+                "train longer, or allow more (overhead=, allowance=)."
             )
+        if self._trials is None:
+            yield "Nothing was tried: this optimizer evaluates the loss itself, or gradients are scaled."
+        else:
+            yield from self._trials.remarks
+        yield "This is about the training loss alone: whether the model generalizes is another question."
 
     @property
     def record(self) -> Record:
         """Return the measurements so far as input for `diagnose`: one row per measurement."""
-        measured, last = self.measured, self.loss
-        rows = [each.row for each in measured]
-        if not rows or rows[-1]["step"] < self.steps / 2:  # too old to represent the end
-            rows.append({"step": float(self.steps), "loss": last})
-        positions = measured[-1].positions if measured else []
-        chain = np.full((len(rows), len(positions)), math.nan)
-        for row, each in zip(chain, measured, strict=False):
-            if each.positions == positions:
-                row[:] = each.chain
-        columns: dict[str, Any] = {
-            name: np.array([row.get(name, math.nan) for row in rows], dtype=float)
-            for name in COLUMNS
-        }
-        floor = self._floor
-        if floor is not None and (columns["loss"] < floor).any():
-            floor = None
-        return Record(
-            status="running" if math.isfinite(last) else "diverged",
-            **columns,
-            chain=chain if len(positions) > 1 else None,
-            layers=tuple(positions),
-            settings=self._settings(),
-            excess=None if floor is None else rows[-1]["loss"] - floor,
-        )
+        status = "running" if math.isfinite(self.loss) else "diverged"
+        return record_of(self.measured, self.steps, self.loss, self.floor, status, self._optimizer)
 
     @property
     def measured(self) -> list[Measured]:
         """Return all measurements in order, the unfinished one included."""
         return [*self._measured, *([] if self._window is None else [self._window.result()])]
+
+    @property
+    def floor(self) -> float | None:
+        """Return the lower bound of the loss; None if there is none, or a loss was below it."""
+        return None if self._floor is not None and self.losses.lowest < self._floor else self._floor
 
     @property
     def loss(self) -> float:
@@ -229,12 +257,12 @@ class Doctor:
     @property
     def overhead(self) -> float:
         """Return the share of the wall time that measuring has taken."""
-        return self._clock.share
+        return self._budget.share
 
     @property
     def seconds(self) -> float:
         """Return the seconds that measuring has taken."""
-        return self._clock.spent
+        return self._budget.seconds_spent
 
     @property
     def usual_norm(self) -> float:
@@ -261,6 +289,8 @@ class Doctor:
         if any(group.get("maximize") for group in self._optimizer.param_groups):
             raise Refused("the optimizer maximizes, but the doctor needs a descent: minimize -loss")
         moved = [p for p in held if p.requires_grad]
+        if any(p.is_complex() for p in moved):
+            raise Refused("some parameters are complex, but must be real to be measured")
         if len({p.device for p in moved}) > 1:
             raise Refused(
                 "the parameters are on several devices, but must be on one to be measured"
@@ -289,7 +319,7 @@ class Doctor:
                 if "backward through the graph a second time" not in str(error):
                     raise
                 raise Refused(
-                    "the closure must return the loss and not call backward() on it"
+                    "the closure must compute the loss at each call, and not call backward() on it"
                 ) from error
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
@@ -325,29 +355,78 @@ class Doctor:
         )
         return f"the first loss is {loss}: {reason}"
 
-    def _looks(self, loss: torch.Tensor) -> bool:
-        """True if an event happens at this step; waiting for the device counts as measuring."""
-        with self._clock.measuring("watch"):
-            gradients = [
-                p.grad
-                for group in self._optimizer.param_groups
-                for p in group["params"]
-                if p.grad is not None and p.grad.layout == torch.strided
-            ]
-            norm = None
-            if gradients:
-                norm = torch.nn.utils.get_total_norm(gradients).item()
-                if self._scaler is not None and self._scaler.is_enabled():
-                    norm /= self._scaler.get_scale()
-            happens = self._watch.event(self.steps, loss.item(), norm)
-        self._clock.close("watch")
-        return happens
+    def _looks(
+        self, loss: torch.Tensor, closures: Sequence[Closure], before: RandomState | None
+    ) -> bool:
+        """Note the loss and the gradient of a step; return True if an event happens."""
+        value, norm = loss.item(), None
+        self.losses.add(value)
+        if self.steps < WATCHED or self.steps % RARELY == 0:
+            norm = self._norm()
+        rates = [float(group["lr"]) for group in self._optimizer.param_groups if "lr" in group]
+        self._program.note(max(rates, default=math.nan))
+        skipped = (
+            self._scaler is not None and self._scaler.is_enabled()
+        )  # it leaves out steps that overflow
+        broken = norm is not None and not math.isfinite(norm) and not skipped
+        if self.not_finite is None and (broken or not math.isfinite(value)):
+            self.not_finite = not_finite(
+                self.steps, self._model, self._patient(), closures, value, before
+            )
+        return self._watch.event(self.steps, value, norm)
 
-    def _kind(self, seconds: float) -> str | None:
-        """Return the most thorough affordable kind of measurement, given the seconds of a training step."""
-        for kind, (steps, share) in KINDS.items():
-            # No limit per kind at the first step: it is slower than others, and a run may explode at once.
-            if self._clock.affords(kind, share if self.steps else 1.0, guess=steps * seconds):
+    def _norm(self) -> float | None:
+        """Return the norm of the gradient in the parameters' `grad`; None if there is none."""
+        gradients = [
+            p.grad
+            for group in self._optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None and p.grad.layout == torch.strided
+        ]
+        if not gradients:
+            return None
+        norm = torch.nn.utils.get_total_norm(gradients).item()
+        if self._scaler is not None and self._scaler.is_enabled():
+            norm /= self._scaler.get_scale()
+        return norm
+
+    def _asks(self, wanted: bool, closures: Sequence[Closure], before: RandomState | None) -> None:
+        """Look at the program, at the weights from which this step is taken."""
+        patient, program = self._patient(), self._program
+        if self.steps < ASKED:
+            program.without(patient)
+        if wanted and self.not_finite is None:
+            spent = program.cost
+            program.whole &= len(closures) == 1
+            program.ask(self.steps, patient, closures[0], before)
+            self._budget.spend("program", program.cost - spent)
+            self._budget.close("program")
+
+    def _proposes(self, closures: Sequence[Closure]) -> None:
+        """Begin trials of what the evidence calls for, if it is time and the run has not arrived."""
+        trials, program, patient = self._trials, self._program, self._patient()
+        assert trials is not None
+        if not trials.due(self.steps) or self.not_finite is not None:
+            return
+        arrived = self.steps > 0 and self.losses.arrived(self.floor, program.constant)
+        evidence = Proposal(
+            patient, [p for _, p in program.not_held(patient)], program.activation, closures[0],
+            self.measured, self.record if self.steps else None, self.usual_norm, self._watch.jumps,
+            program.first is not None and bool(program.first.alike),
+        )  # fmt: skip
+        if self.steps == 0:
+            trials.keep_start(patient)
+        for change in trials.changes(self.steps, evidence, arrived, self.losses, self.floor):
+            price = float(change.steps * len(closures))
+            if self._budget.affords("trials", TRYING, guess=price):
+                self._budget.spend("trials", price)
+                trials.begin(change, self.steps, patient)
+
+    def _kind(self) -> str | None:
+        """Return the most thorough affordable kind of measurement."""
+        for kind, (gradients, share) in KINDS.items():
+            # No limit per kind at the first step: a run may explode at once.
+            if self._budget.affords(kind, share if self.steps else 1.0, guess=gradients):
                 return kind
         return None
 
@@ -355,51 +434,37 @@ class Doctor:
         self, kind: str, start: torch.Tensor, before: tuple[RandomState, float] | None,
         closures: Sequence[Closure],
     ) -> None:  # fmt: skip
-        with self._clock.measuring(kind):
-            patient = self._patient()
-            if len(start) != sum(p.numel() for p in patient.parameters):
-                return  # the step itself has added or frozen some
-            begin = patient.flat([self._starts[p] for p in patient.parameters])
-            self._schedule.done(self.steps)
-            window = Window(
-                patient, self.steps, start, (start - begin).norm().item(),
-                self._watch.recent(self.steps), before,
-                self.first_order_only is None and kind != "gradients", kind == "full", not self._verified,
-                stability(self._optimizer, patient.parameters), self._generator,
-            )  # fmt: skip
+        patient = self._patient()
+        if len(start) != sum(p.numel() for p in patient.parameters):
+            return  # the step itself has added or frozen some
+        begin = patient.flat([self._starts[p] for p in patient.parameters])
+        self._schedule.done(self.steps)
+        window = Window(
+            patient, self.steps, start, (start - begin).norm().item(),
+            self._watch.recent(self.steps), before,
+            self.first_order_only is None and kind != "gradients", kind == "full", not self._verified,
+            stability(self._optimizer, patient.parameters), self._generator,
+        )  # fmt: skip
         self._kind_open = kind
         self._draw(window, closures)
 
     def _draw(self, window: Window, closures: Sequence[Closure]) -> None:
         self._wait()  # for what belongs to the training
-        with self._clock.measuring(self._kind_open):
-            window.draw(closures)
-            self._verified |= window.verified
-            if window.failure is not None:
-                self.first_order_only = window.failure
-            complete = window.complete
-            if complete:
-                self._measured.append(window.result())
-            self._wait()
-        self._window = None if complete else window
-        if complete:
-            self._clock.close(self._kind_open)
+        spent = window.cost.gradients
+        window.draw(closures)
+        self._budget.spend(self._kind_open, window.cost.gradients - spent)
+        self._verified |= window.verified
+        if window.failure is not None:
+            self.first_order_only = window.failure
+        self._window = None if window.complete else window
+        if window.complete:
+            self._measured.append(window.result())
+            self._budget.close(self._kind_open)
+        self._wait()
 
     def _wait(self) -> None:
         for device in self._devices:
             getattr(torch, device.type).synchronize()
-
-    def _settings(self) -> dict[str, Any]:
-        """Return the numbers in the optimizer's first parameter group."""
-        group = self._optimizer.param_groups[0]
-        found = {
-            name: float(value)
-            for name, value in group.items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
-        }
-        if "betas" in group:
-            found["momentum"] = float(group["betas"][0])
-        return {"optimizer": type(self._optimizer).__name__, **found}
 
 
 def _takes_closures(optimizer: torch.optim.Optimizer) -> bool:

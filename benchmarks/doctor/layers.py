@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -31,13 +31,33 @@ def outputs(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     handles = [
         module.register_forward_hook(hook(name or type(module).__name__))
         for name, module in model.named_modules()
-        if any(each.ndim >= 2 for each in module.parameters(recurse=False))
+        if _is_layer(module)
     ]
     try:
         yield seen
     finally:
         for handle in handles:
             handle.remove()
+
+
+def calls(model: torch.nn.Module, closure: Callable[[], object]) -> list[torch.nn.Module]:
+    """Return the layers that a closure calls, in order, each as often as it is called."""
+    made: list[torch.nn.Module] = []
+    handles = [
+        module.register_forward_hook(lambda module, *_: made.append(module))
+        for module in model.modules()
+        if _is_layer(module)
+    ]
+    try:
+        closure()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return made
+
+
+def _is_layer(module: torch.nn.Module) -> bool:
+    return any(each.ndim >= 2 for each in module.parameters(recurse=False))
 
 
 def dead_units(

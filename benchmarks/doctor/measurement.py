@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 
 import torch
 
@@ -26,24 +28,33 @@ PRECONDITIONED = 10  # Lanczos steps for the largest preconditioned curvature
 # ones the two differ by less than 1e-5 at the best of these; where one layer in six has none, by about 2e-3 or more.
 WAYS = (1e-7, 1e-8, 1e-9)  # distances, over the weights' norm
 AGREES = 1e-4  # difference, over the change of the gradient, up to which they agree
-ROUNDING = (
-    1e-11  # difference, over the gradient, that may be rounding: over 50 times the largest seen
-)
+ROUNDING = 1e-11  # difference, over the gradient, that may be rounding: over 50 times the largest
+
+RETURNED = "_ravine_returned"  # attribute of a loss that a closure has returned
 
 Closure = Callable[[], object]
 
 
 def parted(result: object, graph: bool = True) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Return the loss and the hidden states of a closure's result: loss, or (loss, [h₁, h₂, …]).
+    """Return the loss and the hidden states of a closure's result: loss, (loss, [h₁, h₂, …]), or outputs with a loss.
 
-    Raises Refused if there is no loss, or if `graph` is true and the loss has no graph.
+    Raises Refused if there is no loss, if it is the tensor that an earlier call returned, or if `graph` is true and the
+    loss has no graph.
     """
+    if isinstance(result, Mapping):  # of a model that computes its loss itself
+        if "loss" not in result:
+            names = shorten(", ".join(map(str, result)) or "nothing", 80)
+            raise Refused(
+                f"the closure returned a {type(result).__name__} without a loss, but with {names}: give the model its "
+                "labels, or return the loss"
+            )
+        result = result["loss"]
     loss, states = result if isinstance(result, tuple) and len(result) == 2 else (result, ())
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         what = (
             f"a tensor of shape {tuple(loss.shape)}"
             if isinstance(loss, torch.Tensor)
-            else repr(loss)
+            else reprlib.repr(loss)
         )
         raise Refused(
             f"the closure must return the loss, a tensor of one number (or it and a list of hidden "
@@ -54,6 +65,13 @@ def parted(result: object, graph: bool = True) -> tuple[torch.Tensor, list[torch
             "the loss has no graph: compute it within the closure from parameters that require "
             "gradients, not under no_grad and without detach"
         )
+    if hasattr(loss, RETURNED):
+        raise Refused(
+            "the closure returned the loss of an earlier call: compute it inside the closure, as in "
+            "doctor.step(lambda: criterion(model(inputs), targets))"
+        )
+    if loss.grad_fn is not None:  # a parameter that is the loss itself is returned again
+        setattr(loss, RETURNED, True)
     return loss, list(states)  # type: ignore[arg-type]
 
 

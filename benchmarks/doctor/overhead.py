@@ -1,12 +1,10 @@
-"""Decide when to measure: at steps evenly spaced on a logarithmic axis and at events, as the time budget allows."""
+"""Decide when to measure: at steps evenly spaced on a logarithmic axis and at events, as the budget allows."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from statistics import median
 
 PER_DECADE = 8  # scheduled measurements per decade of steps
@@ -17,36 +15,35 @@ REFRESH = 8  # observations between updates of the medians
 EVENTS_PER_DECADE = 10  # at most, per decade of steps
 
 
-class Clock:
-    """Limit measuring to a share of the wall time.
+class Budget:
+    """Limit measuring to a share of the run's own gradients; the wall time only caps it.
 
-    A measurement is affordable if time spent so far + its own time ≤ overhead · (time since the first step)
-    + loan; its own time is that of the last measurement of its kind. The loan allows measurements at the
-    beginning: allowance · min(1, (1 + log₁₀(step + 1))/4) seconds.
+    A measurement is affordable if what was spent so far + its own price ≤ overhead · (gradients of the training) +
+    loan; its own price is that of the last measurement of its kind, in gradients. The loan allows measurements at the
+    beginning: allowance · min(1, (1 + log₁₀(step + 1))/4) gradients. What is measured then depends on the run alone,
+    and not on how busy the machine is, unless measuring takes more than `seconds` + overhead · (time since the
+    first step).
     """
 
-    def __init__(self, overhead: float, allowance: float):
-        self.overhead, self.allowance = overhead, allowance
+    def __init__(self, overhead: float, allowance: float, seconds: float):
+        self.overhead, self.allowance, self.seconds = overhead, allowance, seconds
         self.began: float | None = None
         self.ended: float | None = None  # the end of the last step
+        self.capped: int | None = None  # the first step at which the seconds were used up
         self._step = 0
-        self.spent = 0.0
-        self.training = 0.0  # seconds of closures, backward and optimizer
+        self.training = 0.0  # gradients
+        self.spent = 0.0  # gradients
         self.by_kind: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self._pending: dict[str, float] = {}
-
-    @property
-    def elapsed(self) -> float:
-        """Return the seconds since the first step began."""
-        return 0.0 if self.began is None else time.perf_counter() - self.began
+        self.seconds_spent = 0.0
 
     @property
     def share(self) -> float:
         """Return the share of measuring in the time from the first step to the end of the last."""
         if self.began is None or self.ended is None:
             return 0.0
-        return self.spent / (self.ended - self.began)
+        return self.seconds_spent / (self.ended - self.began)
 
     def start(self, step: int) -> float:
         """Begin a step, and with the first one the run; return the time."""
@@ -58,33 +55,36 @@ class Clock:
     def affords(self, kind: str, share: float = 1.0, guess: float = 0.0) -> bool:
         """True if one more measurement of this kind is affordable.
 
-        share: share of the time for measuring that this kind may take.
-        guess: seconds that a kind takes which was never measured.
+        share: share of the gradients for measuring that this kind may take.
+        guess: price of a kind that was never measured, in gradients.
         """
         loan = self.allowance * min(1.0, (1 + math.log10(self._step + 1)) / 4)
-        earned, more = loan + self.overhead * self.elapsed, self._last.get(kind, guess)
-        return self.spent + more <= earned and self.by_kind.get(kind, 0.0) + more <= share * earned
+        if math.isinf(self.overhead):
+            return True
+        earned, more = loan + self.overhead * self.training, self._last.get(kind, guess)
+        if self.spent + more > earned or self.by_kind.get(kind, 0.0) + more > share * earned:
+            return False
+        elapsed = 0.0 if self.began is None else time.perf_counter() - self.began
+        if self.seconds_spent <= self.seconds + self.overhead * elapsed:
+            return True
+        self.capped = self._step if self.capped is None else self.capped
+        return False
 
-    @contextmanager
-    def measuring(self, kind: str) -> Iterator[None]:
-        """Count the time inside the context as a part of a measurement of this kind."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            took = time.perf_counter() - began
-            self.by_kind[kind] = self.by_kind.get(kind, 0.0) + took
-            self._pending[kind] = self._pending.get(kind, 0.0) + took
+    def spend(self, kind: str, gradients: float) -> None:
+        """Count these gradients as a part of a measurement of this kind; a negative number gives some back."""
+        self.spent += gradients
+        self.by_kind[kind] = self.by_kind.get(kind, 0.0) + gradients
+        self._pending[kind] = self._pending.get(kind, 0.0) + gradients
 
     def close(self, kind: str) -> None:
         """End a measurement: all of its parts are done."""
-        self._last[kind] = self._pending.pop(kind)
+        self._last[kind] = self._pending.pop(kind, 0.0)
 
-    def end(self, began: float, trained: float) -> None:
-        """End a step; its time besides `trained` counts as measuring, the decision to measure included."""
+    def end(self, began: float, trained: float, gradients: float) -> None:
+        """End a step of so many gradients; its time besides `trained` counts as measuring."""
         self.ended = time.perf_counter()
-        self.training += trained
-        self.spent += self.ended - began - trained
+        self.training += gradients
+        self.seconds_spent += self.ended - began - trained
 
 
 class Schedule:
@@ -111,6 +111,8 @@ class Watch:
         self.usual_norm = math.nan  # the running median of the gradient norm
         self._usual_loss = self._spread = math.nan
         self._seen = 0
+        self.jumps = 0  # of the gradient's norm
+        self.jumped: list[int] = []  # steps of events, of the loss, too
         self._events = Schedule(EVENTS_PER_DECADE)
         self._smooth: float | None = None
         self._best, self._best_at, self._stalled = math.inf, 0, False
@@ -121,7 +123,8 @@ class Watch:
 
     def event(self, step: int, loss: float, norm: float | None) -> bool:
         """True if this step is worth a measurement; at most EVENTS_PER_DECADE times per decade of steps."""
-        happened = self._jumped(loss, norm) | self._stalls(step, loss)
+        jumped = self._jumped(loss, norm)
+        happened = jumped | self._stalls(step, loss)
         if math.isfinite(loss):
             self._losses.append((step, loss))
         if norm is not None and math.isfinite(norm):
@@ -134,6 +137,8 @@ class Watch:
             self._spread = median(abs(each - self._usual_loss) for each in losses)
         if happened and self._events.due(step):
             self._events.done(step)
+            if jumped:
+                self.jumped.append(step)
             return True
         return False
 
@@ -143,6 +148,7 @@ class Watch:
             return False
         spread = max(self._spread, 0.01 * abs(self._usual_loss))
         steep = norm is not None and norm > JUMP * self.usual_norm
+        self.jumps += steep
         return steep or loss - self._usual_loss > JUMP * spread
 
     def _stalls(self, step: int, loss: float) -> bool:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.diagnosis import Record, Verdict, diagnose
+from benchmarks.diagnosis import Evidence, Record, Verdict
 from benchmarks.doctor.advice import Chart, advice
+from benchmarks.doctor.judge import Judgement, Run, judge
+from benchmarks.doctor.trials import HELPS, Tried
+from benchmarks.doctor.words import MEANINGS, listed, spelled, words
 
 if TYPE_CHECKING:
     import pandas
 
-    from benchmarks.doctor.measurement import Measured
-
-SHOWN = 12  # layers on the terminal
+WIDTH = 80  # columns of the text
+SHOWN = 12  # layers in the text
+SEEN = 6  # tests in the text
+SAID = (
+    "the program",
+    "tried on this run",
+)  # sources of evidence that other parts of the report show
 
 
 @dataclass(frozen=True)
@@ -26,47 +33,43 @@ class Report:
     """The diagnosis of a run so far; `print` it, or let a notebook show it.
 
     Attributes:
+        run: What was known when it was made: the record, the losses, what was tried.
         verdict: The causes, what is ruled out, and the evidence.
-        record: All measurements, one row each.
+        why: What was seen, with numbers: two sentences, at most three.
         to_try: Advice, the strongest cause first.
         remarks: Lines about the measuring.
-        by_layer: Norms and the share of dead units, by parameter; `layers` is the same as a table.
     """
 
+    run: Run
     verdict: Verdict
-    record: Record
+    why: tuple[str, ...]
     to_try: tuple[str, ...]
     remarks: tuple[str, ...]
-    by_layer: dict[str, dict[str, float]]
 
     @classmethod
-    def of(
-        cls,
-        record: Record,
-        measured: list[Measured],
-        usual_norm: float,
-        remarks: Iterable[str],
-    ) -> Report:
-        """Diagnose a run.
+    def of(cls, run: Run, remarks: Iterable[str]) -> Report:
+        """Judge a run.
 
         Args:
-            record: What was measured, a row per measurement.
-            measured: The measurements themselves; the last one has the layers.
-            usual_norm: The median norm of the gradient along the run.
+            run: What is known about it.
             remarks: Lines about the measuring, shown at the end.
 
         Returns:
             The report: verdict, evidence, what to try, layers.
         """
-        verdict = diagnose(record)
-        chart = Chart(record, measured, usual_norm)
-        return cls(
-            verdict,
-            record,
-            tuple(advice(verdict, chart)),
-            tuple(remarks),
-            measured[-1].layers if measured else {},
-        )
+        found = judge(run)
+        to_try = tuple(advice(found, Chart(run.record, run.measured, run.usual_norm, run.tried)))
+        return cls(run, found.verdict, tuple(_why(found)), to_try, tuple(remarks))
+
+    @property
+    def record(self) -> Record:
+        """Return all measurements, one row each."""
+        return self.run.record
+
+    @property
+    def by_layer(self) -> dict[str, dict[str, float]]:
+        """Return norms and the share of dead units, by parameter; `layers` is the same as a table."""
+        return self.run.measured[-1].layers if self.run.measured else {}
 
     @property
     def frame(self) -> pandas.DataFrame:
@@ -87,27 +90,76 @@ class Report:
 
         if self.record.chain is None:
             return None
-        return pandas.DataFrame(self.record.chain, columns=list(self.record.layers)).dropna().iloc[-1]  # fmt: skip
+        known = pandas.DataFrame(self.record.chain, columns=list(self.record.layers)).dropna()
+        return known.iloc[-1] if len(known) else None
+
+    @property
+    def held(self) -> list[Evidence]:
+        """Return the measured tests that hold for the causes of the verdict, its own first."""
+        order = [name for name, _ in self.verdict.causes]
+        held = [each for each in self.verdict.evidence if each.holds and each.source not in SAID]
+        known = [each for each in held if each.cause in order and not math.isnan(each.value)]
+        return sorted(known, key=lambda each: order.index(each.cause))
+
+    @property
+    def vain(self) -> list[Tried]:
+        """Return what was tried and did not help, nor is advised: of each change the last trial."""
+        helped = {each.change.cause for each in self.run.tried if each.helps}
+        last = {
+            each.change.name: each for each in self.run.tried if each.change.cause not in helped
+        }
+        return [
+            each for each in last.values() if not any(each.sentence in text for text in self.to_try)
+        ]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what could not be told apart, unless all is well, and the remarks."""
+        unresolved = () if self.verdict.cause == "healthy" else self.verdict.unresolved
+        return (*unresolved, *self.remarks)
+
+    @property
+    def vain_title(self) -> str:
+        """Return the heading of what was tried and did not help."""
+        if any(each.lower for each in self.vain):
+            return f"Also tried, less than {HELPS:.0f} times as fast"
+        return "Tried in vain" if self.verdict.causes else "Also tried, without a gain"
 
     def __str__(self) -> str:
-        parts = [self.verdict.text()]
+        cause = self.verdict.cause
+        head = [_wrapped(f"Verdict: {words(cause)} ({MEANINGS[cause]})")]
+        if self.verdict.also:
+            head.append(_wrapped(f"Also: {listed(self.verdict.also)}"))
+        parts = ["\n".join(head), _titled("Why", [_wrapped(" ".join(self.why), "  ")])]
         if self.to_try:
-            parts.append("What to try\n" + "\n".join(f"  {each}" for each in self.to_try))
-        if self.verdict.evidence:
-            parts.append("Evidence (all of it in .frame)\n" + _aligned(self._evidence(short=True)))
+            parts.append(_titled("What to try", [_item(each) for each in self.to_try]))
         if self.by_layer:
+            rows = _shortened(_layer_rows(self.by_layer), SHOWN)
+            chain = _chain_text(self.chain)
             parts.append(
-                "Layers, when last measured\n" + _aligned(_shortened(self._layer_rows(), SHOWN))
+                _titled(
+                    "Layers, when last measured",
+                    [_aligned(rows), *(_wrapped(each, "  ") for each in chain)],
+                )
             )
-        if self.chain is not None:
-            parts.append(
-                "Gradients on their way back\n" + _aligned(_shortened(self._chain_rows(), SHOWN))
-            )
-        return "\n\n".join([*parts, "\n".join(self.remarks)])
+        if self.held:
+            found = [_item(_test_text(each)) for each in self.held[:SEEN]]
+            parts.append(_titled("Evidence (all of it in .frame)", found))
+        if self.vain:
+            parts.append(_titled(self.vain_title, [_item(_tried_text(each)) for each in self.vain]))
+        if self.verdict.ruled_out:
+            parts.append(_wrapped(f"Ruled out: {listed(self.verdict.ruled_out)}."))
+        parts.append("\n".join(_wrapped(each) for each in self.notes))
+        return "\n\n".join(filter(None, parts))
 
     def _repr_html_(self) -> str:
-        """Return the report as HTML for a notebook."""
-        return f"<style>{_STYLE}</style><div class='doctor'>{self._body()}</div>"
+        """Return the page in a frame of its own for a notebook, whose style stays as it is."""
+        from html import escape
+
+        return (
+            f'<iframe srcdoc="{escape(self._page(), quote=True)}" title="Verdict: {words(self.verdict.cause)}" '
+            'style="width: 100%; height: 640px; border: 0"></iframe>'
+        )
 
     def html(self, path: str | Path) -> Path:
         """Write the report as one self-contained HTML page.
@@ -118,64 +170,72 @@ class Report:
         Returns:
             The path.
         """
+        from benchmarks.pages.render import write
+
         path = Path(path)
-        title = html.escape(f"Verdict: {_words(self.verdict.cause)}")
-        path.write_text(
-            f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
-            "<meta name='viewport' content='width=device-width'>"
-            f"<style>{_PAGE}{_STYLE}</style></head><body class='doctor'>{self._body()}</body></html>\n",
-            encoding="utf-8",
-        )
+        write(self._page(), path)
         return path
 
-    def _body(self) -> str:
-        headline, *rest = self.verdict.text().splitlines()
-        parts = [f"<h1>{html.escape(headline)}</h1>", *(f"<p>{html.escape(each)}</p>" for each in rest)]  # fmt: skip
-        if self.to_try:
-            tried = "".join(f"<li>{html.escape(each)}</li>" for each in self.to_try)
-            parts.append(f"<h2>What to try</h2><ul>{tried}</ul>")
-        if self.verdict.evidence:
-            parts.append(f"<h2>Evidence</h2>{_table(self._evidence())}")
-        if self.by_layer:
-            parts.append(f"<h2>Layers, when last measured</h2>{_table(self._layer_rows())}")
-        if self.chain is not None:
-            parts.append(f"<h2>Gradients on their way back</h2>{_table(self._chain_rows())}")
-        parts += [f"<p>{html.escape(each)}</p>" for each in self.remarks]
-        return "".join(parts)
+    def _page(self) -> str:
+        from benchmarks.doctor.page import composed, html
 
-    def _evidence(self, short: bool = False) -> list[list[str]]:
-        """Return a head and rows of text, causes that hold first; if `short`, only these causes if there are any."""
-        strength = dict(self.verdict.causes)
-        rows = sorted(self.verdict.evidence, key=lambda each: -strength.get(each.cause, 0.0))
-        if short and strength:
-            rows = [each for each in rows if each.cause in strength]
-        elif short:
-            rows = [each for each in rows if each.holds is not None]
-        head = ["cause", "test", "formula", "measured", "threshold", "holds"]
-        table = [head + ["source"] * (not short)]
-        for each in rows:
-            holds = {True: "yes", False: "no", None: "not measured"}[each.holds]
-            numbers = [_spelled(each.value), _spelled(each.threshold)]
-            cells = [_words(each.cause), each.test, each.formula, *numbers, holds]
-            table.append(cells + [each.source] * (not short))
-        return table
-
-    def _chain_rows(self) -> list[list[str]]:
-        norms = {} if self.chain is None else self.chain.to_dict()
-        return [["gradient at", "norm"], *([str(name), _spelled(norm)] for name, norm in norms.items())]  # fmt: skip
-
-    def _layer_rows(self) -> list[list[str]]:
-        columns = list(next(iter(self.by_layer.values())))
-        rows = [[name, *(_spelled(row[each]) for each in columns)] for name, row in self.by_layer.items()]  # fmt: skip
-        return [["layer", *columns], *rows]
+        return html(composed(self.run, self.verdict, self.why, self.to_try, self.notes))
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _why(found: Judgement) -> Iterator[str]:
+    """Yield the sentences of a judgement; where it has the loss alone, the first test that holds comes before it."""
+    cause = found.verdict.cause
+    held = [each for each in found.verdict.evidence if each.holds and each.cause == cause]
+    if len(found.why) == 1 and held:
+        test = held[0]
+        numbers = f"{spelled(test.value)}, against a limit of {spelled(test.threshold)}"
+        yield f"{test.test[0].upper()}{test.test[1:]}: {numbers}."
+    yield from found.why
 
 
-def _spelled(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3g}"
+def _test_text(test: Evidence) -> str:
+    """Return a test with its numbers: "noise: the noise outweighs the mean, tr S/|m|² = 30 (against 1)"."""
+    numbers = f"{test.formula} = {spelled(test.value)} (against {spelled(test.threshold)})"
+    return f"{words(test.cause)}: {test.test}, {numbers}"
+
+
+def _tried_text(tried: Tried) -> str:
+    """Return a trial as one line."""
+    where = "the start" if tried.began == 0 else f"step {tried.began}"
+    losses = f"loss {spelled(tried.loss)}, this run {spelled(tried.run)}"
+    return f"{tried.change.name}, {tried.steps} steps from {where} on: {losses}"
+
+
+def _chain_text(chain: pandas.Series | None) -> Iterator[str]:
+    """Yield a sentence on how the gradient grows or fades on its way back, if that was measured."""
+    if chain is not None and chain.iloc[0] > 0:
+        first, last = chain.iloc[0], chain.iloc[-1]
+        yield (
+            f"Gradient from {chain.index[0]} back to {chain.index[-1]}: {spelled(first)} to {spelled(last)}, a factor "
+            f"of {spelled(last / first)} over {len(chain)} places."
+        )
+
+
+def _layer_rows(by_layer: dict[str, dict[str, float]]) -> list[list[str]]:
+    """Return a head and one row per parameter."""
+    columns = list(next(iter(by_layer.values())))
+    rows = [[name, *(spelled(row[each]) for each in columns)] for name, row in by_layer.items()]
+    return [["parameter", *columns], *rows]
+
+
+def _wrapped(text: str, first: str = "", later: str | None = None) -> str:
+    later = first if later is None else later
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False
+    )
+
+
+def _item(text: str) -> str:
+    return _wrapped(text, "  - ", "    ")
+
+
+def _titled(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([title, *lines])
 
 
 def _shortened(rows: list[list[str]], most: int) -> list[list[str]]:
@@ -188,27 +248,14 @@ def _shortened(rows: list[list[str]], most: int) -> list[list[str]]:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Return rows as lines; names that are too long for the width lose their beginning."""
+    names, *numbers = zip(*rows, strict=True)
+    widths = [max(map(len, column)) for column in numbers]
+    room = WIDTH - 2 - sum(width + 2 for width in widths)
+    names = [name if len(name) <= room else f"…{name[1 - room :]}" for name in names]
+    widths = [max(map(len, names)), *widths]
     return "\n".join(
         "  "
         + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        for row in zip(names, *numbers, strict=True)
     )
-
-
-def _table(rows: list[list[str]]) -> str:
-    head, *body = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-    head = head.replace("<td>", "<th>").replace("</td>", "</th>")
-    inner = "".join(f"<tr>{row}</tr>" for row in body)
-    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{inner}</tbody></table></div>"
-
-
-_PAGE = (
-    ":root{color-scheme:light dark}body{margin:2rem auto;max-width:75rem;padding:0 1rem;"
-    "background:light-dark(#fff,#16181c);color:light-dark(#1b1d21,#e4e6ea)}"
-)
-_STYLE = (
-    ".doctor{font:15px/1.5 system-ui,sans-serif}.doctor h1{font-size:1.5em}.doctor h2{font-size:1.15em}"
-    ".doctor div{overflow-x:auto}.doctor table{border-collapse:collapse}"
-    ".doctor th,.doctor td{text-align:left;padding:.25em .7em;border-bottom:1px solid #8884}"
-)

@@ -1,0 +1,343 @@
+"""Judge a run: faults of the program first, then what the trials have shown, then what the measurements say.
+
+Evidence proposes and trials decide: a cause whose change was tried and did not help does not hold. A run that has
+arrived needs no explanation, and one without a finding is healthy only if that is seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.diagnosis import Evidence, Record, Thresholds, Verdict, diagnose
+from benchmarks.doctor.losses import LOWER, SURE, Losses, smooth
+from benchmarks.doctor.measurement import Measured
+from benchmarks.doctor.program import Fault, NotFinite, fault
+from benchmarks.doctor.proposals import CHAIN, chain
+from benchmarks.doctor.trials import HELPS, Tried
+
+BLOWN_UP = 10.0  # times its lowest level so far, to which the loss of a run rises that diverges
+LONG = 200  # steps from which a loss at the level of a constant output is no matter of patience
+CLEARLY = 5.0  # a structural change must be so many times as good as any other
+NOTHING = "nothing_found"
+# Decided by a trial: the causes that a change, tried in vain, speaks against.
+DECIDES = {
+    "step_too_large": {"step_too_large", "sharpening"},
+    "step_too_small": {"step_too_small", "long_path"},
+    "noise": {"noise"},
+    "exploding_gradient": {"exploding_gradient", "cliff"},
+    "vanishing_gradient": {"vanishing_gradient"},
+    "ill_conditioning": {"ill_conditioning"},
+}
+CERTAIN = (
+    "gradients_not_zeroed",
+    "saddle",
+    "output_unit",
+    "broadcast_shapes",
+    "unregistered_weights",
+    "cut_graph",
+    "frozen_weights",
+    "no_signal",
+)
+STANDSTILL = {
+    "noise",
+    "wrong_direction",
+    "plateau",
+    "local_minimum",
+    "saddle",
+    "no_critical_point",
+    "long_path",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known about a run when it is judged.
+
+    Attributes:
+        record: The measurements.
+        measured: The same, with layers and chains.
+        losses: The loss of every step.
+        floor: The lower bound of the loss, if there is one.
+        faults: Faults of the program, the most certain first.
+        tried: What was tried.
+        not_finite: Where a number was first not finite.
+        constant: The loss of the best constant output; NaN if unknown.
+        usual_norm: The median norm of the gradient.
+        moving: True if the weights of another model change the loss meanwhile.
+        jumps: Steps at which the loss or the gradient jumped, at most a few per decade.
+    """
+
+    record: Record
+    measured: Sequence[Measured]
+    losses: Losses
+    floor: float | None
+    faults: Sequence[Fault]
+    tried: Sequence[Tried]
+    not_finite: NotFinite | None
+    constant: float
+    usual_norm: float
+    moving: bool = False
+    jumps: Sequence[int] = ()
+
+    @property
+    def below(self) -> bool:
+        """True if the run ends clearly below the best constant output, as far as that is known."""
+        end, error = self.losses.end
+        error = error if math.isfinite(error) else 0.0
+        return math.isnan(self.constant) or end + SURE * error < self.constant
+
+    @property
+    def arrived(self) -> bool:
+        """True if the run needs no explanation."""
+        return self.not_finite is None and self.losses.arrived(self.floor, self.constant)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, and the sentences that go with it.
+
+    Attributes:
+        verdict: The causes and the evidence.
+        why: What was seen, with numbers.
+        remedies: What to do about faults of the program, by cause.
+        helped: The trials that helped, by cause.
+    """
+
+    verdict: Verdict
+    why: tuple[str, ...]
+    remedies: dict[str, str]
+    helped: dict[str, Tried]
+
+
+def blown_up(losses: Losses, found: NotFinite | None) -> bool:
+    """True if the run has diverged: its level rises far above the lowest before, or a step lets weights overflow."""
+    if found is not None and found.at in ("weights", "overflow"):
+        return True
+    values = losses.values
+    finite = values[
+        : next((k for k, each in enumerate(values) if not math.isfinite(each)), len(values))
+    ]
+    if len(finite) < 2:
+        return False
+    levels = smooth(finite, max(1, len(finite) // 20))
+    return bool(levels[-1] > max(BLOWN_UP * levels.min(), 2 * levels[0]) and levels[-1] > 0)
+
+
+def judge(run: Run) -> Judgement:
+    """Judge a run.
+
+    Args:
+        run: What is known about it.
+
+    Returns:
+        The verdict and why. Its cause is a fault of the program, a cause of `benchmarks.diagnosis`, "healthy", or
+        "nothing_found" if neither a fault nor health was seen.
+    """
+    if not len(run.losses):
+        return Judgement(
+            Verdict("not_sure", (), (), (), ()),
+            ("The doctor has seen no step: call doctor.step(…) instead of backward() and optimizer.step().",), {}, {},
+        )  # fmt: skip
+    measured = diagnose(replace(run.record, status=_status(run)))
+    helped = _helped(run)
+    faults = list(run.faults)
+    diverged = blown_up(run.losses, run.not_finite)
+    if run.not_finite is not None and not diverged:
+        faults.insert(0, _not_finite(run.not_finite))
+    if run.arrived:
+        faults, helped = [], {}
+    learns = run.losses.falls and run.below
+    faults = [
+        each
+        for each in faults
+        if not (each.chosen and learns) or (each.cause == "saddle" and "saddle" in helped)
+    ]
+    named = _in_order(run, faults, helped, measured, diverged)
+    causes = tuple((name, 1.0 - 0.01 * k) for k, name in enumerate(named))
+    cause = named[0] if named else _without_cause(run)
+    own = {each.cause: each for each in reversed(faults)}
+    evidence = (
+        *(each.evidence for each in faults if each.cause in named),
+        *(_shown(each) for each in run.tried),
+        *measured.evidence,
+    )
+    refuted = _refuted(run, helped)
+    ruled_out = tuple(dict.fromkeys(
+        each for each in (*measured.ruled_out, *sorted(refuted)) if each not in named
+    )) if measured.evidence else ()  # fmt: skip
+    verdict = Verdict(cause, causes, ruled_out, measured.unresolved if not named else (), evidence)
+    remedies = {name: each.remedy for name, each in own.items() if name in named}
+    return Judgement(verdict, tuple(_why(run, cause, own, helped)), remedies, helped)
+
+
+def _status(run: Run):
+    return "diverged" if run.not_finite is not None else run.record.status
+
+
+def _helped(run: Run) -> dict[str, Tried]:
+    """Return the trials that helped, by cause.
+
+    A shorter step makes most runs fall for a while, once they are noisy: it counts from the start on, or in a run that
+    does not fall. A larger batch gets to the same loss in fewer steps wherever the run has come to rest: it counts if
+    noise is what holds the run, so that the larger batch or a shorter step gets clearly lower. Structural changes make
+    most runs faster: they count if they are clearly better than all others.
+    """
+    if run.moving:
+        return {}
+    falls = run.losses.falls and run.not_finite is None
+    shorter = any(each.lower for each in run.tried if each.change.factor < 1 and each.began)
+    best: dict[str, Tried] = {}
+    for each in run.tried:
+        change = each.change
+        counts = each.helps
+        if change.factor < 1:
+            counts &= each.began == 0 or not falls
+        if change.batches > 1:
+            counts &= each.lower or shorter
+        known = best.get(change.cause)
+        if counts and (known is None or (each.gain, -each.loss) > (known.gain, -known.loss)):
+            best[change.cause] = each
+    simple = max(
+        (each.gain / each.change.batches for each in run.tried if not each.change.structural),
+        default=1.0,
+    )
+    return {
+        cause: each for cause, each in best.items()
+        if not each.change.structural or each.gain >= CLEARLY * max(simple, 1.0) or math.isinf(each.gain)
+    }  # fmt: skip
+
+
+def _refuted(run: Run, helped: dict[str, Tried]) -> set[str]:
+    """Return the causes whose changes were tried and did not help."""
+    tried = {each.change.cause for each in run.tried}
+    return {name for cause in tried - {*helped} for name in DECIDES.get(cause, ())}
+
+
+def _in_order(
+    run: Run, faults: Sequence[Fault], helped: dict[str, Tried], measured: Verdict, diverged: bool
+) -> list[str]:
+    """Return the causes that hold, the root first."""
+    if run.arrived:
+        return []
+    certain = [
+        each.cause
+        for each in faults
+        if each.cause in (*CERTAIN, "not_finite", "same_targets", "unscaled_targets")
+    ]
+    growth = chain(run.measured)
+    steep = []
+    if growth > CHAIN and ("exploding_gradient" in helped or diverged):
+        steep = ["exploding_gradient"]
+    elif growth < 1 / CHAIN:
+        steep = ["vanishing_gradient"]
+    scales = [each.cause for each in faults if each.cause not in certain]
+    simple = [name for name in _simple_order(run) if name in helped]
+    if "step_too_large" in helped and "exploding_gradient" in helped and not steep:
+        simple.remove("exploding_gradient")  # a shorter step is the plainer remedy
+    structural = [name for name, each in helped.items() if each.change.structural]
+    refuted = _refuted(run, helped)
+    if run.moving:  # in a game of two networks a loss that does not fall may be none's fault
+        return certain
+    decided = [*certain, *steep, *scales, *simple, *structural]
+    by_evidence = [name for name, _ in measured.causes if name not in refuted]
+    if diverged and not decided:
+        by_evidence = ["step_too_large", *by_evidence]
+    if decided:  # what stands still for these reasons is noisy, flat and slow
+        by_evidence = [name for name in by_evidence if name not in STANDSTILL]
+    elif run.losses.falls and len(run.tried) > 1:
+        by_evidence = []  # nothing that was tried is much faster, and the run goes on
+    elif any(each.clear for each in run.tried if each.change.factor > 1):
+        by_evidence = [
+            "step_too_small",
+            *by_evidence,
+        ]  # faster, if not fivefold: the largest rate that was tried
+    elif (found := _unrelated(run)) is not None:
+        by_evidence = [found]
+    return list(dict.fromkeys([*decided, *by_evidence]))
+
+
+def _simple_order(run: Run) -> list[str]:
+    """Return the causes that a number mends, the plainest first.
+
+    Shorter steps mend noise, too, so noise comes before them if the rate has never been near what curvature allows.
+    """
+    used = run.record.stability[np.isfinite(run.record.stability)]
+    gentle = len(used) > 2 and float(used.max()) < Thresholds().stability_near
+    large, noisy = "step_too_large", "noise"
+    return [*([noisy, large] if gentle else [large]), "step_too_small", "exploding_gradient", noisy]
+
+
+def _unrelated(run: Run) -> str | None:
+    """Return the cause of a run that ends where a constant output does, whatever was tried; None if it does not."""
+    end, _ = run.losses.end
+    if len(run.losses) < LONG or not end > LOWER * run.constant or not run.tried or run.moving:
+        return None
+    if any(each.lower for each in run.tried):
+        return None
+    layers = run.measured[0].positions if run.measured else []
+    return "local_minimum" if len(layers) == 1 else "noise_labels"
+
+
+def _without_cause(run: Run) -> str:
+    """Return "healthy" if curvature was seen, and the run has arrived or falls; otherwise "nothing_found"."""
+    curved = bool(np.isfinite(run.record.lambda_max).any())
+    falls = run.losses.falls and run.below and run.not_finite is None
+    return "healthy" if curved and (run.arrived or falls) else NOTHING
+
+
+def _not_finite(found: NotFinite) -> Fault:
+    return fault(
+        "not_finite", found.sentence,
+        "Look at the batch of that step: inputs, targets, and every logarithm, root and division before the loss "
+        "(add a small number inside). torch.autograd.detect_anomaly() names the operation.",
+        "step of the first number that is not finite", float(found.step), 0.0,
+    )  # fmt: skip
+
+
+def _shown(each: Tried) -> Evidence:
+    return Evidence(
+        each.change.cause, f"{each.change.name} gets there sooner", "steps of the run/steps with the change",
+        each.gain, HELPS, each.helps, "tried on this run",
+    )  # fmt: skip
+
+
+def _why(run: Run, cause: str, faults: dict[str, Fault], helped: dict[str, Tried]) -> list[str]:
+    """Return two or three sentences with numbers."""
+    (start, _), (end, error) = run.losses.start, run.losses.end
+    spread = f" ± {error:.1g}" if math.isfinite(error) and error > 0 else ""
+    loss = f"The loss went from {start:.3g} to {end:.3g}{spread} in {len(run.losses)} steps"
+    if math.isfinite(run.constant):
+        loss += f"; the best constant output gets {run.constant:.3g}"
+    sentences = []
+    if cause in faults:
+        why = faults[cause].why
+        sentences.append(f"{why[0].upper()}{why[1:]}{'' if why.endswith('.') else '.'}")
+    if cause in helped:
+        sentences.append(helped[cause].gained)
+    if run.not_finite is not None and cause not in faults:
+        sentences.append(f"{run.not_finite.sentence[0].upper()}{run.not_finite.sentence[1:]}")
+    if cause == "noise_labels":
+        sentences.append(
+            "Nothing that was tried gets below a constant output: this is not told apart from labels that do not "
+            "depend on the inputs."
+        )
+    if cause == "local_minimum" and cause not in faults:
+        sentences.append(
+            "Nothing that was tried gets below a constant output, and the model has a single layer: it may be too "
+            "simple for these classes, or the labels do not depend on the inputs."
+        )
+    if cause == NOTHING:
+        seen = "its measurements" if run.measured else "the loss alone"
+        tried = f", and {len(run.tried)} changes that were tried" if run.tried else ""
+        sentences.append(f"Nothing was found with what could be measured: {seen}{tried}.")
+    if cause == "healthy" and not run.arrived:
+        loss += (
+            ", and nothing that was tried is much faster: train longer"
+            if run.tried
+            else ", and it goes on"
+        )
+    return [*sentences, f"{loss}."]

@@ -1,0 +1,775 @@
+"""Find faults of the program: what no learning rate mends. Most are seen for nothing, the others by forward passes.
+
+Hooks see the inputs, outputs and activations of a pass, autograd's graph shows what stands between the last layer and
+the loss, and three questions are put to the model: what loss does the best constant output get, does it matter which
+output meets which target, and which module is the first whose output is not finite? They take 20 forward passes
+at the first three steps, and two at each later measurement.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.diagnosis import Evidence
+from benchmarks.doctor.measurement import FORWARD, Closure, Patient, parted
+from benchmarks.doctor.no_side_effects import RandomState, aside
+
+ASKED = 3  # first steps at which the constant output is fitted and tried
+FITTING = 12  # forward passes for the best constant output
+ROWS = 8  # examples of a batch from which a constant output is fitted
+SPREAD = 100.0  # ratio of the scales of two inputs from which they are named
+ONE_KIND = 0.4  # loss of a constant output over the first loss, below which a batch has targets of one kind
+FAR = 30.0  # inputs' root mean square over the bias's input 1, likewise
+TARGETS = 100.0  # scale of the targets over that of the first outputs, likewise
+ALIKE = 1e-5  # relative difference of two losses that are the same up to rounding
+SATURATED = 0.5  # share of a layer's units without slope from which it is named
+DEAD = 0.95  # share of a layer's units without gradient, likewise
+EDGE = 0.01  # distance to the ends of an activation's range, over its length, within which it has no slope
+UNBOUNDED = 10.0  # times the size of the first loss, below 0: a constant output makes the loss fall without end
+OVERFLOWS = 1e10  # size of a module's inputs from which its outputs may overflow
+# A run stands still for want of a step if its rate is below this share of the largest in this share of its steps: many
+# schedules end there on purpose.
+DECAYED, STANDING = 1e-3, 0.5
+
+RANGES = {
+    "Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, math.inf),
+}  # fmt: skip
+LIMITED = (torch.nn.Sigmoid, torch.nn.Tanh)
+ACTIVATIONS = (
+    *LIMITED, torch.nn.Softmax, torch.nn.ReLU, torch.nn.ReLU6, torch.nn.Hardtanh,
+    torch.nn.Softsign, torch.nn.Softplus, torch.nn.LeakyReLU, torch.nn.ELU, torch.nn.GELU, torch.nn.SiLU,
+)  # fmt: skip
+NORMS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.LayerNorm, torch.nn.GroupNorm)
+UNITS = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
+SHAPES = (
+    "View", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Permute", "ToCopy", "Slice", "Select", "Clone",
+)  # fmt: skip
+# A weight of the loss, or a penalty behind it; and what a regression's loss is made of if it is written by hand.
+SCALES = ("Add", "Mul", "Div")
+DIFFERENCES = ("Mean", "Sum", "Sqrt", "Pow", "Abs", "Sub", "Rsub")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault that was found.
+
+    Attributes:
+        cause: Its name.
+        why: What was seen, with numbers: a sentence.
+        remedy: What to do: a sentence.
+        evidence: The test behind it.
+        chosen: True if it may be on purpose: it is none if the run learns.
+    """
+
+    cause: str
+    why: str
+    remedy: str
+    evidence: Evidence
+    chosen: bool = False
+
+
+def fault(
+    cause: str,
+    why: str,
+    remedy: str,
+    formula: str,
+    value: float,
+    threshold: float,
+    chosen: bool = False,
+) -> Fault:
+    """Return a fault whose test is `why`, with the measured number and the one that it is compared with."""
+    return Fault(
+        cause,
+        why,
+        remedy,
+        Evidence(cause, why, formula, value, threshold, True, "the program"),
+        chosen,
+    )
+
+
+@dataclass
+class Seen:
+    """What one forward pass has shown.
+
+    step: number of the step. inputs: root mean square and standard deviation of each input feature, two tensors
+    (features,), or None if they are no numbers. normalized: True if a normalization comes before any layer. output:
+    the model's output, or the first of several; None if it is no tensor, or not all that the loss is computed from.
+    chain: what stands between the loss and the last layer, from the loss on. unit: what computes the output, if it is
+    among it; elements: then, numbers that the loss is the mean of. single: True if a softmax has one
+    unit. saturated: share of units without slope, by activation. unregistered: shapes of leaves that belong to no
+    module. last: the last module that was called.
+    """
+
+    step: int
+    inputs: tuple[torch.Tensor, torch.Tensor] | None = None
+    normalized: bool = False
+    output: torch.Tensor | None = None
+    chain: tuple[str, ...] = ()
+    unit: str = ""
+    elements: int = 0
+    single: bool = False
+    saturated: dict[str, float] | None = None
+    unregistered: tuple[tuple[int, ...], ...] = ()
+    last: torch.nn.Module | None = None
+    alike: tuple[str, ...] = ()
+
+
+class Program:
+    """What is known about the program: what it does with its data, beside any optimization.
+
+    Args:
+        model: The network.
+    """
+
+    def __init__(self, model: torch.nn.Module):
+        self._model = model
+        self.first: Seen | None = None
+        self.last: Seen | None = None
+        self.without_gradient: set[str] | None = None
+        self.pairing: list[float] = []  # relative change of the loss if outputs meet other targets
+        self._constant: torch.Tensor | None = None
+        self._constants: list[float] = []
+        self.first_loss = math.nan
+        self.fitted = (
+            math.nan
+        )  # the loss of the best constant output on the minibatch that it was fitted to
+        self.largest_rate = self.rate = math.nan
+        self._steps = self._standing = 0  # all, and those at a rate that has decayed
+        self.cost = 0.0
+        self._others: dict[
+            torch.Tensor, int
+        ] = {}  # of other models, and how often they had changed
+        self.whole = True  # False if other closures of a step may have other targets
+        self.moving = (
+            False  # True if weights of another model change the loss, as in a game of two networks
+        )
+
+    @property
+    def constant(self) -> float:
+        """Return the loss of the best constant output; NaN if it is unknown."""
+        return sum(self._constants) / len(self._constants) if self._constants else math.nan
+
+    @property
+    def activation(self) -> torch.nn.Module | None:
+        """Return the activation behind the last layer; None if there is none."""
+        last = None if self.first is None else self.first.last
+        return last if isinstance(last, ACTIVATIONS) else None
+
+    @property
+    def best_constant(self) -> torch.Tensor | None:
+        return self._constant
+
+    def ask(
+        self, step: int, patient: Patient, closure: Closure, beginning: RandomState | None
+    ) -> None:
+        """Ask the model, at the present weights, on the minibatch of this closure."""
+        with (
+            aside(self._model, patient.parameters, patient.devices, beginning),
+            torch.enable_grad(),
+        ):
+            here = RandomState.now(patient.devices)
+            seen, loss = self._look(step, closure)
+            self.cost += FORWARD
+            self.first = self.first or seen
+            self.first_loss = loss if math.isnan(self.first_loss) else self.first_loss
+            self.last = seen
+            output = seen.output
+            if output is None or output.ndim == 0 or not math.isfinite(loss):
+                return
+            if len(output) > 1 and _vary(output):
+                here.restore()
+                with _output(self._model, lambda out: out.roll(1, 0)):
+                    other = parted(closure(), graph=False)[0].item()
+                self.cost += FORWARD
+                self.pairing.append(abs(other - loss) / max(abs(loss), 1e-30))
+            if step < ASKED and len(output) >= ROWS:
+                here.restore()
+                self._ask_constant(closure, seen, output)
+
+    def _look(self, step: int, closure: Closure) -> tuple[Seen, float]:
+        """Call the closure once, and return what hooks and the graph show, and the loss."""
+        seen = Seen(step, saturated={})
+        assert seen.saturated is not None
+        outputs: list[Any] = []
+
+        def leaf(module: torch.nn.Module, inputs: Any, out: Any) -> None:
+            if seen.last is None and isinstance(module, NORMS):
+                seen.normalized = True
+            seen.last = module
+            if isinstance(module, LIMITED) and isinstance(out, torch.Tensor) and out.ndim > 1:
+                low, high = RANGES[type(module).__name__]
+                edge = EDGE * (high - low)
+                off = ((out < low + edge) | (out > high - edge)).float().mean().item()
+                seen.saturated[names[module]] = off  # type: ignore[index]
+
+        def top(module: torch.nn.Module, inputs: Any, keywords: Any, out: Any) -> None:
+            outputs.append(out)
+            given = next(
+                (x for x in (*inputs, *keywords.values()) if isinstance(x, torch.Tensor)), None
+            )
+            if (
+                seen.inputs is None
+                and given is not None
+                and given.is_floating_point()
+                and given.ndim > 1
+            ):
+                feature = 1 if given.ndim > 3 else given.ndim - 1
+                x = given.detach().movedim(feature, -1).flatten(0, -2).double()
+                seen.inputs = x.square().mean(0).sqrt(), x.std(0, correction=0)
+
+        names = {
+            module: name or type(module).__name__ for name, module in self._model.named_modules()
+        }
+        leaves = [each for each in self._model.modules() if not any(True for _ in each.children())]
+        handles = [each.register_forward_hook(leaf) for each in leaves]
+        handles.append(self._model.register_forward_hook(top, with_kwargs=True))
+        try:
+            loss, _ = parted(closure())
+        finally:
+            for handle in handles:
+                handle.remove()
+        if len(outputs) == 1:
+            seen.output = _tensor(outputs[0])
+        given = outputs[0] if len(outputs) == 1 and type(outputs[0]) in (tuple, list) else outputs
+        if seen.output is not None and _met(loss, given) != {seen.output.grad_fn}:
+            seen.output = None
+        self._read(seen, loss)
+        if seen.output is not None:
+            seen.output = seen.output.detach()
+        return seen, loss.item()
+
+    def _read(self, seen: Seen, loss: torch.Tensor) -> None:
+        """Read the graph: what stands between the loss and the last layer, and leaves of no module."""
+        names, single, elements = [], False, 0
+        node, end = loss.grad_fn, None if seen.output is None else seen.output.grad_fn
+        while node is not None and len(names) < 12:
+            name = _name(node)
+            scales = name in SCALES and not names
+            if not scales and not any(name.startswith(each) for each in SHAPES):
+                names.append(name)
+            if node is end:
+                seen.unit, seen.elements = name, elements
+            elements = max(elements, _elements(node))
+            single |= name in ("Softmax", "LogSoftmax") and _classes(node) == 1
+            following = [each for each, _ in node.next_functions if each is not None]
+            if len(following) != 1 or any("AccumulateGrad" in each.name() for each in following):
+                following = following[:1] if name in _LOSSES or scales else []
+            node = following[0] if following else None
+        seen.chain, seen.single = tuple(names), single
+        alike = tuple(
+            name for name, module in self._model.named_modules()
+            if isinstance(module, UNITS) and len(module.weight) > 1 and bool((module.weight == module.weight[0]).all())
+        )  # fmt: skip
+        seen.alike = (
+            alike if len(alike) > 1 else ()
+        )  # targets, or the next layer's weights, tell apart those of one
+        own = {id(each) for each in self._model.parameters()}
+        leaves = (getattr(node, "variable", None) for node in _graph(loss))
+        others = [each for each in leaves if each is not None and id(each) not in own]
+        kept = {id(each) for each in _unregistered(self._model)} if others else set()
+        seen.unregistered = tuple(tuple(each.shape) for each in others if id(each) in kept)
+        if not self._others:
+            weights = (
+                each for each in others if isinstance(each, torch.nn.Parameter) or id(each) in kept
+            )
+            self._others = {each: each._version for each in weights}
+        self.moving |= any(each._version != version for each, version in self._others.items())
+
+    def _ask_constant(self, closure: Closure, seen: Seen, output: torch.Tensor) -> None:
+        """Fit the best constant output on the first minibatch; ask for its loss on the next ones."""
+        shape = _constant_shape(output)
+        if self._constant is None:
+            within = _within(seen, len(shape))
+            value = torch.zeros(shape, dtype=output.dtype, device=output.device, requires_grad=True)
+            search = torch.optim.LBFGS(
+                [value], max_iter=FITTING, max_eval=FITTING, line_search_fn="strong_wolfe"
+            )
+
+            def evaluate() -> torch.Tensor:
+                search.zero_grad()
+                with _output(self._model, lambda out: within(value).expand_as(out)):
+                    loss = parted(closure())[0]
+                self.cost += FORWARD
+                (value.grad,) = torch.autograd.grad(loss, [value])
+                return loss
+
+            try:
+                search.step(evaluate)
+            except RuntimeError:  # the loss does not depend on the output alone
+                return
+            self._constant = within(value.detach())
+        constant = self._constant
+        if constant.shape != shape:  # sequences of another length
+            return
+        with _output(self._model, lambda out: constant.expand_as(out)):
+            loss = parted(closure(), graph=False)[0].item()
+        self.cost += FORWARD
+        if not self._constants:
+            self.fitted = loss
+        if math.isfinite(loss) and loss > -UNBOUNDED * (1 + abs(self.first_loss)):
+            self._constants.append(loss)
+
+    def without(self, patient: Patient) -> None:
+        """Note which parameters backward has left without a gradient."""
+        none = {
+            name
+            for name, p in zip(patient.names, patient.parameters, strict=True)
+            if p.grad is None
+        }
+        self.without_gradient = (
+            none if self.without_gradient is None else self.without_gradient & none
+        )
+
+    def note(self, rate: float) -> None:
+        """Note the learning rate of a step."""
+        self.rate = rate
+        self.largest_rate = float(np.fmax(rate, self.largest_rate))
+        self._steps += 1
+        self._standing += rate < DECAYED * self.largest_rate
+
+    def not_held(self, patient: Patient) -> list[tuple[str, torch.nn.Parameter]]:
+        """Return the model's parameters that its optimizer does not move."""
+        held = {id(each) for each in patient.parameters}
+        return [(name, p) for name, p in self._model.named_parameters() if id(p) not in held]
+
+    def faults(
+        self, patient: Patient, layers: Sequence[dict[str, dict[str, float]]]
+    ) -> Iterator[Fault]:
+        """Yield the faults that were found, the most certain first.
+
+        Args:
+            patient: The parameters that the optimizer moves.
+            layers: Norms and shares of dead units by parameter, of each measurement.
+        """
+        yield from self._of_the_parameters(patient)
+        if self.first is not None:
+            yield from self._of_the_loss(self.first)
+            yield from self._of_the_scales(self.first)
+            yield from self._of_the_units(self.first, layers)
+        if self._standing > STANDING * self._steps:
+            yield fault(
+                "step_too_small",
+                f"the learning rate has fallen from {self.largest_rate:.2g} to {self.rate:.2g}, and was below a "
+                f"thousandth of it in {self._standing} of {self._steps} steps",
+                "Let the schedule step once an epoch instead of once a batch, or decay less: the run stands still for "
+                "want of a step.",
+                "share of the steps at less than a thousandth of the largest rate",
+                self._standing / self._steps, STANDING,
+            )  # fmt: skip
+
+    def _of_the_parameters(self, patient: Patient) -> Iterator[Fault]:
+        missing = self.not_held(patient)
+        held = sum(each.numel() for each in patient.parameters)
+        if missing:
+            count = sum(each.numel() for _, each in missing)
+            off = [name for name, each in missing if not each.requires_grad]
+            chosen = len(off) == len(missing)
+            how = "requires_grad is off" if chosen else "the optimizer does not hold them"
+            yield fault(
+                "frozen_weights",
+                f"{_named([name for name, _ in missing])} stay as they are ({how}): {count} of {count + held} weights",
+                "Give the optimizer model.parameters(), after the last layer was added or replaced, and let all of "
+                "them require gradients; if they are frozen on purpose, train more of them.",
+                "weights that are not trained/all weights", count / (count + held), 0.0, chosen=chosen,
+            )  # fmt: skip
+        none = sorted(self.without_gradient or ())
+        if none:
+            yield fault(
+                "cut_graph",
+                f"{_named(none)} get no gradient: the way back from the loss is cut before them, or they are not used",
+                "Look for detach(), .data, .item(), numpy or torch.tensor(…) of a result between these layers and the "
+                "loss, and for layers that forward() does not call.",
+                "parameters without gradient", float(len(none)), 0.0,
+            )  # fmt: skip
+        shapes = self.first.unregistered if self.first is not None and not self.moving else ()
+        if shapes:
+            yield fault(
+                "unregistered_weights",
+                f"weights of shape {_named([str(each) for each in shapes])} take part in the loss, but are no "
+                "parameters of the model, so that the optimizer does not hold them",
+                "Keep layers in nn.ModuleList or nn.ModuleDict instead of a list or dict, and weights in nn.Parameter: "
+                "what model.parameters() does not list is not trained.",
+                "weights outside of the model", float(len(shapes)), 0.0,
+            )  # fmt: skip
+
+    def _of_the_loss(self, seen: Seen) -> Iterator[Fault]:
+        output, chain = seen.output, seen.chain
+        if output is not None and self.pairing and statistics.median(self.pairing) < ALIKE:
+            shape = tuple(output.shape)
+            if seen.elements > output.numel():
+                yield fault(
+                    "broadcast_shapes",
+                    f"the loss compares each output with every target: outputs of shape {shape} give "
+                    f"{seen.elements} differences, and which output meets which target does not matter",
+                    "Give outputs and targets one shape: targets[:, None], or outputs.squeeze(1). Shapes (N, 1) and "
+                    "(N,) broadcast to (N, N).",
+                    "change of the loss if outputs meet other targets", statistics.median(self.pairing), ALIKE,
+                )  # fmt: skip
+            elif (
+                seen.unit
+                and chain[0] in _LOSSES
+                and self.fitted < ONE_KIND * self.first_loss
+                and not self.moving
+                and self.whole
+            ):
+                yield fault(
+                    "same_targets",
+                    "which output meets which target does not matter: the targets of a batch are all the same",
+                    "Shuffle the data, so that each batch has targets of all kinds.",
+                    "change of the loss if outputs meet other targets", statistics.median(self.pairing), ALIKE,
+                )  # fmt: skip
+        if seen.single:
+            yield fault(
+                "output_unit",
+                "the softmax has a single unit, so that its output is 1 whatever the input",
+                "Use one output with binary_cross_entropy_with_logits, or one output for each class.",
+                "units under the softmax", 1.0, 2.0,
+            )  # fmt: skip
+            return
+        for loss, following in pairwise(chain):
+            if loss in ("LogSoftmax", "BinaryCrossEntropyWithLogits") and following in RANGES:
+                wants = (
+                    "cross_entropy" if loss == "LogSoftmax" else "binary_cross_entropy_with_logits"
+                )
+                yield fault(
+                    "output_unit",
+                    f"{wants} is given the outputs of a {following.lower()}, and applies one of its own",
+                    f"Remove the {following.lower()} behind the last layer: the loss takes the layer's own outputs "
+                    "(logits).",
+                    f"{following.lower()} before {wants}", 1.0, 0.0,
+                )  # fmt: skip
+                return
+        if (
+            chain
+            and chain[0].startswith("NllLoss")
+            and len(chain) > 1
+            and chain[1] not in ("LogSoftmax", "Log")
+        ):
+            yield fault(
+                "output_unit",
+                "nll_loss is given outputs that are no log-probabilities, so that it falls without end",
+                "Use cross_entropy, which takes the layer's own outputs, or put log_softmax before nll_loss.",
+                "log_softmax before nll_loss", 0.0, 1.0,
+            )  # fmt: skip
+            return
+        best = self.best_constant if self._constants else None
+        unit = next((each for each in chain if each not in (*_LOSSES, *DIFFERENCES)), None)
+        if unit in RANGES and chain[:1] != (unit,) and best is not None:
+            low, high = RANGES[unit]
+            beyond = max((low - best.min()).item(), (best.max() - high).item())
+            if beyond > 0.1 * min(high - low, 1.0):
+                yield fault(
+                    "output_unit",
+                    f"the outputs end at a {unit.lower()}, from {low:g} to {high:g}, but the best constant output "
+                    f"would be {_range(best)}: targets out of its range",
+                    f"Remove the {unit.lower()} behind the last layer, or scale the targets into its range: until "
+                    "then the outputs saturate.",
+                    "distance of the best constant output from the range", beyond, 0.0,
+                )  # fmt: skip
+
+    def _of_the_scales(self, seen: Seen) -> Iterator[Fault]:
+        if seen.inputs is not None and not seen.normalized:
+            sizes, deviations = (each[seen.inputs[1] > 0] for each in seen.inputs)
+            trim = len(deviations) // 10  # features that are nearly constant, as pixels in a corner
+            small, large = deviations.sort().values, sizes.sort().values
+            if len(small):
+                low, high = small[trim].item(), large[len(large) - 1 - trim].item()
+                spread, far = high / low, high
+                if spread > SPREAD or far > FAR:
+                    yield fault(
+                        "ill_conditioning",
+                        f"the inputs are not of one scale: their standard deviations go from {low:.2g}, and their "
+                        f"sizes to {high:.2g}, beside the 1 of a bias",
+                        "Standardize the inputs: subtract the mean of each feature, and divide by its standard "
+                        "deviation; a normalization in front of the first layer does it, too.",
+                        "largest root mean square/smallest standard deviation of an input", spread, SPREAD,
+                    )  # fmt: skip
+        best, output = self.best_constant if self._constants else None, seen.output
+        if best is not None and output is not None:
+            size = max(best.abs().max().item(), math.sqrt(max(self.constant, 0.0)))
+            outputs = max(output.double().square().mean().sqrt().item(), 1.0)
+            if size > TARGETS * outputs and not any(each in RANGES for each in seen.chain):
+                yield fault(
+                    "unscaled_targets",
+                    f"the targets are of size {size:.2g}, {size / outputs:.2g} times that of the first outputs",
+                    "Standardize the targets: subtract their mean, divide by their standard deviation, and undo both "
+                    "in predictions.",
+                    "size of the targets/size of the first outputs", size / outputs, TARGETS,
+                )  # fmt: skip
+
+    def _of_the_units(
+        self, seen: Seen, layers: Sequence[dict[str, dict[str, float]]]
+    ) -> Iterator[Fault]:
+        if seen.alike:
+            yield fault(
+                "saddle",
+                f"all units of {_named(seen.alike)} start with the same weights, so they get the same gradient and "
+                "stay alike: a saddle that descent does not leave",
+                "Start with random weights (each layer's reset_parameters(), He, orthogonal): units that begin alike "
+                "stay alike.",
+                "difference between the units' weights", 0.0, 0.0, chosen=True,
+            )  # fmt: skip
+        for name, share in (seen.saturated or {}).items():
+            if share >= SATURATED and seen.last is not dict(self._model.named_modules()).get(name):
+                yield fault(
+                    "vanishing_gradient",
+                    f"{share:.0%} of the outputs of {name} are at the ends of its range at the start, where it has no "
+                    "slope",
+                    "Start with smaller weights, scale the inputs (standardize), or use units that do not saturate "
+                    "(ReLU).",
+                    "share of saturated outputs", share, SATURATED,
+                )  # fmt: skip
+        if len(layers) > 1:  # a single one may be of weights that start at 0
+            dead = {
+                name: min(row["dead units"], layers[-1].get(name, row)["dead units"])
+                for name, row in layers[0].items()
+            }
+            off = [name for name, share in dead.items() if share >= DEAD]
+            if off:
+                yield fault(
+                    "no_signal",
+                    f"no gradient reaches {_named(off)}, from the start to the end: the units are all off",
+                    "Restart with smaller biases, another initialization (He) or leaky units: no learning rate helps.",
+                    "share of units without gradient", max(dead[each] for each in off), DEAD,
+                )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NotFinite:
+    """Where a run first met a number that is not finite.
+
+    step: number of the step. what: "the loss is nan". where: what broke first, a sentence. at: the same in a word,
+    "weights", "data", "overflow", "module", "loss" or "gradient".
+    """
+
+    step: int
+    what: str
+    where: str
+    at: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.what} from step {self.step} on. {self.where}"
+
+
+def not_finite(
+    step: int, model: torch.nn.Module, patient: Patient, closures: Sequence[Closure], loss: float,
+    beginning: RandomState | None,
+) -> NotFinite:  # fmt: skip
+    """Find what broke first: a weight, the batch, a module's output, or the loss behind it; or else a gradient."""
+    what = f"the loss is {loss}" if not math.isfinite(loss) else "the gradient is not finite"
+    for name, p in model.named_parameters():
+        if not torch.isfinite(p).all():
+            return NotFinite(step, what, f"The step before had made {name} not finite.", "weights")
+    with aside(model, patient.parameters, patient.devices, beginning), torch.enable_grad():
+        found: list[tuple[str, str]] = []
+        called: list[str] = []
+        largest = 0.0
+
+        def look(module: torch.nn.Module, inputs: Any, out: Any) -> None:
+            given = [x for x in inputs if isinstance(x, torch.Tensor) and x.is_floating_point()]
+            nonlocal largest
+            out = _tensor(out)
+            name = names[module]
+            if out is not None and out.numel():
+                largest = max(largest, out.detach().abs().max().item())
+            if any(not torch.isfinite(x).all() for x in given):
+                rows = next(_broken_rows(x) for x in given if not torch.isfinite(x).all())
+                if called:
+                    where = f"What is computed between {called[-1]} and {name} is the first that is not finite."
+                    found.append((where, "module"))
+                else:
+                    where = f"The inputs of this batch are not finite (examples {rows}): look at your data."
+                    found.append((where, "data"))
+            elif any(x.numel() and x.abs().max() > OVERFLOWS for x in given):
+                found.append(
+                    (f"The outputs before {name} grow until {name} overflows.", "overflow")
+                )
+            elif out is not None and not torch.isfinite(out).all():
+                where = (
+                    f"The output of {name} is the first that is not finite: its inputs still are."
+                )
+                found.append((where, "module"))
+            called.append(name)
+
+        names = {module: name or type(module).__name__ for name, module in model.named_modules()}
+        leaves = [each for each in model.modules() if not any(True for _ in each.children())]
+        handles = [each.register_forward_hook(look) for each in leaves]
+        try:
+            for closure in closures:
+                parted(closure(), graph=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+    if found:
+        return NotFinite(step, what, *found[0])
+    if not math.isfinite(loss) and largest > OVERFLOWS:
+        return NotFinite(
+            step,
+            what,
+            f"The outputs have grown to {largest:.2g}, and the loss overflows.",
+            "overflow",
+        )
+    if not math.isfinite(loss):
+        return NotFinite(
+            step, what, "All outputs of the model were finite, so it is the loss itself: a logarithm or root of 0, a "
+            "division by 0, or targets that are not finite.", "loss",
+        )  # fmt: skip
+    broken = [
+        name for name, p in zip(patient.names, patient.parameters, strict=True)
+        if p.grad is not None and not torch.isfinite(p.grad).all()
+    ]  # fmt: skip
+    if not broken:
+        return NotFinite(
+            step, what, "Each of its numbers is finite, but its norm overflows.", "overflow"
+        )
+    return NotFinite(
+        step,
+        what,
+        f"The loss was finite; the gradient of {_named(broken[-3:])} was not: a root or norm at 0?",
+        "gradient",
+    )
+
+
+_LOSSES = ("MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits",
+           "NllLoss", "NllLoss2D", "NllLossNd", "KlDiv", "SoftMarginLoss")  # fmt: skip
+
+
+def _tensor(output: Any) -> torch.Tensor | None:
+    """Return a model's output if it is a tensor of floats, or the first of several."""
+    if type(output) in (tuple, list) and output:
+        output = output[0]
+    return output if isinstance(output, torch.Tensor) and output.is_floating_point() else None
+
+
+@contextmanager
+def _output(
+    model: torch.nn.Module, change: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[None]:
+    """Change the model's output inside the context."""
+
+    def hook(module: torch.nn.Module, inputs: Any, out: Any) -> Any:
+        if isinstance(out, torch.Tensor):
+            return change(out)
+        return type(out)([change(out[0]), *out[1:]]) if type(out) in (tuple, list) else out
+
+    handle = model.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _within(seen: Seen, dims: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what keeps a constant output of so many dimensions where the loss is defined: at (log-)probabilities."""
+    axis = 0 if dims == 3 else -1  # of the classes, see `_constant_shape`
+    if seen.unit == "LogSoftmax":
+        return lambda value: value.log_softmax(axis) if value.ndim else value
+    if seen.unit == "Softmax" and "Log" in seen.chain:
+        return lambda value: value.softmax(axis)
+    return torch.sigmoid if seen.chain[:1] == ("BinaryCrossEntropy",) else lambda value: value
+
+
+def _constant_shape(output: torch.Tensor) -> tuple[int, ...]:
+    """Return the shape of a constant output: one number for each feature, channel or class."""
+    if output.ndim < 2:
+        return ()
+    if output.ndim == 4:
+        return (output.shape[1], 1, 1)
+    return (output.shape[-1],)
+
+
+def _vary(output: torch.Tensor) -> bool:
+    """True if the outputs of a batch differ by more than rounding."""
+    difference = (output - output.roll(1, 0)).abs().max()
+    return bool(difference > 1e-3 * output.abs().max())
+
+
+def _elements(node: Any) -> int:
+    """Return how many numbers a node of the graph takes the mean, the sum or the loss of; 0 if it does not say."""
+    saved = getattr(node, "_saved_self", None)
+    if isinstance(saved, torch.Tensor):
+        return saved.numel()
+    sizes = getattr(node, "_saved_self_sym_sizes", None)
+    return math.prod(sizes) if sizes is not None else 0
+
+
+def _classes(node: Any) -> int:
+    result, axis = node._saved_result, node._saved_dim
+    return int(result.shape[axis if axis < result.ndim else axis - 2**64])
+
+
+def _name(node: Any) -> str:
+    return node.name().partition("Backward")[0]
+
+
+def _graph(loss: torch.Tensor, ends: Sequence[Any] = ()) -> Iterator[Any]:
+    """Yield the nodes of a graph, largest graphs aside, but none behind these ends."""
+    waiting: list[Any] = [loss.grad_fn]
+    known: set[Any] = {None}
+    while waiting and len(known) < 100_000:
+        node = waiting.pop()
+        if node in known:
+            continue
+        known.add(node)
+        yield node
+        if node not in ends:
+            waiting += [each for each, _ in node.next_functions]
+
+
+def _met(loss: torch.Tensor, outputs: Any) -> set[Any]:
+    """Return the nodes of those outputs that the loss is computed from directly, not by way of another of them."""
+    ends = [
+        each.grad_fn
+        for each in outputs
+        if isinstance(each, torch.Tensor) and each.grad_fn is not None
+    ]
+    return {node for node in _graph(loss, ends) if node in ends}
+
+
+def _unregistered(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Yield the weights that a model's modules keep without registering them: in lists, in dicts, or as tensors."""
+    for module in model.modules():
+        for value in list(vars(module).values()):
+            for each in (
+                value.values()
+                if type(value) is dict
+                else value
+                if type(value) in (list, tuple)
+                else (value,)
+            ):
+                if isinstance(each, torch.Tensor):
+                    yield each
+                elif isinstance(each, torch.nn.Module):
+                    yield from each.parameters()
+
+
+def _broken_rows(given: torch.Tensor) -> str:
+    rows = (
+        (~torch.isfinite(given.reshape(len(given) if given.ndim else 1, -1)))
+        .any(1)
+        .nonzero()
+        .flatten()
+        .tolist()
+    )
+    return _named([str(each) for each in rows])
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return a few names, and how many more there are."""
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def _range(values: torch.Tensor) -> str:
+    low, high = values.min().item(), values.max().item()
+    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"

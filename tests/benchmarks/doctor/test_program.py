@@ -1,0 +1,950 @@
+"""Faults of the program: each is found where it is, with the numbers seen, and not in its healthy twin."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.doctor import Doctor, watch
+from benchmarks.doctor.measurement import parted
+from benchmarks.doctor.program import ASKED, FITTING
+from ravine import Refused
+
+Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], object]
+
+
+SLOWLY = partial(torch.optim.SGD, lr=1e-3)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def classes(count: int = 3, seed: int = 1, rows: int = 32) -> torch.Tensor:
+    return torch.randint(count, (rows,), generator=torch.Generator().manual_seed(seed))
+
+
+X, Y = normal(32, 4), classes()
+HALVES = classes(2)[:, None].float()
+SLOPE = X @ torch.tensor(
+    [[1.0], [-2.0], [0.5], [1.0]]
+)  # targets of a regression, of mean 0 and size 2
+
+
+def layers(*behind: nn.Module, out: int = 3, inputs: int = 4) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(inputs, 8), nn.ReLU(), nn.Linear(8, out), *behind)
+
+
+def crossed(model, x, y):
+    return functional.cross_entropy(model(x), y)
+
+
+def squared(model, x, y):
+    return functional.mse_loss(model(x), y)
+
+
+def trained(
+    model: nn.Module, loss: Loss, x: torch.Tensor = X, y: torch.Tensor = Y, *, steps: int = 5,
+    optimizer: Callable = SLOWLY, held=None, schedule=None,
+) -> Doctor:  # fmt: skip
+    """A few steps on shuffled batches with a doctor."""
+    chosen = optimizer(model.parameters() if held is None else held)
+    decay = None if schedule is None else schedule(chosen)
+    doctor = Doctor(model, chosen, trials=False, allowance=1000)
+    for step in range(steps):
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(step))
+        doctor.step(lambda order=order: loss(model, x[order], y[order]))
+        if decay is not None:
+            decay.step()
+    return doctor
+
+
+def faults(*args, **keywords) -> dict[str, str]:
+    """The faults that were found, and why."""
+    return {each.cause: each.why for each in trained(*args, **keywords).report().run.faults}
+
+
+# The last unit against the loss.
+
+
+def crossed_after(*ways: Callable) -> Loss:
+    """Cross-entropy of what functions make of the outputs."""
+
+    def loss(model, x, y):
+        out = model(x)
+        for way in ways:
+            out = way(out)
+        return functional.cross_entropy(out, y)
+
+    return loss
+
+
+def with_logits(model, x, y):
+    return functional.binary_cross_entropy_with_logits(model(x), y)
+
+
+def of_probabilities(model, x, y):
+    return functional.binary_cross_entropy(model(x), y)
+
+
+def log_likelihood(model, x, y):
+    return functional.nll_loss(model(x), y)
+
+
+def soft(model, x, y):
+    return functional.cross_entropy(model(x), functional.one_hot(y, 3).float())
+
+
+def smoothed(model, x, y):
+    return functional.cross_entropy(model(x), y, label_smoothing=0.1)
+
+
+def weighted(model, x, y):
+    return functional.cross_entropy(model(x), y, weight=torch.tensor([1.0, 2.0, 3.0]))
+
+
+def pixelwise(model, x, y):
+    return functional.cross_entropy(model(x[:, None, None, :]).movedim(-1, 1), y[:, None, None])
+
+
+def hand_written(model, x, y):
+    return (model(x) - y).square().mean()
+
+
+UNITS = {
+    "softmax before cross_entropy": (nn.Softmax(1), 3, crossed, Y, "softmax"),
+    "a function": (nn.Identity(), 3, crossed_after(partial(torch.softmax, dim=-1)), Y, "softmax"),
+    "sigmoid before cross_entropy": (nn.Sigmoid(), 3, crossed, Y, "sigmoid"),
+    "relu before cross_entropy": (nn.ReLU(), 3, crossed, Y, "relu"),
+    "tanh before cross_entropy": (nn.Tanh(), 3, crossed, Y, "tanh"),
+    "soft targets": (nn.Softmax(1), 3, soft, Y, "softmax"),
+    "smoothed labels": (nn.Softmax(1), 3, smoothed, Y, "softmax"),
+    "weighted classes": (nn.Softmax(1), 3, weighted, Y, "softmax"),
+    "pixels": (nn.Softmax(-1), 3, pixelwise, Y, "softmax"),
+    "reshaped": (nn.Sequential(nn.Softmax(1), nn.Flatten()), 3, crossed, Y, "softmax"),
+    "sigmoid before logits": (nn.Sigmoid(), 1, with_logits, HALVES, "sigmoid"),
+    "relu before logits": (nn.ReLU(), 1, with_logits, HALVES, "relu"),
+    "squeezed": (
+        nn.Sequential(nn.Sigmoid(), nn.Flatten(0)), 1, with_logits, HALVES[:, 0], "sigmoid",
+    ),
+    "one unit under softmax": (nn.Softmax(1), 1, of_probabilities, HALVES, "single unit"),
+    "likewise from the back": (nn.Softmax(-1), 1, squared, HALVES, "single unit"),
+    "nll_loss of logits": (nn.Identity(), 3, log_likelihood, Y, "log-probabilities"),
+    "nll_loss of probabilities": (nn.Softmax(1), 3, log_likelihood, Y, "log-probabilities"),
+    "sigmoid on a regression": (nn.Sigmoid(), 1, squared, SLOPE + 5, "targets out of its range"),
+    "tanh on a regression": (nn.Tanh(), 1, squared, SLOPE + 5, "targets out of its range"),
+    "relu on a regression": (nn.ReLU(), 1, squared, SLOPE - 5, "targets out of its range"),
+    "absolute": (
+        nn.Sigmoid(), 1, lambda model, x, y: functional.l1_loss(model(x), y), SLOPE + 5, "out of its range",
+    ),
+    "written by hand": (nn.Sigmoid(), 1, hand_written, SLOPE + 5, "out of its range"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_an_output_unit_that_the_loss_does_not_want(name):
+    unit, out, loss, y, said = UNITS[name]
+    found = faults(layers(unit, out=out), loss, y=y)
+    assert said in found["output_unit"]
+
+
+FITTING_UNITS = {
+    "logits": (nn.Identity(), 3, crossed, Y),
+    "smoothed": (nn.Identity(), 3, smoothed, Y),
+    "soft": (nn.Identity(), 3, soft, Y),
+    "pixels": (nn.Identity(), 3, pixelwise, Y),
+    "one logit": (nn.Identity(), 1, with_logits, HALVES),
+    "sigmoid and binary_cross_entropy": (nn.Sigmoid(), 1, of_probabilities, HALVES),
+    "log_softmax and nll_loss": (nn.LogSoftmax(1), 3, log_likelihood, Y),
+    "log of softmax": (
+        nn.Softmax(1), 3, lambda model, x, y: functional.nll_loss(model(x).log(), y), Y,
+    ),
+    "sigmoid with targets in its range": (nn.Sigmoid(), 1, squared, torch.sigmoid(SLOPE)),
+    "tanh with targets in its range": (nn.Tanh(), 1, squared, torch.tanh(SLOPE)),
+    "relu with positive targets": (nn.ReLU(), 1, squared, SLOPE.abs()),
+    "plain regression": (nn.Identity(), 1, squared, SLOPE),
+    "a softmax of attention over one word": (
+        nn.TransformerEncoderLayer(3, 1, 4, batch_first=True), 3,
+        lambda model, x, y: functional.cross_entropy(model(x[:, None])[:, 0], y), Y,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FITTING_UNITS)
+def test_an_output_unit_that_fits_is_silent(name):
+    unit, out, loss, y = FITTING_UNITS[name]
+    assert faults(layers(unit, out=out), loss, y=y) == {}
+
+
+def test_the_best_constant_output_is_that_of_the_targets():
+    """The mean for a squared error, the frequencies for the others, whatever the last unit is."""
+    batch = partial(trained, steps=ASKED)
+    entropy = -sum(p * math.log(p) for p in (Y.bincount() / 32).tolist())
+    share = HALVES.mean().item()
+    binary = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    for unit, out, loss, y, expected in (
+        (nn.Identity(), 1, squared, SLOPE, SLOPE.var(correction=0).item()),
+        (nn.Identity(), 3, crossed, Y, entropy),
+        (nn.LogSoftmax(1), 3, log_likelihood, Y, entropy),
+        (nn.Identity(), 1, with_logits, HALVES, binary),
+        (nn.Sigmoid(), 1, of_probabilities, HALVES, binary),
+    ):
+        constant = batch(layers(unit, out=out), loss, y=y)._program.constant
+        assert constant == pytest.approx(expected, rel=1e-3)
+
+
+def test_nll_loss_of_logits_has_no_constant():
+    assert math.isnan(trained(layers(), log_likelihood)._program.constant)
+
+
+def test_what_asking_costs():
+    """20 forward passes at the first three steps: a third of a gradient each."""
+    doctor = trained(layers(), crossed, steps=ASKED)
+    assert doctor._program.cost * 3 <= 20 + FITTING / 4
+
+
+# Weights that are not trained.
+
+
+def keeping(layer: nn.Module | torch.Tensor, how: str) -> nn.Module:
+    """A network whose second layer is kept in a list, a dict or as a tensor."""
+
+    class Kept(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first = nn.Linear(4, 8)
+            self.more = {
+                "list": [layer], "tuple": (layer,), "dict": {"last": layer}, "tensor": layer,
+                "ModuleList": nn.ModuleList([layer]) if isinstance(layer, nn.Module) else None,
+            }[how]  # fmt: skip
+
+        def forward(self, x):
+            kept = next(iter(self.more.values())) if isinstance(self.more, dict) else self.more
+            kept = kept if how == "tensor" else kept if how == "dict" else kept[0]
+            hidden = self.first(x).relu()
+            return hidden @ kept if isinstance(kept, torch.Tensor) else kept(hidden)
+
+    return Kept()
+
+
+@pytest.mark.parametrize("how", ["list", "tuple", "dict"])
+def test_layers_in_a_list_or_dict_are_not_trained(how):
+    found = faults(keeping(nn.Linear(8, 3), how), crossed)
+    assert "(3, 8), (3)" in found["unregistered_weights"].replace("(3,)", "(3)")
+
+
+def test_a_tensor_that_is_no_parameter_is_not_trained():
+    found = faults(keeping(normal(8, 3).requires_grad_(), "tensor"), crossed)
+    assert "(8, 3)" in found["unregistered_weights"]
+
+
+@pytest.mark.parametrize("case", ["registered", "buffer", "input", "other model"])
+def test_other_leaves_are_no_weights_of_the_model(case):
+    if case == "registered":
+        assert faults(keeping(nn.Linear(8, 3), "ModuleList"), crossed) == {}
+    if case == "buffer":
+        assert faults(keeping(normal(8, 3), "tensor"), crossed) == {}
+    if case == "input":
+        assert faults(layers(), crossed, x=X.clone().requires_grad_()) == {}
+    if case == "other model":
+        other = nn.Linear(3, 3)
+        assert (
+            faults(layers(), lambda model, x, y: functional.cross_entropy(other(model(x)), y)) == {}
+        )
+
+
+def test_layers_that_another_optimizer_moves_are_not_missing():
+    layer = nn.Linear(8, 3)
+    other = torch.optim.SGD(layer.parameters(), lr=0.1)
+    model = keeping(layer, "list")
+
+    def loss(model, x, y):
+        return crossed(model, x, y)
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    doctor = Doctor(model, optimizer, trials=False, allowance=1000)
+    for _ in range(5):
+        other.zero_grad()
+        doctor.step(lambda: loss(model, X, Y))
+        other.step()
+    assert not {"unregistered_weights"} & {each.cause for each in doctor.report().run.faults}
+
+
+def test_weights_that_the_optimizer_lacks_are_counted():
+    model = layers()
+    found = faults(model, crossed, held=model[2].parameters())
+    assert found == {
+        "frozen_weights": "0.weight, 0.bias stay as they are (the optimizer does not hold them): 40 of 67 weights"
+    }
+
+
+def test_a_layer_that_was_replaced_after_the_optimizer_was_made():
+    model = layers()
+    held = list(model.parameters())
+    model[2] = nn.Linear(8, 3)
+    assert (
+        "2.weight, 2.bias stay as they are" in faults(model, crossed, held=held)["frozen_weights"]
+    )
+
+
+def test_weights_frozen_on_purpose_are_a_fault_only_of_a_run_that_does_not_learn():
+    model = layers()
+    model[0].requires_grad_(False)
+    (found,) = trained(model, crossed).report().run.faults
+    assert found.chosen and "requires_grad is off" in found.why
+    learns = trained(
+        model,
+        squared,
+        y=model(X).detach() + 1,
+        steps=60,
+        optimizer=partial(torch.optim.SGD, lr=0.1),
+    )
+    assert learns.losses.falls
+    assert "frozen_weights" not in dict(learns.report().verdict.causes)
+
+
+class Cut(nn.Sequential):
+    """Two layers; whatever stands between them."""
+
+    def __init__(self, between):
+        torch.manual_seed(0)
+        super().__init__(nn.Linear(4, 8), nn.Linear(8, 3))
+        self.between = between
+
+    def forward(self, x):
+        return self[1](self.between(self[0](x)))
+
+
+CUTS = {
+    "detach": torch.Tensor.detach,
+    "data": lambda x: x.data,
+    "numpy": lambda x: torch.from_numpy(x.detach().numpy()),
+    "new": lambda x: torch.tensor(x.tolist()),
+}
+
+
+@pytest.mark.parametrize("how", CUTS)
+def test_a_cut_graph(how):
+    found = faults(Cut(CUTS[how]), crossed)
+    assert found["cut_graph"].startswith("0.bias, 0.weight get no gradient")
+    assert "cut_graph" not in faults(Cut(torch.relu), crossed)
+
+
+def test_a_layer_that_is_used_at_some_steps_is_not_cut_off():
+    class Dropped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.step = nn.Linear(4, 3), nn.Linear(3, 3), 0
+
+        def forward(self, x):
+            return self.second(self.first(x)) if self.step % 2 else self.first(x)
+
+    model = Dropped()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    doctor = Doctor(model, optimizer, trials=False, allowance=1000)
+    for step in range(4):
+        model.step = step
+        doctor.step(lambda: crossed(model, X, Y))
+    assert list(doctor.report().run.faults) == []
+
+
+# Shapes that broadcast, and targets of one kind.
+
+
+BROADCAST = {
+    "mse_loss": squared,
+    "written by hand": hand_written,
+    "l1_loss": lambda model, x, y: functional.l1_loss(model(x), y),
+    "huber_loss": lambda model, x, y: functional.huber_loss(model(x), y),
+    "a sum": lambda model, x, y: (model(x) - y).pow(2).sum(),
+    "a weighted loss": lambda model, x, y: 0.5 * functional.mse_loss(model(x), y),
+    "with a penalty": lambda model, x, y: functional.mse_loss(model(x), y) + 0.01 * model[0].weight.square().sum(),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("name", BROADCAST)
+def test_shapes_that_broadcast(name):
+    """(N, 1) against (N,) gives N² differences; the targets' shape is mended in the twin."""
+    found = faults(layers(out=1), BROADCAST[name], y=SLOPE[:, 0])
+    assert "outputs of shape (32, 1) give 1024 differences" in found["broadcast_shapes"]
+    assert faults(layers(out=1), BROADCAST[name], y=SLOPE) == {}
+    assert faults(layers(nn.Flatten(0), out=1), BROADCAST[name], y=SLOPE[:, 0]) == {}
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("shape", [(32,), (32, 1)])
+def test_shapes_of_three_dimensions_that_broadcast(shape):
+    def sequences(model, x, y):
+        return functional.mse_loss(model(x[:, None]), y)
+
+    assert "broadcast_shapes" in faults(layers(out=1), sequences, y=SLOPE.reshape(shape))
+    assert faults(layers(out=1), sequences, y=SLOPE[:, None]) == {}
+
+
+PERMUTABLE = {
+    "a norm": lambda model, x, y: model(x).square().mean(),
+    "distances within a batch": lambda model, x, y: -torch.cdist(model(x), model.again(x)).mean(),
+    "similarities": lambda model, x, y: functional.cross_entropy((out := model(x)) @ out.T, torch.arange(len(x))),
+    "a variance": lambda model, x, y: (1 - model(x).var()).square(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PERMUTABLE)
+def test_a_loss_without_targets_does_not_broadcast(name):
+    model = layers(nn.Unflatten(1, (3, 1)), nn.AdaptiveAvgPool2d((3, 1)), nn.Flatten())
+    model.again = model.forward  # type: ignore[assignment]
+    assert not {"broadcast_shapes", "same_targets"} & {*faults(model, PERMUTABLE[name])}
+
+
+def sorted_batches(kinds: int) -> Doctor:
+    model = layers()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    doctor = Doctor(model, optimizer, trials=False, allowance=1000)
+    order = Y.argsort().chunk(4) if kinds == 1 else torch.arange(32).chunk(4)
+    for step in range(4):
+        rows = order[step]
+        y = Y[rows] if kinds > 1 else torch.full((len(rows),), step % 3)
+        doctor.step(lambda rows=rows, y=y: crossed(model, X[rows], y))
+    return doctor
+
+
+def test_batches_whose_targets_are_all_the_same():
+    found = {each.cause: each.why for each in sorted_batches(1).report().run.faults}
+    assert "the targets of a batch are all the same" in found["same_targets"]
+    assert list(sorted_batches(3).report().run.faults) == []
+
+
+# Scales.
+
+
+def images(scales: list[float]) -> torch.Tensor:
+    return normal(32, len(scales), 6, 6) * torch.tensor(scales)[:, None, None]
+
+
+def convolutional(channels: int, *first: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(*first, nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))  # fmt: skip
+
+
+def recurrent(inputs: int) -> nn.Module:
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.cells, self.last = nn.GRU(inputs, 6, batch_first=True), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.last(self.cells(x)[0][:, -1])
+
+    return Recurrent()
+
+
+FEATURES = torch.tensor([1.0, 1000.0, 0.1, 1.0])
+SCALED = {
+    "raw features": (layers, X * FEATURES),
+    "far from 0": (layers, X + 100),
+    "pixels up to 255": (partial(convolutional, 1), 255 * torch.rand(32, 1, 6, 6)),
+    "channels": (partial(convolutional, 2), images([1.0, 200.0])),
+    "sequences": (partial(recurrent, 4), normal(32, 7, 4) * FEATURES),
+    "one feature": (partial(layers, inputs=1), 200 * X[:, :1]),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_inputs_that_are_not_of_one_scale(name):
+    make, x = SCALED[name]
+    assert "ill_conditioning" in faults(make(), crossed, x=x)
+    dims = [0, 2, 3] if x.ndim > 3 else [0, 1] if x.ndim > 2 else [0]
+    white = (x - x.mean(dims, keepdim=True)) / x.std(dims, keepdim=True)
+    assert faults(make(), crossed, x=white) == {}
+
+
+NOT_SCALED = {
+    "normalized first": (
+        lambda: nn.Sequential(nn.BatchNorm1d(4), layers()), X * FEATURES,
+    ),
+    "images normalized first": (partial(convolutional, 2, nn.BatchNorm2d(2)), images([1.0, 200.0])),
+    "a constant feature": (layers, torch.cat([X[:, :3], torch.ones(32, 1)], 1)),
+    "rare ones": (partial(layers, inputs=40), functional.one_hot(torch.arange(32) % 40, 40).float()),
+    "pixels up to 1": (partial(convolutional, 1), torch.rand(32, 1, 6, 6)),
+    "words": (
+        lambda: nn.Sequential(nn.Embedding(500, 4), nn.Flatten(), layers(inputs=12)),
+        torch.randint(500, (32, 3)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_SCALED)
+def test_inputs_that_are_left_alone(name):
+    make, x = NOT_SCALED[name]
+    torch.manual_seed(0)
+    assert faults(make(), crossed, x=x) == {}
+
+
+@pytest.mark.parametrize("factor", [1.0, 10.0])
+def test_targets_are_scaled_or_not(factor):
+    assert faults(layers(out=1), squared, y=factor * SLOPE) == {}
+
+
+@pytest.mark.parametrize("y", [1e4 * SLOPE, SLOPE + 1e4], ids=["large", "far off"])
+def test_targets_that_are_not_of_the_size_of_the_outputs(y):
+    found = faults(layers(out=1), squared, y=y, optimizer=partial(torch.optim.SGD, lr=1e-9))
+    assert "the targets are of size" in found["unscaled_targets"]
+
+
+# Units.
+
+
+def test_dead_units_are_found_though_all_later_biases_learn():
+    model = layers()
+    with torch.no_grad():
+        model[0].bias -= 20
+    found = faults(model, crossed, steps=12)
+    assert "no gradient reaches 0.weight, 2.weight" in found["no_signal"]
+
+
+def test_weights_that_start_at_zero_are_not_dead():
+    model = layers()
+    nn.init.zeros_(model[2].weight)
+    for steps in (1, 12):
+        assert faults(model, crossed, steps=steps, optimizer=partial(torch.optim.SGD, lr=0.1)) == {}
+
+
+@pytest.mark.parametrize("unit", [nn.Sigmoid, nn.Tanh])
+@pytest.mark.parametrize("size", [1.0, 200.0])
+def test_units_that_start_at_the_ends_of_their_range(unit, size):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), unit(), nn.Linear(8, 3))
+    with torch.no_grad():
+        model[0].weight *= size
+    found = faults(model, crossed)
+    assert ("of the outputs of 1 are at the ends" in found.get("vanishing_gradient", "")) == (
+        size > 1
+    )
+
+
+# Schedules.
+
+
+def decays(schedule, steps: int = 120, floor: float = 0.0) -> bool:
+    def loss(model, x, y):
+        return crossed(model, x, y) + floor
+
+    found = faults(
+        layers(), loss, steps=steps, schedule=schedule, optimizer=partial(torch.optim.SGD, lr=0.01)
+    )
+    return "step_too_small" in found
+
+
+def test_a_schedule_that_decays_too_fast():
+    schedules = torch.optim.lr_scheduler
+    assert decays(lambda each: schedules.ExponentialLR(each, 0.8))
+    assert decays(lambda each: schedules.StepLR(each, 10, 0.1))
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear", "warmup", "one cycle", "steps", "none"])
+def test_a_schedule_that_ends_near_zero_is_none_that_decays_too_fast(name):
+    schedules = torch.optim.lr_scheduler
+    chosen = {
+        "cosine": lambda each: schedules.CosineAnnealingLR(each, 120),
+        "linear": lambda each: schedules.LinearLR(each, 1.0, 0.0, 120),
+        "warmup": lambda each: schedules.LambdaLR(each, lambda step: min(step / 60, 1)),
+        "one cycle": lambda each: schedules.OneCycleLR(each, 0.1, 120),
+        "steps": lambda each: schedules.StepLR(each, 30, 0.1),
+        "none": None,
+    }[name]
+    assert not decays(chosen, steps=119)
+
+
+# Numbers that are not finite.
+
+
+def broken(model, x=X, y=Y, loss=crossed, after: int = 2, rate: float = 0.01):
+    """What is known after some good steps and a bad one."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    doctor = Doctor(model, optimizer, trials=False, allowance=1000)
+    for _ in range(after):
+        doctor.step(lambda: crossed(model, X, Y))
+    doctor.step(lambda: loss(model, x, y))
+    return doctor
+
+
+def with_a_hole(x: torch.Tensor, row: int) -> torch.Tensor:
+    return x.index_fill(0, torch.tensor([row]), math.nan)
+
+
+def test_a_batch_that_is_not_finite():
+    doctor = broken(layers(), x=with_a_hole(X, 5))
+    found = doctor.not_finite
+    assert found is not None
+    assert (found.step, found.at) == (2, "data")
+    assert "(examples 5)" in found.where
+    assert doctor.report().verdict.cause == "not_finite"
+
+
+def test_a_logarithm_of_zero_in_the_loss():
+    found = broken(layers(), loss=lambda model, x, y: (0 * model(x)).log().mean()).not_finite
+    assert found is not None
+    assert (found.step, found.at, found.what) == (2, "loss", "the loss is -inf")
+
+
+def test_targets_that_are_not_finite():
+    found = broken(layers(), loss=lambda model, x, y: (model(x) - math.nan).mean()).not_finite
+    assert found is not None and found.at == "loss"
+
+
+class Bad(nn.Module):
+    """A module that is not finite from some call on."""
+
+    bad = False
+
+    def forward(self, x):
+        return (x - x).log().abs() if self.bad else x
+
+
+def test_a_module_that_is_not_finite_while_its_inputs_are():
+    model = layers()
+    model.insert(1, Bad())
+
+    def loss(model, x, y):
+        model[1].bad = True
+        return crossed(model, x, y)
+
+    found = broken(model, loss=loss).not_finite
+    assert found is not None and found.at == "module"
+    assert "The output of 1 is the first" in found.where
+
+
+def test_what_is_computed_between_modules():
+    model = Cut(lambda x: x)
+
+    def loss(model, x, y):
+        model.between = lambda x: (x - x).log().abs()
+        return crossed(model, x, y)
+
+    found = broken(model, loss=loss).not_finite
+    assert found is not None and found.at == "module"
+    assert "between 0 and 1" in found.where
+
+
+def test_a_gradient_that_is_not_finite_while_the_loss_is():
+    def loss(model, x, y):
+        return (model(x) - model(x).detach()).square().sum().sqrt()
+
+    found = broken(layers(), loss=loss).not_finite
+    assert found is not None and found.at == "gradient"
+    assert "2.bias was not" in found.where
+
+
+def test_a_norm_that_overflows_while_all_numbers_are_finite():
+    doctor = broken(layers(), loss=lambda model, x, y: 1e25 * model(x).sum(), rate=1e-30)
+    assert doctor.not_finite is not None
+    assert "norm overflows" in doctor.not_finite.where
+
+
+def test_weights_that_a_step_has_broken():
+    doctor = broken(layers(), after=4, rate=1e30)
+    assert doctor.not_finite is not None
+    assert doctor.not_finite.at in ("weights", "overflow")
+    assert "not_finite" not in dict(doctor.report().verdict.causes)
+
+
+def test_a_number_that_is_not_finite_in_a_module_that_is_given_one_number():
+    class Scale(nn.Module):
+        def forward(self, number):
+            return 2 * number
+
+    class Scaled(nn.Sequential):
+        factor = torch.tensor(1.0)
+
+        def forward(self, x):
+            return self[0](x) * self[1](self.factor)
+
+    torch.manual_seed(0)
+    model = Scaled(nn.Linear(4, 3), Scale())
+
+    def loss(model, x, y):
+        model.factor = torch.tensor(math.nan)
+        return crossed(model, x, y)
+
+    found = broken(model, loss=loss).not_finite
+    assert found is not None and "not finite" in found.where
+
+
+def test_a_loss_that_contains_a_derivative_and_is_not_finite():
+    def loss(model, x, y):
+        x = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+        return slope.square().mean() * math.nan
+
+    found = broken(layers(), loss=loss).not_finite
+    assert found is not None and found.at == "loss"
+
+
+def test_a_first_loss_that_is_not_finite_is_refused():
+    with pytest.raises(Refused, match="the first loss is nan"):
+        broken(layers(), x=with_a_hole(X, 0), after=0)
+
+
+def test_a_healthy_run_is_finite():
+    assert trained(layers(), crossed).not_finite is None
+
+
+def test_a_step_that_a_scaler_skips_is_no_fault():
+    model = layers()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    doctor = Doctor(model, optimizer, scaler=scaler)
+    for _ in range(20):
+        doctor.step(lambda: 100 * crossed(model, X, Y))
+    assert scaler.get_scale() < 2.0**127
+    assert doctor.not_finite is None
+
+
+# Loops and games.
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_a_forgotten_zero_grad(forgotten):
+    model = layers()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with watch(model, optimizer) as watched:
+        for _ in range(5):
+            if not forgotten:
+                optimizer.zero_grad()
+            crossed(model, X, Y).backward()
+            optimizer.step()
+    assert ("gradients_not_zeroed" in dict(watched.report().verdict.causes)) == forgotten
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_in_a_game_of_two_networks_the_other_one_moves(moves):
+    """The generator is told that all its outputs are real: targets of one kind, and no fault."""
+    model, critic = layers(out=4), layers(out=1)
+    other = torch.optim.SGD(critic.parameters(), lr=0.1)
+
+    def loss(model, x, y):
+        return with_logits(critic, model(x), torch.ones(32, 1))
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    doctor = Doctor(model, optimizer, trials=False, allowance=1000)
+    for _ in range(12):
+        if moves:
+            other.zero_grad()
+            fake, real = critic(model(X).detach()), critic(X + 1)
+            (functional.softplus(fake) + functional.softplus(-real)).mean().backward()
+            other.step()
+        doctor.step(lambda: loss(model, X, Y))
+    assert doctor._program.moving == moves
+    assert list(doctor.report().run.faults) == []
+
+
+def test_real_and_generated_examples_in_two_closures():
+    model = layers(out=1)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.01), trials=False)
+    for step in range(4):
+        real, fake = normal(16, 4, seed=step) + 1, normal(16, 4, seed=step + 9) - 1
+        doctor.step([
+            lambda real=real: with_logits(model, real, torch.ones(16, 1)),
+            lambda fake=fake: with_logits(model, fake, torch.zeros(16, 1)),
+        ])  # fmt: skip
+    assert list(doctor.report().run.faults) == []
+
+
+# Models of all kinds.
+
+
+Pair = namedtuple("Pair", "latent output")
+
+
+class ModelOutput(OrderedDict):
+    """As those of transformers: a dict whose items are attributes, too."""
+
+    def __getattr__(self, name):
+        return self[name]
+
+
+class Packed(nn.Module):
+    """A network whose outputs are packed in some way."""
+
+    def __init__(self, pack: Callable, out: int = 3):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.pack = nn.Linear(4, 8), nn.Linear(8, out), pack
+
+    def forward(self, x):
+        latent = self.first(x).relu()
+        return self.pack(latent, self.last(latent))
+
+    def predict(self, x):
+        return self(x)
+
+    def through(self, x):
+        return self.last(self.first(x).relu())
+
+
+def of_last(model, x, y):
+    out = model(x)
+    return functional.cross_entropy(list(out.values() if isinstance(out, dict) else out)[-1], y)
+
+
+KINDS = {
+    "dict": (lambda: Packed(lambda h, out: {"output": out}), of_last),
+    "model output": (
+        lambda: Packed(lambda h, out: ModelOutput(loss=functional.cross_entropy(out, Y.roll(0)), logits=out)),
+        lambda model, x, y: model(x),
+    ),
+    "tuple": (lambda: Packed(lambda h, out: (out, h)), lambda model, x, y: functional.cross_entropy(model(x)[0], y)),
+    "the last of a tuple": (lambda: Packed(lambda h, out: (h, out)), of_last),
+    "the last of a list": (lambda: Packed(lambda h, out: [h, out]), of_last),
+    "named tuple": (lambda: Packed(Pair), of_last),
+    "nested": (lambda: Packed(lambda h, out: ((h, out), out)), of_last),
+    "1-D": (lambda: Packed(lambda h, out: out[:, 0]), lambda model, x, y: functional.mse_loss(model(x), SLOPE[:, 0])),
+    "0-D": (lambda: Packed(lambda h, out: out.square().mean()), lambda model, x, y: model(x)),
+    "nothing": (
+        lambda: Packed(lambda h, out: None),
+        lambda model, x, y: (model(x), functional.cross_entropy(model.through(x), y))[1],
+    ),
+    "called twice": (layers, lambda model, x, y: crossed(model, x, y) + crossed(model, x + 1, y)),
+    "through a method": (
+        lambda: Packed(lambda h, out: out), lambda model, x, y: functional.cross_entropy(model.through(x), y),
+    ),
+    "through a method that calls it": (
+        lambda: Packed(lambda h, out: out), lambda model, x, y: functional.cross_entropy(model.predict(x), y),
+    ),
+    "a part of it": (layers, lambda model, x, y: functional.cross_entropy(model[2](model[1](model[0](x))), y)),
+    "keywords": (
+        lambda: nn.Bilinear(4, 4, 3), lambda model, x, y: functional.cross_entropy(model(input1=x, input2=x), y),
+    ),
+    "autoencoder": (
+        lambda: Packed(lambda h, out: (h, out), out=4), lambda model, x, y: functional.mse_loss(model(x)[1], x),
+    ),
+    "variational": (
+        lambda: Packed(lambda h, out: (out, h.mean(1), h.var(1)), out=4),
+        lambda model, x, y: functional.mse_loss((out := model(x))[0], x) + out[1].square().mean() + out[2].mean(),
+    ),
+    "in double precision": (lambda: layers().double(), lambda model, x, y: crossed(model, x.double(), y)),
+    "convolutions of sequences": (
+        lambda: nn.Conv1d(4, 3, 3, padding=1), lambda model, x, y: functional.cross_entropy(model(x.T[None]), y[None]),
+    ),
+    "volumes": (
+        lambda: nn.Conv3d(1, 2, 2), lambda model, x, y: model(x.reshape(2, 1, 4, 4, 4)).square().mean(),
+    ),
+    "attention": (
+        lambda: nn.MultiheadAttention(4, 2, batch_first=True),
+        lambda model, x, y: functional.mse_loss(model(z := x.reshape(8, 4, 4), z, z)[0], z),
+    ),
+    "transformer": (
+        lambda: nn.Sequential(
+            nn.Embedding(3, 4), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), nn.Linear(4, 3)
+        ),
+        lambda model, x, y: functional.cross_entropy(model(y.reshape(4, 8)).flatten(0, 1), y),
+    ),
+    "recurrent": (
+        lambda: nn.LSTM(4, 3),
+        lambda model, x, y: functional.cross_entropy(model(x.reshape(8, 4, 4))[0].flatten(0, 1), y),
+    ),
+    "last states": (
+        lambda: nn.LSTM(4, 3), lambda model, x, y: functional.cross_entropy(model(x.reshape(8, 4, 4))[1][0][0], y[:4]),
+    ),
+    "packed sequences": (
+        lambda: nn.GRU(4, 3),
+        lambda model, x, y: functional.cross_entropy(
+            model(nn.utils.rnn.pack_padded_sequence(x.reshape(8, 4, 4), torch.tensor([8, 5, 3, 1])))[0].data, y[:17]
+        ),
+    ),
+    "states given": (
+        lambda: nn.RNNCell(4, 3),
+        lambda model, x, y: (functional.cross_entropy((h := model(x[:8])) + (g := model(x[8:16], h)), y[:8]), [h, g]),
+    ),
+    "a parameter alone": (
+        lambda: nn.ParameterList([torch.ones(5)]), lambda model, x, y: (model[0] ** 2).sum(),
+    ),
+}  # fmt: skip
+
+
+ALSO_OF_ONE = (
+    "dict",
+    "tuple",
+    "the last of a tuple",
+    "named tuple",
+    "nested",
+    "called twice",
+)  # examples
+
+
+def left_by(make: Callable, loss: Loss, x: torch.Tensor, doctored: bool) -> list[torch.Tensor]:
+    """The weights after four steps; with a doctor, who finds no fault and leaves no hook."""
+    torch.manual_seed(0)
+    model = make()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    doctor = Doctor(model, optimizer, trials=True, allowance=1000)
+    for _ in range(4):
+        if doctored:
+            doctor.step(lambda: loss(model, x, Y[: len(x)]))
+        else:
+            optimizer.zero_grad()
+            parted(loss(model, x, Y[: len(x)]))[0].backward()
+            optimizer.step()
+    assert str(doctor.report())
+    assert [each for each in doctor.report().run.faults if each.cause != "cut_graph"] == []
+    assert not any(each._forward_hooks or each._forward_pre_hooks for each in model.modules())
+    return list(model.parameters())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_models_of_all_kinds_are_looked_at_without_a_fault_and_without_harm(name):
+    """Some have layers that are not used, which count as cut off."""
+    make, loss = KINDS[name]
+    for x in (X, X[:1]) if name in ALSO_OF_ONE else (X,):
+        plain, doctored = (left_by(make, loss, x, each) for each in (False, True))
+        assert all(torch.equal(one, other) for one, other in zip(plain, doctored, strict=True))
+
+
+def test_a_model_without_weights_is_refused():
+    with pytest.raises(Refused, match="no parameter"):
+        Doctor(nn.ReLU(), torch.optim.SGD([torch.ones(1)], lr=0.1))
+
+
+class Reshaped(nn.Module):
+    """Outputs of each time of a sequence, in another shape."""
+
+    def __init__(self, shape: Callable):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.shape = nn.Linear(4, 3), shape
+
+    def forward(self, x):
+        return self.shape(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [lambda x: x[..., 0], lambda x: x, lambda x: x.movedim(2, 1)],
+    ids=["(N, T)", "(N, T, C)", "(N, C, T)"],
+)
+def test_sequences_whose_length_varies(shape):
+    model = Reshaped(shape)
+    doctor = Doctor(
+        model, torch.optim.SGD(model.parameters(), lr=0.01), trials=False, allowance=1000
+    )
+    for step in range(4):
+        x = normal(10, 4 + step, 4, seed=step)
+        doctor.step(lambda x=x: functional.mse_loss(model(x), shape(x[..., 1:])))
+    assert list(doctor.report().run.faults) == []
+
+
+def test_complex_weights_are_refused():
+    model = nn.Linear(4, 3, dtype=torch.complex64)
+    with pytest.raises(Refused, match="complex"):
+        Doctor(model, torch.optim.SGD(model.parameters(), lr=0.01))
