@@ -15,10 +15,15 @@ MODULES = [
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
     if not module.name.endswith("__main__")
 ]
+EXTRAS = {  # modules of optional packages
+    "benchmarks.doctor.integrations.lightning": "lightning",
+    "benchmarks.doctor.integrations.transformers": "transformers",
+    "benchmarks.runner.launchers.on_ray": "ray",
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
-    if name.endswith(".on_ray"):
-        pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    if extra := EXTRAS.get(name):
+        pytest.importorskip(extra, reason=f"the extra `{extra}` is not installed")
     assert doctest.testmod(importlib.import_module(name)).failed == 0

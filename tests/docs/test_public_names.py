@@ -12,13 +12,13 @@ import benchmarks
 import optimizers
 import problems
 from benchmarks import statistics
-from benchmarks.doctor import Doctor
+from benchmarks.doctor import Doctor, watch
 
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in (benchmarks, statistics, problems, optimizers)
     for name in module.__all__
-} | {"benchmarks.doctor.Doctor": Doctor}
+} | {"benchmarks.doctor.Doctor": Doctor, "benchmarks.doctor.watch": watch}
 FUNCTIONS = {name: each for name, each in PUBLIC.items() if inspect.isfunction(each)}
 RECORDS = {name: each for name, each in PUBLIC.items() if dataclasses.is_dataclass(each)}
 
