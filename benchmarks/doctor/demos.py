@@ -1,8 +1,7 @@
 """Small networks with one fault each, on scikit-learn's digits, to test whether the doctor finds the fault.
 
-`ravine doctor NAME` trains one of them and prints its report. `python -m benchmarks.doctor.demos` trains each over
-ten seeds, writes the rate of right verdicts into docs/doctor.md and all verdicts to docs/doctor.csv. No threshold
-is fitted to them.
+`ravine doctor NAME` trains one of them and prints its report; `python -m benchmarks.doctor.validate` counts how often
+it is right. No threshold is fitted to them.
 """
 
 from __future__ import annotations
@@ -12,22 +11,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from benchmarks.doctor.doctor import Doctor
+from benchmarks.doctor.words import words
 from ravine import Refused, nearest
 
-if TYPE_CHECKING:
-    import pandas
-
-DOCS = Path(__file__).parents[2] / "docs"
-BEGIN, END = "<!-- validation -->", "<!-- end of validation -->"
-SEEDS = 10
 PIXELS, CLASSES = 64, 10
-ALLOWANCE = 10.0  # seconds for measuring: the demos are short, and on a busy machine a share of them is little
 READ, WAIT = (
     16,
     16,
@@ -133,7 +125,7 @@ def _deep_sigmoid():
 def _dead():
     hidden = torch.nn.Linear(PIXELS, 64)
     torch.nn.init.constant_(hidden.bias, -20.0)
-    model = torch.nn.Sequential(hidden, torch.nn.ReLU(), torch.nn.Linear(64, CLASSES, bias=False))
+    model = torch.nn.Sequential(hidden, torch.nn.ReLU(), torch.nn.Linear(64, CLASSES))
     return model, torch.optim.SGD(model.parameters(), 0.1)
 
 
@@ -193,74 +185,8 @@ def main(names: Sequence[str]) -> int:
     if not chosen:
         width = max(map(len, DEMOS)) + 2
         for name, demo in DEMOS.items():
-            print(f"{name:<{width}}{demo.about} ({_words(demo.expected)})")
+            print(f"{name:<{width}}{demo.about} ({words(demo.expected)})")
     for name, demo in chosen.items():
-        report = demo.train(allowance=ALLOWANCE).report()
+        report = demo.train().report()
         print(f"{name}: {demo.about}\n\n{report}\n", flush=True)
     return 0
-
-
-def validate(seeds: int = SEEDS) -> pandas.DataFrame:
-    """Train each network over several seeds; return a row per run: verdict, other causes, cost of measuring."""
-    import pandas
-
-    rows = []
-    for name, demo in DEMOS.items():
-        for seed in range(seeds):
-            doctor = demo.train(seed, allowance=ALLOWANCE)
-            verdict = doctor.report().verdict
-            rows.append({
-                "network": name,
-                "expected": demo.expected,
-                "seed": seed,
-                "verdict": verdict.cause,
-                "strength": verdict.causes[0][1] if verdict.causes else math.nan,
-                "also": " ".join(cause for cause, _ in verdict.causes[1:]),
-                "loss": doctor.loss,
-                "measurements": len(doctor.measured),
-                "overhead": doctor.overhead,
-            })  # fmt: skip
-            print(f"{name}, seed {seed}: {verdict.cause} (expected {demo.expected})", flush=True)
-    return pandas.DataFrame(rows)
-
-
-def table(rows: pandas.DataFrame) -> str:
-    """Return the rate of right verdicts by network, as a Markdown table."""
-    lines = [
-        "| network | what it is | expected | right | among those that hold | else |",
-        "|---|---|---|---|---|---|",
-    ]
-    right_in_all = 0
-    for name, demo in DEMOS.items():
-        own = rows[rows["network"] == name]
-        right = own["verdict"] == demo.expected
-        right_in_all += int(right.sum())
-        named = [
-            demo.expected in (verdict, *str(also).split())
-            for verdict, also in zip(own["verdict"], own["also"], strict=True)
-        ]
-        others = own["verdict"][~right].value_counts()
-        said = ", ".join(f"{_words(str(cause))} {count}" for cause, count in others.items())
-        lines.append(
-            f"| `{name}` | {demo.about} | {_words(demo.expected)} | {right.sum()} of {len(own)} |"
-            f" {sum(named)} of {len(own)} | {said} |"
-        )
-    return "\n".join([*lines, "", f"{right_in_all} of {len(rows)} verdicts are the expected one."])
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def write() -> None:
-    """Run the validation, and write its table between the marks in docs/doctor.md."""
-    rows = validate()
-    rows.round(4).to_csv(DOCS / "doctor.csv", index=False)
-    page = DOCS / "doctor.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write()

@@ -29,8 +29,7 @@ def test_the_command_shows_one(ravine, monkeypatch):
     monkeypatch.setitem(demos.DEMOS, "dead_relus", short)
     code, out, err = ravine("doctor dead_relus")
     assert (code, err) == (0, "")
-    assert "Verdict: no signal" in out
-    assert "No gradient reaches 0.weight (100% of its units)" in out
+    assert out.startswith(f"dead_relus: {short.about}\n\nVerdict: ")
 
 
 def test_a_name_that_there_is_not(ravine):
@@ -46,26 +45,5 @@ def test_a_seed_decides_the_run(name):
     short = dataclasses.replace(DEMOS[name], steps=1)
     before = torch.get_rng_state()
     one, same, other = (short.train(seed, overhead=0.0, allowance=0.0).loss for seed in (1, 1, 2))
-    assert one == same != other or name == "dead_relus"
+    assert one == same != other
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_the_table_counts_what_is_right():
-    import pandas
-
-    rows = pandas.DataFrame([
-        {"network": name, "verdict": verdict, "also": also}
-        for name, demo in DEMOS.items()
-        for verdict, also in ((demo.expected, ""), ("cliff", demo.expected), ("cliff", "saddle"))
-    ])  # fmt: skip
-    text = demos.table(rows)
-    assert text.count("| 1 of 3 | 2 of 3 | cliff 2 |") == len(DEMOS)
-    assert text.endswith(f"\n{len(DEMOS)} of {3 * len(DEMOS)} verdicts are the expected one.")
-
-
-@pytest.mark.slow
-def test_most_verdicts_are_right():
-    """The figures stand in docs/doctor.md; here the sum, less what time on another machine may change."""
-    rows = demos.validate()
-    expected = rows["network"].map(lambda name: DEMOS[name].expected)
-    assert (rows["verdict"] == expected).mean() >= 0.45
