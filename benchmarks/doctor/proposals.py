@@ -29,11 +29,8 @@ from benchmarks.doctor.trials import (
     standardized,
 )
 
-FIRST, LATER, LONG = (
-    100,
-    200,
-    640,
-)  # steps of a trial from the start, of a later one, and of a larger batch
+# Steps of a trial from the start, of a later one, and of a larger batch.
+FIRST, LATER, LONG = 100, 200, 640
 REPLAYED = 60  # steps of a trial after the run has diverged, on its last minibatch
 ROUNDS = 2  # times per decade of steps that trials begin
 CHAIN = 100.0  # factor by which the gradient grows or vanishes along the layers
@@ -151,6 +148,7 @@ class Trials:
             if shadow.done or behind:
                 self._going.remove(shadow)
                 self._over.append(shadow)
+                shadow.release()
                 price -= (shadow.change.steps - len(shadow.losses)) * len(closures)
             if shadow.failure is not None:
                 self.failures.add(shadow.failure)

@@ -7,6 +7,7 @@ gain of a change is the number of steps that the run needs to get to a loss, ove
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -138,7 +139,6 @@ class Shadow:
         )
         self.losses: list[float] = []
         self.failure: str | None = None
-        self.state: dict[str, Any] = {}  # of the change
         self._sums: list[torch.Tensor] | None = None
         if change.start is not None:
             change.start(self)
@@ -146,12 +146,18 @@ class Shadow:
     def again(self, change: Change) -> Shadow:
         """Return a copy of this one, before its first step, with another change."""
         made = copy.copy(self)
-        made.change, made.losses, made.state = change, [], {}
+        made.change, made.losses = change, []
         made.own = [
             torch.nn.Parameter(each.detach().clone(), each.requires_grad) for each in self.own
         ]
         made.optimizer = _copied(self.optimizer, dict(zip(self.own, made.own, strict=True)))
         return made
+
+    def release(self) -> None:
+        """Forget the weights and the optimizer, and keep the losses."""
+        self.real, self.own, self._sums = [], [], None
+        del self._optimizer, self.optimizer
+        self.change = dataclasses.replace(self.change, model=None, start=None, precondition=None)
 
     @property
     def done(self) -> bool:

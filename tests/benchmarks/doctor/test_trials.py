@@ -683,3 +683,18 @@ def test_whatever_the_network_the_doctor_neither_fails_nor_changes_its_weights(s
     plain = left_by(seed, False)
     for one, other in zip(plain, left_by(seed, True), strict=True):
         assert torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def test_a_trial_that_is_over_keeps_its_losses_and_no_weights():
+    model = nn.Linear(4, 3)
+    doctor = Doctor(model, torch.optim.Adam(model.parameters(), 1e-4))
+    for _ in range(FIRST + 1):
+        doctor.step(lambda: model(torch.ones(8, 4)).square().mean())
+    assert doctor._trials is not None
+    over = doctor._trials._over
+    assert over
+    for shadow in over:
+        assert shadow.losses
+        assert not shadow.own
+        assert not hasattr(shadow, "optimizer")
+    assert doctor.report().run.tried

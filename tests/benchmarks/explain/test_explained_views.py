@@ -42,8 +42,16 @@ def test_why_no_cause_is_named_is_said():
 
 def test_causes_on_many_problems_are_no_wider_than_a_terminal():
     problems = [f"problem_with_a_long_name_{k}" for k in range(8)]
-    row = {"cause": "ill_conditioning", "holds": True, "note": "", "solved": 0, "solved_without": 10}
-    rows = [{"optimizer": name, "problem": each, **row} for name in ("sgd", "adam") for each in problems]
+    row = {
+        "cause": "ill_conditioning",
+        "holds": True,
+        "note": "",
+        "solved": 0,
+        "solved_without": 10,
+    }
+    rows = [
+        {"optimizer": name, "problem": each, **row} for name in ("sgd", "adam") for each in problems
+    ]
     text = by_problem(pandas.DataFrame(rows)).text()
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.count("ill conditioning") == 16
