@@ -94,8 +94,9 @@ def advice(found: Judgement, chart: Chart) -> list[str]:
             text = remedy(chart if tried is None else replace(chart, usual_norm=math.nan))
         if remedy is not None:
             given.add(remedy)
-        if tried is not None:
-            text = f"{tried.sentence} {text}"
+        if tried is not None:  # what was tried comes first, but for a fault of the program
+            both = [text, tried.sentence] if name in found.remedies else [tried.sentence, text]
+            text = " ".join(both)
         if text:
             said.append(text)
     return said

@@ -198,10 +198,13 @@ class Doctor:
             tried = self._trials.results(
                 self.losses, self.floor, self._closures, self._devices, diverged
             )
-        faults = self._program.faults(self._patient(), [each.layers for each in measured])
+        faults = self._program.faults(
+            self._patient(), [each.layers for each in measured], self.losses.lowest
+        )
         run = Run(
             self.record, measured, self.losses, self.floor, tuple(faults), tuple(tried), self.not_finite,
             self._program.constant, self.usual_norm, self._program.moving, tuple(self._watch.jumped),
+            self._program.fitted,
         )  # fmt: skip
         return Report.of(run, self._remarks(run.record, len(measured)))
 

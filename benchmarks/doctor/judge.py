@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.diagnosis import Evidence, Record, Thresholds, Verdict, diagnose
 from benchmarks.doctor.losses import LOWER, SURE, Losses, smooth
 from benchmarks.doctor.measurement import Measured
-from benchmarks.doctor.program import Fault, NotFinite, fault
+from benchmarks.doctor.program import DEAD, Fault, NotFinite, fault
 from benchmarks.doctor.proposals import CHAIN, chain
 from benchmarks.doctor.trials import HELPS, Tried
 
@@ -41,6 +41,7 @@ CERTAIN = (
     "cut_graph",
     "frozen_weights",
     "no_signal",
+    "no_critical_point",
 )
 STANDSTILL = {
     "noise",
@@ -68,6 +69,7 @@ class Run:
         constant: The loss of the best constant output; NaN if unknown.
         usual_norm: The median norm of the gradient.
         moving: True if the weights of another model change the loss meanwhile.
+        least: The loss of a constant output on the minibatch that it was fitted to, a lower bound; NaN if unknown.
         jumps: Steps at which the loss or the gradient jumped, at most a few per decade.
     """
 
@@ -82,13 +84,15 @@ class Run:
     usual_norm: float
     moving: bool = False
     jumps: Sequence[int] = ()
+    least: float = math.nan
 
     @property
     def below(self) -> bool:
         """True if the run ends clearly below the best constant output, as far as that is known."""
         end, error = self.losses.end
         error = error if math.isfinite(error) else 0.0
-        return math.isnan(self.constant) or end + SURE * error < self.constant
+        known = self.least if math.isnan(self.constant) else self.constant
+        return math.isnan(known) or end + SURE * error < known
 
     @property
     def arrived(self) -> bool:
@@ -140,12 +144,16 @@ def judge(run: Run) -> Judgement:
     if not len(run.losses):
         return Judgement(
             Verdict("not_sure", (), (), (), ()),
-            ("The doctor has seen no step: call doctor.step(…) instead of backward() and optimizer.step().",), {}, {},
+            (
+                "The doctor has seen no loss: call doctor.step(…) instead of backward() and optimizer.step(); what "
+                "`watch` sees are losses whose backward reaches the optimizer's parameters.",
+            ), {}, {},
         )  # fmt: skip
     measured = diagnose(replace(run.record, status=_status(run)))
     helped = _helped(run)
     faults = list(run.faults)
     diverged = blown_up(run.losses, run.not_finite)
+    faults += _cut(run)
     if run.not_finite is not None and not diverged:
         faults.insert(0, _not_finite(run.not_finite))
     if run.arrived:
@@ -240,6 +248,10 @@ def _in_order(
         simple.remove("exploding_gradient")  # a shorter step is the plainer remedy
     structural = [name for name, each in helped.items() if each.change.structural]
     refuted = _refuted(run, helped)
+    if (
+        "no_critical_point" in certain
+    ):  # then each change that makes the loss fall faster looks good
+        return certain
     if run.moving:  # in a game of two networks a loss that does not fall may be none's fault
         return certain
     decided = [*certain, *steep, *scales, *simple, *structural]
@@ -250,6 +262,8 @@ def _in_order(
         by_evidence = [name for name in by_evidence if name not in STANDSTILL]
     elif run.losses.falls and len(run.tried) > 1:
         by_evidence = []  # nothing that was tried is much faster, and the run goes on
+    elif run.losses.falls:
+        by_evidence = [name for name in by_evidence if name not in STANDSTILL]
     elif any(each.clear for each in run.tried if each.change.factor > 1):
         by_evidence = [
             "step_too_small",
@@ -258,6 +272,25 @@ def _in_order(
     elif (found := _unrelated(run)) is not None:
         by_evidence = [found]
     return list(dict.fromkeys([*decided, *by_evidence]))
+
+
+def _cut(run: Run) -> list[Fault]:
+    """Return a fault if no gradient at all arrived from some position on when first measured, and no unit was dead."""
+    first = run.measured[0] if run.measured else None
+    if first is None or any(row["dead units"] >= DEAD for row in first.layers.values()):
+        return []
+    chain = first.chain
+    if len(chain) < 3 or not chain[0] > 0 or chain[-1] != 0 or len(chain) != len(first.positions):
+        return []
+    place = first.positions[next(k for k, norm in enumerate(chain) if norm == 0)]
+    return [
+        fault(
+            "cut_graph",
+            f"no gradient at all arrives at {place} and before it: the way back from the loss is cut there",
+            "Look for detach(), .data, .item(), numpy or torch.tensor(…) of a state or result between these positions.",
+            "gradient at the first position", 0.0, 0.0,
+        )
+    ]  # fmt: skip
 
 
 def _simple_order(run: Run) -> list[str]:

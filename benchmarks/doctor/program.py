@@ -27,6 +27,8 @@ ASKED = 3  # first steps at which the constant output is fitted and tried
 FITTING = 12  # forward passes for the best constant output
 ROWS = 8  # examples of a batch from which a constant output is fitted
 SPREAD = 100.0  # ratio of the scales of two inputs from which they are named
+SAME = 1e-4  # the same for distances to a target, which a constant output brings to 0
+APART = 0.25  # share by which the loss of a constant output may differ between minibatches
 ONE_KIND = 0.4  # loss of a constant output over the first loss, below which a batch has targets of one kind
 FAR = 30.0  # inputs' root mean square over the bias's input 1, likewise
 TARGETS = 100.0  # scale of the targets over that of the first outputs, likewise
@@ -121,6 +123,7 @@ class Seen:
     unregistered: tuple[tuple[int, ...], ...] = ()
     last: torch.nn.Module | None = None
     alike: tuple[str, ...] = ()
+    over_batch: bool = False
 
 
 class Program:
@@ -155,8 +158,16 @@ class Program:
 
     @property
     def constant(self) -> float:
-        """Return the loss of the best constant output; NaN if it is unknown."""
-        return sum(self._constants) / len(self._constants) if self._constants else math.nan
+        """Return the loss of the best constant output; NaN if it is unknown.
+
+        On the minibatch that it was fitted to the loss is too low, and on the next ones too high; where these two
+        differ by more than a quarter, as in small batches, it is unknown.
+        """
+        if len(self._constants) < 2:
+            return math.nan
+        low, *others = self._constants
+        high = sum(others) / len(others)
+        return (low + high) / 2 if high - low <= APART * abs(low) else math.nan
 
     @property
     def activation(self) -> torch.nn.Module | None:
@@ -259,7 +270,9 @@ class Program:
             if node is end:
                 seen.unit, seen.elements = name, elements
             elements = max(elements, _elements(node))
-            single |= name in ("Softmax", "LogSoftmax") and _classes(node) == 1
+            softmax = name in ("Softmax", "LogSoftmax")
+            single |= softmax and _classes(node) == 1
+            seen.over_batch |= softmax and _over_batch(node)
             following = [each for each, _ in node.next_functions if each is not None]
             if len(following) != 1 or any("AccumulateGrad" in each.name() for each in following):
                 following = following[:1] if name in _LOSSES or scales else []
@@ -342,15 +355,25 @@ class Program:
         return [(name, p) for name, p in self._model.named_parameters() if id(p) not in held]
 
     def faults(
-        self, patient: Patient, layers: Sequence[dict[str, dict[str, float]]]
+        self, patient: Patient, layers: Sequence[dict[str, dict[str, float]]], lowest: float
     ) -> Iterator[Fault]:
         """Yield the faults that were found, the most certain first.
 
         Args:
             patient: The parameters that the optimizer moves.
             layers: Norms and shares of dead units by parameter, of each measurement.
+            lowest: The lowest loss so far.
         """
         yield from self._of_the_parameters(patient)
+        least = -UNBOUNDED * (1 + abs(self.first_loss))
+        if self.fitted < least and lowest < least / UNBOUNDED and not self.moving:
+            yield fault(
+                "no_critical_point",
+                f"the loss falls without end: it has come to {lowest:.3g}, and a constant output gets "
+                f"{self.fitted:.3g}",
+                "Look for a wrong sign, or a logarithm that is missing: a loss to be minimized has a lower bound.",
+                "loss of a constant output", self.fitted, least,
+            )  # fmt: skip
         if self.first is not None:
             yield from self._of_the_loss(self.first)
             yield from self._of_the_scales(self.first)
@@ -417,7 +440,7 @@ class Program:
             elif (
                 seen.unit
                 and chain[0] in _LOSSES
-                and self.fitted < ONE_KIND * self.first_loss
+                and self.fitted < (SAME if chain[0] in DISTANCES else ONE_KIND) * self.first_loss
                 and not self.moving
                 and self.whole
             ):
@@ -427,6 +450,14 @@ class Program:
                     "Shuffle the data, so that each batch has targets of all kinds.",
                     "change of the loss if outputs meet other targets", statistics.median(self.pairing), ALIKE,
                 )  # fmt: skip
+        if seen.over_batch:
+            yield fault(
+                "output_unit",
+                "the softmax runs over the examples of the batch (dim=0) instead of the classes",
+                "Give the softmax the dimension of the classes: dim=1, or dim=-1.",
+                "dimension of the softmax", 0.0, 1.0,
+            )  # fmt: skip
+            return
         if seen.single:
             yield fault(
                 "output_unit",
@@ -640,6 +671,7 @@ def not_finite(
     )
 
 
+DISTANCES = ("MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss")
 _LOSSES = ("MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits",
            "NllLoss", "NllLoss2D", "NllLossNd", "KlDiv", "SoftMarginLoss")  # fmt: skip
 
@@ -701,6 +733,10 @@ def _elements(node: Any) -> int:
         return saved.numel()
     sizes = getattr(node, "_saved_self_sym_sizes", None)
     return math.prod(sizes) if sizes is not None else 0
+
+
+def _over_batch(node: Any) -> bool:
+    return node._saved_dim == 0 and node._saved_result.ndim > 1
 
 
 def _classes(node: Any) -> int:

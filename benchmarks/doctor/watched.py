@@ -172,7 +172,7 @@ class Watched:
         names = [self._names.get(p, f"parameter {k}") for k, p in enumerate(parameters)]
         layers = [each.layers for each in self.measured]
         faults = [
-            *self._faults(), *program.faults(Patient(self._model, names, parameters), layers)
+            *self._faults(), *program.faults(Patient(self._model, names, parameters), layers, losses.lowest)
         ]  # fmt: skip
         return Report.of(
             Run(

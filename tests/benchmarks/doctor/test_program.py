@@ -948,3 +948,70 @@ def test_complex_weights_are_refused():
     model = nn.Linear(4, 3, dtype=torch.complex64)
     with pytest.raises(Refused, match="complex"):
         Doctor(model, torch.optim.SGD(model.parameters(), lr=0.01))
+
+
+# Losses, targets and states that networks of newcomers had.
+
+
+def causes(doctor) -> list[str]:
+    return [each.cause for each in doctor.report().run.faults]
+
+
+@pytest.mark.parametrize(("axis", "expected"), [(0, ["output_unit"]), (1, [])])
+def test_a_softmax_over_the_examples(axis, expected):
+    model = layers()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.01), trials=False)
+    for _ in range(4):
+        doctor.step(lambda: functional.nll_loss(functional.log_softmax(model(X), axis), Y))
+    assert causes(doctor) == expected
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, ["no_critical_point"]), (-1, [])])
+def test_a_loss_of_the_wrong_sign_falls_without_end(sign, expected):
+    model = layers()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.5))
+    for _ in range(40):
+        doctor.step(lambda: sign * functional.log_softmax(model(X), 1).gather(1, Y[:, None]).mean())
+    assert causes(doctor) == expected
+    if expected:
+        assert [name for name, _ in doctor.report().verdict.causes] == expected
+
+
+def test_targets_far_from_zero_are_not_all_the_same():
+    model = layers(out=1)
+    targets = 3e5 + 1e5 * normal(len(X), 1, seed=3)
+    doctor = Doctor(model, torch.optim.Adam(model.parameters(), lr=1e-3), trials=False)
+    for _ in range(6):
+        doctor.step(lambda: functional.mse_loss(model(X), targets))
+    assert causes(doctor) == ["unscaled_targets"]
+
+
+def test_the_best_constant_output_of_small_batches_is_unknown():
+    model = nn.Linear(20, 10)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.05))
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        x, y = torch.randn(8, 20, generator=draws), torch.randint(10, (8,), generator=draws)
+        doctor.step(lambda x=x, y=y: functional.cross_entropy(model(x), y))
+    assert math.isnan(doctor.report().run.constant)
+    assert doctor.report().verdict.cause != "healthy"
+
+
+def test_a_state_that_is_detached_at_each_step_cuts_the_graph():
+    class Cell(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.out = nn.GRUCell(4, 8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            state = x.new_zeros(len(x), 8)
+            for _ in range(6):
+                state = self.cell(x, state.detach())
+            return self.out(state)
+
+    torch.manual_seed(0)
+    model = Cell()
+    doctor = Doctor(model, torch.optim.Adam(model.parameters(), lr=1e-3), trials=False)
+    for _ in range(8):
+        doctor.step(lambda: crossed(model, X, Y))
+    assert doctor.report().verdict.cause == "cut_graph"

@@ -342,7 +342,7 @@ def test_a_report_of_no_step_has_a_page(tmp_path):
     model = nn.Linear(2, 1)
     report = Doctor(model, torch.optim.SGD(model.parameters(), 0.1)).report()
     page = report.html(tmp_path / "page.html").read_text("utf-8")
-    assert "The doctor has seen no step" in page
+    assert "The doctor has seen no loss" in page
     assert "<svg" not in page.partition("<main>")[2]
 
 
