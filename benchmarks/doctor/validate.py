@@ -1,6 +1,6 @@
 """Count how often the doctor is right: on the demos, and on cases that are faulty, repaired or healthy.
 
-`python -m benchmarks.doctor.validate` takes ten seeds of each, three of our own cases, writes all verdicts to
+`python -m benchmarks.doctor.validate` takes five seeds of each, one of our own cases, writes all verdicts to
 docs/doctor.csv and docs/doctor_cases.csv, and the tables into docs/doctor.md. `--seeds 3` and `--only NAME` are for
 quick looks: they print the tables and write nothing.
 """
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 RIVALS = DOCS / "doctor_rivals.csv"  # from benchmarks.doctor.rivals
-SEEDS = 10
-OF_OUR_OWN = 3  # seeds of our own cases, of which there are many
+SEEDS = 5
+OF_OUR_OWN = 1  # seeds of our own cases, of which there are many
 KINDS = {
     "public": [case.name for case in PUBLIC],
     "own": [case.name for case in (*FAULTY, *HEALTHY)],
@@ -146,7 +146,7 @@ def jobs_of(seeds: int, only: Sequence[str] = ()) -> list[Job]:
     """Return the jobs of all demos and cases, or of those of these names.
 
     Args:
-        seeds: Seeds 0, 1, … of each, at most three of our own cases.
+        seeds: Seeds 0, 1, … of each, at most one of our own cases.
         only: Names of demos and cases; none for all.
 
     Returns:
