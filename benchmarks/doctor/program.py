@@ -365,6 +365,8 @@ class Program:
             lowest: The lowest loss so far.
         """
         yield from self._of_the_parameters(patient)
+        if self.first is not None:
+            yield from self._of_the_loss(self.first)
         least = -UNBOUNDED * (1 + abs(self.first_loss))
         if self.fitted < least and lowest < least / UNBOUNDED and not self.moving:
             yield fault(
@@ -375,7 +377,6 @@ class Program:
                 "loss of a constant output", self.fitted, least,
             )  # fmt: skip
         if self.first is not None:
-            yield from self._of_the_loss(self.first)
             yield from self._of_the_scales(self.first)
             yield from self._of_the_units(self.first, layers)
         if self._standing > STANDING * self._steps:

@@ -977,6 +977,14 @@ def test_a_loss_of_the_wrong_sign_falls_without_end(sign, expected):
         assert [name for name, _ in doctor.report().verdict.causes] == expected
 
 
+def test_the_reason_why_a_loss_falls_without_end_comes_first():
+    model = layers()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.5), trials=False)
+    for _ in range(40):
+        doctor.step(lambda: functional.nll_loss(model(X), Y))
+    assert doctor.report().verdict.cause == "output_unit"
+
+
 def test_targets_far_from_zero_are_not_all_the_same():
     model = layers(out=1)
     targets = 3e5 + 1e5 * normal(len(X), 1, seed=3)
