@@ -395,6 +395,8 @@ class Doctor:
 
     def _asks(self, wanted: bool, closures: Sequence[Closure], before: RandomState | None) -> None:
         """Look at the program, at the weights from which this step is taken."""
+        if not wanted and self.steps >= ASKED:
+            return
         patient, program = self._patient(), self._program
         if self.steps < ASKED:
             program.without(patient)
