@@ -21,6 +21,7 @@ from benchmarks.doctor.report import Report
 from optimizers import as_torch
 from optimizers.newton_cg import NewtonCG
 from ravine import Refused
+from tests.benchmarks.doctor.optimizers import adam, lbfgs, sgd
 from tests.benchmarks.doctor.reports import unwrapped
 
 STEPS = 12
@@ -38,20 +39,6 @@ def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
         (torch.randn(10, 6, generator=generator), torch.randint(3, (10,), generator=generator))
         for _ in range(STEPS)
     ]
-
-
-def sgd(model):
-    """Two groups, momentum, and decoupled settings for each."""
-    groups = [{"params": model[0].parameters()}, {"params": model[1:].parameters(), "lr": 0.02}]
-    return torch.optim.SGD(groups, 0.1, momentum=0.9, weight_decay=1e-3)
-
-
-def adam(model):
-    return torch.optim.Adam(model.parameters(), 0.01)
-
-
-def lbfgs(model):
-    return torch.optim.LBFGS(model.parameters(), 0.1, max_iter=3)
 
 
 def newton(model):

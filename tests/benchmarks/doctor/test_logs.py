@@ -181,7 +181,7 @@ WRONG = {
         "stp,train_los\n1,2\n",
         "other.csv has no column loss or train_loss: did you mean train_los? (allowed: stp, train_los)",
     ),
-    "x" * 300: (None, "no such file: xxx"),
+    "long" * 75: (None, "no such file: longlong"),
     "wide.csv": ("loss\n" + "1" * 200_000, "wide.csv is no table: field larger than field limit (131072)"),
     "empty.csv": ("", "empty.csv is empty"),
     "only_names.csv": ("step,loss\n", "only_names.csv has no rows"),

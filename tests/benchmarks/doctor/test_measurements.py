@@ -282,7 +282,7 @@ RIGHT = {
         ReLU(), torch.nn.MaxPool2d(2), torch.nn.Dropout(0.2)
     ),
     "CNN with batch norm": lambda: convolutional(torch.nn.Sequential(torch.nn.BatchNorm2d(8), ReLU())),
-    "a function of one's own": lambda: deep(ReLU(), Apply(SiLU), ReLU()),
+    "a function with its own backward": lambda: deep(ReLU(), Apply(SiLU), ReLU()),
     "linear": lambda: deep(),
 }  # fmt: skip
 WRONG = {

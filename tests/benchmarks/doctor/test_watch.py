@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.doctor import Doctor, watch
 from ravine import Refused
+from tests.benchmarks.doctor.optimizers import adam, lbfgs, sgd
 from tests.benchmarks.doctor.reports import unwrapped
 
 STEPS = 12
@@ -36,19 +37,6 @@ def batches(count: int = STEPS) -> list[tuple[torch.Tensor, torch.Tensor]]:
         (torch.randn(16, 6, generator=draw), torch.randint(3, (16,), generator=draw))
         for _ in range(count)
     ]
-
-
-def sgd(model):
-    groups = [{"params": model[0].parameters()}, {"params": model[1:].parameters(), "lr": 0.02}]
-    return torch.optim.SGD(groups, 0.1, momentum=0.9, weight_decay=1e-3)
-
-
-def adam(model):
-    return torch.optim.Adam(model.parameters(), 0.01)
-
-
-def lbfgs(model):
-    return torch.optim.LBFGS(model.parameters(), 0.1, max_iter=3)
 
 
 def train(make, watched=False, parts=1, half=False, closure=False, keep=False):
@@ -151,7 +139,7 @@ def test_a_model_is_saved_and_copied_while_it_is_watched():
 
 
 def plainly(model, optimizer, steps, order="first", noise=0.0):
-    """A loop of one's own, with zero_grad first, behind the forward pass, or nowhere."""
+    """A plain loop with zero_grad first, after the forward pass, or nowhere."""
     for x, y in batches(steps):
         if order == "first":
             optimizer.zero_grad()
