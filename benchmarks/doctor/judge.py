@@ -32,17 +32,10 @@ DECIDES = {
     "vanishing_gradient": {"vanishing_gradient"},
     "ill_conditioning": {"ill_conditioning"},
 }
-CERTAIN = (
-    "gradients_not_zeroed",
-    "saddle",
-    "output_unit",
-    "broadcast_shapes",
-    "unregistered_weights",
-    "cut_graph",
-    "frozen_weights",
-    "no_signal",
-    "no_critical_point",
-)
+CERTAIN = (  # faults of the program that are seen and not guessed
+    "gradients_not_zeroed", "not_finite", "saddle", "output_unit", "broadcast_shapes", "same_targets",
+    "unscaled_targets", "unregistered_weights", "cut_graph", "frozen_weights", "no_signal", "no_critical_point",
+)  # fmt: skip
 STANDSTILL = {
     "noise",
     "wrong_direction",
@@ -149,7 +142,8 @@ def judge(run: Run) -> Judgement:
                 "`watch` sees are losses whose backward reaches the optimizer's parameters.",
             ), {}, {},
         )  # fmt: skip
-    measured = diagnose(replace(run.record, status=_status(run)))
+    status = run.record.status if run.not_finite is None else "diverged"
+    measured = diagnose(replace(run.record, status=status))
     helped = _helped(run)
     faults = list(run.faults)
     diverged = blown_up(run.losses, run.not_finite)
@@ -180,10 +174,6 @@ def judge(run: Run) -> Judgement:
     verdict = Verdict(cause, causes, ruled_out, measured.unresolved if not named else (), evidence)
     remedies = {name: each.remedy for name, each in own.items() if name in named}
     return Judgement(verdict, tuple(_why(run, cause, own, helped)), remedies, helped)
-
-
-def _status(run: Run):
-    return "diverged" if run.not_finite is not None else run.record.status
 
 
 def _helped(run: Run) -> dict[str, Tried]:
@@ -231,11 +221,7 @@ def _in_order(
     """Return the causes that hold, the root first."""
     if run.arrived:
         return []
-    certain = [
-        each.cause
-        for each in faults
-        if each.cause in (*CERTAIN, "not_finite", "same_targets", "unscaled_targets")
-    ]
+    certain = [each.cause for each in faults if each.cause in CERTAIN]
     growth = chain(run.measured)
     steep = []
     if growth > CHAIN and ("exploding_gradient" in helped or diverged):

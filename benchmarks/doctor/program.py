@@ -136,7 +136,6 @@ class Program:
     def __init__(self, model: torch.nn.Module):
         self._model = model
         self.first: Seen | None = None
-        self.last: Seen | None = None
         self.without_gradient: set[str] | None = None
         self.pairing: list[float] = []  # relative change of the loss if outputs meet other targets
         self._constant: torch.Tensor | None = None
@@ -192,7 +191,6 @@ class Program:
             self.cost += FORWARD
             self.first = self.first or seen
             self.first_loss = loss if math.isnan(self.first_loss) else self.first_loss
-            self.last = seen
             output = seen.output
             if output is None or output.ndim == 0 or not math.isfinite(loss):
                 return
