@@ -10,10 +10,10 @@ import csv
 import json
 import math
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill, shorten
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ NAMES = {  # columns, without "train_" before them, "_train" behind, or the opti
 FEWEST = 20  # values from which a fall can be told from scatter
 JUMP = 10.0  # a jump is this many times the median of the values before it
 BEFORE = 16  # values before a jump
+RARE = 0.01  # share of the values up to which jumps of the loss are told from scatter
 ORDERS = 1e3  # a norm that changes by this factor vanishes or explodes
 SURE = 3.0  # standard errors from which a change of the level is no chance
 LOW = 4.0  # the same for the lowest of many means, which is low by chance
@@ -84,7 +85,7 @@ def main(words: Sequence[str]) -> int:
         raise Refused(f"read which log? {USAGE}")
     path = Path(words[0])
     for text in (*readings(read(path)), CANNOT):
-        print(textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+        print(fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
     return 0
 
 
@@ -115,17 +116,24 @@ def read(path: Path) -> Log:
     """
     if not _exists(path):
         there = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        close = nearest(path.name, there).partition(" (")[0] if there else ""
-        raise Refused(f"no such file: {path}" + (f", {close}" if close.startswith("did") else ""))
+        raise Refused(f"no such file: {path}{_hint(path.name, there)}")
     columns = _events(path) if path.is_dir() or "tfevents" in path.name else _columns(path)
     found = {kind: _named(columns, NAMES[kind]) for kind in ("loss", "lr", "grad_norm")}
     if found["loss"] is None:
-        raise Refused(f"{path} has no column loss or train_loss: {nearest('train_loss', columns)}")
+        there = shorten(", ".join(columns), 200, placeholder=" …")
+        hint = _hint("train_loss", columns)
+        raise Refused(f"{path} has no column loss or train_loss, but {there}{hint}")
     nothing = Series(np.empty(0), np.empty(0))
     series = {kind: nothing if name is None else columns[name] for kind, name in found.items()}
     if not len(series["loss"]):
         raise Refused(f"{path} has no value of the loss")
     return Log(**{kind: _last_run(each) for kind, each in series.items()})
+
+
+def _hint(name: str, there: Iterable[str]) -> str:
+    """Return ", did you mean …?" if one of these names is near."""
+    close = nearest(name, there).partition(" (")[0]
+    return f", {close}" if close.startswith("did") else ""
 
 
 def _exists(path: Path) -> bool:
@@ -155,12 +163,40 @@ def _of_loss(log: Log) -> Iterator[str]:
         f"{known.step[low]:.0f}."
     )
     if len(value) < FEWEST:
-        yield f"{len(value)} values are too few to tell a fall from scatter: {FEWEST} are needed."
+        few = "1 value is" if len(value) == 1 else f"{len(value)} values are"
+        yield f"{few} too few to tell a fall from scatter: {FEWEST} are needed."
         return
     if end > start + JUMP * max(abs(start), start - value[low]):
         yield f"The loss diverged, from {start:.3g} to {end:.3g}."
         return
+    yield from _jumps_of_loss(known)
     yield _trend(log, known, start, end)
+
+
+def _jumps_of_loss(known: Series) -> Iterator[str]:
+    """Say where the loss jumps up, unless it does so all the time: then it scatters."""
+    value = known.value
+    windows = np.lib.stride_tricks.sliding_window_view(value[:-1], BEFORE)
+    usual = np.median(windows, axis=1)
+    spread = np.median(np.abs(windows - usual[:, None]), axis=1)
+    height = value[BEFORE:] - usual
+    high = np.flatnonzero(height > JUMP * np.maximum(spread, SLIGHT * np.abs(usual)))
+    first = high[np.diff(high, prepend=-BEFORE) > BEFORE]  # a jump is over after so many values
+    if not len(first) or len(first) > RARE * len(value):
+        return
+    k = int(first[np.argmax(height[first])])
+    peak = BEFORE + k + int(np.argmax(value[BEFORE + k : 2 * BEFORE + k]))
+    back = np.flatnonzero(value[peak:] <= usual[k] + spread[k])
+    after = (
+        f"it is back at that level by step {known.step[peak + back[0]]:.0f}"
+        if len(back)
+        else "it does not get back to that level"
+    )
+    often = "once" if len(first) == 1 else f"{len(first)} times"
+    yield (
+        f"The loss jumps {often}: from about {usual[k]:.3g} to {value[peak]:.3g} at step {known.step[peak]:.0f}; "
+        f"{after}."
+    )
 
 
 def _trend(log: Log, known: Series, start: float, end: float) -> str:

@@ -57,6 +57,15 @@ SEEN = {
         said(put(FALLING, 120, math.inf)),
         ["The loss is inf at step 120, and not finite in 1 of 400 values; it was finite again at step 121."],
     ),
+    "jump that recovers": (
+        said(put(FALLING, slice(200, 206), 8.0)),
+        ["The loss jumps once: from about 0.8", " to 8 at step 200; it is back at that level by step 206."],
+    ),
+    "jump that stays": (
+        said(FALLING + 3.0 * (STEPS >= 300)),
+        ["The loss jumps once: from about 0.5", "it does not get back to that level."],
+    ),
+    "one": (said([2.3]), ["1 value is too few to tell a fall from scatter: 20 are needed."]),
     "few": (said(FALLING[:5]), ["5 values are too few to tell a fall from scatter: 20 are needed."]),
     "rate": (
         said(STALLED, 0.1 * (1 - STEPS / 400)),
@@ -179,7 +188,7 @@ WRONG = {
     "losses.csv": (None, "no such file: losses.csv, did you mean loss.csv?"),
     "other.csv": (
         "stp,train_los\n1,2\n",
-        "other.csv has no column loss or train_loss: did you mean train_los? (allowed: stp, train_los)",
+        "other.csv has no column loss or train_loss, but stp, train_los, did you mean train_los?",
     ),
     "long" * 75: (None, "no such file: longlong"),
     "wide.csv": ("loss\n" + "1" * 200_000, "wide.csv is no table: field larger than field limit (131072)"),
