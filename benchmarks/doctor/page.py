@@ -65,7 +65,6 @@ def composed(
     Returns:
         The page.
     """
-    ruled_out = [f"Ruled out: {listed(verdict.ruled_out)}."] if verdict.ruled_out else []
     layers = run.measured[-1].layers if run.measured else {}
     names = list(dict.fromkeys(each.change.name for each in _drawn(run.tried)))
     evidence = _evidence(verdict)
@@ -85,7 +84,7 @@ def composed(
         layers=_layers(layers) if layers else None,
         layers_open=len(layers) <= OPEN,
         tables=[(title, table) for title, table in tables if table.rows],
-        remarks=(*ruled_out, *notes),
+        remarks=notes,
     )
 
 

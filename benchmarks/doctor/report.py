@@ -114,16 +114,11 @@ class Report:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what could not be told apart, unless all is well, and the remarks."""
+        """Return what is not the cause, what could not be told apart, unless all is well, and the remarks."""
+        out = self.verdict.ruled_out
+        others = [f"Not the cause, as far as was measured: {listed(out)}."] if out else []
         unresolved = () if self.verdict.cause == "healthy" else self.verdict.unresolved
-        return (*unresolved, *self.remarks)
-
-    @property
-    def vain_title(self) -> str:
-        """Return the heading of what was tried and did not help."""
-        if any(each.lower for each in self.vain):
-            return f"Also tried, less than {HELPS:.0f} times as fast"
-        return "Tried in vain" if self.verdict.causes else "Also tried, without a gain"
+        return (*others, *unresolved, *self.remarks)
 
     def __str__(self) -> str:
         cause = self.verdict.cause
@@ -146,9 +141,7 @@ class Report:
             found = [_item(_test_text(each)) for each in self.held[:SEEN]]
             parts.append(_titled("Evidence (all of it in .frame)", found))
         if self.vain:
-            parts.append(_titled(self.vain_title, [_item(_tried_text(each)) for each in self.vain]))
-        if self.verdict.ruled_out:
-            parts.append(_wrapped(f"Ruled out: {listed(self.verdict.ruled_out)}."))
+            parts.append(_titled("Also tried", [_item(_tried_text(each)) for each in self.vain]))
         parts.append("\n".join(_wrapped(each) for each in self.notes))
         return "\n\n".join(filter(None, parts))
 
@@ -203,7 +196,8 @@ def _tried_text(tried: Tried) -> str:
     """Return a trial as one line."""
     where = "the start" if tried.began == 0 else f"step {tried.began}"
     losses = f"loss {spelled(tried.loss)}, this run {spelled(tried.run)}"
-    return f"{tried.change.name}, {tried.steps} steps from {where} on: {losses}"
+    came = f"lower, but not {HELPS:.0f} times sooner" if tried.lower else "no better"
+    return f"{tried.change.name}, {tried.steps} steps from {where} on: {losses} ({came})"
 
 
 def _chain_text(chain: pandas.Series | None) -> Iterator[str]:
