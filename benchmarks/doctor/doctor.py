@@ -72,7 +72,7 @@ class Doctor:
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
         *,
-        overhead: float = 0.1,
+        overhead: float = 0.05,
         allowance: float = 4000.0,
         seconds: float = 300.0,
         trials: bool | Literal["auto"] = "auto",
@@ -107,7 +107,8 @@ class Doctor:
         self.first_order_only: str | None = None  # why second derivatives fail
         self._open_from = 0  # the next step at which to ask for a measurement
         self._last: torch.Tensor | float = math.nan
-        self._closures: Sequence[Closure] = ()
+        self._closures: Sequence[Closure] = ()  # of the last step
+        self._before_update: Callable[[], object] | None = None
         self._patient()  # refuse bad input before anything is trained
 
     def step(
@@ -179,7 +180,7 @@ class Doctor:
             known = None if before is None or self._takes_closures else (before, loss.item())
             self._open(kind, start, known, closures)
         self.steps += 1
-        self._closures = closures
+        self._closures, self._before_update = closures, before_update
         budget.end(began, trained, float(len(closures)))
         return loss
 
@@ -195,9 +196,15 @@ class Doctor:
         tried: list[Tried] = []
         if self._trials is not None and self.steps:
             diverged = self.not_finite is not None or blown_up(self.losses, None)
-            tried = self._trials.results(
-                self.losses, self.floor, self._closures, self._devices, diverged
+            tried, price = self._trials.results(
+                self.losses,
+                self.floor,
+                self._closures,
+                self._devices,
+                self._before_update,
+                diverged,
             )
+            self._budget.spend("trials", price)
         faults = self._program.faults(
             self._patient(), [each.layers for each in measured], self.losses.lowest
         )

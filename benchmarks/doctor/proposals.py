@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -160,20 +160,25 @@ class Trials:
 
     def results(
         self, run: Losses, floor: float | None, closures: Sequence[Closure], devices: Sequence[torch.device],
-        diverged: bool,
-    ) -> list[Tried]:  # fmt: skip
-        """Return what all trials did; those of a run that diverged at once are made now, on its last minibatch."""
+        before_update: Callable[[], object] | None, diverged: bool,
+    ) -> tuple[list[Tried], float]:  # fmt: skip
+        """Return what all trials did, and the price of those that are made now.
+
+        A run that diverged at once is tried from its start, on its last minibatch.
+        """
         told = self._told(run, floor)
-        if diverged and self._when is not False and not any(each.helps for each in told):
-            told += self._replayed(closures, devices, floor)
-        return told
+        if not diverged or self._when is False or any(each.helps for each in told):
+            return told, 0.0
+        replayed, price = self._replayed(closures, devices, before_update, floor)
+        return [*told, *replayed], price
 
     def _replayed(
-        self, closures: Sequence[Closure], devices: Sequence[torch.device], floor: float | None
-    ) -> list[Tried]:
-        fresh = self._fresh
+        self, closures: Sequence[Closure], devices: Sequence[torch.device],
+        before_update: Callable[[], object] | None, floor: float | None,
+    ) -> tuple[list[Tried], float]:  # fmt: skip
+        fresh, price = self._fresh, 0.0
         if fresh is None:
-            return []
+            return [], price
         rate = float(self._optimizer.param_groups[0].get("lr", math.nan))
         base, *others = (
             fresh.again(each)
@@ -189,10 +194,10 @@ class Trials:
         for _ in range(REPLAYED):
             for shadow in (base, *others):
                 if not shadow.done:
-                    shadow.step(self._model, closures, state, devices, None)
+                    price += shadow.step(self._model, closures, state, devices, before_update)
             own.add(base.losses[-1] if base.alive else math.inf)
         found = [each.tried(own, floor) for each in others if each.failure is None]
-        return [each for each in found if each is not None]
+        return [each for each in found if each is not None], price
 
     def _simple(self, step: int, given: Proposal, larger: Sequence[float]) -> Iterator[Change]:
         length = FIRST if step == 0 else LATER

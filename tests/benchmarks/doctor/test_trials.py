@@ -546,11 +546,18 @@ def test_a_run_that_diverges_at_once_is_tried_on_its_last_minibatch():
     model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
     doctor = Doctor(model, torch.optim.SGD(model.parameters(), 5.0))
     x, y = normal(50, 3), normal(50, 3).sum(1, keepdim=True)
+    updates = []
     while doctor.not_finite is None and doctor.steps < 60:
-        doctor.step(lambda: functional.mse_loss(model(x), y))
+        doctor.step(
+            lambda: functional.mse_loss(model(x), y), before_update=lambda: updates.append(0)
+        )
+    spent, updated = doctor._budget.spent, len(updates)
     report = doctor.report()
     assert report.verdict.cause == "step_too_large"
     assert any(each.change.factor < 1 and each.helps for each in report.run.tried)
+    assert (
+        doctor._budget.spent - spent >= len(updates) - updated > 60
+    )  # each of its steps is paid for
 
 
 # One script, one report.
