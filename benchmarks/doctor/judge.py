@@ -33,8 +33,9 @@ DECIDES = {
     "ill_conditioning": {"ill_conditioning"},
 }
 CERTAIN = (  # faults of the program that are seen and not guessed
-    "gradients_not_zeroed", "not_finite", "saddle", "output_unit", "broadcast_shapes", "same_targets",
-    "unscaled_targets", "unregistered_weights", "cut_graph", "frozen_weights", "no_signal", "no_critical_point",
+    "gradients_not_zeroed", "not_finite", "saddle", "output_unit", "mixed_examples", "broadcast_shapes",
+    "same_targets", "unscaled_targets", "unregistered_weights", "cut_graph", "frozen_weights", "no_signal",
+    "no_critical_point",
 )  # fmt: skip
 STANDSTILL = {
     "noise",
@@ -339,6 +340,8 @@ def _why(run: Run, cause: str, faults: dict[str, Fault], helped: dict[str, Tried
         sentences.append(helped[cause].gained)
     if run.not_finite is not None and cause not in faults:
         sentences.append(f"{run.not_finite.sentence[0].upper()}{run.not_finite.sentence[1:]}")
+    if cause == "step_too_small" and run.losses.falls and run.below:
+        sentences.append("It trains, only slower than it could.")
     if cause == "noise_labels":
         sentences.append(
             "Nothing that was tried gets below a constant output: this is not told apart from labels that do not "

@@ -1,9 +1,9 @@
 """Find faults of the program: what no learning rate mends. Most are seen for nothing, the others by forward passes.
 
 Hooks see the inputs, outputs and activations of a pass, autograd's graph shows what stands between the last layer and
-the loss, and three questions are put to the model: what loss does the best constant output get, does it matter which
-output meets which target, and which module is the first whose output is not finite? They take 20 forward passes
-at the first three steps, and two at each later measurement.
+the loss, and four questions are put to the model: what loss does the best constant output get, does it matter which
+output meets which target, does an example change the outputs of the others, and which module is the first whose output
+is not finite? They take at most 20 forward passes at the first three steps, and two at each later measurement.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.diagnosis import Evidence
@@ -24,10 +23,11 @@ from benchmarks.doctor.measurement import FORWARD, Closure, Patient, parted
 from benchmarks.doctor.no_side_effects import RandomState, aside
 
 ASKED = 3  # first steps at which the constant output is fitted and tried
-FITTING = 12  # forward passes for the best constant output
+FITTING = 10  # forward passes for the best constant output
 ROWS = 8  # examples of a batch from which a constant output is fitted
 SPREAD = 100.0  # ratio of the scales of two inputs from which they are named
 SAME = 1e-4  # the same for distances to a target, which a constant output brings to 0
+MIXED = 1e-3  # change of the other examples' outputs, over their spread, from which an example mixes with them
 APART = 0.25  # share by which the loss of a constant output may differ between minibatches
 ONE_KIND = 0.4  # loss of a constant output over the first loss, below which a batch has targets of one kind
 FAR = 30.0  # inputs' root mean square over the bias's input 1, likewise
@@ -51,6 +51,10 @@ ACTIVATIONS = (
     torch.nn.Softsign, torch.nn.Softplus, torch.nn.LeakyReLU, torch.nn.ELU, torch.nn.GELU, torch.nn.SiLU,
 )  # fmt: skip
 NORMS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.LayerNorm, torch.nn.GroupNorm)
+SEQUENTIAL = (
+    torch.nn.RNNBase,
+    torch.nn.MultiheadAttention,
+)  # modules that take the time first unless told otherwise
 UNITS = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
 SHAPES = (
     "View", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Permute", "ToCopy", "Slice", "Select", "Clone",
@@ -138,6 +142,7 @@ class Program:
         self.first: Seen | None = None
         self.without_gradient: set[str] | None = None
         self.pairing: list[float] = []  # relative change of the loss if outputs meet other targets
+        self.mixing = 0.0  # change of the other outputs, over their spread, if one example changes
         self._constant: torch.Tensor | None = None
         self._constants: list[float] = []
         self.first_loss = math.nan
@@ -189,6 +194,7 @@ class Program:
             here = RandomState.now(patient.devices)
             seen, loss = self._look(step, closure)
             self.cost += FORWARD
+            begins = self.first is None
             self.first = self.first or seen
             self.first_loss = loss if math.isnan(self.first_loss) else self.first_loss
             output = seen.output
@@ -200,6 +206,9 @@ class Program:
                     other = parted(closure(), graph=False)[0].item()
                 self.cost += FORWARD
                 self.pairing.append(abs(other - loss) / max(abs(loss), 1e-30))
+                if begins and self._takes_sequences:
+                    here.restore()
+                    self._ask_mixing(closure, output)
             if step < ASKED and len(output) >= ROWS:
                 here.restore()
                 self._ask_constant(closure, seen, output)
@@ -295,6 +304,49 @@ class Program:
             self._others = {each: each._version for each in weights}
         self.moving |= any(each._version != version for each, version in self._others.items())
 
+    @property
+    def _takes_sequences(self) -> bool:
+        """True if a module takes the time first and the examples second, and none normalizes over the examples."""
+        modules = list(self._model.modules())
+        time_first = any(isinstance(m, SEQUENTIAL) and not m.batch_first for m in modules)
+        return time_first and not any(isinstance(m, NORMS[0]) for m in modules)
+
+    def _ask_mixing(self, closure: Closure, output: torch.Tensor) -> None:
+        """Note how much the other outputs change if the first example becomes a copy of the second.
+
+        Only where each output is one row for an example: along the time, outputs depend on earlier inputs.
+        """
+        outputs: list[torch.Tensor | None] = []
+
+        def copy_second(module: torch.nn.Module, inputs: Any, keywords: Any) -> Any:
+            def changed(x: Any) -> Any:
+                if not isinstance(x, torch.Tensor) or x.ndim < 2 or len(x) != len(output):
+                    return x
+                if x.shape[0] == x.shape[1]:  # either may be the time
+                    return x
+                return torch.cat([x[1:2], x[1:]])
+
+            return tuple(map(changed, inputs)), {k: changed(x) for k, x in keywords.items()}
+
+        def keep(module: torch.nn.Module, inputs: Any, out: Any) -> None:
+            outputs.append(_tensor(out))
+
+        if output.ndim > 2:
+            return
+        handles = [
+            self._model.register_forward_pre_hook(copy_second, with_kwargs=True),
+            self._model.register_forward_hook(keep),
+        ]
+        try:
+            parted(closure(), graph=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.cost += FORWARD
+        if len(outputs) == 1 and outputs[0] is not None and outputs[0].shape == output.shape:
+            change = (outputs[0].detach() - output)[1:].abs().max()
+            self.mixing = (change / (output - output.roll(1, 0)).abs().max()).item()
+
     def _ask_constant(self, closure: Closure, seen: Seen, output: torch.Tensor) -> None:
         """Fit the best constant output on the first minibatch; ask for its loss on the next ones."""
         shape = _constant_shape(output)
@@ -343,7 +395,8 @@ class Program:
     def note(self, rate: float) -> None:
         """Note the learning rate of a step."""
         self.rate = rate
-        self.largest_rate = float(np.fmax(rate, self.largest_rate))
+        if not rate <= self.largest_rate:  # which is NaN at first
+            self.largest_rate = rate
         self._steps += 1
         self._standing += rate < DECAYED * self.largest_rate
 
@@ -449,6 +502,14 @@ class Program:
                     "Shuffle the data, so that each batch has targets of all kinds.",
                     "change of the loss if outputs meet other targets", statistics.median(self.pairing), ALIKE,
                 )  # fmt: skip
+        if self.mixing > MIXED:
+            yield fault(
+                "mixed_examples",
+                f"an example changes the outputs of the others in its batch, by {self.mixing:.2g} of what tells them "
+                "apart: a layer takes the examples for the steps of one sequence",
+                "Give recurrent and attention layers batch_first=True, or inputs of shape (time, examples, features).",
+                "change of the other outputs/difference between outputs", self.mixing, MIXED,
+            )  # fmt: skip
         if seen.over_batch:
             yield fault(
                 "output_unit",

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 RIVALS = DOCS / "doctor_rivals.csv"  # from benchmarks.doctor.rivals
-SEEDS = 5
-OF_OUR_OWN = 1  # seeds of our own cases, of which there are many
+SEEDS = 10
+OF_OUR_OWN = 3  # seeds of our own cases, of which there are many
 KINDS = {
     "public": [case.name for case in PUBLIC],
     "own": [case.name for case in (*FAULTY, *HEALTHY)],

@@ -212,6 +212,27 @@ class RowReader(nn.Module):
         return self.head(self.recurrent(rows)[0][:, -1])
 
 
+class FirstSign(nn.Module):
+    """A recurrent network that reads (examples, steps, 1) and answers after the last step."""
+
+    def __init__(self, batch_first: bool):
+        super().__init__()
+        self.recurrent = nn.GRU(1, 16, batch_first=batch_first)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.head(self.recurrent(inputs)[0][:, -1])
+
+
+def time_first(repaired: bool) -> Task:
+    """Return the sign of the first of five numbers, by a layer that takes examples first, or time."""
+    inputs = torch.randn(512, 5, 1, generator=draws())
+    targets = (inputs[:, 0, 0] > 0).long()
+    model = FirstSign(batch_first=repaired)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    return Task(model, optimizer, inputs, targets, functional.cross_entropy, 500)
+
+
 def unclipped_recurrent(repaired: bool) -> Task:
     """Return digits by a recurrent network with large weights, with clipped gradients or without."""
     model = RowReader(2.0)
@@ -576,6 +597,12 @@ FAULTY = (
         root="step_too_large",
         consequence="wrong_direction sharpening cliff",
         advice=("momentum",),
+    ),
+    Case(
+        time_first, "a recurrent layer takes the examples of a batch for the steps of a sequence", 0.1,
+        root="mixed_examples",
+        consequence="plateau noise noise_labels local_minimum vanishing_gradient",
+        advice=("batch_first",),
     ),
     Case(
         unclipped_recurrent, "gradients explode along 16 steps of a recurrent network, and are not clipped", 0.9,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from benchmarks.doctor import Doctor, watch
 from benchmarks.doctor.measurement import parted
-from benchmarks.doctor.program import ASKED, FITTING
+from benchmarks.doctor.program import ASKED
 from ravine import Refused
 
 Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], object]
@@ -207,8 +207,61 @@ def test_nll_loss_of_logits_has_no_constant():
 
 def test_what_asking_costs():
     """20 forward passes at the first three steps: a third of a gradient each."""
-    doctor = trained(layers(), crossed, steps=ASKED)
-    assert doctor._program.cost * 3 <= 20 + FITTING / 4
+    doctor = trained(Last(batch_first=False), crossed, SEQUENCES, steps=ASKED)
+    assert doctor._program.cost * 3 <= 20 + 1e-9  # sums of thirds round
+
+
+# Examples that mix.
+
+SEQUENCES = normal(32, 7, 4)
+
+
+class Last(nn.Module):
+    """Classes of sequences from the last output of a recurrent layer."""
+
+    def __init__(self, batch_first: bool, last: int | slice | tuple = (slice(None), -1)):
+        super().__init__()
+        torch.manual_seed(0)
+        self.recurrent = nn.GRU(4, 8, batch_first=batch_first)
+        self.head, self.last = nn.Linear(8, 3), last
+
+    def forward(self, inputs):
+        return self.head(self.recurrent(inputs)[0][self.last])
+
+
+class Attends(nn.Module):
+    """Classes of sequences from the mean over a layer with attention."""
+
+    def __init__(self, batch_first: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=batch_first)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, inputs):
+        return self.head(self.layer(inputs).mean(1))
+
+
+@pytest.mark.parametrize("make", [Last, Attends])
+def test_a_layer_that_takes_the_examples_for_time_mixes_them(make):
+    assert "mixed_examples" in faults(make(batch_first=False), crossed, SEQUENCES)
+    assert "mixed_examples" not in faults(make(batch_first=True), crossed, SEQUENCES)
+
+
+@pytest.mark.parametrize("length", [7, 32])
+def test_time_first_on_purpose_mixes_nothing(length):
+    """Also where sequences are as long as there are examples, and where each time has an output."""
+    sequences = normal(32, length, 4)
+
+    def of_last(model, x, y):
+        return functional.cross_entropy(model(x.transpose(0, 1)), y)
+
+    def of_each(model, x, y):
+        outputs = model(x.transpose(0, 1)).transpose(0, 1)
+        return functional.cross_entropy(outputs.flatten(0, 1), y.repeat_interleave(length))
+
+    assert "mixed_examples" not in faults(Last(False, last=-1), of_last, sequences)
+    assert "mixed_examples" not in faults(Last(False, last=slice(None)), of_each, sequences)
 
 
 # Weights that are not trained.
