@@ -11,6 +11,12 @@ from ravine import Refused
 OUTSIDE = {
     "ackley": {"dim": [0], "ripple": [-0.1]},
     "bad_neuron": {"radius": [0.0, 5.1], "asymptotic": [1]},
+    "block_hessian": {
+        "heterogeneity": [0.5, 1000000000.0],
+        "block_condition": [0.5, 100000.0],
+        "blocks": [1],
+        "side": [1],
+    },
     "cliff": {"units": [0], "steps": [0]},
     "coin_toss": {"dim": [0], "gap": [0.0001], "up": [-0.1, 1.5], "wall": [0.0]},
     "dead_relu": {"inputs": [0], "units": [1], "points": [9], "dead": [-0.1, 1.1]},
