@@ -193,17 +193,20 @@ def portrait(problem: ClassImbalance) -> Curves:
     counts = torch.logspace(0, math.log10(20_000), 18).round().long().unique()
     lines, dots = {}, {}
     for k in (1, 3, classes):
-        name = f"class {k}, π = {frequencies[k - 1].item():.2g}"
+        name = f"descent, class {k}, π = {frequencies[k - 1].item():.2g}"
         steps = time_of_flow(clean, flow) * frequencies[0] / frequencies[k - 1]
         shown = (steps >= 1) & (steps <= counts[-1])
-        lines[f"gradient flow, {name}"] = (steps[shown], loss_of_class(clean, flow)[shown])
-        dots[f"descent, {name}"] = (counts, loss_of_class(clean, slow[counts, k - 1]))
+        lines[name] = (steps[shown], loss_of_class(clean, flow)[shown])
+        dots[name] = (counts, loss_of_class(clean, slow[counts, k - 1]))
     steps, few = torch.arange(1, 61), counts[counts <= 60]
-    lines["sign flow, every class"] = (steps, torch.log1p((classes - 1) * (-2 * lr * steps).exp()))
-    dots[f"sign descent, class {classes}"] = (few, loss_of_class(clean, fast[few, -1]))
+    lines["sign descent, every class"] = (
+        steps,
+        torch.log1p((classes - 1) * (-2 * lr * steps).exp()),
+    )
+    dots["sign descent, every class"] = (few, loss_of_class(clean, fast[few, -1]))
     return Curves(
-        caption="Without label noise, descent brings the loss of a class down like 1/(π lr t), the rarest last; sign "
-        f"descent, here at lr = {lr:g}, learns all classes alike.",
+        caption="Without label noise, descent (dots) and gradient flow (lines) bring the loss of a class down like "
+        f"1/(π lr t), the rarest last; sign descent, here at lr = {lr:g}, learns all classes alike.",
         x_label="steps",
         y_label="loss of the class",
         lines=lines,
