@@ -23,6 +23,7 @@ OUTSIDE = {
     "deep_linear": {"depth": [0], "start": [0.0, 0.5]},
     "digits_cnn": {"noise": [-0.1, 0.95], "batch": [0, 1401], "channels": [0]},
     "digits_mlp": {"hidden": [0], "start": [0.0]},
+    "edge_of_stability": {"sharpening": [-1.0, 101.0]},
     "failing_neuron": {"repeats": [0, 1000001], "asymptotic": ["no"]},
     "generalized_smoothness": {"radius": [0.0], "growth": [0.0], "slope": [0.0, 0.7]},
     "goe_saddle": {"dim": [0], "wall": [0.0]},
