@@ -302,11 +302,12 @@ def portrait(problem: EdgeOfStability) -> Curves:
     largest = _largest(problem.hessian(torch.stack(x), data))
     ends = shown[[0, -1]]
     return Curves(
-        caption="The largest curvature grows until it meets the limit of the optimizer, and rests there.",
+        caption="The largest curvature (dots) grows until it meets the limit of the optimizer, 2 (1 + β)/η (lines), and "
+        "rests there.",
         x_label="step",
         y_label="largest eigenvalue of the Hessian",
         lines={
-            f"2 (1 + β)/η, {name}": (ends, torch.full((2,), 2 * (1 + beta) / rate))
+            name: (ends, torch.full((2,), 2 * (1 + beta) / rate))
             for name, (rate, beta) in runs.items()
         },
         dots={name: (shown, largest[:, run]) for run, name in enumerate(runs)},
