@@ -119,8 +119,8 @@ def _times(chart: Chart, factor: float, words: str) -> str:
 
 def _ill_conditioning(chart: Chart) -> str:
     high, used = chart.now(chart.record.lambda_max), chart.used
-    steps = chart.now(chart.record.decrease) / -chart.now(chart.record.change)
-    gains = f", which would gain {_number(steps)} times as much a step" if steps > 1 else ""
+    could, does = chart.now(chart.record.decrease), -chart.now(chart.record.change)
+    gains = f", which would gain {_number(could / does)} times as much a step" if could > does > 0 else ""
     momentum = "" if chart.momentum else "momentum 0.9, or "
     larger = ""
     if high > 0 and used >= Thresholds().stability_used:

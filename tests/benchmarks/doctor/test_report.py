@@ -215,6 +215,16 @@ def test_a_trial_that_got_lower_is_said_even_if_it_was_not_fast_enough_to_prove_
     assert "loss 0.1, this run 1 (lower, but not 5 times sooner)" in unwrapped(report)
 
 
+@pytest.mark.parametrize("value", [0.0, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("cause", [*CAUSES])
+def test_no_measured_number_is_too_odd_for_advice(cause, value):
+    """A run that stands still to the last bit has changes and curvatures of exactly 0."""
+    assert "nan" not in said(cause, rate=0.1, **dict.fromkeys(COLUMNS, value))
+    measured = dict.fromkeys(COLUMNS, 1.0)
+    for name in COLUMNS:
+        assert "nan" not in said(cause, rate=0.1, **(measured | {name: value}))
+
+
 def test_clipping_and_batches_that_were_tried_have_no_second_number():
     clipped = trial("gradients clipped at norm 1", "exploding_gradient", True, clip=1.0)
     assert "running median" not in said("exploding_gradient", tried=clipped)
