@@ -191,7 +191,8 @@ def in_processes(
                 row = done.result()
             else:
                 message = " ".join(f"{type(error).__name__}: {error}".split())
-                row = {**job._asdict(), "verdict": "failed", "outcome": "failed", "also": message}
+                row = {name: value for name, value in job._asdict().items() if value != ""}
+                row |= {"verdict": "failed", "outcome": "failed", "also": message}
                 row |= {"advice": False, "trained": None}
             rows[job] = row
             also = f" ({row['also']})" if row["also"] else ""
