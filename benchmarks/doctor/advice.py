@@ -120,7 +120,11 @@ def _times(chart: Chart, factor: float, words: str) -> str:
 def _ill_conditioning(chart: Chart) -> str:
     high, used = chart.now(chart.record.lambda_max), chart.used
     could, does = chart.now(chart.record.decrease), -chart.now(chart.record.change)
-    gains = f", which would gain {_number(could / does)} times as much a step" if could > does > 0 else ""
+    gains = (
+        f", which would gain {_number(could / does)} times as much a step"
+        if could > does > 0
+        else ""
+    )
     momentum = "" if chart.momentum else "momentum 0.9, or "
     larger = ""
     if high > 0 and used >= Thresholds().stability_used:

@@ -65,11 +65,6 @@ def predicted_steps(problem: BlockHessian, optimizer: str) -> int:
     )
 
 
-def predicted_lead(problem: BlockHessian) -> float:
-    """Return how many times as many steps descent needs as Adam."""
-    return predicted_steps(problem, "sgd") / predicted_steps(problem, "adam")
-
-
 def _breaking_point(optimizer: str) -> Callable[[BlockHessian, float], float]:
     """Return the function that finds the least heterogeneity, to 5 %, at which `budget` steps miss the target."""
 

@@ -14,9 +14,9 @@ from problems.descent import descent
 from problems.ill_conditioning.block_hessian import (
     BETA1,
     BlockHessian,
-    predicted_lead,
     predicted_steps,
 )
+from problems.leads import NEAR, Leads
 from problems.portrait import Curves
 from problems.problem import Tree
 
@@ -152,24 +152,27 @@ def bound_for_adam(problem: BlockHessian) -> float:
     return steps / bound
 
 
-def _near(measured: float, predicted: float) -> bool:
-    return 0.5 <= measured / predicted <= 2
-
-
 @claim(
     BlockHessian,
     "share of nine rungs at which Adam's lead over descent is within a factor of 2 of the predicted one",
     stated="at least 0.8",
     within=(0.8, 1.0),
-    source="derived: `predicted_lead`",
+    source="derived: `predicted_steps`",
     slow=True,
 )
 def lead_of_adam(problem: BlockHessian) -> float:
-    """Compare the steps of descent over those of Adam, both tuned, from heterogeneity 1 to 10,000."""
+    (lead,) = leads(problem)
+    return lead.share_near
+
+
+def leads(problem: BlockHessian) -> tuple[Leads, ...]:
+    """Return Adam's lead from heterogeneity 1 to 10,000."""
     rungs = [replace(problem, heterogeneity=each) for each in RUNGS]
-    leads = [measured_steps(rung, "sgd") / measured_steps(rung, "adam") for rung in rungs]
-    near = [_near(lead, predicted_lead(rung)) for lead, rung in zip(leads, rungs, strict=True)]
-    return sum(near) / len(rungs)
+    predicted, measured = (
+        [(float(steps(rung, "sgd")), float(steps(rung, "adam"))) for rung in rungs]
+        for steps in (predicted_steps, measured_steps)
+    )
+    return (Leads.of("adam", RUNGS, predicted, measured),)
 
 
 @claim(
@@ -184,8 +187,8 @@ def lead_of_adam(problem: BlockHessian) -> float:
 )
 def adam_on_the_twin(problem: BlockHessian) -> float:
     twins = [replace(problem, heterogeneity=each, mixed=True) for each in RUNGS]
-    near = [_near(measured_steps(twin, "adam"), predicted_steps(twin, "adam")) for twin in twins]
-    return sum(near) / len(twins)
+    ratios = [measured_steps(twin, "adam") / predicted_steps(twin, "adam") for twin in twins]
+    return sum(1 / NEAR <= ratio <= NEAR for ratio in ratios) / len(twins)
 
 
 def portrait(problem: BlockHessian) -> Curves:

@@ -19,6 +19,7 @@ from problems.ill_conditioning.class_imbalance import (
     steps_of_sign_descent,
     time_of_flow,
 )
+from problems.leads import Leads
 from problems.portrait import Curves
 from problems.problem import Tree
 
@@ -153,13 +154,16 @@ def share_of_leads_within_two(problem: ClassImbalance) -> float:
 
     It is missed on uniform frequencies, where descent's 1.6 steps of the flow are too few to resolve it.
     """
-    good = 0
-    for exponent in EXPONENTS:
-        rung = replace(problem, exponent=exponent)
-        predicted = steps_of_descent(rung) / steps_of_sign_descent(rung)
-        slow, fast = fewest_steps(rung)
-        good += 0.5 <= slow / fast / predicted <= 2
-    return good / len(EXPONENTS)
+    (lead,) = leads(problem)
+    return lead.share_near
+
+
+def leads(problem: ClassImbalance) -> tuple[Leads, ...]:
+    """Return the lead of sign descent from uniform frequencies to an exponent of 4."""
+    rungs = [replace(problem, exponent=exponent) for exponent in EXPONENTS]
+    predicted = [(steps_of_descent(rung), steps_of_sign_descent(rung)) for rung in rungs]
+    measured = [fewest_steps(rung) for rung in rungs]
+    return (Leads.of("sign_sgd", EXPONENTS, predicted, measured),)
 
 
 def fewest_steps(problem: ClassImbalance) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from problems.ill_conditioning.edge_of_stability import (
     STIFFNESS,
     EdgeOfStability,
 )
+from problems.leads import Leads
 from problems.portrait import Curves
 from problems.problem import Tree
 
@@ -225,28 +226,22 @@ def _steps_of_descent(problem: EdgeOfStability) -> float:
     return best
 
 
-def share_within(measured: list[float], predicted: list[float]) -> float:
-    """Return the share of predictions within a factor of two of what is measured."""
-    pairs = zip(measured, predicted, strict=True)
-    return sum(0.5 <= each / stated <= 2 for each, stated in pairs) / len(predicted)
-
-
 def _steps(problem: EdgeOfStability, optimizer: str) -> tuple[list[float], list[float]]:
-    """Return the measured and the predicted steps of an optimizer at each of the rungs."""
+    """Return the predicted and the measured steps of an optimizer at each of the rungs."""
     rungs = [problem.at_dial(rung) for rung in RUNGS]
-    return [measured_steps(each, optimizer) for each in rungs], [
-        each.steps(optimizer) for each in rungs
-    ]
+    predicted = [each.steps(optimizer) for each in rungs]
+    return predicted, [measured_steps(each, optimizer) for each in rungs]
 
 
-def _leads(problem: EdgeOfStability, leader: str) -> tuple[list[float], list[float]]:
-    """Return the measured and the predicted lead of an optimizer over descent, descent's steps over its own."""
-    of_descent, of_leader = _steps(problem, "sgd"), _steps(problem, leader)
-    measured, predicted = (
-        [slow / fast for slow, fast in zip(*pair, strict=True)]
-        for pair in zip(of_descent, of_leader, strict=True)
-    )
-    return measured, predicted
+def leads(problem: EdgeOfStability) -> tuple[Leads, Leads]:
+    """Return the leads of heavy ball and of Adam at each of the rungs."""
+
+    def lead(leader: str) -> Leads:
+        pairs = zip(_steps(problem, "sgd"), _steps(problem, leader), strict=True)
+        predicted, measured = (list(zip(*pair, strict=True)) for pair in pairs)
+        return Leads.of(leader, RUNGS, predicted, measured)
+
+    return lead("momentum"), lead("adam")
 
 
 @claim(
@@ -258,7 +253,7 @@ def _leads(problem: EdgeOfStability, leader: str) -> tuple[list[float], list[flo
     slow=True,
 )
 def lead_of_momentum(problem: EdgeOfStability) -> float:
-    return share_within(*_leads(problem, "momentum"))
+    return leads(problem)[0].share_near
 
 
 @claim(
@@ -270,7 +265,7 @@ def lead_of_momentum(problem: EdgeOfStability) -> float:
     slow=True,
 )
 def lead_of_adam(problem: EdgeOfStability) -> float:
-    return share_within(*_leads(problem, "adam"))
+    return leads(problem)[1].share_near
 
 
 @claim(
@@ -282,7 +277,7 @@ def lead_of_adam(problem: EdgeOfStability) -> float:
     slow=True,
 )
 def steps_of_descent(problem: EdgeOfStability) -> float:
-    ratios = [each / stated for each, stated in zip(*_steps(problem, "sgd"), strict=True)]
+    ratios = [found / stated for stated, found in zip(*_steps(problem, "sgd"), strict=True)]
     return max(ratios, key=lambda ratio: abs(math.log(ratio)))
 
 
@@ -302,8 +297,8 @@ def portrait(problem: EdgeOfStability) -> Curves:
     largest = _largest(problem.hessian(torch.stack(x), data))
     ends = shown[[0, -1]]
     return Curves(
-        caption="The largest curvature (dots) grows until it meets the limit of the optimizer, 2 (1 + β)/η (lines), and "
-        "rests there.",
+        caption="The largest curvature (dots) grows until it meets the limit of the optimizer, 2 (1 + β)/η "
+        "(lines), and rests there.",
         x_label="step",
         y_label="largest eigenvalue of the Hessian",
         lines={

@@ -1,0 +1,124 @@
+"""Publish how far some methods lead gradient descent along a dial, as theory predicts and as runs have it.
+
+`python -m benchmarks.docgen.leads` measures them with the plain loops of the problems' evidence (a few minutes), and
+writes docs/leads.csv, docs/leads.svg and docs/leads.md; with names of problems, it measures only theirs; with `--page`,
+none.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from types import ModuleType
+
+import matplotlib as mpl
+import pandas
+import torch
+
+from benchmarks.docgen.markdown import markdown_cell
+from benchmarks.docgen.paths import DOCS
+from benchmarks.plots.style import COLOURS, LOOK, Picture
+from problems import PROBLEMS, Problem
+from problems.claims import evidence
+from problems.leads import NEAR, Leads
+from problems.precision import default_dtype
+from ravine import Refused
+
+FILE, PICTURE, PAGE = (DOCS / f"leads.{suffix}" for suffix in ("csv", "svg", "md"))
+PAGE_ONLY = "--page"
+ENOUGH = 0.8  # share of the rungs at which a prediction must be near
+HEAD = f"""# Who leads gradient descent, and by how much
+
+On these problems theory says along the whole dial how many steps descent needs to the target, and how many another
+method. The *lead* is the first number over the second; below 1, descent is ahead. Lines are predicted, and dots are
+measured: plain loops on the exact gradient, each method at the best of many learning rates, which a sweep's search of
+25 trials need not find. A prediction *holds* if it is within a factor of {NEAR:g} at {ENOUGH:.0%} of the rungs or more.
+How it is derived stands in the problem's code and [certificates](certificates.md). Written by
+`python -m benchmarks.docgen.leads`; all numbers are in [leads.csv](leads.csv).
+
+![The lead of each method over gradient descent along the dial, predicted and measured](leads.svg)
+
+| problem | leader | rungs | within a factor of {NEAR:g} | farthest off: measured over predicted | |
+|---|---|---|---|---|---|"""
+
+
+def known() -> dict[str, Callable[[Problem], tuple[Leads, ...]]]:
+    """Return the functions `leads` of the problems' evidence, by problem."""
+    modules: Iterator[tuple[str, ModuleType]] = (
+        (name, module) for name, problem in PROBLEMS.items() for module in evidence(type(problem))
+    )
+    return {name: module.leads for name, module in modules if hasattr(module, "leads")}
+
+
+def rows(name: str) -> pandas.DataFrame:
+    """Return one row for each leader and rung of a problem: the leads, predicted and measured."""
+    problem = PROBLEMS.find(name)
+    with default_dtype(torch.float64):
+        found = known()[name](problem)
+    return pandas.DataFrame(
+        [
+            (name, problem.card.dial, each.leader, *row)
+            for each in found
+            for row in zip(each.rungs, each.predicted, each.measured, each.near, strict=True)
+        ],
+        columns=["problem", "dial", "leader", "rung", "predicted", "measured", "near"],
+    )
+
+
+def text(table: pandas.DataFrame) -> str:
+    """Return the page as Markdown."""
+    lines = [HEAD]
+    for (name, leader), leads in table.groupby(["problem", "leader"], sort=False):
+        ratio = leads["measured"] / leads["predicted"]
+        farthest = max(ratio, key=lambda each: max(each, 1 / each))
+        near = leads["near"]
+        cells = [
+            f"`{name}`", f"`{leader}`", len(leads), f"{near.sum()} of {len(near)}", f"{farthest:.2f}",
+            "holds" if near.mean() >= ENOUGH else "MISSED",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(markdown_cell(str(each)) for each in cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def picture(table: pandas.DataFrame) -> Picture:
+    """Return one panel for each problem: leads along the dial."""
+    panels = list(table.groupby("problem", sort=False))
+    with mpl.rc_context(LOOK):
+        figure = Picture(figsize=(3.4 * len(panels) / 2, 5.6), layout="constrained")
+        grid = figure.subplots(2, len(panels) // 2).flat
+        for axes, (name, of_problem) in zip(grid, panels, strict=True):
+            card = PROBLEMS.find(str(name)).card
+            for place, (leader, leads) in enumerate(of_problem.groupby("leader", sort=False)):
+                colour = COLOURS[place]
+                axes.plot(leads["rung"], leads["predicted"], color=colour, linewidth=1.4)
+                axes.plot(
+                    leads["rung"], leads["measured"], "o", color=colour, markersize=4, label=leader
+                )
+            axes.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+            axes.set(title=name, xlabel=card.dial, ylabel="lead over sgd", yscale="log")
+            axes.set_xscale(card.scale if card.scale == "log" else "linear")
+            axes.legend(loc="upper left")
+    return figure
+
+
+def main(words: Collection[str]) -> int:
+    """Write the table, the picture and the page."""
+    names = [each for each in words if each != PAGE_ONLY]
+    if unknown := [each for each in names if each not in known()]:
+        raise Refused(f"no lead is predicted on {unknown[0]} (known: {', '.join(known())})")
+    before = pandas.read_csv(FILE) if FILE.exists() else rows("block_hessian")[:0]
+    wanted = [] if PAGE_ONLY in words else names or list(known())
+    parts = [rows(name) if name in wanted else before[before["problem"] == name] for name in known()]  # fmt: skip
+    table = pandas.concat(parts, ignore_index=True)
+    table.to_csv(FILE, index=False, float_format="%.6g")
+    with mpl.rc_context({"svg.hashsalt": FILE.stem, "svg.fonttype": "path"}):
+        picture(table).savefig(PICTURE, format="svg", metadata={"Date": None})
+    PAGE.write_text(text(table), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Refused as refusal:
+        sys.exit(f"leads: {refusal}")
