@@ -91,6 +91,10 @@ def sam(parameters, **values):
         ("zoo_prodigy", theirs.Prodigy, {}),
         ("zoo_schedule_free_adamw", theirs.ScheduleFreeAdamW, {}),
         ("zoo_adafactor", torch.optim.Adafactor, {}),
+        ("zoo_nadam", torch.optim.NAdam, {}),
+        ("zoo_radam", torch.optim.RAdam, {}),
+        ("zoo_ademamix", theirs.AdEMAMix, {}),
+        ("zoo_adopt", theirs.ADOPT, {}),
         ("zoo_sam", sam, {}),
     ],
 )
