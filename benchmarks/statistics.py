@@ -6,6 +6,7 @@ their columns), from a `Sweep` or read from its files.
 
 from benchmarks.analysis.carryover import carryover
 from benchmarks.analysis.chosen_runs import chosen, with_variant
+from benchmarks.analysis.groups import climbed, duels, groups
 from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import (
     LEVEL,
@@ -28,10 +29,13 @@ __all__ = [
     "best_rank_chances",
     "carryover",
     "chosen",
+    "climbed",
     "compare_optimizers",
     "differences",
     "discrimination",
+    "duels",
     "expected_running_time",
+    "groups",
     "holm",
     "judged",
     "over_families",

@@ -100,7 +100,7 @@ def found_columns(file):
 
 
 # Half a minute and more; .ci/full runs them.
-LONG = re.compile(r"\+suite=|out=results/(first|mine)\b")
+LONG = re.compile(r"\+suite=|out=results/(first|mine)\b|benchmarks submit ")
 
 
 def marked(chain):

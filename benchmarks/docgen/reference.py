@@ -1,15 +1,16 @@
-"""Make the published reference: the tables of the standard suite in a small folder, and a page about them.
+"""Make the published reference, optimizer by optimizer: a part for each, and from all parts the tables and a page.
 
-`python -m benchmarks.docgen.reference` runs `+suite=standard`, and the quick suite and its variants, on all cores; it
-resumes after an interrupt. It writes results/reference/ and docs/reference.md. Further options of a sweep apply to all
-of these; `suite=NAME`, `out=FOLDER` and `page=FILE` replace the suite, the folder and the page.
-
-Of the runs it keeps the chosen trials on the reporting instances, which is all that paired comparisons need.
+`python -m benchmarks.docgen.reference --optimizer adam` runs the standard suite for one optimizer (the option may be
+given several times) and writes its part, results/reference/parts/adam; after an interruption it continues. `--variants`
+runs the quick suite and its variants for the ten classics, and measures what steps cost. `--page` runs nothing: from
+all parts that are there it writes the tables in results/reference, docs/reference.md and docs/reference.svg. Without
+any of these, everything is made: all of `PUBLISHED`, the variants and the page. Options of a sweep apply to all sweeps,
+as in `trials=9`.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import math
 import subprocess
 import sys
@@ -17,36 +18,42 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas
 
 from benchmarks.analysis.carryover import carryover
-from benchmarks.analysis.columns import OF_PROBLEMS, SOLVING, VERDICT, WITHOUT_NUMBERS
-from benchmarks.analysis.consistency import CHOSEN_ROWS, KEPT
+from benchmarks.analysis.columns import VERDICT
 from benchmarks.analysis.dial_axis import Axis, number
-from benchmarks.analysis.folder import read_table
-from benchmarks.analysis.pairs import discrimination
+from benchmarks.analysis.folder import finished, read_results, read_table
+from benchmarks.analysis.pairs import LEVEL, discrimination
 from benchmarks.analysis.ranking import mean_places, moved, standings
 from benchmarks.analysis.rungs import judged, too_few
 from benchmarks.analysis.tables import Tables, read
-from benchmarks.catalog.defaults import CLASSICS
+from benchmarks.catalog.defaults import (
+    CLASSICS,
+    CURVATURE,
+    OTHERS,
+    PUBLISHED,
+    TWINS,
+    called,
+    family_of,
+)
 from benchmarks.catalog.subsections import by_subsection, families
-from benchmarks.checks.walks import draw, smooth_valley, walk
 from benchmarks.display.breaking_table import FALLING, said_of_rungs
 from benchmarks.docgen import prices
+from benchmarks.docgen.leaderboard import YARDSTICK, Leaderboard
 from benchmarks.docgen.markdown import markdown_cell
+from benchmarks.docgen.parts import combine
 from benchmarks.docgen.paths import DOCS
-from benchmarks.store.cell_info import CellInfo, cells_of
+from benchmarks.plots.heat_map import heat_map, save
+from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Store, Stored
 from optimizers.oracle import GRADIENT, HVP, LOSS
-from optimizers.registry import AND, OPTIMIZERS
-from ravine import Refused
+from optimizers.registry import AND
+from ravine import Refused, nearest
 
-ROUNDED = (
-    "cost_to_target", "cost_to_target_low", "cost_to_target_high", "gap_final", *SOLVING,
-    "seconds", "u",
-)  # fmt: skip
 LOSS_TOO, HVP_TOO = 1 / 2, 2.5  # higher prices of an extra loss and of a Hessian-vector product
 CLIPPED = ("clipped_sgd", "clipped_momentum")
 BARE = tuple(name for name in CLASSICS if name not in CLIPPED)
@@ -61,81 +68,104 @@ VARIANTS = {
 SOLVED = f"{VERDICT}solved"
 REASONS = 3  # verdicts named per problem
 PEER = "40 of 148 = 27 % of the nearest peer's"
-ASKED_IN = 20  # steps that show what an optimizer asks for
 NEAR = 2.0  # largest ratio of measured and predicted that counts as near
 REWEIGHED = f"at other prices: a loss {LOSS_TOO:g}, a product {HVP_TOO:g}"
+FOLDER, PARTS, PICTURE = Path("results/reference"), "parts", "reference.svg"
+WORDS = tuple(word for words in PUBLISHED.values() for word in words)
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the missing cells, and write the folder and the page."""
-    given = {name: value for name, _, value in (word.partition("=") for word in words)}
-    suite, out = given.pop("suite", "standard"), Path(given.pop("out", "results/reference"))
-    page_file = Path(given.pop("page", DOCS / "reference.md"))
-    cells = Path(given.get("cells", "results/cells"))
-    rest = [f"{name}={value}" for name, value in given.items()]
-    work = out.with_name(f"{out.name}-runs")
-    sweeps = {suite: [f"+suite={suite}"]}
-    sweeps |= {name: ["+suite=quick", "seeds=5", *more] for name, more in VARIANTS.items()}
-    folders = {name: work / name.replace(" ", "_") for name in sweeps}
-    for name, options in sweeps.items():
-        words = [*options, *rest, f"out={folders[name]}"]
-        code = subprocess.run([sys.executable, "-m", "benchmarks", *words]).returncode
+    """Run the missing cells of what is asked for, and write parts, tables and page."""
+    given = _Parser(prog="reference").parse_args(list(words))
+    for word in given.optimizer:
+        if word not in WORDS:
+            raise Refused(
+                f"{word} is not in the reference: {nearest(word, WORDS)}; anything else is run by `ravine submit`"
+            )
+    for word in given.options:
+        if "=" not in word:
+            raise Refused(f"{word!r} is not an option: an option is written name=value")
+    everything = not (given.optimizer or given.variants or given.page)
+    for word in WORDS if everything else given.optimizer:
+        code = _run(
+            "submit",
+            word,
+            f"out={_work(word)}",
+            f"part={FOLDER / PARTS / called(word)}",
+            *given.options,
+        )
         if code:
             return code
-    compact(folders[suite], out)
-    tables = {name: _tables(folders[name], Store(cells)) for name in sweeps}
-    robustness(tables, suite).to_csv(out / "robustness.csv", index=False)
-    separated(tables[suite]).to_csv(out / "discrimination.csv", index=False)
-    prices.write(out)
-    page_file.write_text(page(out))
-    print(f"{out}/  {page_file}")
+    if given.variants or everything:
+        code = _variants(given.options)
+        if code:
+            return code
+    if given.page or given.variants or everything:
+        write(FOLDER, DOCS)
+        print(f"{FOLDER}/  {DOCS / 'reference.md'}")
     return 0
 
 
-def _tables(folder: Path, store: Store) -> Tables:
-    return read(store, cells_of(json.loads((folder / "manifest.json").read_text())["jobs"]))
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, prog: str):
+        super().__init__(prog, description=__doc__, allow_abbrev=False)
+        self.add_argument("--optimizer", action="append", default=[], metavar="NAME")
+        self.add_argument("--variants", action="store_true")
+        self.add_argument("--page", action="store_true")
+        self.add_argument("options", nargs="*")
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message}: [--optimizer NAME …] [--variants] [--page] [option=value …]")
 
 
-def compact(folder: Path, out: Path) -> None:
-    """Write the parts of `folder` that a comparison needs: its tables, the chosen runs, its manifest."""
-    out.mkdir(parents=True, exist_ok=True)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    config = {name: value for name, value in manifest["config"].items() if name != "jobs"}
-    kept = {**manifest, "config": config, "rows": CHOSEN_ROWS}
-    (out / "manifest.json").write_text(json.dumps(kept, indent=1) + "\n")
-    summary, runs = read_table(folder, "summary"), read_table(folder, "runs")
-    shorter = {name: summary[name].map(_nine_digits) for name in ROUNDED if name in summary}
-    short = summary.drop(columns="traceback", errors="ignore").assign(**shorter)
-    short.to_csv(out / "summary.csv", index=False)
-    if any(folder.glob("breaking_points.*")):
-        read_table(folder, "breaking_points").to_csv(out / "breaking_points.csv", index=False)
-    _chosen_runs(runs, summary).to_parquet(
-        out / "runs.parquet", index=False, compression="zstd", compression_level=19
-    )
+def _run(*words: str) -> int:
+    return subprocess.run([sys.executable, "-m", "benchmarks", *words]).returncode
 
 
-def _nine_digits(value: float) -> float:
-    return float(f"{value:.9g}")
+def _work(name: str) -> Path:
+    """Return the folder of a sweep of the reference."""
+    return FOLDER.with_name(f"{FOLDER.name}-runs") / called(name).replace(" ", "_")
 
 
-def _chosen_runs(runs: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the reporting runs of the chosen trials and the rows without numbers, with the size of each search."""
-    by_cell = runs.groupby("cell")
-    tuning = runs[runs["role"] == "tuning"].groupby("cell")["seed"].nunique()
-    sizes = {"trials": by_cell["trial"].nunique(), "tuning_seeds": tuning}
-    chosen = pandas.MultiIndex.from_frame(
-        summary[["cell", "trial"]].dropna().astype({"trial": "int64"})
-    )
-    numbered = ~runs["status"].isin(WITHOUT_NUMBERS)
-    pairs = pandas.MultiIndex.from_arrays([runs["cell"], runs["trial"].fillna(-1).astype("int64")])
-    kept = runs[~numbered | (pairs.isin(chosen) & (runs["role"] == "reporting"))]
-    names = [name for name in runs if name in KEPT or str(name).startswith(OF_PROBLEMS)]
-    small = dict.fromkeys(("gap_final", "grad_sq_initial"), "float32")
-    with np.errstate(over="ignore"):  # a gap above 3e38 is infinite as well
-        short = kept[names].astype(small)
-    return short.assign(
-        **{name: kept["cell"].map(size).astype("Int64") for name, size in sizes.items()}
-    )
+def write(folder: Path, docs: Path) -> None:
+    """Write the tables of a reference from its parts, its page and its picture."""
+    combine(sorted(each for each in (folder / PARTS).iterdir() if each.is_dir()), folder)
+    _, cells = finished(folder)
+    noisy = {info.problem for info in cells.values() if info.noisy}
+    tables = read_table(folder, "runs"), read_table(folder, "summary")
+    discrimination(*tables, noisy=noisy).to_csv(folder / "discrimination.csv", index=False)
+    (docs / "reference.md").write_text(page(folder))
+    board = Leaderboard.of(read_results(folder))
+    problems = {title: [*names] for title, names in by_subsection().items()}
+    save(heat_map(board.climbed, problems, _by_family(board)), docs / PICTURE)
+
+
+def _by_family(board: Leaderboard) -> dict[str, list[str]]:
+    """Return the optimizers by family, each in the order of the leaderboard."""
+    names = board.table["optimizer"]
+    return {
+        family: [name for name in names if family_of(name) == family]
+        for family in (*PUBLISHED, OTHERS)
+    }
+
+
+def _variants(options: Sequence[str]) -> int:
+    """Run the variants of the quick suite, and write what they change, and the tables of prices."""
+    for name, more in VARIANTS.items():
+        code = _run("+suite=quick", "seeds=5", *more, *options, f"out={_work(name)}")
+        if code:
+            return code
+    given = dict(word.split("=", 1) for word in options)
+    store = Store(Path(given.get("cells", "results/cells")))
+    tables = {name: _tables([_work(name)], store) for name in VARIANTS}
+    tables["standard"] = _tables([_work(name) for name in CLASSICS], store)
+    robustness(tables).to_csv(FOLDER / "robustness.csv", index=False)
+    prices.write(FOLDER)
+    return 0
+
+
+def _tables(folders: Sequence[Path], store: Store) -> Tables:
+    return read(store, [key for each in folders for key in finished(each)[1]])
 
 
 def reweighed(tables: Tables) -> Tables:
@@ -164,20 +194,20 @@ def reweighed(tables: Tables) -> Tables:
     return Tables({key: again(each) for key, each in tables.cells.items()})
 
 
-def robustness(tables: Mapping[str, Tables], suite: str) -> pandas.DataFrame:
+def robustness(tables: Mapping[str, Tables]) -> pandas.DataFrame:
     """Return how much the order of the optimizers changes in each variant: `moved`, one row per variant.
 
-    tables: by name, those of the suite and of the variants. The order at higher prices is compared in both suites;
-    a wrapped optimizer is compared with itself without the wrapper.
+    tables: by name, those of the "standard" suite and of the variants of the quick one. The order at higher prices is
+    compared in both suites; a wrapped optimizer is compared with itself without the wrapper.
     """
     base = standings(tables["as it is"].breaking_points)
     rows = [
         {
-            "suite": suite,
+            "suite": "standard",
             "variant": REWEIGHED,
             **moved(
-                standings(tables[suite].breaking_points),
-                standings(reweighed(tables[suite]).breaking_points),
+                standings(tables["standard"].breaking_points),
+                standings(reweighed(tables["standard"]).breaking_points),
                 families(),
             ),
         }
@@ -192,93 +222,110 @@ def robustness(tables: Mapping[str, Tables], suite: str) -> pandas.DataFrame:
     return pandas.DataFrame(rows)
 
 
-def separated(tables: Tables) -> pandas.DataFrame:
-    """Return `discrimination` of all rungs."""
-    noisy = {cell.info.problem for cell in tables.cells.values() if cell.info.noisy}
-    return discrimination(tables.runs, tables.summary, noisy=noisy)
+HEAD = f"""# The reference
 
+The results of `+suite=standard`, optimizer by optimizer. The tables are in
+[results/reference](../results/reference): `summary`, `breaking_points`, and the `runs` of the chosen trials on the
+reporting instances, made from one [part](../results/reference/parts) for each optimizer. Therefore
 
-HEAD = """# The reference
+    ravine submit my_opt.py:MyOpt
 
-The results of `+suite=standard`. The tables are in
-[results/reference](../results/reference): `summary.csv`, `breaking_points.csv`, and the runs of the chosen trials on
-the reporting instances. Therefore
+runs your optimizer and shows its row among these, and `ravine compare results/reference FOLDER` compares any sweep with
+all of them, instance by instance. `python -m benchmarks.docgen.reference --page` writes this page.
 
-    ravine +suite=standard optimizer=my_opt.py:MyOpt out=results/mine
-    ravine compare results/reference results/mine
+![How far each optimizer gets on each problem]({PICTURE})
 
-compares your optimizer with all of these, instance by instance. `python -m benchmarks.docgen.reference` runs
-everything again and writes this page.
+*Yellow: solved up to the last rung of the problem's ladder; dark: not even at its first. White: the optimizer cannot be
+used there.*
 """
 
 
 def page(folder: Path) -> str:
-    """Return the page about a reference, made from its folder alone."""
+    """Return the page about a reference, made from its folder and the published causes alone."""
+    board = Leaderboard.of(read_results(folder))
     points, runs = read_table(folder, "breaking_points"), read_table(folder, "runs")
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest, cells = finished(folder)
     table = standings(points)
     table["text"] += np.where(table["further"] == math.inf, " ✓", "")
     summary = read_table(folder, "summary")
-    parts = [HEAD, _provenance(manifest), *_matrix(table), *_carryover(runs, summary, points)]
-    parts += _reasons(summary)
-    parts += _predicted(points, cells_of(manifest["jobs"]))
+    parts = [HEAD, _provenance(manifest, cells), *_leaderboard(board), *_matrix(table, board)]
+    parts += [*_carryover(runs, summary, points), *_reasons(summary), *_cures()]
+    parts += _predicted(points, cells)
     parts += _separation(judged(read_table(folder, "discrimination")), too_few(runs))
-    parts += _robustness(read_table(folder, "robustness"))
+    if (folder / "robustness.csv").exists():
+        parts += _robustness(read_table(folder, "robustness"))
     if (folder / "steps.csv").exists():
         parts += _prices(*(read_table(folder, name) for name in ("steps", "prices", "flips")))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _provenance(manifest: Mapping) -> str:
+def _provenance(manifest: Mapping, cells: Mapping[str, CellInfo]) -> str:
     packages = ", ".join(
         f"{name} {version}" for name, version in manifest["packages"].items() if version
     )
-    commit = str(manifest["git"]["commit"])[:12] + (
-        " with changes" if manifest["git"]["dirty"] else ""
+    at: dict[str, list[str]] = {}
+    for name, part in manifest["parts"].items():
+        changed = " with changes" if part["git"]["dirty"] else ""
+        at.setdefault(f"{str(part['git']['commit'])[:12]}{changed}", []).append(name)
+    commits = "; ".join(
+        f"{commit} ({', '.join(names)})" if len(at) > 1 else commit for commit, names in at.items()
     )
     return (
-        f"Measured at commit {commit}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
-        f"{manifest['seconds'] / 60:.0f} minutes; {len(cells_of(manifest['jobs']))} cells. Rules, ladders and ranges "
+        f"Measured at commit {commits}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
+        f"{manifest['seconds'] / 60:.0f} minutes; {len(cells)} cells. Rules, ladders and ranges "
         "that have changed since then are in the [changelog](../CHANGELOG.md), under *Numbers changed*.\n"
     )
 
 
-def _matrix(table: pandas.DataFrame) -> Iterator[str]:
-    yield "## Breaking points\n"
+def _leaderboard(board: Leaderboard) -> Iterator[str]:
+    yield "## How far each optimizer gets\n"
     yield (
-        "The dial up to which half of the instances are solved, tuned. `>` and `<`: outside the tested rungs; ↓: the "
-        "problem gets harder as this dial falls; ✓: solved at every rung; *no step*: one step costs more than the "
-        "budget; *too few steps*: with noise, runs are judged from four steps on. Optimizers are ordered by their mean "
-        "rank over families of problems, best first; below it is the mean rank among those that ask for the same, for "
-        "a method that knows the curvature does not compete with one that does not. The next section says how far a "
-        "mean rank carries to another problem.\n"
+        "*Ladder*: the share of a problem's ladder, in the scale of its dial, that an optimizer climbs before it "
+        "breaks; the mean over the problems of a family, and then over families. *Groups*: two optimizers share a "
+        f"letter unless a randomization test tells them apart ({LEVEL:.0%}, families of problems are the units, on "
+        "the problems that both have). The ladder is each optimizer's own and each pair is tested alone, so "
+        "nothing here depends on who else is in the table, nor is it corrected for how many are: of pairs that do "
+        "not differ, up to one in twenty is told apart. Without a letter there are too few families to tell "
+        f"anything. The last column has the number of problems on which an optimizer is better than {YARDSTICK}, "
+        "worse, and not told apart, by sign tests on the same instances. Means over different problems cannot be "
+        "compared: where an optimizer lacks problems, the groups and the last column can. [How this was "
+        "tested](statistics.md#groups-across-problems).\n"
     )
-    means = mean_places(table, families())
-    names = list(map(str, means.index))
-    last = [["", "mean rank", *(f"{means[name]:.1f}" for name in names)]]
-    for oracle, those in _by_oracle(names).items():
-        among = mean_places(table[table["optimizer"].isin(those)], families())
-        texts = (f"{among[name]:.1f}" if name in among else "" for name in names)
-        last.append(["", f"among {oracle} methods", *texts])
-    yield from _markdown(["subsection", "problem: dial", *names], [*_rows(table, names), *last])
-    others = sorted(set(table["optimizer"]) - set(names))
-    if others:
-        yield "\nOptimizers with a decaying learning rate run only on noisy problems:\n"
-        yield from _markdown(["subsection", "problem: dial", *others], list(_rows(table, others)))
+    against = board.against(YARDSTICK)
+    rows = [
+        [row["optimizer"], row["family"], row["problems"], f"{row['climbed']:.2f}", row["group"],
+         against.get(str(row["optimizer"]), "")]
+        for row in board.table.to_dict("records")
+    ]  # fmt: skip
+    heads = ["optimizer", "family", "problems", "ladder", "groups", f"against {YARDSTICK}"]
+    yield from _markdown(heads, rows)
+    lines = [
+        [name, len(problems), reason, ", ".join(problems)]
+        for name, by_reason in board.absent.items()
+        for reason, problems in by_reason.items()
+    ]
+    if lines:
+        yield "\nWhere an optimizer is absent:\n"
+        yield from _markdown(["optimizer", "problems", "why", "which"], lines)
 
 
-def _by_oracle(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the registered optimizers by what they ask for in some steps on a smooth loss; without groups of one."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        if name.partition(AND)[0] not in OPTIMIZERS:
-            continue
-        steps = walk(OPTIMIZERS.find(name), smooth_valley, draw(instances=1), steps=ASKED_IN)
-        asks = (
-            "Hessian" if steps.hessians else "Hessian-vector" if steps.products else "first-order"
-        )
-        found.setdefault(asks, []).append(name)
-    return {asks: those for asks, those in found.items() if len(those) > 1}
+def _matrix(table: pandas.DataFrame, board: Leaderboard) -> Iterator[str]:
+    yield "\n## Breaking points\n"
+    yield (
+        "The dial up to which half of the instances are solved, tuned. `>` and `<`: outside the tested rungs; ↓: "
+        "the problem gets harder as this dial falls; ✓: solved at every rung; *no step*: one step costs more than "
+        "the budget; *too few steps*: with noise, runs are judged from four steps on. Within a family, the "
+        "optimizer that gets furthest comes first.\n"
+    )
+    for family, names in _by_family(board).items():
+        if names:
+            yield f"\n### {family[0].upper()}{family[1:]}\n"
+            yield from _markdown(["subsection", "problem: dial", *names], list(_rows(table, names)))
+    decayed = sorted({name for name in table["optimizer"] if name in TWINS})
+    if decayed:
+        yield "\n### With decay\n"
+        yield "Optimizers with a decaying learning rate run only on noisy problems:\n"
+        yield from _markdown(["subsection", "problem: dial", *decayed], list(_rows(table, decayed)))
 
 
 def _carryover(
@@ -286,25 +333,61 @@ def _carryover(
 ) -> Iterator[str]:
     yield "\n## How far the order carries\n"
     yield (
-        "Each problem orders the optimizers by their breaking points, by the share of instances that they solve at the "
-        "rungs that all ran, and by cost. τ: Kendall's τ_b of the order on a problem and the mean rank over all other "
-        "problems, the mean over problems; *ceiling*: what the true order on a problem would reach with so few "
-        "instances. W: Kendall's coefficient of concordance, 1 if all problems order alike. Ranks on this page come "
-        "from breaking points; cost is shown, not ranked. [How this was tested](statistics.md).\n"
+        "Each problem orders the optimizers that run on all problems by their breaking points, by the share of "
+        "instances that they solve at the rungs that all ran, and by cost. τ: Kendall's τ_b of the order on a "
+        "problem and the mean rank over all other problems, the mean over problems; *ceiling*: what the true order "
+        "on a problem would reach with so few instances. W: Kendall's coefficient of concordance, 1 if all "
+        "problems order alike. Knowing the curvature is a difference of another kind, so those of the family "
+        "*curvature* are also ordered by themselves. [How this was "
+        "tested](statistics.md#how-far-a-ranking-carries).\n"
     )
     everywhere = list(mean_places(standings(points), families()).index)
+    curved = [name for name in everywhere if family_of(name) == CURVATURE]
+    classes = {
+        "all": everywhere,
+        f"without {CURVATURE}": [name for name in everywhere if name not in curved],
+        CURVATURE: curved,
+    }
     rows = []
-    for asks, names in {"all": everywhere, **_by_oracle(everywhere)}.items():
+    for which, names in classes.items():
+        if len(names) < 2:
+            continue
         those = runs[runs["optimizer"].isin(names)]
         for row in carryover(those, summary, families(), points=points).to_dict("records"):
             numbers = (
                 "" if pandas.isna(row[each]) else f"{row[each]:.2f}"
                 for each in ("w", "tau", "ceiling")
             )
-            rows.append([asks, row["by"], row["optimizers"], row["problems"], *numbers])
+            rows.append([which, row["by"], row["optimizers"], row["problems"], *numbers])
     yield from _markdown(
         ["methods", "ordered by", "optimizers", "problems", "W", "τ", "ceiling"], rows
     )
+
+
+def _cures() -> Iterator[str]:
+    """Yield the section on cures, from the published causes."""
+    file = DOCS / "explained.csv"
+    causes = pandas.read_csv(file) if file.exists() else pandas.DataFrame()
+    if causes.empty:
+        return
+    yield "\n## What cures them\n"
+    yield (
+        "Where an optimizer breaks, one cause after another was taken away and the optimizer searched again "
+        "([how](explain.md)). What is listed are the causes without which clearly more is solved, and the "
+        "problems. Without a row an optimizer was not asked.\n"
+    )
+    rows = []
+    for name, of_optimizer in causes.groupby("optimizer", sort=True):
+        held = of_optimizer[of_optimizer["holds"].astype(str) == "True"]
+        cured: dict[str, list[str]] = {}
+        for cause, of_cause in held.groupby("cause"):
+            names = sorted(set(of_cause["problem"]))
+            cured[str(cause).replace("_", " ")] = names
+        ordered = sorted(cured.items(), key=lambda each: (-len(each[1]), each[0]))
+        said = "; ".join(f"{cause} ({', '.join(problems)})" for cause, problems in ordered)
+        problems = of_optimizer["problem"].nunique()
+        rows.append([name, problems, held["problem"].nunique(), said])
+    yield from _markdown(["optimizer", "breaks clearly on", "cured on", "by taking away"], rows)
 
 
 def _rows(table: pandas.DataFrame, names: Sequence[str]) -> Iterator[list[str]]:
@@ -396,7 +479,9 @@ def _share_of_budget(budget: float) -> str:
     return "B" if budget == 1 else f"B/{1 / budget:.0f}"
 
 
-def _against_theory(rows: Sequence[Mapping], infos: Mapping[str, CellInfo]) -> pandas.DataFrame:
+def _against_theory(
+    rows: Sequence[Mapping[Any, Any]], infos: Mapping[str, CellInfo]
+) -> pandas.DataFrame:
     """Return these breaking points with `ratio` (NaN outside the rungs), `agrees`, and what chance gives for both."""
     dials: dict[str, set[float]] = {}
     for info in infos.values():

@@ -17,9 +17,9 @@ true places would have with its measured ones: no order could do better with so 
 two halves of the instances, which breaking points are not. A τ far below its ceiling means that problems differ, not
 that instances are few.
 
-A mean rank is also given for each class of methods, by what they ask for (gradients; products with the Hessian; the
-Hessian), since knowing the curvature is a difference of another kind. Ranks come from breaking points or from the
-share of instances solved; cost is shown, and not ranked. [The reference](reference.md) has the figures of both.
+They are also given for the methods that know the curvature, and for those that do not, since that is a difference of
+another kind. Ranks come from breaking points or from the share of instances solved; cost is shown, and not ranked.
+[The reference](reference.md) has the figures of both.
 
 In the simulation the strength of an optimizer on a problem is the sum of a common part and of one that is new on each
 problem; a run is solved if strength and luck exceed what its rung asks. The first column is the common part's share

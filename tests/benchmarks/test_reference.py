@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,16 @@ import numpy as np
 import pandas
 import pytest
 
-from benchmarks import compare_sweeps, read_table, sweep
+from benchmarks import compare_sweeps, read_table, statistics, sweep
 from benchmarks.analysis.consistency import CHOSEN_ROWS
+from benchmarks.analysis.folder import finished, read_results
 from benchmarks.analysis.ranking import mean_places, moved, standings
+from benchmarks.catalog.defaults import CLASSICS, family_of
+from benchmarks.catalog.loading import preset_words
 from benchmarks.docgen import reference
-from benchmarks.store.cell_info import cells_of
+from benchmarks.docgen.leaderboard import Leaderboard
+from benchmarks.docgen.parts import combine, compact
+from optimizers import OPTIMIZERS
 from optimizers.adam import Adam
 from optimizers.oracle import HVP, LOSS
 from problems.ill_conditioning.quadratic import Quadratic
@@ -93,8 +99,18 @@ def whole(tmp_path_factory):
 @pytest.fixture(scope="module")
 def kept(whole, tmp_path_factory):
     """What a reference keeps of it."""
-    folder = tmp_path_factory.mktemp("reference")
-    reference.compact(whole, folder)
+    folder = tmp_path_factory.mktemp("reference") / "part"
+    compact(whole, folder)
+    return folder
+
+
+def with_tables(parts, tables, folder):
+    """A folder with the tables of these parts, as those of a reference."""
+    combine(parts, folder)
+    variants = dict.fromkeys(["standard", *reference.VARIANTS], tables)
+    reference.robustness(variants).to_csv(folder / "robustness.csv", index=False)
+    told = statistics.discrimination(tables.runs, tables.summary)
+    told.to_csv(folder / "discrimination.csv", index=False)
     return folder
 
 
@@ -136,19 +152,16 @@ class TestFolder:
         assert found.newcomers.empty and found.against.empty and str(found).startswith(str(whole))
 
     def test_an_edited_reference_is_refused_too(self, whole, tmp_path):
-        reference.compact(whole, tmp_path)
+        compact(whole, tmp_path)
         summary = read_table(tmp_path, "summary")
         summary.loc[summary["solved"] == 6, "solved"] = 5
-        summary.to_csv(tmp_path / "summary.csv", index=False)
+        summary.to_parquet(tmp_path / "summary.parquet", index=False)
         with pytest.raises(reference.Refused, match="contradicts itself"):
             compare_sweeps(whole, tmp_path)
 
-    def test_the_page_follows_from_the_folder(self, kept):
+    def test_the_page_follows_from_the_folder(self, kept, tmp_path):
         tables = sweep(PROBLEMS, ["sgd", "newton", "idle"], **SIZE).tables
-        variants = dict.fromkeys(["standard", *reference.VARIANTS], tables)
-        reference.robustness(variants, "standard").to_csv(kept / "robustness.csv", index=False)
-        reference.separated(tables).to_csv(kept / "discrimination.csv", index=False)
-        page = reference.page(kept)
+        page = reference.page(with_tables([kept], tables, tmp_path))
         lines = page.splitlines()
         (predicted,) = [line for line in lines if line.startswith("| quadratic | sgd | B |")]
         theory = tables.breaking_points.query(
@@ -158,7 +171,7 @@ class TestFolder:
         assert any(
             line.startswith("| quick | rotated | 1.00 |") and " 0 of " in line for line in lines
         )
-        assert "| quadratic: condition |" in page and "| mean rank |" in page
+        assert "| quadratic: condition |" in page
         tuned = tables.runs.merge(tables.summary.query("choice == 'tuned'")[["cell", "trial"]])
         tuned = tuned.query("problem == 'quadratic' and role == 'reporting' and status != 'solved'")
         (why,) = [
@@ -174,20 +187,101 @@ class TestFolder:
         """A step of Newton's costs 1 + 2 · 10 gradients; of five instances no test tells two apart."""
         size = {**SIZE, "budget": 20, "seeds": 5}
         result = sweep(Quadratic(dim=10), ["sgd", "newton"], out=tmp_path / "short", **size)
-        reference.compact(tmp_path / "short", tmp_path / "kept")
-        variants = dict.fromkeys(["standard", *reference.VARIANTS], result.tables)
-        kept = tmp_path / "kept"
-        reference.robustness(variants, "standard").to_csv(kept / "robustness.csv", index=False)
-        reference.separated(result.tables).to_csv(kept / "discrimination.csv", index=False)
+        compact(tmp_path / "short", tmp_path / "part")
+        kept = with_tables([tmp_path / "part"], result.tables, tmp_path / "kept")
         lines = reference.page(kept).splitlines()
-        (heads,) = [line for line in lines if line.startswith("| subsection | problem: dial |")]
-        (row,) = [line for line in lines if "| quadratic: condition |" in line]
-        found = dict(zip(heads.split("|"), map(str.strip, row.split("|")), strict=True))
-        assert found[" newton "] == "no step" != found[" sgd "]
+        heads = [line for line in lines if line.startswith("| subsection | problem: dial |")]
+        rows = [line for line in lines if "| quadratic: condition |" in line]
+        found = {
+            name.strip(): text.strip()
+            for head, row in zip(heads, rows, strict=True)
+            for name, text in zip(head.split("|"), row.split("|"), strict=True)
+        }
+        assert found["newton"] == "no step" != found["sgd"]
+        board = Leaderboard.of(read_results(kept))
+        assert board.climbed.loc["quadratic", "newton"] == 0
         (few,) = [line for line in lines if "instances that it takes" in line]
         assert "3 of them with fewer than the 6 instances that it takes (quadratic)." in few
         told = (line for line in lines if line.startswith("| quadratic | 3 |"))
         assert next(told).endswith("|  |  |")
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A part for each optimizer of the whole."""
+    folder = tmp_path_factory.mktemp("parts")
+    for name in ("sgd", "newton", "idle"):
+        sweep(PROBLEMS, [name], out=folder / "runs" / name, **SIZE)
+        compact(folder / "runs" / name, folder / "parts" / name)
+    return folder / "parts"
+
+
+class TestParts:
+    def test_they_make_the_tables_of_one_sweep(self, parts, kept, tmp_path):
+        combine(sorted(parts.iterdir()), tmp_path)
+        for name in ("summary", "runs", "breaking_points"):
+            one, other = (
+                each[sorted(each)].drop(columns=["seconds"], errors="ignore")
+                for each in (read_table(kept, name), read_table(tmp_path, name))
+            )
+            pandas.testing.assert_frame_equal(one, other, check_dtype=False)
+        found = compare_sweeps(kept, tmp_path)
+        assert not found.warnings and (found.differences["ties"] == 6).all()
+
+    def test_one_more_changes_no_row_of_the_others(self, parts, tmp_path):
+        paths = [parts / name for name in ("idle", "sgd")]
+        combine(paths, tmp_path / "two")
+        combine([*paths, parts / "newton"], tmp_path / "three")
+        two, three = (Leaderboard.of(read_results(tmp_path / each)) for each in ("two", "three"))
+        pandas.testing.assert_frame_equal(two.climbed, three.climbed[["idle", "sgd"]])
+        assert two.against("sgd")["idle"] == three.against("sgd")["idle"]
+
+    def test_what_does_not_belong_together_is_refused(self, parts, tmp_path):
+        with pytest.raises(reference.Refused, match=r"sgd is in .*: keep one"):
+            combine([parts / "sgd", parts / "sgd"], tmp_path)
+        shorter = {**SIZE, "budget": 30}
+        sweep(PROBLEMS, ["momentum"], out=tmp_path / "runs", **shorter)
+        compact(tmp_path / "runs", tmp_path / "part")
+        with pytest.raises(reference.Refused, match="other trials, instances or budgets"):
+            combine([parts / "sgd", tmp_path / "part"], tmp_path / "out")
+        runs = read_table(parts / "newton", "runs")
+        compact(parts.parent / "runs" / "newton", tmp_path / "other")
+        runs["grad_sq_initial"] *= 1.1
+        runs.to_parquet(tmp_path / "other" / "runs.parquet", index=False)
+        with pytest.raises(reference.Refused, match="other instances of"):
+            combine([parts / "sgd", tmp_path / "other"], tmp_path / "out")
+
+    def test_the_page_s_command_runs_nothing(self, parts, tmp_path, monkeypatch):
+        """It makes tables, page and picture of the parts that are there; an unknown optimizer is refused."""
+        monkeypatch.setattr(reference, "_run", lambda *words: pytest.fail(f"runs {words}"))
+        monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
+        monkeypatch.setattr(reference, "DOCS", tmp_path)
+        shutil.copytree(parts, tmp_path / "reference" / "parts")
+        assert reference.main(["--page"]) == 0
+        page = (tmp_path / "reference.md").read_text()
+        assert all(f"| {name} |" in page for name in ("idle", "newton", "sgd"))
+        assert page == reference.page(tmp_path / "reference")
+        first = (tmp_path / "reference.svg").read_bytes()
+        assert first.startswith(b"<?xml") and reference.main(["--page"]) == 0
+        assert (tmp_path / "reference.svg").read_bytes() == first
+        with pytest.raises(reference.Refused, match="did you mean sgd"):
+            reference.main(["--optimizer", "sdg"])
+
+    def test_each_optimizer_is_run_by_submit(self, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(reference, "_run", lambda *words: asked.append(words) or 0)
+        assert reference.main(["--optimizer", "zoo/muon", "--optimizer", "sgd", "trials=2"]) == 0
+        assert [each[:2] for each in asked] == [("submit", "zoo/muon"), ("submit", "sgd")]
+        assert "part=results/reference/parts/zoo_muon" in asked[0] and "trials=2" in asked[1]
+
+
+def test_every_published_optimizer_exists_once():
+    words = [*reference.WORDS]
+    assert len(set(words)) == len(words) >= 28 and {*CLASSICS} <= {*words}
+    assert {*words} <= {*OPTIMIZERS, *preset_words()}
+    assert [family_of("zoo_muon"), family_of("adam+decay"), family_of("MyOpt")] == [
+        "matrix", "Adam's family", "others",
+    ]  # fmt: skip
 
 
 def test_the_published_page_follows_from_the_published_folder():
@@ -197,7 +291,8 @@ def test_the_published_page_follows_from_the_published_folder():
         "python -m benchmarks.docgen.reference"
     )
     manifest = json.loads((root / "results" / "reference" / "manifest.json").read_text())
-    assert f"Measured at commit {manifest['git']['commit'][:12]}; " in page
+    for part in manifest["parts"].values():
+        assert part["git"]["commit"][:12] in page
     rows = (line.split(" | ") for line in page.splitlines() if line.endswith((" yes |", " no |")))
     assert (
         len({(row[0], row[1]) for row in rows}) >= 10
@@ -215,9 +310,7 @@ def test_a_prediction_agrees_where_it_lies_in_the_interval():
 
 def test_chance_is_what_random_predictions_reach():
     """A prediction drawn evenly on the ladder is near, or agrees, as often as the page says."""
-    info = next(
-        iter(cells_of(json.loads((REFERENCE / "manifest.json").read_text())["jobs"]).values())
-    )
+    info = next(iter(finished(REFERENCE)[1].values()))
     rungs = {
         f"{dial}": dataclasses.replace(info, job="j", dial=dial, scale="log", falling=False)
         for dial in (1.0, 10.0, 1e4)

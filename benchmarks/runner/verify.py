@@ -1,0 +1,127 @@
+"""Run some cells of a published part again, and compare their runs with those that the part states."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas
+
+from benchmarks.analysis.columns import WITHOUT_NUMBERS
+from benchmarks.analysis.folder import Results
+from benchmarks.analysis.pairs import SAME_GAP
+from benchmarks.analysis.saved_sweep import rebuilt
+from benchmarks.engine.contender import Contender
+from benchmarks.engine.protocol import Protocol
+from benchmarks.engine.trial_choice import choose
+from benchmarks.runner.job import Job, run_rung
+from benchmarks.store.cell_info import SKIPPED, CellInfo
+from benchmarks.store.cells import Memory, Stored
+
+BITWISE, ROUNDED, DIFFERS = "to the bit", "to rounding", "differs"
+EXACT = ("status", "steps", "cost")
+MEASURED = ("cost_to_target", "gap_final")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A cell that was run again: its description, whether it is as stated, and what differs."""
+
+    info: CellInfo
+    outcome: str
+    why: str = ""
+
+
+def verify(
+    part: Results,
+    contenders: Mapping[str, Contender],
+    cells: int,
+    seed: int,
+    report: Callable[[Verified], None] = lambda _: None,
+) -> list[Verified]:
+    """Run a sample of a part's cells again, and return how each compares.
+
+    A run is as stated "to the bit" if its status, steps, costs and final gap are (as float32, in which parts keep
+    gaps); "to rounding" if its status is, and its steps, costs and final gap are within 1 %, as they may be on another
+    machine. Of a cell the worst of its runs counts, and the chosen trials must be those that its tuning instances
+    choose.
+
+    Args:
+        part: The part, as `read_results` returns it.
+        contenders: By name, the optimizers that it is said to be of.
+        cells: How many cells, at most; skipped ones are not among them.
+        seed: Of the sample.
+        report: Called as each cell ends.
+    """
+    known = sorted(key for key in part.cells if not key.endswith(SKIPPED))
+    found = []
+    for key in random.Random(seed).sample(known, min(cells, len(known))):
+        info = part.cells[key]
+        outcome = _compared(part, key, info, contenders[info.optimizer])
+        found.append(outcome)
+        report(outcome)
+    return found
+
+
+def _compared(part: Results, key: str, info: CellInfo, contender: Contender) -> Verified:
+    problem = rebuilt(info)
+    if isinstance(problem, str):
+        return Verified(info, DIFFERS, problem)
+    memory = Memory()
+    job = Job(info.problem, problem, contender)
+    protocol = Protocol(**dataclasses.asdict(info.protocol))
+    done = run_rung(job, problem, protocol, memory, lambda _: None)
+    stated = part.runs[part.runs["cell"] == key]
+    choices = part.summary[part.summary["cell"] == key]
+    problems = list(_differences(stated, choices, memory.read(done.key)))
+    hard = [why for why, is_rounding in problems if not is_rounding]
+    if hard:
+        return Verified(info, DIFFERS, hard[0])
+    return Verified(info, ROUNDED if problems else BITWISE, problems[0][0] if problems else "")
+
+
+def _differences(
+    stated: pandas.DataFrame, choices: pandas.DataFrame, again: Stored
+) -> Iterator[tuple[str, bool]]:
+    """Yield what differs, and whether it is rounding."""
+    before, after = str(stated["status"].iloc[0]), str(again.runs["status"][0])
+    if before in WITHOUT_NUMBERS or after in WITHOUT_NUMBERS:
+        if before != after:
+            yield f"it is {before}, and {after} again", False
+        return
+    runs = pandas.DataFrame(dict(again.runs))
+    chosen = choose(runs)
+    for choice, trial in zip(choices["choice"], choices["trial"], strict=True):
+        if choice in chosen and chosen[choice] != trial:
+            yield f"the {choice} trial is {trial:g}, and {chosen[choice]} again", False
+    names = [*EXACT, *MEASURED]
+    at = ["trial", "seed"]
+    both = stated[[*at, *names]].astype({"trial": int, "seed": int}).merge(
+        runs[[*at, *names]], on=at, how="left", suffixes=("", " again")
+    )  # fmt: skip
+    for name in names:
+        sides = both[name], both[f"{name} again"]
+        is_number = name != "status"
+        one, other = (each.to_numpy(dtype="float32" if is_number else object) for each in sides)
+        differs = _differs(one, other) if is_number else one != other
+        if not differs.any():
+            continue
+        row = int(np.flatnonzero(differs)[0])
+        said = f"{name} of trial {both['trial'][row]}, seed {both['seed'][row]} is {both[name][row]}, and "
+        said += f"{both[f'{name} again'][row]} again"
+        yield said, is_number and _near(one, other)
+
+
+def _differs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return where numbers differ, or are missing in one of both."""
+    return (one != other) & ~(np.isnan(one) & np.isnan(other))
+
+
+def _near(one: np.ndarray, other: np.ndarray) -> bool:
+    """True if all numbers are within a percent of each other, or missing or infinite in both."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(np.log10(np.abs(other)) - np.log10(np.abs(one)))
+    return bool((~_differs(one, other) | (ratio <= SAME_GAP)).all())
