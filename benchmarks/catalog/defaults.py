@@ -33,7 +33,7 @@ PUBLISHED = {
     ),
     "adaptive, no momentum": ("adagrad", "rmsprop", "zoo/adafactor"),
     "matrix": ("zoo/muon", "zoo/soap", "zoo/shampoo", "zoo/kron"),
-    "no rate or schedule": ("zoo/schedule_free_adamw", "zoo/prodigy"),
+    "no rate or schedule": ("zoo/schedule_free_adamw", "prodigy"),
     "curvature": ("newton", "damped_newton", "saddle_free_newton", "newton_cg", "lbfgs"),
 }  # fmt: skip
 CURVATURE, OTHERS = "curvature", "others"

@@ -68,7 +68,10 @@ def usage() -> str:
         ),
         ("report FOLDER", "write a sweep as one page, with its figures"),
         ("compare A B", "list what became better or worse between the folders of two sweeps"),
-        ("submit my_opt.py:MyOpt", "run the standard suite, and show its row among the published ones"),
+        (
+            "submit my_opt.py:MyOpt",
+            "run the standard suite, and show its row among the published ones",
+        ),
         ("same my_adam.py:MyAdam adam", "say whether two optimizers are the same method"),
         (
             "doctor NAME",

@@ -4,4 +4,13 @@
 """
 
 # Modules, in the order of the page.
-RULES = ("ranks", "noisy_runs", "breaking_points", "ranges", "choice_noise", "carryover", "groups", "causes")
+RULES = (
+    "ranks",
+    "noisy_runs",
+    "breaking_points",
+    "ranges",
+    "choice_noise",
+    "carryover",
+    "groups",
+    "causes",
+)

@@ -111,6 +111,17 @@ def test_a_preset_steps_as_the_package_does(name, method, values, lr):
             close(ours[:, instance, trial], path)
 
 
+def test_prodigy_is_the_package_s():
+    """The package sums in float32, where a term may be 1e-7 off, and a step divides by what is left."""
+    data = draw(instances=2, dim=15)
+    ours = walk(OPTIMIZERS["prodigy"], smooth_valley, data, steps=200).points
+    for instance in range(2):
+        own = {field: each[[instance]] for field, each in data.items()}
+        path = plain(theirs.Prodigy, own, steps=200)
+        torch.testing.assert_close(ours[:, instance, 0], path, rtol=0, atol=1e-4)
+        assert (path[-1] - path[0]).norm() > 0.1
+
+
 def test_muon_steps_as_the_package_does_where_it_is_told_what_is_a_matrix():
     """Up to bfloat16, in which it orthogonalizes: a last digit may flip, and is 2⁻⁸ of a step of lr."""
     data, optimizer = draw(instances=1, dim=15), shaped(preset("zoo_muon"), SHAPES)

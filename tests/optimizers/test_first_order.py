@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from problems.saddles.octopus import TAU, Octopus
 
 OURS = [
     "normalized_sgd", "sign_sgd", "polyak_step", "perturbed_gd", "adagrad", "amsgrad", "adamw",
-    "lion", "schedule_free_sgd",
+    "lion", "schedule_free_sgd", "prodigy",
 ]  # fmt: skip
 RATES = [0.003, 0.01, 0.03]
 # 200 steps in float64, the same formula in another order of operations.
@@ -116,6 +117,43 @@ def test_a_batch_is_its_plain_twin_run_by_run(walk, draw, valley, name, twin):
         for trial, lr in enumerate(RATES):
             alone = torch.stack(twin(valley, own(data, instance), lr, 200))
             assert_close(ours[:, instance, trial], alone)
+
+
+def prodigy_twin(function, data, factor, steps, beta1=0.9, beta2=0.999, d=1e-6):
+    """Mishchenko & Defazio 2023, algorithm 4, with β₃ = √β₂ and without bias correction, as plain sums."""
+    points, m, v, beta3 = [data["start"]], 0.0, 0.0, math.sqrt(beta2)
+    weights, slopes, products = [], [], []
+    for _ in range(steps):
+        x = points[-1]
+        g = slope(function, x, data)
+        m, v = beta1 * m + (1 - beta1) * d * g, beta2 * v + (1 - beta2) * d**2 * g**2
+        weights.append(d * d * factor)
+        slopes.append(g)
+        products.append(float(g @ (points[0] - x)))
+        aged = [each * beta3**k for k, each in enumerate(reversed(weights))][::-1]
+        r = sum(weight * each for weight, each in zip(aged, products, strict=True))
+        s = sum(weight * each for weight, each in zip(aged, slopes, strict=True))
+        before, d = d, max(d, r / float(s.abs().sum()))
+        points.append(x - factor * before * m / (v.sqrt() + d * 1e-8))
+    return points, d
+
+
+def test_prodigy_is_its_plain_twin_and_finds_the_distance(walk, draw):
+    data = draw()
+    factors = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    optimizer = OPTIMIZERS["prodigy"].batched({"factor": factors.unsqueeze(-1)})
+    found = walk(optimizer, bowl, data, trials=3)
+    *_, share = found.state
+    for instance in range(3):
+        one = own(data, instance)
+        for trial, factor in enumerate(factors.tolist()):
+            points, d = prodigy_twin(bowl, one, factor, 200)
+            # d grows by what is small beside its sums; 200 steps carry a rounding along.
+            torch.testing.assert_close(
+                found.points[:, instance, trial], torch.stack(points), rtol=1e-7, atol=1e-9
+            )
+            assert float(share[instance, trial]) == pytest.approx(d / 1e-6, rel=1e-7)
+            assert 1e-6 < d < (one["start"] - one["center"]).abs().max()
 
 
 @pytest.mark.parametrize("name", OURS)
