@@ -131,8 +131,9 @@ def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
     try:
         if file.suffix == ".parquet":
             table = pandas.read_parquet(file).replace("", math.nan)  # as read from a CSV
-        else:  # in one block, because it is wide
-            table = pandas.read_csv(file, low_memory=False).copy()
+        else:
+            table = pandas.read_csv(file, low_memory=False)
+        table = table.copy()  # in one block, because it is wide
     except (ValueError, OSError) as error:
         raise Refused(f"{file} cannot be read: {error}; {AGAIN}") from error
     wrong = next(_wrong(name, table), None)

@@ -315,7 +315,7 @@ def _matrix(table: pandas.DataFrame, board: Leaderboard) -> Iterator[str]:
         "The dial up to which half of the instances are solved, tuned. `>` and `<`: outside the tested rungs; ↓: "
         "the problem gets harder as this dial falls; ✓: solved at every rung; *no step*: one step costs more than "
         "the budget; *too few steps*: with noise, runs are judged from four steps on. Within a family, the "
-        "optimizer that gets furthest comes first.\n"
+        "optimizer that gets furthest comes first."
     )
     for family, names in _by_family(board).items():
         if names:

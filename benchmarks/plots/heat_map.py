@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from benchmarks.plots.style import LOOK, Picture
 
 CELL, GAP = 0.21, 0.35  # inches; of a cell
-LEFT, RIGHT, TOP, BOTTOM = 3.3, 0.8, 1.6, 0.5  # inches, for words
+LEFT, RIGHT, TOP, BOTTOM = 3.3, 0.8, 1.5, 1.4  # inches, for words
 COLOURS, ABSENT = "cividis", "#ffffff"  # cividis looks alike to the colour-blind
 WRAP = 26  # characters of a subsection's title in a line
 
@@ -68,9 +68,9 @@ def heat_map(
                 -LEFT / CELL + 0.2, (first + last) / 2, _wrapped(title), va="center", fontsize=7.5, color="#555555"
             )  # fmt: skip
         for title, (first, last) in columns.groups.items():
-            middle = (first + last) / 2
             axes.text(
-                middle, height + 0.4, title.replace(" ", "\n", 1), ha="center", va="top", fontsize=7.5, color="#555555"
+                (first + last) / 2, height + 0.3, title,
+                rotation=90, ha="center", va="top", fontsize=7.5, color="#555555",
             )  # fmt: skip
         bar = figure.add_axes((1 - 0.62 / size[0], box[1] + box[3] / 4, 0.12 / size[0], box[3] / 2))
         scale = ScalarMappable(Normalize(0, 1), COLOURS)
