@@ -16,6 +16,7 @@ import pandas
 from benchmarks.analysis.chosen_runs import RUNG, chosen, with_variant
 from benchmarks.analysis.dial_axis import Axis
 from benchmarks.analysis.pairs import LEVEL, over_instances, pairings
+from benchmarks.engine.status import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
 
 EXACT = 1e-9  # sums of scores are equal up to this
@@ -30,8 +31,8 @@ def climbed(points: pandas.DataFrame, infos: Iterable[CellInfo]) -> pandas.DataF
 
     Returns:
         Problems × optimizers: the share of the ladder, in the scale of the dial, that lies before the breaking point.
-        0 if not even half of the instances are solved at its first rung, or no run can be judged; 1 if half are at the
-        last. NaN if the optimizer has no breaking point there.
+        0 if not even half of the instances are solved at its first rung, 1 if half are at the last. NaN if the
+        optimizer has no breaking point there, or no run can be judged, as where one step costs more than the budget.
     """
     dials: dict[tuple[str, str], set[float]] = {}
     known: dict[tuple[str, str], CellInfo] = {}
@@ -39,7 +40,8 @@ def climbed(points: pandas.DataFrame, infos: Iterable[CellInfo]) -> pandas.DataF
         pair = info.problem, info.optimizer
         dials.setdefault(pair, set()).add(info.dial)
         known[pair] = info
-    rows = points[(points["choice"] == "tuned") & (points["budget"] == 1)]
+    tuned = (points["choice"] == "tuned") & (points["budget"] == 1)
+    rows = points[tuned & ~points["unjudged"].isin(UNJUDGED)]
     found: dict[tuple[str, str], float] = {}
     for row in rows.to_dict("records"):
         pair = row["problem"], row["optimizer"]
@@ -50,8 +52,6 @@ def climbed(points: pandas.DataFrame, infos: Iterable[CellInfo]) -> pandas.DataF
         else:
             easiest = float(axis.dials[0])
             found[pair] = axis.share(*sorted((easiest, row["breaking_point"])))
-        if not pandas.isna(row.get("unjudged")) and row["unjudged"]:
-            found[pair] = 0.0
     names = pandas.MultiIndex.from_tuples(found, names=["problem", "optimizer"])
     return pandas.Series(list(found.values()), names, dtype=float).unstack("optimizer")
 

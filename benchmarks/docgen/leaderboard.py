@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas
 
 from benchmarks.analysis.columns import WITHOUT_NUMBERS
@@ -13,6 +14,8 @@ from benchmarks.analysis.folder import Results, read_table
 from benchmarks.analysis.groups import climbed, duels, groups
 from benchmarks.catalog.defaults import TWINS, family_of
 from benchmarks.catalog.subsections import families
+from benchmarks.display.unjudged import WHY_UNJUDGED
+from benchmarks.engine.status import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
 
 YARDSTICK = "adam"  # with which each optimizer is compared problem by problem
@@ -59,9 +62,13 @@ class Leaderboard:
         return found.assign(family=found["optimizer"].map(family_of))
 
     def duels(self, first: str) -> pandas.DataFrame:
-        """Return on which problems all others are better or worse than one optimizer."""
+        """Return on which problems all others are better or worse than one optimizer, of those that both climb."""
         noisy = {info.problem for info in self.cells.values() if info.noisy}
-        return duels(self.runs, self.summary, first, noisy)
+        found = duels(self.runs, self.summary, first, noisy)
+        known = set(self.climbed.stack(future_stack=True).dropna().index)
+        pairs = zip(found["problem"], found["optimizer"], strict=True)
+        both = [{(problem, name), (problem, first)} <= known for problem, name in pairs]
+        return found[np.array(both, dtype=bool)]
 
     def against(self, first: str) -> dict[str, str]:
         """Return by optimizer on how many problems it is better and worse than one, and not told apart, as text."""
@@ -77,6 +84,11 @@ class Leaderboard:
         pairs = ["problem", "optimizer"]
         without = self.runs[self.runs["status"].isin(WITHOUT_NUMBERS)]
         why = without.drop_duplicates(pairs).set_index(pairs)["error"].to_dict()
+        unjudged = self.points[
+            self.points["unjudged"].isin(UNJUDGED) & (self.points["budget"] == 1)
+        ]
+        reasons = unjudged.drop_duplicates(pairs).set_index(pairs)["unjudged"].map(WHY_UNJUDGED)
+        why |= reasons.to_dict()
         problems, names = ({getattr(info, each) for info in self.cells.values()} for each in pairs)
         scores = self.climbed.reindex(index=sorted(problems), columns=sorted(names))
         found: dict[str, dict[str, list[str]]] = {}

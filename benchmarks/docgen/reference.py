@@ -142,7 +142,8 @@ def write(folder: Path, docs: Path) -> None:
 
 def _by_family(board: Leaderboard) -> dict[str, list[str]]:
     """Return the optimizers by family, each in the order of the leaderboard."""
-    names = board.table["optimizer"]
+    every = sorted({info.optimizer for info in board.cells.values()})
+    names = dict.fromkeys([*board.table["optimizer"], *every])  # those without a score come last
     return {
         family: [name for name in names if family_of(name) == family]
         for family in (*PUBLISHED, OTHERS)
@@ -236,7 +237,7 @@ all of them, instance by instance. `python -m benchmarks.docgen.reference --page
 ![How far each optimizer gets on each problem]({PICTURE})
 
 *Yellow: solved up to the last rung of the problem's ladder; dark: not even at its first. White: the optimizer cannot be
-used there.*
+used there, or no step of its is within the budget.*
 """
 
 
@@ -280,15 +281,16 @@ def _provenance(manifest: Mapping, cells: Mapping[str, CellInfo]) -> str:
 def _leaderboard(board: Leaderboard) -> Iterator[str]:
     yield "## How far each optimizer gets\n"
     yield (
-        "*Ladder*: the share of a problem's ladder, in the scale of its dial, that an optimizer climbs before it "
-        "breaks; the mean over the problems of a family, and then over families. *Groups*: two optimizers share a "
-        f"letter unless a randomization test tells them apart ({LEVEL:.0%}, families of problems are the units, on "
-        "the problems that both have). The ladder is each optimizer's own and each pair is tested alone, so "
-        "nothing here depends on who else is in the table, nor is it corrected for how many are: of pairs that do "
-        "not differ, up to one in twenty is told apart. Without a letter there are too few families to tell "
-        f"anything. The last column has the number of problems on which an optimizer is better than {YARDSTICK}, "
-        "worse, and not told apart, by sign tests on the same instances. Means over different problems cannot be "
-        "compared: where an optimizer lacks problems, the groups and the last column can. [How this was "
+        "*Problems*: those on which an optimizer can be used and affords a step. *Ladder*: the share of a "
+        "problem's ladder, in the scale of its dial, that an optimizer climbs before it breaks; the mean over the "
+        "problems of a family, and then over families. *Groups*: two optimizers share a letter unless a "
+        f"randomization test tells them apart ({LEVEL:.0%}, families of problems are the units, on the problems "
+        "that both have). The ladder is each optimizer's own and each pair is tested alone, so nothing here "
+        "depends on who else is in the table, nor is it corrected for how many are: of pairs that do not differ, "
+        "up to one in twenty is told apart. Without a letter there are too few families to tell anything. The last "
+        f"column has the number of problems on which an optimizer is better than {YARDSTICK}, worse, and not told "
+        "apart, by sign tests on the same instances. Means over different problems cannot be compared: where an "
+        "optimizer lacks problems, the groups and the last column can. [How this was "
         "tested](statistics.md#groups-across-problems).\n"
     )
     against = board.against(YARDSTICK)

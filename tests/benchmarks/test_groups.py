@@ -97,9 +97,10 @@ def test_the_share_of_the_ladder_is_that_before_the_breaking_point(swept):
     assert climbed(at, infos).loc["quadratic", "adam"] == pytest.approx(1 / 5)  # of 1 to 1e5
     falling = [dataclasses.replace(info, falling=True) for info in infos]
     assert climbed(at, falling).loc["quadratic", "adam"] == pytest.approx(4 / 5)
-    ends = at.assign(censored=">", unjudged="no_step")
-    assert climbed(ends.assign(unjudged=""), falling).loc["quadratic", "adam"] == 0
-    assert climbed(ends, infos).loc["quadratic", "adam"] == 0
+    ends = at.assign(censored=">")
+    assert climbed(ends, falling).loc["quadratic", "adam"] == 0
+    assert climbed(ends, infos).loc["quadratic", "adam"] == 1
+    assert climbed(ends.assign(unjudged="no_step"), infos).empty
 
 
 def test_duels_are_signed_and_do_not_depend_on_the_others(swept):

@@ -824,6 +824,40 @@ mutants(
     ("all rungs are read", '== runs["job"].map(first)', '!= ""'),
 )
 mutants(
+    "benchmarks/analysis/groups.py",
+    tests("benchmarks", "groups"),
+    ("a pair is tested on one side", "(np.abs(signs @ difference) >=", "(signs @ difference >="),
+    ("what is told apart shares a letter", "family) > LEVEL", "family) <= LEVEL"),
+    (
+        "all that climb above the ladder fail",
+        '(row["censored"] == ">") != info.falling',
+        'row["censored"] == ">"',
+    ),
+    ("a run that cannot be judged has a score", "tuned & ~points", "tuned | points"),
+    (
+        "who is better is worse",
+        '(table["better"] - table["worse"])',
+        '(table["worse"] - table["better"])',
+    ),
+)
+mutants(
+    "benchmarks/docgen/parts.py",
+    tests("benchmarks", "reference::TestParts"),
+    (
+        "two parts may have one optimizer",
+        "            if name in owners:",
+        "            if name in ():",
+    ),
+    ("parts of other budgets are mixed", "if size != info.protocol:", "if False:"),
+    ("parts of other instances are mixed", "if not np.allclose(", "if False and np.allclose("),
+)
+mutants(
+    "benchmarks/runner/verify.py",
+    tests("benchmarks", "submit::test_numbers_that_were_not_measured_are_seen"),
+    ("a trial that was picked is not seen", "chosen[choice] != trial", "chosen[choice] == ()"),
+    ("steps are not compared", 'EXACT = ("status", "steps", "cost")', 'EXACT = ("status", "cost")'),
+)
+mutants(
     "benchmarks/analysis/ranking.py",
     RANKING,
     (
