@@ -289,7 +289,7 @@ def test_the_published_page_follows_from_the_published_folder():
     root = Path(__file__).parents[2]
     page = (root / "docs" / "reference.md").read_text()
     assert reference.page(root / "results" / "reference") == page, (
-        "python -m benchmarks.docgen.reference"
+        "python -m benchmarks.docgen.reference --page"
     )
     manifest = json.loads((root / "results" / "reference" / "manifest.json").read_text())
     for part in manifest["parts"].values():
