@@ -57,13 +57,18 @@ def test_units_are_the_medians_over_the_tuning_seeds():
 @pytest.mark.parametrize("name", [name for name, each in OPTIMIZERS.items() if each.space])
 def test_rescaling_the_loss_and_the_space_leaves_the_tuned_row_unchanged(name):
     """Each alone, and both at once: no two units change alike then, and a constant in any of them shows."""
-    scaled = {"eps", "weight_decay"} & OPTIMIZERS[name].hyperparameters.keys()  # not searched
-    settings = {name: dict.fromkeys(scaled, 0.0)} if scaled else {}
+    optimizer = OPTIMIZERS[name]
+    scaled = {"eps", "weight_decay"} & optimizer.hyperparameters.keys()  # not searched
+    lengths = {"d0"} & optimizer.hyperparameters.keys()  # which cannot be 0
     found = []
     alone = ((1e-3, 1), (1e3, 1), (1, 1e-3), (1, 1e3))
     for height, width in ((1, 1), *alone, (1e-3, 1e2), (1e3, 1e-2)):
         problem = Stretched(height=height, width=width)
-        summary = sweep(problem, name, settings=settings, **SIZE).summary.set_index("choice")
+        values = dict.fromkeys(scaled, 0.0)
+        values |= {each: getattr(optimizer, each) * width for each in lengths}
+        summary = sweep(
+            problem, name, settings={name: values} if values else {}, **SIZE
+        ).summary.set_index("choice")
         found.append(summary.loc["tuned"])
     for other in found[1:]:
         assert other["trial"] == found[0]["trial"]
