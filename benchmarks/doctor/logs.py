@@ -181,8 +181,8 @@ def _jumps_of_loss(known: Series) -> Iterator[str]:
     spread = np.median(np.abs(windows - usual[:, None]), axis=1)
     height = value[BEFORE:] - usual
     high = np.flatnonzero(height > JUMP * np.maximum(spread, SLIGHT * np.abs(usual)))
-    first = high[np.diff(high, prepend=-BEFORE) > BEFORE]  # a jump is over after so many values
-    if not len(first) or len(first) > RARE * len(value):
+    first = high[np.diff(high, prepend=-BEFORE - 1) > BEFORE]  # a jump is over after so many values
+    if not len(first) or len(first) > max(1, RARE * len(value)):
         return
     k = int(first[np.argmax(height[first])])
     peak = BEFORE + k + int(np.argmax(value[BEFORE + k : 2 * BEFORE + k]))

@@ -50,7 +50,8 @@ ACTIVATIONS = (
     *LIMITED, torch.nn.Softmax, torch.nn.ReLU, torch.nn.ReLU6, torch.nn.Hardtanh,
     torch.nn.Softsign, torch.nn.Softplus, torch.nn.LeakyReLU, torch.nn.ELU, torch.nn.GELU, torch.nn.SiLU,
 )  # fmt: skip
-NORMS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.LayerNorm, torch.nn.GroupNorm)
+BATCH_NORM = torch.nn.modules.batchnorm._BatchNorm
+NORMS = (BATCH_NORM, torch.nn.LayerNorm, torch.nn.GroupNorm)
 SEQUENTIAL = (
     torch.nn.RNNBase,
     torch.nn.MultiheadAttention,
@@ -309,13 +310,16 @@ class Program:
         """True if a module takes the time first and the examples second, and none normalizes over the examples."""
         modules = list(self._model.modules())
         time_first = any(isinstance(m, SEQUENTIAL) and not m.batch_first for m in modules)
-        return time_first and not any(isinstance(m, NORMS[0]) for m in modules)
+        return time_first and not any(isinstance(m, BATCH_NORM) for m in modules)
 
     def _ask_mixing(self, closure: Closure, output: torch.Tensor) -> None:
         """Note how much the other outputs change if the first example becomes a copy of the second.
 
-        Only where each output is one row for an example: along the time, outputs depend on earlier inputs.
+        Only where the output has one row for each example; in outputs along time, later ones rightly depend on earlier
+        inputs.
         """
+        if output.ndim > 2:
+            return
         outputs: list[torch.Tensor | None] = []
 
         def copy_second(module: torch.nn.Module, inputs: Any, keywords: Any) -> Any:
@@ -331,8 +335,6 @@ class Program:
         def keep(module: torch.nn.Module, inputs: Any, out: Any) -> None:
             outputs.append(_tensor(out))
 
-        if output.ndim > 2:
-            return
         handles = [
             self._model.register_forward_pre_hook(copy_second, with_kwargs=True),
             self._model.register_forward_hook(keep),

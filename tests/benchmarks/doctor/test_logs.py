@@ -65,6 +65,10 @@ SEEN = {
         said(FALLING + 3.0 * (STEPS >= 300)),
         ["The loss jumps once: from about 0.5", "it does not get back to that level."],
     ),
+    "jump at the first value that has enough before it": (
+        said(put(FALLING, 16, 40.0)), ["The loss jumps once: from about 2.2", " to 40 at step 16;"],
+    ),
+    "jump in a short log": (said(put(FALLING[:60], 30, 40.0)), ["The loss jumps once: ", "to 40 at step 30;"]),
     "one": (said([2.3]), ["1 value is too few to tell a fall from scatter: 20 are needed."]),
     "few": (said(FALLING[:5]), ["5 values are too few to tell a fall from scatter: 20 are needed."]),
     "rate": (
