@@ -1,11 +1,24 @@
-"""How far one method leads gradient descent along a dial, predicted by theory and measured."""
+"""What theory predicts along a dial: where a method breaks, and how far it leads gradient descent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 NEAR = 2.0  # factor within which a prediction is near
+ENOUGH = 0.8  # share of the rungs at which a prediction must be near to hold
+
+
+def first_failing(values: Sequence[float], fails: Callable[[float], bool]) -> float:
+    """Return the first of increasing values that fails, where all after one that fails do; infinity if none does.
+
+    >>> first_failing([1.0, 2.0, 4.0], lambda value: value > 1.5)
+    2.0
+    """
+    first = bisect.bisect_left(values, True, key=fails)
+    return values[first] if first < len(values) else math.inf
 
 
 @dataclass(frozen=True)

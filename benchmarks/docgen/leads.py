@@ -1,4 +1,4 @@
-"""Publish how far some methods lead gradient descent along a dial, as theory predicts and as runs have it.
+"""Publish how far some methods lead gradient descent along a dial, predicted by theory and measured.
 
 `python -m benchmarks.docgen.leads` measures them with the plain loops of the problems' evidence (a few minutes), and
 writes docs/leads.csv, docs/leads.svg and docs/leads.md; with names of problems, it measures only theirs; with `--page`,
@@ -7,6 +7,7 @@ none.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Collection, Iterator
 from types import ModuleType
@@ -20,20 +21,20 @@ from benchmarks.docgen.paths import DOCS
 from benchmarks.plots.style import COLOURS, LOOK, Picture
 from problems import PROBLEMS, Problem
 from problems.claims import evidence
-from problems.leads import NEAR, Leads
 from problems.precision import default_dtype
+from problems.theory import ENOUGH, NEAR, Leads
 from ravine import Refused
 
 FILE, PICTURE, PAGE = (DOCS / f"leads.{suffix}" for suffix in ("csv", "svg", "md"))
 PAGE_ONLY = "--page"
-ENOUGH = 0.8  # share of the rungs at which a prediction must be near
+COLUMNS = ["problem", "dial", "leader", "rung", "predicted", "measured", "near"]
 HEAD = f"""# Who leads gradient descent, and by how much
 
-On these problems theory says along the whole dial how many steps descent needs to the target, and how many another
-method. The *lead* is the first number over the second; below 1, descent is ahead. Lines are predicted, and dots are
-measured: plain loops on the exact gradient, each method at the best of many learning rates, which a sweep's search of
-25 trials need not find. A prediction *holds* if it is within a factor of {NEAR:g} at {ENOUGH:.0%} of the rungs or more.
-How it is derived stands in the problem's code and [certificates](certificates.md). Written by
+For these problems theory predicts, at every value of the dial, how many steps gradient descent and another method need
+to reach the target. The *lead* is the first number over the second; below 1, descent is ahead. Lines are predicted, and
+dots are measured: plain loops on the exact gradient, each method at the best of many learning rates, which a sweep's
+search of 25 trials need not find. A prediction *holds* if it is within a factor of {NEAR:g} at {ENOUGH:.0%} of the
+rungs or more. How it is derived stands in the problem's code and [certificates](certificates.md). Written by
 `python -m benchmarks.docgen.leads`; all numbers are in [leads.csv](leads.csv).
 
 ![The lead of each method over gradient descent along the dial, predicted and measured](leads.svg)
@@ -47,7 +48,8 @@ def known() -> dict[str, Callable[[Problem], tuple[Leads, ...]]]:
     modules: Iterator[tuple[str, ModuleType]] = (
         (name, module) for name, problem in PROBLEMS.items() for module in evidence(type(problem))
     )
-    return {name: module.leads for name, module in modules if hasattr(module, "leads")}
+    found = {name: module.leads for name, module in modules if hasattr(module, "leads")}
+    return dict(sorted(found.items()))
 
 
 def rows(name: str) -> pandas.DataFrame:
@@ -61,7 +63,7 @@ def rows(name: str) -> pandas.DataFrame:
             for each in found
             for row in zip(each.rungs, each.predicted, each.measured, each.near, strict=True)
         ],
-        columns=["problem", "dial", "leader", "rung", "predicted", "measured", "near"],
+        columns=COLUMNS,
     )
 
 
@@ -84,12 +86,14 @@ def picture(table: pandas.DataFrame) -> Picture:
     """Return one panel for each problem: leads along the dial."""
     panels = list(table.groupby("problem", sort=False))
     with mpl.rc_context(LOOK):
-        figure = Picture(figsize=(3.4 * len(panels) / 2, 5.6), layout="constrained")
-        grid = figure.subplots(2, len(panels) // 2).flat
-        for axes, (name, of_problem) in zip(grid, panels, strict=True):
+        columns = math.ceil(len(panels) / 2)
+        figure = Picture(figsize=(3.4 * columns, 5.6), layout="constrained")
+        for place, (name, of_problem) in enumerate(panels, start=1):
+            axes = figure.add_subplot(2, columns, place)
             card = PROBLEMS.find(str(name)).card
-            for place, (leader, leads) in enumerate(of_problem.groupby("leader", sort=False)):
-                colour = COLOURS[place]
+            for colour, (leader, leads) in zip(
+                COLOURS, of_problem.groupby("leader", sort=False), strict=False
+            ):
                 axes.plot(leads["rung"], leads["predicted"], color=colour, linewidth=1.4)
                 axes.plot(
                     leads["rung"], leads["measured"], "o", color=colour, markersize=4, label=leader
@@ -106,7 +110,7 @@ def main(words: Collection[str]) -> int:
     names = [each for each in words if each != PAGE_ONLY]
     if unknown := [each for each in names if each not in known()]:
         raise Refused(f"no lead is predicted on {unknown[0]} (known: {', '.join(known())})")
-    before = pandas.read_csv(FILE) if FILE.exists() else rows("block_hessian")[:0]
+    before = pandas.read_csv(FILE) if FILE.exists() else pandas.DataFrame(columns=COLUMNS)
     wanted = [] if PAGE_ONLY in words else names or list(known())
     parts = [rows(name) if name in wanted else before[before["problem"] == name] for name in known()]  # fmt: skip
     table = pandas.concat(parts, ignore_index=True)

@@ -15,11 +15,12 @@ from problems.ill_conditioning.quadratic import breaking_point_of_newton
 from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.quadratic_form import QuadraticForm, gap_left
 from problems.registry import register
+from problems.theory import first_failing
 from ravine import bounded
 
 BETA1 = 0.9  # Adam's default
 LONGEST = 10**8  # steps that are predicted at most
-EXPONENTS = [each / 50 for each in range(401)]  # of the heterogeneities that are tried
+HETEROGENEITIES = [10 ** (each / 50) for each in range(401)]  # that are tried
 
 
 def predicted_gap(problem: BlockHessian, optimizer: str, steps: int) -> float:
@@ -69,12 +70,11 @@ def _breaking_point(optimizer: str) -> Callable[[BlockHessian, float], float]:
     """Return the function that finds the least heterogeneity, to 5 %, at which `budget` steps miss the target."""
 
     def breaking_point(problem: BlockHessian, budget: float) -> float:
-        def fails(exponent: float) -> bool:
-            harder = replace(problem, heterogeneity=10**exponent)
+        def fails(heterogeneity: float) -> bool:
+            harder = replace(problem, heterogeneity=heterogeneity)
             return predicted_gap(harder, optimizer, int(budget)) > problem.card.target
 
-        first = bisect.bisect_left(EXPONENTS, True, key=fails)
-        return 10 ** EXPONENTS[first] if first < len(EXPONENTS) else math.inf
+        return first_failing(HETEROGENEITIES, fails)
 
     return breaking_point
 

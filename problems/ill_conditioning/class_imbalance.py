@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from dataclasses import dataclass, replace
 
@@ -10,25 +9,24 @@ import torch
 
 from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
+from problems.theory import first_failing
 from ravine import bounded
 
 START = 0.1  # standard deviation of the weights at the start
 
 
 def _breaking_exponent_of_descent(problem: ClassImbalance, budget: float) -> float:
-    """Return the exponent up to which descent's predicted steps are within the budget, to 0.01.
+    """Return the least exponent up to the ladder's end, to 0.01, at which descent needs more steps than the budget.
 
     Without label noise it is infinity, for then no rate is too large.
     """
     if not problem.noise:
         return math.inf
 
-    def fails(hundredths: int) -> bool:
-        return steps_of_descent(replace(problem, exponent=hundredths / 100)) > budget
-
-    exponents = range(round(100 * problem.card.ladder[-1]) + 1)
-    first = bisect.bisect_left(exponents, True, key=fails)
-    return exponents[first] / 100 if first < len(exponents) else math.inf
+    exponents = [each / 100 for each in range(round(100 * problem.card.ladder[-1]) + 1)]
+    return first_failing(
+        exponents, lambda each: steps_of_descent(replace(problem, exponent=each)) > budget
+    )
 
 
 def _breaking_exponent_of_signs(problem: ClassImbalance, budget: float) -> float:
@@ -52,8 +50,8 @@ class ClassImbalance(Problem):
     alike like e^(−2 lr t). Label noise gives the loss a minimum, and descent a largest stable rate.
 
     The loss is the mean over examples: what weighs less than the target need not be learned. With ten classes nothing
-    gets harder from an exponent of 4.5 on. In a text the exponent is 1, and the rare words weigh more: half of it are
-    words beyond the 240 most frequent of 1e5.
+    gets harder from an exponent of 4.5 on. In a text the exponent is 1, and rare words weigh more: with 1e5 words,
+    half of a text is words other than the 240 most frequent.
 
     classes: c; x is W (classes × inputs), row by row.
     noise: η_k is between half and twice this, drawn for each class. Without noise the loss has no minimum.

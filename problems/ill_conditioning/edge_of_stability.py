@@ -12,15 +12,14 @@ from problems.descent import descent
 from problems.one_minimum import OneMinimum
 from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
+from problems.theory import first_failing
 
 STIFFNESS = 50.0  # h₀ in the middle: at 1 a single step of descent would lead to the minimum
 SLANT = (
     3e-4  # of the floor, and scale of the start's distance from it: what the oscillation grows from
 )
 FLATTENING = 16.0  # by which δ is shorter than the way on which the largest curvature grows e-fold
-RESOLVED = (
-    13.0  # sharpening beyond which float64 takes the curvature along for 0 beside that across
-)
+RESOLVED = 13.0  # sharpening beyond which the curvature along is below 1e-8 of that across, which checks count as 0
 BETA1 = 0.9  # of Adam, which is not searched
 
 
@@ -115,7 +114,7 @@ class EdgeOfStability(OneMinimum):
         return along, wall, stiffness * beside / root, stiffness / root**3
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """Return the minimum, where float64 tells its curvatures from 0."""
+        """Return the minimum, unless one of its curvatures counts as 0 beside the other."""
         minimum = CriticalPoint(data["minimizer"], 0.0, index=0)
         return (minimum,) if self.sharpening <= RESOLVED else ()
 
@@ -150,8 +149,6 @@ class EdgeOfStability(OneMinimum):
         raise KeyError(optimizer)
 
     def breaking_point(self, optimizer: str, budget: float) -> float:
-        """Return the largest sharpening, to 0.01, at which `steps` is at most the budget; -1 if none is."""
-        for hundredths in range(10_001):
-            if self.at_dial(hundredths / 100).steps(optimizer) > budget:
-                return (hundredths - 1) / 100
-        return math.inf
+        """Return the least sharpening, to 0.01, at which `steps` is more than the budget; infinity if none is."""
+        sharpenings = [each / 100 for each in range(10_001)]
+        return first_failing(sharpenings, lambda each: self.at_dial(each).steps(optimizer) > budget)

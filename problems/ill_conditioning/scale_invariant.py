@@ -13,6 +13,7 @@ import torch
 from problems.ill_conditioning.effective_rates import loss_left_by_descent, losses_of_adam
 from problems.problem import Card, CriticalPoint, Problem, Tree, dial
 from problems.registry import register
+from problems.theory import first_failing
 from ravine import bounded
 
 TYPICAL = range(9)  # seeds of the examples for whose median a number of steps is predicted
@@ -56,12 +57,10 @@ def _spread_where(
     """Return the function that finds the least spread, to 2 %, for which a method needs more than `budget` steps."""
 
     def breaking_point(problem: ScaleInvariant, budget: float) -> float:
-        def fails(exponent: float) -> bool:
-            return steps(replace(problem, spread=10**exponent), budget) == math.inf
-
-        exponents = [each / 100 for each in range(601)]
-        first = bisect.bisect_left(exponents, True, key=fails)
-        return 10 ** exponents[first] if first < len(exponents) else math.inf
+        spreads = [10 ** (each / 100) for each in range(601)]
+        return first_failing(
+            spreads, lambda spread: steps(replace(problem, spread=spread), budget) == math.inf
+        )
 
     return breaking_point
 
@@ -79,8 +78,9 @@ class ScaleInvariant(Problem):
     rate η that suits R throws the layer of norm r to η sin θ/r, where its effective rate is r²/(η sin²θ) for ever.
     The best constant rate, about r R, leaves both layers at r/R: descent takes `spread` times as many steps. On a
     quadratic with these curvatures, 1/|w|², it would take spread² times as many. Momentum β does no better, for here
-    it is a rate of η/(1 − β). It is the throw that breaks descent, as on a cliff: with long steps shortened it goes ten
-    times as far, but not with all upward curvatures made alike, for a layer that points away from its target has none.
+    it is a rate of η/(1 − β). This throw is what breaks descent, as on a cliff. Shortening
+    long steps moves the breaking point tenfold; equalising the positive curvatures does not, because a layer that
+    points away from its target has none.
 
     A step of Adam is about η√n long for n weights, however strong the gradient, and throws a layer only to a few η√n.
     But √v̂ remembers the gradient before the throw, and holds the layer: Adam takes steps in proportion to spread^(2/5),
@@ -108,8 +108,8 @@ class ScaleInvariant(Problem):
         reference=("gauss_newton", {}),
         control={"spread": 1.0},
         breaks=("sgd", "cliff"),
-        signature="steps of descent for each factor e of the error, in the layer that needs most, after a first step "
-        "at the rate for which these are fewest",
+        signature="steps that descent needs, after its first one, to reduce the error of its slowest layer e-fold, at "
+        "the best constant learning rate",
         threshold=10.0,
         truth="The minimum is 0, on the rays w = c t. Where layers point the other way, w = −c t, are the other "
         "critical points: saddles and the maximum. Along w the loss is constant.",
@@ -117,7 +117,6 @@ class ScaleInvariant(Problem):
         theory={
             "sgd": _spread_where(steps_of_descent),
             "momentum": _spread_where(steps_of_descent),
-            "nesterov": _spread_where(steps_of_descent),
             "adam": _spread_where(steps_of_adam),
         },
     )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.docgen.leads import FILE, PAGE, known, main, picture, text
 from problems import PROBLEMS
-from problems.leads import Leads
+from problems.theory import Leads
 from ravine import Refused
 
 TABLE = pandas.read_csv(FILE)
@@ -42,6 +42,12 @@ def test_a_prediction_that_is_far_off_is_shown_as_missed():
 
 def test_picture_has_a_panel_for_each_problem():
     assert [axes.get_title() for axes in picture(TABLE).axes] == list(known())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_picture_of_fewer_problems(count):
+    few = TABLE[TABLE["problem"].isin(list(known())[:count])]
+    assert [axes.get_title() for axes in picture(few).axes] == list(known())[:count]
 
 
 def test_an_unknown_problem_is_refused():

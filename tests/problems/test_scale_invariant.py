@@ -10,10 +10,7 @@ import pytest
 import torch
 
 from benchmarks import sweep
-from optimizers import as_torch
-from optimizers.adam import Adam
 from problems.descent import descent
-from problems.ill_conditioning._certificates.scale_invariant import adam
 from problems.ill_conditioning.effective_rates import loss_left_by_descent, losses_of_adam
 from problems.ill_conditioning.scale_invariant import (
     ScaleInvariant,
@@ -105,16 +102,6 @@ def test_losses_of_adam_are_those_of_one_second_moment_a_layer():
         torch.testing.assert_close(loss, problem.loss(x.flatten(), data), rtol=1e-9, atol=1e-15)
 
 
-def test_adam_of_the_claims_is_adam():
-    problem = ScaleInvariant()
-    data = problem.example()
-    weights = torch.nn.Parameter(data["start"].clone())
-    optimizer = as_torch(Adam(lr=0.01, eps=0.0), [weights])
-    for x in itertools.islice(adam(problem, data, data["start"], torch.tensor(0.01)), 20):
-        torch.testing.assert_close(weights.detach(), x)
-        optimizer.step(lambda: problem.loss(weights, data))
-
-
 @pytest.mark.parametrize("spread", [1.0, 30.0, 200.0])
 def test_theory_predicts_the_steps_of_tuned_optimizers(spread):
     problem = ScaleInvariant(spread=spread)
@@ -135,7 +122,7 @@ def test_budgets_move_the_predicted_breaking_points():
     problem, theory = ScaleInvariant(), ScaleInvariant.card.theory
     found = [theory["sgd"](problem, budget) for budget in (100, 1000)]
     assert found == pytest.approx([33, 324], rel=0.02)
-    assert theory["momentum"](problem, 1000) == theory["nesterov"](problem, 1000) == found[1]
+    assert theory["momentum"](problem, 1000) == found[1]
     assert theory["adam"](problem, 100) == pytest.approx(282, rel=0.02)
     at = replace(problem, spread=found[1])
     assert steps_of_descent(replace(at, spread=found[1] / 1.03), 1000) <= 1000

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 import torch
 
 from problems.claims import about, claim
-from problems.descent import descent
+from problems.descent import adam, descent
 from problems.ill_conditioning.edge_of_stability import (
     BETA1,
     FLATTENING,
@@ -19,9 +19,9 @@ from problems.ill_conditioning.edge_of_stability import (
     STIFFNESS,
     EdgeOfStability,
 )
-from problems.leads import Leads
 from problems.portrait import Curves
 from problems.problem import Tree
+from problems.theory import ENOUGH, Leads
 
 RUNGS = tuple(range(13))  # of sharpening, those of the ladder among them
 
@@ -69,24 +69,10 @@ def _predicted_rest(problem: EdgeOfStability, limit: float) -> float:
     return r
 
 
-def adam(
-    problem: EdgeOfStability, data: Tree, x: torch.Tensor, lr: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the points (*runs, 2) of Adam at its defaults, and the √v̂ + 10⁻⁸ by which it then divides."""
-    mean = square = torch.zeros_like(x)
-    for t in itertools.count(1):
-        gradient = problem.value_and_gradient(x, data)[1]
-        mean = BETA1 * mean + (1 - BETA1) * gradient
-        square = 0.999 * square + 0.001 * gradient**2
-        root = (square / (1 - 0.999**t)).sqrt() + 1e-8
-        yield x, root
-        x = x - lr / (1 - BETA1**t) * mean / root
-
-
 def _adam_at_edge(problem: EdgeOfStability) -> torch.Tensor:
     """Return the λmax of P⁻¹H at steps 2000 to 6000 of Adam at the rate 0.001, over 38/η."""
     data, start = _middle(problem)
-    lr = torch.tensor(1e-3, dtype=torch.float64)
+    lr = 1e-3
     points, roots = zip(*itertools.islice(adam(problem, data, start, lr), 2000, 6000), strict=True)
     root = torch.stack(roots).sqrt()
     scaled = problem.hessian(torch.stack(points), data) / (root[:, :, None] * root[:, None])
@@ -247,8 +233,8 @@ def leads(problem: EdgeOfStability) -> tuple[Leads, Leads]:
 @claim(
     EdgeOfStability,
     "the share of 13 rungs, k = 0 to 12, at which heavy ball's lead over descent is predicted within a factor of two",
-    stated="above 0.8",
-    within=(0.8, 1.0),
+    stated=f"at least {ENOUGH}",
+    within=(ENOUGH, 1.0),
     source="EdgeOfStability.steps: 1.6 √λ",
     slow=True,
 )
@@ -259,8 +245,8 @@ def lead_of_momentum(problem: EdgeOfStability) -> float:
 @claim(
     EdgeOfStability,
     "the same of Adam's lead",
-    stated="above 0.8",
-    within=(0.8, 1.0),
+    stated=f"at least {ENOUGH}",
+    within=(ENOUGH, 1.0),
     source="EdgeOfStability.steps",
     slow=True,
 )
