@@ -80,6 +80,7 @@ def test_the_predicted_gap_of_descent_is_the_least_of_many_learning_rates(steps)
     lr = torch.linspace(1, 2, 100_001, dtype=torch.float64)[:, None]
     left = (curvatures * (1 - lr * curvatures) ** (2 * steps)).sum(-1) / curvatures.sum()
     best = left.min().item()
+    # At most a step of its 64 rates off, and never better than this grid but for the grid's own step.
     assert 0.999 * best < predicted_gap(PROBLEM, "sgd", steps) < 1.1 * best
 
 

@@ -29,6 +29,7 @@ def test_scale_of_the_weights_does_not_matter():
     scaled, shrunk = problem.value_and_gradient(scales * x, data)
     torch.testing.assert_close(scaled, value)
     torch.testing.assert_close(scales * shrunk, gradient)
+    # Rounding of sums of 16 products of numbers up to about 1.
     assert problem.split(x * gradient).sum(-1).abs().max() < 1e-14 * gradient.abs().max()
     alone = torch.zeros_like(x)
     alone[:, :16] = x[:, :16]

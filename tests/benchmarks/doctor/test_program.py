@@ -206,9 +206,13 @@ def test_nll_loss_of_logits_has_no_constant():
 
 
 def test_what_asking_costs():
-    """20 forward passes at the first three steps: a third of a gradient each."""
+    """20 forward passes at the first three steps, a third of a gradient each.
+
+    At each step one to look, one for other targets and one for the constant output; one for examples that mix; the
+    rest fits the constant output.
+    """
     doctor = trained(Last(batch_first=False), crossed, SEQUENCES, steps=ASKED)
-    assert doctor._program.cost * 3 <= 20 + 1e-9  # sums of thirds round
+    assert 10 < doctor._program.cost * 3 <= 20 + 1e-9  # sums of thirds round
 
 
 # Examples that mix.
