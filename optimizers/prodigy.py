@@ -16,11 +16,11 @@ from optimizers.registry import register
 class Prodigy(Optimizer):
     """Prodigy: Adam's step with the rate factor · d, where d grows towards the distance to the solution.
 
-    d ← max(d, r/‖s‖₁), with r ← √β₂ r + c ⟨g, x₀ − x⟩, s ← √β₂ s + c g, and c = factor · d²: for a convex f with its
-    minimum at x*, and exact gradients, r/‖s‖₁ is at most ‖x₀ − x*‖∞ (with β₂ = 1), since ⟨g, x − x*⟩ ≥ 0. So d has to
-    begin below that, at d0. The moments are those of d g, s = −factor · d · m / (√v + d · eps), without bias correction
-    and with the d from before the step in front, as in the authors' code, which the defaults are from too; there
-    factor is called lr. It has no unit, and d does what a learning rate does. Mishchenko & Defazio 2023,
+    d ← max(d, r/‖p‖₁), with r ← √β₂ r + c ⟨g, x₀ − x⟩, p ← √β₂ p + c g, and c = factor · d²: for a convex f with its
+    minimum at x*, and exact gradients, r/‖p‖₁ is at most ‖x₀ − x*‖∞ (with β₂ = 1), since ⟨g, x − x*⟩ ≥ 0. So d has to
+    begin below that, at d0. The moments are those of d g, and the step is s = −factor · d · m / (√v + d · eps), without
+    bias correction. The factor in front uses the old d, as in the authors' code, which also gives the defaults and
+    calls `factor` lr. It has no unit, and d does what a learning rate does. Mishchenko & Defazio 2023,
     arXiv:2306.06101.
     """
 
@@ -28,10 +28,10 @@ class Prodigy(Optimizer):
     beta1: Hyper = hyper(0.9, low=0, below=1)
     beta2: Hyper = hyper(0.999, low=0, below=1)
     eps: Hyper = hyper(1e-8, low=0)
-    d0: Hyper = hyper(1e-6, low=0)
+    d0: Hyper = hyper(1e-6, above=0)
 
     def init(self, x: torch.Tensor) -> State:
-        """Return the start x₀, m = v = s = 0, and per run r = 0 and d = d₀, as a share of d₀."""
+        """Return the start x₀, m = v = p = 0, and per run r = 0 and d = d₀, as a share of d₀."""
         zero = torch.zeros_like(x)
         one = torch.ones_like(x[..., :1])
         return x, zero, zero, zero, 0 * one, one

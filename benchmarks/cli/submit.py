@@ -12,13 +12,13 @@ from typing import NoReturn
 import pandas
 
 from benchmarks.analysis.folder import finished, read_results
+from benchmarks.analysis.parts import check_alike, compact
 from benchmarks.catalog.defaults import TWINS, called
 from benchmarks.cli.compose import Plan, planned
 from benchmarks.cli.launch import run
 from benchmarks.cli.options import BROKEN, FAILED
+from benchmarks.display.leaderboard import Leaderboard
 from benchmarks.display.view import View
-from benchmarks.docgen.leaderboard import Leaderboard
-from benchmarks.docgen.parts import check_alike, compact
 from benchmarks.runner.verify import BITWISE, DIFFERS, ROUNDED, Verified, verify
 from optimizers.registry import AND
 from problems import PROBLEMS

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
-from benchmarks.plots.style import COLOURS, LOOK, Picture
+from benchmarks.plots.style import COLOURS, LOOK, Picture, save
 from problems import PROBLEMS, Problem
 from problems.claims import evidence
 from problems.precision import default_dtype
@@ -115,8 +115,7 @@ def main(words: Collection[str]) -> int:
     parts = [rows(name) if name in wanted else before[before["problem"] == name] for name in known()]  # fmt: skip
     table = pandas.concat(parts, ignore_index=True)
     table.to_csv(FILE, index=False, float_format="%.6g")
-    with mpl.rc_context({"svg.hashsalt": FILE.stem, "svg.fonttype": "path"}):
-        picture(table).savefig(PICTURE, format="svg", metadata={"Date": None})
+    save(picture(table), PICTURE)
     PAGE.write_text(text(table), "utf-8")
     return 0
 

@@ -28,6 +28,7 @@ from benchmarks.analysis.columns import VERDICT
 from benchmarks.analysis.dial_axis import Axis, number
 from benchmarks.analysis.folder import finished, read_results, read_table
 from benchmarks.analysis.pairs import LEVEL, discrimination
+from benchmarks.analysis.parts import combine
 from benchmarks.analysis.ranking import mean_places, moved, standings
 from benchmarks.analysis.rungs import judged, too_few
 from benchmarks.analysis.tables import Tables, read
@@ -42,12 +43,12 @@ from benchmarks.catalog.defaults import (
 )
 from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.display.breaking_table import FALLING, said_of_rungs
+from benchmarks.display.leaderboard import YARDSTICK, Leaderboard
 from benchmarks.docgen import prices
-from benchmarks.docgen.leaderboard import YARDSTICK, Leaderboard
 from benchmarks.docgen.markdown import markdown_cell
-from benchmarks.docgen.parts import combine
 from benchmarks.docgen.paths import DOCS
-from benchmarks.plots.heat_map import heat_map, save
+from benchmarks.plots.heat_map import heat_map
+from benchmarks.plots.style import save
 from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Store, Stored
 from optimizers.oracle import GRADIENT, HVP, LOSS

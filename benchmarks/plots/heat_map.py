@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -17,7 +16,7 @@ from benchmarks.plots.style import LOOK, Picture
 
 CELL, GAP = 0.21, 0.35  # inches; of a cell
 LEFT, RIGHT, TOP, BOTTOM = 3.3, 0.8, 1.5, 1.4  # inches, for words
-COLOURS, ABSENT = "cividis", "#ffffff"  # cividis looks alike to the colour-blind
+COLOURMAP, ABSENT = "cividis", "#ffffff"  # cividis looks alike to the colour-blind
 WRAP = 26  # characters of a subsection's title in a line
 
 
@@ -40,7 +39,7 @@ def heat_map(
         figure = Picture(figsize=size)
         box = LEFT / size[0], BOTTOM / size[1], width * CELL / size[0], height * CELL / size[1]
         axes = figure.add_axes(box)
-        colours = matplotlib.colormaps[COLOURS]
+        colours = matplotlib.colormaps[COLOURMAP]
         shares = table.stack(future_stack=True).astype(float).to_dict()
         for problem, y in rows.names.items():
             for optimizer, x in columns.names.items():
@@ -73,14 +72,14 @@ def heat_map(
                 rotation=90, ha="center", va="top", fontsize=7.5, color="#555555",
             )  # fmt: skip
         bar = figure.add_axes((1 - 0.62 / size[0], box[1] + box[3] / 4, 0.12 / size[0], box[3] / 2))
-        scale = ScalarMappable(Normalize(0, 1), COLOURS)
+        scale = ScalarMappable(Normalize(0, 1), COLOURMAP)
         figure.colorbar(scale, cax=bar, ticks=[0, 0.5, 1])
         bar.set_title("ladder", fontsize=7.5, color="#555555")
         bar.tick_params(labelsize=7.5, length=2)
     return figure
 
 
-class _Axis:
+class _Places:
     """Where names and groups are along an axis, in cells."""
 
     def __init__(self) -> None:
@@ -88,9 +87,9 @@ class _Axis:
         self.groups: dict[str, tuple[float, float]] = {}
 
 
-def _places(groups: Mapping[str, Sequence[str]], known: set[str]) -> tuple[_Axis, float]:
+def _places(groups: Mapping[str, Sequence[str]], known: set[str]) -> tuple[_Places, float]:
     """Return the places of those names that are known, and the length of the axis; groups are a gap apart."""
-    found, at = _Axis(), 0.0
+    found, at = _Places(), 0.0
     for title, names in groups.items():
         there = [name for name in names if name in known]
         if there:
@@ -102,9 +101,3 @@ def _places(groups: Mapping[str, Sequence[str]], known: set[str]) -> tuple[_Axis
 
 def _wrapped(title: str) -> str:
     return "\n".join(textwrap.wrap(title, WRAP))
-
-
-def save(figure: Picture, file: Path) -> None:
-    """Write the figure as SVG, the same bytes each time."""
-    with matplotlib.rc_context({"svg.hashsalt": file.stem, "svg.fonttype": "path"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 # The colours of Okabe & Ito, which the colour-blind can distinguish; brown replaces their yellow, which is too
@@ -26,6 +28,12 @@ class Picture(Figure):
         file = io.BytesIO()
         self.savefig(file, format="png")
         return file.getvalue()
+
+
+def save(figure: Picture, file: Path) -> None:
+    """Write the figure as SVG, the same bytes each time."""
+    with mpl.rc_context({"svg.hashsalt": file.stem, "svg.fonttype": "path"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import pytest
 from benchmarks import compare_sweeps, read_table, statistics, sweep
 from benchmarks.analysis.consistency import CHOSEN_ROWS
 from benchmarks.analysis.folder import finished, read_results
+from benchmarks.analysis.parts import combine, compact
 from benchmarks.analysis.ranking import mean_places, moved, standings
 from benchmarks.catalog.defaults import CLASSICS, family_of
 from benchmarks.catalog.loading import preset_words
+from benchmarks.display.leaderboard import Leaderboard
 from benchmarks.docgen import reference
-from benchmarks.docgen.leaderboard import Leaderboard
-from benchmarks.docgen.parts import combine, compact
 from optimizers import OPTIMIZERS
 from optimizers.adam import Adam
 from optimizers.oracle import HVP, LOSS

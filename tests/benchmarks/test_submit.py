@@ -9,10 +9,10 @@ import pytest
 
 from benchmarks import read_table
 from benchmarks.analysis.folder import read_results
+from benchmarks.analysis.parts import combine
 from benchmarks.cli import submit
 from benchmarks.cli.main import main
-from benchmarks.docgen.leaderboard import Leaderboard
-from benchmarks.docgen.parts import combine
+from benchmarks.display.leaderboard import Leaderboard
 
 SMALL = "+problem=quadratic,noisy_quadratic rungs=3 trials=3 tuning_seeds=2 seeds=6 budget=60"
 TWIN = """from dataclasses import dataclass

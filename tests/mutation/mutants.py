@@ -841,7 +841,7 @@ mutants(
     ),
 )
 mutants(
-    "benchmarks/docgen/parts.py",
+    "benchmarks/analysis/parts.py",
     tests("benchmarks", "reference::TestParts"),
     (
         "two parts may have one optimizer",
