@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Container, Iterable, Mapping
+from string import ascii_letters
 
 import numpy as np
 import pandas
@@ -18,7 +19,9 @@ from benchmarks.analysis.dial_axis import Axis
 from benchmarks.analysis.pairs import LEVEL, over_instances, pairings
 from benchmarks.engine.status import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
+from ravine import Refused
 
+MOST_FAMILIES = 20  # of a test; each doubles the assignments of signs
 EXACT = 1e-9  # sums of scores are equal up to this
 
 
@@ -104,12 +107,19 @@ def p_of_pair(first: pandas.Series, second: pandas.Series, family: Mapping[str, 
         second: The same of the other.
         family: By problem, the family of similar problems.
 
+    Raises:
+        Refused: For more than 20 families.
+
     >>> one, other = (pandas.Series([score] * 6, list("abcdef")) for score in (0.5, 0.25))
     >>> p_of_pair(one, other, {})  # 2 of 64 assignments
     0.03125
     """
     by_family = _by_family((first - second).dropna().to_frame("difference"), family)
     difference = by_family["difference"].to_numpy(dtype=float)
+    if len(difference) > MOST_FAMILIES:
+        raise Refused(
+            f"the test counts all signs of at most {MOST_FAMILIES} families, and not of {len(difference)}"
+        )
     if not len(difference):
         return 1.0
     signs = np.array(list(itertools.product((1, -1), repeat=len(difference))))
@@ -157,7 +167,11 @@ def _absorbed(those: set[str], place: int, every: list[set[str]]) -> bool:
 
 
 def _letter(k: int) -> str:
-    return chr(ord("a") + k) if k < 26 else chr(ord("A") + k - 26)
+    """Return the k-th letter: a to z, A to Z, and then those of other alphabets."""
+    if k < len(ascii_letters):
+        return ascii_letters[k]
+    others = filter(str.isalpha, map(chr, itertools.count(ord("À"))))
+    return next(itertools.islice(others, k - len(ascii_letters), None))
 
 
 def duels(

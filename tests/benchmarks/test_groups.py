@@ -15,6 +15,7 @@ from benchmarks.analysis.intervals import sign_test
 from benchmarks.simulations import groups as simulation
 from optimizers.adam import Adam
 from problems.ill_conditioning.quadratic import Quadratic
+from ravine import Refused
 
 FAMILY = {f"{family}{k}": family for family in "abcdefgh" for k in range(3)}
 SIZE = {"trials": 9, "tuning_seeds": 2, "seeds": 6, "budget": 300, "rungs": 3}
@@ -68,6 +69,19 @@ def test_the_p_value_is_that_of_all_signs():
     assert (
         p_of_pair(once, none[:4], {}) == 10 / 16
     )  # |Σ| is 2 or 4: all but the 6 of 16 with two signs each
+
+
+def test_too_many_families_are_refused():
+    """2²⁵ assignments of 25 signs would be gigabytes."""
+    ones = pandas.Series(1.0, list("abcdefghijklmnopqrstuvwxy"))
+    with pytest.raises(Refused, match="at most 20 families, and not of 25"):
+        p_of_pair(ones, 0 * ones, {})
+    assert p_of_pair(ones[:10], 0 * ones[:10], {}) == 2 / 2**10
+
+
+def test_every_letter_is_one_and_its_own():
+    found = letters((f"{k}" for k in range(400)), set()).values()
+    assert len({*found}) == 400 and all(each.isalpha() and len(each) == 1 for each in found)
 
 
 def test_letters_are_largest_sets():
