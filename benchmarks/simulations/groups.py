@@ -1,4 +1,7 @@
-"""Two optimizers that do not differ across families of problems are told apart in at most 5 % of tables."""
+"""Two optimizers that do not differ across families of problems are told apart in 5 % of tables, or less.
+
+The error of a simulated 5 % is ± 1.4 % with 1000 tables.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ In the simulation the scores of two optimizers differ on each of 40 problems, in
 a part that is new in each family, and one that is new on each problem; the standard deviation of both parts together is
 0.3 of a ladder, and *family share* is the first part's share of the variance. *Told apart* is the share of tables in
 which the test says so, *by problems* that of a sign test with problems as its units, which takes problems of one family
-for independent.
+for independent. Of 1000 tables, a share of 5 % has an error of ± 1.4 %.
 """
 SIZES = (5, 6, 12, 3, 4, 4, 3, 3)  # problems of a family
 SPREAD = 0.3
