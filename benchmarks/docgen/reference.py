@@ -15,7 +15,7 @@ import math
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -42,6 +42,7 @@ from benchmarks.catalog.defaults import (
     family_of,
 )
 from benchmarks.catalog.subsections import by_subsection, families
+from benchmarks.catalog.suites import suites
 from benchmarks.display.breaking_table import FALLING, said_of_rungs
 from benchmarks.display.leaderboard import YARDSTICK, Leaderboard
 from benchmarks.docgen import prices
@@ -72,6 +73,7 @@ PEER = "40 of 148 = 27 % of the nearest peer's"
 NEAR = 2.0  # largest ratio of measured and predicted that counts as near
 REWEIGHED = f"at other prices: a loss {LOSS_TOO:g}, a product {HVP_TOO:g}"
 FOLDER, PARTS, PICTURE = Path("results/reference"), "parts", "reference.svg"
+FAILED = 3  # exit code of the command where a cell failed, and the rest was run
 WORDS = tuple(word for words in PUBLISHED.values() for word in words)
 
 
@@ -87,16 +89,15 @@ def main(words: Sequence[str]) -> int:
         if "=" not in word:
             raise Refused(f"{word!r} is not an option: an option is written name=value")
     everything = not (given.optimizer or given.variants or given.page)
+    if given.variants:
+        _check_classics(set(map(called, given.optimizer)))
+    worst = 0
     for word in WORDS if everything else given.optimizer:
-        code = _run(
-            "submit",
-            word,
-            f"out={_work(word)}",
-            f"part={FOLDER / PARTS / called(word)}",
-            *given.options,
-        )
-        if code:
+        part = FOLDER / PARTS / called(word)
+        code = _run("submit", word, f"out={_work(word)}", f"part={part}", *given.options)
+        if code not in (0, FAILED):
             return code
+        worst = max(worst, code)
     if given.variants or everything:
         code = _variants(given.options)
         if code:
@@ -104,7 +105,7 @@ def main(words: Sequence[str]) -> int:
     if given.page or given.variants or everything:
         write(FOLDER, DOCS)
         print(f"{FOLDER}/  {DOCS / 'reference.md'}")
-    return 0
+    return worst
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,9 +129,25 @@ def _work(name: str) -> Path:
     return FOLDER.with_name(f"{FOLDER.name}-runs") / called(name).replace(" ", "_")
 
 
+def _check_classics(running: Collection[str]) -> None:
+    """Refuse variants without the standard suite of each classic, with which they are compared."""
+    there = (_work(name) / "manifest.json" for name in CLASSICS if name not in running)
+    missing = [file.parent.name for file in there if not file.exists()]
+    if missing:
+        given = " ".join(f"--optimizer {name}" for name in missing)
+        raise Refused(
+            f"variants are compared with sweeps that {_work('sgd').parent} does not have: add {given}"
+        )
+
+
 def write(folder: Path, docs: Path) -> None:
     """Write the tables of a reference from its parts, its page and its picture."""
-    combine(sorted(each for each in (folder / PARTS).iterdir() if each.is_dir()), folder)
+    parts = folder / PARTS
+    if not parts.is_dir():
+        raise Refused(
+            f"{parts} does not exist, and a reference is made of parts: add --optimizer NAME"
+        )
+    combine(sorted(each for each in parts.iterdir() if each.is_dir()), folder)
     _, cells = finished(folder)
     noisy = {info.problem for info in cells.values() if info.noisy}
     tables = read_table(folder, "runs"), read_table(folder, "summary")
@@ -228,7 +245,7 @@ HEAD = f"""# The reference
 
 The results of `+suite=standard`, optimizer by optimizer. The tables are in
 [results/reference](../results/reference): `summary`, `breaking_points`, and the `runs` of the chosen trials on the
-reporting instances, made from one [part](../results/reference/parts) for each optimizer. Therefore
+reporting instances, made from one [part](../results/reference/parts) for each optimizer. So
 
     ravine submit my_opt.py:MyOpt
 
@@ -238,7 +255,7 @@ all of them, instance by instance. `python -m benchmarks.docgen.reference --page
 ![How far each optimizer gets on each problem]({PICTURE})
 
 *Yellow: solved up to the last rung of the problem's ladder; dark: not even at its first. White: the optimizer cannot be
-used there, or no step of its is within the budget.*
+used there, or not one step is within its budget (with noise, four).*
 """
 
 
@@ -272,17 +289,21 @@ def _provenance(manifest: Mapping, cells: Mapping[str, CellInfo]) -> str:
     commits = "; ".join(
         f"{commit} ({', '.join(names)})" if len(at) > 1 else commit for commit, names in at.items()
     )
+    run = {info.problem for info in cells.values()}
+    waiting = sorted(suites()["standard"].problems.keys() - run)
+    missing = f" Not run yet: {', '.join(waiting)}." if waiting else ""
     return (
         f"Measured at commit {commits}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
         f"{manifest['seconds'] / 60:.0f} minutes; {len(cells)} cells. Rules, ladders and ranges "
-        "that have changed since then are in the [changelog](../CHANGELOG.md), under *Numbers changed*.\n"
+        "that have changed since then are in the [changelog](../CHANGELOG.md), under *Numbers changed*."
+        f"{missing}\n"
     )
 
 
 def _leaderboard(board: Leaderboard) -> Iterator[str]:
     yield "## How far each optimizer gets\n"
     yield (
-        "*Problems*: those on which an optimizer can be used and affords a step. *Ladder*: the share of a "
+        "*Problems*: how many the optimizer can be used on and affords a step of. *Ladder*: the share of a "
         "problem's ladder, in the scale of its dial, that an optimizer climbs before it breaks; the mean over the "
         "problems of a family, and then over families. *Groups*: two optimizers share a letter unless a "
         f"randomization test tells them apart ({LEVEL:.0%}, families of problems are the units, on the problems "
@@ -376,8 +397,8 @@ def _cures() -> Iterator[str]:
     yield "\n## What cures them\n"
     yield (
         "Where an optimizer breaks, one cause after another was taken away and the optimizer searched again "
-        "([how](explain.md)). What is listed are the causes without which clearly more is solved, and the "
-        "problems. Without a row an optimizer was not asked.\n"
+        "([how](explain.md)). Listed are the causes without which clearly more is solved, with the problems. Each "
+        "optimizer was explained on some problems only; one without a row on none.\n"
     )
     rows = []
     for name, of_optimizer in causes.groupby("optimizer", sort=True):
@@ -390,7 +411,7 @@ def _cures() -> Iterator[str]:
         said = "; ".join(f"{cause} ({', '.join(problems)})" for cause, problems in ordered)
         problems = of_optimizer["problem"].nunique()
         rows.append([name, problems, held["problem"].nunique(), said])
-    yield from _markdown(["optimizer", "breaks clearly on", "cured on", "by taking away"], rows)
+    yield from _markdown(["optimizer", "explained on", "cured on", "by taking away"], rows)
 
 
 def _rows(table: pandas.DataFrame, names: Sequence[str]) -> Iterator[list[str]]:

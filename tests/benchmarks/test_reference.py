@@ -275,6 +275,27 @@ class TestParts:
         assert [each[:2] for each in asked] == [("submit", "zoo/muon"), ("submit", "sgd")]
         assert "part=results/reference/parts/zoo_muon" in asked[0] and "trials=2" in asked[1]
 
+    def test_after_a_failed_cell_the_next_optimizer_is_run(self, monkeypatch):
+        codes, asked = {"sgd": 3, "adam": 0, "lion": 130}, []
+        monkeypatch.setattr(reference, "_run", lambda *words: asked.append(words[1]) or codes[words[1]])  # fmt: skip
+        words = [each for name in codes for each in ("--optimizer", name)]
+        assert reference.main(words[:4]) == 3 and asked == ["sgd", "adam"]
+        assert reference.main([*words[4:], *words[:4]]) == 130 and asked[2:] == ["lion"]
+
+    def test_what_is_missing_is_said_before_anything_is_run(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(reference, "_run", lambda *words: pytest.fail(f"runs {words}"))
+        monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
+        with pytest.raises(reference.Refused, match="does not have: add --optimizer sgd"):
+            reference.main(["--variants"])
+        with pytest.raises(reference.Refused, match="parts does not exist"):
+            reference.main(["--page"])
+
+    def test_the_page_says_which_problems_were_not_run_yet(self, kept, tmp_path):
+        combine([kept], tmp_path)
+        page = reference._provenance(*finished(tmp_path))
+        missing = page.partition(" Not run yet: ")[2]
+        assert "noisy_quadratic" in missing and " quadratic," not in missing
+
 
 def test_every_published_optimizer_exists_once():
     words = [*reference.WORDS]
