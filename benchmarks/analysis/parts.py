@@ -6,8 +6,9 @@ the reporting instances, which is all that paired comparisons need. `compare` re
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import pandas
 
 from benchmarks.analysis.columns import OF_PROBLEMS, SOLVING, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, KEPT
-from benchmarks.analysis.folder import Results, read_results, read_table
-from benchmarks.engine.protocol import Settled
-from benchmarks.store.cell_info import CellInfo, by_job, ordered
+from benchmarks.analysis.folder import Results, finished, read_results, read_table
+from benchmarks.analysis.saved_sweep import stated_points
+from benchmarks.store.cell_info import SKIPPED, CellInfo, by_job, ordered
 from ravine import Refused
 
 POINTS = "breaking_points"
@@ -26,24 +27,59 @@ ROUNDED = (
     "cost_to_target", "cost_to_target_low", "cost_to_target_high", "gap_final", *SOLVING,
     "seconds", "u",
 )  # fmt: skip
+OF_ONE_MACHINE = ("argv", "commands")  # entries of a manifest
 SAME_START = (
     1e-3  # relative: other versions and machines change the gradient of the same instance by less
 )
 
 
-def compact(folder: Path, out: Path) -> None:
-    """Write the part of a sweep's folder: its tables, the chosen runs, its manifest."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    config = {name: value for name, value in manifest["config"].items() if name != "jobs"}
-    summary = read_table(folder, "summary")
-    shorter = {name: summary[name].map(_nine_digits) for name in ROUNDED if name in summary}
-    several = any(folder.glob(f"{POINTS}.*"))
-    tables = {
-        "summary": summary.drop(columns="traceback", errors="ignore").assign(**shorter),
-        "runs": _chosen_runs(read_table(folder, "runs"), summary),
-        **({POINTS: read_table(folder, POINTS)} if several else {}),
+class NoNumbers(Refused):
+    """No run of a sweep has a number."""
+
+
+def compact(folder: Path, out: Path, jobs: Container[str] | None = None) -> None:
+    """Write the part of a sweep's folder: its tables, the chosen runs, its manifest.
+
+    Commands and tracebacks are left out, as they have paths of one machine.
+
+    Args:
+        folder: The folder of the sweep.
+        out: The folder of the part.
+        jobs: Which of its jobs are published; by default all.
+
+    Raises:
+        NoNumbers: If none of their runs has a number.
+    """
+    manifest, cells = finished(folder)
+    cells = {
+        key: dataclasses.replace(info, traceback="")
+        for key, info in cells.items()
+        if jobs is None or info.job in jobs
     }
-    _write(out, {**manifest, "config": config, "rows": CHOSEN_ROWS}, tables)
+    summary, runs = (_of(cells, read_table(folder, name)) for name in ("summary", "runs"))
+    without = runs[runs["status"].isin(WITHOUT_NUMBERS)]
+    if len(without) == len(runs):
+        reason = without["error"].iloc[0] if len(without) else "none was run"
+        raise NoNumbers(f"No run has a number, so there is no part: {reason}")
+    tables = {
+        "summary": summary.drop(columns="traceback", errors="ignore").assign(
+            **{name: summary[name].map(_nine_digits) for name in ROUNDED if name in summary}
+        ),
+        "runs": _chosen_runs(runs, summary),
+    }
+    if any(folder.glob(f"{POINTS}.*")):
+        points = read_table(folder, POINTS)
+        known = {info.job for info in cells.values()}
+        tables[POINTS] = points[points["job"].isin(known)]
+    kept = {name: value for name, value in manifest.items() if name not in OF_ONE_MACHINE}
+    config = {name: value for name, value in manifest["config"].items() if name != "jobs"}
+    jobs_kept = {"config": config, "jobs": by_job(cells), "rows": CHOSEN_ROWS}
+    _write(out, {**kept, **jobs_kept}, tables)
+
+
+def _of(cells: Mapping[str, CellInfo], table: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the rows of these cells."""
+    return table[table["cell"].isin(list(cells))].reset_index(drop=True)
 
 
 def combine(parts: Sequence[Path], out: Path) -> None:
@@ -75,9 +111,9 @@ def combine(parts: Sequence[Path], out: Path) -> None:
         ),
         "runs": joined([each.runs for each in every]),
     }
-    with_points = [each.folder for each in every if any(each.folder.glob(f"{POINTS}.*"))]
-    if with_points:
-        tables[POINTS] = joined([read_table(each, POINTS) for each in with_points])
+    points = [read_table(each.folder, POINTS) for each in every if len(stated_points(each))]
+    if points:
+        tables[POINTS] = joined(points)
     _write(out, _manifest(every, cells), tables)
 
 
@@ -92,18 +128,30 @@ def _check_names(every: Sequence[Results]) -> None:
 
 
 def check_alike(every: Sequence[Results]) -> None:
-    """Refuse parts, or folders of sweeps, that ran a problem with another protocol or on other instances."""
-    sizes: dict[tuple[str, float], tuple[Settled, Path]] = {}
+    """Refuse parts, or folders of sweeps, of which two have not the same problem, ladder, protocol or instances.
+
+    Between the ends of a ladder rungs may differ, as bisection goes where an optimizer breaks.
+    """
+    stated: dict[tuple[Any, ...], tuple[Any, Path]] = {}
     starts: dict[str, tuple[pandas.Series, Path]] = {}
+
+    def agree(what: str, problem: str, at: float | str, value: Any, folder: Path) -> None:
+        first, there = stated.setdefault((what, problem, at), (value, folder))
+        if first != value:
+            raise Refused(
+                f"{there} and {folder} ran {problem} with other {what}: run one of them again"
+            )
+
     for part in every:
         for info in part.cells.values():
-            rung = info.problem, info.dial  # a budget may grow with the dial
-            size, there = sizes.setdefault(rung, (info.protocol, part.folder))
-            if size != info.protocol:
-                raise Refused(
-                    f"{there} and {part.folder} ran {info.problem} with other trials, instances or budgets: "
-                    "run one of them again"
-                )
+            of_problem = info.dial_column, info.scale, info.falling, info.settings
+            agree("fields, transforms or noise", info.problem, "", of_problem, part.folder)
+            # A budget may grow with the dial.
+            agree(
+                "trials, instances or budgets", info.problem, info.dial, info.protocol, part.folder
+            )
+        for problem, ends in _ends(part.cells):
+            agree("rungs", problem, "", ends, part.folder)
         for name, runs in part.runs.dropna(subset=["seed", "grad_sq_initial"]).groupby("problem"):
             start = runs.groupby(["dial", "seed"])["grad_sq_initial"].first().astype(float)
             known, there = starts.setdefault(str(name), (start, part.folder))
@@ -114,6 +162,20 @@ def check_alike(every: Sequence[Results]) -> None:
                 )
 
 
+def _ends(infos: Mapping[str, CellInfo]) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Yield the problem, and the least and the largest dial, of each ladder; one that an error ended is none."""
+    ladders: dict[str, list[CellInfo]] = {}
+    broken = set()
+    for key, info in infos.items():
+        ladders.setdefault(info.job, []).append(info)
+        if info.error and not key.endswith(SKIPPED):
+            broken.add(info.job)
+    for job, rungs in ladders.items():
+        if job not in broken:
+            dials = [info.dial for info in rungs]
+            yield rungs[0].problem, (min(dials), max(dials))
+
+
 def _manifest(every: Sequence[Results], cells: Mapping[str, CellInfo]) -> dict[str, Any]:
     """Return the manifest of all: versions that differ are joined by commas."""
 
@@ -122,10 +184,9 @@ def _manifest(every: Sequence[Results], cells: Mapping[str, CellInfo]) -> dict[s
 
     manifests = [each.manifest for each in every]
     packages = {name for each in manifests for name in each["packages"]}
-    config = manifests[0]["config"]
     return {
         "schema": manifests[0]["schema"],
-        "config": {**config, "jobs": []} if "jobs" in config else config,
+        "config": manifests[0]["config"],
         "git": {
             "commit": joined([each["git"]["commit"] for each in manifests]),
             "dirty": any(each["git"]["dirty"] for each in manifests),

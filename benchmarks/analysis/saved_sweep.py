@@ -21,9 +21,11 @@ from problems import PROBLEMS, Problem
 from problems.modifiers import noisy, transformed
 from ravine import Refused
 
+PLACED = (
+    "problem", "optimizer", "choice", "budget", "breaking_point", "censored", "text", "job",
+)  # fmt: skip
 POINTS = (
-    "problem", "optimizer", "choice", "budget", "breaking_point", "low", "high", "censored", "text", "dose_response",
-    "dose_exponent", "rungs", "theory", "first_rung", "last_rung", "job",
+    *PLACED, "low", "high", "dose_response", "dose_exponent", "rungs", "theory", "first_rung", "last_rung",
 )  # fmt: skip
 
 
@@ -126,7 +128,7 @@ def _frames(
     """Return the cells and the tables of a folder, with its name appended to that of each clashing optimizer."""
     jobs = pandas.Series({key: info.job for key, info in results.cells.items()})
     runs, summary, traces, points = (
-        results.runs, results.summary, read_table(results.folder, "traces"), _points(results),
+        results.runs, results.summary, read_table(results.folder, "traces"), stated_points(results, POINTS),
     )  # fmt: skip
     for name in ("cell", *NUMBERS["traces"]):
         if len(traces) and name not in traces:
@@ -144,10 +146,6 @@ def _frames(
     runs, summary, traces = (
         each.assign(job=each["cell"].map(jobs)) for each in (runs, summary, traces)
     )
-    by_job = {info.job: info for info in results.cells.values()}
-    wrong = next(misplaced(by_job, summary, points), None)
-    if wrong:
-        raise contradicted(results.folder, wrong)
     frames = {
         "runs": runs, "summary": summary, "breaking_points": points, "traces": traces, "explained": results.explained,
     }  # fmt: skip
@@ -172,17 +170,28 @@ def _frames(
     return cells, {name: told_apart(each) if len(each) else each for name, each in frames.items()}
 
 
-def _points(results: Results) -> pandas.DataFrame:
-    """Return the breaking points of a folder; empty if nothing was run at two rungs."""
+def stated_points(results: Results, columns: Sequence[str] = PLACED) -> pandas.DataFrame:
+    """Return the breaking points of a folder, with these columns at least; empty if nothing was run at two rungs.
+
+    Raises:
+        Refused: If one is missing, or not where the summary has it.
+    """
     runs = results.runs
     several = (runs.groupby(["problem", "optimizer"])["dial"].nunique() > 1).any()
     if not several or runs["status"].isin(WITHOUT_NUMBERS).all():
         return pandas.DataFrame()
     points = read_table(results.folder, "breaking_points")
-    for name in POINTS:
+    for name in columns:
         if name not in points:
             raise contradicted(results.folder, f"breaking_points has no column {name}")
-    return points.assign(censored=points["censored"].fillna("").astype(str))
+    points = points.assign(censored=points["censored"].fillna("").astype(str))
+    jobs = {key: info.job for key, info in results.cells.items()}
+    by_job = {info.job: info for info in results.cells.values()}
+    summary = results.summary.assign(job=results.summary["cell"].map(jobs))
+    wrong = next(misplaced(by_job, summary, points), None)
+    if wrong:
+        raise contradicted(results.folder, wrong)
+    return points
 
 
 def _clashing(results: Sequence[Results]) -> set[str]:

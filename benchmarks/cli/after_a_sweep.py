@@ -84,6 +84,8 @@ class Ended:
 
     def print_what_is_next(self) -> None:
         """Print commands to continue with; for a suite, also write the report and print its name."""
+        if "choice" not in self.tables.summary:  # no run has a number
+            return
         if self.plan.suite is None:
             self._print_the_ladder()
         else:

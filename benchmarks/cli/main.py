@@ -49,8 +49,8 @@ class Terminated(KeyboardInterrupt):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    1 if `check` finds something broken, or `compare --fail-on-regression` a regression; 2 for bad input or a full
-    disk, 3 if a cell failed, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+    1 if `check` finds something broken, `compare --fail-on-regression` a regression, or `submit --verify` a run that
+    differs; 2 for bad input or a full disk, 3 if a cell failed, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pandas
 
-from benchmarks.analysis.folder import finished, read_results
-from benchmarks.analysis.parts import check_alike, compact
+from benchmarks.analysis.consistency import CHOSEN_ROWS
+from benchmarks.analysis.folder import read_results
+from benchmarks.analysis.parts import NoNumbers, check_alike, compact
+from benchmarks.analysis.saved_sweep import stated_points
 from benchmarks.catalog.defaults import TWINS, called
-from benchmarks.cli.compose import Plan, planned
+from benchmarks.cli.compose import Plan, Planned, planned
 from benchmarks.cli.launch import run
 from benchmarks.cli.options import BROKEN, FAILED
 from benchmarks.display.leaderboard import Leaderboard
 from benchmarks.display.view import View
-from benchmarks.runner.verify import BITWISE, DIFFERS, ROUNDED, Verified, verify
+from benchmarks.runner.verify import BITWISE, DIFFERS, NOT_RUN, ROUNDED, Verified, verify
+from benchmarks.store.cell_info import cells_of
+from benchmarks.store.sweep_folder import check_writable, read_manifest
 from optimizers.registry import AND
 from problems import PROBLEMS
 from ravine import Refused, require
@@ -28,10 +32,13 @@ USAGE = (
     "submit OPTIMIZER [option=value …] [part=FOLDER] [against=FOLDER] [--verify PART [--cells N] [--seed N]], "
     "as in submit my_opt.py:MyOpt"
 )
-AGAINST = "results/reference"  # with which a part is compared
-SUITE = ("suite", "problem")  # either says what is run
+AGAINST = Path("results/reference")  # with which a part is compared
+CHECKOUT = Path(__file__).parents[2]  # whose reference counts where the working folder has none
+WHOLE, SOME = "standard", "problems"  # what is run: a suite by its name, or some problems
 NAMED = 8  # problems in a line; of more, their number is said
 OURS = ("part", "against")  # options of this command, and of no sweep
+CELLS, SEED = 20, 0  # of --verify
+OF_OPTIMIZERS = ("optimizer.", "optimizers.")
 
 
 def main(words: Sequence[str]) -> int:
@@ -43,25 +50,65 @@ def main(words: Sequence[str]) -> int:
     named = [word for word in given.words if "=" not in word]
     if len(named) != 1:
         raise Refused(f"submit one optimizer, and not {len(named)}: {USAGE}")
-    own = {
-        name: word for word in given.words for name, _, _ in [word.partition("=")] if name in OURS
-    }
-    rest = [word for word in given.words if "=" in word and word not in own.values()]
-    if any(_name(word) == "optimizer" for word in rest):
+    options = [word for word in given.words if "=" in word]
+    if any(_name(word) == "optimizer" for word in options):
         raise Refused(f"the optimizer is named without optimizer=: {USAGE}")
     if given.verify is not None:
-        return _verify(named[0], rest, given.verify, given.cells, given.seed)
-    folders = {name: Path(word.partition("=")[2]) for name, word in own.items()}
-    return _submit(named[0], rest, folders.get("part"), folders.get("against", Path(AGAINST)))
+        for word in options:
+            if not word.startswith(OF_OPTIMIZERS):
+                raise Refused(
+                    f"{word} is given with --verify, which takes options of optimizers alone"
+                )
+        cells = CELLS if given.cells is None else given.cells
+        seed = SEED if given.seed is None else given.seed
+        return _verify(named[0], options, given.verify, cells, seed)
+    for name in ("cells", "seed"):
+        if getattr(given, name) is not None:
+            raise Refused(f"--{name} is given without --verify: {USAGE}")
+    rest = [word for word in options if _name(word) not in OURS]
+    part, against = (_folder(name, options) for name in OURS)
+    return _submit(named[0], rest, part, against or _published())
+
+
+def _folder(name: str, options: Sequence[str]) -> Path | None:
+    """Return the folder that an option of this command gives, None without the option."""
+    words = [word for word in options if _name(word) == name]
+    if len(words) > 1:
+        raise Refused(f"{name} is given twice: {', '.join(words)}")
+    folders = [word.partition("=")[2] for word in words]
+    if "" in folders:
+        raise Refused(f"{name} is empty, but must be a folder, as in {name}=results/{name}")
+    return Path(folders[0]) if folders else None
+
+
+def _published() -> Path:
+    """Return the reference of the working folder, or else of the checkout, if either has one."""
+    own = CHECKOUT / AGAINST
+    return own if own.exists() and not AGAINST.exists() else AGAINST
+
+
+class _Once(argparse.Action):
+    """Store a value; refuse a second one."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
 
 
 class _Parser(argparse.ArgumentParser):
     def __init__(self, prog: str):
         super().__init__(prog, add_help=False, allow_abbrev=False)
         self.add_argument("words", nargs="*")
-        self.add_argument("--verify", type=Path)
-        self.add_argument("--cells", type=int, default=20)
-        self.add_argument("--seed", type=int, default=0)
+        self.add_argument("--verify", type=Path, action=_Once)
+        self.add_argument("--cells", type=int, action=_Once)
+        self.add_argument("--seed", type=int, action=_Once)
 
     def parse_args(self, words: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
         return self.parse_intermixed_args(words)
@@ -71,27 +118,49 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _submit(word: str, rest: Sequence[str], part: Path | None, against: Path) -> int:
-    suite = [] if any(_name(each) in SUITE for each in rest) else ["+suite=standard"]
-    out = next((Path(each.partition("=")[2]) for each in rest if _name(each) == "out"), None)
-    if out is None:
-        out = Path("results") / "submitted" / called(word.rpartition(":")[2])
-        rest = [*rest, f"out={out}"]
-    plan = _plan([*suite, *rest], word)
-    names = {each.setup.job.contender.name for each in plan.jobs}
-    if (out / "manifest.json").exists():
-        others = {info.optimizer for info in finished(out)[1].values()} - names
-        if others:
-            raise Refused(
-                f"out={out} has {', '.join(sorted(others))} as well: give a folder of its own"
-            )
-    code = run(plan)
-    if code not in (0, FAILED) or plan.jobs[0].config["dry_run"]:
-        return code
+    given = {_name(each): each.partition("=")[2] for each in rest}
+    what = given.get("suite", SOME if "problem" in given else WHOLE)
+    added = [f"+suite={what}"] if what == WHOLE and "suite" not in given else []
+    if "problem" in given and "rungs" not in given:
+        added.append("rungs=auto")  # as suites have it
+    if "out" not in given:
+        added.append(f"out={Path('results/submitted') / called(word.rpartition(':')[2]) / what}")
+    plan = _plan([*added, *rest], word)
+    first = plan.jobs[0]
+    if not first.config["out"]:
+        raise Refused("out is empty, but must be a folder, as in out=results/mine")
+    out = Path(first.config["out"])
     part = part or out / "part"
-    compact(out, part)
+    names = {each.setup.job.contender.name for each in plan.jobs}
+    _check_part(part, out, names)
+    code = run(plan)
+    if code not in (0, FAILED) or first.config["dry_run"]:
+        return code
+    try:
+        compact(out, part, {each.setup.job.identity(each.setup.protocol) for each in plan.jobs})
+    except NoNumbers as why:
+        print(f"\n{why}.")
+        return code
     (name,) = names.difference(TWINS)
     print(f"\n{_among(_board(part, against), name).text()}\n\nPart:  {part}")
     return code
+
+
+def _check_part(part: Path, out: Path, names: Collection[str]) -> None:
+    """Refuse a folder in which no part of these optimizers can be written, before anything is run."""
+    check_writable("part", part)
+    if part.resolve() == out.resolve():
+        raise Refused(f"part={part} is the folder of the sweep: give another one")
+    if not part.exists() or not any(part.iterdir()):
+        return
+    manifest = read_manifest(part) if (part / "manifest.json").exists() else {}
+    if manifest.get("rows") != CHOSEN_ROWS:
+        raise Refused(f"part={part} holds files that are not a part's: give a new folder")
+    others = {info.optimizer for info in cells_of(manifest["jobs"]).values()}.difference(names)
+    if others:
+        raise Refused(
+            f"part={part} is one of {', '.join(sorted(others))}: give a folder of its own"
+        )
 
 
 def _board(part: Path, against: Path) -> Leaderboard:
@@ -117,7 +186,24 @@ def _plan(options: Sequence[str], word: str) -> Plan:
     kept = [each for each, wanted in zip(plan.jobs, noisy, strict=True) if wanted]
     if len({job.contender.name for job in jobs} - {*TWINS}) != 1:
         raise Refused(f"{word} is more than one optimizer, or has its row already: {USAGE}")
+    _check_ladders(kept)
     return dataclasses.replace(plan, jobs=kept)
+
+
+def _check_ladders(jobs: Sequence[Planned]) -> None:
+    """Refuse what has no breaking point: a problem at one rung, or in several variants."""
+    ladders: dict[tuple[str, str], dict[str, set[float]]] = {}
+    for setup in (each.setup for each in jobs):
+        by_variant = ladders.setdefault((setup.job.name, setup.job.contender.name), {})
+        dials = by_variant.setdefault(setup.job.identity(setup.protocol), set())
+        dials.update(problem.dial for problem in setup.rungs)
+    for (problem, _), by_variant in ladders.items():
+        if len(by_variant) > 1:
+            raise Refused(f"{problem} is given in {len(by_variant)} variants: submit one at a time")
+        if min(map(len, by_variant.values())) < 2:
+            raise Refused(
+                f"{problem} has one rung, and so no breaking point: give rungs=auto, or a number above 1"
+            )
 
 
 def _among(board: Leaderboard, name: str) -> View:
@@ -148,16 +234,19 @@ def _among(board: Leaderboard, name: str) -> View:
             for reason, problems in board.absent.get(name, {}).items()
         ),
     ]
-    return View(f"{name} among the published optimizers", pandas.DataFrame(rows), remarks)
+    where = "among the published optimizers" if len(rows) > 1 else "alone"
+    return View(f"{name} {where}", pandas.DataFrame(rows), remarks)
 
 
 def _verify(word: str, rest: Sequence[str], part: Path, cells: int, seed: int) -> int:
     require("", "cells", cells, whole=True, low=1)
     results = read_results(part)
+    stated_points(results)
     names = {info.optimizer for info in results.cells.values()}
-    any_problem = next(iter(results.cells.values())).problem
-    if any_problem not in PROBLEMS:
-        raise Refused(f"{part} has {any_problem}, which is not registered here")
+    problems = (info.problem for info in results.cells.values())
+    any_problem = next((each for each in problems if each in PROBLEMS), None)
+    if any_problem is None:
+        raise Refused(f"{part} has no problem that is registered here")
     twins = any(name in TWINS for name in names)
     plan = planned(
         [f"+problem={any_problem}", f"optimizer={word}" + f",{word}{AND}decay" * twins, *rest]
@@ -178,8 +267,10 @@ def _verify(word: str, rest: Sequence[str], part: Path, cells: int, seed: int) -
     found = verify(results, contenders, cells, seed, say)
     counts = Counter(each.outcome for each in found)
     print(
-        f"{len(found)} of {len(results.cells)} cells of {part} run again (seed {seed}): {counts[BITWISE]} as stated "
-        f"to the bit, {counts[ROUNDED]} to rounding, {counts[DIFFERS]} differ."
+        f"{len(found) - counts[NOT_RUN]} of {len(results.cells)} cells of {part} run again (seed {seed}): "
+        f"{counts[BITWISE]} as stated to the bit, {counts[ROUNDED]} to rounding, {counts[DIFFERS]} differ."
+        + f" {counts[NOT_RUN]} of the sample cannot be run."
+        * bool(counts[NOT_RUN])
     )
     return BROKEN if counts[DIFFERS] else 0
 

@@ -21,14 +21,14 @@ from benchmarks.runner.job import Job, run_rung
 from benchmarks.store.cell_info import SKIPPED, CellInfo
 from benchmarks.store.cells import Memory, Stored
 
-BITWISE, ROUNDED, DIFFERS = "to the bit", "to rounding", "differs"
+BITWISE, ROUNDED, DIFFERS, NOT_RUN = "to the bit", "to rounding", "differs", "not run"
 EXACT = ("status", "steps", "cost")
 MEASURED = ("cost_to_target", "gap_final")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A cell that was run again: its description, whether it is as stated, and what differs."""
+    """A cell that was run again: its description, whether it is as stated, and what differs, or why it was not run."""
 
     info: CellInfo
     outcome: str
@@ -46,12 +46,12 @@ def verify(
 
     A run is as stated "to the bit" if its status, steps, costs and final gap are (as float32, in which parts keep
     gaps); "to rounding" if its status is, and its steps, costs and final gap are within 1 %, as they may be on another
-    machine. Of a cell the worst of its runs counts, and the chosen trials must be those that its tuning instances
-    choose.
+    machine. A cell is as good as its worst run, and its default and tuned trials must be those that the tuning
+    instances choose. It is "not run" if its problem is not registered, or has changed.
 
     Args:
         part: The part, as `read_results` returns it.
-        contenders: By name, the optimizers that it is said to be of.
+        contenders: The part's optimizers by name.
         cells: How many cells, at most; skipped ones are not among them.
         seed: Of the sample.
         report: Called as each cell ends.
@@ -69,7 +69,7 @@ def verify(
 def _compared(part: Results, key: str, info: CellInfo, contender: Contender) -> Verified:
     problem = rebuilt(info)
     if isinstance(problem, str):
-        return Verified(info, DIFFERS, problem)
+        return Verified(info, NOT_RUN, problem)
     memory = Memory()
     job = Job(info.problem, problem, contender)
     protocol = Protocol(**dataclasses.asdict(info.protocol))
@@ -105,7 +105,8 @@ def _differences(
     for name in names:
         sides = both[name], both[f"{name} again"]
         is_number = name != "status"
-        one, other = (each.to_numpy(dtype="float32" if is_number else object) for each in sides)
+        with np.errstate(over="ignore"):  # a gap above 3e38 is infinite as well
+            one, other = (each.to_numpy(dtype="float32" if is_number else object) for each in sides)
         differs = _differs(one, other) if is_number else one != other
         if not differs.any():
             continue

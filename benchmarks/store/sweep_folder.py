@@ -62,8 +62,8 @@ class SweepFolder:
 
     def check(self, protocol: Protocol) -> None:
         """Raise Refused for a folder that is not writable, has other files, or holds a sweep of another protocol."""
-        _check_writable("out", self.path)
-        _check_writable("cells", self.store.folder)
+        check_writable("out", self.path)
+        check_writable("cells", self.store.folder)
         _check_cells(self.store.folder)
         if not self.path.exists() or not any(self.path.iterdir()):
             return
@@ -346,7 +346,7 @@ def _which(cells: Mapping[str, CellInfo]) -> str:
     )
 
 
-def _check_writable(option: str, path: Path) -> None:
+def check_writable(option: str, path: Path) -> None:
     """Raise Refused for a path that is not a folder, or where none can be made."""
     try:
         existing = next(each for each in (path, *path.absolute().parents) if each.exists())
