@@ -848,7 +848,39 @@ mutants(
         "            if name in owners:",
         "            if name in ():",
     ),
-    ("parts of other budgets are mixed", "if size != info.protocol:", "if False:"),
+    (
+        "parts of other budgets are mixed",
+        "info.problem, info.dial, info.protocol, part.folder",
+        "info.problem, info.dial, (), part.folder",
+    ),
+    (
+        "parts of rotated problems are mixed",
+        'info.problem, "", of_problem, part.folder',
+        'info.problem, "", (), part.folder',
+        *tests(
+            "benchmarks", "submit::test_another_problem_or_ladder_is_not_put_beside_the_published"
+        ),
+    ),
+    (
+        "parts of other ladders are mixed",
+        'agree("rungs", problem, "", ends, part.folder)',
+        'agree("rungs", problem, "", (), part.folder)',
+        *tests(
+            "benchmarks", "submit::test_another_problem_or_ladder_is_not_put_beside_the_published"
+        ),
+    ),
+    (
+        "edited breaking points are published",
+        "for each in every if len(stated_points(each))]",
+        "for each in every]",
+        *tests("benchmarks", "submit::test_edited_breaking_points_are_seen"),
+    ),
+    (
+        "a part has what other commands ran",
+        "if jobs is None or info.job in jobs",
+        "if True",
+        *tests("benchmarks", "submit::test_one_command_s_part_has_what_it_ran"),
+    ),
     ("parts of other instances are mixed", "if not np.allclose(", "if False and np.allclose("),
 )
 mutants(
