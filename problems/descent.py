@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
 from problems.problem import Problem, Tree
+
+
+def examples(problem: Problem, seeds: Iterable[int]) -> Tree:
+    """Return the examples of these seeds as one instance: each tensor has a leading dimension, (seeds, …)."""
+    trees = [problem.example(seed) for seed in seeds]
+    return {name: torch.stack([tree[name] for tree in trees]) for name in trees[0]}
 
 
 def descent(

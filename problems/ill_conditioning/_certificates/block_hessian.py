@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
-from problems.descent import adam, descent
+from problems.descent import adam, descent, examples
 from problems.ill_conditioning.block_hessian import (
     BETA1,
     BlockHessian,
@@ -29,20 +29,19 @@ def measured_steps(problem: BlockHessian, optimizer: str) -> int:
         problem: The problem.
         optimizer: "sgd", with 2/L times 0.7, 0.8, 0.9 and 0.99, or "adam", with 0.01 to 3, six a decade.
     """
-    examples = [problem.example(seed) for seed in range(INSTANCES)]
-    data = {name: torch.stack([each[name] for each in examples])[:, None] for name in examples[0]}
+    data = examples(problem, range(INSTANCES))
     if optimizer == "adam":
-        lr = torch.logspace(-2, 0.5, 16)[:, None]
-        points = (x for x, _ in adam(problem, data, data["start"].expand(-1, len(lr), -1), lr))
+        lr = torch.logspace(-2, 0.5, 16)[:, None, None]
+        points = (x for x, _ in adam(problem, data, data["start"].expand(len(lr), -1, -1), lr))
     else:
-        lr = 2 * torch.tensor([0.7, 0.8, 0.9, 0.99])[:, None]  # L = 1
-        points = descent(problem, data, data["start"].expand(-1, len(lr), -1), lr)
+        lr = 2 * torch.tensor([0.7, 0.8, 0.9, 0.99])[:, None, None]  # L = 1
+        points = descent(problem, data, data["start"].expand(len(lr), -1, -1), lr)
     enough = problem.card.target * problem.loss(data["start"], data)
     following = 0
     for steps, x in enumerate(points):
         if steps == following:
             following += 1 + steps // 100
-            if ((problem.loss(x, data) <= enough).sum(0) > INSTANCES / 2).any():
+            if ((problem.loss(x, data) <= enough).sum(-1) > INSTANCES / 2).any():
                 return steps
     raise AssertionError("the points do not end")
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from problems.claims import about, claim
-from problems.descent import descent, sign_descent
+from problems.descent import descent, examples, sign_descent
 from problems.ill_conditioning.class_imbalance import (
     ClassImbalance,
     loss_of_class,
@@ -162,17 +162,16 @@ def fewest_steps(problem: ClassImbalance) -> tuple[int, int]:
 
     Each at the best of 40 constant learning rates.
     """
-    trees = [problem.example(seed) for seed in range(5)]
-    data = {name: torch.stack([each[name] for each in trees])[:, None] for name in trees[0]}
+    data = examples(problem, range(5))
     floor = problem.floor(data)
     height = problem.loss(data["start"], data) - floor
-    around = torch.logspace(-1.5, 1.5, 40, dtype=torch.float64)[:, None]
+    around = torch.logspace(-1.5, 1.5, 40, dtype=torch.float64)[:, None, None]
 
     def steps(path: Path, lr: torch.Tensor) -> int:
         done = torch.zeros(())
-        for step, x in enumerate(path(problem, data, data["start"].expand(-1, len(lr), -1), lr)):
+        for step, x in enumerate(path(problem, data, data["start"].expand(len(lr), -1, -1), lr)):
             done = done + (problem.loss(x, data) - floor <= problem.card.target * height)
-            if ((done > 0).sum(0) > len(trees) / 2).any():
+            if ((done > 0).sum(-1) > len(floor) / 2).any():
                 return step
         raise AssertionError("a path has no end")
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
-from problems.descent import adam, descent
+from problems.descent import adam, descent, examples
 from problems.ill_conditioning.scale_invariant import (
     ScaleInvariant,
     steps_of_adam,
@@ -26,8 +26,7 @@ SEEDS = range(100, 109)  # other examples than those that the prediction takes f
 
 def _steps(problem: ScaleInvariant, method: str, **values: float) -> int:
     """Return the steps to the target by the median of nine runs, at the best of 25 rates over three decades."""
-    examples = [problem.example(seed) for seed in SEEDS]
-    data = {name: torch.stack([each[name] for each in examples]) for name in examples[0]}
+    data = examples(problem, SEEDS)
     rates = torch.logspace(-1.5, 1.5, 25)[:, None, None]
     start = data["start"].expand(len(rates), -1, -1)
     if method == "Adam":

@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 
 from problems.claims import about, claim
-from problems.descent import descent
+from problems.descent import descent, examples
 from problems.limits.blum_rivest import BlumRivest
 from problems.limits.set_splitting import SIZE, colorings
 from problems.portrait import Curves
@@ -128,8 +128,7 @@ def portrait(problem: BlumRivest) -> Curves:
         counts, shares = (4, 6, 8, 12, 20), []
         for elements in counts:
             variant = replace(problem, elements=elements, ratio=ratio)
-            trees = [variant.example(seed) for seed in range(20)]
-            data = {name: torch.stack([tree[name] for tree in trees]) for name in trees[0]}
+            data = examples(variant, range(20))
             *_, x = islice(descent(variant, data, data["start"], 0.5, momentum=0.9), 150)
             shares.append((variant.errors(x, data) == 0).double().mean().item())
         dots[f"{ratio:g} triples per element"] = (torch.tensor(counts), torch.tensor(shares))
