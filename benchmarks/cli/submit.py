@@ -48,11 +48,11 @@ def main(words: Sequence[str]) -> int:
     """
     given = _Parser(prog="ravine submit").parse_args(list(words))
     named = [word for word in given.words if "=" not in word]
-    if len(named) != 1:
-        raise Refused(f"submit one optimizer, and not {len(named)}: {USAGE}")
     options = [word for word in given.words if "=" in word]
     if any(_name(word) == "optimizer" for word in options):
         raise Refused(f"the optimizer is named without optimizer=: {USAGE}")
+    if len(named) != 1 or "," in named[0]:
+        raise Refused(f"submit one optimizer, and not {', '.join(named) or 'none'}: {USAGE}")
     if given.verify is not None:
         for word in options:
             if not word.startswith(OF_OPTIMIZERS):
@@ -173,7 +173,9 @@ def _board(part: Path, against: Path) -> Leaderboard:
     except Refused as why:
         print(f"\nNot beside the optimizers of {against}: {why}")
         return board
-    return Leaderboard.of(published).joined(board)
+    return (
+        Leaderboard.of(published).on({info.problem for info in mine.cells.values()}).joined(board)
+    )
 
 
 def _plan(options: Sequence[str], word: str) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,6 +36,12 @@ class Leaderboard:
         bare = {key: info for key, info in results.cells.items() if info.optimizer not in TWINS}
         tables = (results.runs, results.summary, read_table(results.folder, "breaking_points"))
         return cls(bare, *(each[~each["optimizer"].isin(TWINS)] for each in tables))
+
+    def on(self, problems: Collection[str]) -> Leaderboard:
+        """Return the leaderboard of these problems alone, for means over different problems cannot be compared."""
+        cells = {key: info for key, info in self.cells.items() if info.problem in problems}
+        tables = (self.runs, self.summary, self.points)
+        return Leaderboard(cells, *(each[each["problem"].isin(problems)] for each in tables))
 
     def joined(self, other: Leaderboard) -> Leaderboard:
         """Return both as one; an optimizer that both have is the other's."""

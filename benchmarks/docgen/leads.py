@@ -39,7 +39,7 @@ rungs or more. How it is derived stands in the problem's code and [certificates]
 
 ![The lead of each method over gradient descent along the dial, predicted and measured](leads.svg)
 
-| problem | leader | rungs | within a factor of {NEAR:g} | farthest off: measured over predicted | |
+| problem | leader | rungs | within a factor of {NEAR:g} | farthest off: measured over predicted | prediction |
 |---|---|---|---|---|---|"""
 
 
@@ -75,7 +75,7 @@ def text(table: pandas.DataFrame) -> str:
         farthest = max(ratio, key=lambda each: max(each, 1 / each))
         near = leads["near"]
         cells = [
-            f"`{name}`", f"`{leader}`", len(leads), f"{near.sum()} of {len(near)}", f"{farthest:.2f}",
+            f"[{name}](atlas.md)", f"`{leader}`", len(leads), f"{near.sum()} of {len(near)}", f"{farthest:.2f}",
             "holds" if near.mean() >= ENOUGH else "MISSED",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(markdown_cell(str(each)) for each in cells)} |")

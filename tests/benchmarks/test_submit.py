@@ -72,6 +72,13 @@ def row(out, name):
     return next(line.split() for line in table.splitlines() if line.strip().startswith(f"{name} "))
 
 
+def test_published_means_are_those_of_the_same_problems(published):
+    board = Leaderboard.of(read_results(published / "reference"))
+    first, *others = sorted(board.climbed.index)
+    assert others
+    pandas.testing.assert_frame_equal(board.on({first}).climbed, board.climbed.loc[[first]])
+
+
 def test_a_twin_of_adam_is_not_told_apart_from_it_and_a_part_is_verified(ravine, published):
     code, out, err = ravine(f"submit twin.py:Twin {SMALL} against=reference")
     assert code == 0, err
@@ -257,8 +264,10 @@ def test_without_a_reference_of_its_own_the_checkout_s_counts(files):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "submit one optimizer, and not 0"),
-        ("sgd adam", "submit one optimizer, and not 2"),
+        ("", "submit one optimizer, and not none"),
+        ("sgd adam", "submit one optimizer, and not sgd, adam"),
+        ("sgd,adam", "submit one optimizer, and not sgd,adam"),
+        ("optimizer=sgd", "the optimizer is named without optimizer="),
         ("sdg", "unknown optimizer 'sdg'"),
         ("sgd optimizer=adam", "named without optimizer="),
         ("sgd --cell 3", "unrecognized arguments: --cell"),
