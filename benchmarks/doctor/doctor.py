@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 KINDS = {"full": (100.0, 1.0), "slope": (30.0, 0.4), "gradients": (12.0, 0.2)}
 TRYING = 0.6  # the same share, of trials
 RETRY = 10  # steps to wait after a measurement was too dear
-WATCHED = 1000  # first steps at all of which the norm of the gradient is watched
-RARELY = 8  # later, one step in so many
+WATCHED = 1000  # first steps all of which are looked at
+RARELY = 16  # later, one step in so many, unless a measurement or a trial goes on
 
 
 class Doctor:
@@ -106,6 +106,7 @@ class Doctor:
         )
         self.first_order_only: str | None = None  # why second derivatives fail
         self._open_from = 0  # the next step at which to ask for a measurement
+        self._looked_at = 0  # the step behind the last that was looked at
         self._last: torch.Tensor | float = math.nan
         self._closures: Sequence[Closure] = ()  # of the last step
         self._before_update: Callable[[], object] | None = None
@@ -141,6 +142,8 @@ class Doctor:
             raise Refused(
                 "the model is in evaluation mode, where it does not learn: call model.train() before the step"
             )
+        if self._passes_by:
+            return self._plain_step(closures, before_update)
         budget, step = self._budget, self.steps
         began = budget.start(step)
         kind = None
@@ -182,6 +185,36 @@ class Doctor:
         self.steps += 1
         self._closures, self._before_update = closures, before_update
         budget.end(began, trained, float(len(closures)))
+        return loss
+
+    @property
+    def _passes_by(self) -> bool:
+        """True if nothing but the loss of this step is noted, as of most late steps."""
+        return (
+            not self._watches
+            and self._window is None
+            and not self._takes_closures
+            and not (self._trials is not None and self._trials.going)
+        )
+
+    @property
+    def _watches(self) -> bool:
+        """True if this step's gradient is looked at, and the losses since the last look."""
+        return self.steps < WATCHED or self.steps % RARELY == 0
+
+    def _plain_step(
+        self, closures: Sequence[Closure], before_update: Callable[[], object] | None
+    ) -> torch.Tensor:
+        """Take one training step, and note its loss."""
+        self._optimizer.zero_grad()
+        loss = self._backward(closures)
+        self._notes(loss, closures, None)
+        if before_update is not None:
+            before_update()
+        self._last = self._update(closures, loss)
+        self.steps += 1
+        self._closures, self._before_update = closures, before_update
+        self._budget.training += len(closures)
         return loss
 
     def report(self) -> Report:
@@ -368,22 +401,35 @@ class Doctor:
     def _looks(
         self, loss: torch.Tensor, closures: Sequence[Closure], before: RandomState | None
     ) -> bool:
-        """Note the loss and the gradient of a step; return True if an event happens."""
-        value, norm = loss.item(), None
-        self.losses.add(value)
-        if self.steps < WATCHED or self.steps % RARELY == 0:
-            norm = self._norm()
+        """Note the loss and the gradient of a step; return True if an event happened since the last look."""
+        self._notes(loss, closures, before)
+        if not self._watches:
+            return False
+        norm = self._norm()
+        skips = self._scaler is not None and self._scaler.is_enabled()  # steps that overflow
+        if norm is not None and not math.isfinite(norm) and not skips:
+            self._breaks(closures, before)
         rates = [float(group["lr"]) for group in self._optimizer.param_groups if "lr" in group]
-        self._program.note(max(rates, default=math.nan))
-        skipped = (
-            self._scaler is not None and self._scaler.is_enabled()
-        )  # it leaves out steps that overflow
-        broken = norm is not None and not math.isfinite(norm) and not skipped
-        if self.not_finite is None and (broken or not math.isfinite(value)):
+        since = self.losses.since(self._looked_at)
+        self._looked_at = len(self.losses)
+        self._program.note(max(rates, default=math.nan), len(since))
+        return self._watch.event(self.steps, since, norm)
+
+    def _notes(
+        self, loss: torch.Tensor, closures: Sequence[Closure], before: RandomState | None
+    ) -> None:
+        """Note the loss of a step."""
+        value = loss.item()
+        self.losses.add(value)
+        if not math.isfinite(value):
+            self._breaks(closures, before)
+
+    def _breaks(self, closures: Sequence[Closure], before: RandomState | None) -> None:
+        """Find out what is not finite, the first time that something is not."""
+        if self.not_finite is None:
             self.not_finite = not_finite(
-                self.steps, self._model, self._patient(), closures, value, before
+                self.steps, self._model, self._patient(), closures, self.losses.last, before
             )
-        return self._watch.event(self.steps, value, norm)
 
     def _norm(self) -> float | None:
         """Return the norm of the gradient in the parameters' `grad`; None if there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,6 +30,15 @@ class Losses:
     def add(self, loss: float) -> None:
         self._values.append(loss)
         self.lowest = min(self.lowest, loss)  # in this order NaN is never lower
+
+    @property
+    def last(self) -> float:
+        """Return the loss of the last step."""
+        return self._values[-1]
+
+    def since(self, step: int) -> Sequence[float]:
+        """Return the losses from this step on."""
+        return self._values[step:]
 
     @property
     def values(self) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from statistics import median
 
 PER_DECADE = 8  # scheduled measurements per decade of steps
@@ -121,20 +122,29 @@ class Watch:
         """Return the losses of the last twentieth of the run, before this step."""
         return [loss for at, loss in self._losses if 0.95 * step < at < step]
 
-    def event(self, step: int, loss: float, norm: float | None) -> bool:
-        """True if this step is worth a measurement; at most EVENTS_PER_DECADE times per decade of steps."""
-        jumped = self._jumped(loss, norm)
-        happened = jumped | self._stalls(step, loss)
-        if math.isfinite(loss):
-            self._losses.append((step, loss))
+    def event(self, step: int, losses: Sequence[float], norm: float | None) -> bool:
+        """True if this step is worth a measurement; at most EVENTS_PER_DECADE times per decade of steps.
+
+        Args:
+            step: The step.
+            losses: Its loss, behind those of the steps since the last call.
+            norm: The norm of its gradient; None if there is none.
+        """
+        happened = jumped = self._steep(norm)
+        for at, loss in enumerate(losses, step + 1 - len(losses)):
+            above = self._above(loss)
+            jumped |= above
+            happened |= above | self._stalls(at, loss)
+            if math.isfinite(loss):
+                self._losses.append((at, loss))
         if norm is not None and math.isfinite(norm):
             self._norms.append(norm)
         self._seen += 1
-        if self._seen % REFRESH == 0 or self._seen < REFRESH:
+        if self._seen % REFRESH == 0 or self._seen < REFRESH or len(losses) > 1:
             self.usual_norm = median(self._norms) if self._norms else math.nan
-            losses = [each for _, each in self._losses] or [math.nan]
-            self._usual_loss = median(losses)
-            self._spread = median(abs(each - self._usual_loss) for each in losses)
+            recent = [each for _, each in self._losses] or [math.nan]
+            self._usual_loss = median(recent)
+            self._spread = median(abs(each - self._usual_loss) for each in recent)
         if happened and self._events.due(step):
             self._events.done(step)
             if jumped:
@@ -142,14 +152,16 @@ class Watch:
             return True
         return False
 
-    def _jumped(self, loss: float, norm: float | None) -> bool:
-        """True if the loss or the gradient norm jumps; comparisons with NaN are false."""
-        if self._seen < USUAL:
-            return False
-        spread = max(self._spread, 0.01 * abs(self._usual_loss))
-        steep = norm is not None and norm > JUMP * self.usual_norm
+    def _steep(self, norm: float | None) -> bool:
+        """True if the gradient norm jumps; comparisons with NaN are false."""
+        steep = self._seen >= USUAL and norm is not None and norm > JUMP * self.usual_norm
         self.jumps += steep
-        return steep or loss - self._usual_loss > JUMP * spread
+        return steep
+
+    def _above(self, loss: float) -> bool:
+        """True if the loss jumps; comparisons with NaN are false."""
+        spread = max(self._spread, 0.01 * abs(self._usual_loss))
+        return self._seen >= USUAL and loss - self._usual_loss > JUMP * spread
 
     def _stalls(self, step: int, loss: float) -> bool:
         """True, once, if the smoothed loss has had no new low for a quarter of the run (50 steps at least)."""

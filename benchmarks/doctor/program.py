@@ -394,13 +394,13 @@ class Program:
             none if self.without_gradient is None else self.without_gradient & none
         )
 
-    def note(self, rate: float) -> None:
-        """Note the learning rate of a step."""
+    def note(self, rate: float, steps: int) -> None:
+        """Note the learning rate of so many steps."""
         self.rate = rate
         if not rate <= self.largest_rate:  # which is NaN at first
             self.largest_rate = rate
-        self._steps += 1
-        self._standing += rate < DECAYED * self.largest_rate
+        self._steps += steps
+        self._standing += steps * (rate < DECAYED * self.largest_rate)
 
     def not_held(self, patient: Patient) -> list[tuple[str, torch.nn.Parameter]]:
         """Return the model's parameters that its optimizer does not move."""

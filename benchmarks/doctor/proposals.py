@@ -85,9 +85,14 @@ class Trials:
         """True if trials may begin at this step: 0, 100, 300, 1000, …"""
         return self._when is not False and (step == 0 or step >= FIRST) and self._schedule.due(step)
 
+    @property
+    def going(self) -> bool:
+        """True if some go on."""
+        return bool(self._going)
+
     def busy(self, step: int) -> bool:
         """True if some go on, or may begin."""
-        return bool(self._going) or self.due(step)
+        return self.going or self.due(step)
 
     @property
     def remarks(self) -> Iterator[str]:

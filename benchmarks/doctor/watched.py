@@ -167,7 +167,7 @@ class Watched:
         for loss in self._losses:
             losses.add(loss)
         for rate in self._rates:
-            program.note(rate)
+            program.note(rate, 1)
         parameters = self._parameters
         names = [self._names.get(p, f"parameter {k}") for k, p in enumerate(parameters)]
         layers = [each.layers for each in self.measured]

@@ -264,7 +264,7 @@ def test_a_schedule_is_even_on_a_logarithmic_axis():
 def test_what_happens_is_seen():
     def events(losses, norms) -> list[int]:
         watch = Watch()
-        return [k for k, (f, g) in enumerate(zip(losses, norms, strict=True)) if watch.event(k, f, g)]  # fmt: skip
+        return [k for k, (f, g) in enumerate(zip(losses, norms, strict=True)) if watch.event(k, [f], g)]  # fmt: skip
 
     falling = [math.exp(-k / 100) for k in range(300)]
     calm = [1.0] * 300
@@ -275,6 +275,55 @@ def test_what_happens_is_seen():
     (stall,) = events(level, calm)
     # 70 steps until it is level, a few that smoothing takes, and a quarter of the run, 50 steps at least.
     assert 120 < stall < 190
+
+
+def test_a_jump_between_two_looks_is_seen_at_the_second():
+    watch = Watch()
+    for step in range(100):
+        assert not watch.event(step, [1.0 - step / 200], 1.0)
+    assert watch.event(103, [0.5, 9.0, 0.5, 0.5], 1.0)
+    assert watch.jumped == [103]
+
+
+@pytest.mark.parametrize("at", [1600, 1607])  # a step that is looked at, and one between two looks
+def test_a_late_loss_that_is_not_finite_is_dated(at: int):
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), 1e-3), allowance=0.0, trials=False)
+    for step in range(at + 1):
+        factor = math.nan if step == at else 1.0
+        doctor.step(lambda factor=factor: factor * model(torch.ones(3, 2)).square().mean())
+    assert doctor.not_finite is not None
+    assert doctor.not_finite.step == at
+
+
+def test_between_looks_a_step_is_that_of_the_plain_loop():
+    def trained(with_doctor: bool) -> tuple[list[float], torch.Tensor]:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters(), 1e-2, momentum=0.9)
+        doctor = Doctor(model, optimizer) if with_doctor else None
+        losses = []
+        for _ in range(1200):
+            x = torch.randn(4, 3)
+
+            def clip():
+                nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+
+            if doctor is not None:
+                loss = doctor.step(lambda x=x: model(x).square().mean(), before_update=clip)
+            else:
+                optimizer.zero_grad()
+                loss = model(x).square().mean()
+                loss.backward()
+                clip()
+                optimizer.step()
+            losses.append(loss.item())
+        return losses, model.weight.detach()
+
+    (losses, weight), (expected, reference) = trained(True), trained(False)
+    assert losses == expected
+    assert torch.equal(weight, reference)
 
 
 def test_what_is_kept_grows_with_the_logarithm_of_steps():

@@ -289,7 +289,7 @@ def test_where_the_run_broke_and_where_it_jumped_is_marked(broken):
 def test_jumps_are_kept_for_the_page_and_stay_few():
     watch = Watch()
     for step in range(2000):
-        watch.event(step, 100.0 if step % 50 == 49 else 1.0 + step % 2 / 100, 1.0)
+        watch.event(step, [100.0 if step % 50 == 49 else 1.0 + step % 2 / 100], 1.0)
     assert watch.jumped[0] == 49
     assert all(step % 50 == 49 for step in watch.jumped)
     assert 2 <= len(watch.jumped) <= 20
