@@ -82,8 +82,8 @@ class Ended:
             command = [*self._words_without("out"), f"out={self.folder}"]
             print(f"Go on:  {help.command_line(command)}")
 
-    def print_what_is_next(self) -> None:
-        """Print commands to continue with; for a suite, also write the report and print its name."""
+    def print_what_is_next(self, report: bool) -> None:
+        """Print commands to continue with; for a suite, write its report, or print the command that does."""
         if "choice" not in self.tables.summary:  # no run has a number
             return
         if self.plan.suite is None:
@@ -95,10 +95,14 @@ class Ended:
         if self.plan.suite is None:
             return
 
-        from benchmarks import report
+        if not report:
+            print(f"Report:  {help.command_line(['report', str(self.folder)])}")
+            return
 
-        report.report([self.folder])
-        print(f"Report:  {self.folder / report.FILE}")
+        from benchmarks import report as page
+
+        page.report([self.folder])
+        print(f"Report:  {self.folder / page.FILE}")
 
     def _print_the_weakest(self, suite: str) -> None:
         """Print where an optimizer breaks first, and a command that looks closer at it."""

@@ -24,12 +24,15 @@ from benchmarks.store.sweep_folder import Lost, Notes, SweepFolder
 WORTH_PROCESSES = 2.0  # seconds of computing; for less, nothing is gained
 
 
-def run(plan: Plan, explained: Callable[[Planned], bool] | None = None) -> int:
+def run(
+    plan: Plan, explained: Callable[[Planned], bool] | None = None, report: bool = True
+) -> int:
     """Run the sweep, write and print its tables, and return the exit code.
 
     Args:
         plan: The sweep.
         explained: Which of its jobs are explained where they break; by default all if the command asks for it.
+        report: Whether the report of a suite is written, which takes a minute for the standard suite.
     """
     first, began = plan.jobs[0], time.perf_counter()
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -86,7 +89,7 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None) -> int:
     if ended is None:
         return FAILED if failed else 0
     ended.print_explained()
-    ended.print_what_is_next()
+    ended.print_what_is_next(report)
     return FAILED if failed or (ended.tables.runs["status"] == "error").any() else 0
 
 

@@ -133,7 +133,7 @@ def _submit(word: str, rest: Sequence[str], part: Path | None, against: Path) ->
     part = part or out / "part"
     names = {each.setup.job.contender.name for each in plan.jobs}
     _check_part(part, out, names)
-    code = run(plan)
+    code = run(plan, report=False)
     if code not in (0, FAILED) or first.config["dry_run"]:
         return code
     try:

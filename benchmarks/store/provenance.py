@@ -14,7 +14,10 @@ PACKAGES = ("ravine", "torch", "numpy", "pandas", "pyarrow", "hydra-core", "omeg
 def provenance() -> dict[str, Any]:
     """Return the commit, the versions of the packages, and the machine."""
     return {
-        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))},
+        "git": {
+            "commit": _git("rev-parse", "HEAD"),
+            "dirty": bool(_git("status", "--porcelain", "--", ":(exclude)results")),
+        },
         "packages": {name: version_of(name) for name in PACKAGES},
         "python": platform.python_version(),
         "cpu": _cpu(),
