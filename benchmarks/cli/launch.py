@@ -24,9 +24,7 @@ from benchmarks.store.sweep_folder import Lost, Notes, SweepFolder
 WORTH_PROCESSES = 2.0  # seconds of computing; for less, nothing is gained
 
 
-def run(
-    plan: Plan, explained: Callable[[Planned], bool] | None = None, report: bool = True
-) -> int:
+def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: bool = True) -> int:
     """Run the sweep, write and print its tables, and return the exit code.
 
     Args:

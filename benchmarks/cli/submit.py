@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -18,11 +19,11 @@ from benchmarks.analysis.saved_sweep import stated_points
 from benchmarks.catalog.defaults import TWINS, called
 from benchmarks.cli.compose import Plan, Planned, planned
 from benchmarks.cli.launch import run
-from benchmarks.cli.options import BROKEN, FAILED
+from benchmarks.cli.options import BROKEN, FAILED, INTERRUPTED
 from benchmarks.display.leaderboard import Leaderboard
 from benchmarks.display.view import View
 from benchmarks.runner.verify import BITWISE, DIFFERS, NOT_RUN, ROUNDED, Verified, verify
-from benchmarks.store.cell_info import cells_of
+from benchmarks.store.cell_info import CellInfo, cells_of
 from benchmarks.store.sweep_folder import check_writable, read_manifest
 from optimizers.registry import AND
 from problems import PROBLEMS
@@ -259,14 +260,18 @@ def _verify(word: str, rest: Sequence[str], part: Path, cells: int, seed: int) -
             f"{part} has {', '.join(sorted(names))}, and not {', '.join(contenders)}: give the optimizer that it is of"
         )
 
-    def say(each: Verified) -> None:
-        why = f" ({each.why})" if each.why else ""
-        print(
-            f"{each.info.problem} {each.info.dial:g} · {each.info.optimizer}: {each.outcome}{why}",
-            flush=True,
-        )
+    import torch
 
-    found = verify(results, contenders, cells, seed, say)
+    torch.set_num_threads(1)  # as in sweeps: on small tensors more threads are slower
+    found: list[Verified] = []
+    try:
+        for each in verify(results, contenders, cells, seed, _say_what_runs):
+            found.append(each)
+            why = f" ({each.why})" if each.why else ""
+            print(f"{_called(each.info)}: {each.outcome}{why}", flush=True)
+    except KeyboardInterrupt:
+        print(f"ravine: interrupted after {len(found)} cells: {part} is as it was", file=sys.stderr)
+        return INTERRUPTED
     counts = Counter(each.outcome for each in found)
     print(
         f"{len(found) - counts[NOT_RUN]} of {len(results.cells)} cells of {part} run again (seed {seed}): "
@@ -275,6 +280,14 @@ def _verify(word: str, rest: Sequence[str], part: Path, cells: int, seed: int) -
         * bool(counts[NOT_RUN])
     )
     return BROKEN if counts[DIFFERS] else 0
+
+
+def _say_what_runs(info: CellInfo, at: int, cells: int) -> None:
+    print(f"ravine: {at} of {cells}: {_called(info)} runs again", file=sys.stderr, flush=True)
+
+
+def _called(info: CellInfo) -> str:
+    return f"{info.problem} {info.dial:g} · {info.optimizer}"
 
 
 def _name(word: str) -> str:

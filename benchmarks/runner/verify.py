@@ -40,9 +40,9 @@ def verify(
     contenders: Mapping[str, Contender],
     cells: int,
     seed: int,
-    report: Callable[[Verified], None] = lambda _: None,
-) -> list[Verified]:
-    """Run a sample of a part's cells again, and return how each compares.
+    begins: Callable[[CellInfo, int, int], None] = lambda info, at, cells: None,
+) -> Iterator[Verified]:
+    """Run a sample of a part's cells again, and yield how each compares.
 
     A run is as stated "to the bit" if its status, steps, costs and final gap are (as float32, in which parts keep
     gaps); "to rounding" if its status is, and its steps, costs and final gap are within 1 %, as they may be on another
@@ -54,16 +54,14 @@ def verify(
         contenders: The part's optimizers by name.
         cells: How many cells, at most; skipped ones are not among them.
         seed: Of the sample.
-        report: Called as each cell ends.
+        begins: Called as a cell begins, with its description, its place from 1, and the number of cells.
     """
     known = sorted(key for key in part.cells if not key.endswith(SKIPPED))
-    found = []
-    for key in random.Random(seed).sample(known, min(cells, len(known))):
+    sample = random.Random(seed).sample(known, min(cells, len(known)))
+    for at, key in enumerate(sample, 1):
         info = part.cells[key]
-        outcome = _compared(part, key, info, contenders[info.optimizer])
-        found.append(outcome)
-        report(outcome)
-    return found
+        begins(info, at, len(sample))
+        yield _compared(part, key, info, contenders[info.optimizer])
 
 
 def _compared(part: Results, key: str, info: CellInfo, contender: Contender) -> Verified:

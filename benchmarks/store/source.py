@@ -29,7 +29,11 @@ OURS = ("benchmarks", "optimizers", "problems", "ravine")
 # A cell runs code of these. `ravine` only refuses input, keeps names and imports late, which changes no number. The
 # rest of `benchmarks` is above the engine.
 DECIDING = ("benchmarks.engine", "benchmarks.explain", "optimizers", "problems")
-INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+STANDARD = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib")))
+INSTALLED = {
+    "site-packages",
+    "dist-packages",
+}  # of this environment, of one below it, or of the user
 COMPILED = tuple(EXTENSION_SUFFIXES)
 COMPUTED = {"__import__", "eval", "exec", "globals", "importlib", "locals", "vars"}
 CARD = "card"
@@ -240,7 +244,7 @@ def is_followed(module: str) -> bool:
     path = path_of(module)
     if path is None:  # typed in a notebook, or compiled
         return module in sys.modules and sys.modules[module].__spec__ is None
-    return not str(path).startswith(INSTALLED)
+    return not str(path).startswith(STANDARD) and INSTALLED.isdisjoint(path.parts)
 
 
 def _parsed(text: bytes) -> list[ast.stmt]:

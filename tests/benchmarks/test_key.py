@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.engine.cell import run_cell
 from benchmarks.store.code import code_of
-from benchmarks.store.source import Source
+from benchmarks.store.source import Source, is_followed
 from ravine import Refused
 
 ROOT = Path(__file__).parents[2]
@@ -343,3 +343,13 @@ def test_ravine_s_own_code_computes_no_name_of_a_method():
                     if source.definition(each).computed:
                         found.add(f"{source.name}.{getattr(each, 'name', '')}")
     assert found <= COMPUTE_NAMES
+
+
+def test_a_package_of_the_environment_below_is_not_followed(tmp_path, monkeypatch):
+    installed = tmp_path / "lib" / "python3" / "site-packages"
+    for folder, name in ((installed, "their_package_below"), (tmp_path, "their_own_module")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.py").write_text("")
+        monkeypatch.syspath_prepend(folder)
+    assert not is_followed("their_package_below")
+    assert is_followed("their_own_module")
