@@ -229,9 +229,14 @@ def _among(board: Leaderboard, name: str) -> View:
     remarks = [
         "Ladder: the share of each problem's ladder that is climbed, the mean over problems and families of problems.",
         "Groups: two share a letter unless a randomization test over families tells them apart (5%, each pair alone).",
-        f"Better : worse : alike: the problems on which {name} is better, worse and not told apart, by sign tests "
-        "on the "
-        "same instances (5%, each alone).",
+        *(
+            [
+                f"Better : worse : alike: the problems on which {name} is better, worse and not told apart, by sign "
+                "tests on the same instances (5%, each alone)."
+            ]
+            if len(rows) > 1
+            else []
+        ),
         *(
             f"Absent on {', '.join(problems) if len(problems) <= NAMED else f'{len(problems)} problems'}: {reason}."
             for reason, problems in board.absent.get(name, {}).items()

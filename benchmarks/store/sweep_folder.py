@@ -81,7 +81,8 @@ class SweepFolder:
         ]
         if differing:
             raise Refused(
-                f"out={self.path} holds a sweep with {', '.join(differing)}: give another folder"
+                f"out={self.path} holds a sweep with {', '.join(differing)}: give another folder, as in "
+                f"out={self.path}-2"
             )
 
     def lost(

@@ -417,7 +417,8 @@ def test_another_protocol_in_the_same_folder_is_refused(ravine, files):
     code, out, err = ravine(f"+problem=quadratic optimizer=sgd {other} out=grown")
     assert (code, out) == (2, "")
     assert err == (
-        "ravine: out=grown holds a sweep with trials=2, not 3, budget=10.0, not null: give another folder\n"
+        "ravine: out=grown holds a sweep with trials=2, not 3, budget=10.0, not null: give another folder, "
+        "as in out=grown-2\n"
     )
     assert manifest(files / "grown") == before
 

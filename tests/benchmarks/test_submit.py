@@ -101,6 +101,18 @@ def test_a_twin_of_adam_is_not_told_apart_from_it_and_a_part_is_verified(ravine,
     code, out, err = ravine(f"submit twin.py:Twin --verify {part} --cells 3 --seed 1")
     assert code == 0, err
     assert out.splitlines()[-1].startswith("3 of 6 cells of") and " 3 as stated to the bit" in out
+    told = [line for line in err.splitlines() if line.endswith(" runs again")]
+    assert [line.split(":")[1].strip() for line in told] == ["1 of 3", "2 of 3", "3 of 3"]
+
+
+def test_ctrl_c_while_cells_run_again_says_what_was_done(ravine, published, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submit, "_say_what_runs", interrupted)
+    code, out, err = ravine(f"submit sgd --verify {published / 'parts' / 'sgd'}")
+    assert code == 130 and not out
+    assert err.startswith("ravine: interrupted after 0 cells: ") and err.count("\n") == 1
 
 
 def test_numbers_that_were_not_measured_are_seen(ravine, published):
@@ -208,7 +220,7 @@ def test_the_folder_depends_on_what_is_run_and_there_is_a_ladder(
     ravine, files, monkeypatch, options, folder, rungs
 ):
     plans = []
-    monkeypatch.setattr(submit, "run", lambda plan: plans.append(plan) or 130)
+    monkeypatch.setattr(submit, "run", lambda plan, report: plans.append(plan) or 130)
     assert ravine(f"submit sgd {options}").code == 130
     config = plans[0].jobs[0].config
     assert config["out"] == f"results/submitted/sgd/{folder}" and config["rungs"] == rungs
