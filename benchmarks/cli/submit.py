@@ -181,14 +181,16 @@ def _board(part: Path, against: Path) -> Leaderboard:
 
 def _plan(options: Sequence[str], word: str) -> Plan:
     """Return the sweep of an optimizer, and on noisy problems of its twin with a decaying rate, if it has one."""
+    if called(word) in TWINS:
+        raise Refused(f"{word} has its row beside {word.partition(AND)[0]}: submit that")
     twin = f"{called(word)}{AND}decay"
     words = f"{word},{word}{AND}decay" if twin in TWINS else word
     plan = planned([*options, f"optimizer={words}"])
     jobs = [each.setup.job for each in plan.jobs]
     noisy = [job.problem.noisy or job.contender.name not in TWINS for job in jobs]
     kept = [each for each, wanted in zip(plan.jobs, noisy, strict=True) if wanted]
-    if len({job.contender.name for job in jobs} - {*TWINS}) != 1:
-        raise Refused(f"{word} is more than one optimizer, or has its row already: {USAGE}")
+    if len({job.contender.name for job in jobs}) > len(words.split(",")):
+        raise Refused(f"{word} is more than one optimizer: {USAGE}")
     _check_ladders(kept)
     return dataclasses.replace(plan, jobs=kept)
 

@@ -283,7 +283,7 @@ def test_without_a_reference_of_its_own_the_checkout_s_counts(files):
         ("sdg", "unknown optimizer 'sdg'"),
         ("sgd optimizer=adam", "named without optimizer="),
         ("sgd --cell 3", "unrecognized arguments: --cell"),
-        ("adam+decay", "more than one optimizer, or has its row already"),
+        ("adam+decay", "adam+decay has its row beside adam: submit that"),
         ("sgd --verify nowhere", "nowhere does not exist"),
         ("sgd --verify parts/sgd --cells 0", "cells is 0"),
         ("twin.py:Twin --verify parts/sgd", "parts/sgd has sgd, sgd+decay, and not Twin"),
