@@ -68,6 +68,7 @@ def usage() -> str:
         ),
         ("report FOLDER", "write a sweep as one page, with its figures"),
         ("compare A B", "list what became better or worse between the folders of two sweeps"),
+        ("explore", "write a page on which problems are tried out by hand (out=FILE)"),
         (
             "submit my_opt.py:MyOpt",
             "run the standard suite, and show its row among the published ones",

@@ -13,6 +13,7 @@ SUBCOMMANDS = {  # each is the `main` of a module
     "compare": "benchmarks.display.compare",
     "same": "benchmarks.cli.same",
     "explain": "benchmarks.cli.explain",
+    "explore": "benchmarks.cli.explore",
     "submit": "benchmarks.cli.submit",
     "report": "benchmarks.report",
     "doctor": "benchmarks.doctor.demos",

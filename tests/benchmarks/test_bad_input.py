@@ -155,7 +155,7 @@ OUT = {
     "cells=file": "cells=file: file is a file, but must be a folder",
 }
 WORD = {
-    "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, doctor, explain, read, report, same, show, submit); an option is written name=value, as in +problem=cliff",
+    "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, doctor, explain, explore, read, report, same, show, submit); an option is written name=value, as in +problem=cliff",
     "show sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     "show sgd sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     f"report {300 * 'x'}": f"{300 * 'x'} does not exist, but must be the folder of a sweep",
