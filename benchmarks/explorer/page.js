@@ -44,10 +44,11 @@ const MARKS = {
   best: "M0-9L2.6-2.8L9-2.8L3.9,1.2L5.7,7.5L0,3.7L-5.7,7.5L-3.9,1.2L-9-2.8L-2.6-2.8z",
   minimum: "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0-10,0z",
   saddle: "M-5-5L5,5M-5,5L5-5",
+  level: "M-5-5H5V5H-5z",
   maximum: "M0-6L5.5,4.5H-5.5z",
 };
-const KEY = {best: "★ the solution", minimum: "○ another minimum", saddle: "× a saddle", maximum: "△ a maximum"};
-const kind = ({index, nullity}) => index === 2 ? "maximum" : index || nullity === 2 ? "saddle" : "minimum";
+const KEY = {best: "★ the solution", minimum: "○ another minimum", saddle: "× a saddle", level: "□ level ground", maximum: "△ a maximum"};
+const kind = ({index, nullity}) => nullity === 2 ? "level" : ["minimum", "saddle", "maximum"][index];
 
 function drawMap() {
   const values = grid((...at) => landscape().at(...at)[0]).map(each => each < Infinity ? each : Number.MAX_VALUE);

@@ -1,6 +1,7 @@
 // What happened to a run, in words, as far as it is shown.
 
 const PATIENCE = 20, SHARE = 0.1;  // steps, and share of all, over which noisy runs are judged: the longer of the two
+const FLAT = 1e-4;  // a curvature that is as good as none
 
 const digits = (number, count = 2) => {
   if (number === 0) return "0";
@@ -62,10 +63,8 @@ function standing(path, width) {
 }
 
 function place({value, hessian}) {
-  const curvatures = modes(hessian).map(([curvature]) => curvature), down = curvatures.filter(each => each < -1e-6).length;
-  const flat = curvatures.filter(each => Math.abs(each) <= 1e-6).length;
-  if (flat === 2) return `it stands on level ground, at a loss of ${digits(value, 3)}`;
-  if (down === 2) return "it stands on a maximum";
-  if (down === 1) return "it stands at a saddle";
-  return flat ? "it stands where the gradient is nearly zero" : `it rests in another minimum, at a loss of ${digits(value, 3)}`;
+  const curvatures = modes(hessian).map(([curvature]) => curvature), down = curvatures.filter(each => each < -FLAT).length;
+  const flat = curvatures.filter(each => Math.abs(each) <= FLAT).length;
+  if (flat) return `it stands on ${flat === 2 ? "level" : "nearly level"} ground, at a loss of ${digits(value, 3)}`;
+  return down === 2 ? "it stands on a maximum" : down ? "it stands at a saddle" : `it rests in another minimum, at a loss of ${digits(value, 3)}`;
 }
