@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.explorer.lecture import LECTURE
@@ -10,9 +11,11 @@ from benchmarks.pages import render
 
 HERE = Path(__file__).parent
 TITLE = "<title>Explore · Ravine</title>".encode()
-SCRIPTS = (
-    "vendor/d3-array.min.js", "vendor/d3-contour.min.js", "formulas.js", "optimizers.js", "words.js", "page.js",
-)  # fmt: skip
+LIBRARIES = {  # each with the licences that have to be in every copy
+    "d3-array": ("d3-array", "internmap"),
+    "d3-contour": ("d3-contour",),
+}
+SCRIPTS = ("formulas.js", "optimizers.js", "words.js", "page.js")
 
 
 def html() -> str:
@@ -21,8 +24,8 @@ def html() -> str:
 
     return render.html(
         HERE / "page.html",
-        "".join((HERE / each).read_text("utf-8") for each in SCRIPTS),
-        style=Markup((HERE / "page.css").read_text("utf-8")),
+        "".join([*_libraries(), *map(_text, SCRIPTS)]),
+        style=Markup(_text("page.css")),
         methods=list(METHODS),
         longest=LONGEST,
         data={
@@ -31,6 +34,17 @@ def html() -> str:
             "methods": list(METHODS),
         },
     )
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text("utf-8")
+
+
+def _libraries() -> Iterator[str]:
+    """Yield the script of each library, behind its licences."""
+    for name, licences in LIBRARIES.items():
+        yield from (f"/* {each}:\n{_text(f'vendor/LICENSE.{each}')}*/\n" for each in licences)
+        yield _text(f"vendor/{name}.min.js")
 
 
 def write(file: Path) -> None:

@@ -67,10 +67,11 @@ function drawMap() {
   one("#map").replaceChildren(land, ticks, solution, element("g", {id: "trails"}), handle);
   const names = [...new Set(marked.map(each => each.name))].filter(name => name !== "best" || !landscape().zero).map(name => KEY[name]);
   if (landscape().zero) names.unshift("dotted line: all solutions");
+  else if (!p.minima.length) names.unshift("there is no minimum: far out the loss falls towards f*");
   one("#key").textContent = [...names, "greyer: higher loss", "◎ the start: drag it, click, or focus it and use the arrow keys"].join(" · ");
 }
 
-const handle = element("g", {id: "start", tabindex: 0, role: "button"}, element("circle", {class: "reach", r: 24}), element("circle", {class: "ring", r: 8}), element("circle", {class: "ring", r: 2}));
+const handle = element("g", {id: "start", tabindex: 0, role: "button"}, element("circle", {class: "reach", r: 34}), element("circle", {class: "ring", r: 8}), element("circle", {class: "ring", r: 2}));
 
 // The charts: a line for each run, dotted where a value is negative; a clip shows it up to the step shown.
 const WIDE = 360, HIGH = 150, LEFT = 46, RIGHT = 16, BOTTOM = 18;

@@ -142,9 +142,9 @@ def test_paths_are_those_of_the_optimizers(page, name, clip):
 def test_second_order_steps_are_those_of_the_optimizers(page):
     generator = torch.Generator().manual_seed(0)
     entries = torch.randn(100, 3, generator=generator, dtype=torch.float64)
-    gradients = torch.randn(103, 2, generator=generator, dtype=torch.float64)
-    singular = torch.tensor([[1.0, 2, 4], [0, 0, 0], [0, 0, 3]], dtype=torch.float64)
-    entries = torch.cat([entries, singular])
+    gradients = torch.randn(104, 2, generator=generator, dtype=torch.float64)
+    special = torch.tensor([[1.0, 2, 4], [0, 0, 0], [0, 0, 3], [1, 2, 1]], dtype=torch.float64)
+    entries = torch.cat([entries, special])
     hessians = entries[:, [0, 1, 1, 2]].view(-1, 2, 2)
     seen = SimpleNamespace(gradient=gradients, hessian=hessians)
     for name in ("newton", "saddle_free_newton"):
@@ -308,7 +308,11 @@ def test_play_pause_and_single_steps(fresh):
     fresh.run("one('#play').click()")
     at = fresh.run("state.at")
     assert fresh.run(played) == at < 100
-    fresh.run("one('#play').focus()")
+    fresh.run(
+        "showStep(0); play(); frame(before - 50)"
+    )  # the first frame may have begun before the click
+    assert fresh.run("state.at") == 0
+    fresh.run("pause(); one('#play').focus()")
     fresh.press("Enter")
     assert fresh.run("state.playing")
 
@@ -496,6 +500,12 @@ def test_the_command_writes_the_page(ravine, files, file):
     }.items():
         assert ravine("explore", *words) == (2, "", f"ravine: {said}\n")
     assert (files / "notes.txt").read_text() == "mine"
+
+
+def test_licences_are_in_every_copy(file):
+    text = file.read_text("utf-8")
+    for licence in (Path(explorer.__file__).parent / "vendor").glob("LICENSE.*"):
+        assert licence.read_text("utf-8") in text
 
 
 def test_the_published_page_is_this_one(file):
