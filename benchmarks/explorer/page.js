@@ -266,6 +266,7 @@ function spot(event) {
   const {left, top, width, height} = one("#map").getBoundingClientRect(), [[first, last], [low, high]] = box;
   return [first + (event.clientX - left) / width * (last - first), high - (event.clientY - top) / height * (high - low)];
 }
+handle.addEventListener("touchstart", event => event.preventDefault(), {passive: false});  // it moves the start, not the page
 handle.addEventListener("pointerdown", event => handle.setPointerCapture(event.pointerId));
 handle.addEventListener("pointermove", event => { if (handle.hasPointerCapture(event.pointerId)) moveTo(spot(event)); });
 one("#map").addEventListener("click", event => { if (!handle.contains(event.target)) moveTo(spot(event)); });

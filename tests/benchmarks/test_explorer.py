@@ -233,6 +233,28 @@ def test_the_start_is_dragged(fresh):
     assert fresh.run("state.start") == before
 
 
+def test_a_finger_moves_the_start_and_not_the_page(browser, file):
+    browser.size(390, 844)
+    browser.ask("Emulation.setTouchEmulationEnabled", enabled=True)
+    try:
+        browser.open(file)
+        browser.run("setScene('mountain'); one('#map').scrollIntoView({block: 'center'})")
+        x, y = browser.run(MIDDLE.format("one('#start .ring')"))
+        before, scrolled = browser.run("state.start"), browser.run("scrollY")
+        touch = [("touchStart", 0), ("touchMove", 30), ("touchMove", 60)]
+        for kind, by in touch:
+            point = {"x": x + by, "y": y - by}
+            browser.ask("Input.dispatchTouchEvent", type=kind, touchPoints=[point])
+        browser.ask("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        size = browser.run("one('#map').getBoundingClientRect().width")
+        moved = [60 / size * (high - low) for low, high in browser.run("box")]
+        after = [at + by for at, by in zip(before, moved, strict=True)]
+        assert browser.run("state.start") == pytest.approx(after, abs=0.02)
+        assert browser.run("scrollY") == scrolled
+    finally:
+        browser.ask("Emulation.setTouchEmulationEnabled", enabled=False)
+
+
 def test_the_start_is_put_where_the_map_is_clicked(fresh):
     fresh.run("one('#map').scrollIntoView({block: 'end'})")
     x, y = fresh.run(MIDDLE.format("one('#map')"))
