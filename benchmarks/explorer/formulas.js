@@ -19,7 +19,11 @@ function turned([[a, b], [c, d]], center, x, formula) {
   return [
     value,
     [a * g + b * h, c * g + d * h],
-    [a * a * gg + 2 * a * b * gh + b * b * hh, a * c * gg + (a * d + b * c) * gh + b * d * hh, c * c * gg + 2 * c * d * gh + d * d * hh],
+    [
+      a * a * gg + 2 * a * b * gh + b * b * hh,
+      a * c * gg + (a * d + b * c) * gh + b * d * hh,
+      c * c * gg + 2 * c * d * gh + d * d * hh,
+    ],
   ];
 }
 
@@ -191,8 +195,9 @@ const LANDSCAPES = {
     at({growth, slope, axes, minimizer}, x) {
       return turned(axes, minimizer, x, ([steep, gentle]) => {
         const bottom = Math.max(-1, Math.min(1, gentle)), square = bottom * bottom;
+        const wall = 2 * Math.sinh(growth / 2 * steep) ** 2 / growth ** 2;
         return [
-          2 * Math.sinh(growth / 2 * steep) ** 2 / growth ** 2 + slope * (square * (6 - square) / 8 + Math.abs(gentle) - Math.abs(bottom)),
+          wall + slope * (square * (6 - square) / 8 + Math.abs(gentle) - Math.abs(bottom)),
           [Math.sinh(growth * steep) / growth, slope / 2 * bottom * (3 - square)],
           [Math.cosh(growth * steep), 0, 1.5 * slope * (1 - square)],
         ];

@@ -64,13 +64,15 @@ function modes([a, b, c]) {
 
 // The vector, its part along each mode multiplied by a function of the curvature.
 function along(hessian, vector, factor) {
-  const [first, second] = modes(hessian).map(([curvature, direction]) => times(factor(curvature) * dot(direction, vector), direction));
+  const part = ([curvature, direction]) => times(factor(curvature) * dot(direction, vector), direction);
+  const [first, second] = modes(hessian).map(part);
   return plus(first, second);
 }
 
 // H⁻¹ g by elimination; H⁺ g, the shortest solution, where H is exactly singular.
 function solved([a, b, c], [p, q]) {
-  const [[first, second, right], [under, low, below]] = Math.abs(a) >= Math.abs(b) ? [[a, b, p], [b, c, q]] : [[b, c, q], [a, b, p]];
+  const rows = [[a, b, p], [b, c, q]];
+  const [[first, second, right], [under, low, below]] = Math.abs(a) >= Math.abs(b) ? rows : rows.reverse();
   const pivot = low - under / first * second;
   if (first !== 0 && pivot !== 0) {
     const y = (below - under / first * right) / pivot;

@@ -2,7 +2,11 @@
 const {scenes, lecture, methods} = JSON.parse(one("#explorer").textContent);
 const SIZE = 600, CELLS = 150, LEVELS = 18;  // of the map: its side, and the grid on which level lines are found
 const SECONDS = 6;  // that a run takes to play
-const state = {scene: "", stop: 0, start: null, steps: 100, on: new Set(), rates: {}, momentum: 0.9, clip: false, threshold: 1, at: 0, playing: false};
+const state = {
+  scene: "", stop: 0, start: null, steps: 100,  // `stop`: of the problem's slider
+  on: new Set(), rates: {}, momentum: 0.9, clip: false, threshold: 1,
+  at: 0, playing: false,  // `at`: the step shown
+};
 let p, runs, trails, box;
 
 const scene = () => scenes[state.scene];
@@ -20,6 +24,8 @@ function element(name, attributes = {}, ...children) {
   made.append(...children);
   return made;
 }
+
+const label = (x, y, content, anchor = "") => element("text", {x, y, class: anchor}, content);
 
 // A function's values on a grid, which begins and ends one cell outside the map, so that no line runs along its border.
 function grid(formula) {
@@ -47,99 +53,136 @@ const MARKS = {
   level: "M-5-5H5V5H-5z",
   maximum: "M0-6L5.5,4.5H-5.5z",
 };
-const KEY = {best: "★ the solution", minimum: "○ another minimum", saddle: "× a saddle", level: "□ level ground", maximum: "△ a maximum"};
+const KEY = {
+  best: "★ the solution",
+  minimum: "○ another minimum",
+  saddle: "× a saddle",
+  level: "□ level ground",
+  maximum: "△ a maximum",
+};
 const kind = ({index, nullity}) => nullity === 2 ? "level" : ["minimum", "saddle", "maximum"][index];
 
+const handle = element(
+  "g", {id: "start", tabindex: 0, role: "button"},
+  element("circle", {class: "reach", r: 34}), element("circle", {class: "ring", r: 8}), element("circle", {class: "ring", r: 2}),
+);
+
 function drawMap() {
-  const values = grid((...at) => landscape().at(...at)[0]).map(each => each < Infinity ? each : Number.MAX_VALUE);
+  const {at, zero} = landscape();
+  const values = grid((...point) => at(...point)[0]).map(each => each < Infinity ? each : Number.MAX_VALUE);
   const land = element("g", {class: "land"}, ...lines(values, levels(values)));
-  const solution = element("g", {class: "solution"});
-  const marked = [...p.minima.map(x => ({x, name: "best"})), ...p.others.map(each => ({x: each.x, name: kind(each)}))];
-  if (landscape().zero) {
-    solution.append(...lines(grid(landscape().zero), [0]));
-    solution.lastChild.setAttribute("class", "zero");
-  }
-  for (const {x, name} of landscape().zero ? marked.filter(each => each.name !== "best") : marked)
-    solution.append(element("path", {class: `mark ${name}`, d: MARKS[name], transform: `translate(${across(x[0])} ${up(x[1])})`}));
-  const ticks = element("g", {stroke: "none"});
-  for (const x of d3.ticks(...box[0], 6)) if (across(x) > 40 && across(x) < SIZE - 20) ticks.append(element("text", {x: across(x), y: SIZE - 6, class: "m"}, digits(x, 3)));
-  for (const y of d3.ticks(...box[1], 6)) if (up(y) > 20 && up(y) < SIZE - 30) ticks.append(element("text", {x: 6, y: up(y) + 4}, digits(y, 3)));
-  one("#map").replaceChildren(land, ticks, solution, element("g", {id: "trails"}), handle);
-  const names = [...new Set(marked.map(each => each.name))].filter(name => name !== "best" || !landscape().zero).map(name => KEY[name]);
-  if (landscape().zero) names.unshift("dotted line: all solutions");
-  else if (!p.minima.length) names.unshift("there is no minimum: far out the loss falls towards f*");
-  one("#key").textContent = [...names, "greyer: higher loss", "◎ the start: drag it, click, or focus it and use the arrow keys"].join(" · ");
+  const solution = element("g", {class: "solution"}), others = p.others.map(each => ({x: each.x, name: kind(each)}));
+  const marked = zero ? others : [...p.minima.map(x => ({x, name: "best"})), ...others];
+  if (zero) solution.append(...lines(grid(zero), [0]));
+  for (const line of solution.children) line.setAttribute("class", "zero");
+  for (const {x: [x, y], name} of marked)
+    solution.append(element("path", {class: `mark ${name}`, d: MARKS[name], transform: `translate(${across(x)} ${up(y)})`}));
+  one("#map").replaceChildren(land, ticks(), solution, element("g", {id: "trails"}), handle);
+  drawKey(zero, [...new Set(marked.map(each => each.name))]);
+}
+function ticks() {
+  const [horizontal, vertical] = box.map(ends => d3.ticks(...ends, 6));
+  return element(
+    "g", {stroke: "none"},
+    ...horizontal.filter(x => across(x) > 40 && across(x) < SIZE - 20).map(x => label(across(x), SIZE - 6, digits(x, 3), "m")),
+    ...vertical.filter(y => up(y) > 20 && up(y) < SIZE - 30).map(y => label(6, up(y) + 4, digits(y, 3))),
+  );
+}
+function drawKey(zero, names) {
+  const parts = names.map(name => KEY[name]);
+  if (zero) parts.unshift("dotted line: all solutions");
+  else if (!p.minima.length) parts.unshift("there is no minimum: far out the loss falls towards f*");
+  parts.push("greyer: higher loss", "◎ the start: drag it, click, or focus it and use the arrow keys");
+  one("#key").textContent = parts.join(" · ");
 }
 
-const handle = element("g", {id: "start", tabindex: 0, role: "button"}, element("circle", {class: "reach", r: 34}), element("circle", {class: "ring", r: 8}), element("circle", {class: "ring", r: 2}));
-
 // The charts: a line for each run, dotted where a value is negative; a clip shows it up to the step shown.
-const WIDE = 360, HIGH = 150, LEFT = 46, RIGHT = 16, BOTTOM = 18;
+const WIDE = 360, HIGH = 150, LEFT = 46, RIGHT = 16, TOP = 6, BOTTOM = 18;
 const CHARTS = {
   loss: point => point.value - p.floor,
   gradient: point => norm(point.gradient),
   curvature: point => dot(point.gradient, product(point.hessian, point.gradient)),
   ratio: ({step, hessian, gradient}) => step ? dot(step, product(hessian, step)) / 2 / -dot(gradient, step) : NaN,
 };
+// The powers of ten between which a chart goes.
+function decades(name, sizes) {
+  if (!sizes.length) return [-1, 1];
+  let low = Math.floor(Math.log10(Math.min(...sizes))), high = Math.ceil(Math.log10(Math.max(...sizes)));
+  if (name === "ratio") [low, high] = [Math.max(low, -4), Math.min(Math.max(high, 1), 4)];
+  return [Math.min(Math.max(low, high - 16), high - 1), high];
+}
 function drawChart(name, measure) {
   const series = Object.entries(runs).map(([method, path]) => [method, path.map(measure)]);
   const sizes = series.flatMap(([, values]) => values).map(Math.abs).filter(each => each > 0 && each < Infinity);
-  let high = Math.ceil(Math.log10(Math.max(...sizes, 1e-300))), low = Math.floor(Math.log10(Math.min(...sizes, 1e300)));
-  if (!sizes.length) [low, high] = [-1, 1];
-  if (name === "ratio") [low, high] = [Math.max(low, -4), Math.min(Math.max(high, 1), 4)];
-  low = Math.min(Math.max(low, high - 16), high - 1);
-  const x = step => LEFT + (WIDE - LEFT - RIGHT) * step / Math.max(longest(), 1);
-  const y = size => Math.max(-20, Math.min(HIGH + 20, 6 + (HIGH - BOTTOM - 6) * (high - Math.log10(size)) / (high - low)));
-  const svg = one(`#chart-${name}`), every = Math.ceil((high - low) / 5);
-  const parts = [element("clipPath", {id: `shown-${name}`}, element("rect", {y: 5, height: HIGH - BOTTOM - 4, x: LEFT}))];
+  const [low, high] = decades(name, sizes), every = Math.ceil((high - low) / 5), end = Math.max(longest(), 1);
+  const x = step => LEFT + (WIDE - LEFT - RIGHT) * step / end;
+  const y = power => Math.max(-20, Math.min(HIGH + 20, TOP + (HIGH - BOTTOM - TOP) * (high - power) / (high - low)));
+  const rule = (power, look) => element("path", {class: look, d: `M${LEFT},${y(power)}H${WIDE - RIGHT}`});
+  const shown = element("rect", {x: LEFT, y: TOP - 1, height: HIGH - BOTTOM - TOP + 2});
+  const parts = [element("clipPath", {id: `shown-${name}`}, shown)];
   for (let power = high; power >= low; power -= every)
-    parts.push(element("path", {class: "grid", d: `M${LEFT},${y(10 ** power)}H${WIDE - RIGHT}`}), element("text", {x: LEFT - 5, y: y(10 ** power) + 4, class: "e"}, `1e${power}`));
-  for (const step of d3.ticks(0, Math.max(longest(), 1), 5)) if (Number.isInteger(step)) parts.push(element("text", {x: x(step), y: HIGH - 4, class: "m"}, String(step)));
-  if (name === "ratio") parts.push(element("path", {class: "rule", d: `M${LEFT},${y(1)}H${WIDE - RIGHT}`}));
+    parts.push(rule(power, "grid"), label(LEFT - 5, y(power) + 4, `1e${power}`, "e"));
+  parts.push(...d3.ticks(0, end, 5).filter(Number.isInteger).map(step => label(x(step), HIGH - 4, step, "m")));
+  if (name === "ratio") parts.push(rule(0, "rule"));
   const drawn = element("g", {"clip-path": `url(#shown-${name})`});
   for (const [method, values] of series) for (const sign of [1, -1]) {
-    const spots = values.map((each, step) => sign * each > 0 && each * sign < Infinity ? `${x(step).toFixed(1)},${y(sign * each).toFixed(1)}` : "");
-    const d = spots.map((spot, i) => spot && (spots[i - 1] ? "L" : "M") + spot + (spots[i - 1] || spots[i + 1] ? "" : "h1.5")).join("");
-    if (d) drawn.append(element("g", {class: look(method)}, element("path", {class: sign > 0 ? "p" : "p minus", d})));
+    const spot = (size, step) => size > 0 ? `${x(step).toFixed(1)},${y(Math.log10(size)).toFixed(1)}` : "";
+    const spots = values.map((value, step) => spot(sign * value, step));
+    const path = element("path", {class: sign > 0 ? "p" : "p minus", d: pieces(spots)});
+    drawn.append(element("g", {class: look(method)}, path));
   }
+  const svg = one(`#chart-${name}`);
   svg.setAttribute("viewBox", `0 0 ${WIDE} ${HIGH}`);
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", `${svg.previousElementSibling.textContent}, by step`);
   svg.replaceChildren(...parts, drawn);
 }
+// A line through spots, interrupted where one is empty; a spot alone is a short line.
+function pieces(spots) {
+  const joined = at => Boolean(spots[at]);
+  return spots.map((spot, at) => spot && (joined(at - 1) ? `L${spot}` : `M${spot}${joined(at + 1) ? "" : "h1.5"}`)).join("");
+}
 
 // What is shown up to the step `state.at`.
 function drawStep() {
-  const end = longest(), now = state.at;
-  for (const rect of all(".chart clipPath rect")) rect.setAttribute("width", Math.max(0, (WIDE - LEFT - RIGHT) * now / Math.max(end, 1) + 1));
-  const parts = Object.entries(runs).map(([name, path]) => {
-    const spots = trails[name].slice(0, now + 1), [x, y] = spots.at(-1).split(","), line = `M${spots.join("L")}`;
+  const end = longest(), now = state.at, width = (WIDE - LEFT - RIGHT) * now / Math.max(end, 1) + 1;
+  for (const rect of all(".chart clipPath rect")) rect.setAttribute("width", width);
+  const parts = Object.keys(runs).map(name => {
+    const spots = trails[name].slice(0, now + 1), [x, y] = spots.at(-1).split(",");
+    const line = element("path", {class: "run", d: `M${spots.join("L")}`});
     const dots = spots.length < 150 ? [element("path", {class: "dots", d: spots.map(spot => `M${spot}h0`).join("")})] : [];
-    return element("g", {class: look(name)}, element("path", {class: "run", d: line}), ...dots, element("circle", {class: "end", cx: x, cy: y, r: 5}));
+    return element("g", {class: look(name)}, line, ...dots, element("circle", {class: "end", cx: x, cy: y, r: 5}));
   });
   one("#trails").replaceChildren(...parts);
   one("#time").max = end;
   one("#time").value = now;
   one("#now").textContent = `step ${now} of ${end}`;
   one("#told").setAttribute("aria-busy", String(state.playing));
-  one("#told").replaceChildren(...Object.entries(runs).map(([name, path]) => {
-    const item = document.createElement("li"), sample = one(`#methods [value="${name}"]`).nextElementSibling.cloneNode(true), text = document.createElement("span"), bold = document.createElement("b");
-    bold.textContent = name.replaceAll("_", " ");
-    text.append(bold, `: ${told(landscape(), p, path.slice(0, now + 1), now >= path.length - 1, state.steps, Math.max(...box.map(([a, b]) => b - a)))}`);
-    item.append(sample, text);
-    return item;
-  }));
+  one("#told").replaceChildren(...Object.keys(runs).map(sentence));
   one("#play").textContent = state.playing ? "Pause" : "Play";
 }
 
+// What happened to a run, behind a sample of its line.
+function sentence(name) {
+  const path = runs[name], shown = path.slice(0, state.at + 1), width = Math.max(...box.map(([low, high]) => high - low));
+  const item = document.createElement("li"), text = document.createElement("span"), bold = document.createElement("b");
+  bold.textContent = name.replaceAll("_", " ");
+  text.append(bold, `: ${told(landscape(), p, shown, shown.length === path.length, state.steps, width)}`);
+  item.append(one(`#methods [value="${name}"]`).nextElementSibling.cloneNode(true), text);
+  return item;
+}
+
 // Run everything again, and show all of it.
-function runAll(at = Infinity) {
+function runAll() {
   runs = {};
-  for (const name of methods) if (state.on.has(name))
-    runs[name] = run(landscape(), p, name, {lr: state.rates[name], momentum: state.momentum, clip: state.clip ? state.threshold : 0}, state.start, state.steps);
+  trails = {};
   const near = at => Math.max(-4 * SIZE, Math.min(5 * SIZE, at)).toFixed(1);
-  trails = Object.fromEntries(Object.entries(runs).map(([name, path]) => [name, path.map(({x}) => `${near(across(x[0]))},${near(up(x[1]))}`)]));
-  state.at = Math.min(at, longest());
+  for (const name of methods.filter(name => state.on.has(name))) {
+    const settings = {lr: state.rates[name], momentum: state.momentum, clip: state.clip ? state.threshold : 0};
+    runs[name] = run(landscape(), p, name, settings, state.start, state.steps);
+    trails[name] = runs[name].map(({x: [x, y]}) => `${near(across(x))},${near(up(y))}`);
+  }
+  state.at = longest();
   const [x, y] = state.start;
   handle.setAttribute("transform", `translate(${across(x)} ${up(y)})`);
   handle.setAttribute("aria-label", `Start at ${digits(x, 4)}, ${digits(y, 4)}. Arrow keys move it, with Shift by less.`);
@@ -160,7 +203,10 @@ function drawControls() {
   one("#dial-value").textContent = digits(p[scene().slider.name], 3);
   one("#dial").setAttribute("aria-valuetext", digits(p[scene().slider.name], 3));
   for (const box of all("#methods [type=checkbox]")) box.checked = state.on.has(box.value);
-  for (const slider of all("#methods [data-rate]")) show(slider, placeOf(state.rates[slider.dataset.rate]), state.rates[slider.dataset.rate]);
+  for (const slider of all("#methods [data-rate]")) {
+    const rate = state.rates[slider.dataset.rate];
+    show(slider, placeOf(rate), rate);
+  }
   show(one("#momentum"), state.momentum, state.momentum);
   show(one("#threshold"), placeOf(state.threshold), state.threshold);
   show(one("#count"), state.steps, state.steps);
@@ -194,10 +240,12 @@ function setScene(name, {stop, steps, on, rates, momentum, clip} = {}) {
 // The same runs with this package.
 function snippet() {
   const {module, given, slider, seed, ...it} = scene(), fields = {...given, [slider.name]: p[slider.name]};
-  const call = Object.entries(fields).map(([name, value]) => `${name}=${value}`).join(", ");
+  const named = values => Object.entries(values).map(([name, value]) => `${name}=${value}`).join(", ");
   const lists = methods.filter(name => state.on.has(name)).map(name => {
-    const values = [`lr=${state.rates[name]}`, ...(["momentum", "nesterov"].includes(name) ? [`momentum=${state.momentum}`] : []), ...(state.clip ? [`threshold=${state.threshold}`] : [])];
-    return `    "${name}": OPTIMIZERS["${name}${state.clip ? "+clip" : ""}"].replace(${values.join(", ")}),`;
+    const values = {lr: state.rates[name]};
+    if (["momentum", "nesterov"].includes(name)) values.momentum = state.momentum;
+    if (state.clip) values.threshold = state.threshold;
+    return `    "${name}": OPTIMIZERS["${name}${state.clip ? "+clip" : ""}"].replace(${named(values)}),`;
   });
   return [
     "import torch",
@@ -205,7 +253,7 @@ function snippet() {
     `from ${module} import ${it.class}`,
     "",
     "torch.set_default_dtype(torch.float64)",
-    `problem = ${it.class}(${call})`,
+    `problem = ${it.class}(${named(fields)})`,
     `data = problem.example(seed=${seed})`,
     "optimizers = {", ...lists, "}",
     "paths = {}",
@@ -282,7 +330,13 @@ one("#reset").addEventListener("click", () => { pause(); state.start = scene().s
 // The other controls.
 one(".controls").addEventListener("submit", event => event.preventDefault());
 one("#scene").addEventListener("change", event => { setScene(event.target.value); lesson(null); });
-one("#dial").addEventListener("input", event => { pause(); setStop(Number(event.target.value)); drawControls(); drawMap(); runAll(); });
+one("#dial").addEventListener("input", event => {
+  pause();
+  setStop(Number(event.target.value));
+  drawControls();
+  drawMap();
+  runAll();
+});
 one("#methods").addEventListener("input", ({target}) => {
   pause();
   if (target.dataset.rate) state.rates[target.dataset.rate] = decibel(target.value);

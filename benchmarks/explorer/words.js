@@ -2,6 +2,7 @@
 
 const PATIENCE = 20, SHARE = 0.1;  // steps, and share of all, over which noisy runs are judged: the longer of the two
 const FLAT = 1e-4;  // a curvature that is as good as none
+const AMOUNTS = [[0.95, "nearly all"], [0.6, "most"], [0.4, "half"], [0.27, "a third"], [-1, ""]];
 
 const digits = (number, count = 2) => {
   if (number === 0) return "0";
@@ -21,24 +22,34 @@ function told(landscape, p, path, ended, count, width) {
 
 function diverged(path) {
   const far = path.findIndex(point => point.gap > CEILING);
-  return far < 0 ? `step ${path.length} leads to a number that is not finite` : `from step ${far} on the gap is above 1e6 times that at the start`;
+  if (far < 0) return `step ${path.length} leads to a number that is not finite`;
+  return `from step ${far} on the gap is above 1e6 times that at the start`;
 }
 
 // What has been reached, and whether something is left.
 function reached(landscape, p, path) {
   const steps = path.length - 1, last = path.at(-1);
-  if (p.draws) {
-    if (steps < 4) return [`after ${steps} steps`, false];
-    const window = Math.min(Math.max(PATIENCE, Math.round(SHARE * steps)), Math.floor(steps / 2));
-    const mean = path.slice(-window).reduce((sum, point) => sum + point.gap, 0) / window;
-    return [`${mean <= p.target ? "solved" : "not solved"}: over the last ${window} steps the mean gap is ${digits(mean)} of that at the start (target ${digits(p.target)})`, false];
-  }
+  if (p.draws) return [steps < 4 ? `after ${steps} steps` : onAverage(p, path), false];
   const level = landscape.accepted?.(p) ?? p.floor + p.target * (path[0].value - p.floor);
-  const entry = path.findIndex((_, at) => at + HOLD <= path.length && path.slice(at, at + HOLD).every(point => point.value <= level));
-  if (entry >= 0) return [`solved at step ${entry}: ${landscape.accepted ? `the loss is below ${digits(level)}` : `gap below ${digits(p.target)} of the start`}`, false];
-  if (last.value <= level) return [`within the target after ${steps} steps`, false];
-  const left = last.gap > 1.05 ? `the gap is ${digits(last.gap)} times that at the start` : last.gap > 0.995 ? "all of the gap is left" : `${digits(100 * last.gap)} % of the gap is left`;
-  return [`after ${steps} steps ${left}`, true];
+  const within = path.map(point => point.value <= level);
+  const entry = within.findIndex((_, at) => at + HOLD <= path.length && within.slice(at, at + HOLD).every(Boolean));
+  const target = landscape.accepted ? `the loss is below ${digits(level)}` : `gap below ${digits(p.target)} of the start`;
+  if (entry >= 0) return [`solved at step ${entry}: ${target}`, false];
+  if (within.at(-1)) return [`within the target after ${steps} steps`, false];
+  return [`after ${steps} steps ${left(last.gap)}`, true];
+}
+
+function left(gap) {
+  if (gap > 1.05) return `the gap is ${digits(gap)} times that at the start`;
+  return `${gap > 0.995 ? "all" : `${digits(100 * gap)} %`} of the gap is left`;
+}
+
+// With noise the mean gap of the last steps counts.
+function onAverage(p, path) {
+  const steps = path.length - 1, window = Math.min(Math.max(PATIENCE, Math.round(SHARE * steps)), Math.floor(steps / 2));
+  const mean = path.slice(-window).reduce((sum, point) => sum + point.gap, 0) / window;
+  const target = `mean gap is ${digits(mean)} of that at the start (target ${digits(p.target)})`;
+  return `${mean <= p.target ? "solved" : "not solved"}: over the last ${window} steps the ${target}`;
 }
 
 // Steps that leap across the map, and steps that turn back on the one before, which with noise they do anyway.
@@ -49,7 +60,7 @@ function mishaps(p, path, width) {
   if (path.length > 10 && !p.draws) {
     const back = path.slice(1, -1).filter((point, at) => dot(point.step, path[at].step) < 0).length;
     const share = back / (path.length - 2);
-    const amount = share > 0.95 ? "nearly all" : share > 0.6 ? "most" : share > 0.4 ? "half" : share > 0.27 ? "a third" : "";
+    const [, amount] = AMOUNTS.find(([least]) => share > least);
     if (amount) found.push(`${amount} of the steps go back and forth across the valley`);
   }
   return found;
@@ -63,8 +74,8 @@ function standing(path, width) {
 }
 
 function place({value, hessian}) {
-  const curvatures = modes(hessian).map(([curvature]) => curvature), down = curvatures.filter(each => each < -FLAT).length;
-  const flat = curvatures.filter(each => Math.abs(each) <= FLAT).length;
-  if (flat) return `it stands on ${flat === 2 ? "level" : "nearly level"} ground, at a loss of ${digits(value, 3)}`;
-  return down === 2 ? "it stands on a maximum" : down ? "it stands at a saddle" : `it rests in another minimum, at a loss of ${digits(value, 3)}`;
+  const curvatures = modes(hessian).map(([curvature]) => curvature), loss = `at a loss of ${digits(value, 3)}`;
+  const flat = curvatures.filter(each => Math.abs(each) <= FLAT).length, down = curvatures.filter(each => each < -FLAT).length;
+  if (flat) return `it stands on ${flat === 2 ? "level" : "nearly level"} ground, ${loss}`;
+  return [`it rests in another minimum, ${loss}`, "it stands at a saddle", "it stands on a maximum"][down];
 }
