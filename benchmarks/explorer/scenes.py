@@ -25,7 +25,6 @@ class Scene:
     Attributes:
         problem: The problem in two dimensions.
         seed: The seed of its instance.
-        note: What the page says about it: in what it differs from the problem that is ranked.
         half: Half the width and height of the map.
         around: The middle of the map: the name of a tensor of the instance, or a point.
         start: Where runs start; None if the problem's own start moves with the slider.
@@ -33,13 +32,14 @@ class Scene:
         decades: How many decades below the highest level the lowest one is; 0 for levels that are evenly spaced.
         steps: How many steps a run takes at first.
         methods: The optimizers that are on at first, with their learning rates.
+        note: What the page says about the slider and the noise.
         rates: The learning rates of others, where `METHODS` has none that suits.
     """
 
     problem: Problem
-    note: str
     half: tuple[float, float]
     methods: Mapping[str, float]
+    note: str = ""
     seed: int = 0
     around: str | tuple[float, float] = "minimizer"
     start: tuple[float, float] | None = None
@@ -83,78 +83,76 @@ METHODS = {
     "saddle_free_newton": 1.0,
 }  # fmt: skip
 
-SAME = "The problem itself, in two dimensions."
+KEPT = "The start stays where it is when the slider moves."
 SCENES: Mapping[str, Scene] = {
     "quadratic": _scene(
         "quadratic", {"dim": 2, "condition": 31.6},
-        note=f"{SAME} Here the start stays where it is, whatever the condition.",
         half=(3.2, 3.2), start=(-0.8, 1.6), methods={"sgd": 1.78, "momentum": 0.316},
         rates={"nesterov": 0.316}, steps=100,
     ),
     "rosenbrock": _scene(
-        "rosenbrock", {}, note=f"{SAME} Here all runs start at one point.",
+        "rosenbrock", {},
         half=(2.2, 2.0), around=(0.0, 1.0), start=(-0.9, 0.9), methods={"sgd": 1e-3, "adam": 0.1},
         rates={"momentum": 1e-3, "nesterov": 1e-3}, steps=500, decades=6,
     ),
     "winding_ravine": _scene(
-        "winding_ravine", {}, note=SAME, half=(8.0, 5.0), seed=1, methods={"sgd": 0.178, "adam": 0.1},
+        "winding_ravine", {}, half=(8.0, 5.0), seed=1, methods={"sgd": 0.178, "adam": 0.1},
         rates={"momentum": 0.1, "nesterov": 0.1}, steps=500, start=(6.83, -0.34),
     ),
     "narrowing_valley": _scene(
-        "narrowing_valley", {"walls": 1}, note="The problem with one wall, where four are ranked; its noise is on.",
+        "narrowing_valley", {"walls": 1}, note="Its noise is on.",
         half=(30.0, 3.0), around=(26.541, -0.293), methods={"sgd": 0.2, "saddle_free_newton": 0.5}, decades=5,
         start=(1.541, -0.29), steps=500,
     ),
     "rastrigin": _scene(
-        "rastrigin", {"dim": 2}, note=SAME, half=(5.6, 5.6), seed=2, start=(1.5, -8.0),
+        "rastrigin", {"dim": 2}, half=(5.6, 5.6), seed=2, start=(1.5, -8.0),
         methods={"sgd": 0.0501, "momentum": 0.0501}, decades=3,
     ),
     "bad_neuron": _scene(
-        "bad_neuron", {}, note=SAME, half=(5.0, 5.0), around=(0.0, 0.0), seed=2,
+        "bad_neuron", {}, half=(5.0, 5.0), around=(0.0, 0.0), seed=2,
         methods={"sgd": 0.1, "adam": 0.1}, decades=2.2,
     ),
     "monkey_saddle": _scene(
-        "monkey_saddle", {"angle": 1e-5}, note=SAME, half=(4.4, 4.4), around="center",
+        "monkey_saddle", {"angle": 1e-5}, half=(4.4, 4.4), around="center",
         methods={"sgd": 0.0501, "momentum": 0.01, "newton": 1.0}, decades=2, steps=300,
     ),
     "mexican_hat": _scene(
-        "mexican_hat", {"dim": 2, "radius": 0.1}, note=f"{SAME} Ten are ranked.", half=(1.6, 1.6), around="center",
+        "mexican_hat", {"dim": 2, "radius": 0.1}, half=(1.6, 1.6), around="center",
         methods={"newton": 1.0, "saddle_free_newton": 1.0, "sgd": 0.1}, decades=2.5, steps=60,
     ),
     "shelf": _scene(
-        "shelf", {"dim": 2}, note=f"{SAME} Five are ranked.", half=(5.5, 5.5), seed=3,
+        "shelf", {"dim": 2}, half=(5.5, 5.5), seed=3,
         methods={"sgd": 0.5, "momentum": 0.1}, decades=3,
     ),
     "cliff": _scene(
         "cliff", {"units": 1},
-        note="One unit; the dial is the number of units, and two dimensions are one. "
-        "The slider sets how many steps the unit runs for.",
+        note="The dial, which is the number of units, is fixed. "
+        "The slider sets for how many steps the unit runs.",
         half=(2.2, 1.6), around=(5.7, -2.6), start=(5.0, -2.3), slider=("steps", "linear", (5, 20, 50)),
         methods={"sgd": 0.1, "adam": 3.16e-3}, decades=0, steps=300,
     ),
     "generalized_smoothness": _scene(
-        "generalized_smoothness", {}, note=SAME, half=(13.0, 13.0), seed=1,
+        "generalized_smoothness", {}, half=(13.0, 13.0), seed=1,
         methods={"sgd": 0.0282, "adam": 0.1},
         rates={"momentum": 3.16e-3, "nesterov": 3.16e-3}, decades=7, steps=300,
     ),
     "matrix_power": _scene(
-        "matrix_power", {"dim": 2}, note=f"{SAME} Twenty are ranked. Here the start stays where it is.",
+        "matrix_power", {"dim": 2},
         half=(5.2, 5.2), start=(4.3, 2.01), methods={"sgd": 0.0398, "momentum": 0.02}, seed=2,
         rates={"nesterov": 0.02},
     ),
     "noisy_quadratic": _scene(
-        "noisy_quadratic", {"dim": 2}, note=f"{SAME} A hundred are ranked. Every run sees the same noise.",
+        "noisy_quadratic", {"dim": 2}, note="Every run sees the same noise.",
         half=(2.6, 2.6), start=(-0.6, 0.3), methods={"sgd": 0.2, "momentum": 0.1}, steps=300, decades=3,
     ),
     "mountain": _scene(
         "mountain", {"dim": 2},
-        note="The problem in two dimensions, where the dial is their number. The slider sets the mountain's height.",
+        note="The dial, which is the dimension, is fixed. The slider sets the mountain's height.",
         half=(4.5, 4.5), around="center", slider=("height", "linear", (0.0, 0.5, 1.0)), start=(0.4, -1.3), seed=2,
         methods={"sgd": 0.5, "adam": 0.1}, decades=0, steps=500,
     ),
     "step_units": _scene(
         "step_units", {"inputs": 2, "hidden": 1, "examples": 30, "sharpness": 5.0},
-        note="One unit with two inputs and 30 examples, where three with ten inputs and 100 are ranked.",
         half=(2.6, 2.6), around=(0.0, 0.0), start=(-1.0, 0.031), methods={"sgd": 1.0, "adam": 0.1}, decades=3,
     ),
 }  # fmt: skip
@@ -173,7 +171,7 @@ def described(scene: Scene) -> dict[str, Any]:
     return {
         "section": title_of(problem),
         "summary": summary(problem),
-        "note": scene.note,
+        "note": " ".join([_sizes(problem, given), scene.note, KEPT * (scene.start is not None)]),
         "module": type(problem).__module__,
         "class": type(problem).__name__,
         "seed": scene.seed,
@@ -193,6 +191,15 @@ def described(scene: Scene) -> dict[str, Any]:
         "on": list(scene.methods),
         "rates": {**METHODS, **scene.rates, **scene.methods},
     }
+
+
+def _sizes(problem: Problem, given: Mapping[str, Any]) -> str:
+    """Return a sentence on the fields that make a problem two-dimensional."""
+    if not given:
+        return "The problem itself, which has two dimensions."
+    defaults = {each.name: each.default for each in dataclasses.fields(problem)}  # type: ignore[arg-type]
+    fields = (f"{name} = {value} (default: {defaults[name]})" for name, value in given.items())
+    return f"The problem itself with {', '.join(fields)}."
 
 
 def _stop(scene: Scene, value: float) -> dict[str, Any]:
