@@ -1,7 +1,7 @@
 """Statistics of a sweep's tables: the functions of `benchmarks.analysis` under one name.
 
-Each is a function from frames to frames. They take the runs and the summary of a sweep (the README lists
-their columns), from a `Sweep` or read from its files.
+Each is a function from frames to frames. They take the runs and the summary of a sweep (docs/manual/tables.md
+has their columns), from a `Sweep` or read from its files.
 """
 
 from benchmarks.analysis.carryover import carryover

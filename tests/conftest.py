@@ -44,7 +44,7 @@ def pytest_collection() -> Iterator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # The longest tests first: the others fill the other cores meanwhile.
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    items.sort(key=lambda item: item.path.name != "test_pages.py")
     slow_asked = "slow" in str(config.getoption("markexpr"))
     speed_asked = config.getoption("benchmark_only") or config.getoption("benchmark_enable")
     for item in items:

@@ -1,6 +1,6 @@
 """Select the runs of the chosen trials, and name the problem's variant in each row.
 
-The statistics take the runs and the summary of a sweep (README lists their columns), from a `Sweep` or
+The statistics take the runs and the summary of a sweep (docs/manual/tables.md has their columns), from a `Sweep` or
 read from its files. Each row depends only on the rows of its own optimizer, or of its own pair: adding
 another method changes nothing. Intervals are exact order statistics and Wilson's.
 

@@ -244,8 +244,8 @@ def robustness(tables: Mapping[str, Tables]) -> pandas.DataFrame:
 HEAD = f"""# The reference
 
 The results of `+suite=standard`, optimizer by optimizer. The tables are in
-[results/reference](../results/reference): `summary`, `breaking_points`, and the `runs` of the chosen trials on the
-reporting instances, made from one [part](../results/reference/parts) for each optimizer. So
+`results/reference`: `summary`, `breaking_points`, and the `runs` of the chosen trials on the
+reporting instances, made from one part (`results/reference/parts`) for each optimizer. So
 
     ravine submit my_opt.py:MyOpt
 
@@ -295,7 +295,7 @@ def _provenance(manifest: Mapping, cells: Mapping[str, CellInfo]) -> str:
     return (
         f"Measured at commit {commits}; Python {manifest['python']}, {packages}; {manifest['cpu']}, "
         f"{manifest['seconds'] / 60:.0f} minutes; {len(cells)} cells. Rules, ladders and ranges "
-        "that have changed since then are in the [changelog](../CHANGELOG.md), under *Numbers changed*."
+        "that have changed since then are in `CHANGELOG.md`, under *Numbers changed*."
         f"{missing}\n"
     )
 
