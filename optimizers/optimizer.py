@@ -138,7 +138,14 @@ class Optimizer:
         _old_form.announce(cls)
 
     def init(self, x: torch.Tensor) -> State:
-        """Return the state before the first step at x (*runs, dim)."""
+        """Return the state before the first step.
+
+        Args:
+            x: The start, (*runs, dim).
+
+        Returns:
+            A tuple of tensors; empty for a method without a state.
+        """
         return ()
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
@@ -177,7 +184,14 @@ class Optimizer:
         _old_form.check(self)
 
     def vectors(self, dim: int) -> int:
-        """Return how many numbers per coordinate of x its largest tensor has, which bounds a batch's size."""
+        """Return how many numbers per coordinate of x the largest tensor has, which bounds a batch's size.
+
+        Args:
+            dim: The number of coordinates.
+
+        Returns:
+            dim for a method that uses the Hessian, else 1.
+        """
         return dim if self.uses_hessian else 1
 
     @property
@@ -191,11 +205,25 @@ class Optimizer:
         return ()
 
     def replace(self, **values: Any) -> Self:
-        """Return the same method with other hyperparameters, checked against their bounds."""
+        """Return the same method with other hyperparameters, checked against their bounds.
+
+        Args:
+            **values: The new values, by name.
+
+        Returns:
+            The optimizer.
+        """
         return dataclasses.replace(self, **values)  # type: ignore[type-var]
 
     def batched(self, values: Mapping[str, torch.Tensor]) -> Self:
-        """Return the same method with a tensor (trials, 1) for each hyperparameter named."""
+        """Return the same method with a tensor for each hyperparameter named.
+
+        Args:
+            values: Tensors (trials, 1), by name.
+
+        Returns:
+            The optimizer.
+        """
         return self._changed(**values)
 
     def _changed(self, **attributes: Any) -> Self:

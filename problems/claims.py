@@ -39,7 +39,14 @@ class Claim:
     measure: Callable[[Any], float] = _not_given
 
     def holds(self, measured: float) -> bool:
-        """True if a measured number confirms the claim; NaN does not."""
+        """True if a measured number confirms the claim; NaN does not.
+
+        Args:
+            measured: What `measure` returned.
+
+        Returns:
+            Whether it lies within the accepted range.
+        """
         low, high = self.within
         return low <= measured <= high
 
@@ -57,7 +64,7 @@ def claim(
 ) -> Callable[[Callable[[P], float]], Callable[[P], float]]:  # fmt: skip
     """Decorate a function with the claim that it measures; it stays a plain function.
 
-    ::
+    For example:
 
         @claim(Octopus, "the dwell time at each saddle grows by this factor", stated=2.7095,
                within=about(2.7095, rel=0.05), source="Du et al. 2017, figure 3")

@@ -196,7 +196,14 @@ class Problem:
         raise NotImplementedError("a problem must define loss")
 
     def floor(self, data: Tree) -> torch.Tensor:
-        """Return the minimum f*, stated and not computed from the loss; broadcasts against (*runs)."""
+        """Return the minimum f*, stated and not computed from the loss.
+
+        Args:
+            data: The instances.
+
+        Returns:
+            It broadcasts against (*runs).
+        """
         raise NotImplementedError("a problem must define floor")
 
     def signature(self, data: Tree) -> float:
@@ -213,47 +220,113 @@ class Problem:
     # Derivatives, by autograd unless a closed form is given.
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss (*runs) and the gradient (*runs, dim) in one pass."""
+        """Return the loss and its gradient in one pass.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+
+        Returns:
+            The loss (*runs), and the gradient (*runs, dim).
+        """
         return _value_and_gradient(lambda point: self.loss(point, data), x)
 
     def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
-        """Return H v, (*runs, dim); `vector` may have one more leading dimension."""
+        """Return the Hessian times a vector.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+            vector: (*runs, dim), or with one more leading dimension.
+
+        Returns:
+            H v, with the shape of `vector`.
+        """
         if type(self).hessian is not Problem.hessian:
             return torch.einsum("...ij,...j->...i", self.hessian(x, data), vector)
         return _hvp(lambda point: self.loss(point, data), x, vector)
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Return the Hessian (*runs, dim, dim)."""
+        """Return the Hessian.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+
+        Returns:
+            (*runs, dim, dim).
+        """
         return _hessian(lambda point: self.loss(point, data), x)
 
     # Optional.
 
     def residuals(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """Return r (*runs, count) if the loss is ½ |r|² + const, else None."""
+        """Return r if the loss is ½ |r|² + const.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+
+        Returns:
+            (*runs, count), or None for another loss.
+        """
         return None
 
     def gauss_newton(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """Return Jᵀ J (*runs, dim, dim) with J = dr/dx, or None without residuals."""
+        """Return Jᵀ J, with J = dr/dx.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+
+        Returns:
+            (*runs, dim, dim), or None without residuals.
+        """
         if not self.has_own("residuals"):
             return None
         jacobian = _jacobian(lambda point: self.residuals(point, data), x)
         return torch.einsum("...ki,...kj->...ij", jacobian, jacobian)
 
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree] | None:
-        """Return one instance's endless stream of random draws, one per step; None if the loss is exact.
+        """Return one instance's endless stream of random draws, one per step.
 
         A run with draws is judged by the mean gap of its last steps: `problems.noisy_runs`.
+
+        Args:
+            data: One instance, without leading dimensions.
+            generator: The only source of randomness.
+
+        Returns:
+            The stream; None if the loss is exact.
         """
         return None
 
     def sampled_loss(self, x: torch.Tensor, data: Tree, draw: Tree) -> torch.Tensor:
-        """Return the loss that the optimizer sees at this draw (*runs); its mean over draws is `loss`."""
+        """Return the loss that the optimizer sees at a draw; its mean over draws is `loss`.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+            draw: The draw of this step.
+
+        Returns:
+            (*runs).
+        """
         return self.loss(x, data)
 
     def sampled_value_and_gradient(
         self, x: torch.Tensor, data: Tree, draw: Tree | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return `value_and_gradient` of the sampled loss."""
+        """Return `value_and_gradient` of the sampled loss.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+            draw: The draw of this step; None for the exact loss.
+
+        Returns:
+            The loss (*runs), and the gradient (*runs, dim).
+        """
         if draw is None or type(self).sampled_loss is Problem.sampled_loss:
             return self.value_and_gradient(x, data)
         return _value_and_gradient(lambda point: self.sampled_loss(point, data, draw), x)
@@ -261,13 +334,32 @@ class Problem:
     def sampled_hvp(
         self, x: torch.Tensor, data: Tree, draw: Tree | None, vector: torch.Tensor
     ) -> torch.Tensor:
-        """Return `hvp` of the sampled loss."""
+        """Return `hvp` of the sampled loss.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+            draw: The draw of this step; None for the exact loss.
+            vector: (*runs, dim), or with one more leading dimension.
+
+        Returns:
+            H v, with the shape of `vector`.
+        """
         if draw is None or type(self).sampled_loss is Problem.sampled_loss:
             return self.hvp(x, data, vector)
         return _hvp(lambda point: self.sampled_loss(point, data, draw), x, vector)
 
     def sampled_hessian(self, x: torch.Tensor, data: Tree, draw: Tree | None) -> torch.Tensor:
-        """Return `hessian` of the sampled loss."""
+        """Return `hessian` of the sampled loss.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+            draw: The draw of this step; None for the exact loss.
+
+        Returns:
+            (*runs, dim, dim).
+        """
         if draw is None or type(self).sampled_loss is Problem.sampled_loss:
             return self.hessian(x, data)
         return _hessian(lambda point: self.sampled_loss(point, data, draw), x)
@@ -289,32 +381,65 @@ class Problem:
         return gradient, memory
 
     def project(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
-        """Return the point (*runs, dim) that a step to x leads to: on the sphere, in the interval."""
+        """Return the point that a step to x leads to: on the sphere, in the interval.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+
+        Returns:
+            (*runs, dim).
+        """
         return x
 
     def solved(
         self, x: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor | None, data: Tree
     ) -> torch.Tensor:
-        """Return which runs are solved, bool (*runs).
+        """Return which runs are solved.
 
         Args:
             x: Points, (*runs, dim).
             gap: The gap at x, (*runs); with noise its mean over the last steps, infinite if those are too few.
             gradient: The exact gradient if the optimizer asked for it at x, else None; infinite for ended runs.
             data: The instances.
+
+        Returns:
+            bool, (*runs).
         """
         return gap <= self.card.target
 
     def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """Return the Euclidean distance to the *set* of solutions (*runs), or None if unknown."""
+        """Return the Euclidean distance to the *set* of solutions.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+
+        Returns:
+            (*runs), or None if it is unknown.
+        """
         return None
 
     def minimizers(self, data: Tree) -> torch.Tensor | None:
-        """Return some global minimizers of one instance (count, dim), or None if unknown."""
+        """Return some global minimizers of one instance.
+
+        Args:
+            data: One instance, without leading dimensions.
+
+        Returns:
+            (count, dim), or None if they are unknown.
+        """
         return None
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
-        """Return known critical points of one instance, not necessarily all; `ravine check` measures them."""
+        """Return known critical points of one instance; `ravine check` measures them.
+
+        Args:
+            data: One instance, without leading dimensions.
+
+        Returns:
+            The points, not necessarily all.
+        """
         return ()
 
     def predicted_share(self) -> float | None:
@@ -322,19 +447,29 @@ class Problem:
         return None
 
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
-        """Return gradient norms along depth or time (*runs, length), starting at the output; None without such an axis.
+        """Return gradient norms along depth or time, starting at the output.
 
         They are of the exact loss, with respect to the state after each step or the output of each layer.
+
+        Args:
+            x: Points, (*runs, dim).
+            data: The instances.
+
+        Returns:
+            (*runs, length); None without such an axis.
         """
         return None
 
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
-        """Return extra result columns about the end points of runs, as numbers (*runs) by name.
+        """Return extra result columns about the end points of runs.
 
         Args:
             x: Where the runs ended, (*runs, dim).
             steps: How many steps each took, (*runs).
             data: The instances.
+
+        Returns:
+            Numbers (*runs), by the column's name.
         """
         return {}
 
@@ -359,7 +494,14 @@ class Problem:
     # Derived from the above.
 
     def example(self, seed: int = 0) -> Tree:
-        """Return an instance in float64, for claims and pictures; sweeps use other instances."""
+        """Return an instance in float64, for claims and pictures; sweeps use other instances.
+
+        Args:
+            seed: Seed of the instance.
+
+        Returns:
+            Tensors by name, without leading dimensions.
+        """
         with default_dtype(torch.float64):
             return self.instance(torch.Generator().manual_seed(seed))
 
@@ -417,11 +559,25 @@ class Problem:
             return self.minimizers(self.example()) is not None
 
     def has_own(self, method: str) -> bool:
-        """True if a method is not the default of `Problem`."""
+        """True if a method is not the default of `Problem`.
+
+        Args:
+            method: Its name.
+
+        Returns:
+            Whether a subclass defines it.
+        """
         return getattr(type(self), method) is not getattr(Problem, method)
 
     def at_dial(self, value: float) -> Self:
-        """Return the same problem at another value of its dial; a whole dial stays whole."""
+        """Return the same problem at another value of its dial.
+
+        Args:
+            value: The dial's value; a whole dial rounds it.
+
+        Returns:
+            The problem.
+        """
         rung = round(value) if self.has_whole_dial else value
         return dataclasses.replace(self, **{self.card.dial: rung})  # type: ignore[type-var]
 
@@ -430,7 +586,14 @@ class Problem:
         return dataclasses.replace(self, **self.card.control)  # type: ignore[type-var]
 
     def without(self, cause: str) -> Self:
-        """Return the same problem without one of the causes in the card's `removes`."""
+        """Return the same problem without one of its causes of failure.
+
+        Args:
+            cause: One of the causes in the card's `removes`.
+
+        Returns:
+            The problem.
+        """
         return dataclasses.replace(self, **self.card.removes[cause])  # type: ignore[type-var]
 
 

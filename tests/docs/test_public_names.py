@@ -20,6 +20,14 @@ PUBLIC = {
     for name in module.__all__
 } | {"benchmarks.doctor.Doctor": Doctor, "benchmarks.doctor.watch": watch}
 FUNCTIONS = {name: each for name, each in PUBLIC.items() if inspect.isfunction(each)}
+METHODS = {
+    f"{name}.{method}": function
+    for name, each in PUBLIC.items()
+    if inspect.isclass(each)
+    for method, function in vars(each).items()
+    if inspect.isfunction(function) and not method.startswith("_")
+    if method not in getattr(each, "__dataclass_fields__", {})
+}
 RECORDS = {name: each for name, each in PUBLIC.items() if dataclasses.is_dataclass(each)}
 
 
@@ -43,6 +51,16 @@ def test_functions_explain_their_arguments_and_what_they_return(name):
     assert set(signature.parameters) <= explained
     if signature.return_annotation not in (None, "None"):
         assert section(function, "Returns")[1].strip()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_explain_their_arguments_and_with_any_what_they_return(name):
+    explained, _ = section(METHODS[name], "Args")
+    signature = inspect.signature(METHODS[name])
+    parameters = {*signature.parameters} - {"self"}
+    assert parameters <= explained
+    if parameters and signature.return_annotation not in (None, "None"):
+        assert section(METHODS[name], "Returns")[1].strip()
 
 
 @pytest.mark.parametrize("name", RECORDS)
