@@ -80,7 +80,7 @@ class Losses:
         """
         if floor is None or not len(self):
             return False
-        start = self.start[0]
+        start = min(self.start[0], self._values[0])  # the first steps may throw it far up
         known = constant - floor > 0.01 * (
             start - floor
         )  # else a constant output solves it, and tells nothing

@@ -87,6 +87,8 @@ def test_a_constant_output_is_no_gain_unless_it_solves_all():
     assert not run.arrived(0.0, constant=1.0)  # 0.15 of the 1.0 that the inputs could explain
     assert losses([2.0, 2.0, *[0.09] * 98]).arrived(0.0, constant=1.0)
     assert run.arrived(0.0, constant=5.0)  # worse than the start
+    thrown = losses([4.0, 2000.0, 900.0, *[2.3] * 97])
+    assert not thrown.arrived(0.0, constant=2.3)  # down from where the first steps had thrown it
     assert run.arrived(0.0, constant=1e-9)
     assert run.arrived(0.0, constant=math.nan)
 
