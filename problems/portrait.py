@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -16,15 +16,20 @@ Line: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"
 class Curves:
     """Measured numbers as dots and predicted ones as lines over one axis.
 
+    A line and dots of one name belong together: they have one colour. All texts are plain: exponents and indices are
+    Unicode's, as in 2ⁿ and h₁.
+
     Attributes:
         caption: A sentence on what to see.
         x_label: The label of the horizontal axis.
         y_label: The label of the vertical axis.
-        lines: By the name in the legend, the numbers along the two axes, (count) each.
-        dots: The same, as dots.
-        bars: The same, as a histogram whose bars are centred there.
+        lines: Predicted or exact numbers: by the name in the legend, those along the two axes, (count) each.
+        dots: The same for measured numbers.
+        bars: The same for a histogram, whose bars are centred there.
+        paths: The same for the steps of a run, in their order, by the optimizer; each is drawn in a panel of its own.
         x_scale: "linear", "log" or "symlog".
         y_scale: "linear", "log" or "symlog".
+        y_range: (low, high) of the vertical axis; None for all numbers.
     """
 
     caption: str
@@ -33,8 +38,10 @@ class Curves:
     lines: Mapping[str, Line] = field(default_factory=dict)
     dots: Mapping[str, Line] = field(default_factory=dict)
     bars: Mapping[str, Line] = field(default_factory=dict)
+    paths: Mapping[str, Line] = field(default_factory=dict)
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
+    y_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Plane:
         x_label: The label of the first axis.
         y_label: The label of the second axis.
         log: True if the levels are spaced by the logarithm of the height above the floor.
+        variant: The problem that is drawn, such as one of two dimensions, in the place of the problem itself.
     """
 
     caption: str
@@ -65,3 +73,4 @@ class Plane:
     x_label: str = "x₁"
     y_label: str = "x₂"
     log: bool = True
+    variant: Any = None

@@ -1,7 +1,8 @@
 """Make the atlas from the registry: `python -m benchmarks.docgen.atlas` writes docs/atlas.md, its pages and pictures.
 
 A picture is drawn again if it is missing or if its digest has changed: that of the portrait, and of the problem as
-far as the portrait uses it. `--all` draws all of them.
+far as the portrait uses it. `--all` draws all of them. A picture's file also has its caption, which the page shows as
+text.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
 import torch
-from PIL import Image
 
 from benchmarks.catalog.subsections import by_subsection, summary
 from benchmarks.checks.claims import spelled
 from benchmarks.docgen.markdown import escaped, markdown_cell
-from benchmarks.docgen.paths import DIGEST, DOCS, DOTS
+from benchmarks.docgen.paths import DOCS
 from benchmarks.store.code import code_of
 from benchmarks.store.key import described, stated
 from problems import PROBLEMS, Problem
@@ -32,6 +33,11 @@ DRAWN = (
     Problem.instance, Problem.loss, Problem.floor, Problem.value_and_gradient, Problem.hvp, Problem.hessian,
     Problem.project, Problem.draws, Problem.sampled_value_and_gradient, Problem.sampled_hvp, Problem.seen,
 )  # fmt: skip
+DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"  # the names of an SVG's metadata
+READING = (
+    "In the pictures points are measured, lines are predicted or exact, and paths run from ■ to ●; optimizers have the "
+    "same colours everywhere."
+)
 FIELD = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): ")
 
 
@@ -40,7 +46,7 @@ def pages(problems: Mapping[str, Problem] = PROBLEMS) -> dict[Path, str]:
     found = {Path("atlas.md"): _index()}
     for title, entries in by_subsection().items():
         parts = [_section(name, problem) for name, problem in entries.items()]
-        found[_page(title)] = "\n\n".join([f"# {title}", *parts]) + "\n"
+        found[_page(title)] = "\n\n".join([f"# {title}", READING, *parts]) + "\n"
     return found
 
 
@@ -56,15 +62,19 @@ def digest(name: str) -> str:
 
 def drawn_from(file: Path) -> str | None:
     """Return the digest in a picture; None if there is no picture."""
+    return _stated(file, "identifier")
+
+
+def _stated(file: Path, what: str) -> str | None:
+    """Return what a picture's metadata say; None if there is no picture."""
     if not file.is_file():
         return None
-    with Image.open(file) as image:
-        return image.info.get(DIGEST)
+    return ElementTree.parse(file).findtext(f".//{DUBLIN_CORE}{what}")
 
 
 def picture_file(name: str) -> Path:
     """Return the path of a problem's picture under docs/."""
-    return Path("atlas") / f"{name}.png"
+    return Path("atlas") / f"{name}.svg"
 
 
 def _page(title: str) -> Path:
@@ -127,12 +137,14 @@ def _section(name: str, problem: Problem) -> str:
         f"- {escaped(f'{each.statement}: {spelled(each.stated)} ({each.source})')}"
         for each in problem.claims.values()
     ]
-    picture = f"![{name}: {markdown_cell(summary(problem))}]({picture_file(name).name})"
+    caption = escaped(_stated(DOCS / picture_file(name), "description") or "")
+    picture = f"![{name}: {caption}]({picture_file(name).name})"
     return "\n\n".join(
         [
             f"## {name}",
             *_paragraphs(problem),
             picture,
+            caption,
             "\n".join(table),
             *(["\n".join(claims)] if claims else []),
         ]
@@ -157,19 +169,27 @@ def _paragraphs(problem: Problem) -> Iterator[str]:
         )
 
 
-def main() -> int:
-    """Write the pages, and the pictures that are missing or out of date."""
+def draw(name: str, file: Path) -> None:
+    """Draw the picture of a problem into a file."""
     from benchmarks.plots.problem_picture import picture
+    from benchmarks.plots.style import save
 
+    figure = picture(name)
+    stated = {"Title": name, "Description": figure.caption, "Identifier": digest(name)}
+    save(figure, file, **stated)
+
+
+def main() -> int:
+    """Write the pictures that are missing or out of date, and the pages."""
     torch.set_num_threads(1)
-    for path, text in pages().items():
-        (DOCS / path).parent.mkdir(parents=True, exist_ok=True)
-        (DOCS / path).write_text(text)
+    (DOCS / "atlas").mkdir(parents=True, exist_ok=True)
     for name in PROBLEMS:
         file = DOCS / picture_file(name)
         if drawn_from(file) != digest(name) or "--all" in sys.argv:
             print(f"docs/{picture_file(name)}", flush=True)
-            picture(name).savefig(file, dpi=DOTS, metadata={DIGEST: digest(name)})
+            draw(name, file)
+    for path, text in pages().items():
+        (DOCS / path).write_text(text)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The folder of published pages and pictures, and how pictures are saved."""
+"""The folder of published pages and pictures."""
 
 from __future__ import annotations
 
@@ -6,5 +6,3 @@ from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES_FILE = DOCS / "names.csv"  # which ranked problems prove their names
-DOTS = 110  # per inch
-DIGEST = "Source digest"

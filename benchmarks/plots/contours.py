@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.contour import QuadContourSet
 from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 
 from benchmarks.engine.status import DIVERGED, SOLVED
 
 GRID = 201  # points per side
+SHADE = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#a9b0b8"])
 
 
 def window(paths: Sequence[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
@@ -42,24 +44,40 @@ def contours(
     height: np.ndarray,
     logarithmic: bool,
     target: float | None,
-) -> None:
-    """Draw levels of the gap `height` over a plane; the level of the target is dotted."""
+) -> QuadContourSet:
+    """Draw levels of the gap `height` over a plane; the level of the target is dotted.
+
+    The levels are a bitmap, also in an SVG, which would have thousands of corners otherwise.
+
+    Returns:
+        What `height_bar` explains.
+    """
     finite = height[np.isfinite(height)]
     levels = level_heights(finite, logarithmic, target)
     norm = (LogNorm if logarithmic else Normalize)(levels[0], levels[-1])
-    shade = LinearSegmentedColormap.from_list("pale", ["#ffffff", "#b4b4b4"])
-    drawn = axes.contourf(*sides, height, levels=levels, norm=norm, cmap=shade, extend="both")
-    axes.contour(*sides, height, levels=levels, colors="white", linewidths=0.5, alpha=0.6)
+    drawn = axes.contourf(
+        *sides, height, levels=levels, norm=norm, cmap=SHADE, extend="both", antialiased=False
+    )
+    drawn.set_rasterized(True)
     if target is not None and finite.min() < target < finite.max():
         axes.contour(*sides, height, levels=[target], colors="0.2", linewidths=1, linestyles=":")
-    bar = axes.figure.colorbar(drawn, ax=axes, label="relative gap", pad=0.02)
-    if logarithmic:
-        bar.set_ticks(
-            [level for level in levels if abs(math.log10(level) - round(math.log10(level))) < 1e-9]
-        )
-        bar.formatter = LogFormatterSciNotation()
     axes.set_xlim(sides[0][0], sides[0][-1])
     axes.set_ylim(sides[1][0], sides[1][-1])
+    return drawn
+
+
+def height_bar(drawn: QuadContourSet, axes: Sequence[Axes], logarithmic: bool) -> None:
+    """Draw which shade is which gap beside some axes with the same levels."""
+    bar = axes[0].figure.colorbar(drawn, ax=axes, label="relative gap", pad=0.02)
+    if logarithmic:
+        bar.set_ticks(
+            [
+                each
+                for each in drawn.levels
+                if abs(math.log10(each) - round(math.log10(each))) < 1e-9
+            ]
+        )
+        bar.formatter = LogFormatterSciNotation()
 
 
 def level_heights(heights: np.ndarray, logarithmic: bool, target: float | None) -> np.ndarray:

@@ -25,7 +25,7 @@ from benchmarks.engine.instances import Instances
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, Settled, stream
 from benchmarks.engine.status import DIVERGED, MISSED, SOLVED
 from benchmarks.engine.trial_choice import choose
-from benchmarks.plots.contours import GRID, contours, window
+from benchmarks.plots.contours import GRID, contours, height_bar, window
 from benchmarks.plots.style import LOOK, Picture, Style
 from problems import PROBLEMS, Problem
 from ravine import Refused, nearest
@@ -477,7 +477,8 @@ def _contours(
     )
     floor = problem.floor(data)
     gap = (problem.loss(points, data) - floor) / (problem.loss(data["start"], data) - floor)
-    contours(axes, sides, gap.numpy().reshape(GRID, GRID), panel.logarithmic, panel.target)
+    drawn = contours(axes, sides, gap.numpy().reshape(GRID, GRID), panel.logarithmic, panel.target)
+    height_bar(drawn, [axes], panel.logarithmic)
 
 
 KINDS: Mapping[str, Callable[[Sequence[Panel]], Figure]] = {

@@ -23,9 +23,8 @@ from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.engine.recorder import MEASURED_AT
 from benchmarks.pages.chart import Axis, Chart, Level, Series, spanning
 from benchmarks.plots import contours, sweep_plots
-from benchmarks.plots.problem_picture import called, path
-from optimizers import OPTIMIZERS
-from problems import Curves, Plane, Problem
+from benchmarks.plots.problem_picture import View, places
+from problems import Curves, Problem
 from problems.precision import default_dtype
 
 POINTS = 64  # of a line, at most
@@ -333,7 +332,7 @@ def portrait(rung: Rung) -> Chart:
     assert problem is not None
     with default_dtype(torch.float64):
         given = problem.portrait()
-        made = _plane(problem, given) if isinstance(given, Plane) else _curves(given)
+        made = _curves(given) if isinstance(given, Curves) else _plane(View.of(problem, given))
     x, y, series, levels = made
     return Chart(
         f"{rung.slug}-portrait",
@@ -351,12 +350,18 @@ Made = tuple[Axis, Axis, list[Series], tuple[Level, ...]]
 
 
 def _curves(given: Curves) -> Made:
-    places: dict[str, int] = {}
-    series = []
-    for kind, lines in (("bars", given.bars), ("line", given.lines), ("dots", given.dots)):
-        for name, (x, y) in lines.items():
-            place = places.setdefault(name, len(places))
-            series.append(Series(name, x.double().numpy(), y.double().numpy(), place, kind))  # type: ignore[arg-type]
+    kinds = (
+        ("bars", given.bars),
+        ("line", given.lines),
+        ("dots", given.dots),
+        ("line", given.paths),
+    )
+    style = places(name for _, lines in kinds for name in lines)
+    series = [
+        Series(name, x.double().numpy(), y.double().numpy(), style[name], kind)  # type: ignore[arg-type]
+        for kind, lines in kinds
+        for name, (x, y) in lines.items()
+    ]
     x, y = (
         _axis_of(label, values, False) if scale == "symlog" else spanning(label, scale, values)  # type: ignore[arg-type]
         for label, scale, values in (
@@ -364,29 +369,24 @@ def _curves(given: Curves) -> Made:
             (given.y_label, given.y_scale, [each.y for each in series]),
         )
     )
-    if given.bars:
-        y = Axis(y.label, y.scale, 0.0, y.high) if y.scale == "linear" else y
+    if given.y_range is not None:
+        y = Axis(y.label, y.scale, *given.y_range)
+    elif given.bars and y.scale == "linear":
+        y = Axis(y.label, y.scale, 0.0, y.high)
     return x, y, series, ()
 
 
-def _plane(problem: Problem, given: Plane) -> Made:
-    data = problem.example()
-    start = data["start"] if given.start is None else given.start
-    origin = torch.zeros_like(start) if given.origin is None else given.origin
-    basis = torch.eye(2) if given.axes is None else given.axes
+def _plane(view: View) -> Made:
+    given = view.portrait
     low, high = (np.array([ends[k] for ends in given.window], dtype=float) for k in (0, 1))
-    floor = problem.floor(data)
-    scale = problem.loss(start, data) - floor
-    height = _heights(
-        (low, high), lambda grid: (problem.loss(origin + grid @ basis, data) - floor) / scale
-    )
-    lengths = basis.square().sum(-1)
-    series = []
-    for place, (name, values) in enumerate(given.paths):
-        points = path(problem, OPTIMIZERS.find(name).replace(**values), start, given.steps)
-        within = (((points - origin) @ basis.T) / lengths).numpy()
-        series.append(_line(called(name, values), within[_spread(len(within))], place))
-    at = (((start - origin) @ basis.T) / lengths).numpy()
+    height = _heights((low, high), view.height)
+    paths = view.paths()
+    style = places(name for name, _ in paths)
+    series = [
+        _line(f"{name} ({values})" if values else name, points[_spread(len(points))], style[name])
+        for (name, values), points in ((each, points.numpy()) for each, points in paths.items())
+    ]
+    at = view.within(view.start).numpy()
     series.append(Series("start", at[:1], at[1:], None, "squares"))
     x = Axis(given.x_label, "linear", low[0], high[0])
     y = Axis(given.y_label, "linear", low[1], high[1])

@@ -104,7 +104,10 @@ def test_notebooks_and_files_get_a_picture_without_pyplot(drawn, kind):
     from matplotlib import pyplot
 
     figure = drawn[kind]
-    assert figure._repr_png_().startswith(b"\x89PNG")
+    png, shown = figure._repr_png_()
+    assert png.startswith(b"\x89PNG")
+    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
+    assert abs(width - 2 * shown["width"]) <= 1 and abs(height - 2 * shown["height"]) <= 1
     assert not pyplot.get_fignums()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas
 import pytest
 
 from benchmarks.analysis.causes import EXPLAINED
-from benchmarks.docgen import atlas, certificates
+from benchmarks.docgen import atlas, certificates, markdown
 from problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -38,8 +39,44 @@ def test_the_picture_was_drawn_from_the_problem_as_it_is(name):
 
 
 def test_there_are_no_other_pictures():
-    found = {file.stem for file in (DOCS / "atlas").glob("*.png")}
-    assert found == set(PROBLEMS)
+    found = {file.name for file in (DOCS / "atlas").iterdir() if file.suffix != ".md"}
+    assert found == {f"{name}.svg" for name in PROBLEMS}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_picture_is_small_and_says_what_it_shows(name):
+    file = DOCS / atlas.picture_file(name)
+    assert file.stat().st_size < 150_000
+    caption = atlas._stated(file, "description")
+    assert caption and caption.endswith(".")
+    (page,) = (
+        page for page in (DOCS / "atlas").glob("*.md") if f"\n## {name}\n" in page.read_text()
+    )
+    shown = markdown.escaped(caption)
+    assert f"![{name}: {shown}]({name}.svg)\n\n{shown}\n" in page.read_text()
+    drawn = re.findall(r"<!-- (.*?) -->", file.read_text())  # the texts that are drawn as outlines
+    assert drawn
+    assert caption not in drawn
+    for text in [caption, *drawn]:
+        assert not re.search(r"\^|_\{|_\d|\de[-+]?\d", text.replace(r"$\mathdefault{10^{", "")), (
+            text
+        )
+
+
+@pytest.mark.parametrize("name", ["many_minima", "shelf"])
+def test_a_picture_that_is_drawn_again_is_the_same(name, tmp_path):
+    file = DOCS / atlas.picture_file(name)
+    atlas.draw(name, tmp_path / file.name)
+    assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+
+
+def test_so_is_one_with_a_bitmap(tmp_path):
+    """Compared with itself alone: another version of zlib packs the same pixels otherwise."""
+    files = [tmp_path / each / "monkey_saddle.svg" for each in ("first", "second")]
+    for file in files:
+        file.parent.mkdir()
+        atlas.draw("monkey_saddle", file)
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_every_claim_has_a_certificate():

@@ -9,9 +9,9 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
-from problems.cliffs.cliff import WANTED, Cliff
+from problems.cliffs.cliff import Cliff
 from problems.descent import descent
-from problems.portrait import Plane
+from problems.portrait import Curves
 
 # What is known of one unit with T = 50.
 
@@ -173,25 +173,26 @@ def share_thrown_where_clipped(problem: Cliff) -> float:
     return _share_lost(problem, 1.0)
 
 
-def portrait(problem: Cliff) -> Plane:
-    """Draw one unit, as in the book's figure 8.3; the others, if any, rest in their minima."""
-    rest = torch.tensor([0.0, math.log(WANTED / (1 - WANTED))], dtype=torch.float64)
-    origin = torch.cat([rest.new_zeros(2), rest.repeat(problem.units - 1)])
-    axes = torch.eye(2 * problem.units, dtype=torch.float64)[:2]
-    start = origin + torch.tensor([5.0, -2.3], dtype=torch.float64) @ axes
-    return Plane(
-        caption="A recurrent unit: gradient descent comes down to the cliff, and one step throws it far out "
-        "onto a plateau from which there is no way back; clipped, it stays at the foot of the cliff.",
-        window=((2.5, 14.0), (-4.0, 12.0)),
-        paths=(
-            ("sgd", {"lr": 0.1 * problem.units}),
-            ("adam", {"lr": 0.003}),
-            ("clipped_sgd", {"lr": 0.1 * problem.units, "threshold": 1.0 / problem.units}),
-        ),
-        steps=1000,
-        start=start,
-        origin=origin,
-        axes=axes,
-        x_label="w",
-        y_label="b",
+def portrait(problem: Cliff) -> Curves:
+    """Draw a cut along the bias of one unit, at a weight that is held, as in the book's figure 8.3."""
+    one, w = replace(problem, units=1), torch.tensor(4.8)
+    edge, data = one.cliff_line(w), one.example()
+    b = edge + torch.linspace(-1.0, 7.0, 1601)
+    paths = {}
+    for name, longest in (("gradient descent", math.inf), ("clipped descent", 0.1)):
+        points = [edge + 0.55]
+        for _ in range(9 if longest == math.inf else 60):
+            slope = one.value_and_gradient(torch.stack([w, points[-1]]), data)[1][1]
+            points.append(points[-1] - slope.clamp(-longest, longest))
+        at = torch.stack(points)
+        paths[name] = at, one.loss(torch.stack([w.expand_as(at), at], -1), data)
+    return Curves(
+        caption="The loss of a recurrent unit along its bias b, at the weight w = 4.8. Gradient descent comes down "
+        "the slope for eight steps. The ninth starts on the face of the cliff, where the gradient is hundreds of "
+        "times larger, and throws the unit far out onto a plateau. If the gradient is clipped, the steps stay at the "
+        "foot.",
+        x_label="bias b",
+        y_label="loss",
+        lines={"loss": (b, one.loss(torch.stack([w.expand_as(b), b], -1), data))},
+        paths=paths,
     )

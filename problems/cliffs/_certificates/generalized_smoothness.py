@@ -130,20 +130,20 @@ def portrait(problem: GeneralizedSmoothness) -> Curves:
     far = [*radii, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0]
     clipped = measured_steps(problem, far, clipped=True)
     return Curves(
-        caption="From farther up the wall gradient descent at its largest stable rate needs "
-        "exponentially more steps; clipped at a step length of ½ it needs 2 more per unit.",
-        x_label="R",
+        caption="From farther up the wall gradient descent at its largest stable rate needs exponentially more "
+        "steps; clipped at a step length of ½ it needs 2 more per unit.",
+        x_label="distance R of the start",
         y_label="steps to the minimum",
         lines={
-            "gradient descent, theory": (fine, torch.tensor(predicted)),
-            "clipped, theory": (fine, clipped[0] + 2 * (fine - far[0])),
+            "gradient descent": (fine, torch.tensor(predicted)),
+            "clipped descent": (fine, clipped[0] + 2 * (fine - far[0])),
         },
         dots={
             "gradient descent": (
                 torch.tensor(radii),
                 measured_steps(problem, radii, clipped=False),
             ),
-            "clipped": (torch.tensor(far), clipped),
+            "clipped descent": (torch.tensor(far), clipped),
         },
         y_scale="log",
     )

@@ -134,9 +134,9 @@ def portrait(problem: ProductCliff) -> Plane:
     start = 0.95 * problem.radius * even + 1.05 * problem.radius * odd
     slope = float(problem.value_and_gradient(start, {})[1].abs().max())
     return Plane(
-        caption=f"{problem.dim} weights, the even and the odd ones alike: a step of gradient descent "
-        "that is short enough for the cliff is none in the valley, a longer one is thrown onto the "
-        "plateau around 0, a clipped one walks down.",
+        caption=f"{problem.dim} weights, the even and the odd ones alike: a step of gradient descent that is short "
+        "enough for the cliff is none in the valley, a longer one is thrown onto the plateau around 0, and a clipped "
+        "one walks down.",
         window=((-0.5, 1.2 * problem.radius), (-0.5, 1.2 * problem.radius)),
         paths=(
             ("sgd", {"lr": 0.9 * problem.radius / slope}),

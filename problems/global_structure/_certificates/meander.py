@@ -103,8 +103,8 @@ def portrait(problem: Meander) -> Plane:
     reach = 1.1 * problem.radius()
     low, high = (data["minimizer"] - reach).tolist(), (data["minimizer"] + reach).tolist()
     return Plane(
-        caption="The minimum in the middle is near, and the way down leads round it: descent "
-        "is half way when momentum has arrived.",
+        caption="The minimum in the middle is near, and the way down leads round it: after the same number of steps "
+        "gradient descent is half way, and momentum and Adam have arrived.",
         window=((low[0], high[0]), (low[1], high[1])),
         paths=(
             ("sgd", {"lr": 1.0}),

@@ -146,7 +146,7 @@ def drift(problem: Mountain) -> float:
 
 
 def portrait(problem: Mountain) -> Curves:
-    steps = torch.logspace(1, 4, 7)
+    steps = torch.logspace(1, 4, 19)
     sample = (100, 300, 1000)
     lines, dots = {}, {}
     for dim in (2, 3, 10):
@@ -156,10 +156,10 @@ def portrait(problem: Mountain) -> Curves:
         measured = [share_that_gets_round(variant, 200, each) for each in sample]
         dots[f"dim {dim}"] = (torch.tensor(sample), torch.tensor(measured))
     return Curves(
-        caption="The share of descents that are round the mountain: measured, and as the "
-        "orbits of the flow foretell; in one dimension it is 0 for ever.",
+        caption="The share of descents that have got round the mountain, measured and as predicted from the orbits "
+        "of the flow. In one dimension it is 0 for ever.",
         x_label="steps",
-        y_label="share",
+        y_label="share that has got round",
         lines=lines,
         dots=dots,
         x_scale="log",

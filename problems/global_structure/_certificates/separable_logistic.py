@@ -125,7 +125,7 @@ def portrait(problem: SeparableLogistic) -> Curves:
             losses.append(sum(math.log1p(math.exp(-each)) for each in margins))
         dots[name] = (steps[::2], torch.tensor(losses))
     return Curves(
-        caption="The loss of gradient descent falls like 1/(γ² lr t), for ever: it has no "
+        caption="The loss of gradient descent falls like 1/(γ² lr t) in t steps, γ the margin, for ever: there is no "
         "minimum to arrive at.",
         x_label="steps",
         y_label="loss",

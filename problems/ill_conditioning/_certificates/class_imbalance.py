@@ -199,8 +199,9 @@ def portrait(problem: ClassImbalance) -> Curves:
     )
     dots["sign descent, every class"] = (few, loss_of_class(clean, fast[few, -1]))
     return Curves(
-        caption="Without label noise, descent (dots) and gradient flow (lines) bring the loss of a class down like "
-        f"1/(π lr t), the rarest last; sign descent, here at lr = {lr:g}, learns all classes alike.",
+        caption="Without label noise, gradient descent brings the loss of a class of frequency π down like 1/(π lr "
+        f"t), as gradient flow predicts: the rarest is last. Sign descent, here at lr = {lr:g}, learns all classes "
+        "alike.",
         x_label="steps",
         y_label="loss of the class",
         lines=lines,

@@ -126,17 +126,17 @@ def minibatch_growth_with_more_noise(problem: DigitsCnn) -> float:
 
 def portrait(problem: DigitsCnn) -> Curves:
     """Draw figure 8.1 and the norm of all images' gradient behind it, at lr 0.05."""
-    lines = {}
+    dots = {}
     for noise, labels in ((problem.noise, f"{problem.noise:.0%} of labels anew"), (0.0, "clean")):
         found = _learning(replace(problem, noise=noise), 0.05, 20, 1)
         epochs = torch.arange(1, 21)
         for name, column in (("minibatch", "minibatch"), ("all images", "full")):
-            lines[f"{name}, {labels}"] = (epochs, found[column][:, 0])
+            dots[f"{name}, {labels}"] = (epochs, found[column][:, 0])
     return Curves(
-        caption="With wrong labels the norm of a minibatch's gradient rises while the network learns, and "
-        "that of all images does not; on clean digits both fall.",
+        caption="With wrong labels the norm of a minibatch's gradient rises while the network learns, and that of "
+        "all images does not; on clean digits both fall.",
         x_label="epoch",
         y_label="norm of the gradient",
-        lines=lines,
+        dots=dots,
         y_scale="log",
     )

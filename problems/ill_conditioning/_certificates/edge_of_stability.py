@@ -271,9 +271,9 @@ def portrait(problem: EdgeOfStability) -> Curves:
     problem = replace(problem, sharpening=10.0)
     data, start = _middle(problem)
     runs = {
-        "descent, η = 1e-4": (1e-4, 0.0),
-        "descent, η = 4e-5": (4e-5, 0.0),
-        "heavy ball, β = 0.9, η = 4e-5": (4e-5, 0.9),
+        "descent, η = 10⁻⁴": (1e-4, 0.0),
+        "descent, η = 4·10⁻⁵": (4e-5, 0.0),
+        "heavy ball, β = 0.9, η = 4·10⁻⁵": (4e-5, 0.9),
     }
     lr, momentum = torch.tensor(list(runs.values()), dtype=torch.float64).T[..., None]
     shown = torch.logspace(1, math.log10(45_000), 90).long().unique()
@@ -283,8 +283,8 @@ def portrait(problem: EdgeOfStability) -> Curves:
     largest = _largest(problem.hessian(torch.stack(x), data))
     ends = shown[[0, -1]]
     return Curves(
-        caption="The largest curvature (dots) grows until it meets the limit of the optimizer, 2 (1 + β)/η "
-        "(lines), and rests there.",
+        caption="The largest curvature grows until it meets the optimizer's limit of stability, 2 (1 + β)/η, and "
+        "rests there.",
         x_label="step",
         y_label="largest eigenvalue of the Hessian",
         lines={

@@ -135,11 +135,11 @@ def portrait(problem: Hilbert) -> Curves:
     n = dims - 1
     law = torch.pi * GROWTH ** n.double() / (SZEGO * n.sqrt())
     return Curves(
-        caption="With each power the condition number grows 34-fold; π over Szegő's law for the "
-        "smallest curvature is what it comes to in the long run.",
-        x_label="powers",
+        caption="With each power the condition number grows 34-fold. Measured: from the exact inverse. Predicted: π "
+        "over Szegő's law for the smallest curvature, which holds in the long run.",
+        x_label="number of powers",
         y_label="condition number",
-        dots={"from the exact inverse": (dims, conditions)},
-        lines={"π over Szegő's law": (dims, law)},
+        dots={"": (dims, conditions)},
+        lines={"": (dims, law)},
         y_scale="log",
     )

@@ -184,11 +184,11 @@ def portrait(problem: NarrowingValley) -> Curves:
         + 2 * stiffness.square() * wall
     )
     return Curves(
-        caption="gᵀHg grows a hundredfold while gᵀg stays, until ½η² gᵀHg = η gᵀg: there descent "
-        "is parked, at four fifths of the loss.",
+        caption="gᵀHg grows a hundredfold while gᵀg stays, until ½η² gᵀHg = η gᵀg: there gradient descent is parked, "
+        "at four fifths of the loss. The lines are a mean-field theory.",
         x_label="step of gradient descent",
         y_label="of the exact gradient and Hessian",
-        lines={"gᵀg, mean field": (every, gradients), "gᵀHg, mean field": (every, curved)},
+        lines={"gᵀg": (every, gradients), "gᵀHg": (every, curved)},
         dots={"gᵀg": (steps, squares[:, 0]), "gᵀHg": (steps, squares[:, 1])},
         y_scale="log",
     )

@@ -11,8 +11,7 @@ import torch
 from problems.claims import about, claim
 from problems.descent import descent
 from problems.ill_conditioning.quadratic import Quadratic
-from problems.portrait import Curves
-from problems.quadratic_form import gap_left
+from problems.portrait import Plane
 
 # What is known of methods on it, at κ = 1000.
 
@@ -175,32 +174,26 @@ def breaking_point_of_descent(problem: Quadratic) -> float:
     return problem.card.theory["sgd"](replace(problem, spectrum="two_cluster"), 1000)
 
 
-def portrait(problem: Quadratic) -> Curves:
-    curvatures = problem.curvatures()
-    steps = torch.arange(0, 1001, 20)
-    zero = torch.zeros((), dtype=torch.float64)
-    ball = [torch.tensor(each, dtype=torch.float64) for each in _polyak(problem)]
-    rate = 2 / (curvatures.max() + curvatures.min())
-    predicted = {
-        "gradient descent, predicted": (rate, zero),
-        "heavy ball, predicted": (ball[0], ball[1]),
-    }
-    data, dots = problem.example(), {}
-    for name, (lr, momentum) in zip(
-        ("gradient descent", "heavy ball"), predicted.values(), strict=True
-    ):
-        points = itertools.islice(descent(problem, data, data["start"], lr, momentum), 0, 1001, 20)
-        losses = problem.loss(torch.stack(list(points)), data)
-        dots[name] = (steps, losses / losses[0])
-    return Curves(
-        caption="What is left of the gap: descent keeps the slow modes, heavy ball needs the root of "
-        "the steps.",
-        x_label="step",
-        y_label="gap",
-        lines={
-            name: (steps, torch.stack([gap_left(curvatures, *each, int(t)) for t in steps]))
-            for name, each in predicted.items()
-        },
-        dots=dots,
-        y_scale="log",
+def portrait(problem: Quadratic) -> Plane:
+    """Draw two modes of a bowl whose condition number is small enough to see both."""
+    bowl = replace(problem, dim=2, condition=min(problem.condition, 20.0), rotated=False)
+    minimizer = bowl.example()["minimizer"]
+    side = math.sqrt(bowl.condition)
+    return Plane(
+        caption=f"A bowl with condition number {bowl.condition:g}. Any step that suits the steep direction is too "
+        "short for the flat one: gradient descent zig-zags down the valley. Heavy ball gets along it in fewer steps, "
+        "and Newton's method is there in one.",
+        window=((-0.6 * side, 1.1 * side), (-0.8 * side, 0.8 * side)),
+        paths=(
+            ("sgd", {"lr": 1.85}),
+            ("momentum", {"lr": 0.6, "momentum": 0.6}),
+            ("newton", {}),
+        ),
+        steps=30,
+        start=minimizer + torch.tensor([side, 0.6 * side]),
+        origin=minimizer,
+        axes=torch.eye(2),
+        x_label="direction of the least curvature",
+        y_label="direction of the largest curvature",
+        variant=bowl,
     )

@@ -183,7 +183,8 @@ def angle_on_the_floor(problem: Rosenbrock) -> float:
 
 def portrait(problem: Rosenbrock) -> Plane:
     return Plane(
-        caption="All find the valley at once; descent creeps along its floor, Newton's method jumps.",
+        caption="All find the valley at once. Gradient descent creeps along its floor, momentum is faster, and "
+        "Newton's method jumps.",
         window=((-1.3, 1.4), (-0.5, 1.6)),
         paths=(
             ("sgd", {"lr": 1e-3}),

@@ -130,9 +130,9 @@ def portrait(problem: WindingRavine) -> Plane:
     data = {"minimizer": torch.zeros(2)}
     u = torch.tensor(6.0)
     return Plane(
-        caption="Steps that the walls allow are short beside the bends: descent follows each, and heavy "
-        "ball is carried past them.",
-        window=((-2.0, 7.0), (-2.5, 2.5)),
+        caption="Steps that the walls allow are short beside the bends: gradient descent follows each, momentum is "
+        "carried past them, and Newton's method leaps out of the ravine.",
+        window=((0.5, 7.0), (-2.1, 2.1)),
         paths=(
             ("sgd", {"lr": 0.15}),
             ("momentum", {"lr": 0.05, "momentum": 0.95}),

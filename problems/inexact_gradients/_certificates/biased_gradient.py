@@ -92,19 +92,19 @@ def the_flattest_mode_suffers_most(problem: BiasedGradient) -> float:
 
 
 def portrait(problem: BiasedGradient) -> Curves:
-    biases = torch.logspace(-1, 1, 5)
-    steps = torch.arange(0, 1000, 5)
-    paths = {}
-    for bias in biases.tolist():
-        variant = replace(problem, bias=bias)
+    steps = torch.arange(0, 1001, 20)
+    lines, dots = {}, {}
+    for bias in torch.logspace(-1, 1, 5).tolist():
+        variant, name = replace(problem, bias=bias), f"bias {bias:.2g}"
         data = variant.example()
-        gaps = [problem.gap(x, data) for x in islice(_points(variant, data, 1.0), 1000)]
-        paths[f"bias {bias:.2g}"] = (steps, torch.tensor(gaps)[steps])
+        gaps = [problem.gap(x, data) for x in islice(_points(variant, data, 1.0), 1001)]
+        lines[name] = steps[[0, -1]], torch.full((2,), problem.card.target * bias**2)
+        dots[name] = steps, torch.tensor(gaps)[steps]
     return Curves(
-        caption="Descent comes to rest at a gap of bias² times the target, dotted.",
+        caption="Gradient descent comes to rest at a gap of bias² times the target.",
         x_label="step",
         y_label="gap",
-        lines=paths,
-        dots={"predicted": (torch.full((5,), 1000), problem.card.target * biases.square())},
+        lines=lines,
+        dots=dots,
         y_scale="log",
     )

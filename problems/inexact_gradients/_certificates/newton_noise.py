@@ -143,8 +143,8 @@ def portrait(problem: NewtonNoise) -> Curves:
     predicted = [_with(problem, int(batch)) for batch in batches.tolist()]
     measured = [_measured(_with(problem, int(batch)), 1000) for batch in some.tolist()]
     return Curves(
-        caption="A Newton step is noisier than a gradient from as many examples, and without "
-        "bound where they are hardly more than the parameters, 50.",
+        caption="A Newton step is noisier than a gradient from as many examples, and its noise has no bound where "
+        "they are hardly more than the 50 parameters.",
         x_label="examples in the minibatch",
         y_label="noise over signal, mean squares",
         lines={

@@ -199,7 +199,7 @@ def portrait(problem: NoisyQuadratic) -> Curves:
         for name, momenta in (("gradient descent", (0.0,)), ("heavy ball", (0.0, 0.8, 0.9)))
     }
     return Curves(
-        caption="Halving the noise halves the steps, until curvature decides; there momentum helps.",
+        caption="Predicted steps: halving the noise halves them, until curvature decides; there momentum helps.",
         x_label="noise, 1/batch size",
         y_label="steps to the target at the best rate",
         lines={name: (noises, steps) for name, steps in counts.items()},

@@ -129,12 +129,12 @@ def portrait(problem: Ordering) -> Curves:
     ]
     predicted = [correlated_variance(RATE, rho) / alone for rho in correlations.tolist()]
     return Curves(
-        caption="The more alike successive examples are, the farther from the mean it rests, up "
-        "to the distance of a single example.",
+        caption="The more alike successive examples are, the farther from the mean gradient descent rests, up to the "
+        "distance of a single example.",
         x_label="examples that are alike, 1/(1 − ρ)",
         y_label="gap over that with independent examples",
-        lines={"predicted": (1 / (1 - correlations), torch.tensor(predicted))},
-        dots={"measured": (1 / (1 - torch.tensor(some)), torch.tensor(measured) / alone)},
+        lines={"": (1 / (1 - correlations), torch.tensor(predicted))},
+        dots={"": (1 / (1 - torch.tensor(some)), torch.tensor(measured) / alone)},
         x_scale="log",
         y_scale="log",
     )

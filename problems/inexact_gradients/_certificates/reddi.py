@@ -147,7 +147,7 @@ def amsgrad_stochastic_at_last(problem: Reddi) -> float:
 
 
 def portrait(problem: Reddi) -> Curves:
-    steps, shown = 100_000, torch.logspace(0, 5, 150).long()
+    steps, shown = 100_000, torch.logspace(0, 5, 150).long().unique()
     problem = replace(problem, variant="online", large=101.0)
     paths = {
         name: torch.tensor(list(adam_points(_slopes(problem, steps), 0.5, 0.9, 0.99, longest)))
@@ -157,6 +157,6 @@ def portrait(problem: Reddi) -> Curves:
         caption="With a steep slope every 101st step, Adam ends at the worst point and AMSGrad at the minimum.",
         x_label="step",
         y_label="x",
-        lines={name: (shown, path[shown]) for name, path in paths.items()},
+        dots={name: (shown, path[shown]) for name, path in paths.items()},
         x_scale="log",
     )

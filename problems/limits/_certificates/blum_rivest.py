@@ -133,8 +133,8 @@ def portrait(problem: BlumRivest) -> Curves:
             shares.append((variant.errors(x, data) == 0).double().mean().item())
         dots[f"{ratio:g} triples per element"] = (torch.tensor(counts), torch.tensor(shares))
     return Curves(
-        caption="The share of instances that descent solves falls with their size, though "
-        "all of them can be solved.",
+        caption="The share of instances that gradient descent solves falls with their size, though all of them can "
+        "be solved.",
         x_label="elements",
         y_label="share solved",
         dots=dots,

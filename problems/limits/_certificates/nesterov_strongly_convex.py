@@ -139,7 +139,7 @@ def portrait(problem: NesterovStronglyConvex) -> Curves:
         points = torch.stack(list(islice(run(problem, method, data), 0, problem.dim // 2, 2)))
         dots[method] = (steps, problem.distance(points, data).square())
     return Curves(
-        caption="No sum of gradients comes nearer than the line; heavy ball lies on it.",
+        caption="No method that adds up gradients comes nearer than the line; heavy ball lies on it.",
         x_label="steps",
         y_label="squared distance",
         lines={"least possible": (steps, problem.least_square_distance(steps))},

@@ -97,9 +97,9 @@ def portrait(problem: StepUnits) -> Curves:
         gap = variant.loss(x, data) / variant.loss(data["start"], data)
         gaps.append(gap.median().item())
     return Curves(
-        caption="The sharper the sigmoids, the fewer answers have a slope, and the less of the gap "
-        "descent closes: none of it where they are steps.",
-        x_label="β",
+        caption="The sharper the sigmoids, the fewer answers have a slope, and the more of the gap gradient descent "
+        "leaves: all of it where they are steps.",
+        x_label="sharpness β of the sigmoids",
         y_label="share",
         lines={"answers with a slope": (sharpness, torch.tensor(heard))},
         dots={

@@ -1,4 +1,4 @@
-"""The evidence for `ackley`: claims."""
+"""The evidence for `ackley`: claims and portrait."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
+from problems.local_minima._certificates import multimodal
 from problems.local_minima._certificates.multimodal import first_trap
 from problems.local_minima.ackley import Ackley
+from problems.portrait import Curves
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 STEEPEST = math.sqrt(GOLDEN) * math.exp(GOLDEN)  # the largest e^c √(1 − c²), at c = GOLDEN
@@ -69,3 +71,11 @@ def slope_of_the_tip(problem: Ackley) -> float:
     data = problem.example()
     x = data["minimizer"] + 1e-6 * data["basis"][:, 0]
     return problem.value_and_gradient(x, data)[1].norm().item()
+
+
+def portrait(problem: Ackley) -> Curves:
+    return replace(
+        multimodal.portrait(problem),
+        caption="A funnel with ripples of one height all over, along a line through the minimizer: the farther out, "
+        "the more of them are traps, because the funnel gets flatter.",
+    )

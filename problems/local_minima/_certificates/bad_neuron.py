@@ -21,12 +21,13 @@ TWINS = ((-4.0, 2.0), (0.0, 2.0), (-1.0, 1.0))  # examples with two minima that 
 def portrait(problem: BadNeuron) -> Plane:
     data = problem.example()
     return Plane(
-        caption="A run that starts to the left of the saddle ends in the left minimum, where the first "
-        "example is wrong.",
+        caption="A run that starts to the left of the saddle at (−1.6, 0.9) heads for the left minimum at (−3.3, "
+        "1.1), where the first example is wrong. All around is so flat that no shade shows that minimum; the global "
+        "one is white.",
         window=((-5.0, 2.0), (-1.5, 3.0)),
         paths=(
             ("sgd", {"lr": 0.1}),
-            ("momentum", {"lr": 0.05, "momentum": 0.9}),
+            ("momentum", {"lr": 0.02, "momentum": 0.8}),
             ("adam", {"lr": 0.05}),
         ),
         steps=300,

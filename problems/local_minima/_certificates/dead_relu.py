@@ -14,23 +14,20 @@ from problems.portrait import Curves
 
 
 def portrait(problem: DeadRelu) -> Curves:
-    steps = 500
-    lines = {}
+    steps = torch.arange(0, 500, 10)
+    dots = {}
     for dead in (0.0, 0.25, 0.5, 0.75, 1.0):
         variant = replace(problem, dead=dead)
         data = variant.example()
-        path = islice(descent(variant, data, data["start"], 0.05, 0.9), steps)
+        path = islice(descent(variant, data, data["start"], 0.05, 0.9), 0, 500, 10)
         losses = torch.stack([variant.loss(x, data) for x in path])
-        lines[f"{variant.dead_units} of {problem.units} units dead"] = (
-            torch.arange(steps),
-            losses,
-        )
+        dots[f"{variant.dead_units} of {problem.units} units dead"] = (steps, losses)
     return Curves(
-        caption="The more units are dead, the higher descent with momentum ends; with all of them it "
-        "ends at half the targets' variance.",
+        caption="The more units are dead, the worse is the minimum that is left; with all of them dead, descent with "
+        "momentum ends at half the targets' variance.",
         x_label="step",
         y_label="loss",
-        lines=lines,
+        dots=dots,
         y_scale="log",
     )
 

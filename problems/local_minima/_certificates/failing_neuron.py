@@ -23,18 +23,18 @@ def portrait(problem: FailingNeuron) -> Curves:
         data = variant.example()
         ends.append(variant.settle(data["start"], data) @ data["examples"][2])
     return Curves(
-        caption="Where there are more than 352 of each of the other examples, the input of the lonely "
-        "one is negative at the minimum: it is wrong.",
-        x_label="how often each of the other examples comes",
-        y_label="input of the lonely example at the minimum",
+        caption="Where there are more than 352 of each of the other examples, the neuron's input on the lonely one "
+        "is negative at the minimum: its answer there is wrong.",
+        x_label="copies of each of the other examples",
+        y_label="input at the minimum",
         lines={
-            "stationary": (
+            "lonely example": (
                 repeats,
                 torch.tensor([_inputs(each)[2] for each in repeats.tolist()]),
             ),
-            "right above, wrong below": (repeats, torch.zeros_like(repeats)),
+            "border between right and wrong": (repeats, torch.zeros_like(repeats)),
         },
-        dots={"where descent ends": (measured, torch.stack(ends))},
+        dots={"lonely example": (measured, torch.stack(ends))},
         x_scale="log",
     )
 

@@ -1,4 +1,4 @@
-"""The evidence for `griewank`: claims."""
+"""The evidence for `griewank`: claims and portrait."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 
 from problems.claims import about, claim
 from problems.descent import descent
+from problems.local_minima._certificates import multimodal
 from problems.local_minima._certificates.multimodal import first_trap, share_solved
 from problems.local_minima.griewank import Griewank
+from problems.portrait import Curves
 
 FIRST = 4.493409457909064  # the smallest positive root of tan u = u
 SINGLE = math.sqrt(1 + FIRST**2) / 2000  # r up to which there is one critical point
@@ -81,3 +83,11 @@ def share_in_twenty_dimensions(problem: Griewank) -> float:
     """
     many, few = (replace(problem, ripple=1.0, dim=dim) for dim in (20, 5))
     return share_solved(many, 100, 1.0, 15_000) - share_solved(few, 100, 1.0, 15_000)
+
+
+def portrait(problem: Griewank) -> Curves:
+    return replace(
+        multimodal.portrait(problem),
+        caption="A very wide bowl with a fine ripple, the middle twentieth of a line through the minimizer: the "
+        "ripple wins near the minimum, where the bowl is flat.",
+    )

@@ -1,4 +1,4 @@
-"""The evidence for `levy`: claims."""
+"""The evidence for `levy`: claims and portrait."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
+from problems.local_minima._certificates import multimodal
 from problems.local_minima._certificates.multimodal import first_trap
 from problems.local_minima.levy import Levy
+from problems.portrait import Curves
 
 
 @claim(
@@ -40,3 +42,11 @@ def minima_in_the_box(problem: Levy) -> float:
         lower = problem.landscape(1 + (line[:, None] - 1) * axis).diff() < 0
         count *= (lower[:-1] & ~lower[1:]).sum().item()
     return count
+
+
+def portrait(problem: Levy) -> Curves:
+    return replace(
+        multimodal.portrait(problem),
+        caption="Waves that grow away from the minimizer, along a line through it: the traps are the deeper the "
+        "farther out.",
+    )

@@ -18,11 +18,11 @@ def portrait(problem: ManyMinima) -> Curves:
     x = torch.linspace(*problem.start_range(), 400, dtype=torch.float64)
     minima, _ = problem.stationary()
     return Curves(
-        caption="Along one weight, on a logarithmic scale, each scale of the examples makes a minimum; "
-        f"of {problem.dim} weights there are {problem.scales**problem.dim} combinations.",
+        caption="Along one weight, on a logarithmic scale, each scale of the examples makes a minimum; of "
+        f"{problem.dim} weights there are {problem.scales**problem.dim} combinations.",
         x_label="ln w",
         y_label="loss",
-        lines={"one axis": (x, cost(x, *problem.axis))},
+        lines={"loss along one weight": (x, cost(x, *problem.axis))},
         dots={"minima": (minima, cost(minima, *problem.axis))},
     )
 

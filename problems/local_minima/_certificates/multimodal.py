@@ -11,19 +11,20 @@ from problems.local_minima.multimodal import Multimodal
 from problems.portrait import Curves
 
 
-def portrait(problem: Multimodal) -> Curves:
+def portrait(problem: Multimodal, shown: slice | None = None) -> Curves:
+    """Draw the loss along a line through the minimizer, at each rung; `shown` of the line's points."""
     data = problem.example()
     lines = {}
     for rung in problem.card.ladder:
         variant = problem.at_dial(rung)
-        z = variant.line()[problem.shown]
+        z = variant.line()[problem.shown if shown is None else shown]
         lines[f"{problem.card.dial} {rung:g}"] = (
             z[:, 0],
             variant.loss(variant.place(z, data), data),
         )
     return Curves(
-        caption="The loss along a line through the minimizer: each rung is a rougher way to one place.",
-        x_label="z₁, where all other coordinates are the minimizer's",
+        caption="The loss along a line through the minimizer.",
+        x_label="z₁; all other coordinates are those of the minimizer",
         y_label="loss",
         lines=lines,
     )

@@ -1,4 +1,4 @@
-"""The evidence for `rastrigin`: claims."""
+"""The evidence for `rastrigin`: claims and portrait."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import replace
 import torch
 
 from problems.claims import about, claim
+from problems.local_minima._certificates import multimodal
 from problems.local_minima._certificates.multimodal import first_trap, share_solved
 from problems.local_minima.rastrigin import CONVEX, Rastrigin
+from problems.portrait import Curves
 
 FIRST = 4.493409457909064  # the smallest positive root of tan u = u
 SINGLE = CONVEX * math.sqrt(1 + FIRST**2)  # the amplitude up to which no trap exists
@@ -114,3 +116,11 @@ def error_of_the_first_three(problem: Rastrigin) -> float:
     where, height = problem.coordinates(x, data)[:, 0], problem.loss(x, data)
     stated = torch.tensor([[0.994959, 1.989912, 2.984856], [0.994959, 3.979831, 8.954601]])
     return (torch.stack([where.abs(), height]) - stated).abs().max().item()
+
+
+def portrait(problem: Rastrigin) -> Curves:
+    return replace(
+        multimodal.portrait(problem, slice(1000, 3001)),  # the middle half
+        caption="A bowl with a regular ripple, along a line through the minimizer: it adds traps once it is as steep "
+        "as the bowl, from an amplitude of 0.233 on, and first beside the minimum.",
+    )

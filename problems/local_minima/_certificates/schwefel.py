@@ -13,17 +13,19 @@ from problems.portrait import Curves
 
 
 def portrait(problem: Schwefel) -> Curves:
-    spreads = torch.logspace(-1, 0, 9)
-    problems = [problem.at_dial(spread) for spread in spreads.tolist()]
-    shares = [share_solved(variant, count=1000, lr=0.5, steps=300) for variant in problems]
-    predicted = [variant.predicted_share() for variant in problems]
+    dense, some = torch.logspace(-1, 0, 65), torch.logspace(-1, 0, 9)
+    shares = [
+        share_solved(problem.at_dial(spread), count=1000, lr=0.5, steps=300)
+        for spread in some.tolist()
+    ]
+    predicted = [problem.at_dial(spread).predicted_share() for spread in dense.tolist()]
     return Curves(
-        caption="The share of random starts from which descent finds the best minimum is that of its "
-        "basin, and once starts are spread over the domain hardly one does.",
+        caption="The share of random starts from which gradient descent finds the best minimum is the share of the "
+        "volume that its basin has. Once starts are spread over the domain, hardly any does.",
         x_label="share of the domain in which runs start",
-        y_label="share of starts",
-        lines={"volume of the basin": (spreads, torch.tensor(predicted))},
-        dots={"gradient descent": (spreads, torch.tensor(shares))},
+        y_label="share of starts that end in the best minimum",
+        lines={"": (dense, torch.tensor(predicted))},
+        dots={"": (some, torch.tensor(shares))},
         x_scale="log",
     )
 

@@ -20,12 +20,12 @@ def portrait(problem: StyblinskiTang) -> Curves:
     ]
     predicted = [replace(problem, dim=dim).predicted_share() for dim in dims]
     return Curves(
-        caption="The share of random starts from which descent finds the best of 2^n minima is that of "
-        "its basin, and halves with every dimension.",
-        x_label="n",
-        y_label="share of starts",
-        lines={"volume of the basin": (torch.tensor(dims), torch.tensor(predicted))},
-        dots={"gradient descent": (torch.tensor(dims), torch.tensor(shares))},
+        caption="The share of random starts from which gradient descent finds the best of 2ⁿ minima is the share of "
+        "the volume that its basin has, and halves with every dimension.",
+        x_label="dimension n",
+        y_label="share of starts that end in the best minimum",
+        lines={"": (torch.tensor(dims), torch.tensor(predicted))},
+        dots={"": (torch.tensor(dims), torch.tensor(shares))},
         y_scale="log",
     )
 

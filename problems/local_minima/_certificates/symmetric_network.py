@@ -22,9 +22,9 @@ def portrait(problem: SymmetricNetwork) -> Plane:
     ways = [*weights, torch.zeros_like(last)], [*zeros, last]
     axes = torch.stack([problem.join(way) for way in ways])
     return Plane(
-        caption="The minima, all equal, lie on a hyperbola; a run that starts far out on it stays there, "
-        "where the valley is narrow.",
-        window=((-0.2, 4.0), (-0.2, 4.0)),
+        caption="The minima, all equal, lie on a hyperbola, the white valley. A run that starts far out ends far "
+        "out, where the valley is narrow and the largest curvature is high.",
+        window=((0.3, 3.9), (0.0, 1.2)),
         paths=(
             ("sgd", {"lr": 0.05}),
             ("momentum", {"lr": 0.01, "momentum": 0.9}),
@@ -33,8 +33,8 @@ def portrait(problem: SymmetricNetwork) -> Plane:
         start=3.5 * axes[0] + 0.05 * axes[1],
         origin=torch.zeros_like(axes[0]),
         axes=axes,
-        x_label="weights into the units, in those of the teacher",
-        y_label="weights out of the units",
+        x_label="weights into the units",
+        y_label="out of them",
     )
 
 

@@ -95,12 +95,11 @@ def portrait(problem: Adding) -> Curves:
     lengths = [2, 5, 10, 20, 50, 100]
     at = torch.tensor(lengths, dtype=torch.float64)
     return Curves(
-        caption="What is left of a gradient on its way from the last step of a tanh network to the "
-        f"first: each of the T − 1 steps takes a factor {problem.radius:g} of its weights (line), and "
-        "the slopes of tanh take more.",
+        caption="What is left of a gradient on its way from the last step of a tanh network to the first: each of "
+        f"the T − 1 steps takes a factor {problem.radius:g}, that of its weights, and the slopes of tanh take more.",
         x_label="length T",
-        y_label="norm of ∂h_T/∂h_1",
-        lines={"weights alone": (at, problem.radius ** (at - 1))},
-        dots={"at the start": (at, torch.tensor(backward_gains(problem, lengths)))},
+        y_label="norm of ∂hₜ/∂h₁, t = T",
+        lines={"weights alone, predicted": (at, problem.radius ** (at - 1))},
+        dots={"with tanh, measured": (at, torch.tensor(backward_gains(problem, lengths)))},
         y_scale="log",
     )

@@ -104,11 +104,11 @@ def portrait(problem: CopyMemory) -> Curves:
     delays = [1, 10, 20, 50, 100]
     at = torch.tensor(delays, dtype=torch.float64)
     return Curves(
-        caption="What is left of a gradient on its way from the last step of a linear network to the "
-        f"first: a factor {problem.radius:g} for each of the T + 19 steps.",
+        caption="What is left of a gradient on its way from the last step of a linear network to the first: a factor "
+        f"{problem.radius:g} for each of the T + 19 steps.",
         x_label="delay T",
-        y_label="norm of ∂h_{T+20}/∂h_1",
-        lines={f"{problem.radius:g}^(T + 19)": (at, problem.radius ** (at + 2 * SYMBOLS - 1))},
-        dots={"at the start": (at, torch.tensor(backward_gains(problem, delays)))},
+        y_label="norm of ∂hₜ/∂h₁, t = T + 20",
+        lines={"": (at, problem.radius ** (at + 2 * SYMBOLS - 1))},
+        dots={"": (at, torch.tensor(backward_gains(problem, delays)))},
         y_scale="log",
     )

@@ -157,12 +157,12 @@ def portrait(problem: MatrixPower) -> Curves:
         "0.9 I + 0.5 N": (0.9, {"kind": "non_normal", "low": 0.4, "high": 1.4}),
     }
     return Curves(
-        caption="A vector grows by the largest eigenvalue ρ per step (lines) where W is normal, but "
-        "for an offset; a non-normal W of dim 100 multiplies it by e^65 where its eigenvalues promise "
-        "e^−21.",
-        x_label="steps t",
-        y_label="ln |v_t|/|v_0|",
-        lines={f"t ln ρ, {name}": (at, at * math.log(rho)) for name, (rho, _) in kinds.items()},
+        caption="Predicted: t ln ρ, growth by the largest eigenvalue ρ in each step. It holds where W is normal, but "
+        "for an offset. The non-normal W = 0.9 I + 0.5 N of dimension 100 multiplies a vector by e⁶⁵ where its "
+        "eigenvalues promise e⁻²¹.",
+        x_label="step t",
+        y_label="ln(|vₜ| / |v₀|)",
+        lines={name: (at, at * math.log(rho)) for name, (rho, _) in kinds.items()},
         dots={
             name: (at, growths(problem, 200, 20, **fields).mean(-1)[at])
             for name, (_, fields) in kinds.items()

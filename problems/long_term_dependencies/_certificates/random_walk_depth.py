@@ -153,11 +153,11 @@ def portrait(problem: RandomWalkDepth) -> Curves:
     ]
     at = torch.tensor(depths, dtype=torch.float64)
     return Curves(
-        caption="With new weights in each layer the logarithm of a gain spreads like a random walk, "
-        "as √D; with the same weights in all of them it spreads as D.",
+        caption="With new weights in each layer the logarithm of a gain γ spreads like a random walk, as √(D/2N); "
+        "with the same weights in all of them it spreads as D.",
         x_label="depth D",
         y_label="standard deviation of ln γ",
-        lines={"√(D/2N)": (at, (at / 200).sqrt())},
+        lines={"new weights, N = 100": (at, (at / 200).sqrt())},
         dots={
             "new weights, N = 100": (at, torch.stack([each.std() for each in walks])),
             "the same weights": (at, growth_of_repeated(problem, 30, depths).std(dim=0)),

@@ -14,14 +14,16 @@ from problems.portrait import Curves
 
 
 def portrait(problem: GolfHole) -> Curves:
-    holes = torch.logspace(-1, 0, 9)
-    problems = [problem.at_dial(hole) for hole in holes.tolist()]
+    dense, some = torch.logspace(-1, 0, 65), torch.logspace(-1, 0, 9)
+    problems = [problem.at_dial(hole) for hole in some.tolist()]
+    predicted = [problem.at_dial(hole).predicted_share() for hole in dense.tolist()]
     return Curves(
-        caption="Descent finds the hole when it starts inside, off the rim, and from nowhere else.",
-        x_label="radius of the hole over that of the green",
-        y_label="share of starts",
-        lines={"s^dim": (holes, torch.tensor([each.predicted_share() for each in problems]))},
-        dots={"descent": (holes, torch.tensor([share_solved(each, 1000) for each in problems]))},
+        caption="Gradient descent finds the hole if it starts inside, off the rim, and from nowhere else. Predicted: "
+        f"the hole's share of the volume, sⁿ at the relative radius s, here in n = {problem.dim} dimensions.",
+        x_label="relative radius s of the hole",
+        y_label="share of starts that find the hole",
+        lines={"": (dense, torch.tensor(predicted))},
+        dots={"": (some, torch.tensor([share_solved(each, 1000) for each in problems]))},
         x_scale="log",
     )
 

@@ -19,16 +19,19 @@ def portrait(problem: Needle) -> Curves:
     fixed = [time_of_fixed_steps(problem, radius) for radius in radii.tolist()]
     smooth = torch.linspace(1.2, 6, 49)
     return Curves(
-        caption="The steps to the well grow like e^(r₀²/2) for descent, and like r₀ for steps of a "
-        "fixed length.",
-        x_label="r₀",
-        y_label="steps to r = 1",
+        caption="The steps to the well grow like exp(r₀²/2) for gradient descent, as gradient flow predicts, and "
+        "like r₀ for steps of a fixed length.",
+        x_label="distance r₀ of the start",
+        y_label="steps to distance 1",
         lines={
-            "flow": (smooth, torch.tensor([2 * flow_time(r, 1.0) for r in smooth.tolist()])),
-            "(r₀ − 1)/0.1": (smooth, (smooth - 1) / 0.1),
+            "gradient descent, rate ½": (
+                smooth,
+                torch.tensor([2 * flow_time(r, 1.0) for r in smooth.tolist()]),
+            ),
+            "steps of 0.1": (smooth, (smooth - 1) / 0.1),
         },
         dots={
-            "descent at rate ½": (radii, 2 * torch.tensor(steps)),
+            "gradient descent, rate ½": (radii, 2 * torch.tensor(steps)),
             "steps of 0.1": (radii, torch.tensor(fixed)),
         },
         y_scale="log",

@@ -15,21 +15,18 @@ from problems.portrait import Curves
 def portrait(problem: Shelf) -> Curves:
     data = problem.example()
     z = torch.linspace(-1.5, 3 + problem.width, 401)
-    lines = {"loss": (z, problem.profile(z))}
-    dots = {}
-    for name, lr, momentum in (("descent", 0.1, 0.0), ("heavy ball", 0.1, 0.9)):
-        path = torch.stack(
-            [*islice(descent(problem, data, data["start"], lr, momentum), 0, 300, 3)]
-        )
+    paths = {}
+    for name, momentum in (("gradient descent", 0.0), ("heavy ball", 0.9)):
+        path = torch.stack([*islice(descent(problem, data, data["start"], 0.1, momentum), 300)])
         first = torch.einsum("...i,...ij->...j", path - data["minimizer"], data["basis"])[:, 0]
-        dots[name] = first, problem.profile(first)
+        paths[name] = first, problem.profile(first)
     return Curves(
-        caption="One coordinate: descent stops where the shelf begins, the heavy ball coasts over it and "
-        "falls into the bowl.",
+        caption="One coordinate, 300 steps: gradient descent stops where the shelf begins; heavy ball coasts over it "
+        "and falls into the bowl.",
         x_label="z₁",
         y_label="its part of the loss",
-        lines=lines,
-        dots=dots,
+        lines={"loss": (z, problem.profile(z))},
+        paths=paths,
     )
 
 

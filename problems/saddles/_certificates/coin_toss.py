@@ -20,10 +20,9 @@ def portrait(problem: CoinToss) -> Plane:
     data = problem.example()
     length = math.sqrt((1 + problem.gap) / problem.wall)
     return Plane(
-        caption="From beside the saddle Newton's method ends on it; the others leave, and find "
-        "themselves in a round valley whose two deepest points, left and right, differ little "
-        "from the rest.",
-        window=((-1.5 * length, 1.5 * length), (-1.5 * length, 1.5 * length)),
+        caption="From beside the saddle Newton's method ends on it. The others leave it for a round valley, whose "
+        "two deepest points, left and right, differ little from the rest.",
+        window=((-1.9 * length, 1.9 * length), (-1.9 * length, 1.9 * length)),
         paths=(
             ("newton", {"lr": 1.0}),
             ("sgd", {"lr": 0.3}),

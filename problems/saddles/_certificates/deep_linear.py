@@ -232,21 +232,16 @@ def portrait(problem: DeepLinear) -> Curves:
     lr = 0.5 / problem.sharpness()
     path = _path_from(problem, problem.start, lr, 20.0)
     times = lr * torch.arange(len(path))
-    lines = {}
+    lines, dots = {}, {}
     for mode, s in enumerate(STRENGTHS):
         share = torch.linspace(-6.9, 6, 200).sigmoid()  # of s, from just above the start
-        lines[f"gradient flow, s = {s:g}"] = (
-            time_to(problem, s * share, problem.start, mode),
-            s * share,
-        )
+        lines[f"s = {s:g}"] = time_to(problem, s * share, problem.start, mode), s * share
+        dots[f"s = {s:g}"] = times[::40], path[::40, mode]
     return Curves(
-        caption=f"A linear network of depth {problem.depth} learns one mode after the other, each "
-        "in a step at the end of a plateau: descent on top of the exact solution.",
+        caption=f"A linear network of depth {problem.depth} learns one mode after the other, the strongest first, "
+        "each in a step at the end of a plateau: gradient descent, and the exact solution of gradient flow.",
         x_label="learning rate × steps",
         y_label="strength of the mode",
         lines=lines,
-        dots={
-            f"descent, s = {s:g}": (times[::40], path[::40, mode])
-            for mode, s in enumerate(STRENGTHS)
-        },
+        dots=dots,
     )

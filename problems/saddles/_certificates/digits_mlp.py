@@ -136,14 +136,14 @@ def portrait(problem: DigitsMlp) -> Curves:
     left = heavy_ball(problem, data, steps)
     axis = torch.arange(steps + 1)
     return Curves(
-        caption="A network leaves the saddle beside which it starts: at once along negative "
-        "curvature, late along the gradient.",
+        caption="A network leaves the saddle beside which it starts: at once along negative curvature, late along "
+        "the gradient.",
         x_label="steps",
         y_label="cross-entropy",
         dots={
             "saddle-free Newton": (axis, newton(problem, data, steps, True)),
             "damped Newton": (axis, newton(problem, data, steps, False)),
-            "heavy ball, best rate": (axis, left[:, left[-1].argmin()]),
+            "heavy ball": (axis, left[:, left[-1].argmin()]),
         },
         y_scale="log",
     )

@@ -17,8 +17,8 @@ def portrait(problem: MexicanHat) -> Plane:
     data = problem.example()
     aside = torch.linalg.svd(data["direction"][None]).Vh[1]
     return Plane(
-        caption="From a start near the top Newton's method climbs to the top; the others go down to "
-        "the brim.",
+        caption="From a start near the top Newton's method climbs to the top; the others go down to the brim, the "
+        "white ring.",
         window=((-1.4, 1.4), (-1.4, 1.4)),
         paths=(
             ("newton", {"lr": 1.0}),

@@ -16,10 +16,12 @@ from problems.saddles.newton_iteration import newton_iteration
 
 def portrait(problem: MonkeySaddle) -> Plane:
     data = replace(problem, angle=1e-3).example()
+    unit = 1 / problem.wall
     return Plane(
-        caption="From beside the ridge Newton's method ends on the saddle and descent nearly does; "
-        "heavy ball runs over it.",
-        window=((-4.5, 3.0), (-4.0, 4.0)),
+        caption="Three valleys lead down from the monkey saddle, and three ridges up to it. From beside a ridge "
+        "Newton's method ends on the saddle, and gradient descent has hardly left it; momentum runs across it, down "
+        "the valley on the other side.",
+        window=((-4.2 * unit, 3.0 * unit), (-3.6 * unit, 3.6 * unit)),
         paths=(
             ("newton", {"lr": 1.0}),
             ("sgd", {"lr": 0.02}),
@@ -31,7 +33,6 @@ def portrait(problem: MonkeySaddle) -> Plane:
         axes=data["basis"].T,
         x_label="u",
         y_label="v",
-        log=False,
     )
 
 

@@ -49,13 +49,13 @@ def portrait(problem: Octopus) -> Curves:
     for steepness, saddles in ((1.0, 5), (2.0, 4)):
         variant = _original(problem, steepness, saddles)
         stays, factor = _median_stays(variant), growth(variant)
-        count = torch.arange(1, saddles + 1)
-        lines[f"× {factor:.2f} each"] = (count, stays[-1] * factor ** (count - saddles))
-        dots[f"L = {steepness:g}"] = (count, stays)
+        count, name = torch.arange(1, saddles + 1), f"L = {steepness:g}: × {factor:.2f} each"
+        lines[name] = count, stays[-1] * factor ** (count - saddles)
+        dots[name] = count, stays
     return Curves(
-        caption="Each saddle holds descent up longer than the one before, by a constant factor.",
+        caption="Each saddle holds gradient descent up longer than the one before, by a constant factor.",
         x_label="saddle",
-        y_label="steps of descent beside it, median of 10 starts",
+        y_label="steps beside it, median of 10 starts",
         lines=lines,
         dots=dots,
         y_scale="log",

@@ -29,11 +29,12 @@ def portrait(problem: StrictSaddle) -> Curves:
     offsets = torch.logspace(-6, -0.5, 12)
     dense = torch.logspace(-6, -0.4, 100)
     return Curves(
-        caption="The nearer to the ridge descent begins, the longer it stays, by the logarithm.",
-        x_label="distance from the ridge at the start, over that of the minima",
-        y_label="steps of descent to half way, at lr·m = 0.01",
-        lines={"flow": (dense, ((dense**-2 - 1) / 3).log() / 0.02)},
-        dots={"descent": (offsets, steps_to_leave(problem, offsets))},
+        caption="The nearer to the ridge gradient descent begins, the longer it stays there, by the logarithm of the "
+        "distance; gradient flow predicts it.",
+        x_label="distance of the start from the ridge, over that of the minima",
+        y_label="steps to half way, at lr·m = 0.01",
+        lines={"": (dense, ((dense**-2 - 1) / 3).log() / 0.02)},
+        dots={"": (offsets, steps_to_leave(problem, offsets))},
         x_scale="log",
     )
 
