@@ -184,10 +184,10 @@ def _by_reading(agreement: Agreement) -> str:
 def _confusion(agreement: Agreement) -> str:
     counts = agreement.confusion()
     rows = [
-        [named(str(cause)), *(str(number or "") for number in row)]
+        [named(str(cause)), *(str(number or "") for number in row), str(row.sum())]
         for cause, row in zip(counts.index, counts.to_numpy(), strict=True)
     ]
-    return _table(["measured \\ verdict", *map(_reading, counts.columns)], rows)
+    return _table(["measured \\ verdict", *map(_reading, counts.columns), "all"], rows)
 
 
 def _outcomes(table: pandas.DataFrame) -> str:

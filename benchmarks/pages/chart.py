@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -76,6 +76,7 @@ class Series:
 
     style: the optimizer's place on the page; None if the series belongs to none.
     band: lower and upper edge along x. dashed: True for theory, False for measurements.
+    role: what a second series of an optimizer shows; its name is then "optimizer, role".
     """
 
     name: str
@@ -85,6 +86,7 @@ class Series:
     kind: Kind = "line"
     band: tuple[np.ndarray, np.ndarray] | None = None
     dashed: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Level:
 class Chart:
     """A chart: axes, series, and the texts around them.
 
-    name: of its file. title: above it. note: its content in words, for screen readers.
+    name: of its file. title: above it on a page. subject: above it in a paper, where nothing else names the problem.
+    note: its content in words, for screen readers.
     rules: horizontal dotted lines and their names. own: True if the series are not the optimizers of the page.
     """
 
@@ -113,6 +116,21 @@ class Chart:
     levels: tuple[Level, ...] = ()
     own: bool = False
     marks: tuple[tuple[float, str], ...] = ()
+    subject: str = ""
+
+    @property
+    def legend(self) -> dict[str, Series]:
+        """What a legend names, on a page and in a paper: optimizers, or series of their own, and roles."""
+        first: dict[str, Series] = {}
+        for each in self.series:
+            if each.name:
+                first.setdefault(
+                    each.name.removesuffix(f", {each.role}") if each.role else each.name, each
+                )
+        for each in self.series:
+            if each.role:
+                first.setdefault(each.role, replace(each, style=None))
+        return first
 
 
 def spanning(

@@ -131,10 +131,10 @@ for (const svg of all("svg[role=img]")) {
   });
 }
 
-// Light or dark: as the system, until the button is pressed.
+// Light or dark: as the system, until the button is pressed, which names the other of the two.
 const theme = one("#theme"), dark = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
-const press = () => theme.setAttribute("aria-pressed", String(isDark()));
+const press = () => { theme.textContent = isDark() ? "Light" : "Dark"; };
 theme.addEventListener("click", () => { document.documentElement.dataset.theme = isDark() ? "light" : "dark"; press(); });
 dark.addEventListener("change", press);
 press();

@@ -31,7 +31,7 @@ def html(template: Path, script: str = "", **values: Any) -> str:
     )  # fmt: skip
     environment.globals |= {
         "svg": lambda chart: Markup(svg.draw(chart)),
-        "sample": lambda style: Markup(svg.sample(style)),
+        "sample": lambda *look: Markup(svg.sample(*look)),
         "by": lambda field: Markup(_by(field)),
         "number": attribute,
         "look": Markup((HERE / "look.css").read_text("utf-8")),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.pages.chart import Axis, Chart, Series
+from benchmarks.pages.chart import Axis, Chart, Kind, Series
 
 WIDTH, HEIGHT = 320, 216
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 8, 36
@@ -26,6 +26,7 @@ SHAPES = (  # by optimizer, for readers who do not tell the colours apart
 RING = "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0-10,0z"
 DOT = "M-2,0a2,2 0 1,0 4,0a2,2 0 1,0-4,0z"
 SQUARE = "M-2.6-2.6H2.6V2.6H-2.6z"
+MARKS: dict[str, str] = {"dots": DOT, "squares": SQUARE, "rings": RING}
 
 
 def draw(chart: Chart) -> str:
@@ -33,15 +34,19 @@ def draw(chart: Chart) -> str:
     return "".join(_parts(chart))
 
 
-def sample(style: int | None) -> str:
-    """Return a sample of an optimizer's line, for a legend."""
-    if style is None:
-        return f'<svg class="sample" viewBox="0 0 26 12" aria-hidden="true"><g>{_mark(SQUARE, 13, 6)}</g></svg>'
-    look = f"c{style % COLOURS} t{style // COLOURS % 3}"
-    mark = _mark(SHAPES[style % len(SHAPES)], 13, 6)
+def sample(style: int | None, kind: Kind = "line", dashed: bool = False) -> str:
+    """Return a sample of a series, for a legend."""
+    look = "ink" if style is None else f"c{style % COLOURS} t{style // COLOURS % 3}"
+    line = '<path class="p" d="M0,6H26"/>'
+    if kind in MARKS:
+        drawn = _mark(MARKS[kind], 13, 6, " no" if kind == "rings" else "")
+    elif dashed or style is None:
+        drawn = line
+    else:
+        drawn = line + _mark(SHAPES[style % len(SHAPES)], 13, 6)
     return (
-        f'<svg class="sample" viewBox="0 0 26 12" aria-hidden="true"><g class="{look}">'
-        f'<path class="p" d="M0,6H26"/>{mark}</g></svg>'
+        f'<svg class="sample" viewBox="0 0 26 12" aria-hidden="true">'
+        f'<g class="{look}{" said" if dashed else ""}">{drawn}</g></svg>'
     )
 
 
@@ -117,7 +122,7 @@ def _series(chart: Chart, series: Series) -> Iterator[str]:
         )
         yield f'"/><path class="p no" d="{_line(x, y, False)}"/>'
     else:
-        shape = {"dots": DOT, "squares": SQUARE, "rings": RING}[series.kind]
+        shape = MARKS[series.kind]
         yield "".join(
             _mark(shape, a, b, " no" if series.kind == "rings" else "")
             for a, b in zip(x, y, strict=True)

@@ -16,10 +16,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from benchmarks.catalog.contenders import contender
 from benchmarks.engine.instances import generator, stack
 from benchmarks.plots.contours import GRID, contours, height_bar
 from benchmarks.plots.style import COLOURS, LOOK, Picture
-from optimizers import OPTIMIZERS, Optimizer
+from optimizers import Optimizer
 from optimizers.oracle import CountingOracle
 from problems import PROBLEMS, Curves, Plane, Problem
 from problems.precision import default_dtype
@@ -214,7 +215,7 @@ class View:
         """Return the paths, (steps + 1, 2), by the optimizer's name and the values that are set."""
         found = {}
         for name, values in self.portrait.paths:
-            optimizer = OPTIMIZERS.find(name).replace(**values)
+            optimizer = contender(name, values).optimizer
             points = path(self.problem, optimizer, self.start, self.portrait.steps)
             found[name, stated(values)] = self.within(points)
         return found

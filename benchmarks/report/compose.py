@@ -379,6 +379,7 @@ class _Writer:
         return Rung(
             slug=slug(f"{label}-{dial}-{info.dial:g}"),
             title=f"{dial} {info.dial:g}",
+            subject=f"{label}, {dial} {info.dial:g}",
             dial=info.dial,
             runs=runs,
             traces=pandas.concat(traces) if traces else self.saved.traces[:0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 
@@ -40,9 +42,13 @@ def draw(chart: Chart) -> Figure:
     axes = figure.subplots()
     _land(axes, chart)
     for series in chart.series:
-        _series(axes, chart, series)
+        _series(axes, series)
     for value, text in chart.rules:
-        axes.axhline(value, color="0.3", linestyle=":", linewidth=1, label=text)
+        axes.axhline(value, color="0.3", linestyle=":", linewidth=1)
+        axes.annotate(
+            text, (1, value), xycoords=("axes fraction", "data"), xytext=(0, 2),
+            textcoords="offset points", ha="right", fontsize=6.5,
+        )  # fmt: skip
     for axis, along, scale, limits in (
         (chart.x, axes.xaxis, axes.set_xscale, axes.set_xlim),
         (chart.y, axes.yaxis, axes.set_yscale, axes.set_ylim),
@@ -52,44 +58,56 @@ def draw(chart: Chart) -> Figure:
         along.set_ticks([], minor=True)
         along.set_label_text(axis.label)
         limits(axis.low, axis.high)
-    axes.set_title(chart.title, loc="left")
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=6.5, handlelength=1.8)
+    axes.set_title(textwrap.fill(chart.subject, 52), loc="left")
+    if chart.legend:
+        handles = [Line2D([], [], label=name, **_look(each)) for name, each in chart.legend.items()]
+        axes.legend(handles=handles, fontsize=6.5, handlelength=1.8)
     return figure
 
 
-def _series(axes: Axes, chart: Chart, series: Series) -> None:
+def _look(series: Series) -> dict[str, Any]:
+    """Return how a line is drawn, in the figure and in its legend."""
     place = series.style
     colour = "black" if place is None else COLOURS[place % len(COLOURS)]
-    marker = "s" if place is None else MARKERS[place % len(MARKERS)]
-    line = "--" if series.dashed else STYLES[(place or 0) // len(COLOURS) % len(STYLES)]
-    named = {"label": series.name or None, "color": colour}
+    if series.kind == "bars":
+        return {"color": colour, "alpha": 0.4, "linewidth": 5}
+    if series.kind in ("line", "steps"):
+        line = "--" if series.dashed else STYLES[(place or 0) // len(COLOURS) % len(STYLES)]
+        marker = None if series.dashed or place is None else MARKERS[place % len(MARKERS)]
+        return {
+            "color": colour,
+            "linestyle": line,
+            "linewidth": 1.2,
+            "marker": marker,
+            "markersize": 3.5,
+        }
+    size = {
+        "squares": ("s", 3),
+        "rings": ("o", 6),
+        "dots": (MARKERS[(place or 0) % len(MARKERS)], 3),
+    }
+    marker, width = size[series.kind]
+    face = "none" if series.kind == "rings" else colour
+    return {
+        "color": colour, "linestyle": "", "marker": marker, "markersize": width, "markerfacecolor": face,
+    }  # fmt: skip
+
+
+def _series(axes: Axes, series: Series) -> None:
+    look = _look(series)
     if series.band is not None:
         axes.fill_between(
-            series.x, *series.band, step="post", color=colour, alpha=0.13, linewidth=0
+            series.x, *series.band, step="post", color=look["color"], alpha=0.13, linewidth=0
         )
     if series.kind == "bars":
         width = 0.9 * float(np.diff(series.x).min()) if len(series.x) > 1 else 0.8
-        axes.bar(series.x, series.y, width, alpha=0.4, **named)
-    elif series.kind in ("line", "steps"):
-        axes.plot(
-            series.x, series.y, linestyle=line, linewidth=1.2, markevery=[-1], markersize=3.5,
-            drawstyle="steps-post" if series.kind == "steps" else "default",
-            marker=None if series.dashed else marker, **named,
-        )  # fmt: skip
-    else:
-        face = "none" if series.kind == "rings" else colour
-        marker = {"squares": "s", "rings": "o"}.get(series.kind, marker)
-        size = 6 if series.kind == "rings" else 3
-        axes.plot(
-            series.x,
-            series.y,
-            linestyle="",
-            markersize=size,
-            marker=marker,
-            color=colour,
-            markerfacecolor=face,
-        )
+        axes.bar(series.x, series.y, width, color=look["color"], alpha=look["alpha"])
+        return
+    if series.kind == "steps":
+        look |= {"drawstyle": "steps-post"}
+    if series.kind in ("line", "steps"):
+        look |= {"markevery": [-1]}
+    axes.plot(series.x, series.y, label=series.name, **look)
 
 
 def _land(axes: Axes, chart: Chart) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.pages.chart import Chart
+from benchmarks.pages.chart import Chart, Series
 from benchmarks.pages.table import Table
 
 
@@ -18,15 +18,20 @@ class Strip:
     charts: Sequence[Chart]
 
     @property
-    def drawn(self) -> set[int | None]:
-        """The places of the optimizers that the charts draw: the legend leaves out the others."""
-        return {series.style for chart in self.charts for series in chart.series}
+    def legend(self) -> dict[str, Series]:
+        """What the charts draw."""
+        return legend(self.charts)
 
     @property
-    def own(self) -> list[tuple[int | None, str]]:
-        """The legend of charts whose series are not the optimizers of the page."""
-        own = (series for chart in self.charts if chart.own for series in chart.series)
-        return [(each.style, each.name) for each in own if each.name]
+    def own(self) -> bool:
+        """True if the series are not the optimizers of the page."""
+        return any(chart.own for chart in self.charts)
+
+
+def legend(charts: Iterable[Chart]) -> dict[str, Series]:
+    """Return one legend for several charts: optimizers in the order of the page, then what belongs to none."""
+    found = {name: each for chart in charts for name, each in chart.legend.items()}
+    return dict(sorted(found.items(), key=lambda item: (item[1].style is None, item[1].style or 0)))
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,14 @@ PIXELS = 300  # width of a landscape when its curves are simplified
 class Rung:
     """One problem at one dial value: the runs and the traces of the tuned trials of its optimizers.
 
+    title: the dial and its value. subject: the same with the problem's name.
     styles: each optimizer's place on the page.
     problem: None if it is not registered here.
     """
 
     slug: str
     title: str
+    subject: str
     dial: float
     runs: pandas.DataFrame
     traces: pandas.DataFrame
@@ -101,7 +103,9 @@ def frontier(
         style = styles[str(optimizer)]
         theory = rows["theory"].to_numpy(dtype=float) if "theory" in rows else np.array([np.nan])
         if np.isfinite(theory).any():
-            series.append(Series(f"{optimizer}, theory", at, theory, style, dashed=True))
+            series.append(
+                Series(f"{optimizer}, theory", at, theory, style, dashed=True, role="theory")
+            )
         broken = [BreakingPoint.of(row) for row in rows.to_dict("records")]
         series.append(
             Series(
@@ -113,7 +117,7 @@ def frontier(
         )
         said.append(f"{optimizer} {rows['text'].iloc[-1]}")
     note = f"Breaking point by budget. At the whole budget: {'; '.join(said)}."
-    return Chart(f"{name}-frontier", title, note, x, y, tuple(series))
+    return Chart(f"{name}-frontier", title, note, x, y, tuple(series), subject=title)
 
 
 def _fraction(share: float) -> str:
@@ -146,7 +150,8 @@ def convergence(rung: Rung) -> Chart:
     x = Axis("cost, in gradients", "symlog", 0, rung.budget, threshold=3.0)
     rules = ((target, "target"),) if target is not None else ()
     note = f"Relative gap by cost, medians of the tuned settings: {'; '.join(said)}."
-    return Chart(f"{rung.slug}-convergence", rung.title, note, x, y, tuple(series), rules)
+    name = f"{rung.slug}-convergence"
+    return Chart(name, rung.title, note, x, y, tuple(series), rules, subject=rung.subject)
 
 
 def rates(rung: Rung) -> Chart | None:
@@ -174,13 +179,14 @@ def rates(rung: Rung) -> Chart | None:
             if len(of_trial) and not of_trial["u"].isna().all():
                 at = np.array([float(of_trial["u"].iloc[0])])
                 share = np.array([float((of_trial["status"] == "solved").mean())])
-                series.append(Series(f"{optimizer}, {what}", at, share, style, kind))  # type: ignore[arg-type]
+                series.append(Series(f"{optimizer}, {what}", at, share, style, kind, role=what))  # type: ignore[arg-type]
     if not series:
         return None
     x = spanning("learning rate u, in the problem’s unit", "log", [each.x for each in series])
     y = Axis("share solved", "linear", -0.06, 1.06, given=((0, "0"), (0.5, "½"), (1, "1")))
     note = f"Share of instances solved by learning rate: {'; '.join(said) or 'none at any rate'}."
-    return Chart(f"{rung.slug}-rates", rung.title, note, x, y, tuple(series))
+    name = f"{rung.slug}-rates"
+    return Chart(name, rung.title, note, x, y, tuple(series), subject=rung.subject)
 
 
 def along(rung: Rung) -> Iterator[Chart]:
@@ -197,7 +203,8 @@ def along(rung: Rung) -> Iterator[Chart]:
         y = _axis_of(label, [each.y for each in series], column == "grad_sq")
         ends = (f"{each.name} {_shown(each.y[0])} to {_shown(each.y[-1])}" for each in series)
         note = f"{label} along the run, medians: {'; '.join(ends)}."
-        yield Chart(f"{rung.slug}-{file}", label, note, x, y, tuple(series))
+        name = f"{rung.slug}-{file}"
+        yield Chart(name, label, note, x, y, tuple(series), subject=rung.subject)
     found = _spectrum(rung)
     if found is not None:
         yield found
@@ -219,9 +226,8 @@ def _spectrum(rung: Rung) -> Chart | None:
         at = middle.index.to_numpy(dtype=float)
         for column, sign, dashed in (("lambda_max", "λmax", False), ("lambda_min", "λmin", True)):
             values = middle[column].to_numpy(dtype=float)
-            series.append(
-                Series(f"{optimizer}, {sign}", at, values, rung.styles[optimizer], dashed=dashed)
-            )
+            name, style = f"{optimizer}, {sign}", rung.styles[optimizer]
+            series.append(Series(name, at, values, style, dashed=dashed, role=sign))
         last = middle.iloc[-1]
         said.append(
             f"{optimizer} ends with {_shown(last['lambda_min'])} to {_shown(last['lambda_max'])}"
@@ -231,9 +237,10 @@ def _spectrum(rung: Rung) -> Chart | None:
     places = ["start", *(f"{share:.0%}" for share in MEASURED_AT), "end"]
     x = Axis("", "linear", -0.2, len(places) - 0.8, given=tuple(enumerate(places)))
     y = _axis_of("eigenvalue of H", [each.y for each in series], False)
-    title = "Curvature: λmax, and λmin dashed"
+    title = "Curvature"
     note = f"Largest and least eigenvalue of the Hessian, medians: {'; '.join(said)}."
-    return Chart(f"{rung.slug}-spectrum", title, note, x, y, tuple(series))
+    name = f"{rung.slug}-spectrum"
+    return Chart(name, title, note, x, y, tuple(series), subject=rung.subject)
 
 
 def _axis_of(label: str, values: Sequence[np.ndarray], positive: bool) -> Axis:
@@ -313,7 +320,7 @@ def paths(rung: Rung) -> Chart | None:
         f"{rung.slug}-paths", rung.title,
         f"Paths of the tuned runs of one instance over the landscape: {said}.",
         Axis("x₀", "linear", low[0], high[0]), Axis("x₁", "linear", low[1], high[1]), tuple(series),
-        levels=_levels((low, high), height, rung.problem.card.floor_is_minimum, rung.target),
+        levels=_levels((low, high), height, rung.problem.card.floor_is_minimum, rung.target), subject=rung.subject,
     )  # fmt: skip
 
 
@@ -343,6 +350,7 @@ def portrait(rung: Rung) -> Chart:
         tuple(series),
         levels=levels,
         own=True,
+        subject=rung.subject,
     )
 
 

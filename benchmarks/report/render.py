@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.pages import render
-from benchmarks.report.page import Page
+from benchmarks.report.page import Page, legend
 
 HERE = Path(__file__).parent
 
@@ -19,6 +19,9 @@ def html(page: Page) -> str:
         page=page,
         single=len(landscapes) == 1,
         frontiers=[(place, each) for place, each in landscapes if each.frontier is not None],
+        frontier_legend=legend(
+            each.frontier for _, each in landscapes if each.frontier is not None
+        ),
     )
 
 

@@ -126,6 +126,7 @@ class TestPaths:
             ("cliff", None, {"unit": 2}, "cliff has no field 'unit': did you mean units"),
             ("cliff", {"sgd": {}}, {}, "the picture of cliff has no landscape"),
             ("rosenbrock", {"adm": {}}, {}, "did you mean adam"),
+            ("rosenbrock", {"sgd": {"rl": 1.0}}, {}, "unknown hyperparameter sgd.rl"),
         ],
     )
     def test_what_is_unknown_is_refused_in_one_line(self, name, paths, fields, wanted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import math
 import os
@@ -332,6 +333,41 @@ def test_a_paper_has_the_lines_of_the_page(page, name):
     assert axes.get_ylim() == (drawn.y.low, drawn.y.high)
 
 
+def test_a_page_and_a_paper_have_the_same_legends(swept, page):
+    """Of each strip, whose charts share one on the page, and of the frontiers."""
+    text = (swept[1] / "report.html").read_text()
+    shown = [
+        [
+            html.unescape(each.rpartition(">")[2])
+            for each in part.partition("</ul>")[0].split("</li>")[:-1]
+        ]
+        for part in text.split('aria-label="Legend">')[1:]
+    ]
+    parts = [[each.frontier for each in landscapes(page).values()]]
+    parts += [strip.charts for each in landscapes(page).values() for strip in each.strips]
+    printed = [dict.fromkeys(name for each in part for name in in_a_paper(each)) for part in parts]
+    assert [set(each) for each in shown] == [set(each) for each in printed if each]
+    assert {"start", "default", "tuned", "λmin", "sgd"} <= set().union(*shown)
+    for each in page.charts:
+        drawn = {name.partition(", ")[0] for name in (line.name for line in each.series) if name}
+        assert drawn <= {name.partition(", ")[0] for name in in_a_paper(each)}, each.name
+
+
+def in_a_paper(chart) -> list[str]:
+    (axes,) = export.draw(chart).axes
+    found = axes.get_legend()
+    return [] if found is None else [text.get_text() for text in found.texts]
+
+
+def test_a_figure_for_a_paper_names_its_problem(page):
+    titles = {each.name: export.draw(each).axes[0].get_title("left") for each in page.charts}
+    assert titles["quadratic-frontier"] == "quadratic"
+    assert (
+        titles["rosenbrock-b-100-paths"] == titles["rosenbrock-b-100-rates"] == "rosenbrock, b 100"
+    )
+    assert all(re.match("(quadratic|rosenbrock)", each) for each in titles.values())
+
+
 # Folders.
 
 
@@ -346,13 +382,12 @@ def test_several_folders_are_one_page(small, tmp_path):
 def test_a_legend_has_who_is_drawn(small, tmp_path):
     sweep(Rosenbrock(), ["newton"], rungs=2, out=tmp_path / "other", **SIZE)
     both = report([small, tmp_path / "other"], tmp_path / "both.html")
-    places = {name: both.optimizers.index(name) for name in both.optimizers}
     (quadratic, rosenbrock) = (landscapes(both)[each] for each in ("quadratic", "rosenbrock"))
-    assert quadratic.strips[0].drawn == {places["sgd"]}
-    assert rosenbrock.strips[0].drawn == {places["newton"]}
+    assert list(quadratic.strips[0].legend) == ["sgd"]
+    assert list(rosenbrock.strips[0].legend) == ["newton"]
     page = (tmp_path / "both.html").read_text()
     legends = [part.partition("</ul>")[0] for part in page.split('aria-label="Legend">')[1:]]
-    of_both, *of_one = (sum(f"{name}</li>" in each for name in places) for each in legends)
+    of_both, *of_one = (sum(f"{name}</li>" in each for name in both.optimizers) for each in legends)
     assert of_both == 2 and set(of_one) <= {0, 1} and sum(of_one) >= 4
 
 
@@ -658,11 +693,11 @@ def test_it_fits_and_can_be_read(browser, swept, page, width, dark):
     paper_is = "getComputedStyle(document.documentElement).backgroundColor"
     at_first = browser.run(paper_is)
     assert (at_first == "rgb(255, 255, 255)") != dark
-    for pressed in (dark, not dark):
+    for is_dark in (dark, not dark):
         least, count, what = browser.run(CONTRAST)
         assert count > 200 and least >= 4.5, what  # WCAG 2.2, 1.4.3
-        said = browser.run("document.querySelector('#theme').getAttribute('aria-pressed')")
-        assert said == str(pressed).lower()
+        said = browser.run("document.querySelector('#theme').textContent")
+        assert said == ("Light" if is_dark else "Dark")
         browser.run("document.querySelector('#theme').click()")
     assert browser.run(paper_is) == at_first
 

@@ -22,6 +22,15 @@ def test_the_page_is_that_of_its_tables():
     assert verdicts.PAGE.read_text() == verdicts.text(*verdicts.tables()), again
 
 
+def test_the_rows_of_the_confusions_add_up_to_all_runs():
+    page = verdicts.PAGE.read_text()
+    runs = int(page.partition(" of them, on")[0].rpartition(" ")[2])
+    rows = page.partition("| measured \\ verdict |")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[int(cell.strip() or 0) for cell in row.split("|")[2:-1]] for row in rows]
+    assert all(sum(row[:-1]) == row[-1] for row in cells)
+    assert sum(row[-1] for row in cells) == runs
+
+
 def test_the_tables_have_only_what_can_be_read_and_measured():
     read, causes, outcomes = verdicts.tables()
     said = {*read["verdict"], *(name for each in read["also"] for name in each.split(","))}
