@@ -127,6 +127,21 @@ def test_the_notebook_has_a_figure_for_each_subsection(notebook):
         assert any("image/png" in output.get("data", {}) for output in cell["outputs"])
 
 
+def test_each_cell_of_the_notebook_has_something_to_change_and_a_question(notebook):
+    cells = [("".join(cell["source"]), cell["cell_type"] == "code") for cell in notebook["cells"]]
+    shown = [at for at, (text, is_code) in enumerate(cells) if is_code and "def " not in text][1:]
+    for at in shown:
+        first = cells[at][0].splitlines()[0]
+        assert re.match(r"[a-z_]+(, [a-z_]+)* = ", first), first
+        for name in first.partition(" = ")[0].split(", "):
+            assert re.search(rf"\b{name}\b", cells[at][0].partition("\n")[2])
+        assert cells[at + 1][0].startswith("**Question.** ")
+        assert "<details><summary>Answer</summary>\n\n" in cells[at + 1][0]
+    assert all(text.count("<details>") == text.count("</details>") for text, _ in cells)
+    for name in re.findall(r'picture\("(\w+)"', "".join(text for text, _ in cells)):
+        assert name in PROBLEMS
+
+
 @pytest.mark.slow
 def test_the_notebook_runs(notebook):
     nbformat = pytest.importorskip("nbformat", reason="the extra docs is not installed")

@@ -140,8 +140,10 @@ def infinite_mean(problem: NewtonNoise) -> float:
 def portrait(problem: NewtonNoise) -> Curves:
     batches = torch.logspace(math.log10(60), 4, 30).round()
     some = torch.tensor([60.0, 100.0, 1e3, 1e4])
-    predicted = [_with(problem, int(batch)) for batch in batches.tolist()]
-    measured = [_measured(_with(problem, int(batch)), 1000) for batch in some.tolist()]
+    predicted = [_with(problem, int(batch), problem.condition) for batch in batches.tolist()]
+    measured = [
+        _measured(_with(problem, int(batch), problem.condition), 1000) for batch in some.tolist()
+    ]
     return Curves(
         caption="A Newton step is noisier than a gradient from as many examples, and its noise has no bound where "
         "they are hardly more than the 50 parameters.",
