@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
+from benchmarks.plots.problem_picture import places
 from benchmarks.plots.style import COLOURS, LOOK, Picture, save
 from problems import PROBLEMS, Problem
 from problems.claims import evidence
@@ -85,15 +86,15 @@ def text(table: pandas.DataFrame) -> str:
 def picture(table: pandas.DataFrame) -> Picture:
     """Return one panel for each problem: leads along the dial."""
     panels = list(table.groupby("problem", sort=False))
+    place_of = places(table["leader"].astype(str))
     with mpl.rc_context(LOOK):
         columns = math.ceil(len(panels) / 2)
         figure = Picture(figsize=(3.4 * columns, 5.6), layout="constrained")
         for place, (name, of_problem) in enumerate(panels, start=1):
             axes = figure.add_subplot(2, columns, place)
             card = PROBLEMS.find(str(name)).card
-            for colour, (leader, leads) in zip(
-                COLOURS, of_problem.groupby("leader", sort=False), strict=False
-            ):
+            for leader, leads in of_problem.groupby("leader", sort=False):
+                colour = COLOURS[place_of[str(leader)]]
                 axes.plot(leads["rung"], leads["predicted"], color=colour, linewidth=1.4)
                 axes.plot(
                     leads["rung"], leads["measured"], "o", color=colour, markersize=4, label=leader

@@ -66,7 +66,7 @@ class Axis:
             return [(each, signed(each)) for each in sorted(both) if low <= each <= high]
         from matplotlib.ticker import MaxNLocator
 
-        found = MaxNLocator(LABELS).tick_values(low, high)
+        found = MaxNLocator(LABELS, steps=(1, 2, 5, 10)).tick_values(low, high)
         return [(float(each), f"{each:.6g}") for each in found if low <= each <= high]
 
 

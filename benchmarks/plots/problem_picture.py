@@ -145,7 +145,7 @@ def _series(axes: Axes, portrait: Curves, place: Mapping[str, int]) -> list[Line
     for name, (x, y) in portrait.dots.items():
         mark: dict[str, Any] = {"marker": MARKERS[place[name] % len(MARKERS)], "linestyle": "none"}
         size = 4.0 if len(x) <= MANY else 2.2
-        size += 2 * next(behind) / len(portrait.dots)  # so that none hides another
+        size *= 1 + 0.7 * next(behind) / max(len(portrait.dots) - 1, 1)  # none hides another
         axes.plot(x.numpy(), y.numpy(), color=_colour(place[name]), markersize=size, **mark)
         looks[name] = {**mark, "markersize": 4, **looks.get(name, {})}
         if name in portrait.lines:

@@ -67,7 +67,7 @@ def test_a_picture_is_small_and_says_what_it_shows(name):
 def test_a_picture_that_is_drawn_again_is_the_same(name, tmp_path):
     file = DOCS / atlas.picture_file(name)
     atlas.draw(name, tmp_path / file.name)
-    assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+    assert (tmp_path / file.name).read_bytes() == file.read_bytes(), f"{AGAIN} with --all"
 
 
 def test_so_is_one_with_a_bitmap(tmp_path):
