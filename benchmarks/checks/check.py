@@ -10,8 +10,9 @@ from benchmarks.checks.claims import measured, spelled
 from benchmarks.checks.contract import Finding, by_contract
 from optimizers import Optimizer
 from problems import Problem
+from ravine.terminal import columns
 
-WIDTH = 110
+WIDTH = 110  # columns of text where there is no terminal
 Say = Callable[[str], None]
 
 
@@ -89,5 +90,5 @@ def _say_findings(findings: Iterable[Finding], say: Say, dial: str = "") -> bool
 
 
 def _line(mark: str, text: str) -> str:
-    first, *rest = textwrap.wrap(text, WIDTH - 10)
+    first, *rest = textwrap.wrap(text, columns(WIDTH) - 10)
     return "\n".join([f"  {mark:<8}{first}", *(" " * 10 + line for line in rest)])

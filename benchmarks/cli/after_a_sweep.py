@@ -17,6 +17,7 @@ from benchmarks.cli.compose import Plan
 from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.display.explained import by_problem, explained
 from benchmarks.display.sweep_views import failures, views
+from ravine.terminal import filled
 
 NAMED = 4  # missing cells
 
@@ -44,7 +45,7 @@ class Ended:
         for view in shown:
             print(view.text(), end="\n\n")
         if suite:
-            print("\n".join(separation(self.tables)), end="\n\n")
+            print("\n".join(map(filled, separation(self.tables))), end="\n\n")
         for key, cell in self.tables.cells.items():
             if cell.info.traceback:
                 print(f"{self.plan.jobs[0].setup.store.folder / key}/traceback.txt")

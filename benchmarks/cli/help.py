@@ -16,6 +16,7 @@ from benchmarks.display import WIDTH
 from optimizers import OPTIMIZERS
 from optimizers.registry import WRAPPERS
 from problems.modifiers import NOISES, TRANSFORMS
+from ravine.terminal import columns
 
 
 def program() -> str:
@@ -112,12 +113,16 @@ def usage() -> str:
 
 
 def two_columns(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Return rows as lines of two columns, the second one wrapped."""
-    rows = list(rows)
-    width = max((len(left) for left, _ in rows), default=0) + 2
+    """Return rows as lines of two columns, the second one wrapped; below a first one that takes more than half."""
+    rows, room = list(rows), columns(WIDTH)
+    half = [len(left) + 4 for left, _ in rows if len(left) + 4 <= room // 2]
+    indent = max(half, default=6)
     lines = []
     for left, right in rows:
-        wrapped = textwrap.wrap(right, max(40, WIDTH - 2 - width)) or [""]
-        lines.append(f"  {left:<{width}}{wrapped[0]}".rstrip())
-        lines += [" " * (width + 2) + line for line in wrapped[1:]]
+        wrapped = [" " * indent + line for line in textwrap.wrap(right, room - indent)]
+        if len(left) + 4 <= indent and wrapped:
+            lines.append(f"  {left}".ljust(indent) + wrapped.pop(0).lstrip())
+        else:
+            lines.append(f"  {left}".rstrip())
+        lines += wrapped
     return lines

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import re
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +23,9 @@ from problems import PROBLEMS, Card, Problem
 from problems.modifiers import NOISES, TRANSFORMS
 from problems.precision import default_dtype
 from ravine import Refused, nearest
+from ravine.terminal import columns, filled
+
+LONGEST = 200  # columns of the list of problems where there is no terminal: one line each
 
 
 def main(words: Sequence[str]) -> int:
@@ -45,11 +51,21 @@ def atlas() -> str:
                 summary(problem),
             ))  # fmt: skip
         widths = [max(map(len, column)) + 2 for column in list(zip(*rows, strict=True))[:-1]]
-        lines += ["", title]
-        for *cells, text in rows:
-            left = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-            lines.append(f"  {left}{text}".rstrip())
+        lines += ["", title, *(each for row in rows for each in _listed(row, widths))]
     return "\n".join(lines[1:])
+
+
+def _listed(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return a row of the list as lines: its summary beside its facts, or below them on a narrow terminal."""
+    *cells, text = row
+    facts = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    left, room = f"  {facts}", columns(LONGEST)
+    if len(left) + len(text) <= room or not text:
+        return [f"{left}{text}".rstrip()]
+    return [
+        left.rstrip(),
+        *(f"      {line}" for line in textwrap.wrap(text, room - 6, break_on_hyphens=False)),
+    ]
 
 
 def card(name: str) -> str:
@@ -62,9 +78,11 @@ def card(name: str) -> str:
         noise = NOISES[name]
         strengths = ", ".join(f"{each:g}" for each in noise.ladder)
         facts = {"noise.strength": f"{noise.strength:g}; ladder {strengths}, {noise.scale}"}
-        return "\n".join([f"{name} · noise", "", docstring(noise), "", *two_columns(facts.items())])
+        return "\n".join(
+            [f"{name} · noise", "", _wrapped(docstring(noise)), "", *two_columns(facts.items())]
+        )
     if name in TRANSFORMS:
-        return "\n".join([f"{name} · transform", "", docstring(TRANSFORMS[name])])
+        return "\n".join([f"{name} · transform", "", _wrapped(docstring(TRANSFORMS[name]))])
     if name in WRAPPERS:
         return _optimizer_card(f"NAME{AND}{name}", WRAPPERS[name])
     known = [*PROBLEMS, *OPTIMIZERS, *WRAPPERS, *NOISES, *TRANSFORMS]
@@ -103,7 +121,7 @@ def _problem_card(name: str, problem: Problem) -> str:
     parts = [
         title,
         "",
-        docstring(problem),
+        _wrapped(docstring(problem)),
         "",
         *two_columns(fields),
         "",
@@ -151,11 +169,17 @@ def _optimizer_card(name: str, optimizer: Optimizer) -> str:
         [
             f"{name} · {kind}{role}",
             "",
-            docstring(optimizer),
+            _wrapped(docstring(optimizer)),
             "",
             *two_columns(rows),
         ]
     )
+
+
+def _wrapped(text: str) -> str:
+    """Return a docstring for the width of a terminal, its wrapped lines joined first; elsewhere as it is."""
+    joined = re.sub(r"(?<=.{75})\n(?=\S)", " ", text) if sys.stdout.isatty() else text
+    return "\n".join(map(filled, joined.splitlines()))
 
 
 def _fields(prototype: Any) -> tuple[dataclasses.Field[Any], ...]:

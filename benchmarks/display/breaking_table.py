@@ -22,6 +22,7 @@ from benchmarks.display.unjudged import why_unjudged
 from benchmarks.display.view import View
 from benchmarks.engine.status import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
+from ravine.terminal import columns
 
 EASIER, HARDER = -1.0, 2.0  # places of censored breaking points
 FALLING = " ↓"
@@ -198,7 +199,7 @@ class Matrix:
             wide = 2 + max(map(len, texts))
             if wide > room:
                 blocks.append([])
-                room = WIDTH - left
+                room = columns(WIDTH) - left
             blocks[-1].append(label)
             room -= wide
         return blocks

@@ -39,6 +39,7 @@ from benchmarks.display.view import View
 from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.provenance import version_of
 from ravine import Refused, nearest, printable
+from ravine.terminal import filled
 
 FAIL = "--fail-on-regression"
 REGRESSION, UNDECIDED = 1, 4  # exit codes with it
@@ -132,11 +133,8 @@ class Comparison:
         ]
 
     def __repr__(self) -> str:
-        views = (
-            view.text() if len(view.table) else printable("\n\n".join([view.title, *view.remarks]))
-            for view in self._views()
-        )
-        return "\n\n".join([*map(printable, self._warned()), *views])
+        warned = (filled(printable(each)) for each in self._warned())
+        return "\n\n".join([*warned, *(view.text() for view in self._views())])
 
     def _repr_html_(self) -> str:
         warned = "".join(f"<p>{html.escape(each)}</p>" for each in self._warned())

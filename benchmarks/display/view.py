@@ -3,23 +3,53 @@
 from __future__ import annotations
 
 import html
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas
 
 from benchmarks.display import WIDTH
 from ravine import printable
+from ravine.terminal import columns
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 WHY = "why"  # the column with the reasons why runs are not solved
 READS_LIKE = "reads like"  # the column with what is only read off the traces
+BETWEEN = 2  # blanks between two columns
+SENTENCE = 24  # columns of a terminal that a cell of words needs at least, if it is as long
+
+
+@dataclass(frozen=True)
+class Column:
+    """The cells of one column as text, the head first; `words` wrap between words, numbers do not."""
+
+    cells: Sequence[str]
+    words: bool
+
+    @property
+    def width(self) -> int:
+        """The width without wrapping."""
+        return max(map(len, self.cells))
+
+    @property
+    def narrowest(self) -> int:
+        """The width down to which it can be read, with a wrapped head."""
+        head, *cells = self.cells
+        longest = max((len(each) for each in cells), default=0)
+        return max([min(longest, SENTENCE) if self.words else longest, *map(len, head.split())])
 
 
 @dataclass(frozen=True)
 class View:
     """What is shown of one problem: a title, a table, and remarks below it.
 
-    A view that `wraps` is as wide as a terminal at most: further columns follow below, with the first one beside them.
+    On a terminal it is as wide as that: heads and words are wrapped, and columns for which there is no room follow
+    below, with the first one beside them. Elsewhere it is as wide as it is, unless it `wraps`.
     """
 
     title: str
@@ -28,41 +58,79 @@ class View:
     wraps: bool = False
 
     def text(self) -> str:
-        """Return the view as text for a terminal."""
-        words = (self.table.columns[0], WHY, READS_LIKE)
-        aligned = [
-            column(
-                [printable(each) for each in (str(label), *self.table[label].astype(str))],
-                str.ljust if label in words else str.rjust,
-            )
-            for label in self.table
-        ]
-        blocks = [aligned]
-        if self.wraps:
-            first, *others = aligned
-            blocks = [[first]]
-            for each in others:
-                if (
-                    sum(len(cells[0]) + 2 for cells in (*blocks[-1], each)) > WIDTH
-                    and len(blocks[-1]) > 1
-                ):
-                    blocks.append([first])
-                blocks[-1].append(each)
-        rows = "\n\n".join(
-            "\n".join("  ".join(row).rstrip() for row in zip(*block, strict=True))
-            for block in blocks
-        ).split("\n")
-        title = [printable(self.title), ""] if self.title else []
-        remarks = ["", *map(printable, self.remarks)] if self.remarks else []
-        return "\n".join([*title, *rows, *remarks])
+        """Return the view as text, for the terminal that stdout is, or for a file."""
+        if sys.stdout.isatty():
+            return self._fitted(columns(WIDTH))
+        blocks = _blocks(self._columns(), WIDTH, lambda each: each.width) if self.wraps else None
+        rows = (_lines(block) for block in blocks or [self._columns()] if block)
+        parts = [printable(self.title), *rows, "\n".join(map(printable, self.remarks))]
+        return "\n\n".join(filter(None, parts))
 
     def html(self) -> str:
         """Return the view as HTML for a notebook."""
         remarks = "".join(f"<p>{html.escape(each)}</p>" for each in self.remarks)
         return f"<p><b>{html.escape(self.title)}</b></p>{self.table.to_html(index=False)}{remarks}"
 
+    def _columns(self) -> list[Column]:
+        words = (*self.table.columns[:1], WHY, READS_LIKE)
+        return [
+            Column([*map(printable, [str(label), *self.table[label].astype(str)])], label in words)
+            for label in self.table
+        ]
 
-def column(cells: list[str], justify: Any) -> list[str]:
-    """Return the cells of a column, padded to the width of the widest."""
-    width = max(map(len, cells))
-    return [justify(cell, width) for cell in cells]
+    def _fitted(self, width: int) -> str:
+        """Return the view for a terminal of this width."""
+        from rich.console import Console  # only a terminal needs it
+        from rich.text import Text
+
+        blocks = _blocks(self._columns(), width, lambda each: each.narrowest)
+        parts = [
+            [Text(printable(self.title), "bold")] if self.title else [],
+            *([_table(block, width)] for block in blocks if block),
+            [Text(printable(each)) for each in self.remarks],
+        ]
+        console = Console(file=io.StringIO(), force_terminal=True, width=width, highlight=False)
+        with console.capture() as shown:
+            for k, part in enumerate(filter(None, parts)):
+                for each in [*[""] * (k > 0), *part]:
+                    console.print(each)
+        return "\n".join(line.rstrip() for line in shown.get().splitlines())
+
+
+def _blocks(
+    every: Sequence[Column], room: int, width: Callable[[Column], int]
+) -> Iterator[list[Column]]:
+    """Yield the columns in blocks that fit, each with the first column."""
+    block = [*every[:1]]
+    for each in every[1:]:
+        if len(block) > 1 and sum(width(one) + BETWEEN for one in block) + width(each) > room:
+            yield block
+            block = [*every[:1]]
+        block.append(each)
+    yield block
+
+
+def _lines(block: Sequence[Column]) -> str:
+    """Return columns side by side, words to the left and numbers to the right."""
+    aligned = (
+        [each.ljust(one.width) if one.words else each.rjust(one.width) for each in one.cells]
+        for one in block
+    )
+    return "\n".join((" " * BETWEEN).join(row).rstrip() for row in zip(*aligned, strict=True))
+
+
+def _table(block: Sequence[Column], width: int) -> Table:
+    """Return columns as a table for a terminal: heads in one line each if there is room, else wrapped."""
+    from rich.table import Table
+    from rich.text import Text
+
+    fits = sum(each.width + BETWEEN for each in block) - BETWEEN <= width
+    table = Table(box=None, pad_edge=False, padding=(0, BETWEEN, 0, 0), header_style="bold")
+    for each in block:
+        table.add_column(
+            Text(each.cells[0]), justify="left" if each.words else "right", overflow="fold",
+            width=None if each.words else each.width if fits else each.narrowest,
+        )  # fmt: skip
+    for row in zip(*(each.cells[1:] for each in block), strict=True):
+        table.add_row(*map(Text, row))
+    return table

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from ravine import Refused, nearest
+from ravine.terminal import columns
 
 USAGE = "read LOG, a CSV file, JSON lines, a trainer_state.json, or event files of TensorBoard"
-WIDTH = 80
+WIDTH = 80  # columns of text where there is no terminal
 NAMES = {  # columns, without "train_" before them, "_train" behind, or the optimizer's name behind "lr-"
     "loss": ("loss",),
     "step": ("step", "global_step", "iteration", "iter"),
@@ -85,7 +86,7 @@ def main(words: Sequence[str]) -> int:
         raise Refused(f"read which log? {USAGE}")
     path = Path(words[0])
     for text in (*readings(read(path)), CANNOT):
-        print(fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+        print(fill(text, columns(WIDTH), subsequent_indent="  ", break_on_hyphens=False))
     return 0
 
 

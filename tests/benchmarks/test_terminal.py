@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
+
 import numpy as np
+import pandas
+import pytest
 import yaml
 
 from benchmarks import sweep
 from benchmarks.analysis.ranks import ranks
 from benchmarks.catalog.loading import CONF
 from benchmarks.catalog.suites import suites
+from benchmarks.cli.help import two_columns, usage
+from benchmarks.cli.show import atlas, card
+from benchmarks.display.breaking_table import Matrix
 from benchmarks.display.sweep_views import views
+from benchmarks.display.view import READS_LIKE, WHY, View
 from optimizers.sgd import SGD
+from ravine.terminal import filled
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 
 
@@ -66,3 +77,121 @@ def test_where_there_is_noise_the_final_gap_is_ranked():
     ]
     assert costs["SGD(lr=0.1)"] < costs["SGD(lr=0.02)"]
     assert "Ranked by the final gap" in view.text()
+
+
+# How wide it is.
+
+STYLES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Terminal(io.StringIO):
+    """A stdout that says that it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    """Make stdout a terminal of so many columns."""
+
+    def wide(columns):
+        monkeypatch.setattr(sys, "stdout", Terminal())
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+
+    return wide
+
+
+def table(name="1= clipped_momentum"):
+    """The columns of README's first table."""
+    return View(
+        "cliff · units 6, steps 50 · 10 optimizers × 25 trials × (5 tuning + 10 reporting) instances · budget 1000",
+        pandas.DataFrame({
+            "": [name, "4= newton"],
+            "solved by default": ["0 of 10", "4 of 10"],
+            "tuned": ["10 of 10", "8 of 10"],
+            "solved by 4, 16 trials": ["8.4, 10.0", "3.0, 7.0"],
+            "gradients to target [98%]": ["94 [91, 106]", "125 [125, –]"],
+            "final gap": ["3.5e-05", "4.0e-15"],
+            "settings that solve": ["6.8 decades²", "0.14 decades"],
+            READS_LIKE: ["vanishing gradient 6, cliff 2, step too large 1", "vanishing gradient 2"],
+        }),
+        ["Ranks differ only where the first of one is better than all below it, by sign test and by mean place."],
+    )  # fmt: skip
+
+
+def squeezed(text):
+    return " ".join(STYLES.sub("", text).split())
+
+
+def widths(text):
+    return [len(line) for line in STYLES.sub("", text).splitlines()]
+
+
+@pytest.mark.parametrize(("columns", "most"), [(60, 60), (80, 80), (120, 120), (300, 140)])
+def test_a_table_is_as_wide_as_the_terminal_and_loses_nothing(columns, most, wide):
+    view, elsewhere = table(), table().text()
+    assert max(widths(elsewhere)) > 140  # in a log, one line per optimizer
+    wide(columns)
+    text = view.text()
+    assert most - 35 < max(widths(text)) <= most
+    for label in view.table:
+        assert set(label.split()) <= set(squeezed(text).split())
+        if label != READS_LIKE:
+            assert all(STYLES.sub("", text).count(cell) >= 1 for cell in view.table[label])
+    assert squeezed(view.remarks[0]) in squeezed(text) and squeezed(view.title) in squeezed(text)
+
+
+def test_what_has_no_room_follows_beside_the_names_again(wide):
+    wide(80)
+    rows = STYLES.sub("", table().text()).splitlines()
+    first, again = (row for row in rows if row.startswith("4= newton"))
+    assert first.split()[:5] == ["4=", "newton", "4", "of", "10"] and "125 [125, –]" in first
+    assert again.endswith("vanishing gradient 2")
+    wide(140)
+    assert sum(row.startswith("4= newton") for row in table().text().splitlines()) == 1
+
+
+def test_a_table_fits_whatever_its_names_and_reasons(wide):
+    reason = "ValueError: " + 30 * "the step is not finite, "
+    failed = View(
+        "failed", pandas.DataFrame({"problem": ["cliff"], "dial": [6.0], WHY: [reason]}), []
+    )
+    wide(80)
+    assert max(widths(failed.text())) <= 80 and squeezed(reason)[-20:] in squeezed(failed.text())
+    long = table("MyOpt(betas.0=0.9, weight_decay=0.01, momentum=0.9, nesterov=True)")
+    assert max(widths(long.text())) <= 80
+    assert View("none in both", pandas.DataFrame([]), ["Only in a."]).text().count("\n") == 2
+
+
+def test_breaking_points_are_shown_in_blocks_that_fit(wide):
+    names = ["sgd", "adam", "newton"]
+    small = {"trials": 2, "tuning_seeds": 1, "seeds": 2, "budget": 5, "rungs": 2}
+    found = sweep(["quadratic", "rosenbrock", "hilbert", "monkey_saddle", "shelf"], names, **small)
+    wide(60)
+    blocks = [view.text() for view in Matrix(found.tables).views()]
+    assert len(blocks) == 2 and max(max(widths(text)) for text in blocks) <= 60
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_lists_and_cards_fit(columns, wide, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/home/me/benchmarks/__main__.py"])
+    elsewhere = atlas()
+    wide(columns)
+    for text in (usage(), atlas(), card("cliff"), card("adam")):
+        assert max(widths(text)) <= columns
+    assert set(elsewhere.split()) == set(atlas().split())
+    assert "f(w, b) = (σ(x_T)" in card("cliff") and "\nunits: how many" in card("cliff")
+
+
+def test_a_long_name_has_its_description_below():
+    short, long = "a", 60 * "b"
+    assert two_columns([(short, "one"), (long, "two")]) == ["  a  one", f"  {long}", "     two"]
+
+
+def test_prose_is_wrapped_on_a_terminal_alone(wide):
+    text = 30 * "word "
+    assert filled(text) == text
+    wide(80)
+    assert max(widths(filled(text))) <= 80
