@@ -1,12 +1,16 @@
-"""Text for a terminal: as wide as it is. Elsewhere, as in a file or a pipe, the width is fixed."""
+"""Text for a terminal: as wide as it is; in a file or a pipe the width is fixed. And a word about what takes long."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 NARROWEST, WIDEST = 40, 140  # columns: on a wider terminal lines would be hard to follow
+SILENT = 2.0  # seconds that a step may take without a word
 
 
 def columns(elsewhere: int) -> int:
@@ -25,3 +29,21 @@ def filled(text: str) -> str:
     if not sys.stdout.isatty():
         return text
     return textwrap.fill(text, columns(WIDEST), break_on_hyphens=False, break_long_words=False)
+
+
+@contextmanager
+def phase(what: str) -> Iterator[None]:
+    """Say on stderr what the block does if it takes longer than `SILENT`.
+
+    Args:
+        what: What it does, as in "writing the report".
+    """
+    timer = threading.Timer(
+        SILENT, print, [f"ravine: {what} …"], {"file": sys.stderr, "flush": True}
+    )
+    timer.daemon = True  # Ctrl-C need not wait for it
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

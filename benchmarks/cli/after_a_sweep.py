@@ -17,7 +17,7 @@ from benchmarks.cli.compose import Plan
 from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.display.explained import by_problem, explained
 from benchmarks.display.sweep_views import failures, views
-from ravine.terminal import filled
+from ravine.terminal import filled, phase
 
 NAMED = 4  # missing cells
 
@@ -102,7 +102,8 @@ class Ended:
 
         from benchmarks import report as page
 
-        page.report([self.folder])
+        with phase("writing the report"):
+            page.report([self.folder])
         print(f"Report:  {self.folder / page.FILE}")
 
     def _print_the_weakest(self, suite: str) -> None:

@@ -20,6 +20,7 @@ from benchmarks.runner.launchers.processes import Processes
 from benchmarks.runner.progress import Progress, watched
 from benchmarks.runner.worker import Task
 from benchmarks.store.sweep_folder import Lost, Notes, SweepFolder
+from ravine.terminal import phase
 
 WORTH_PROCESSES = 2.0  # seconds of computing; for less, nothing is gained
 
@@ -64,7 +65,7 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: 
         interrupted = False
         try:
             progress.start()
-            failed = launch(task, len(plan.jobs), progress.watch, _say)
+            failed = launch(task, len(plan.jobs), progress.watch, progress.say)
             for error in failed:
                 if not isinstance(error, ProcessLost):
                     raise error
@@ -73,7 +74,8 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: 
             raise
         finally:
             progress.close()
-            found = collect(folder, time.perf_counter() - began, _say)
+            with phase("making the tables"):
+                found = collect(folder, time.perf_counter() - began, _say)
             ended = None if found is None else Ended(plan, *found, folder.path)
             if ended is not None:
                 if explained is None:  # otherwise they were printed when the sweep was run

@@ -30,6 +30,7 @@ from benchmarks.cli.options import (
     SUBCOMMANDS,
 )
 from ravine import LeftOut, Refused, nearest, printable
+from ravine.terminal import phase
 
 KEPT = "finished cells are kept; the same command runs the rest"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -146,7 +147,7 @@ def _run(words: list[str]) -> int:
         return _subcommand(*words)
     words, only_shown = _without_flags(words)
 
-    with _keeping_what_is_imported():
+    with _keeping_what_is_imported(), phase("importing torch, reading the command"):
         from benchmarks.cli.compose import planned
 
         plan = planned(words)

@@ -11,11 +11,13 @@ from benchmarks.engine.protocol import Settled
 from benchmarks.runner.job import BISECTIONS
 from benchmarks.runner.progress import Ahead, duration, watched
 from benchmarks.runner.setup import Setup
+from benchmarks.store.cell_info import SKIPPED
 from benchmarks.store.cells import Store
 from benchmarks.store.key import cell_key
 from optimizers.adopted import Adopted
 from optimizers.wrapper import Wrapper
 from problems import Problem
+from ravine.terminal import phase
 
 # Seconds per step of a batch, plus per run in it and per coordinate of the run: momentum on quadratic.
 STEP, RUN, COORDINATE = 5e-4, 5e-7, 5e-9
@@ -76,11 +78,12 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
     """Forecast the sweep of these jobs with `processes` cells at a time."""
     planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
     found = [
-        each.store.has(cell_key(each.job.name, at, each.job.contender, settled))
+        _is_stored(each, cell_key(each.job.name, at, each.job.contender, settled))
         for each, at, settled in watched(planned, "looking for stored cells")
     ]
     missing = [cell for cell, there in zip(planned, found, strict=True) if not there]
-    pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _, _ in missing})
+    with phase("looking how long earlier cells took"):
+        pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _, _ in missing})
     known = [each for each, _, _ in missing if _pair(each) in pace]
 
     def seconds(setup: Setup, at: Problem, settled: Settled) -> float:
@@ -93,7 +96,9 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
         expected = seconds(each, at, settled)
         cells = {**before.cells, at.dial: 0.0 if there else expected}
         searched = BISECTIONS if each.protocol.rungs == "auto" else 0
-        ahead[job] = Ahead(cells, expected, searched)
+        # A ladder that is stored whole was searched to the end, as a rule, and those cells are stored as well.
+        more = expected if any(cells.values()) else 0.0
+        ahead[job] = Ahead(cells, more, searched)
     return Forecast(
         cells=len(planned),
         runs=sum(
@@ -106,6 +111,12 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
         processes=processes,
         ahead=ahead,
     )
+
+
+def _is_stored(setup: Setup, key: str) -> bool:
+    """True if a cell is stored, or is known to be skipped by a suite."""
+    skipped = setup.suite is not None and setup.store.info(key + SKIPPED) is not None
+    return setup.store.has(key) or skipped
 
 
 def _pair(setup: Setup) -> tuple[str, str]:

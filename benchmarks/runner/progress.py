@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 import sys
 import threading
 import time
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from benchmarks.runner.job import CellDone
+from ravine.terminal import SILENT
 
 T = TypeVar("T")
-CLEAR = "\r\x1b[K"
-SILENT = 2.0  # seconds that a step before the first cell may take without a word
+BAR = 20  # columns
 AT_FIRST = 0.1  # weight of the forecast against the measured pace, as a share of the sweep
 
 
@@ -33,6 +32,40 @@ class Ahead:
     searched: int = 0
 
 
+class _Bar:
+    """A live line on a terminal: a bar that never goes back, and what is said beside it."""
+
+    def __init__(self):
+        from rich.console import Console  # only a terminal needs it
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._shown = Progress(
+            BarColumn(BAR),
+            TextColumn("{task.description}", markup=False),
+            console=Console(file=sys.stderr, highlight=False),
+            auto_refresh=False,  # a thread of its own would be forked with the workers
+            redirect_stdout=False,
+            redirect_stderr=False,
+            transient=True,
+        )
+        self._task = self._shown.add_task("", total=1.0)
+        self._share = 0.0
+
+    def show(self, share: float, text: str) -> None:
+        self._share = max(self._share, share)
+        room = self._shown.console.width - BAR - 1
+        self._shown.update(self._task, completed=self._share, description=text[:room])
+        self._shown.start()
+        self._shown.refresh()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._shown.console.print(line, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self._shown.stop()
+
+
 class Progress:
     """Count cells and estimate the time left, from the notes of all processes.
 
@@ -40,8 +73,9 @@ class Progress:
     processes: cells that run at a time.
     notes: returns the notes, of `cell_note` and `job_note`, since the last call.
 
-    Time left = work ahead × (time so far/work done). Skipped cells count as done at zero cost. The expected number
-    of bisection cells is extrapolated from finished jobs (prior: half of the maximum).
+    Time left = work ahead × (time so far/work done); the time begins with the first cell that is computed. Skipped
+    cells count as done at zero cost. The expected number of bisection cells is extrapolated from finished jobs (prior:
+    half of the maximum).
     """
 
     def __init__(
@@ -53,17 +87,28 @@ class Progress:
         self.ahead = ahead
         self.processes = processes
         self.notes = notes
-        self.live = sys.stderr.isatty()
+        self.bar = _Bar() if sys.stderr.isatty() else None
         self.lock = threading.Lock()
-        self.began = time.time()
+        self.began: float | None = None
+        self.silence: threading.Timer | None = None
         self.runs = 0
         self.cells = self.of_search = self.offered = self.used = self.dropped = 0
         self.certain_work = self.search_work = 0.0
 
     def start(self) -> None:
-        """Show that the sweep has begun."""
-        if self.live:
-            self._write(f"0{self._of()} cells{self._left()}")
+        """Show that the sweep has begun; in a log, only if the first cell takes long."""
+        if self.bar is not None:
+            self.bar.show(0.0, f"0{self._of()} cells{self._left()}")
+            return
+        at_once = f", {self.processes} at a time" if self.processes > 1 else ""
+        said = f"running {self._of().strip('/~')} cells{at_once}{self._left()}"
+        self.silence = threading.Timer(SILENT, self.say, [said])
+        self.silence.daemon = True
+        self.silence.start()
+
+    def say(self, line: str) -> None:
+        """Print a line of the command, on a terminal above the bar."""
+        self._print(f"ravine: {line}")
 
     def watch(self) -> None:
         """Show the cells that have ended since the last call."""
@@ -71,9 +116,15 @@ class Progress:
             for note in self.notes():
                 self._count(note)
                 if "cell" in note:
-                    self._show(CellDone(**note["cell"]))
+                    done = CellDone(**note["cell"])
+                    if not done.cached:
+                        began = note["time"] - done.seconds
+                        self.began = min(self.began or began, began)
+                    self._show(done)
 
     def _show(self, done: CellDone) -> None:
+        if self.silence is not None:
+            self.silence.cancel()
         self.runs += done.runs
         if done.error:
             said = done.error
@@ -86,19 +137,21 @@ class Progress:
         if done.damage:
             said = f"{said}, again because {done.damage}"
         what = f"{done.problem} at {done.dial:g} · {done.optimizer}"
-        if not self.live:
-            self._write(f"{self.cells}{self._of()} {what}: {said}{self._left()}\n")
-        elif done.error or done.damage:
-            self._write(f"{CLEAR}{what}: {said}\n")
-        if self.live:
-            counted = f"{self.cells}{self._of()} cells · {self.runs} runs{self._left()}"
-            self._write(self._cut(f"{CLEAR}{counted} · {what}"))
+        if self.bar is None:
+            self._print(f"{self.cells}{self._of()} {what}: {said}{self._left()}")
+            return
+        if done.error or done.damage:
+            self._print(f"{what}: {said}")
+        counted = f"{self.cells}{self._of()} cells · {self.runs} runs{self._left()}"
+        self.bar.show(self.cells / max(self._total(), 1), f"{counted} · {what}")
 
     def close(self) -> None:
         """Show the last cells, and clear the live line."""
+        if self.silence is not None:
+            self.silence.cancel()
         self.watch()
-        if self.live:
-            self._write(CLEAR)
+        if self.bar is not None:
+            self.bar.close()
 
     def _count(self, note: Mapping[str, Any]) -> None:
         if "offered" in note:
@@ -120,13 +173,17 @@ class Progress:
         most = max((each.searched for each in self.ahead.values()), default=0)
         return (self.used + most / 2) / (self.offered + most) if most else 0.0
 
-    def _of(self) -> str:
+    def _total(self) -> int:
+        """Return the expected number of cells."""
         certain = sum(len(each.cells) for each in self.ahead.values()) - self.dropped
+        return certain + self.of_search + round(self._needed() * self._may_be_added())
+
+    def _may_be_added(self) -> int:
         searched = sum(each.searched for each in self.ahead.values())
-        left = searched - self.of_search - (self.offered - self.used)
-        if left <= 0:
-            return f"/{certain + self.of_search}"
-        return f"/~{certain + self.of_search + round(self._needed() * left)}"
+        return max(searched - self.of_search - (self.offered - self.used), 0)
+
+    def _of(self) -> str:
+        return f"/{'~' if self._may_be_added() else ''}{self._total()}"
 
     def _left(self) -> str:
         certain = sum(sum(each.cells.values()) for each in self.ahead.values())
@@ -137,16 +194,15 @@ class Progress:
         at_first = AT_FIRST * (left + behind)
         if not left or not at_first:
             return ""
-        elapsed = time.time() - self.began
+        elapsed = 0.0 if self.began is None else time.time() - self.began
         pace = (elapsed + at_first / self.processes) / (behind + at_first)
         return f" · about {duration(left * pace)} left"
 
-    def _cut(self, line: str) -> str:
-        return line[: shutil.get_terminal_size().columns - 1 + len(CLEAR)]
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+    def _print(self, line: str) -> None:
+        if self.bar is not None:
+            self.bar.say(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
 
 class JobsProgress:
@@ -159,26 +215,27 @@ class JobsProgress:
 
     def __init__(self, what: str, count: int, ended: Callable[[], int]):
         self._what, self._count, self._ended = what, count, ended
-        self._live = sys.stderr.isatty()
+        self._bar = _Bar() if sys.stderr.isatty() else None
         self._began, self._shown = time.time(), -1
 
     def watch(self) -> None:
         """Show how many jobs have ended, if that has changed."""
         done = self._ended()
-        if done == self._shown or (not self._live and done == 0):
+        if done == self._shown or (self._bar is None and done == 0):
             return
         self._shown = done
         seconds = (time.time() - self._began) / max(done, 1) * (self._count - done)
         left = f" · about {duration(seconds)} left" if 0 < done < self._count else ""
-        line = f"ravine: {self._what} {done}/{self._count}{left}"
-        sys.stderr.write(f"{CLEAR}{line}" if self._live else f"{line}\n")
-        sys.stderr.flush()
+        line = f"{self._what} {done}/{self._count}{left}"
+        if self._bar is not None:
+            self._bar.show(done / max(self._count, 1), line)
+        else:
+            print(f"ravine: {line}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Clear the live line."""
-        if self._live:
-            sys.stderr.write(CLEAR)
-            sys.stderr.flush()
+        if self._bar is not None:
+            self._bar.close()
 
 
 def cell_note(ahead: Ahead, done: CellDone) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,9 +22,10 @@ import yaml
 
 from benchmarks import sweep
 from benchmarks.catalog.defaults import CLASSICS, TWINS
-from benchmarks.cli import help
+from benchmarks.cli import help, launch
 from benchmarks.cli.options import DESCRIPTIONS, Config
 from benchmarks.runner import progress, worker
+from benchmarks.runner.forecast import forecast
 from benchmarks.runner.job import CellDone
 from benchmarks.runner.setup import Setup
 from benchmarks.store.cell_info import cells_of
@@ -32,6 +34,7 @@ from benchmarks.store.sweep_folder import MARKERS, Notes, SweepFolder
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
 from ravine import Refused
+from ravine.terminal import phase
 
 ROOT = Path(__file__).parents[2]
 SIZE = "trials=2 tuning_seeds=1 seeds=2 budget=10"
@@ -652,33 +655,123 @@ def test_progress_in_a_log(capsys):
     )
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def terminal_of(monkeypatch, columns=80):
+    """Make stderr a terminal, and return it."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")  # the part of the bar that is not full is blank
+    return sys.stderr
+
+
+def frames(terminal):
+    """What the live line showed, one after the other: how much of the bar is full, and the text."""
+    lines = re.split(r"[\r\n]", re.sub(r"\x1b\[\??\d*\w", "", terminal.getvalue()))
+    shown = (
+        (line[: progress.BAR].count("━"), line[progress.BAR :].strip())
+        for line in lines
+        if re.match(rf"[━╸╺ ]{{{progress.BAR}}} ", line)
+    )
+    return [*dict.fromkeys(shown)]
+
+
 def test_progress_on_a_terminal(monkeypatch):
     """Four cells of 5 s by the forecast, two at a time, of which the first took 10 s in fact.
 
     The forecast counts as 10 % of the work, 2 s in 1 s: (10 + 1) / (5 + 2) · 15 s is 23.6 s.
     """
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal = terminal_of(monkeypatch)
     monkeypatch.setattr(progress.time, "time", lambda: 1e9)
-    monkeypatch.setenv("COLUMNS", "200")
     ahead = {"job": progress.Ahead(dict.fromkeys((1.0, 2.0, 3.0, 4.0), 5.0))}
-    shown = noted(ahead, cell(), cell(cached=True), processes=2)
+    shown = noted(ahead, cell(seconds=10.0), cell(cached=True, error="ValueError: no"), processes=2)
     shown.start()
-    shown.began -= 10
     shown.watch()
     shown.close()
-    lines = terminal.getvalue().split(progress.CLEAR)
-    assert lines == [
-        "0/4 cells · about 10 s left",
-        "1/4 cells · 6 runs · about 24 s left · p at 1 · o",
-        "2/4 cells · 12 runs · about 10 s left · p at 1 · o",
-        "",
+    texts = [text for _, text in frames(terminal)]
+    assert texts[0] == "0/4 cells · about 10 s left"
+    assert texts[1] == "1/4 cells · 6 runs · about 24 s left · p at 1 · o"
+    assert texts[-1] == "2/4 cells · 12 runs · about 10 s left · p at 1 · o"
+    assert "p at 1 · o: ValueError: no" in terminal.getvalue()
+    assert terminal.getvalue().rstrip("\r").endswith("\x1b[2K")  # the line is gone
+
+
+def test_the_live_line_fits_and_its_counts_never_go_back(monkeypatch):
+    """Cells of two processes, and a search of which more and more turns out to be needed."""
+    terminal = terminal_of(monkeypatch)
+    ahead = {name: progress.Ahead({1.0: 1.0, 2.0: 1.0}, 1.0, 6) for name in "ab"}
+    notes = [
+        progress.cell_note(ahead["a"], cell(dial=dial, problem="long" * 30, runs=9))
+        for dial in (1.0, 2.0, 1.5, 1.2, 1.3, 1.4, 1.6, 1.7)
     ]
+    notes.insert(3, progress.job_note(ahead["b"], [1.0]))
+    left = iter(notes)
+    shown = progress.Progress(ahead, 2, lambda: [*itertools.islice(left, 2)])
+    shown.start()
+    for _ in notes:
+        shown.watch()
+    full, texts = zip(*frames(terminal), strict=True)
+    counts = [int(text.partition("/")[0]) for text in texts]
+    runs = [int(each) for each in re.findall(r"· (\d+) runs", terminal.getvalue())]
+    assert list(full) == sorted(full) and full[-1] > full[0]
+    assert counts == sorted(counts) and counts[-1] == 8 and runs == sorted(runs)
+    assert all(each <= 80 - progress.BAR for each in map(len, texts))
+
+
+def test_the_time_left_begins_with_the_first_cell_that_is_computed(monkeypatch):
+    """Workers that start slowly, and 90 stored cells that are read in a minute, say nothing of the pace."""
+    now = [1e9]
+    monkeypatch.setattr(progress.time, "time", lambda: now[0])
+    dials = {float(k): 0.0 if k < 90 else 1.0 for k in range(100)}
+    ahead = progress.Ahead(dials)
+    cells = [cell(dial=dial, cached=not seconds) for dial, seconds in dials.items()]
+    shown = noted({"job": ahead}, *cells)
+    assert shown._left() == " · about 10 s left"
+    for _ in range(90):
+        now[0] += 60 / 90
+        shown.watch()
+    assert shown._left() == " · about 10 s left"
+    for left in range(9, 4, -1):
+        now[0] += 1
+        shown.watch()
+        assert shown._left() == f" · about {left} s left"
+
+
+def test_a_first_cell_that_takes_long_is_said_in_a_log(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SILENT", 0.05)
+    shown = noted({"job": progress.Ahead({1.0: 0.0, 2.0: 0.0})}, cell(), processes=2)
+    shown.start()
+    time.sleep(0.5)
+    shown.close()
+    said = "ravine: running 2 cells, 2 at a time\n"
+    assert capsys.readouterr().err == f"{said}1/2 p at 1 · o: 6 runs in 1.0 s\n"
+
+
+def test_a_step_that_takes_long_says_what_it_does(capsys, monkeypatch):
+    monkeypatch.setattr("ravine.terminal.SILENT", 0.05)
+    with phase("writing the report"):
+        time.sleep(0.5)
+    with phase("too short to say"):
+        pass
+    assert capsys.readouterr().err == "ravine: writing the report …\n"
+
+
+def test_nothing_is_expected_to_be_left_where_all_is_stored(ravine, monkeypatch):
+    """Neither of the search behind a ladder, nor of rungs that a suite skips."""
+    told = []
+    monkeypatch.setattr(
+        launch, "forecast", lambda *given: told.append(forecast(*given)) or told[-1]
+    )
+    for asked in ("+problem=quadratic problem.dim=2", "+suite=limits"):
+        for _ in range(2):
+            assert ravine(f"{asked} optimizer=sgd rungs=auto out={asked[:4]} {SIZE}").code == 0
+        first, again = told.pop(0).ahead, told.pop(0).ahead
+        assert any(each.more for each in first.values())
+        assert not any(each.more or any(each.cells.values()) for each in again.values())
 
 
 def test_what_a_search_adds_is_guessed_from_those_that_have_ended(capsys):
@@ -692,7 +785,7 @@ def test_what_a_search_adds_is_guessed_from_those_that_have_ended(capsys):
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("3/~37 ")  # a quarter of the 27 that are left
     # 3 s are behind and a quarter of 3, 27 s ahead and a quarter of 27
-    shown.began -= 3.75
+    shown.began = time.time() - 3.75
     assert progress.duration(33.75) == "34 s" and shown._left() == " · about 34 s left"
     of_job = progress.Ahead({1.0: 1.0, 2.0: 9.0}, 1.0, 3)
     assert progress.job_note(of_job, [1.0, 1.5])["dropped"] == 1
