@@ -368,10 +368,10 @@ def _of(runs: pandas.DataFrame, names: Iterable[str]) -> dict[str, Any]:
 
 
 def collect(
-    folder: SweepFolder, seconds: float, say: Callable[[str], None]
+    folder: SweepFolder, seconds: float, say: Callable[[str], None], interrupted: bool = False
 ) -> tuple[Tables, list[str]] | None:
     """End a sweep: write the tables of all cells, and return them with the names of the files; None without cells."""
-    cells = folder.finish(seconds, say)
+    cells = folder.finish(seconds, say, interrupted)
     if not cells:
         return None
     tables = Tables(cells)

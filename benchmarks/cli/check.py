@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from argparse import Namespace
 
 from benchmarks.catalog.loading import of_either_kind
 from benchmarks.cli.options import BROKEN
@@ -10,20 +10,14 @@ from optimizers import OPTIMIZERS
 from problems import PROBLEMS
 from ravine import Refused, nearest
 
-SLOW = "--slow"
 
-
-def main(words: Sequence[str]) -> int:
+def main(given: Namespace) -> int:
     """Check each problem and optimizer, print the findings, and return 1 if anything is broken."""
-    names = [word for word in words if word != SLOW]
-    if not names:
+    if not given.names:
         raise Refused(
             f"check a problem or an optimizer: check NAME, or check file.py:Class {nearest('', PROBLEMS)}"
         )
-    for word in names:
-        if word.startswith("-"):
-            raise Refused(f"unknown flag {word}: {nearest(word, [SLOW])}")
-    known = [of_either_kind(word) for word in names]
+    known = [of_either_kind(word) for word in given.names]
 
     import torch
 
@@ -35,7 +29,7 @@ def main(words: Sequence[str]) -> int:
         print(line, flush=True)
 
     found = [
-        check(name, PROBLEMS[name], SLOW in words, say)
+        check(name, PROBLEMS[name], given.slow, say)
         if kind == "problem"
         else check_optimizer(name, OPTIMIZERS[name], say)
         for kind, name in known

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from benchmarks.analysis.folder import finished
 from benchmarks.cli.compose import Planned, planned
 from benchmarks.cli.launch import run
 from ravine import Refused, nearest
 
-USAGE = "explain FOLDER [--problem NAME,…] [--optimizer NAME,…]"
 
-
-def main(words: Sequence[str]) -> int:
+def main(given: Namespace) -> int:
     """Run the commands of a folder again, of which all cells are stored, and explain what breaks."""
-    given = _Parser(prog="ravine explain").parse_args(list(words))
     manifest, _ = finished(given.folder)
     commands = [each for each in manifest.get("commands", [manifest.get("argv", [])]) if each]
     if not commands:
@@ -34,17 +30,6 @@ def main(words: Sequence[str]) -> int:
         run(plan, lambda job: all(_name(job, kind) in names for kind, names in asked.items()))
         for plan in plans
     )
-
-
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, prog: str):
-        super().__init__(prog, add_help=False)
-        self.add_argument("folder", type=Path)
-        self.add_argument("--problem")
-        self.add_argument("--optimizer")
-
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message}: {USAGE}")
 
 
 def _again(words: Sequence[str], folder: Path) -> list[str]:

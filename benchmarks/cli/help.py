@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.catalog.loading import CONF, preset_words
@@ -16,7 +16,7 @@ from benchmarks.display import WIDTH
 from optimizers import OPTIMIZERS
 from optimizers.registry import WRAPPERS
 from problems.modifiers import NOISES, TRANSFORMS
-from ravine.terminal import columns
+from ravine.terminal import WIDEST, columns
 
 
 def program() -> str:
@@ -32,8 +32,12 @@ def command_line(words: Iterable[str]) -> str:
     return " ".join([program(), *map(shlex.quote, words)])
 
 
-def usage() -> str:
-    """Return the help: examples, problems by subsection, optimizers, options with their descriptions."""
+def usage(subcommands: Iterable[tuple[str, str]]) -> str:
+    """Return the help: examples, problems by subsection, optimizers, options with their descriptions.
+
+    Args:
+        subcommands: An example of each subcommand, and what it does.
+    """
     named = {
         "suite=": suites(),
         "preset=": sorted(each.stem for each in (CONF / "preset").glob("*.yaml")),
@@ -60,32 +64,14 @@ def usage() -> str:
             "+problem=rosenbrock transform=rotate noise=gaussian",
             "a rotated problem with noisy gradients",
         ),
-        ("show", "list all problems: dial, dimension, minimum"),
-        ("show cliff", "describe a problem, an optimizer or a noise"),
         ("+problem=cliff explain=true", "measure why optimizers break"),
-        (
-            "explain FOLDER",
-            "the same for a sweep that has ended (--problem, --optimizer: for some)",
-        ),
-        ("report FOLDER", "write a sweep as one page, with its figures"),
-        ("compare A B", "list what became better or worse between the folders of two sweeps"),
-        ("explore", "write a page on which problems are tried out by hand (out=FILE)"),
-        (
-            "submit my_opt.py:MyOpt",
-            "run the standard suite, and show its row among the published ones",
-        ),
-        ("same my_adam.py:MyAdam adam", "say whether two optimizers are the same method"),
-        (
-            "doctor NAME",
-            "demo: train a faulty small network and diagnose it (docs/doctor.md: your own)",
-        ),
-        (
-            "read LOG",
-            "say what happened in a training run: CSV, JSON lines, TensorBoard's event files",
-        ),
-        ("check my_problem.py:Mine", "check whether a problem or an optimizer keeps its promises"),
+        *subcommands,
     ]
-    lines = [f"usage: {program()} +problem=NAME[,NAME…] [option=value …]", ""]
+    lines = [
+        f"usage: {program()} +problem=NAME[,NAME…] [option=value …]",
+        f"       {program()} SUBCOMMAND …  (SUBCOMMAND --help explains it)",
+        "",
+    ]
     lines += two_columns((f"{program()} {words}", text) for words, text in examples)
     for title, problems in by_subsection().items():
         lines += [
@@ -125,4 +111,22 @@ def two_columns(rows: Iterable[tuple[str, str]]) -> list[str]:
         else:
             lines.append(f"  {left}".rstrip())
         lines += wrapped
+    return lines
+
+
+def listed(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines: cells side by side, then the last one, or on a narrow terminal below them, wrapped.
+
+    Where there is no terminal, each row is one line.
+    """
+    widths = [max(map(len, cells)) + 2 for cells in list(zip(*rows, strict=True))[:-1]]
+    room = columns(WIDEST) - 2
+    lines = []
+    for *cells, text in rows:
+        facts = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+        if len(facts) + len(text) <= room or not sys.stdout.isatty():
+            lines.append(f"{facts}{text}".rstrip())
+            continue
+        below = textwrap.wrap(text, room - 4, break_on_hyphens=False, break_long_words=False)
+        lines += [facts.rstrip(), *(f"    {line}" for line in below)]
     return lines

@@ -75,7 +75,9 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: 
         finally:
             progress.close()
             with phase("making the tables"):
-                found = collect(folder, time.perf_counter() - began, _say)
+                found = collect(
+                    folder, time.perf_counter() - began, _say, interrupted or bool(failed)
+                )
             ended = None if found is None else Ended(plan, *found, folder.path)
             if ended is not None:
                 if explained is None:  # otherwise they were printed when the sweep was run

@@ -21,14 +21,15 @@ from importlib import metadata
 from typing import Any
 
 from benchmarks.catalog import loading
+from benchmarks.cli.completion import INSTALL, complete, completing, install
 from benchmarks.cli.help import usage
 from benchmarks.cli.options import (
     FAILED,
     FLAGS,
     INTERRUPTED,
     REFUSED,
-    SUBCOMMANDS,
 )
+from benchmarks.cli.subcommands import SUBCOMMANDS, parser
 from ravine import LeftOut, Refused, nearest, printable
 from ravine.terminal import phase
 
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     1 if `check` finds something broken, `compare --fail-on-regression` a regression, or `submit --verify` a run that
     differs; 2 for bad input or a full disk, 3 if a cell failed, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
+    if completing():
+        complete()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         with _warning_in_a_line(), _ending_on_signals():
@@ -138,17 +141,21 @@ def _run(words: list[str]) -> int:
         return 0
     loading.load_plugins()
     if not words:
-        print(usage(), file=sys.stderr)
+        print(_usage(), file=sys.stderr)
         return REFUSED
-    if "--help" in words or "-h" in words:
-        print(usage())
-        return 0
     if "=" not in words[0] and not words[0].startswith("-"):
         return _subcommand(*words)
+    if "--help" in words or "-h" in words:
+        print(_usage())
+        return 0
+    if words[0] == INSTALL:
+        print(install(*words[1:]))
+        return 0
     words, only_shown = _without_flags(words)
 
-    with _keeping_what_is_imported(), phase("importing torch, reading the command"):
-        from benchmarks.cli.compose import planned
+    with _keeping_what_is_imported():
+        with phase("importing torch"):
+            from benchmarks.cli.compose import planned
 
         plan = planned(words)
     if only_shown:
@@ -158,6 +165,10 @@ def _run(words: list[str]) -> int:
     from benchmarks.cli.launch import run
 
     return run(plan)
+
+
+def _usage() -> str:
+    return usage((f"{name} {each.example}", each.summary) for name, each in SUBCOMMANDS.items())
 
 
 def _version() -> str:
@@ -171,9 +182,14 @@ def _subcommand(name: str, *words: str) -> int:
     if name not in SUBCOMMANDS:
         hint = "an option is written name=value, as in +problem=cliff"
         raise Refused(f"unknown subcommand {name!r}: {nearest(name, SUBCOMMANDS)}; {hint}")
-    with _keeping_what_is_imported():
-        module = importlib.import_module(SUBCOMMANDS[name])
-    return module.main(words)
+    of_name = parser(name)
+    if "--help" in words or "-h" in words:
+        print(of_name.format_help(), end="")
+        return 0
+    given = of_name.parse(words)
+    with _keeping_what_is_imported(), phase("importing"):
+        module = importlib.import_module(SUBCOMMANDS[name].module)
+    return module.main(given)
 
 
 @contextmanager

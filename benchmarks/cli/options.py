@@ -1,4 +1,4 @@
-"""The options of a sweep with their defaults, the subcommands, and the exit codes."""
+"""The options of a sweep with their defaults, and the exit codes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
-FLAGS = ("--help", "--version", "--cfg", "--keep")
-SUBCOMMANDS = {  # each is the `main` of a module
-    "show": "benchmarks.cli.show",
-    "check": "benchmarks.cli.check",
-    "compare": "benchmarks.display.compare",
-    "same": "benchmarks.cli.same",
-    "explain": "benchmarks.cli.explain",
-    "explore": "benchmarks.cli.explore",
-    "submit": "benchmarks.cli.submit",
-    "report": "benchmarks.report",
-    "doctor": "benchmarks.doctor.demos",
-    "read": "benchmarks.doctor.logs",
-}
+FLAGS = ("--help", "--version", "--cfg", "--keep", "--install-completion")
 
 
 @dataclass
@@ -79,4 +67,5 @@ DESCRIPTIONS = {
     "preset=": "several options at once, from a file: ",
     "hydra/launcher=basic": "one core; processes hydra.launcher.n_jobs=4: four; slurm, dask, ray: a cluster",
     "--cfg job": "show the configuration of each job, and run nothing",
+    "--install-completion": "complete commands on Tab; bash, zsh or fish behind it, by default your shell",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Sequence
+from argparse import Namespace
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -14,15 +14,12 @@ from ravine import Refused
 USAGE = "same A B [optimizer.FIELD=value …], as in same my_adam.py:MyAdam adam optimizer.eps=1e-6"
 
 
-def main(words: Sequence[str]) -> int:
+def main(given: Namespace) -> int:
     """Compare two optimizers, print what is found, and return 1 if they are not the same method."""
-    for word in words:
-        if word.startswith("-"):
-            raise Refused(f"unknown flag {word}: {USAGE}")
-    named = [word for word in words if "=" not in word]
+    named = [word for word in given.words if "=" not in word]
     if len(named) != 2:
         raise Refused(f"compare two optimizers, and not {len(named)}: {USAGE}")
-    settings = dict(_setting(word) for word in words if "=" in word)
+    settings = dict(_setting(word) for word in given.words if "=" in word)
 
     from benchmarks.display.same import same
 

@@ -6,15 +6,15 @@ import csv
 import dataclasses
 import re
 import sys
-import textwrap
-from collections.abc import Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from benchmarks.catalog.loading import named
 from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
-from benchmarks.cli.help import two_columns
+from benchmarks.cli.help import listed, two_columns
 from benchmarks.docgen.paths import NAMES_FILE
 from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import AND, WRAPPERS
@@ -23,14 +23,14 @@ from problems import PROBLEMS, Card, Problem
 from problems.modifiers import NOISES, TRANSFORMS
 from problems.precision import default_dtype
 from ravine import Refused, nearest
-from ravine.terminal import columns, filled
-
-LONGEST = 200  # columns of the list of problems where there is no terminal: one line each
+from ravine.terminal import filled
 
 
-def main(words: Sequence[str]) -> int:
+def main(given: Namespace) -> int:
     """Print the card of each name; without names, the list of all problems."""
-    cards = [card(named(word)) for word in words]  # an unknown name is refused before any is shown
+    cards = [
+        card(named(word)) for word in given.names
+    ]  # an unknown name is refused before any is shown
     print("\n".join(cards or [atlas()]))
     return 0
 
@@ -50,22 +50,8 @@ def atlas() -> str:
                 floor if problem.card.floor_is_minimum else f"level {floor}",
                 summary(problem),
             ))  # fmt: skip
-        widths = [max(map(len, column)) + 2 for column in list(zip(*rows, strict=True))[:-1]]
-        lines += ["", title, *(each for row in rows for each in _listed(row, widths))]
+        lines += ["", title, *(f"  {line}" for line in listed(rows))]
     return "\n".join(lines[1:])
-
-
-def _listed(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Return a row of the list as lines: its summary beside its facts, or below them on a narrow terminal."""
-    *cells, text = row
-    facts = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-    left, room = f"  {facts}", columns(LONGEST)
-    if len(left) + len(text) <= room or not text:
-        return [f"{left}{text}".rstrip()]
-    return [
-        left.rstrip(),
-        *(f"      {line}" for line in textwrap.wrap(text, room - 6, break_on_hyphens=False)),
-    ]
 
 
 def card(name: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pandas
 
@@ -28,11 +27,9 @@ from benchmarks.store.sweep_folder import check_writable, read_manifest
 from optimizers.registry import AND
 from problems import PROBLEMS
 from ravine import Refused, require
+from ravine.terminal import phase
 
-USAGE = (
-    "submit OPTIMIZER [option=value …] [part=FOLDER] [against=FOLDER] [--verify PART [--cells N] [--seed N]], "
-    "as in submit my_opt.py:MyOpt"
-)
+USAGE = "submit OPTIMIZER [option=value …], as in submit my_opt.py:MyOpt"
 AGAINST = Path("results/reference")  # with which a part is compared
 CHECKOUT = Path(__file__).parents[2]  # whose reference counts where the working folder has none
 WHOLE, SOME = "standard", "problems"  # what is run: a suite by its name, or some problems
@@ -42,12 +39,11 @@ CELLS, SEED = 20, 0  # of --verify
 OF_OPTIMIZERS = ("optimizer.", "optimizers.")
 
 
-def main(words: Sequence[str]) -> int:
+def main(given: Namespace) -> int:
     """Run the suite, write the part and print its row; with --verify, run some cells of a part again instead.
 
     The options are those of a sweep. Return the exit code of the sweep; of --verify, 1 if anything differs.
     """
-    given = _Parser(prog="ravine submit").parse_args(list(words))
     named = [word for word in given.words if "=" not in word]
     options = [word for word in given.words if "=" in word]
     if any(_name(word) == "optimizer" for word in options):
@@ -86,36 +82,6 @@ def _published() -> Path:
     """Return the reference of the working folder, or else of the checkout, if either has one."""
     own = CHECKOUT / AGAINST
     return own if own.exists() and not AGAINST.exists() else AGAINST
-
-
-class _Once(argparse.Action):
-    """Store a value; refuse a second one."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option_string} is given twice")
-        setattr(namespace, self.dest, values)
-
-
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, prog: str):
-        super().__init__(prog, add_help=False, allow_abbrev=False)
-        self.add_argument("words", nargs="*")
-        self.add_argument("--verify", type=Path, action=_Once)
-        self.add_argument("--cells", type=int, action=_Once)
-        self.add_argument("--seed", type=int, action=_Once)
-
-    def parse_args(self, words: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
-        return self.parse_intermixed_args(words)
-
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message}: {USAGE}")
 
 
 def _submit(word: str, rest: Sequence[str], part: Path | None, against: Path) -> int:
@@ -169,7 +135,8 @@ def _board(part: Path, against: Path) -> Leaderboard:
     mine = read_results(part)
     board = Leaderboard.of(mine)
     try:
-        published = read_results(against)
+        with phase(f"reading {against}"):
+            published = read_results(against)
         check_alike([published, mine])
     except Refused as why:
         print(f"\nNot beside the optimizers of {against}: {why}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,11 +38,9 @@ from benchmarks.display.numbers_as_text import counted
 from benchmarks.display.view import View
 from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.provenance import version_of
-from ravine import Refused, nearest, printable
+from ravine import Refused, printable
 from ravine.terminal import filled
 
-FAIL = "--fail-on-regression"
-REGRESSION, UNDECIDED = 1, 4  # exit codes with it
 ON = [*RUNG, "optimizer", "choice"]
 VERSIONS = ("ravine", "torch")  # packages whose version may change the numbers
 STATED = ("dtype", "device")  # protocol options that are not in the runs
@@ -296,25 +294,6 @@ def assert_no_regression(before: str | Path | HasTables, after: str | Path | Has
         raise AssertionError("\n".join([f"{found.names[0]} → {found.names[1]}:", *lines]))
     if found.undecided:
         raise Refused(f"nothing can be told: {found.undecided}")
-
-
-def main(words: Sequence[str]) -> int:
-    """`ravine compare A B`: print the comparison; with --fail-on-regression return 1 if B is worse, 4 if undecided."""
-    folders = [word for word in words if not word.startswith("-")]
-    for word in words:
-        if word.startswith("-") and word != FAIL:
-            raise Refused(f"unknown flag {word}: {nearest(word, [FAIL])}")
-    if len(folders) != 2:
-        raise Refused(
-            f"compare takes two folders of sweeps, not {len(folders)}: compare A B [{FAIL}]"
-        )
-    found = compare_sweeps(*folders)
-    print(found)
-    if FAIL not in words:
-        return 0
-    if found.where("error") or found.where("worse"):
-        return REGRESSION
-    return UNDECIDED if found.undecided else 0
 
 
 def _judged(wins: Any, losses: Any, p: Any) -> np.ndarray:

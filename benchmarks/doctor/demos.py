@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from benchmarks.doctor.doctor import Doctor
-from benchmarks.doctor.words import words
 from ravine import Refused, nearest
 
 PIXELS, CLASSES = 64, 10
@@ -177,16 +176,3 @@ def find(name: str) -> Demo:
     if name not in DEMOS:
         raise Refused(f"unknown network {name!r}: {nearest(name, DEMOS)}")
     return DEMOS[name]
-
-
-def main(names: Sequence[str]) -> int:
-    """Train the networks of these names and print their reports; without names, list them."""
-    chosen = {name: find(name) for name in names}
-    if not chosen:
-        width = max(map(len, DEMOS)) + 2
-        for name, demo in DEMOS.items():
-            print(f"{name:<{width}}{demo.about} ({words(demo.expected)})")
-    for name, demo in chosen.items():
-        report = demo.train().report()
-        print(f"{name}: {demo.about}\n\n{report}\n", flush=True)
-    return 0

@@ -13,16 +13,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill, shorten
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
 from ravine import Refused, nearest
-from ravine.terminal import columns
 
 USAGE = "read LOG, a CSV file, JSON lines, a trainer_state.json, or event files of TensorBoard"
-WIDTH = 80  # columns of text where there is no terminal
 NAMES = {  # columns, without "train_" before them, "_train" behind, or the optimizer's name behind "lr-"
     "loss": ("loss",),
     "step": ("step", "global_step", "iteration", "iter"),
@@ -78,16 +76,6 @@ class Log:
     loss: Series
     lr: Series
     grad_norm: Series
-
-
-def main(words: Sequence[str]) -> int:
-    """Print the readings of one log."""
-    if len(words) != 1 or words[0].startswith("-"):
-        raise Refused(f"read which log? {USAGE}")
-    path = Path(words[0])
-    for text in (*readings(read(path)), CANNOT):
-        print(fill(text, columns(WIDTH), subsequent_indent="  ", break_on_hyphens=False))
-    return 0
 
 
 def readings(log: Log) -> list[str]:

@@ -1,4 +1,4 @@
-"""`ravine report`: the results of a sweep on one page, and its figures for a paper."""
+"""The results of a sweep on one page, and its figures for a paper."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from benchmarks.analysis.saved_sweep import read_saved
 from benchmarks.report import render
 from benchmarks.report.compose import composed
 from benchmarks.report.page import Page
-from ravine import Refused, nearest
+from ravine import Refused
 
 FILE = "report.html"
 TITLE_END = " · Ravine</title>".encode()  # in every report
-FLAGS = ("--out", "--figures")
-USAGE = f"report FOLDER… [--out {FILE}] [--figures DIR]"
 
 
 def report(folders: Sequence[str | Path], out: str | Path | None = None) -> Page:
@@ -29,30 +27,14 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> Page
         _check_own(Path(FILE))
     said = composed(*read_saved(paths))
     try:
-        render.write(said, _file(paths, out))
+        render.write(said, file_of(paths, out))
     except OSError as error:
-        raise Refused(f"{_file(paths, out)} cannot be written: {error.strerror}") from error
+        raise Refused(f"{file_of(paths, out)} cannot be written: {error.strerror}") from error
     return said
 
 
-def main(words: Sequence[str]) -> int:
-    """`ravine report FOLDER…`: write the page, and with --figures the figures, and print the names of the files."""
-    folders, given = _parsed(words)
-    said = report(folders, given.get("--out"))
-    print(_file(folders, given.get("--out")))
-    if "--figures" in given:
-        from benchmarks.report import export  # it draws with matplotlib
-
-        folder = Path(given["--figures"])
-        try:
-            files = export.save(said.charts, folder)
-        except OSError as error:
-            raise Refused(f"--figures {folder} cannot be written: {error.strerror}") from error
-        print(f"{folder}/  {len(files)} files, each figure as SVG and PDF")
-    return 0
-
-
-def _file(folders: Sequence[Path], out: str | Path | None) -> Path:
+def file_of(folders: Sequence[Path], out: str | Path | None) -> Path:
+    """Return the file of the page."""
     if out is not None:
         return Path(out)
     return folders[0] / FILE if len(folders) == 1 else Path(FILE)
@@ -64,22 +46,4 @@ def _check_own(file: Path) -> None:
         raise Refused(f"{file} is here already and is not a report: name the file, --out {file}")
 
 
-def _parsed(words: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
-    folders, given, rest = [], {}, list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("-"):
-            folders.append(Path(word))
-            continue
-        flag, equal, value = word.partition("=")
-        if flag not in FLAGS:
-            raise Refused(f"unknown flag {flag}: {nearest(flag, FLAGS)}")
-        given[flag] = value if equal else rest.pop(0) if rest else ""
-        if not given[flag]:
-            raise Refused(f"{flag} needs a path: {USAGE}")
-    if not folders:
-        raise Refused(f"report needs the folder of a sweep: {USAGE}")
-    return folders, given
-
-
-__all__ = ["FILE", "main", "report"]
+__all__ = ["FILE", "file_of", "report"]

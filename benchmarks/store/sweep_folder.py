@@ -213,18 +213,23 @@ class SweepFolder:
             return (self.path / MARKERS / BEATS / str(number)).stat().st_mtime
         return None
 
-    def finish(self, seconds: float, say: Callable[[str], None]) -> dict[str, Stored]:
+    def finish(
+        self, seconds: float, say: Callable[[str], None], interrupted: bool = False
+    ) -> dict[str, Stored]:
         """List the cells of the sweep in its manifest and return them by key; without cells, remove its files.
 
         Args:
             seconds: How long the sweep took.
             say: Called with a line about each cell that cannot be read, and so is in no table.
+            interrupted: True if not all of its cells were run.
         """
         manifest = self._manifest()
         infos = self._current(manifest)
         if infos:
             seconds += manifest["seconds"]
-            self._write_manifest({**manifest, "seconds": seconds, "jobs": by_job(infos)})
+            self._write_manifest(
+                {**manifest, "seconds": seconds, "interrupted": interrupted, "jobs": by_job(infos)}
+            )
         shutil.rmtree(self.path / MARKERS, ignore_errors=True)
         if not infos:
             (self.path / "manifest.json").unlink()
@@ -285,7 +290,7 @@ class Notes:
 NEEDED = {"schema": int, "config": dict, "config.protocol": dict, "jobs": list}  # in a manifest
 ALLOWED = {
     "config.jobs": list, "seconds": (int, float), "packages": dict, "argv": list, "commands": list, "git": dict,
-    "python": str, "cpu": str, "threads": int, "rows": str,
+    "python": str, "cpu": str, "threads": int, "rows": str, "interrupted": bool,
 }  # fmt: skip
 KINDS = {dict: "a table", list: "a list", str: "a text", int: "a whole number"}
 

@@ -139,7 +139,7 @@ OPTION = {
     "sgd": "'sgd' is not an option: an option is written name=value",
     "trials==3": f"'trials==3' {UNREADABLE}",
     "optimizers.sgd.lr=[1,": f"'optimizers.sgd.lr=[1,' {UNREADABLE}",
-    "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --keep, --version)",
+    "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --install-completion, --keep, --version)",
     "--cfg hydra": "--cfg needs what to show: --cfg job",
 }  # fmt: skip
 OUT = {
@@ -155,7 +155,7 @@ OUT = {
     "cells=file": "cells=file: file is a file, but must be a folder",
 }
 WORD = {
-    "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, doctor, explain, explore, read, report, same, show, submit); an option is written name=value, as in +problem=cliff",
+    "shwo": "unknown subcommand 'shwo': did you mean show? (allowed: check, compare, doctor, explain, explore, list, read, report, same, show, submit); an option is written name=value, as in +problem=cliff",
     "show sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     "show sgd sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     f"report {300 * 'x'}": f"{300 * 'x'} does not exist, but must be the folder of a sweep",
@@ -166,8 +166,8 @@ WORD = {
     "scale is log: each must be above 0",
     "check": "check a problem or an optimizer: check NAME, or check file.py:Class (allowed: {problems})",
     "check clif": "unknown problem or optimizer 'clif': did you mean cliff? (allowed: {both})",
-    "check cliff --fast": "unknown flag --fast: (allowed: --slow)",
-    "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --keep, --version)",
+    "check cliff --fast": "unknown flag --fast: (allowed: --help, --slow)",
+    "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --install-completion, --keep, --version)",
 }  # fmt: skip
 MODIFIER = {
     "noise=gausian": "unknown noise 'gausian': did you mean gaussian? (allowed: {noises})",

@@ -527,8 +527,8 @@ def test_a_spoilt_folder_is_refused_in_a_line(spoil, whole, copy, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     {
-        "A": "compare takes two folders of sweeps, not 1: compare A B [--fail-on-regression]",
-        "A B C": "compare takes two folders of sweeps, not 3",
+        "A": "the following arguments are required: B: ",
+        "A B C": "'C' is a word too many: ",
         "A B --fail-on-regresion": "unknown flag --fail-on-regresion: did you mean --fail-on-regression?",
     }.items(),
 )

@@ -8,7 +8,8 @@ import shutil
 
 import pytest
 
-from benchmarks.cli.options import DESCRIPTIONS, SUBCOMMANDS, Config
+from benchmarks.cli.options import DESCRIPTIONS, Config
+from benchmarks.cli.subcommands import SUBCOMMANDS
 from tests.benchmarks.forked import run
 
 SMALL = {

@@ -494,10 +494,10 @@ def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ([], "report needs the folder of a sweep"),
+        ([], "the following arguments are required: FOLDER"),
         (["x", "--figure", "y"], "unknown flag --figure: did you mean --figures"),
-        (["x", "--out"], "--out needs a path"),
-        (["x", "--out="], "--out needs a path"),
+        (["x", "--out"], "argument --out: expected one argument"),
+        (["x", "--out="], "argument --out: needs a path"),
     ],
 )
 def test_bad_input_is_one_line(words, wanted, capsys):

@@ -15,8 +15,10 @@ from benchmarks import sweep
 from benchmarks.analysis.ranks import ranks
 from benchmarks.catalog.loading import CONF
 from benchmarks.catalog.suites import suites
-from benchmarks.cli.help import two_columns, usage
+from benchmarks.cli.help import two_columns
+from benchmarks.cli.main import main
 from benchmarks.cli.show import atlas, card
+from benchmarks.cli.subcommands import SUBCOMMANDS
 from benchmarks.display.breaking_table import Matrix
 from benchmarks.display.sweep_views import views
 from benchmarks.display.view import READS_LIKE, WHY, View
@@ -179,7 +181,9 @@ def test_help_lists_and_cards_fit(columns, wide, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/home/me/benchmarks/__main__.py"])
     elsewhere = atlas()
     wide(columns)
-    for text in (usage(), atlas(), card("cliff"), card("adam")):
+    for words in (["--help"], *([name, "--help"] for name in SUBCOMMANDS)):
+        assert main(words) == 0
+    for text in (sys.stdout.getvalue(), atlas(), card("cliff"), card("adam")):
         assert max(widths(text)) <= columns
     assert set(elsewhere.split()) == set(atlas().split())
     assert "f(w, b) = (σ(x_T)" in card("cliff") and "\nunits: how many" in card("cliff")

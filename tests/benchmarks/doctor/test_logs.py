@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -225,7 +226,7 @@ def test_bad_input_is_refused_in_one_line(name, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("words", [[], ["a", "b"], ["--help-me"]])
 def test_one_log_is_read_at_a_time(words, capsys):
     assert main(["read", *words]) == 2
-    assert "read which log? read LOG, a CSV file" in capsys.readouterr().err
+    assert re.search("required: LOG|word too many|unknown flag", capsys.readouterr().err)
 
 
 def test_the_command_fits_80_columns_and_imports_no_torch(tmp_path):

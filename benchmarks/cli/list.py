@@ -1,0 +1,36 @@
+"""`ravine list`: the sweeps of the past, the newest first."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import datetime
+
+from benchmarks.cli.help import command_line, listed
+from benchmarks.display.numbers_as_text import counted
+from benchmarks.store.past_sweeps import Past, past_sweeps
+
+
+def main(given: Namespace) -> int:
+    """Print a line for each sweep in a folder, or with --last only the folder of the newest."""
+    found = past_sweeps(given.folder)
+    if given.last:
+        found = found[:1]
+    if not found:
+        print(f"No sweep in {given.folder}.")
+    elif given.last:
+        print(found[0].folder)
+    else:
+        print("\n".join(listed([_row(each) for each in found])))
+    return 0
+
+
+def _row(sweep: Past) -> list[str]:
+    cells = counted(sweep.cells, "cell") + (f", {sweep.failed} failed" if sweep.failed else "")
+    when = datetime.fromtimestamp(sweep.ended).strftime("%Y-%m-%d %H:%M")
+    return [
+        str(sweep.folder),
+        when,
+        cells,
+        sweep.state,
+        command_line(sweep.command) if sweep.command else "",
+    ]
