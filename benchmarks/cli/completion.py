@@ -40,11 +40,14 @@ def completing() -> bool:
     return "_ARGCOMPLETE" in os.environ
 
 
-def complete() -> None:
-    """Answer the shell, and end the process."""
-    import argcomplete
+def complete(subcommands: Iterable[str], parser: Callable[[str], argparse.ArgumentParser]) -> None:
+    """Answer the shell, and end the process.
 
-    from benchmarks.cli.subcommands import SUBCOMMANDS, parser
+    Args:
+        subcommands: Their names.
+        parser: Returns the parser of one.
+    """
+    import argcomplete
 
     with suppress(Refused):  # a plugin that fails is said by the command
         load_plugins()
@@ -52,7 +55,7 @@ def complete() -> None:
     words = f"{line}|".split()  # the bar stands for what is being typed
     name = words[1] if len(words) > 2 else ""
     top = argparse.ArgumentParser(add_help=False)
-    if name in SUBCOMMANDS:
+    if name in subcommands:
         known = top.add_subparsers()
         known.add_parser(name, parents=[parser(name)], add_help=False)
     else:
@@ -60,7 +63,7 @@ def complete() -> None:
             top.add_argument(flag, action="store_true")
         given: Any = top.add_argument("words", nargs="*")
         given.completer = lambda prefix, parsed_args, **_: [
-            *(SUBCOMMANDS if not parsed_args.words else ()), *sweep(prefix, parsed_args),
+            *(subcommands if not parsed_args.words else ()), *sweep(prefix, parsed_args),
         ]  # fmt: skip
     argcomplete.autocomplete(top, always_complete_options=False)
 

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     differs; 2 for bad input or a full disk, 3 if a cell failed, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     if completing():
-        complete()
+        complete(SUBCOMMANDS, parser)
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         with _warning_in_a_line(), _ending_on_signals():
