@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from benchmarks.display.as_json import as_json
 from benchmarks.display.compare import compare_sweeps
 from ravine.terminal import phase
 
@@ -14,7 +15,7 @@ def main(given: Namespace) -> int:
     """Print the comparison; with --fail-on-regression return 1 if B is worse, 4 if that cannot be told."""
     with phase(f"reading {given.before} and {given.after}"):
         found = compare_sweeps(given.before, given.after)
-    print(found)
+    print(as_json(found.plain()) if given.json else found)
     if not given.fail_on_regression:
         return 0
     if found.where("error") or found.where("worse"):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
-from benchmarks.analysis.folder import finished
+from benchmarks.analysis.folder import finished, read_table
 from benchmarks.cli.compose import Planned, planned
 from benchmarks.cli.launch import run
+from benchmarks.display.as_json import as_json
 from ravine import Refused, nearest
 
 
@@ -26,10 +29,14 @@ def main(given: Namespace) -> int:
         for name in asked[kind]:
             if name not in there:
                 raise Refused(f"unknown {kind} {name!r}: {nearest(name, there)}")
-    return max(
-        run(plan, lambda job: all(_name(job, kind) in names for kind, names in asked.items()))
-        for plan in plans
-    )
+    with redirect_stdout(sys.stderr) if given.json else nullcontext():
+        code = max(
+            run(plan, lambda job: all(_name(job, kind) in names for kind, names in asked.items()))
+            for plan in plans
+        )
+    if given.json:
+        print(as_json({"folder": given.folder, "explained": read_table(given.folder, "explained")}))
+    return code
 
 
 def _again(words: Sequence[str], folder: Path) -> list[str]:

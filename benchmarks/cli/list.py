@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from argparse import Namespace
 from datetime import datetime
+from typing import Any
 
 from benchmarks.cli.help import command_line, listed
+from benchmarks.display.as_json import as_json
 from benchmarks.display.numbers_as_text import counted
 from benchmarks.store.past_sweeps import Past, past_sweeps
 
@@ -15,13 +18,20 @@ def main(given: Namespace) -> int:
     found = past_sweeps(given.folder)
     if given.last:
         found = found[:1]
-    if not found:
+    if given.json:
+        print(as_json({"sweeps": [_plain(each) for each in found]}))
+    elif not found:
         print(f"No sweep in {given.folder}.")
     elif given.last:
         print(found[0].folder)
     else:
         print("\n".join(listed([_row(each) for each in found])))
     return 0
+
+
+def _plain(sweep: Past) -> dict[str, Any]:
+    ended = datetime.fromtimestamp(sweep.ended).astimezone().isoformat(timespec="seconds")
+    return {**dataclasses.asdict(sweep), "ended": ended}
 
 
 def _row(sweep: Past) -> list[str]:

@@ -187,7 +187,7 @@ def _subcommand(name: str, *words: str) -> int:
         print(of_name.format_help(), end="")
         return 0
     given = of_name.parse(words)
-    with _keeping_what_is_imported(), phase("importing"):
+    with _keeping_what_is_imported(), phase(f"importing what {name} needs"):
         module = importlib.import_module(SUBCOMMANDS[name].module)
     return module.main(given)
 

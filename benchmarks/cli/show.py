@@ -13,12 +13,15 @@ from typing import Any
 import torch
 
 from benchmarks.catalog.loading import named
+from benchmarks.catalog.stepping import stepping
 from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
 from benchmarks.cli.help import listed, two_columns
+from benchmarks.display.as_json import as_json
 from benchmarks.docgen.paths import NAMES_FILE
 from optimizers import OPTIMIZERS, Optimizer
+from optimizers.adopted import Adopted
 from optimizers.registry import AND, WRAPPERS
-from optimizers.wrapper import Wrapper
+from optimizers.wrapper import Wrapper, innermost
 from problems import PROBLEMS, Card, Problem
 from problems.modifiers import NOISES, TRANSFORMS
 from problems.precision import default_dtype
@@ -28,10 +31,12 @@ from ravine.terminal import filled
 
 def main(given: Namespace) -> int:
     """Print the card of each name; without names, the list of all problems."""
-    cards = [
-        card(named(word)) for word in given.names
-    ]  # an unknown name is refused before any is shown
-    print("\n".join(cards or [atlas()]))
+    names = [named(word) for word in given.names]
+    if given.json:
+        print(as_json({"shown": [described(name) for name in names or PROBLEMS]}))
+    else:
+        cards = [card(name) for name in names]  # an unknown name is refused before any is shown
+        print("\n".join(cards or [atlas()]))
     return 0
 
 
@@ -56,22 +61,74 @@ def atlas() -> str:
 
 def card(name: str) -> str:
     """Return the card of a registered name. Raises Refused for an unknown name."""
-    if name in PROBLEMS:
-        return _problem_card(name, PROBLEMS[name])
-    if name in OPTIMIZERS:
-        return _optimizer_card(name, OPTIMIZERS[name])
-    if name in NOISES:
-        noise = NOISES[name]
-        strengths = ", ".join(f"{each:g}" for each in noise.ladder)
-        facts = {"noise.strength": f"{noise.strength:g}; ladder {strengths}, {noise.scale}"}
-        return "\n".join(
-            [f"{name} · noise", "", _wrapped(docstring(noise)), "", *two_columns(facts.items())]
-        )
-    if name in TRANSFORMS:
-        return "\n".join([f"{name} · transform", "", _wrapped(docstring(TRANSFORMS[name]))])
-    if name in WRAPPERS:
-        return _optimizer_card(f"NAME{AND}{name}", WRAPPERS[name])
-    known = [*PROBLEMS, *OPTIMIZERS, *WRAPPERS, *NOISES, *TRANSFORMS]
+    kind, prototype = _found(name)
+    if kind == "problem":
+        return _problem_card(name, prototype)
+    if kind == "optimizer":
+        return _optimizer_card(name, prototype)
+    if kind == "wrapper":
+        return _optimizer_card(f"NAME{AND}{name}", prototype)
+    lines = [f"{name} · {kind}", "", _wrapped(docstring(prototype))]
+    if kind == "noise":
+        strengths = ", ".join(f"{each:g}" for each in prototype.ladder)
+        said = f"{prototype.strength:g}; ladder {strengths}, {prototype.scale}"
+        lines += ["", *two_columns([("noise.strength", said)])]
+    return "\n".join(lines)
+
+
+def described(name: str) -> dict[str, Any]:
+    """Return what is known of a registered name as plain values, for JSON. Raises Refused for an unknown name."""
+    kind, prototype = _found(name)
+    known = {
+        "name": name,
+        "kind": kind,
+        "summary": summary(prototype),
+        "description": docstring(prototype),
+    }
+    if kind == "problem":
+        data, stated = prototype.example(), prototype.card
+        optimizer, settings = stated.reference
+        return {
+            **known,
+            "subsection": title_of(prototype),
+            "fields": {each.name: getattr(prototype, each.name) for each in _fields(prototype)},
+            **{
+                each: getattr(stated, each)
+                for each in ("dial", "scale", "ladder", "target", "truth", "source")
+            },
+            "dim": len(data["start"]),
+            "floor": float(prototype.floor(data)),
+            "floor_is_minimum": stated.floor_is_minimum,
+            "budget": float(prototype.budget),
+            "protocol": dataclasses.asdict(stated.cell),
+            "reference": {"optimizer": optimizer, "settings": dict(settings)},
+        }
+    if kind in ("optimizer", "wrapper"):
+        own = prototype.own if kind == "wrapper" else prototype.hyperparameters
+        space = {
+            each: dataclasses.asdict(prototype.space[each])
+            for each in own
+            if each in prototype.space
+        }
+        return {
+            **known, "role": prototype.role, "hyperparameters": own, "searched": space,
+            "stepping": stepping(prototype),
+        }  # fmt: skip
+    if kind == "noise":
+        stated = ("strength", "ladder", "scale")
+        return {**known, **{each: getattr(prototype, each) for each in stated}}
+    return known
+
+
+def _found(name: str) -> tuple[str, Any]:
+    """Return the kind of a registered name, and its prototype."""
+    registries = {
+        "problem": PROBLEMS, "optimizer": OPTIMIZERS, "noise": NOISES, "transform": TRANSFORMS, "wrapper": WRAPPERS,
+    }  # fmt: skip
+    for kind, registry in registries.items():
+        if name in registry:
+            return kind, registry[name]
+    known = [name for registry in registries.values() for name in registry]
     raise Refused(
         f"unknown problem, optimizer, wrapper, noise or transform {name!r}: {nearest(name, known)}"
     )
@@ -158,8 +215,40 @@ def _optimizer_card(name: str, optimizer: Optimizer) -> str:
             _wrapped(docstring(optimizer)),
             "",
             *two_columns(rows),
+            *_adoption(name, optimizer),
         ]
     )
+
+
+def _adoption(name: str, optimizer: Optimizer) -> list[str]:
+    """Return how a class of torch was read, as lines; none for other optimizers."""
+    inner = innermost(optimizer)
+    if not isinstance(inner, Adopted):
+        return []
+    module, space = sys.modules[inner.method.__module__], optimizer.space
+    told = [
+        each for each in inner.hyperparameters if "." not in each and _counts_steps(inner, each)
+    ]
+    fixed = [each for each in optimizer.hyperparameters if each not in space and each not in told]
+    numbers = [each for each in fixed if isinstance(optimizer.hyperparameters[each], float)]
+    facts = {
+        "class": f"{inner.method.__name__} of {module.__file__ or module.__name__}, unchanged",
+        "searched": ", ".join(space) or "nothing: no argument is known to be a learning rate",
+        "fixed": ", ".join(each for each in fixed if "." not in each) or "nothing",
+        **({"told the budget": ", ".join(told)} if told else {}),
+        "stepped": stepping(optimizer),
+    }
+    if numbers:
+        field = f"optimizers.{name}.{min(numbers, key=lambda each: '.' in each)}"
+        facts["to change"] = (
+            f"{field}=0.1 sets it, {field}=0.01,0.1 runs both, '{field}=[0.01,0.1]' searches it"
+        )
+    return ["", *two_columns(facts.items())]
+
+
+def _counts_steps(inner: Adopted, name: str) -> bool:
+    argument = inner.argument(name)
+    return argument is not None and argument.counts_steps
 
 
 def _wrapped(text: str) -> str:

@@ -33,6 +33,10 @@ class Parser(argparse.ArgumentParser):
         """Add an argument, with what completes it on Tab."""
         setattr(self.add_argument(*names, **options), "completer", complete)  # noqa: B010
 
+    def add_json(self) -> None:
+        """Add --json."""
+        self.add("--json", action="store_true", help="print one JSON document (docs/json.md)")
+
     def error(self, message: str) -> NoReturn:
         """Refuse the command."""
         words = " ".join(self.format_usage().split()).removeprefix("usage: ")
@@ -60,6 +64,7 @@ def _show(parser: Parser) -> None:
         "names", metavar="NAME", nargs="*", complete=completion.anything,
         help="a problem, an optimizer, a wrapper, a noise or a transform; file.py:Class for yours; none: all problems",
     )  # fmt: skip
+    parser.add_json()
 
 
 def _check(parser: Parser) -> None:
@@ -79,6 +84,7 @@ def _compare(parser: Parser) -> None:
         "--fail-on-regression", action="store_true",
         help="exit with 1 if anything is worse in B, with 4 if that cannot be told",
     )  # fmt: skip
+    parser.add_json()
 
 
 def _same(parser: Parser) -> None:
@@ -97,6 +103,7 @@ def _explain(parser: Parser) -> None:
     parser.add(
         "--optimizer", metavar="NAME,…", complete=completion.optimizers, help="only for these"
     )
+    parser.add_json()
 
 
 def _submit(parser: Parser) -> None:
@@ -134,6 +141,7 @@ def _list(parser: Parser) -> None:
         help="where to look for sweeps, also in the folders below (results)",
     )  # fmt: skip
     parser.add("--last", action="store_true", help="print only the folder of the newest")
+    parser.add_json()
 
 
 def _doctor(parser: Parser) -> None:
@@ -141,6 +149,7 @@ def _doctor(parser: Parser) -> None:
         "names", metavar="NAME", nargs="*", complete=completion.demos,
         help="a small network with a fault, which is trained and diagnosed; none: list them",
     )  # fmt: skip
+    parser.add_json()
 
 
 def _read(parser: Parser) -> None:
@@ -148,6 +157,7 @@ def _read(parser: Parser) -> None:
         "log", metavar="LOG", type=path,
         help="a CSV file, JSON lines, a trainer_state.json, or event files of TensorBoard",
     )  # fmt: skip
+    parser.add_json()
 
 
 @dataclass(frozen=True)

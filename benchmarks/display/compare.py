@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -111,6 +111,10 @@ class Comparison:
     def improvements(self) -> pandas.DataFrame:
         """The differences in which B is better."""
         return self.differences[self.differences["judgement"] == "better"]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the comparison as a table by name of attribute, for JSON."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def where(self, judgement: str) -> list[str]:
         """Return a line for each optimizer and choice that has this judgement: on which rungs."""

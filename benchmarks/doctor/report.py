@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.diagnosis import Evidence, Record, Verdict
 from benchmarks.doctor.advice import Chart, advice
@@ -145,6 +145,19 @@ class Report:
             parts.append(_titled("Also tried", [_item(_tried_text(each)) for each in self.vain]))
         parts.append("\n".join(_wrapped(each) for each in self.notes))
         return "\n\n".join(filter(None, parts))
+
+    def plain(self) -> dict[str, Any]:
+        """Return the report as plain values and a table of the evidence, for JSON."""
+        return {
+            "verdict": self.verdict.cause,
+            "also": list(self.verdict.also),
+            "ruled_out": list(self.verdict.ruled_out),
+            "why": list(self.why),
+            "to_try": list(self.to_try),
+            "remarks": list(self.notes),
+            "evidence": self.frame,
+            "layers": self.by_layer,
+        }
 
     def _repr_html_(self) -> str:
         """Return the page in a frame of its own for a notebook, whose style stays as it is."""

@@ -70,8 +70,8 @@ OF_OPTIMIZER = {
     "optimizer=torch.optm.Adam": "no module torch.optm for torch.optm.Adam " + WHERE,
     "optimizer=nowhere.MyOpt": "no module nowhere for nowhere.MyOpt " + WHERE,
     "optimizer=torch.nn.Linear": f"torch.nn.Linear {OPTIMIZER}: (allowed: none)",
-    "optimizer=mime.py:Mine": "no file mime.py for mime.py:Mine: did you mean mine.py? (allowed: fails.py, mine.py, other.py)",
-    "optimizer=nowhere/mine.py:Mine": "no file mine.py for nowhere/mine.py:Mine: (allowed: none)",
+    "optimizer=mime.py:Mine": "no file mime.py for mime.py:Mine: did you mean mine.py? (.py files there: fails.py, mine.py, other.py)",
+    "optimizer=nowhere/mine.py:Mine": "no file mine.py for nowhere/mine.py:Mine: there is no folder {here}/nowhere",
     "optimizer=mine.py:Mime": "mine.py:Mime names no class of that file or module: did you mean Mine? (allowed: Demanding, Mine, adam)",
     "optimizer=mine.py": "mine.py names no class of that file or module: (allowed: Demanding, Mine, adam)",
     "optimizer=mine.py:function": f"mine.py:function {OPTIMIZER}: (allowed: Demanding, Mine, adam)",
@@ -159,7 +159,7 @@ WORD = {
     "show sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     "show sgd sdg": "unknown problem, optimizer, wrapper, noise or transform 'sdg': did you mean sgd? (allowed: {all})",
     f"report {300 * 'x'}": f"{300 * 'x'} does not exist, but must be the folder of a sweep",
-    "show nobody.py:Mine": "no file nobody.py for nobody.py:Mine: (allowed: fails.py, mine.py, other.py)",
+    "show nobody.py:Mine": "no file nobody.py for nobody.py:Mine: (.py files there: fails.py, mine.py, other.py)",
     "+problem=rastrigin problem.amplitude=0,1 optimizer=sgd": "rastrigin.amplitude is 0 at one of several rungs, but its "
     "scale is log: each must be above 0",
     "+problem=rastrigin rungs=3 ladder=[0,1,2] optimizer=sgd": "rastrigin.amplitude is 0 at one of several rungs, but its "
