@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Collection, Sequence
 
+from benchmarks.analysis.saved_sweep import read_saved
 from benchmarks.report import file_of, report
-from ravine import Refused
+from ravine import Refused, nearest
 from ravine.terminal import phase
 
 
@@ -14,15 +16,40 @@ def main(given: Namespace) -> int:
     with phase("writing the report"):
         page = report(given.folders, given.out)
     print(file_of(given.folders, given.out))
+    labels = _labels(given.label, page.optimizers)
     if given.figures is not None:
         from benchmarks.report import export  # it draws with matplotlib
 
         try:
             with phase("drawing the figures"):
-                files = export.save(page.charts, given.figures)
+                files = export.save(page.charts, given.figures, labels)
         except OSError as error:
             raise Refused(
                 f"--figures {given.figures} cannot be written: {error.strerror}"
             ) from error
         print(f"{given.figures}/  {len(files)} files, each figure as SVG and PDF")
+    if given.latex is not None:
+        from benchmarks.report import latex
+
+        try:
+            files = latex.save(read_saved(given.folders)[0], given.latex, labels)
+        except OSError as error:
+            raise Refused(f"--latex {given.latex} cannot be written: {error.strerror}") from error
+        print(f"{given.latex}/  {'  '.join(each.name for each in files)}")
     return 0
+
+
+def _labels(given: Sequence[str], optimizers: Collection[str]) -> dict[str, str]:
+    """Return the names that optimizers are given. Raises Refused for an optimizer that is not there."""
+    pairs = (each.rpartition("=") for each in given)
+    labels = {name: label for name, _, label in pairs}
+    for name, label in labels.items():
+        if not name or not label:
+            raise Refused(
+                "--label takes an optimizer and its name in figures, as in --label MyOpt=Ours"
+            )
+        if name not in optimizers:
+            raise Refused(
+                f"--label names no optimizer of the sweep, {name!r}: {nearest(name, optimizers)}"
+            )
+    return labels

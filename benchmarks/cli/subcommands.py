@@ -126,6 +126,16 @@ def _report(parser: Parser) -> None:
         "folders", metavar="FOLDER", nargs="+", type=path, complete=completion.sweeps,
         help="a sweep's folder, or several as one",
     )  # fmt: skip
+    parser.add(
+        "--latex",
+        metavar="DIR",
+        type=path,
+        help="write the tables into this folder, as LaTeX with intervals",
+    )
+    parser.add(
+        "--label", metavar="NAME=LABEL", action="append", default=[],
+        help="an optimizer's name in figures and LaTeX, as in MyOpt=Ours; again for each",
+    )  # fmt: skip
     parser.add("--out", metavar="FILE", type=path, help="the page (report.html in the folder)")
     parser.add(
         "--figures",

@@ -104,6 +104,7 @@ class Chart:
     name: of its file. title: above it on a page. subject: above it in a paper, where nothing else names the problem.
     note: its content in words, for screen readers.
     rules: horizontal dotted lines and their names. own: True if the series are not the optimizers of the page.
+    problem: the problem of which this is the panel in a figure of several; empty for a chart of another kind.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Chart:
     rules: tuple[tuple[float, str], ...] = ()
     levels: tuple[Level, ...] = ()
     own: bool = False
+    problem: str = ""
     marks: tuple[tuple[float, str], ...] = ()
     subject: str = ""
 

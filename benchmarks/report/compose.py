@@ -378,6 +378,7 @@ class _Writer:
         problem, dial = rebuilt(info), info.dial_name
         return Rung(
             slug=slug(f"{label}-{dial}-{info.dial:g}"),
+            label=label,
             title=f"{dial} {info.dial:g}",
             subject=f"{label}, {dial} {info.dial:g}",
             dial=info.dial,

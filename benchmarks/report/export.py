@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
@@ -19,27 +22,93 @@ from benchmarks.pages.chart import Chart, Series
 from benchmarks.plots.style import COLOURS, LOOK, STYLES
 
 SIZE = (3.4, 2.5)  # inches: a column is 3.5 wide
+PAGE, PANEL, PANELS = 7.0, 1.8, 3  # inches: width of a page, height of a panel; panels side by side
 MARKERS = "os^DvPx*"
 STABLE: dict[Any, Any] = {"svg.hashsalt": "ravine", "svg.fonttype": "path", "pdf.fonttype": 42}
 
 
-def save(charts: Iterable[Chart], folder: Path) -> list[Path]:
-    """Write NAME.svg and NAME.pdf for each chart into the folder, and return the files."""
+def save(
+    charts: Iterable[Chart], folder: Path, labels: Mapping[str, str] = MappingProxyType({})
+) -> list[Path]:
+    """Write NAME.svg and NAME.pdf for each chart, and for several problems `suite`; return the files.
+
+    Args:
+        charts: The charts of a page.
+        folder: The folder, which is made.
+        labels: The names of optimizers in legends, by their names in the sweep.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    charts = [_named(chart, labels) for chart in charts]
+    panels = {
+        chart.problem: chart for chart in charts if chart.problem
+    }  # the last, which is the hardest
     files = []
-    for chart in charts:
-        with mpl.rc_context({**LOOK, **STABLE}):
-            figure = draw(chart)
-            for kind, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
-                files.append(folder / f"{chart.name}.{kind}")
-                figure.savefig(files[-1], metadata=metadata)
+    with mpl.rc_context({**LOOK, **STABLE}):
+        for chart in charts:
+            files += _written(draw(chart), folder / chart.name)
+        if len(panels) > 1:
+            files += _written(together([*panels.values()]), folder / "suite")
     return files
+
+
+def _written(figure: Figure, name: Path) -> list[Path]:
+    files = []
+    for kind, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
+        files.append(name.with_name(f"{name.name}.{kind}"))
+        figure.savefig(files[-1], metadata=metadata)
+    return files
+
+
+def _named(chart: Chart, labels: Mapping[str, str]) -> Chart:
+    """Return a chart whose optimizers have these names."""
+
+    def named(series: Series) -> Series:
+        role = f", {series.role}" if series.role else ""
+        bare = series.name.removesuffix(role)
+        return replace(series, name=f"{labels[bare]}{role}") if bare in labels else series
+
+    return replace(chart, series=tuple(map(named, chart.series)))
 
 
 def draw(chart: Chart) -> Figure:
     """Return the chart as a figure as wide as a column."""
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
+    _fill(axes, chart)
+    axes.set_title(textwrap.fill(chart.subject, 52), loc="left")
+    handles = _handles(chart)
+    if handles:
+        axes.legend(handles=handles.values(), fontsize=6.5, handlelength=1.8)
+    return figure
+
+
+def together(charts: Sequence[Chart]) -> Figure:
+    """Return charts as panels of one figure as wide as a page, with one legend."""
+    across = min(PANELS, len(charts))
+    down = math.ceil(len(charts) / across)
+    figure = Figure(figsize=(PAGE, PANEL * down + 0.4), layout="constrained")
+    handles: dict[str, Line2D] = {}
+    places = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, chart in zip(places, charts, strict=False):
+        _fill(axes, chart)
+        axes.set_title(chart.subject, loc="left", fontsize=6.5)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_tick_params(labelsize=6)
+            axis.label.set_fontsize(6.5)
+        handles |= _handles(chart)
+    for axes in places[len(charts) :]:
+        axes.remove()
+    figure.legend(handles=[*handles.values()], loc="outside lower center", ncols=4, fontsize=6.5)
+    return figure
+
+
+def _handles(chart: Chart) -> dict[str, Line2D]:
+    """Return what the legend of a chart shows, by name."""
+    return {name: Line2D([], [], label=name, **_look(each)) for name, each in chart.legend.items()}
+
+
+def _fill(axes: Axes, chart: Chart) -> None:
+    """Draw a chart without its title and legend."""
     _land(axes, chart)
     for series in chart.series:
         _series(axes, series)
@@ -58,11 +127,6 @@ def draw(chart: Chart) -> Figure:
         along.set_ticks([], minor=True)
         along.set_label_text(axis.label)
         limits(axis.low, axis.high)
-    axes.set_title(textwrap.fill(chart.subject, 52), loc="left")
-    if chart.legend:
-        handles = [Line2D([], [], label=name, **_look(each)) for name, each in chart.legend.items()]
-        axes.legend(handles=handles, fontsize=6.5, handlelength=1.8)
-    return figure
 
 
 def _look(series: Series) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Rung:
     """
 
     slug: str
+    label: str
     title: str
     subject: str
     dial: float
@@ -150,8 +151,10 @@ def convergence(rung: Rung) -> Chart:
     x = Axis("cost, in gradients", "symlog", 0, rung.budget, threshold=3.0)
     rules = ((target, "target"),) if target is not None else ()
     note = f"Relative gap by cost, medians of the tuned settings: {'; '.join(said)}."
-    name = f"{rung.slug}-convergence"
-    return Chart(name, rung.title, note, x, y, tuple(series), rules, subject=rung.subject)
+    return Chart(
+        f"{rung.slug}-convergence", rung.title, note, x, y, tuple(series), rules,
+        problem=rung.label, subject=rung.subject,
+    )  # fmt: skip
 
 
 def rates(rung: Rung) -> Chart | None:

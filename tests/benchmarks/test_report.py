@@ -368,6 +368,52 @@ def test_a_figure_for_a_paper_names_its_problem(page):
     assert all(re.match("(quadratic|rosenbrock)", each) for each in titles.values())
 
 
+def test_the_problems_of_a_suite_are_panels_of_one_figure(page, tmp_path):
+    drawn = [each for each in page.charts if each.name.endswith("-convergence")]
+    names = {each.name for each in export.save(drawn, tmp_path, {"sgd": "Ours"})}
+    assert names == {f"{each.name}.{kind}" for each in drawn for kind in ("svg", "pdf")} | {
+        "suite.svg",
+        "suite.pdf",
+    }
+    panels = {each.problem: export._named(each, {"sgd": "Ours"}) for each in drawn}
+    figure = export.together([*panels.values()])
+    assert len(figure.axes) == len(panels) == 2
+    assert [axes.get_title(loc="left").partition(",")[0] for axes in figure.axes] == [*panels]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "Ours" in texts and "sgd" not in texts and len(texts) == len(set(texts))
+
+
+def test_tables_for_a_paper(swept, tmp_path, capsys):
+    found, folder = swept
+    words = ["report", str(folder), f"--out={tmp_path / 'page.html'}", f"--latex={tmp_path}"]
+    assert main([*words, "--label", "sgd=Ours_1"]) == 0
+    assert capsys.readouterr().out.endswith(f"{tmp_path}/  summary.tex  breaking_points.tex\n")
+    summary, points = (
+        (tmp_path / f"{name}.tex").read_text() for name in ("summary", "breaking_points")
+    )
+    for text in (summary, points):
+        assert text.startswith("% needs \\usepackage{booktabs} and \\usepackage{longtable}\n")
+        assert text.count("\\toprule") == 2 and "Ours\\_1" in text and "sgd" not in text
+        assert "$<$img src=x onerror=alert(1)$>$" in text
+        plain = re.sub(r"\\[{}]", "", text)
+        assert plain.count("{") == plain.count("}") and text.count("95\\%") >= 2
+    assert "of 3, with tuned" in summary and "half of 3 instances" in points
+    tuned = found.summary[found.summary["choice"] == "tuned"]
+    assert summary.count("\\\\\n") - 5 == len(tuned)  # head and caption twice, and the foot
+    row = tuned[(tuned["optimizer"] == "newton") & (tuned["problem"] == "quadratic")].iloc[0]
+    low, high = binomtest(int(row["solved"]), 3).proportion_ci(method="wilson")
+    assert f"& {row['solved']:.0f} [{3 * low:.1f}, {3 * high:.1f}] &" in summary
+
+
+@pytest.mark.parametrize(
+    ("label", "wanted"),
+    [("sdg=Ours", "'sdg': did you mean sgd? (allowed: sgd)"), ("sgd=", "as in --label MyOpt=Ours")],
+)
+def test_a_label_names_an_optimizer_of_the_sweep(label, wanted, small, tmp_path, capsys):
+    assert main(["report", str(small), f"--out={tmp_path / 'page.html'}", f"--label={label}"]) == 2
+    assert wanted in capsys.readouterr().err
+
+
 # Folders.
 
 
