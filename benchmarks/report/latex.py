@@ -12,7 +12,7 @@ import pandas
 from benchmarks.analysis.dial_axis import number
 from benchmarks.analysis.intervals import wilson
 from benchmarks.analysis.saved_sweep import Saved
-from benchmarks.display.breaking_table import Matrix
+from benchmarks.display.breaking_table import FALLING, Entry, Matrix
 
 PACKAGES = "% needs \\usepackage{booktabs} and \\usepackage{longtable}\n"
 ESCAPED = str.maketrans({
@@ -57,7 +57,7 @@ def _summary(matrix: Matrix, labels: Mapping[str, str]) -> str:
             low, high = wilson(row["solved"], row["runs"])
             rows.append({
                 "problem": tex(label),
-                "dial": tex(f"{entries[jobs[key]].dial} {number(row['dial'])}"),
+                "dial": tex(f"{_dial(entries[jobs[str(key)]])} {number(row['dial'])}"),
                 "optimizer": tex(labels.get(row["optimizer"], row["optimizer"])),
                 "solved": f"{row['solved']:.0f} [{row['runs'] * low:.1f}, {row['runs'] * high:.1f}]",
                 "cost to target": _cost(row),
@@ -77,7 +77,7 @@ def _points(matrix: Matrix, labels: Mapping[str, str]) -> str:
     rows = [
         {
             "problem": tex(label),
-            "dial": tex(entry.dial.removesuffix(" ↓")),
+            "dial": tex(_dial(entry)),
             "optimizer": tex(labels.get(name, name)),
             "breaks at": tex(entry.point.point),
             "95\\% interval": tex(entry.point.interval),
@@ -94,6 +94,10 @@ def _points(matrix: Matrix, labels: Mapping[str, str]) -> str:
         "with 95\\% intervals. $<$ and $>$: outside the tested values."
     )
     return _table(rows, caption, "tab:breaking-points") if rows else ""
+
+
+def _dial(entry: Entry) -> str:
+    return entry.dial.removesuffix(FALLING)
 
 
 def _table(rows: Sequence[Mapping[str, str]], caption: str, label: str) -> str:
