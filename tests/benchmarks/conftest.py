@@ -19,6 +19,13 @@ class Answer(NamedTuple):
     err: str
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch) -> None:
+    """Have no word about what takes long, on however slow a machine."""
+    monkeypatch.setattr("ravine.terminal.SILENT", 3600.0)
+    monkeypatch.setattr("benchmarks.runner.progress.SILENT", 3600.0)
+
+
 @pytest.fixture
 def files(tmp_path, monkeypatch) -> Path:
     """An empty folder to work in, and registries that forget afterwards what was loaded."""

@@ -282,7 +282,7 @@ def test_without_a_reference_of_its_own_the_checkout_s_counts(files):
         ("optimizer=sgd", "the optimizer is named without optimizer="),
         ("sdg", "unknown optimizer 'sdg'"),
         ("sgd optimizer=adam", "named without optimizer="),
-        ("sgd --cell 3", "unrecognized arguments: --cell"),
+        ("sgd --cell 3", "unknown flag --cell: did you mean --cells?"),
         ("adam+decay", "adam+decay has its row beside adam: submit that"),
         ("sgd --verify nowhere", "nowhere does not exist"),
         ("sgd --verify parts/sgd --cells 0", "cells is 0"),
