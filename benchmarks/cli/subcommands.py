@@ -35,7 +35,9 @@ class Parser(argparse.ArgumentParser):
 
     def add_json(self) -> None:
         """Add --json."""
-        self.add("--json", action="store_true", help="print one JSON document (docs/json.md)")
+        self.add(
+            "--json", action="store_true", help="print one JSON document (docs/manual/json.md)"
+        )
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command."""
@@ -145,6 +147,10 @@ def _report(parser: Parser) -> None:
     )
 
 
+def _explore(parser: Parser) -> None:
+    parser.add("--out", metavar="FILE", type=path, help="the page (results/explore.html)")
+
+
 def _list(parser: Parser) -> None:
     parser.add(
         "folder", metavar="FOLDER", nargs="?", type=path, default=Path("results"), complete=completion.folders,
@@ -206,6 +212,10 @@ SUBCOMMANDS = {
     "compare": Subcommand(
         "benchmarks.cli.compare", "list what became better or worse from one sweep to another",
         "results/before results/after", _compare,
+    ),
+    "explore": Subcommand(
+        "benchmarks.cli.explore", "write a page on which problems and optimizers are tried out by hand",
+        "--out explore.html", _explore,
     ),
     "submit": Subcommand(
         "benchmarks.cli.submit", "run the standard suite, and show your optimizer's row among the published ones",

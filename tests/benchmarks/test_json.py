@@ -1,4 +1,4 @@
-"""--json: one document that json.loads reads, with the keys that docs/json.md names."""
+"""--json: one document that json.loads reads, with the keys that docs/manual/json.md names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.display.as_json import as_json
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
 
-DOCS = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
+DOCS = (Path(__file__).parents[2] / "docs" / "manual" / "json.md").read_text()
 SMALL = "+problem=quadratic problem.dim=2 trials=3 tuning_seeds=1 seeds=6 budget=20"
 LOG = "step,loss,lr\n" + "".join(f"{t},{1 / (1 + t)},0.1\n" for t in range(40)) + "40,nan,0.1\n"
 MINE = """

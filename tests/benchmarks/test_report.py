@@ -393,7 +393,12 @@ def test_tables_for_a_paper(swept, tmp_path, capsys):
     )
     for text in (summary, points):
         assert text.startswith("% needs \\usepackage{booktabs} and \\usepackage{longtable}\n")
-        assert text.isascii() and text.count("\\toprule") == 2 and "Ours\\_1" in text and "sgd" not in text
+        assert (
+            text.isascii()
+            and text.count("\\toprule") == 2
+            and "Ours\\_1" in text
+            and "sgd" not in text
+        )
         assert "$<$img src=x onerror=alert(1)$>$" in text
         plain = re.sub(r"\\[{}]", "", text)
         assert plain.count("{") == plain.count("}") and text.count("95\\%") >= 2

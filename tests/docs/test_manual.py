@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from benchmarks.cli import manual
-from benchmarks.cli.options import BROKEN, FAILED, FLAGS, INTERRUPTED, REFUSED, SUBCOMMANDS
+from benchmarks.cli.compare import UNDECIDED
+from benchmarks.cli.options import BROKEN, FAILED, FLAGS, INTERRUPTED, REFUSED
+from benchmarks.cli.subcommands import SUBCOMMANDS
 from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES
-from benchmarks.display.compare import UNDECIDED
 
 AGAIN = "python -m benchmarks.cli.manual writes it anew"
 
