@@ -1,0 +1,1 @@
+"""Eight families of networks, two tasks each; `TASKS` finds them."""
