@@ -46,24 +46,24 @@ class Autoencoder(Task):
 @TASKS.register("completion")
 @dataclass(frozen=True)
 class Completion(Task):
-    """Two factors of the matrix of all digits, of which a fifth of the entries is missing.
+    """Two factors of a matrix of 128 digits, of which a fifth of the entries is missing.
 
-    f(U, V) = mean (u_i · v_j − y_ij)² over the known entries: pixel j of digit i; rank 8, 14888 parameters. A step
-    sees 512 of 92007 entries, so that most rows of U have no gradient in it; 0 is a saddle. Factors start normal with
+    f(U, V) = mean (u_i · v_j − y_ij)² over the known entries: pixel j of digit i; rank 8, 1536 parameters. A step
+    sees 128 of 6554 entries, so that many rows of U have no gradient in it; 0 is a saddle. Factors start normal with
     standard deviation 0.1.
 
     Koren, Bell & Volinsky 2009; the start as in the package Surprise.
     """
 
     rank: int = bounded(8, low=1)
-    batch: int = bounded(512, low=1)
+    batch: int = bounded(128, low=1)
 
     family = "factors"
-    chunk = 8192  # an entry is smaller than other examples
+    chunk = 2048  # an entry is smaller than other examples
 
     @property
     def shapes(self) -> Shapes:
-        return (data.DIGITS, self.rank), (data.PIXELS, self.rank)
+        return (data.ROWS, self.rank), (data.PIXELS, self.rank)
 
     def start(self, generator: torch.Generator) -> list[torch.Tensor]:
         return [0.1 * torch.randn(shape, generator=generator) for shape in self.shapes]

@@ -57,7 +57,8 @@ class ImageOfSines(Task):
     """A network of sines that gives the grey value at a place of a photograph.
 
     f = mean (V sin(ω (W₂ sin(ω (W₁ x + b₁)) + b₂)) + c − y)², ω = 30, x a place in the square, y the grey value of
-    a pixel: 1185 parameters at 32 units. Fine detail needs high frequencies. Weights start uniform in ±1/2 in the first layer and ±√(6/inputs)/ω in the others, biases in ±1/√inputs.
+    a pixel: 1185 parameters at 32 units. Fine detail needs high frequencies. Weights start uniform in ±1/2 in
+    the first layer and in ±√(6/inputs)/ω in the others, biases in ±1/√inputs.
 
     Sitzmann et al. 2020, arXiv:2006.09661.
     """

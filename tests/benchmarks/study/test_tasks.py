@@ -36,7 +36,7 @@ class Sine(nn.Module):
 class Factors(nn.Module):
     def __init__(self):
         super().__init__()
-        self.left, self.right = nn.Embedding(1797, 8), nn.Embedding(64, 8)
+        self.left, self.right = nn.Embedding(128, 8), nn.Embedding(64, 8)
 
     def forward(self, places):
         return (self.left(places[:, 0]) * self.right(places[:, 1])).sum(-1)
@@ -91,7 +91,8 @@ class RowTransformer(nn.Module):
 def digits_cnn():
     return nn.Sequential(
         nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(),
+        nn.Linear(64, 10),
     )  # fmt: skip
 
 
