@@ -240,6 +240,16 @@ def test_no_example_is_in_both_parts(name):
     assert not training & held_out
 
 
+def test_a_fifth_of_the_labels_is_wrong_and_none_of_those_held_out():
+    (training, held_out), (right, right_held_out) = (
+        TASKS[name].parts() for name in ("shallow_wrong_labels", "shallow_digits")
+    )
+    assert torch.equal(training.inputs, right.inputs)
+    assert (training.wanted != right.wanted).sum() == int(0.2 * len(right.wanted))
+    assert training.wanted.unique().tolist() == list(range(10))
+    assert torch.equal(held_out.wanted, right_held_out.wanted)
+
+
 @each_task
 def test_engine_runs_it(name):
     """A built-in optimizer and torch's own take the same steps, and no run is called solved."""
