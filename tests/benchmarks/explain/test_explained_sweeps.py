@@ -57,7 +57,10 @@ def test_what_cannot_be_explained_is_refused_in_a_line(ravine, files):
         ("explain swept --optimizer sdg", "unknown optimizer 'sdg': did you mean sgd"),
         ("explain swept --problem clif", "unknown problem 'clif': did you mean cliff"),
         ("explain", "the following arguments are required: FOLDER: "),
-        ("explain swept --speed", "unknown flag --speed: (allowed: --help, --json, --optimizer, --problem)"),
+        (
+            "explain swept --speed",
+            "unknown flag --speed: (allowed: --help, --json, --optimizer, --problem)",
+        ),
         ("explain nowhere", "nowhere does not exist, but must be the folder of a sweep"),
         ("explain swept/runs.csv", "swept/runs.csv is a file, but must be the folder of a sweep"),
     ]:
