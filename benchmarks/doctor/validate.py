@@ -1,6 +1,6 @@
 """Count how often the doctor is right: on the demos, and on cases that are faulty, repaired or healthy.
 
-`python -m benchmarks.doctor.validate` takes five seeds of each, one of our own cases, writes all verdicts to
+`python -m benchmarks.doctor.validate` takes ten seeds of each, three of our own cases, writes all verdicts to
 docs/doctor.csv and docs/doctor_cases.csv, and the tables into docs/doctor.md. `--seeds 3` and `--only NAME` are for
 quick looks: they print the tables and write nothing.
 """
