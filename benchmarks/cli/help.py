@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 import textwrap
@@ -13,8 +14,9 @@ from benchmarks.catalog.subsections import by_subsection, summary
 from benchmarks.catalog.suites import suites
 from benchmarks.cli.options import DESCRIPTIONS
 from benchmarks.display import WIDTH
-from optimizers import OPTIMIZERS
+from optimizers import OPTIMIZERS, Optimizer
 from optimizers.registry import WRAPPERS
+from optimizers.wrapper import Wrapper
 from problems.modifiers import NOISES, TRANSFORMS
 from ravine.terminal import WIDEST, columns
 
@@ -82,12 +84,12 @@ def usage(subcommands: Iterable[tuple[str, str]]) -> str:
     lines += [
         "",
         "Optimizers",
-        *two_columns((name, summary(each)) for name, each in sorted(OPTIMIZERS.items())),
+        *two_columns((name, _told_apart(each, True)) for name, each in sorted(OPTIMIZERS.items())),
     ]
     lines += [
         "",
         "Wrappers, as in optimizer=adam+clip+decay",
-        *two_columns((name, summary(each)) for name, each in sorted(WRAPPERS.items())),
+        *two_columns((name, _told_apart(each, False)) for name, each in sorted(WRAPPERS.items())),
     ]
     lines += [
         "",
@@ -96,6 +98,19 @@ def usage(subcommands: Iterable[tuple[str, str]]) -> str:
     ]
     lines += ["", "Options", *two_columns(options.items())]
     return "\n".join(lines)
+
+
+def _told_apart(optimizer: Optimizer, built_in: bool) -> str:
+    """Return an optimizer's summary, and what tells it from others of its class: what it wraps, and other fields."""
+    differing = [
+        f"{each.name}={getattr(optimizer, each.name)}"
+        for each in dataclasses.fields(optimizer)
+        if each.name != "inner" and getattr(optimizer, each.name) != each.default
+    ]
+    if built_in and isinstance(optimizer, Wrapper):
+        known = {type(each): name for name, each in OPTIMIZERS.items()}
+        differing.insert(0, f"around {known[type(optimizer.inner)]}")
+    return " ".join([summary(optimizer), *([f"Here {', '.join(differing)}."] if differing else [])])
 
 
 def two_columns(rows: Iterable[tuple[str, str]]) -> list[str]:

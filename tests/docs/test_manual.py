@@ -48,3 +48,14 @@ def test_the_page_has_each_exit_code():
 def test_the_page_has_each_verdict():
     rows = re.findall(r"^\| (?:causes|none) \|.*$", section("tables.md", "Verdicts"), re.MULTILINE)
     assert {*re.findall(r"`(\w+)`", " ".join(rows))} == {*CAUSES, *OUTCOMES}
+
+
+def test_the_optimizers_that_clip_have_a_sentence_each():
+    text = " ".join(manual.parts()["command_line.md"]["help"].split())
+    for words in (
+        "±threshold. Here around momentum. clipped_sgd",
+        "±threshold. Here around sgd.",
+        "±threshold. clip_by_value",
+        "±threshold. Here by=value.",
+    ):
+        assert text.count(words) == 1
