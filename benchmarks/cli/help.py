@@ -8,13 +8,14 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.catalog.loading import CONF, preset_words
 from benchmarks.catalog.subsections import by_subsection, summary
 from benchmarks.catalog.suites import suites
 from benchmarks.cli.options import DESCRIPTIONS
 from benchmarks.display import WIDTH
-from optimizers import OPTIMIZERS, Optimizer
+from optimizers import OPTIMIZERS
 from optimizers.registry import WRAPPERS
 from optimizers.wrapper import Wrapper
 from problems.modifiers import NOISES, TRANSFORMS
@@ -100,7 +101,7 @@ def usage(subcommands: Iterable[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _told_apart(optimizer: Optimizer, built_in: bool) -> str:
+def _told_apart(optimizer: Any, built_in: bool) -> str:
     """Return an optimizer's summary, and what tells it from others of its class: what it wraps, and other fields."""
     differing = [
         f"{each.name}={getattr(optimizer, each.name)}"
