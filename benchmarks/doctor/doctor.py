@@ -142,7 +142,7 @@ class Doctor:
             raise Refused(
                 "the model is in evaluation mode, where it does not learn: call model.train() before the step"
             )
-        if self._passes_by:
+        if self._only_notes_the_loss:
             return self._plain_step(closures, before_update)
         budget, step = self._budget, self.steps
         began = budget.start(step)
@@ -182,14 +182,20 @@ class Doctor:
         elif kind is not None and start is not None:
             known = None if before is None or self._takes_closures else (before, loss.item())
             self._open(kind, start, known, closures)
-        self.steps += 1
-        self._closures, self._before_update = closures, before_update
+        self._done(closures, before_update)
         budget.end(began, trained, float(len(closures)))
         return loss
 
+    def _done(
+        self, closures: Sequence[Closure], before_update: Callable[[], object] | None
+    ) -> None:
+        """Count a step, and keep what it was taken with."""
+        self.steps += 1
+        self._closures, self._before_update = closures, before_update
+
     @property
-    def _passes_by(self) -> bool:
-        """True if nothing but the loss of this step is noted, as of most late steps."""
+    def _only_notes_the_loss(self) -> bool:
+        """True if this step needs no gradient norm, measurement or trial, as most late steps."""
         return (
             not self._watches
             and self._window is None
@@ -212,9 +218,8 @@ class Doctor:
         if before_update is not None:
             before_update()
         self._last = self._update(closures, loss)
-        self.steps += 1
-        self._closures, self._before_update = closures, before_update
-        self._budget.training += len(closures)
+        self._done(closures, before_update)
+        self._budget.passed(float(len(closures)))
         return loss
 
     def report(self) -> Report:

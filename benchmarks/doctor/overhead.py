@@ -81,6 +81,11 @@ class Budget:
         """End a measurement: all of its parts are done."""
         self._last[kind] = self._pending.pop(kind, 0.0)
 
+    def passed(self, gradients: float) -> None:
+        """End a step of so many gradients in which nothing was measured."""
+        self.ended = time.perf_counter()
+        self.training += gradients
+
     def end(self, began: float, trained: float, gradients: float) -> None:
         """End a step of so many gradients; its time besides `trained` counts as measuring."""
         self.ended = time.perf_counter()

@@ -210,7 +210,7 @@ def _tried_text(tried: Tried) -> str:
     """Return a trial as one line."""
     where = "the start" if tried.began == 0 else f"step {tried.began}"
     losses = f"loss {spelled(tried.loss)}, this run {spelled(tried.run)}"
-    came = f"lower, but not {HELPS:.0f} times sooner" if tried.lower else "no better"
+    came = f"lower, but not {HELPS:.0f} times sooner" if tried.lower else "not clearly lower"
     return f"{tried.change.name}, {tried.steps} steps from {where} on: {losses} ({came})"
 
 

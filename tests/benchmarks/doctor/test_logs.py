@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -223,10 +222,17 @@ def test_bad_input_is_refused_in_one_line(name, tmp_path, monkeypatch, capsys):
     assert err.startswith(f"ravine: {expected}")
 
 
-@pytest.mark.parametrize("words", [[], ["a", "b"], ["--help-me"]])
-def test_one_log_is_read_at_a_time(words, capsys):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "the following arguments are required: LOG"),
+        (["a", "b"], "unexpected argument 'b'"),
+        (["a", "--help-me"], "unknown flag --help-me: did you mean --help?"),
+    ],
+)
+def test_one_log_is_read_at_a_time(words, said, capsys):
     assert main(["read", *words]) == 2
-    assert re.search("required: LOG|word too many|unknown flag", capsys.readouterr().err)
+    assert said in capsys.readouterr().err
 
 
 def test_the_command_fits_80_columns_and_imports_no_torch(tmp_path):

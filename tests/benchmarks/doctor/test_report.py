@@ -143,7 +143,7 @@ def test_what_was_tried_in_vain_has_one_line_each(slow):
     ]
     for vain in slow.vain:
         assert f"- {vain.change.name}, 100 steps from step 100 on: loss " in unwrapped(slow)
-    assert unwrapped(slow).count("(no better)") == 2
+    assert unwrapped(slow).count("(not clearly lower)") == 2
 
 
 def test_the_last_trial_of_a_change_stands_for_all_of_them():
