@@ -1,6 +1,6 @@
 // What happened to a run, in words, as far as it is shown.
 
-const PATIENCE = 20, SHARE = 0.1;  // steps, and share of all, over which noisy runs are judged: the longer of the two
+const WINDOW = 20, SHARE = 0.1;  // steps, and share of all, over which noisy runs are judged: the longer of the two
 const FLAT = 1e-4;  // a curvature that is as good as none
 const AMOUNTS = [[0.95, "nearly all"], [0.6, "most"], [0.4, "half"], [0.27, "a third"], [-1, ""]];
 
@@ -15,7 +15,7 @@ function told(landscape, p, path, ended, count, width) {
   const steps = path.length - 1;
   if (steps === 0) return "at the start.";
   if (ended && steps < count) return `diverged: ${diverged(path)}.`;
-  const [outcome, open] = reached(landscape, p, path), parts = [outcome, ...mishaps(p, path, width)];
+  const [outcome, open] = reached(landscape, p, path, ended), parts = [outcome, ...mishaps(p, path, width)];
   if (ended && open) parts.push(...standing(path, width));
   return `${parts.join("; ")}.`;
 }
@@ -27,7 +27,7 @@ function diverged(path) {
 }
 
 // What has been reached, and whether something is left.
-function reached(landscape, p, path) {
+function reached(landscape, p, path, ended) {
   const steps = path.length - 1, last = path.at(-1);
   if (p.draws) return [steps < 4 ? `after ${steps} steps` : onAverage(p, path), false];
   const level = landscape.accepted?.(p) ?? p.floor + p.target * (path[0].value - p.floor);
@@ -35,6 +35,7 @@ function reached(landscape, p, path) {
   const entry = within.findIndex((_, at) => at + HOLD <= path.length && within.slice(at, at + HOLD).every(Boolean));
   const target = landscape.accepted ? `the loss is below ${digits(level)}` : `gap below ${digits(p.target)} of the start`;
   if (entry >= 0) return [`solved at step ${entry}: ${target}`, false];
+  if (ended && within.at(-1)) return [`solved at step ${within.lastIndexOf(false) + 1}: ${target}`, false];
   if (within.at(-1)) return [`within the target after ${steps} steps`, false];
   return [`after ${steps} steps ${left(last.gap)}`, true];
 }
@@ -46,7 +47,7 @@ function left(gap) {
 
 // With noise the mean gap of the last steps counts.
 function onAverage(p, path) {
-  const steps = path.length - 1, window = Math.min(Math.max(PATIENCE, Math.round(SHARE * steps)), Math.floor(steps / 2));
+  const steps = path.length - 1, window = Math.min(Math.max(WINDOW, Math.round(SHARE * steps)), Math.floor(steps / 2));
   const mean = path.slice(-window).reduce((sum, point) => sum + point.gap, 0) / window;
   const target = `mean gap is ${digits(mean)} of that at the start (target ${digits(p.target)})`;
   return `${mean <= p.target ? "solved" : "not solved"}: over the last ${window} steps the ${target}`;

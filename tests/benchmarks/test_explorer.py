@@ -15,9 +15,11 @@ import torch
 
 from benchmarks import explorer
 from benchmarks.docgen.explore import PAGE
+from benchmarks.engine import loop
 from benchmarks.explorer.lecture import LECTURE
 from benchmarks.explorer.scenes import METHODS, SCENES, Scene
 from optimizers import OPTIMIZERS, Optimizer
+from problems import noisy_runs
 from problems.precision import default_dtype
 from tests.benchmarks.browser import COMMAND, Browser
 
@@ -129,7 +131,9 @@ def test_paths_are_those_of_the_optimizers(page, name, clip):
         same = (nudged - expected).norm(dim=-1) <= 1e4 * NUDGE * (1 + expected.norm(dim=-1))
         known = int(same.int().cumprod(0).sum())
         steady = each in STEADY and name != "cliff"  # there gradients of 1e4 multiply rounding
-        assert len(given) >= known >= (51 if steady else 1), each
+        # Newton's first step may already be chaotic; momentum's paths are not before ten.
+        least = 51 if steady else 10 if each in ("momentum", "nesterov") else 1
+        assert len(given) >= known >= least, each
         torch.testing.assert_close(
             given[:known],
             expected[:known],
@@ -137,6 +141,12 @@ def test_paths_are_those_of_the_optimizers(page, name, clip):
             atol=1e-7,
             msg=lambda said, each=each: f"{each}: {said}",
         )
+
+
+def test_the_rules_of_a_run_are_those_of_the_engine(page):
+    assert page.run("[HOLD, CEILING, WINDOW, SHARE]") == [
+        loop.HOLD, loop.CEILING, noisy_runs.WINDOW, noisy_runs.SHARE
+    ]  # fmt: skip
 
 
 def test_second_order_steps_are_those_of_the_optimizers(page):
@@ -193,9 +203,8 @@ def complaints(browser: Browser) -> list[Any]:
 def test_it_opens_from_disk_without_network(fresh, file):
     (request,) = [each for each in fresh.events if each["method"] == "Network.requestWillBeSent"]
     assert request["params"]["request"]["url"].startswith(file.as_uri())
-    assert not {"http://", "https://"} & set(
-        fresh.run("[...document.querySelectorAll('[src], link')].map(e => e.src)")
-    )
+    sources = fresh.run("[...document.querySelectorAll('[src], link')].map(e => e.src || e.href)")
+    assert not any(each.startswith("http") for each in sources)
 
 
 MIDDLE = "(b => [b.left + b.width / 2, b.top + b.height / 2])({}.getBoundingClientRect())"
@@ -433,10 +442,10 @@ def test_the_snippet_is_shown_and_copied(fresh):
     )
     fresh.run("one('#copy').click()")
     fresh.run("new Promise(done => setTimeout(done, 200))")
-    assert fresh.run("one('#copied').textContent") in (
-        "Copied.",
-        "Selected below: copy it from there.",
-    )
+    said = fresh.run("one('#copied').textContent")
+    assert said in ("Copied.", "Selected below: copy it from there.")
+    copied = "navigator.clipboard.readText()" if said == "Copied." else "getSelection().toString()"
+    assert fresh.run(copied).strip() == fresh.run("one('#snippet').textContent").strip()
     assert "problem = Quadratic(dim=2, condition=126)" in fresh.run("one('#snippet').textContent")
 
 
