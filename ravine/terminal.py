@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 NARROWEST, WIDEST = 40, 140  # columns: on a wider terminal lines would be hard to follow
 SILENT = 2.0  # seconds that a step may take without a word
+
+
+def is_live(stream: TextIO) -> bool:
+    """True for a terminal on which a line can be drawn anew, which is not one of TERM=dumb."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def columns(elsewhere: int) -> int:

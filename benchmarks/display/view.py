@@ -89,7 +89,9 @@ class View:
             *([_table(block, width)] for block in blocks if block),
             [Text(printable(each)) for each in self.remarks],
         ]
-        console = Console(file=io.StringIO(), force_terminal=True, width=width, highlight=False)
+        console = Console(
+            file=io.StringIO(), force_terminal=True, width=width, height=25, highlight=False
+        )
         with console.capture() as shown:
             for k, part in enumerate(filter(None, parts)):
                 for each in [*[""] * (k > 0), *part]:

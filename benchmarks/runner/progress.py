@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from benchmarks.runner.job import CellDone
-from ravine.terminal import SILENT
+from ravine.terminal import SILENT, is_live
 
 T = TypeVar("T")
 BAR = 20  # columns
@@ -87,7 +87,7 @@ class Progress:
         self.ahead = ahead
         self.processes = processes
         self.notes = notes
-        self.bar = _Bar() if sys.stderr.isatty() else None
+        self.bar = _Bar() if is_live(sys.stderr) else None
         self.lock = threading.Lock()
         self.began: float | None = None
         self.silence: threading.Timer | None = None
@@ -215,7 +215,7 @@ class JobsProgress:
 
     def __init__(self, what: str, count: int, ended: Callable[[], int]):
         self._what, self._count, self._ended = what, count, ended
-        self._bar = _Bar() if sys.stderr.isatty() else None
+        self._bar = _Bar() if is_live(sys.stderr) else None
         self._began, self._shown = time.time(), -1
 
     def watch(self) -> None:

@@ -22,6 +22,7 @@ from benchmarks.cli.subcommands import SUBCOMMANDS
 from benchmarks.display.breaking_table import Matrix
 from benchmarks.display.sweep_views import views
 from benchmarks.display.view import READS_LIKE, WHY, View
+from benchmarks.runner.progress import Progress
 from optimizers.sgd import SGD
 from ravine.terminal import filled
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
@@ -103,6 +104,13 @@ def wide(monkeypatch):
         monkeypatch.setenv("TERM", "xterm")
 
     return wide
+
+
+@pytest.mark.parametrize(("term", "drawn"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_that_cannot_draw_a_line_anew_gets_a_log(monkeypatch, term, drawn):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", term)
+    assert (Progress({}, 1, list).bar is not None) == drawn
 
 
 def table(name="1= clipped_momentum"):
