@@ -31,7 +31,7 @@ def printable(text: str) -> str:
     )
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
+def nearest(name: str, allowed: Iterable[str], label: str = "allowed") -> str:
     """Return the end of a refusal: all allowed names, and first the closest one if it is close.
 
     >>> nearest("momentun", ["adam", "momentum"])
@@ -42,6 +42,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     Args:
         name: The name that was given.
         allowed: The names that are allowed.
+        label: What they are.
 
     Returns:
         The words.
@@ -50,7 +51,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     by_lower = {each.lower(): each for each in allowed}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     hint = f"did you mean {by_lower[close[0]]}? " if close else ""
-    return f"{hint}(allowed: {', '.join(allowed) or 'none'})"
+    return f"{hint}({label}: {', '.join(allowed) or 'none'})"
 
 
 def require(

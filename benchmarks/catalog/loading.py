@@ -7,7 +7,6 @@ adopted unchanged. Loading the same specification in a worker process gives the 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -339,11 +338,9 @@ def _module_of_file(path: Path, given: str) -> ModuleType:
     if not path.is_file():
         if not path.parent.is_dir():
             raise Refused(f"no file {path.name} for {given}: there is no folder {path.parent}")
-        there = sorted(each.name for each in path.parent.glob("*.py"))
-        close = difflib.get_close_matches(path.name, there, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
+        there = [each.name for each in path.parent.glob("*.py")]
         raise Refused(
-            f"no file {path.name} for {given}: {hint}(.py files there: {', '.join(there) or 'none'})"
+            f"no file {path.name} for {given}: {nearest(path.name, there, '.py files there')}"
         )
     # One module per file, with a name that depends on its path alone and is the same in every process.
     name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"

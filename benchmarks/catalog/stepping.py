@@ -7,7 +7,7 @@ import torch
 from optimizers import Optimizer
 from optimizers.adopted import MATRIX, PROVISIONAL_STEPS, VECTOR, Adopted
 from optimizers.adopted_runs import StackedRuns
-from optimizers.learning_rate_unit import DIM
+from optimizers.learning_rate_unit import DIM, LR
 from optimizers.needs import needs
 from optimizers.optimizer import Fault, NotApplicable
 from optimizers.wrapper import innermost
@@ -24,7 +24,8 @@ def stepping(optimizer: Optimizer) -> str:
     why = ""
     for dtype in (torch.float64, torch.float32):
         for shapes in (VECTOR, MATRIX):
-            alone = inner.told(PROVISIONAL_STEPS).on(shapes)
+            given = {inner.rate: LR} if inner.missing_defaults else {}  # a rate is searched
+            alone = inner.told(PROVISIONAL_STEPS).on(shapes).batched(given)
             try:
                 runs = alone.init(torch.ones(2, 2, DIM, dtype=dtype))[0]
             except (NotApplicable, Fault, Refused) as error:
@@ -49,4 +50,7 @@ def _reason(inner: Adopted) -> str:
         "it draws random numbers": asks.draws,
     }
     held = [reason for reason, holds in reasons.items() if holds]
-    return " and ".join(held) or "runs that it steps together depend on each other"
+    return (
+        " and ".join(held)
+        or "stepped together, its runs may differ from those stepped alone, if only by rounding"
+    )

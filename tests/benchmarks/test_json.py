@@ -19,6 +19,19 @@ from problems import PROBLEMS
 
 DOCS = (Path(__file__).parents[2] / "docs" / "manual" / "json.md").read_text()
 SMALL = "+problem=quadratic problem.dim=2 trials=3 tuning_seeds=1 seeds=6 budget=20"
+RATED = """import torch
+
+
+class Rated(torch.optim.Optimizer):
+    def __init__(self, params, lr: float):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * p.grad
+"""
 LOG = "step,loss,lr\n" + "".join(f"{t},{1 / (1 + t)},0.1\n" for t in range(40)) + "40,nan,0.1\n"
 MINE = """
 import torch
@@ -97,6 +110,7 @@ def test_sweeps_comparisons_and_causes(told, swept):
     assert {*found, *found["differences"][0]} <= documented("compare")
     explained = told("explain results/first")
     assert explained["folder"] == "results/first"
+    assert explained["explained"]
     assert all(isinstance(row["instances"], int) for row in explained["explained"])
 
 
@@ -141,4 +155,7 @@ def test_a_card_says_how_a_class_of_the_user_was_read(ravine, files):
     assert re.search(r"  stepped +run by run, which is slower: its step needs a closure", out)
     _, out, _ = ravine("show mine.py:Mine+clip")
     assert re.search(r"  searched +lr, threshold|  searched +threshold, lr", out)
+    (files / "rated.py").write_text(RATED)
+    _, rated, _ = ravine("show rated.py:Rated")
+    assert re.search(r"  searched +lr\n", rated) and re.search(r"  stepped +as one batch", rated)
     assert re.search(r"  stepped +as one batch", out) and "Mine+clip.eps=[0.01,0.1]" in out
