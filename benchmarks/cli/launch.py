@@ -62,22 +62,21 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: 
         if lost.cells:
             _say(f"out={folder.path} holds {lost.text()}: replaced (keep=true keeps them)")
         folder.begin(plan.words, plan.resolved(), lost.cells)
-        interrupted = False
+        whole = interrupted = False
         try:
             progress.start()
             failed = launch(task, len(plan.jobs), progress.watch, progress.say)
             for error in failed:
                 if not isinstance(error, ProcessLost):
                     raise error
+            whole = not failed
         except KeyboardInterrupt:
             interrupted = True
             raise
         finally:
             progress.close()
             with phase("making the tables"):
-                found = collect(
-                    folder, time.perf_counter() - began, _say, interrupted or bool(failed)
-                )
+                found = collect(folder, time.perf_counter() - began, _say, not whole)
             ended = None if found is None else Ended(plan, *found, folder.path)
             if ended is not None:
                 if explained is None:  # otherwise they were printed when the sweep was run

@@ -11,12 +11,15 @@ from benchmarks.cli.help import command_line, listed
 from benchmarks.display.as_json import as_json
 from benchmarks.display.numbers_as_text import counted
 from benchmarks.store.past_sweeps import Past, past_sweeps
+from ravine import Refused
 
 
 def main(given: Namespace) -> int:
     """Print a line for each sweep in a folder, or with --last only the folder of the newest."""
     found = past_sweeps(given.folder)
     if given.last:
+        if not found and not given.json:
+            raise Refused(f"no sweep in {given.folder}")
         found = found[:1]
     if given.json:
         print(as_json({"sweeps": [_plain(each) for each in found]}))

@@ -22,7 +22,7 @@ class Past:
     command: the words of its last command; none of a sweep in Python.
     cells: how many have ended; failed: of these, in an error.
     seconds: how long its commands took together.
-    state: "finished", "running", "interrupted" (by Ctrl-C), "killed" or "unreadable".
+    state: "finished", "running", "interrupted" (not all of its cells were run), "killed" or "unreadable".
     """
 
     folder: Path

@@ -43,7 +43,8 @@ def test_sweeps_are_listed_the_newest_first(results, ravine):
 
 def test_a_list_of_nothing_is_a_sentence(ravine, files):
     assert ravine("list")[:2] == (0, "No sweep in results.\n")
-    assert ravine("list --last nowhere").out == "No sweep in nowhere.\n"
+    code, out, err = ravine("list --last nowhere")  # the folder alone is what a shell goes on with
+    assert (code, out, err) == (2, "", "ravine: no sweep in nowhere\n")
 
 
 def test_how_a_sweep_ended_is_told(results, ravine):
