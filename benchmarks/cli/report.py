@@ -13,10 +13,13 @@ from ravine.terminal import phase
 
 def main(given: Namespace) -> int:
     """Write the page, and with --figures the figures, and print the names of the files."""
+    if given.label and given.figures is None and given.latex is None:
+        raise Refused("--label needs --figures or --latex: pages keep the names of the sweep")
+    tables = read_saved(given.folders)[0] if given.label or given.latex is not None else None
+    labels = {} if tables is None else _labels(given.label, set(tables.summary["optimizer"]))
     with phase("writing the report"):
         page = report(given.folders, given.out)
     print(file_of(given.folders, given.out))
-    labels = _labels(given.label, page.optimizers)
     if given.figures is not None:
         from benchmarks.report import export  # it draws with matplotlib
 
@@ -28,11 +31,11 @@ def main(given: Namespace) -> int:
                 f"--figures {given.figures} cannot be written: {error.strerror}"
             ) from error
         print(f"{given.figures}/  {len(files)} files, each figure as SVG and PDF")
-    if given.latex is not None:
+    if given.latex is not None and tables is not None:
         from benchmarks.report import latex
 
         try:
-            files = latex.save(read_saved(given.folders)[0], given.latex, labels)
+            files = latex.save(tables, given.latex, labels)
         except OSError as error:
             raise Refused(f"--latex {given.latex} cannot be written: {error.strerror}") from error
         print(f"{given.latex}/  {'  '.join(each.name for each in files)}")

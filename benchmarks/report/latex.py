@@ -37,7 +37,7 @@ def save(saved: Saved, folder: Path, labels: Mapping[str, str]) -> list[Path]:
     ):
         if text:
             files.append(folder / f"{name}.tex")
-            files[-1].write_text(text)
+            files[-1].write_text(text, "utf-8")
     return files
 
 
@@ -128,7 +128,8 @@ def scientific(value: float) -> str:
     if not math.isfinite(value):
         return "--" if math.isnan(value) else r"$\infty$"
     mantissa, _, exponent = f"{value:.2g}".partition("e")
-    return rf"${mantissa} \cdot 10^{{{int(exponent)}}}$" if exponent else mantissa
+    power = rf" \cdot 10^{{{int(exponent)}}}" if exponent else ""
+    return f"${mantissa}{power}$"
 
 
 def _cost(row: Mapping[Any, Any]) -> str:

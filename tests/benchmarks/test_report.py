@@ -415,8 +415,12 @@ def test_tables_for_a_paper(swept, tmp_path, capsys):
     [("sdg=Ours", "'sdg': did you mean sgd? (allowed: sgd)"), ("sgd=", "as in --label MyOpt=Ours")],
 )
 def test_a_label_names_an_optimizer_of_the_sweep(label, wanted, small, tmp_path, capsys):
-    assert main(["report", str(small), f"--out={tmp_path / 'page.html'}", f"--label={label}"]) == 2
-    assert wanted in capsys.readouterr().err
+    page = tmp_path / "page.html"
+    words = ["report", str(small), f"--out={page}", f"--label={label}"]
+    assert main([*words, f"--latex={tmp_path}"]) == 2
+    assert wanted in capsys.readouterr().err and not page.exists()
+    assert main(words) == 2
+    assert "--label needs --figures or --latex" in capsys.readouterr().err
 
 
 # Folders.
