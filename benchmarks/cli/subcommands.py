@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
                 flags = [each for each in self._option_string_actions if each.startswith("--")]
                 raise Refused(f"unknown flag {word}: {nearest(word.partition('=')[0], flags)}")
         if rest:
-            self.error(f"{rest[0]!r} is a word too many")
+            self.error(f"unexpected argument {rest[0]!r}")
         return given
 
     def add(self, *names: str, complete: Any = None, **options: Any) -> None:

@@ -46,7 +46,7 @@ def pages(problems: Mapping[str, Problem] = PROBLEMS) -> dict[Path, str]:
     found = {Path("atlas.md"): _index()}
     for title, entries in by_subsection().items():
         parts = [_section(name, problem) for name, problem in entries.items()]
-        found[_page(title)] = "\n\n".join([f"# {title}", READING, *parts]) + "\n"
+        found[page_of(title)] = "\n\n".join([f"# {title}", READING, *parts]) + "\n"
     return found
 
 
@@ -77,7 +77,8 @@ def picture_file(name: str) -> Path:
     return Path("atlas") / f"{name}.svg"
 
 
-def _page(title: str) -> Path:
+def page_of(title: str) -> Path:
+    """Return the path of a subsection's page under docs/."""
     number, _, words = title.partition(" ")
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
     return Path("atlas") / f"{number.replace('.', '_')}-{slug}.md"
@@ -93,7 +94,7 @@ def _index() -> str:
         "`python -m benchmarks.docgen.atlas`.",
     ]
     for title, problems in by_subsection().items():
-        page = _page(title).as_posix()
+        page = page_of(title).as_posix()
         lines += [
             "",
             f"## [{title}]({page})",

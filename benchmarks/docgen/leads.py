@@ -16,6 +16,8 @@ import matplotlib as mpl
 import pandas
 import torch
 
+from benchmarks.catalog.subsections import title_of
+from benchmarks.docgen.atlas import page_of
 from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
 from benchmarks.plots.problem_picture import places
@@ -74,9 +76,9 @@ def text(table: pandas.DataFrame) -> str:
     for (name, leader), leads in table.groupby(["problem", "leader"], sort=False):
         ratio = leads["measured"] / leads["predicted"]
         farthest = max(ratio, key=lambda each: max(each, 1 / each))
-        near = leads["near"]
+        near, page = leads["near"], page_of(title_of(PROBLEMS[str(name)])).as_posix()
         cells = [
-            f"[{name}](atlas.md)", f"`{leader}`", len(leads), f"{near.sum()} of {len(near)}", f"{farthest:.2f}",
+            f"[{name}]({page}#{name})", f"`{leader}`", len(leads), f"{near.sum()} of {len(near)}", f"{farthest:.2f}",
             "holds" if near.mean() >= ENOUGH else "MISSED",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(markdown_cell(str(each)) for each in cells)} |")

@@ -115,8 +115,9 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
 
 def _is_stored(setup: Setup, key: str) -> bool:
     """True if a cell is stored, or is known to be skipped by a suite."""
-    skipped = setup.suite is not None and setup.store.info(key + SKIPPED) is not None
-    return setup.store.has(key) or skipped
+    if setup.store.has(key):
+        return True
+    return setup.suite is not None and setup.store.info(key + SKIPPED) is not None
 
 
 def _pair(setup: Setup) -> tuple[str, str]:

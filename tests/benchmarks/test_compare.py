@@ -528,7 +528,7 @@ def test_a_spoilt_folder_is_refused_in_a_line(spoil, whole, copy, capsys):
     ("words", "expected"),
     {
         "A": "the following arguments are required: B: ",
-        "A B C": "'C' is a word too many: ",
+        "A B C": "unexpected argument 'C': ",
         "A B --fail-on-regresion": "unknown flag --fail-on-regresion: did you mean --fail-on-regression?",
     }.items(),
 )
