@@ -15,6 +15,7 @@ from benchmarks.study.predictors import (
     by_other_tasks,
     distances,
 )
+from ravine import Refused
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,17 @@ def answers(study: Study, permutations: int = PERMUTATIONS, seed: int = 0) -> An
         study: The tables.
         permutations: How many, of the test of H1.
         seed: Of the permutations.
+
+    Raises:
+        Refused: If an optimizer has no place on a task: a run that diverges is the last, and not missing.
     """
+    missing = study.outcome.isna().to_numpy()
+    if missing.any():
+        task, name = (each[0] for each in missing.nonzero())
+        raise Refused(
+            f"{study.outcome.columns[name]} has no place on {study.outcome.index[task]}: every optimizer needs one on "
+            "every task"
+        )
     profile, outcome, family = study.profile, study.outcome, study.family
     distance = distances(study.tasks, study.rungs)
     nearest = by_nearest(profile, distance)

@@ -30,7 +30,7 @@ def places(scores: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def by_mean(profile: pandas.DataFrame, tasks: pandas.Index) -> pandas.DataFrame:
-    """Return the mean place over all problems, for each task the same (P1).
+    """Return the mean place over all problems, for each task the same.
 
     Args:
         profile: (problem, dial) × optimizers, the solved share.
@@ -44,16 +44,15 @@ def by_mean(profile: pandas.DataFrame, tasks: pandas.Index) -> pandas.DataFrame:
 def distances(tasks: pandas.DataFrame, rungs: pandas.DataFrame) -> pandas.DataFrame:
     """Return how far the signature of each task is from that of each rung: tasks × rungs.
 
-    Features are standardized by the median and the mean absolute deviation over the rungs, so that one extreme rung
-    does not set the unit; a distance is the root mean square over the features that both have.
+    A feature's unit is its mean absolute deviation over the rungs, in which one extreme rung weighs less than in a
+    standard deviation; a distance is the root mean square over the features that both have.
 
     Args:
         tasks: Tasks × features.
         rungs: (problem, dial) × the same features.
     """
-    center = rungs.median()
-    scale = (rungs - center).abs().mean().replace(0.0, np.nan)
-    one, other = ((each - center) / scale for each in (tasks, rungs))
+    scale = (rungs - rungs.median()).abs().mean().replace(0.0, np.nan)
+    one, other = (each / scale for each in (tasks, rungs))
     squares = np.square(one.to_numpy()[:, None] - other.to_numpy()[None])
     known = np.isfinite(squares)
     with np.errstate(invalid="ignore"):
@@ -67,7 +66,7 @@ def by_nearest(
     count: int = NEAREST,
     farthest: bool = False,
 ) -> pandas.DataFrame:
-    """Return the mean place over the rungs that are nearest in signature, at most one per problem (P2, P3; B4).
+    """Return the mean place over the rungs that are nearest in signature, at most one per problem.
 
     Args:
         profile: (problem, dial) × optimizers, the solved share.
@@ -85,7 +84,7 @@ def by_nearest(
 
 
 def by_other_tasks(outcome: pandas.DataFrame, family: Mapping[str, str]) -> pandas.DataFrame:
-    """Return the mean place on the tasks of all other families (B1): the mean over each family, then over families.
+    """Return the mean place on the tasks of all other families: the mean over each family, then over families.
 
     Args:
         outcome: Tasks × optimizers, the places.
@@ -99,7 +98,7 @@ def by_other_tasks(outcome: pandas.DataFrame, family: Mapping[str, str]) -> pand
 def by_label(
     outcome: pandas.DataFrame, family: Mapping[str, str], label: Mapping[str, str]
 ) -> pandas.DataFrame:
-    """Return the mean place on other task families of the optimizers of the same kind, without the optimizer (B2).
+    """Return the mean place on other task families of the optimizers of the same kind, without the optimizer.
 
     Args:
         outcome: Tasks × optimizers, the places.
@@ -124,11 +123,11 @@ def by_match(
     family: Mapping[str, str],
     ridge: float = RIDGE,
 ) -> pandas.DataFrame:
-    """Return the mean place on other families, corrected by how an optimizer does on what the task is like (B1 + P4).
+    """Return the mean place on other families, corrected by how an optimizer does on what the task is like.
 
-    The correction is Σ_d w_d c_kd s_td: s_td is feature d of the task's signature, and c_kd how much better optimizer k
-    does than others on rungs with much of d, the covariance over rungs of its place and the feature. w solves a ridge
-    regression of place − mean place elsewhere, on the tasks of all other families.
+    The correction is Σ_d w_d c_kd s_td: s_td is feature d of the task's signature, and c_kd the covariance over rungs
+    of the place of optimizer k and the feature, positive where k does worse than others on rungs with much of d. w
+    solves a ridge regression of place − mean place elsewhere, on the tasks of all other families.
 
     Args:
         profile: (problem, dial) × optimizers, the solved share.

@@ -81,6 +81,7 @@ class Simulation:
             np.repeat(towards.T, self.rungs, 0)
             + np.sqrt(self.general / max(self.matched, 0.1)) * shown
         )
+        profile /= np.sqrt(1 + self.general / max(self.matched, 0.1))
         noise = np.stack([alike() for _ in range(len(index))])
         profile = np.sqrt(self.reliability) * profile + np.sqrt(1 - self.reliability) * noise
         features = [f"feature {d}" for d in range(self.features)]
@@ -113,7 +114,7 @@ def critical(nulls: Sequence[pandas.DataFrame], level: float = 0.05) -> dict[str
     optimizers meet, rejects a true null more often than its p says.
 
     Args:
-        nulls: What `p_values` returns for simulations in which a hypothesis is false; the worst one counts.
+        nulls: What `p_values` returns for simulations in which the null hypothesis holds; the worst one counts.
         level: The share of null studies that may be rejected.
     """
     return {
@@ -122,7 +123,7 @@ def critical(nulls: Sequence[pandas.DataFrame], level: float = 0.05) -> dict[str
 
 
 def _largest(p: np.ndarray, level: float) -> float:
-    """Return the largest of the values that at most this share of them does not exceed; 0 if there is none."""
+    """Return the largest p such that at most `level` of all p-values are ≤ p; 0 if there is none."""
     values = np.unique(p)
     allowed = values[[(p <= each).mean() <= level for each in values]]
     return float(allowed[-1]) if len(allowed) else 0.0

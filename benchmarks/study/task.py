@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from problems import Problem, Tree
-from ravine import Registry
+from ravine import Refused, Registry
 
 STEPS = 1000  # of a run, one gradient each
 
@@ -93,6 +93,8 @@ class Task(Problem):
     def draws(self, data: Tree, generator: torch.Generator) -> Iterator[Tree]:
         """Yield the places of a minibatch in the training part, one minibatch a step."""
         count = len(_parts(self)[0].inputs)
+        if self.batch > count:
+            raise Refused(f"batch is {self.batch}, but there are {count} training examples")
         while True:
             order = torch.randperm(count, generator=generator)
             for chosen in order[: count - count % self.batch].split(self.batch):

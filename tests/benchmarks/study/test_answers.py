@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.study.answers import answers
 from benchmarks.study.simulated import Simulation, critical, p_values
+from ravine import Refused
 
 FEW = {"permutations": 400, "seed": 0}
 
@@ -49,3 +50,10 @@ def test_tests_at_their_critical_p_have_their_level():
         (fresh[name] <= limits[name]).mean() <= 0.09 for name in limits
     )  # 5 % and three errors
     assert (fresh["H1"] <= 0.05).mean() > 0.05  # the nominal level is not the level
+
+
+def test_an_optimizer_without_an_outcome_is_refused():
+    study = Simulation().draw(np.random.default_rng(0))
+    study.outcome.loc["task 3", "optimizer 2"] = np.nan
+    with pytest.raises(Refused, match="optimizer 2 has no place on task 3"):
+        answers(study, permutations=10)

@@ -7,7 +7,7 @@ import pandas
 import pytest
 from scipy.stats import kendalltau
 
-from benchmarks.study.hypotheses import interval, p_of_difference, p_of_order, taus
+from benchmarks.study.hypotheses import p_of_difference, p_of_order, taus
 from benchmarks.study.predictors import (
     by_label,
     by_match,
@@ -100,10 +100,7 @@ def test_p_of_a_difference_counts_families():
     assert p_of_difference(difference, dict(zip("abcd", "xxyy", strict=True))) == 1 / 4
 
 
-def test_an_interval_has_the_mean_tau_and_is_narrow_where_all_agree():
-    agreed = pandas.DataFrame([np.arange(12.0)] * 16, STUDY.outcome.index)
-    assert interval(agreed, agreed, STUDY.family, resamples=50) == (1, 1)
-    nearest = by_nearest(STUDY.profile, distances(STUDY.tasks, STUDY.rungs))
-    low, high = interval(nearest, STUDY.outcome, STUDY.family, resamples=200)
-    assert low < taus(nearest, STUDY.outcome).mean() < high
-    assert 0.05 < high - low < 0.6
+def test_an_optimizer_that_has_no_prediction_does_not_count():
+    one = pandas.DataFrame([[1.0, 2.0, 3.0, np.nan]])
+    assert taus(one, pandas.DataFrame([[1.0, 2.0, 3.0, 0.0]]))[0] == 1
+    assert taus(one, pandas.DataFrame([[3.0, 2.0, 1.0, 0.0]]))[0] == -1
