@@ -13,7 +13,7 @@ import torch
 from benchmarks.doctor.curvature import End, direction, ends, ritz
 from benchmarks.doctor.double_precision import double_precision
 from benchmarks.doctor.layers import dead_units, outputs
-from benchmarks.doctor.no_side_effects import RandomState, aside
+from benchmarks.doctor.no_side_effects import RandomState, aside, randomness_restored
 from benchmarks.doctor.stability import Stability
 from ravine import Refused
 
@@ -250,9 +250,11 @@ class Window:
         """Evaluate a step's closures at w: the loss is their mean, and curvature that of the first."""
         patient, first = self._patient, not self._losses
         beginning = self._before[0] if first and self._before else None
-        with aside(patient.model, patient.parameters, patient.devices, beginning):
+        with (
+            randomness_restored(patient.devices, beginning) as here,
+            aside(patient.model, patient.parameters),
+        ):
             patient.place(self._start)
-            here = RandomState.now(patient.devices)
             loss, gradient, sloped = self._slope(closures, first)
             if first and self._before:
                 _repeats(self._before[1], loss)

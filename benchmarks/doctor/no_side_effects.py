@@ -49,19 +49,31 @@ def _index(device: torch.device) -> tuple[torch.device, ...]:
 
 
 @contextmanager
-def aside(
-    model: torch.nn.Module,
-    parameters: Sequence[torch.Tensor],
-    devices: Sequence[torch.device],
-    beginning: RandomState | None = None,
-) -> Iterator[None]:
-    """Let the model be moved and run inside the context, from the random state `beginning` if it is given.
+def randomness_restored(
+    devices: Sequence[torch.device], beginning: RandomState | None = None
+) -> Iterator[RandomState]:
+    """Restore the random states behind the context, which begins with `beginning` if it is given, and yields its own.
+
+    A state of numpy's generator takes as long to read or set as a small layer, so that what runs several models in a
+    row does it once.
+    """
+    outside = RandomState.now(devices)
+    if beginning is not None:
+        beginning.restore()
+    try:
+        yield outside if beginning is None else beginning
+    finally:
+        outside.restore()
+
+
+@contextmanager
+def aside(model: torch.nn.Module, parameters: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Let the model be moved and run inside the context.
 
     Buffers are restored both as tensors and as values, because batch norm updates them in place and other
     modules assign new ones. Parameters are restored in place, because an optimizer or a compiled graph may
     hold them by address.
     """
-    randomness = RandomState.now(devices)
     buffers = [
         (module._buffers, name, buffer, buffer.clone())
         for module in model.modules()
@@ -69,8 +81,6 @@ def aside(
         if buffer is not None
     ]
     weights = [each.detach().clone() for each in parameters]
-    if beginning is not None:
-        beginning.restore()
     try:
         yield
     finally:
@@ -80,4 +90,3 @@ def aside(
             for owner, name, buffer, value in buffers:
                 buffer.copy_(value)
                 owner[name] = buffer
-        randomness.restore()

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.diagnosis import Evidence
 from benchmarks.doctor.measurement import FORWARD, Closure, Patient, parted
-from benchmarks.doctor.no_side_effects import RandomState, aside
+from benchmarks.doctor.no_side_effects import RandomState, aside, randomness_restored
 
 ASKED = 3  # first steps at which the constant output is fitted and tried
 FITTING = 10  # forward passes for the best constant output
@@ -189,10 +189,10 @@ class Program:
     ) -> None:
         """Ask the model, at the present weights, on the minibatch of this closure."""
         with (
-            aside(self._model, patient.parameters, patient.devices, beginning),
+            randomness_restored(patient.devices, beginning) as here,
+            aside(self._model, patient.parameters),
             torch.enable_grad(),
         ):
-            here = RandomState.now(patient.devices)
             seen, loss = self._look(step, closure)
             self.cost += FORWARD
             begins = self.first is None
@@ -663,7 +663,11 @@ def not_finite(
     for name, p in model.named_parameters():
         if not torch.isfinite(p).all():
             return NotFinite(step, what, f"The step before had made {name} not finite.", "weights")
-    with aside(model, patient.parameters, patient.devices, beginning), torch.enable_grad():
+    with (
+        randomness_restored(patient.devices, beginning),
+        aside(model, patient.parameters),
+        torch.enable_grad(),
+    ):
         found: list[tuple[str, str]] = []
         called: list[str] = []
         largest = 0.0

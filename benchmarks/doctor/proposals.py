@@ -12,7 +12,7 @@ import torch
 from benchmarks.diagnosis import Record, diagnose
 from benchmarks.doctor.losses import Losses
 from benchmarks.doctor.measurement import Closure, Measured, Patient
-from benchmarks.doctor.no_side_effects import RandomState
+from benchmarks.doctor.no_side_effects import RandomState, randomness_restored
 from benchmarks.doctor.overhead import Schedule
 from benchmarks.doctor.program import DEAD
 from benchmarks.doctor.trials import (
@@ -145,8 +145,11 @@ class Trials:
     ) -> float:  # fmt: skip
         """Let all trials that go on take the run's step; return their price in gradients, less what is given back."""
         price = 0.0
-        for shadow in list(self._going):
-            shadow.step(self._model, closures, beginning, devices, before_update)
+        going = list(self._going)
+        with randomness_restored(devices):
+            for shadow in going:
+                shadow.step(self._model, closures, beginning, before_update)
+        for shadow in going:
             behind = (
                 len(self._going) > 1 and shadow.change.batches == 1 and shadow.clearly_behind(run)
             )
@@ -195,12 +198,12 @@ class Trials:
             )
         )
         own = Losses()
-        state = RandomState.now(devices)
-        for _ in range(REPLAYED):
-            for shadow in (base, *others):
-                if not shadow.done:
-                    price += shadow.step(self._model, closures, state, devices, before_update)
-            own.add(base.losses[-1] if base.alive else math.inf)
+        with randomness_restored(devices) as state:
+            for _ in range(REPLAYED):
+                for shadow in (base, *others):
+                    if not shadow.done:
+                        price += shadow.step(self._model, closures, state, before_update)
+                own.add(base.losses[-1] if base.alive else math.inf)
         found = [each.tried(own, floor) for each in others if each.failure is None]
         return [each for each in found if each is not None], price
 

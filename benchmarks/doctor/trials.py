@@ -20,7 +20,7 @@ import torch
 from benchmarks.doctor.layers import calls
 from benchmarks.doctor.losses import LOWER, SURE, Losses, smooth
 from benchmarks.doctor.measurement import Closure, parted
-from benchmarks.doctor.no_side_effects import RandomState, aside
+from benchmarks.doctor.no_side_effects import RandomState, aside, randomness_restored
 
 HELPS = (
     5.0  # gain from which a change counts: the removals of a sweep count from a fivefold gain, too
@@ -172,12 +172,15 @@ class Shadow:
         model: torch.nn.Module,
         closures: Sequence[Closure],
         beginning: RandomState,
-        devices: Sequence[torch.device],
         before_update: Callable[[], object] | None,
     ) -> float:
-        """Take the run's step; return its price in gradients. The model is left as it was found."""
+        """Take the run's step from its random state; return the price in gradients.
+
+        The model is left as it was found, but random states are not: several copies step in a row.
+        """
+        beginning.restore()
         try:
-            with aside(model, self.real, devices, beginning), _training(self.real):
+            with aside(model, self.real), _training(self.real):
                 self._take(model, closures, before_update)
         except Exception as error:  # whatever a copy does to the optimizer, the model or the closure, the run goes on
             self.failure = str(error).partition("\n")[0] or type(error).__name__
@@ -393,7 +396,8 @@ def restarted(model: torch.nn.Module) -> Callable[[Shadow], None]:
     """Return a start at new weights: each module draws them anew."""
 
     def start(shadow: Shadow) -> None:
-        with aside(model, list(model.parameters()), _devices(shadow.real)):
+        parameters = list(model.parameters())
+        with randomness_restored(_devices(shadow.real)), aside(model, parameters):
             for module in model.modules():
                 if callable(again := getattr(module, "reset_parameters", None)):
                     again()

@@ -110,7 +110,7 @@ def loop(
         loss.backward()
         clip(model)()
         if shadow is not None:
-            shadow.step(model, [closure], beginning, [], clip(model))
+            shadow.step(model, [closure], beginning, clip(model))
             losses.append(shadow.losses[-1])
         elif active:
             losses.append(loss.item())
@@ -224,9 +224,7 @@ def test_a_group_that_is_added_follows_the_schedule():
         Change("", "", STEPS, start=added(missing)), 0, list(model.parameters()), optimizer
     )
     optimizer.param_groups[0]["lr"] = 0.025
-    shadow.step(
-        model, [lambda: model(normal(10, 6)).square().mean()], RandomState.now([]), [], None
-    )
+    shadow.step(model, [lambda: model(normal(10, 6)).square().mean()], RandomState.now([]), None)
     assert [group["lr"] for group in shadow.optimizer.param_groups] == [0.025, 0.025]
 
 
@@ -376,9 +374,7 @@ def quadratic(rate: float, change: Change, steps: int, began: int = 0) -> Tried:
             shadow = Shadow(change, step, list(model.parameters()), optimizer)
         optimizer.step()
         if shadow is not None and not shadow.done:
-            shadow.step(
-                model, [lambda: 0.5 * model[0].square().sum()], RandomState.now([]), [], None
-            )
+            shadow.step(model, [lambda: 0.5 * model[0].square().sum()], RandomState.now([]), None)
     assert shadow is not None
     tried = shadow.tried(run, 0.0)
     assert tried is not None
