@@ -24,10 +24,9 @@ def standings(points: pandas.DataFrame, choice: str = "tuned") -> pandas.DataFra
     """
     shown = points[(points["choice"] == choice) & (points["budget"] == 1)]
     shown = shown.drop_duplicates(["problem", "optimizer"]).reset_index(drop=True)
-    shown = shown.assign(unjudged=shown.get("unjudged", "")).fillna(
-        {"censored": "", "unjudged": ""}
-    )
-    sign, unjudged = shown["censored"], shown["unjudged"]
+    shown = shown.assign(unjudged=shown.get("unjudged", ""))
+    # Of a column that is empty throughout pandas makes floats.
+    sign, unjudged = (shown[name].astype(object).fillna("") for name in ("censored", "unjudged"))
     further = [
         _further(row, each) for row, each in zip(shown.to_dict("records"), sign, strict=True)
     ]

@@ -1,9 +1,9 @@
-"""Publish the measured causes of a sweep, and what is read off the runs that they explain.
+"""Publish the measured causes of sweeps, and what is read off the runs that they explain.
 
-`python -m benchmarks.docgen.explained FOLDER` reads the folder of a sweep with explain=true. It writes
-docs/explained.csv, its table of measured causes; docs/readings.csv, the readings of the reporting runs of the tuned
-trial that are not solved, at the first rung at which their job was explained; and docs/outcomes.csv, how each
-optimizer × problem is explained.
+`python -m benchmarks.docgen.explained FOLDER …` reads the folders of sweeps with explain=true, for instance one per
+optimizer. It writes docs/explained.csv, their table of measured causes; docs/readings.csv, the readings of the
+reporting runs of the tuned trial that are not solved, at the first rung at which their job was explained; and
+docs/outcomes.csv, how each optimizer × problem is explained.
 """
 
 from __future__ import annotations
@@ -65,21 +65,35 @@ def outcomes(explained: pandas.DataFrame, points: pandas.DataFrame) -> pandas.Da
 
 def main(words: Sequence[str]) -> int:
     """Write the three tables."""
-    if len(words) != 1:
-        print("give one folder, of a sweep with explain=true", file=sys.stderr)
+    if not words:
+        print("give folders of sweeps with explain=true", file=sys.stderr)
         return 2
-    folder = Path(words[0])
+    causes, read, ends = [], [], []
     try:
-        results = read_results(folder, whole=True)
-        explained, points = (read_table(folder, name) for name in ("explained", "breaking_points"))
+        for folder in map(Path, words):
+            results = read_results(folder, whole=True)
+            explained, points = (
+                read_table(folder, name) for name in ("explained", "breaking_points")
+            )
+            jobs = {key: info.job for key, info in results.cells.items()}
+            causes.append(explained)
+            read.append(
+                readings(explained, results.runs.assign(job=results.runs["cell"].map(jobs)))
+            )
+            ends.append(outcomes(explained, points))
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 2
-    jobs = {key: info.job for key, info in results.cells.items()}
-    runs = results.runs.assign(job=results.runs["cell"].map(jobs))
-    explained.to_csv(EXPLAINED, index=False)
-    readings(explained, runs).to_csv(READINGS, index=False)
-    outcomes(explained, points).to_csv(OUTCOMES, index=False)
+    found = pandas.concat(ends)
+    twice = found[found.duplicated(["problem", "optimizer"])]
+    if len(twice):
+        problem, optimizer = twice.iloc[0][["problem", "optimizer"]]
+        print(
+            f"{optimizer} on {problem} is in two of the folders: give one of them", file=sys.stderr
+        )
+        return 2
+    for file, tables in ((EXPLAINED, causes), (READINGS, read), (OUTCOMES, ends)):
+        pandas.concat(tables).to_csv(file, index=False)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Make docs/verdicts.md: how often readings of single runs agree with measured causes, and how many pairs have which.
 
-`python -m benchmarks.docgen.verdicts` writes it from the tables of `python -m benchmarks.docgen.explained FOLDER`.
+`python -m benchmarks.docgen.verdicts` writes it from the tables of `python -m benchmarks.docgen.explained FOLDER …`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ A verdict is a *reading*: a guess about one run, from its trace. What makes an o
 *measured*, by taking one cause after another away and searching again. This page says how often the first agrees with
 the second, and what was measured. The runs are in [readings.csv](readings.csv), the measured causes in
 [explained.csv](explained.csv), how each optimizer × problem is explained in [outcomes.csv](outcomes.csv). These are
-written by `python -m benchmarks.docgen.explained FOLDER`, from the folder of a sweep such as
-`+suite=standard optimizer=sgd,newton explain=true`, and the page by
+written by `python -m benchmarks.docgen.explained FOLDER …`, from the folders of sweeps such as
+`+suite=standard optimizer=sgd explain=true`, and the page by
 `python -m benchmarks.docgen.verdicts`. Low figures are published, too.
 """
 TERMS = f"""*First*: the verdict itself. *Any*: the verdict or another cause that holds by the same trace.

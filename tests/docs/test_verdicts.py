@@ -92,6 +92,25 @@ def test_what_is_published_are_the_unsolved_tuned_runs_at_the_first_rung_that_is
     assert dict(outcomes) == {"sgd": "one cause", "newton": "does not break"}
 
 
+def test_the_tables_of_several_folders_are_joined_and_no_pair_is_counted_twice(
+    swept, tmp_path, monkeypatch, capsys
+):
+    for name in ("EXPLAINED", "READINGS", "OUTCOMES"):
+        monkeypatch.setattr(explained, name, tmp_path / f"{name.lower()}.csv")
+    other = tmp_path / "other"
+    sweep(Quadratic(dim=3), ["momentum"], rungs=3, trials=9, seeds=4, tuning_seeds=2, budget=60, out=other)  # fmt: skip
+    none = pandas.DataFrame(columns=EXPLAINED)
+    none.to_csv(other / "explained.csv", index=False)
+    assert explained.main([str(swept), str(other)]) == 0
+    outcomes = pandas.read_csv(explained.OUTCOMES)
+    assert sorted(outcomes["optimizer"]) == ["momentum", "newton", "sgd"]
+    assert explained.EXPLAINED.read_bytes() == (swept / "explained.csv").read_bytes()
+    before = explained.READINGS.read_bytes()
+    assert explained.main([str(swept), str(other), str(swept)]) == 2
+    assert "on quadratic is in two of the folders" in capsys.readouterr().err
+    assert explained.READINGS.read_bytes() == before
+
+
 def test_a_solved_run_is_not_read(swept):
     results, table = read_results(swept), read_table(swept, "explained")
     jobs = {key: info.job for key, info in results.cells.items()}
@@ -115,7 +134,7 @@ def test_what_is_no_explained_sweep_is_refused_in_a_line(swept, tmp_path, capsys
     copy = shutil.copytree(swept, tmp_path / "swept")
     (copy / "explained.csv").unlink()
     for words, said in [
-        ([], "give one folder"),
+        ([], "give folders of sweeps"),
         ([str(copy)], "no explained.csv"),
         ([str(tmp_path / "nowhere")], "does not exist"),
     ]:
