@@ -56,11 +56,12 @@ class Answers:
     p: dict[str, float]
 
 
-def answers(study: Study, permutations: int = PERMUTATIONS, seed: int = 0) -> Answers:
+def answers(study: Study, nearest: int, permutations: int = PERMUTATIONS, seed: int = 0) -> Answers:
     """Return how well each prediction orders the optimizers.
 
     Args:
         study: The tables.
+        nearest: How many rungs foretell a task, each of another problem.
         permutations: How many, of the test of H1.
         seed: Of the permutations.
 
@@ -76,10 +77,10 @@ def answers(study: Study, permutations: int = PERMUTATIONS, seed: int = 0) -> An
         )
     profile, outcome, family = study.profile, study.outcome, study.family
     distance = distances(study.tasks, study.rungs)
-    nearest = by_nearest(profile, distance)
+    near = by_nearest(profile, distance, nearest)
     predicted = {
-        "nearest": nearest,
-        "farthest": by_nearest(profile, distance, farthest=True),
+        "nearest": near,
+        "farthest": by_nearest(profile, distance, nearest, farthest=True),
         "mean": by_mean(profile, outcome.index),
         "other tasks": by_other_tasks(outcome, family),
         "matched": by_match(profile, study.rungs, study.tasks, outcome, family),
@@ -89,7 +90,7 @@ def answers(study: Study, permutations: int = PERMUTATIONS, seed: int = 0) -> An
     return Answers(
         tau,
         {
-            "H1": p_of_order(nearest, outcome, permutations, seed),
+            "H1": p_of_order(near, outcome, permutations, seed),
             "H2": p_of_difference(tau["matched"] - tau["other tasks"], family),
             "H3": p_of_difference(tau["nearest"] - tau["farthest"], family),
             "H4": p_of_difference(tau["nearest"] - tau["kind"], family),

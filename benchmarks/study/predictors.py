@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas
 
-NEAREST = 5  # rungs, at most one per problem
+MOST = 3.0  # standard deviations: more counts as so many in the features of a ridge regression
 RIDGE = 1.0  # weight of the penalty, in units of the mean square of a feature
 
 
@@ -44,14 +44,14 @@ def by_mean(profile: pandas.DataFrame, tasks: pandas.Index) -> pandas.DataFrame:
 def distances(tasks: pandas.DataFrame, rungs: pandas.DataFrame) -> pandas.DataFrame:
     """Return how far the signature of each task is from that of each rung: tasks × rungs.
 
-    A feature's unit is its mean absolute deviation over the rungs, in which one extreme rung weighs less than in a
-    standard deviation; a distance is the root mean square over the features that both have.
+    A feature's unit is its standard deviation over the rungs; a distance is the root mean square over the features
+    that both have.
 
     Args:
         tasks: Tasks × features.
         rungs: (problem, dial) × the same features.
     """
-    scale = (rungs - rungs.median()).abs().mean().replace(0.0, np.nan)
+    scale = rungs.std(ddof=0).replace(0.0, np.nan)
     one, other = (each / scale for each in (tasks, rungs))
     squares = np.square(one.to_numpy()[:, None] - other.to_numpy()[None])
     known = np.isfinite(squares)
@@ -63,7 +63,7 @@ def distances(tasks: pandas.DataFrame, rungs: pandas.DataFrame) -> pandas.DataFr
 def by_nearest(
     profile: pandas.DataFrame,
     distance: pandas.DataFrame,
-    count: int = NEAREST,
+    count: int,
     farthest: bool = False,
 ) -> pandas.DataFrame:
     """Return the mean place over the rungs that are nearest in signature, at most one per problem.
@@ -74,13 +74,15 @@ def by_nearest(
         count: How many rungs.
         farthest: Take the farthest instead.
     """
-    on_rungs = places(profile)
-    found = {}
-    for task, row in distance[profile.index].iterrows():
-        order = row.dropna().sort_values(ascending=not farthest, kind="stable")
-        first = order[~order.index.get_level_values("problem").duplicated()].index[:count]
-        found[task] = on_rungs.loc[first].mean()
-    return pandas.DataFrame(found).T
+    on_rungs = places(profile).to_numpy()
+    problem, _ = pandas.factorize(profile.index.get_level_values("problem"))
+    found = []
+    for row in distance[profile.index].to_numpy():
+        known = np.isfinite(row).sum()
+        order = np.argsort(-row if farthest else row, kind="stable")[:known]  # NaN comes last
+        _, first = np.unique(problem[order], return_index=True)
+        found.append(pandas.DataFrame(on_rungs[order[np.sort(first)[:count]]]).mean())
+    return pandas.DataFrame(found).set_axis(distance.index).set_axis(profile.columns, axis=1)
 
 
 def by_other_tasks(outcome: pandas.DataFrame, family: Mapping[str, str]) -> pandas.DataFrame:
@@ -92,7 +94,8 @@ def by_other_tasks(outcome: pandas.DataFrame, family: Mapping[str, str]) -> pand
     """
     of = outcome.index.map(family)
     means = outcome.groupby(of).mean()
-    return pandas.DataFrame([means.drop(index=each).mean() for each in of], index=outcome.index)
+    others = (means.sum() - means) / (len(means) - 1)
+    return others.loc[of].set_axis(outcome.index)
 
 
 def by_label(
@@ -139,7 +142,7 @@ def by_match(
     """
     center, spread = rungs.mean(), rungs.std(ddof=0).replace(0.0, np.nan)
     of_rungs, of_tasks = (
-        ((each - center) / spread).clip(-3, 3).fillna(0.0) for each in (rungs, tasks)
+        ((each - center) / spread).clip(-MOST, MOST).fillna(0.0) for each in (rungs, tasks)
     )
     shown = places(profile)
     shown = shown.sub(shown.mean(axis=1), axis=0).fillna(0.0)

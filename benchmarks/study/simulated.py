@@ -28,32 +28,30 @@ class Simulation:
         matched: Share that is the response to the task's pathologies.
         reliability: Squared correlation of the profile and the truth.
         seen: False for a profile of other optimizers, which foretells nothing.
-        optimizers: How many.
+        sizes: How many optimizers each kind has; those of one kind share half of their variance.
         families: Of two tasks each.
         features: Pathologies, with `rungs` rungs each.
         rungs: Per pathology.
-        kinds: Kinds of optimizers; those of one kind share half of their variance.
     """
 
     general: float = 0.0
     matched: float = 0.0
     reliability: float = 0.5
     seen: bool = True
-    optimizers: int = 24
+    sizes: tuple[int, ...] = (4, 4, 4, 4, 4, 4)
     families: int = 8
     features: int = 8
     rungs: int = 5
-    kinds: int = 6
 
     def draw(self, generator: np.random.Generator) -> Study:
         """Return one study."""
-        names = [f"optimizer {k}" for k in range(self.optimizers)]
-        kind = np.arange(self.optimizers) % self.kinds
+        kind = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        names = [f"optimizer {k}" for k in range(len(kind))]
 
         def alike(*shape: int) -> np.ndarray:
             """Optimizers × shape: half of the variance is that of the kind."""
-            shared = generator.standard_normal((self.kinds, *shape))[kind]
-            return (shared + generator.standard_normal((self.optimizers, *shape))) / np.sqrt(2)
+            shared = generator.standard_normal((len(self.sizes), *shape))[kind]
+            return (shared + generator.standard_normal((len(kind), *shape))) / np.sqrt(2)
 
         strength, response = alike(), alike(self.features)
         of_family = generator.standard_normal((self.families, self.features))
@@ -97,12 +95,20 @@ class Simulation:
 
 
 def p_values(
-    simulation: Simulation, studies: int, permutations: int, seed: int
+    simulation: Simulation, studies: int, nearest: int, permutations: int, seed: int
 ) -> pandas.DataFrame:
-    """Return the nominal p of each hypothesis in so many studies: studies × H1 … H4."""
+    """Return the nominal p of each hypothesis in so many studies: studies × H1 … H4.
+
+    Args:
+        simulation: What is simulated.
+        studies: How many.
+        nearest: How many rungs foretell a task.
+        permutations: How many, of the test of H1.
+        seed: Of all of them.
+    """
     drawn = (simulation.draw(np.random.default_rng([seed, k])) for k in range(studies))
     return pandas.DataFrame(
-        [answers(each, permutations, seed=k).p for k, each in enumerate(drawn)],
+        [answers(each, nearest, permutations, seed=k).p for k, each in enumerate(drawn)],
         columns=[*HYPOTHESES],
     )
 

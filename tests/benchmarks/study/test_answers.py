@@ -10,7 +10,7 @@ from benchmarks.study.answers import answers
 from benchmarks.study.simulated import Simulation, critical, p_values
 from ravine import Refused
 
-FEW = {"permutations": 400, "seed": 0}
+FEW = {"nearest": 5, "permutations": 400, "seed": 0}
 
 
 def test_a_planted_effect_is_found():
@@ -29,7 +29,7 @@ def test_a_profile_of_others_foretells_nothing():
     studies = [
         Simulation(general=0.3, seen=False).draw(np.random.default_rng(k)) for k in range(12)
     ]
-    taus = pandas.concat([answers(each, permutations=10).tau for each in studies])
+    taus = pandas.concat([answers(each, nearest=5, permutations=10).tau for each in studies])
     assert abs(taus["nearest"].mean()) < 0.1 and abs(taus["mean"].mean()) < 0.1
     assert taus["other tasks"].mean() > 0.2  # real tasks still foretell each other
 
@@ -44,8 +44,8 @@ def test_the_critical_p_is_the_largest_that_rejects_few_enough():
 @pytest.mark.slow
 def test_tests_at_their_critical_p_have_their_level():
     null = Simulation(general=0.3, matched=0.35, seen=False)
-    limits = critical([p_values(null, 300, permutations=400, seed=1)])
-    fresh = p_values(null, 300, permutations=400, seed=2)
+    limits = critical([p_values(null, 300, nearest=5, permutations=400, seed=1)])
+    fresh = p_values(null, 300, nearest=5, permutations=400, seed=2)
     assert all(
         (fresh[name] <= limits[name]).mean() <= 0.09 for name in limits
     )  # 5 % and three errors
@@ -56,4 +56,4 @@ def test_an_optimizer_without_an_outcome_is_refused():
     study = Simulation().draw(np.random.default_rng(0))
     study.outcome.loc["task 3", "optimizer 2"] = np.nan
     with pytest.raises(Refused, match="optimizer 2 has no place on task 3"):
-        answers(study, permutations=10)
+        answers(study, nearest=5, permutations=10)

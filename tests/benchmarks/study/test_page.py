@@ -1,0 +1,172 @@
+"""The conclusions and the page, on simulated outcomes with and without a planted effect."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pandas
+import pytest
+
+from benchmarks.study import conclusions, page
+from benchmarks.study.conclusions import Tables, conclude, outcome
+from benchmarks.study.plan import PLAN, ROOT, Plan
+from benchmarks.study.simulated import HYPOTHESES, Simulation
+
+FEW = {"permutations": 400, "samples": 400}
+NOBODY = pandas.DataFrame(columns=["source", "workload", "entry", "optimizer", "rank", "seen"])
+
+
+def simulated(simulation, noise=0.02, seed=0):
+    """A plan and tables whose outcomes are those of a simulated study, with noise of the reporting seeds."""
+    generator = np.random.default_rng(seed)
+    study = simulation.draw(generator)
+    plan = replace(
+        Plan.read(),
+        tasks={
+            family: [task for task, of in study.family.items() if of == family]
+            for family in dict.fromkeys(study.family.values())
+        },
+        optimizers={
+            kind: [name for name, of in study.label.items() if of == kind]
+            for kind in dict.fromkeys(study.label.values())
+        },
+        critical=dict.fromkeys(HYPOTHESES, 0.03),
+    )
+    long = study.outcome.rename_axis("task").melt(
+        ignore_index=False, var_name="optimizer", value_name="place"
+    )
+    rows = pandas.concat([long.reset_index().assign(seed=seed) for seed in range(1000, 1010)])
+    for name in ("train_loss", "test_loss", "early_loss", "third_loss", "best_of_1", "best_of_4"):
+        rows[name] = np.exp(rows["place"] + noise * generator.standard_normal(len(rows)))
+    profiles = dict.fromkeys(conclusions.PROFILES, study.profile)
+    return plan, Tables(study.tasks, study.rungs, profiles, rows)
+
+
+def test_a_planted_effect_foretells():
+    plan, tables = simulated(Simulation(general=0.4, matched=0.6, reliability=1.0), seed=2)
+    found = conclude(tables, plan, **FEW)
+    assert found.foretells == "foretells" and found.adds
+    assert found.tau["nearest"].mean() > 0.4 > found.tau["farthest"].mean()
+    low, high = found.interval["nearest"]
+    assert low < found.tau["nearest"].mean() < high
+    assert "**Yes: an optimizer's profile foretells" in "\n".join(
+        page.with_outcomes(found, tables, NOBODY, plan)
+    )
+
+
+def test_an_unrelated_profile_does_not():
+    plan, tables = simulated(Simulation(general=0.5, seen=False))
+    found = conclude(tables, plan, **FEW)
+    assert found.foretells != "foretells"
+    assert found.adjusted["H1"] > 0.05
+    assert "**Yes" not in "\n".join(page.with_outcomes(found, tables, NOBODY, plan))
+
+
+def test_a_null_is_equivalence_and_not_a_lack_of_significance():
+    plan, _ = simulated(Simulation())
+    said = conclusions._said
+    assert said(0.1, (-0.1, 0.19), set(), plan) == "does not foretell"
+    assert said(0.1, (-0.1, 0.21), set(), plan) == "undecided"
+    assert said(0.5, (0.21, 0.7), {"H1", "H3"}, plan) == "foretells"
+    assert said(0.5, (0.19, 0.7), {"H1", "H3"}, plan) == "undecided"
+    assert said(0.5, (0.21, 0.7), {"H1", "H2"}, plan) == "undecided"
+    assert said(0.39, (0.21, 0.7), {"H1", "H3"}, plan) == "undecided"
+
+
+def test_holm_takes_the_critical_levels():
+    critical = {"H1": 0.02, "H2": 0.05, "H3": 0.0, "H4": 0.025}
+    found = conclusions._adjusted({"H1": 0.004, "H2": 0.02, "H3": 0.0001, "H4": 0.25}, critical)
+    assert found == pytest.approx({"H1": 0.03, "H2": 0.04, "H3": 1, "H4": 0.5})
+
+
+def test_the_ceiling_falls_with_the_noise_of_the_seeds():
+    plan, quiet = simulated(Simulation(), noise=1e-6)
+    assert conclusions.ceiling(quiet.rows, plan) == pytest.approx(1)
+    _, loud = simulated(Simulation(), noise=3.0)
+    assert conclusions.ceiling(loud.rows, plan) < 0.6
+
+
+def test_what_diverges_is_tied_for_the_last_place():
+    plan, tables = simulated(Simulation())
+    lost = tables.rows["optimizer"].isin(["optimizer 3", "optimizer 8"])
+    rows = tables.rows.assign(train_loss=tables.rows["train_loss"].mask(lost, np.inf))
+    found = outcome(rows, plan)
+    last = found["optimizer 3"]
+    assert (last == found["optimizer 8"]).all()
+    assert (found.drop(columns=["optimizer 3", "optimizer 8"]).lt(last, axis=0)).all().all()
+
+
+def counted_orders(rows):
+    """Rank optimizers again, without pandas: by how many others have a larger median of ten losses."""
+    runs = {}
+    for row in rows.to_dict("records"):
+        runs.setdefault(row["task"], {}).setdefault(row["optimizer"], []).append(row["train_loss"])
+    orders = {}
+    for task, by_optimizer in runs.items():
+        middle = {}
+        for name, losses in by_optimizer.items():
+            ordered = sorted(losses)
+            middle[name] = (ordered[4] + ordered[5]) / 2
+        orders[task] = {
+            name: sum(other > own for other in middle.values()) for name, own in middle.items()
+        }
+    return orders
+
+
+def test_a_second_ranking_of_the_raw_rows_agrees():
+    plan, tables = simulated(Simulation(), noise=0.3)
+    first, second = outcome(tables.rows, plan), counted_orders(tables.rows)
+    for task in first.index:
+        agree = sum(
+            np.sign(first.loc[task, a] - first.loc[task, b])
+            == np.sign(second[task][b] - second[task][a])
+            for a, b in combinations(first.columns, 2)
+        )
+        pairs = len(first.columns) * (len(first.columns) - 1) / 2
+        assert 2 * agree / pairs - 1 > 0.95
+
+
+def test_every_analysis_is_there():
+    plan, tables = simulated(Simulation())
+    found = conclude(tables, plan, permutations=10, samples=10)
+    assert len(found.multiverse) == 5 * 3 * 2  # outcomes, numbers of rungs, profiles
+    assert found.multiverse.drop(columns="tau").duplicated().sum() == 0
+
+
+def test_ranks_from_elsewhere_are_compared_where_there_are_enough():
+    _, tables = simulated(Simulation())
+    ours = page.by_mean(tables.profiles["tuned"], pandas.Index([0])).loc[0].sort_values()
+    ours = ours.drop_duplicates()
+    rows = [["one", "w", name, name, rank, ""] for rank, name in enumerate(ours.index[:5], 1)]
+    rows += [["two", "w", name, name, rank, "yes"] for rank, name in enumerate(ours.index[:2], 1)]
+    rows.append(["one", "w", "unknown", "", 9, ""])
+    first, second = page._external(tables, pandas.DataFrame(rows, columns=NOBODY.columns))
+    assert first[2] == "1.00" and "unknown" not in first[1]
+    assert second[2:] == ["", "yes"]
+
+
+def test_page_without_outcomes_says_so_first(tmp_path):
+    for file in (PLAN, page.PREREGISTRATION):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes((ROOT / file).read_bytes())
+    plan = Plan.read(tmp_path)
+    page.write(plan, tmp_path, ["outcomes of convex: 0 of 40"])
+    text = (tmp_path / page.PAGE).read_text()
+    assert "**That is not known yet" in text.splitlines()[2]
+    assert plan.digest in text and "- outcomes of convex: 0 of 40" in text
+    assert text.count(page.DEVIATIONS) == 1
+    assert not (tmp_path / "docs" / page.PICTURE).exists()
+
+
+def test_plan_is_json_with_one_meaning():
+    """No name is given twice, of which JSON would keep the last."""
+
+    def once(pairs):
+        names = [name for name, _ in pairs]
+        assert len(set(names)) == len(names)
+        return dict(pairs)
+
+    json.loads((ROOT / PLAN).read_text(), object_pairs_hook=once)
