@@ -125,7 +125,9 @@ def _spectrum(
     """Return curvatures at x and their weights, each (instances, 1, count); the weights sum to 1.
 
     All of them where the Hessian can be diagonalized; else those of Lanczos from random vectors, each with its share of
-    the vector: Golub & Meurant 1994; Ghorbani, Krishnan & Xiao 2019, arXiv:1901.10159.
+    the vector: Golub & Meurant 1994; Ghorbani, Krishnan & Xiao 2019, arXiv:1901.10159. These are coarse around 0, where
+    one value stands for many curvatures of both signs: at the start of `deep_tanh` 83 % are negative, and of the whole
+    Hessian 45 %.
     """
     data, dim = instances.data, x.shape[-1]
     if dim <= SPECTRUM_UP_TO:
