@@ -5,7 +5,6 @@ It does not use `@hydra.main`, whose sweeper makes folders before all jobs are c
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.catalog.loading import CONF
-from benchmarks.runner.launchers.launcher import NAMES, POLLED, Launcher, found, limit, raised
+from benchmarks.runner.launchers.launcher import NAMES, Launcher, found, limit, raised, watching
 from benchmarks.runner.worker import Task
 from ravine import Refused, nearest
 
@@ -162,19 +161,8 @@ def launcher(options: Sequence[Option], folder: Path) -> Launcher:
         task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
     ) -> list[Exception]:
         hydras = Plugins.instance().instantiate_launcher(context, _Job(task), config)
-        over = threading.Event()
-
-        def watching() -> None:
-            while not over.wait(POLLED):
-                watch()
-
-        thread = threading.Thread(target=watching, daemon=True)
-        thread.start()
-        try:
+        with watching(watch):
             ended = hydras.launch([[f"job={k}"] for k in range(count)], initial_job_idx=0)
-        finally:
-            over.set()
-            thread.join()
         return raised(each.return_value for each in ended)
 
     return launch

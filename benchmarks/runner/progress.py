@@ -90,7 +90,7 @@ class Progress:
         self.bar = _Bar() if is_live(sys.stderr) else None
         self.lock = threading.Lock()
         self.began: float | None = None
-        self.silence: threading.Timer | None = None
+        self.unsaid, self.due = "", 0.0  # what a log says if the first cell takes long, and when
         self.runs = 0
         self.cells = self.of_search = self.offered = self.used = self.dropped = 0
         self.certain_work = self.search_work = 0.0
@@ -101,17 +101,15 @@ class Progress:
             self.bar.show(0.0, f"0{self._of()} cells{self._left()}")
             return
         at_once = f", {self.processes} at a time" if self.processes > 1 else ""
-        said = f"running {self._of().strip('/~')} cells{at_once}{self._left()}"
-        self.silence = threading.Timer(SILENT, self.say, [said])
-        self.silence.daemon = True
-        self.silence.start()
+        self.unsaid = f"running {self._of().strip('/~')} cells{at_once}{self._left()}"
+        self.due = time.monotonic() + SILENT
 
     def say(self, line: str) -> None:
         """Print a line of the command, on a terminal above the bar."""
         self._print(f"ravine: {line}")
 
     def watch(self) -> None:
-        """Show the cells that have ended since the last call."""
+        """Show the cells that have ended since the last call; in a log, say once if the first takes long."""
         with self.lock:
             for note in self.notes():
                 self._count(note)
@@ -121,10 +119,12 @@ class Progress:
                         began = note["time"] - done.seconds
                         self.began = min(self.began or began, began)
                     self._show(done)
+            if self.unsaid and time.monotonic() >= self.due:
+                self.say(self.unsaid)
+                self.unsaid = ""
 
     def _show(self, done: CellDone) -> None:
-        if self.silence is not None:
-            self.silence.cancel()
+        self.unsaid = ""
         self.runs += done.runs
         if done.error:
             said = done.error
@@ -147,8 +147,7 @@ class Progress:
 
     def close(self) -> None:
         """Show the last cells, and clear the live line."""
-        if self.silence is not None:
-            self.silence.cancel()
+        self.unsaid = ""
         self.watch()
         if self.bar is not None:
             self.bar.close()
@@ -217,9 +216,14 @@ class JobsProgress:
         self._what, self._count, self._ended = what, count, ended
         self._bar = _Bar() if is_live(sys.stderr) else None
         self._began, self._shown = time.time(), -1
+        self._lock = threading.Lock()
 
     def watch(self) -> None:
         """Show how many jobs have ended, if that has changed."""
+        with self._lock:
+            self._watch()
+
+    def _watch(self) -> None:
         done = self._ended()
         if done == self._shown or (self._bar is None and done == 0):
             return

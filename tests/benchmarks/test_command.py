@@ -12,8 +12,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -27,6 +29,7 @@ from benchmarks.cli.options import DESCRIPTIONS, Config
 from benchmarks.runner import progress, worker
 from benchmarks.runner.forecast import forecast
 from benchmarks.runner.job import CellDone
+from benchmarks.runner.launchers.launcher import one_by_one
 from benchmarks.runner.setup import Setup
 from benchmarks.store.cell_info import cells_of
 from benchmarks.store.cells import Store
@@ -744,11 +747,22 @@ def test_the_time_left_begins_with_the_first_cell_that_is_computed(monkeypatch):
 def test_a_first_cell_that_takes_long_is_said_in_a_log(capsys, monkeypatch):
     monkeypatch.setattr(progress, "SILENT", 0.05)
     shown = noted({"job": progress.Ahead({1.0: 0.0, 2.0: 0.0})}, cell(), processes=2)
+    monkeypatch.setattr(threading, "Thread", None)  # it would be forked with the workers
+    shown.notes, later = list, shown.notes
     shown.start()
-    time.sleep(0.5)
+    for _ in range(3):
+        time.sleep(0.05)
+        shown.watch()
+    shown.notes = later
     shown.close()
     said = "ravine: running 2 cells, 2 at a time\n"
     assert capsys.readouterr().err == f"{said}1/2 p at 1 · o: 6 runs in 1.0 s\n"
+
+
+def test_a_long_first_job_of_this_process_is_watched():
+    seen = threading.Event()
+    task = SimpleNamespace(attempt=lambda number: None if seen.wait(60) else TimeoutError())
+    assert one_by_one(task, 1, seen.set, print) == []
 
 
 def test_a_step_that_takes_long_says_what_it_does(capsys, monkeypatch):

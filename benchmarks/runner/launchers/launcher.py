@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,7 +71,26 @@ def one_by_one(
     task: Task, count: int, watch: Callable[[], None], say: Callable[[str], None]
 ) -> list[Exception]:
     """Run all jobs in this process; see `Launcher`."""
-    return raised(map(task.attempt, range(count)))
+    with watching(watch):
+        return raised(map(task.attempt, range(count)))
+
+
+@contextmanager
+def watching(watch: Callable[[], None]) -> Iterator[None]:
+    """Call `watch` every `POLLED` seconds from a thread, for a launcher that waits until all jobs have ended."""
+    over = threading.Event()
+
+    def poll() -> None:
+        while not over.wait(POLLED):
+            watch()
+
+    thread = threading.Thread(target=poll, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def raised(ended: Iterable[Exception | None]) -> list[Exception]:
