@@ -17,6 +17,7 @@ from benchmarks.analysis.rungs import judged, too_few
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.display import WIDTH
+from benchmarks.display.default_beats_tuned import default_beats_tuned
 from benchmarks.display.numbers_as_text import as_words
 from benchmarks.display.unjudged import why_unjudged
 from benchmarks.display.view import View
@@ -210,7 +211,7 @@ class Matrix:
         return f"Breaking points, tuned: {what}" if several else "Instances solved, tuned"
 
     def remarks(self) -> list[str]:
-        """Return the meaning of each mark in the table."""
+        """Return the meaning of each mark in the table, and where the search did worse than the default."""
         entries = self.entries.values()
         points = [each.point for each in entries if each.point is not None]
         absent = len(self.entries) < len(self.optimizers) * len(self.problems)
@@ -224,6 +225,7 @@ class Matrix:
             **dict.fromkeys(why_unjudged(each.unjudged for each in entries), True),
             f"{skipped} of {len(self.tables.cells)} cells were skipped and count as not solved: "
             "no trial solves an easier rung.": skipped > 0,
+            **dict.fromkeys(default_beats_tuned(self.tables.summary), True),
         }  # fmt: skip
         return [text for text, holds in said.items() if holds]
 

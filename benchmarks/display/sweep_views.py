@@ -18,6 +18,7 @@ from benchmarks.analysis.tables import Tables
 from benchmarks.analysis.tuning import best_of
 from benchmarks.diagnosis.run_features import SET_BACK
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
+from benchmarks.display.default_beats_tuned import default_beats_tuned
 from benchmarks.display.numbers_as_text import (
     counted,
     decades,
@@ -163,7 +164,11 @@ def _one_rung(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
             f"Predicted for all: {percent(share)} solved, {share * count:.3g} of {count}."
         )
     tuned_runs = _tuned(runs, tables)
-    remarks += [*_effort(runs, tables), *_at_the_edge(summary, tables)]
+    remarks += [
+        *_effort(runs, tables),
+        *_at_the_edge(summary, tables),
+        *default_beats_tuned(summary),
+    ]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs), *why_unjudged(tuned_runs["status"])]
     remarks += _guessed(table)
     return View(_title(runs, info), table.fillna("–"), remarks)
@@ -204,7 +209,11 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
     remarks = [f"{name}: a harder dial does not mean fewer solved here." for name in odd]
     summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
-    remarks += [*_effort(runs, tables), *_at_the_edge(summary, tables)]
+    remarks += [
+        *_effort(runs, tables),
+        *_at_the_edge(summary, tables),
+        *default_beats_tuned(summary),
+    ]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs)]
     remarks += why_unjudged([*points.get("unjudged", ()), *tuned_runs["status"]])
     remarks += _guessed(table)

@@ -20,6 +20,7 @@ from benchmarks.catalog.subsections import by_subsection
 from benchmarks.catalog.suites import subsection, suites
 from benchmarks.cli import launch
 from benchmarks.display.breaking_table import Matrix, separation
+from benchmarks.display.sweep_views import views
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.forecast import ADOPTED, COORDINATE, RUN, STEP
 from benchmarks.runner.job import Job, run_job, rungs
@@ -246,6 +247,18 @@ def test_where_to_look_next_is_where_ones_own_breaks_first():
     last = matrix().weakest()
     assert last is not None and last.optimizer == "idle"
     assert Matrix(sweep(Bowl(), "newton", **SIZE, rungs=3).tables).weakest() is None
+
+
+def test_where_the_search_did_worse_than_the_default_is_said():
+    """Newton's own step solves a bowl in one; the only searched one is too short for three."""
+    short = {"trials": 2, "tuning_seeds": 1, "seeds": 2, "budget": 21, "rungs": 2}
+    tables = sweep(Bowl(), "newton", **short).tables
+    (said,) = (each for each in Matrix(tables).remarks() if each.startswith("Worse tuned"))
+    assert (
+        "newton on Bowl at 1 (0 of 2 instances tuned, 2 by default), newton on Bowl at 100" in said
+    )
+    assert any(said in view.remarks for view in views(tables))
+    assert not any(each.startswith("Worse") for each in matrix().remarks())
 
 
 def test_what_was_not_run_and_what_does_not_apply_are_told_apart():
