@@ -124,7 +124,7 @@ class Ended:
             *self._words_without("suite", "out", "rungs", "preset", *fields),
             *dict.fromkeys(["rungs=auto", closer]),
         ]
-        print(f"{entry.optimizer} breaks first on {entry.label}: {entry.dial} {entry.text}.")
+        print(self.matrix.breaks_first(entry))
         print(f"Look closer:  {help.command_line(command)}")
 
     def _breaks(self) -> bool:

@@ -118,6 +118,27 @@ class Matrix:
         ]
         return min(candidates, key=lambda each: (each.place, -self._of_others(each)), default=None)
 
+    def breaks_first(self, weakest: Entry, why: str = "") -> str:
+        """Return a sentence on where the weakest entry's optimizer breaks first, with all problems where it does.
+
+        Args:
+            weakest: What `weakest` returns.
+            why: Why it breaks there, in words.
+        """
+        tied = [
+            each.label
+            for each in self.entries.values()
+            if each.optimizer == weakest.optimizer
+            and each.place == weakest.place
+            and each.label != weakest.label
+        ]
+        return (
+            f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}"
+            + (f" ({why})" if why else "")
+            + (f", and as early on {', '.join(tied)}" if tied else "")
+            + "."
+        )
+
     def _entry(self, of_job: pandas.DataFrame, of_problem: pandas.DataFrame) -> Entry:
         info = self.tables.cells[str(of_job["cell"].iloc[0])].info
         point = self._point(info.job)

@@ -48,6 +48,7 @@ from problems import Problem
 FIELDS = ("problem.", "hp.", AT_END)  # columns that not all problems or optimizers have
 PANELS = 3  # rungs of a problem that are drawn
 NOTHING = "–"
+NO_BREAK = "Nothing breaks here: try harder rungs with ladder=, or a smaller budget."
 ELSEWHERE = "Yours"  # the section of problems that are in no subsection of the book
 
 
@@ -74,7 +75,7 @@ class _Writer:
         return Page(
             title=self._title(),
             protocol=self._protocol(),
-            next=_next(weakest, self._reason(weakest) if weakest else ""),
+            next=matrix.breaks_first(weakest, self._reason(weakest)) if weakest else NO_BREAK,
             next_anchor=_anchor(weakest.label) if weakest else "",
             optimizers=matrix.optimizers,
             sections=[
@@ -608,15 +609,6 @@ def _innermost(problem: Problem) -> Problem:
     while hasattr(problem, "inner"):
         problem = problem.inner  # type: ignore[attr-defined]
     return problem
-
-
-def _next(weakest: Entry | None, reason: str) -> str:
-    if weakest is None:
-        return "Nothing breaks here: try harder rungs with ladder=, or a smaller budget."
-    why = f" ({reason})" if reason else ""
-    return (
-        f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}{why}."
-    )
 
 
 def _odd(by_job: Mapping[str, Mapping[str, pandas.DataFrame]], entries: Sequence[Entry]) -> str:

@@ -249,6 +249,19 @@ def test_where_to_look_next_is_where_ones_own_breaks_first():
     assert Matrix(sweep(Bowl(), "newton", **SIZE, rungs=3).tables).weakest() is None
 
 
+def test_all_problems_on_which_it_breaks_as_early_are_named():
+    found = matrix(own=("idle",))
+    weakest = found.weakest()
+    assert weakest is not None
+    said = found.breaks_first(weakest, "it stands still")
+    assert (
+        said == "idle breaks first on Bowl: steepness < 1 (it stands still), and as early on Wall."
+    )
+    alone = matrix(own=("newton",))
+    weakest = alone.weakest()
+    assert weakest is not None and alone.breaks_first(weakest).endswith(f"{weakest.text}.")
+
+
 def test_where_the_search_did_worse_than_the_default_is_said():
     """Newton's own step solves a bowl in one; the only searched one is too short for three."""
     short = {"trials": 2, "tuning_seeds": 1, "seeds": 2, "budget": 21, "rungs": 2}
