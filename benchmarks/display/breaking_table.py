@@ -288,12 +288,22 @@ def said_of_rungs(table: pandas.DataFrame, few: Sequence[str], peer: str = "") -
     ]
     reasons = table["wanted"].value_counts()
     counted = one_sided[table["wanted"] == ""]
-    if len(counted) < len(table):
+    meant = [
+        f"{reasons[name]} {why}"
+        for name, why in (
+            (
+                "bracket",
+                "just beyond the last rung that any optimizer solves, which bound a breaking point",
+            ),
+            ("control", "without the pathology"),
+        )
+        if name in reasons
+    ]
+    if meant:
+        share = f" ({counted.mean():.0%})" if len(counted) else ""
         said.append(
-            f"Without {reasons.get('bracket', 0)} that bound a breaking point, next to the last rung that anyone "
-            f"solves, and {reasons.get('control', 0)} where the pathology is absent, it is "
-            f"{counted.sum()} of {len(counted)}"
-            + (f" ({counted.mean():.0%})." if len(counted) else ".")
+            f"Some of these are meant to be: {'; '.join(meant)}. Of the other {len(counted)} rungs, "
+            f"{counted.sum()}{share} are solved by all or by none."
         )
     return said
 

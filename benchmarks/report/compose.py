@@ -176,7 +176,8 @@ class _Writer:
         return [
             "Optimizers are ordered by their mean place. How far that carries: by the share of instances solved, the "
             f"mean place over all other problems has a Kendall's τ of {row['tau']:.2f} with the places on a problem, "
-            f"where {row['ceiling']:.2f} is possible with so few instances."
+            f"where {row['ceiling']:.2f} is possible with so few instances; 1 would be the same order, "
+            "and 0 an unrelated one."
         ]
 
     # The matrix.
