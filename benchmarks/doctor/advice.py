@@ -12,6 +12,7 @@ from benchmarks.diagnosis import Record, Thresholds
 from benchmarks.doctor.judge import Judgement
 from benchmarks.doctor.measurement import Measured
 from benchmarks.doctor.trials import Tried
+from benchmarks.doctor.words import position
 
 LATE = 5  # last measurements, whose median is the current value
 AIM = 0.5  # value of r and q to aim at: half the stability limit goes to the minimum along the step
@@ -196,8 +197,13 @@ def _steepest(chart: Chart, end: Callable[[np.ndarray], np.intp]) -> str:
     if chain[0] <= 0:
         return ""
     faded = [name for name, norm in zip(names, chain, strict=True) if norm < FADED * chain[0]]
-    first = f", and below a thousandth from {faded[0]} on" if faded and end is np.argmin else ""
-    return f"At {names[k]} the gradient is {_number(chain[k] / chain[0])} times what it is at {names[0]}{first}. "
+    first = (
+        f", and below a thousandth from {position(faded[0])} on"
+        if faded and end is np.argmin
+        else ""
+    )
+    ratio = _number(chain[k] / chain[0])
+    return f"At {position(names[k])} the gradient is {ratio} times what it is at {position(names[0])}{first}. "
 
 
 def _no_signal(chart: Chart) -> str:

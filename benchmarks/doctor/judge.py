@@ -18,6 +18,7 @@ from benchmarks.doctor.measurement import Measured
 from benchmarks.doctor.program import DEAD, Fault, NotFinite, fault
 from benchmarks.doctor.proposals import CHAIN, chain
 from benchmarks.doctor.trials import HELPS, Tried
+from benchmarks.doctor.words import position
 
 BLOWN_UP = 10.0  # times its lowest level so far, to which the loss of a run rises that diverges
 LONG = 200  # steps from which a loss at the level of a constant output is no matter of patience
@@ -273,7 +274,7 @@ def _cut(run: Run) -> list[Fault]:
     return [
         fault(
             "cut_graph",
-            f"no gradient at all arrives at {place} and before it: the way back from the loss is cut there",
+            f"no gradient at all arrives at {position(place)} and before it: the way back from the loss is cut there",
             "Look for detach(), .data, .item(), numpy or torch.tensor(…) of a state or result between these positions.",
             "gradient at the first position", 0.0, 0.0,
         )

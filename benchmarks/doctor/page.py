@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.diagnosis import Verdict
 from benchmarks.doctor.judge import Run
 from benchmarks.doctor.trials import Tried
-from benchmarks.doctor.words import MEANINGS, listed, spelled, words
+from benchmarks.doctor.words import MEANINGS, listed, position, spelled, words
 from benchmarks.pages import render
 from benchmarks.pages.chart import Axis, Chart, Series, spanning
 from benchmarks.pages.table import Field, Row, Table
@@ -219,7 +219,7 @@ def _chain(run: Run) -> Table:
     chain, known = run.record.chain, _followed(run)
     last = [] if chain is None or not len(known) else chain[known[-1]].tolist()
     rows = [
-        Row(None, [Field(name), _number(norm)])
+        Row(None, [Field(position(name)), _number(norm)])
         for name, norm in zip(run.record.layers, last, strict=False)
     ]
     return Table("Gradient on its way back", ["at", "norm, when last measured"], rows)

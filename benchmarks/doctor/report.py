@@ -14,7 +14,7 @@ from benchmarks.diagnosis import Evidence, Record, Verdict
 from benchmarks.doctor.advice import Chart, advice
 from benchmarks.doctor.judge import Judgement, Run, judge
 from benchmarks.doctor.trials import HELPS, Tried
-from benchmarks.doctor.words import MEANINGS, listed, spelled, words
+from benchmarks.doctor.words import MEANINGS, listed, position, spelled, words
 from ravine.terminal import columns
 
 if TYPE_CHECKING:
@@ -219,8 +219,8 @@ def _chain_text(chain: pandas.Series | None) -> Iterator[str]:
     if chain is not None and chain.iloc[0] > 0:
         first, last = chain.iloc[0], chain.iloc[-1]
         yield (
-            f"Gradient from {chain.index[0]} back to {chain.index[-1]}: {spelled(first)} to {spelled(last)}, a factor "
-            f"of {spelled(last / first)} over {len(chain)} places."
+            f"Gradient from {position(chain.index[0])} back to {position(chain.index[-1])}: {spelled(first)} to "
+            f"{spelled(last)}, a factor of {spelled(last / first)} over {len(chain)} places."
         )
 
 

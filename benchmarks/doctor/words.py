@@ -61,3 +61,12 @@ def listed(names: Sequence[str]) -> str:
 def spelled(value: float) -> str:
     """Return a number with three digits; "–" for NaN."""
     return "–" if math.isnan(value) else f"{value:.3g}"
+
+
+def position(name: str) -> str:
+    """Return the name of a position on the gradient's way; those of layers in a list are numbers.
+
+    >>> position("18"), position("encoder.0"), position("0.weight")
+    ('layer 18', 'encoder.0', 'layer 0.weight')
+    """
+    return f"layer {name}" if name[0].isdigit() else name

@@ -133,11 +133,11 @@ def chains(features: RunFeatures) -> Iterator[Finding]:
         total, fit = math.nan, math.nan
         if lines:  # it may explode once, and must vanish for most of the run
             total, fit = lines[-1 if sign > 0 else len(lines) // 2]
-        gain = 10 ** min(sign * total, DECADES)
+        gain, ratio = 10 ** min(sign * total, DECADES), 10 ** min(total, DECADES)
         factor = Evidence(
-            cause, "the gradient grows from the output's end to the other end" if sign > 0
-            else "the gradient vanishes from the output's end to the other end",
-            "10^(±slope of log₁₀|g| per position × positions)", gain, limits.chain_gain,
+            cause, "the gradient at the input's end is many times that at the output's end" if sign > 0
+            else "the gradient at the input's end is a small part of that at the output's end",
+            "10^(slope of log₁₀|g| per position × positions)", ratio, limits.chain_gain**sign,
             exceeds(gain, limits.chain_gain), f"{BOOK}.5; Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063",
         )  # fmt: skip
         line = Evidence(

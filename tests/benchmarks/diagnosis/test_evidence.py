@@ -370,6 +370,10 @@ def test_a_chain_that_multiplies_by_a_constant(factor, cause):
     }  # exploding throws a run, vanishing does not
     verdict = diagnose(record(chain=chain, **(thrown if factor > 1 else {"gap": 0.9})))
     assert cause in dict(verdict.causes) and other <= set(verdict.ruled_out)
+    ratio = next(each for each in verdict.evidence if each.cause == cause)
+    assert ratio.value == pytest.approx(factor**19) and ratio.threshold == (
+        100 if factor > 1 else 0.01
+    )
     calm = {"gap": 0.9} if factor > 1 else thrown
     assert cause not in names(record(chain=chain, **calm))
     short = diagnose(record(chain=chain[:, :3]))  # a factor of 1.7 in all
@@ -395,8 +399,8 @@ def test_a_chain_is_read_from_the_norms_that_floats_can_hold():
     ):
         verdict = judged(*norms)
         assert verdict.cause == "vanishing_gradient" and "exploding_gradient" in verdict.ruled_out
-        gain, fit = (row.value for row in verdict.evidence if row.cause == "vanishing_gradient")
-        assert math.log10(gain) == pytest.approx(decades, abs=0.1) and fit > 0.999
+        ratio, fit = (row.value for row in verdict.evidence if row.cause == "vanishing_gradient")
+        assert math.log10(ratio) == pytest.approx(-decades, abs=0.1) and fit > 0.999
     thrown = {"loss": np.where(STEPS > 3, 50.0, 1.0), "gap": 50.0, "excess": 50.0}
     grown = judged(1, 1e30, math.inf, math.inf, math.inf, **thrown)
     assert "exploding_gradient" in dict(grown.causes)

@@ -537,7 +537,9 @@ def test_vanishing_and_dead_units_name_the_layer():
         doctor.step(lambda: (model(torch.ones(1, 2)) - 1).square().sum())
     given = Chart(doctor.record, doctor.measured, doctor.usual_norm)
     assert "No gradient reaches 0.weight (100% of its units)" in said("no_signal", given)
-    assert "At 0 the gradient is 0 times what it is at 2" in said("vanishing_gradient", given)
+    assert "At layer 0 the gradient is 0 times what it is at layer 2" in said(
+        "vanishing_gradient", given
+    )
 
 
 def test_a_report_without_measurements():
