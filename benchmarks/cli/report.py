@@ -13,6 +13,10 @@ from ravine.terminal import phase
 
 def main(given: Namespace) -> int:
     """Write the page, and with --figures the figures, and print the names of the files."""
+    if not given.folders:
+        raise Refused(
+            "report needs the folder of a sweep, as in report results/first --latex tables (the newest: list --last)"
+        )
     if given.label and given.figures is None and given.latex is None:
         raise Refused("--label needs --figures or --latex: pages keep the names of the sweep")
     tables = read_saved(given.folders)[0] if given.label or given.latex is not None else None

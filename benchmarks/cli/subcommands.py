@@ -125,7 +125,7 @@ def _submit(parser: Parser) -> None:
 
 def _report(parser: Parser) -> None:
     parser.add(
-        "folders", metavar="FOLDER", nargs="+", type=path, complete=completion.sweeps,
+        "folders", metavar="FOLDER", nargs="*", type=path, complete=completion.sweeps,
         help="a sweep's folder, or several as one",
     )  # fmt: skip
     parser.add(

@@ -549,7 +549,11 @@ def test_a_folder_that_is_no_whole_sweep_is_one_line(copy, spoil, wanted, capsys
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ([], "the following arguments are required: FOLDER"),
+        (
+            [],
+            "report needs the folder of a sweep, as in report results/first --latex tables (the newest: list --last)",
+        ),
+        (["--latex", "results/first"], "report needs the folder of a sweep"),
         (["x", "--figure", "y"], "unknown flag --figure: did you mean --figures"),
         (["x", "--out"], "argument --out: expected one argument"),
         (["x", "--out="], "argument --out: needs a path"),
