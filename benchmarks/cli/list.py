@@ -33,13 +33,16 @@ def main(given: Namespace) -> int:
 
 
 def _plain(sweep: Past) -> dict[str, Any]:
-    ended = datetime.fromtimestamp(sweep.ended).astimezone().isoformat(timespec="seconds")
-    return {**dataclasses.asdict(sweep), "ended": ended}
+    plain = dataclasses.asdict(sweep)
+    written = (
+        datetime.fromtimestamp(plain.pop("written")).astimezone().isoformat(timespec="seconds")
+    )
+    return {**plain, "ended": written}  # keys of JSON keep their names
 
 
 def _row(sweep: Past) -> list[str]:
     cells = counted(sweep.cells, "cell") + (f", {sweep.failed} failed" if sweep.failed else "")
-    when = datetime.fromtimestamp(sweep.ended).strftime("%Y-%m-%d %H:%M")
+    when = datetime.fromtimestamp(sweep.written).strftime("%Y-%m-%d %H:%M")
     return [
         str(sweep.folder),
         when,

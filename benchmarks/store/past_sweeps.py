@@ -18,7 +18,7 @@ from ravine import Refused
 class Past:
     """A sweep's folder.
 
-    ended: when it was last written, in seconds since 1970.
+    written: when it was last written, in seconds since 1970.
     command: the words of its last command; none of a sweep in Python.
     cells: how many have ended; failed: of these, in an error.
     seconds: how long its commands took together.
@@ -26,7 +26,7 @@ class Past:
     """
 
     folder: Path
-    ended: float
+    written: float
     command: Sequence[str]
     cells: int
     failed: int
@@ -36,7 +36,7 @@ class Past:
 
 def past_sweeps(root: Path) -> list[Past]:
     """Return the sweeps in a folder and below, the newest first."""
-    return sorted(_found(root), key=lambda each: each.ended, reverse=True)
+    return sorted(_found(root), key=lambda each: each.written, reverse=True)
 
 
 def _found(root: Path) -> Iterator[Past]:
@@ -48,11 +48,11 @@ def _found(root: Path) -> Iterator[Past]:
             continue
         folders.clear()
         folder = Path(where)
-        ended = (folder / "manifest.json").stat().st_mtime
+        written = (folder / "manifest.json").stat().st_mtime
         try:
             manifest = read_manifest(folder)
         except Refused:
-            yield Past(folder, ended, [], 0, 0, 0.0, "unreadable")
+            yield Past(folder, written, [], 0, 0, 0.0, "unreadable")
             continue
         if "rows" in manifest:  # a part, which `submit` has made of a sweep
             continue
@@ -60,7 +60,7 @@ def _found(root: Path) -> Iterator[Past]:
         failed = sum(bool(info.traceback) for info in cells.values())
         command, seconds = manifest.get("argv", []), manifest.get("seconds", 0.0)
         state = _state(folder, manifest)
-        yield Past(folder, ended, command, len(cells), failed, seconds, state)
+        yield Past(folder, written, command, len(cells), failed, seconds, state)
 
 
 def _state(folder: Path, manifest: Mapping[str, Any]) -> str:
