@@ -1,9 +1,10 @@
-"""The command in an empty folder and in this process: what it returns, prints, and leaves behind."""
+"""The command in an empty folder and in this process (what it returns, prints, and leaves behind), and a browser."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytest
 
 from benchmarks.catalog import loading
 from benchmarks.cli.main import main
+from tests.benchmarks.browser import COMMAND, Browser
 
 
 class Answer(NamedTuple):
@@ -24,6 +26,17 @@ def patient(monkeypatch) -> None:
     """Have no word about what takes long, on however slow a machine."""
     monkeypatch.setattr("ravine.terminal.SILENT", 3600.0)
     monkeypatch.setattr("benchmarks.runner.progress.SILENT", 3600.0)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    """A browser for the tests of one file; without Chromium they are skipped, unless RAVINE_BROWSER is set."""
+    if COMMAND is None:
+        missing = "no Chromium here: apt-get install chromium"
+        assert not os.environ.get("RAVINE_BROWSER"), missing
+        pytest.skip(missing)
+    with Browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found
 
 
 @pytest.fixture

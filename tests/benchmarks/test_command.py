@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import itertools
 import json
 import os
@@ -38,6 +37,7 @@ from optimizers import OPTIMIZERS
 from problems import PROBLEMS
 from ravine import Refused
 from ravine.terminal import phase
+from tests.benchmarks.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 SIZE = "trials=2 tuning_seeds=1 seeds=2 budget=10"
@@ -656,11 +656,6 @@ def test_progress_in_a_log(capsys):
         capsys.readouterr().err
         == "1/2 p at 1 · o: 6 runs in 1.0 s\n2/2 p at 2 · o: ValueError: no\n"
     )
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 def terminal_of(monkeypatch, columns=80):

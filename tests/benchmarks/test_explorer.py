@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,9 +20,8 @@ from benchmarks.explorer.scenes import METHODS, SCENES, Scene
 from optimizers import OPTIMIZERS, Optimizer
 from problems import noisy_runs
 from problems.precision import default_dtype
-from tests.benchmarks.browser import COMMAND, Browser
+from tests.benchmarks.browser import Browser
 
-MISSING = "no Chromium here: apt-get install chromium"
 NUDGE = 1e-13  # of the start: a thousand roundings
 STEADY = ("sgd", "adam", "rmsprop")
 COMPLAINTS = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
@@ -34,15 +32,6 @@ def file(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("explorer") / "explore.html"
     explorer.write(file)
     return file
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    if COMMAND is None:
-        assert not os.environ.get("RAVINE_BROWSER"), MISSING
-        pytest.skip(MISSING)
-    with Browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ from problems.ill_conditioning.quadratic import Quadratic
 from problems.ill_conditioning.rosenbrock import Rosenbrock
 from problems.modifiers import noisy, transformed
 from ravine import Refused
-from tests.benchmarks.browser import COMMAND, Browser
+from tests.benchmarks.browser import Browser
 from tests.benchmarks.problems_for_tests import Bowl
 
 TAG = "<img src=x onerror=alert(1)>"
@@ -597,17 +596,6 @@ def test_runs_may_be_parquet(copy):
 
 
 # In a browser.
-
-MISSING = "no Chromium here: apt-get install chromium"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    if COMMAND is None:
-        assert not os.environ.get("RAVINE_BROWSER"), MISSING
-        pytest.skip(MISSING)
-    with Browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 
@@ -26,6 +25,7 @@ from benchmarks.runner.progress import Progress
 from optimizers.sgd import SGD
 from ravine.terminal import filled
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
+from tests.benchmarks.terminal import Terminal
 
 
 def test_who_is_alone_or_solves_nothing_has_no_rank():
@@ -85,13 +85,6 @@ def test_where_there_is_noise_the_final_gap_is_ranked():
 # How wide it is.
 
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class Terminal(io.StringIO):
-    """A stdout that says that it is a terminal."""
-
-    def isatty(self):
-        return True
 
 
 @pytest.fixture

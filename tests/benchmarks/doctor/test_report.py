@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-import os
 import re
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from benchmarks.doctor.records import COLUMNS
 from benchmarks.doctor.report import WIDTH, Report
 from benchmarks.doctor.trials import Change, Tried
 from benchmarks.doctor.words import MEANINGS
-from tests.benchmarks.browser import COMMAND, Browser
 from tests.benchmarks.doctor.reports import unwrapped
 
 TAG = "<img src=x onerror=alert(1)>"
@@ -384,12 +382,3 @@ def test_in_a_browser(browser, slow, tmp_path, width, dark):
     assert not methods & {"Runtime.exceptionThrown", "Log.entryAdded"}
     sent = [each for each in browser.events if each["method"] == "Network.requestWillBeSent"]
     assert all(each["params"]["request"]["url"].startswith(("file:", "data:")) for each in sent)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if COMMAND is None:
-        assert not os.environ.get("RAVINE_BROWSER"), "there is no Chromium"
-        pytest.skip("there is no Chromium")
-    with Browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found

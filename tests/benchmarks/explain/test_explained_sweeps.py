@@ -18,6 +18,7 @@ from benchmarks.store.code import _reached
 from benchmarks.store.key import cell_key
 from problems import PROBLEMS
 from problems.ill_conditioning.quadratic import Quadratic
+from tests.benchmarks.terminal import Terminal
 
 SWEEP = "+problem=cliff problem.steps=30 ladder=[6,14] rungs=2 optimizer=sgd budget=300 trials=8 seeds=8 out=swept"
 
@@ -128,11 +129,6 @@ def test_a_removal_is_tried_at_the_tuned_setting_and_towards_the_defaults():
     assert (
         explaining._between(momentum, 0.9, 0.9) is explaining._between(momentum, 0.5, None) is None
     )
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 @pytest.mark.parametrize("stream", [Terminal, io.StringIO])
