@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 NARROWEST, WIDEST = 40, 140  # columns: on a wider terminal lines would be hard to follow
+PROSE, TABLES = 80, 110  # columns of sentences and of tables where stdout is no terminal
 SILENT = 2.0  # seconds that a step may take without a word
 
 

@@ -10,9 +10,8 @@ from benchmarks.checks.claims import measured, spelled
 from benchmarks.checks.contract import Finding, by_contract
 from optimizers import Optimizer
 from problems import Problem
-from ravine.terminal import columns
+from ravine.terminal import TABLES, columns
 
-WIDTH = 110  # columns of text where there is no terminal
 Say = Callable[[str], None]
 
 
@@ -90,5 +89,5 @@ def _say_findings(findings: Iterable[Finding], say: Say, dial: str = "") -> bool
 
 
 def _line(mark: str, text: str) -> str:
-    first, *rest = textwrap.wrap(text, columns(WIDTH) - 10)
+    first, *rest = textwrap.wrap(text, columns(TABLES) - 10)
     return "\n".join([f"  {mark:<8}{first}", *(" " * 10 + line for line in rest)])

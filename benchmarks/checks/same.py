@@ -28,9 +28,8 @@ from optimizers.adopted import Adopted
 from optimizers.needs import needs
 from optimizers.wrapper import innermost
 from ravine import Refused
-from ravine.terminal import columns
+from ravine.terminal import PROSE, columns
 
-WIDTH = 80  # columns of text where there is no terminal
 QUICK = 12  # steps in which a factor is looked for
 SAID = 110  # letters of what a class says
 WATCHED = 3  # steps in which the operations of both are looked at
@@ -121,7 +120,7 @@ class Sameness:
 
     def _lines(self) -> Iterator[str]:
         first, second = self.names
-        yield from textwrap.wrap(f"{first} and {second} {self._headline()}", columns(WIDTH))
+        yield from textwrap.wrap(f"{first} and {second} {self._headline()}", columns(PROSE))
         for title, words in [*self._facts(), *self.notes]:
             yield _row(title, words)
 
@@ -165,7 +164,7 @@ class Sameness:
 
 
 def _row(title: str, words: str) -> str:
-    first, *rest = textwrap.wrap(words, columns(WIDTH) - 14)
+    first, *rest = textwrap.wrap(words, columns(PROSE) - 14)
     return "\n".join([f"  {title:<12}{first}", *(" " * 14 + line for line in rest)])
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 from benchmarks import explorer
 from ravine import Refused
 
-FILE = Path("results/explore.html")
-
 
 def main(given: Namespace) -> int:
     """Write the page, and print the name of its file."""
-    file = given.out or FILE
+    file = given.out
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists() and not explorer.is_page(file):

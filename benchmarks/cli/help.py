@@ -14,12 +14,11 @@ from benchmarks.catalog.loading import CONF, preset_words
 from benchmarks.catalog.subsections import by_subsection, summary
 from benchmarks.catalog.suites import suites
 from benchmarks.cli.options import DESCRIPTIONS
-from benchmarks.display import WIDTH
 from optimizers import OPTIMIZERS
 from optimizers.registry import WRAPPERS
 from optimizers.wrapper import Wrapper
 from problems.modifiers import NOISES, TRANSFORMS
-from ravine.terminal import WIDEST, columns
+from ravine.terminal import TABLES, WIDEST, columns
 
 
 def program() -> str:
@@ -116,7 +115,7 @@ def _told_apart(optimizer: Any, built_in: bool) -> str:
 
 def two_columns(rows: Iterable[tuple[str, str]]) -> list[str]:
     """Return rows as lines of two columns, the second one wrapped; below a first one that takes more than half."""
-    rows, room = list(rows), columns(WIDTH)
+    rows, room = list(rows), columns(TABLES)
     half = [len(left) + 4 for left, _ in rows if len(left) + 4 <= room // 2]
     indent = max(half, default=6)
     lines = []

@@ -7,9 +7,7 @@ from argparse import Namespace
 
 from benchmarks.display.as_json import as_json
 from benchmarks.doctor.logs import CANNOT, read, readings
-from ravine.terminal import columns
-
-WIDTH = 80  # columns of text where there is no terminal
+from ravine.terminal import PROSE, columns
 
 
 def main(given: Namespace) -> int:
@@ -24,5 +22,5 @@ def main(given: Namespace) -> int:
         print(as_json({"log": given.log, "readings": readings(log), "series": values}))
         return 0
     for text in (*readings(log), CANNOT):
-        print(textwrap.fill(text, columns(WIDTH), subsequent_indent="  ", break_on_hyphens=False))
+        print(textwrap.fill(text, columns(PROSE), subsequent_indent="  ", break_on_hyphens=False))
     return 0

@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 
 from benchmarks.cli import completion
 from benchmarks.cli.help import program
-from benchmarks.display import WIDTH
 from ravine import Refused, nearest
-from ravine.terminal import columns
+from ravine.terminal import TABLES, columns
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,6 +51,10 @@ class _Once(argparse.Action):
         if getattr(namespace, self.dest) is not None:
             parser.error(f"{option} is given twice")
         setattr(namespace, self.dest, values)
+
+
+AGAINST = Path("results/reference")  # with which a submitted part is compared
+CELLS, SEED = 20, 0  # of submit --verify
 
 
 def path(text: str) -> Path:
@@ -113,14 +116,14 @@ def _submit(parser: Parser) -> None:
     parser.add(
         "words", metavar="OPTIMIZER", nargs="*", complete=completion.submitted,
         help="your optimizer, as in my_opt.py:MyOpt, and options of a sweep; part=FOLDER is where the part "
-        "is written (in out= by default), against=FOLDER what it is compared with (results/reference)",
+        f"is written (in out= by default), against=FOLDER what it is compared with ({AGAINST})",
     )  # fmt: skip
     parser.add(
         "--verify", metavar="PART", type=path, action=_Once, complete=completion.sweeps,
         help="run some cells of this part again, and say whether they are as stated",
     )  # fmt: skip
-    parser.add("--cells", metavar="N", type=int, action=_Once, help="how many of them (20)")
-    parser.add("--seed", metavar="N", type=int, action=_Once, help="which of them (0)")
+    parser.add("--cells", metavar="N", type=int, action=_Once, help=f"how many of them ({CELLS})")
+    parser.add("--seed", metavar="N", type=int, action=_Once, help=f"which of them ({SEED})")
 
 
 def _report(parser: Parser) -> None:
@@ -148,13 +151,15 @@ def _report(parser: Parser) -> None:
 
 
 def _explore(parser: Parser) -> None:
-    parser.add("--out", metavar="FILE", type=path, help="the page (results/explore.html)")
+    parser.add(
+        "--out", metavar="FILE", type=path, default=Path("results/explore.html"), help="the page (%(default)s)",
+    )  # fmt: skip
 
 
 def _list(parser: Parser) -> None:
     parser.add(
         "folder", metavar="FOLDER", nargs="?", type=path, default=Path("results"), complete=completion.folders,
-        help="where to look for sweeps, also in the folders below (results)",
+        help="where to look for sweeps, also in the folders below (%(default)s)",
     )  # fmt: skip
     parser.add("--last", action="store_true", help="print only the folder of the newest")
     parser.add_json()
@@ -249,7 +254,7 @@ def parser(name: str) -> Parser:
         epilog=f"example: {prog} {subcommand.example}",
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(
-            prog, max_help_position=28, width=columns(WIDTH)
+            prog, max_help_position=28, width=columns(TABLES)
         ),
     )
     subcommand.arguments(made)

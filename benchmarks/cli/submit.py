@@ -19,6 +19,7 @@ from benchmarks.catalog.defaults import TWINS, called
 from benchmarks.cli.compose import Plan, Planned, planned
 from benchmarks.cli.launch import run
 from benchmarks.cli.options import BROKEN, FAILED, INTERRUPTED
+from benchmarks.cli.subcommands import AGAINST, CELLS, SEED
 from benchmarks.display.leaderboard import Leaderboard
 from benchmarks.display.view import View
 from benchmarks.runner.verify import BITWISE, DIFFERS, NOT_RUN, ROUNDED, Verified, verify
@@ -30,12 +31,10 @@ from ravine import Refused, require
 from ravine.terminal import phase
 
 USAGE = "submit OPTIMIZER [option=value …], as in submit my_opt.py:MyOpt"
-AGAINST = Path("results/reference")  # with which a part is compared
 CHECKOUT = Path(__file__).parents[2]  # whose reference counts where the working folder has none
 WHOLE, SOME = "standard", "problems"  # what is run: a suite by its name, or some problems
 NAMED = 8  # problems in a line; of more, their number is said
 OURS = ("part", "against")  # options of this command, and of no sweep
-CELLS, SEED = 20, 0  # of --verify
 OF_OPTIMIZERS = ("optimizer.", "optimizers.")
 
 

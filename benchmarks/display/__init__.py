@@ -1,3 +1,1 @@
 """Display: tables for a terminal and a notebook."""
-
-WIDTH = 110  # columns of text on a terminal

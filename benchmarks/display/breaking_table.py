@@ -16,14 +16,13 @@ from benchmarks.analysis.pairs import LEVEL, discrimination, fewest
 from benchmarks.analysis.rungs import judged, too_few
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
-from benchmarks.display import WIDTH
 from benchmarks.display.default_beats_tuned import default_beats_tuned
 from benchmarks.display.numbers_as_text import as_words
 from benchmarks.display.unjudged import why_unjudged
 from benchmarks.display.view import View
 from benchmarks.engine.status import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
-from ravine.terminal import columns
+from ravine.terminal import TABLES, columns
 
 EASIER, HARDER = -1.0, 2.0  # places of censored breaking points
 FALLING = " ↓"
@@ -221,7 +220,7 @@ class Matrix:
             wide = 2 + max(map(len, texts))
             if wide > room:
                 blocks.append([])
-                room = columns(WIDTH) - left
+                room = columns(TABLES) - left
             blocks[-1].append(label)
             room -= wide
         return blocks

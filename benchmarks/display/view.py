@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import pandas
 
-from benchmarks.display import WIDTH
 from ravine import printable
-from ravine.terminal import columns
+from ravine.terminal import TABLES, columns
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,8 +59,8 @@ class View:
     def text(self) -> str:
         """Return the view as text, for the terminal that stdout is, or for a file."""
         if sys.stdout.isatty():
-            return self._fitted(columns(WIDTH))
-        blocks = _blocks(self._columns(), WIDTH, lambda each: each.width) if self.wraps else None
+            return self._fitted(columns(TABLES))
+        blocks = _blocks(self._columns(), TABLES, lambda each: each.width) if self.wraps else None
         rows = (_lines(block) for block in blocks or [self._columns()] if block)
         parts = [printable(self.title), *rows, "\n".join(map(printable, self.remarks))]
         return "\n\n".join(filter(None, parts))

@@ -15,12 +15,11 @@ from benchmarks.doctor.advice import Chart, advice
 from benchmarks.doctor.judge import Judgement, Run, judge
 from benchmarks.doctor.trials import HELPS, Tried
 from benchmarks.doctor.words import MEANINGS, listed, position, spelled, words
-from ravine.terminal import columns
+from ravine.terminal import PROSE, columns
 
 if TYPE_CHECKING:
     import pandas
 
-WIDTH = 80  # columns of the text where there is no terminal
 SHOWN = 12  # layers in the text
 SEEN = 6  # tests in the text
 SAID = (
@@ -234,7 +233,7 @@ def _layer_rows(by_layer: dict[str, dict[str, float]]) -> list[list[str]]:
 def _wrapped(text: str, first: str = "", later: str | None = None) -> str:
     later = first if later is None else later
     return textwrap.fill(
-        text, columns(WIDTH), initial_indent=first, subsequent_indent=later, break_on_hyphens=False
+        text, columns(PROSE), initial_indent=first, subsequent_indent=later, break_on_hyphens=False
     )
 
 
@@ -259,7 +258,7 @@ def _aligned(rows: list[list[str]]) -> str:
     """Return rows as lines; names that are too long for the width lose their beginning."""
     names, *numbers = zip(*rows, strict=True)
     widths = [max(map(len, column)) for column in numbers]
-    room = columns(WIDTH) - 2 - sum(width + 2 for width in widths)
+    room = columns(PROSE) - 2 - sum(width + 2 for width in widths)
     names = [name if len(name) <= room else f"…{name[1 - room :]}" for name in names]
     widths = [max(map(len, names)), *widths]
     return "\n".join(

@@ -270,7 +270,7 @@ def test_a_gap_beyond_float32_is_infinite_without_a_warning():
 def test_without_a_reference_of_its_own_the_checkout_s_counts(files):
     assert submit._published() == submit.CHECKOUT / "results" / "reference"
     (files / "results" / "reference").mkdir(parents=True)
-    assert submit._published() == submit.AGAINST
+    assert submit._published() == subcommands.AGAINST
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from benchmarks.doctor.losses import Losses
 from benchmarks.doctor.overhead import Watch
 from benchmarks.doctor.page import Page, composed
 from benchmarks.doctor.records import COLUMNS
-from benchmarks.doctor.report import WIDTH, Report
+from benchmarks.doctor.report import Report
 from benchmarks.doctor.trials import Change, Tried
 from benchmarks.doctor.words import MEANINGS
 from tests.benchmarks.doctor.reports import unwrapped
@@ -109,7 +109,7 @@ def test_each_cause_and_fault_has_its_meaning_in_words():
 
 def test_no_line_is_longer_than_80_columns(slow, broken):
     for report in (slow, broken):
-        assert max(map(len, str(report).splitlines())) <= WIDTH == 80
+        assert max(map(len, str(report).splitlines())) <= 80
 
 
 def test_the_order_is_verdict_why_what_to_try_layers_evidence_what_was_tried_in_vain_remarks(slow):

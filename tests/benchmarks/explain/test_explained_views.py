@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas
 
 from benchmarks.analysis.causes import EXPLAINED, TOO_FEW
-from benchmarks.display import WIDTH
 from benchmarks.display.explained import by_problem, explained
+from ravine.terminal import TABLES
 
 ROW = {
     "problem": "p", "dial_name": "angle", "optimizer": "sgd", "job": "1", "removal": "gradients clipped",
@@ -53,6 +53,6 @@ def test_causes_on_many_problems_are_no_wider_than_a_terminal():
         {"optimizer": name, "problem": each, **row} for name in ("sgd", "adam") for each in problems
     ]
     text = by_problem(pandas.DataFrame(rows)).text()
-    assert max(map(len, text.splitlines())) <= WIDTH
+    assert max(map(len, text.splitlines())) <= TABLES
     assert text.count("ill conditioning") == 16
     assert text.count("sgd  ") == 3  # problems a block
