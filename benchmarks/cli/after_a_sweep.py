@@ -17,7 +17,7 @@ from benchmarks.cli.compose import Plan
 from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.display.explained import by_problem, explained
 from benchmarks.display.sweep_views import failures, views
-from ravine.terminal import filled, phase
+from ravine.terminal import TABLES, columns, filled, phase
 
 NAMED = 4  # missing cells
 
@@ -41,9 +41,13 @@ class Ended:
     def print_tables(self) -> None:
         """Print the tables, the files with tracebacks, and the names of the written files."""
         suite = self.plan.suite is not None
-        shown = [*self.matrix.views(), *failures(self.tables)] if suite else views(self.tables)
+        shown = (
+            [*self.matrix.views(columns(TABLES)), *failures(self.tables)]
+            if suite
+            else views(self.tables)
+        )
         for view in shown:
-            print(view.text(), end="\n\n")
+            print(view.for_stdout(), end="\n\n")
         if suite:
             print("\n".join(map(filled, separation(self.tables))), end="\n\n")
         for key, cell in self.tables.cells.items():
@@ -62,7 +66,7 @@ class Ended:
             return
         suite = self.plan.suite is not None
         for view in [by_problem(self.explained)] if suite else explained(self.explained):
-            print(view.text(), end="\n\n")
+            print(view.for_stdout(), end="\n\n")
         print(self.folder / "explained.csv")
 
     def print_what_is_missing(self) -> None:

@@ -15,7 +15,7 @@ def main(given: Namespace) -> int:
     """Print the comparison; with --fail-on-regression return 1 if B is worse, 4 if that cannot be told."""
     with phase(f"reading {given.before} and {given.after}"):
         found = compare_sweeps(given.before, given.after)
-    print(as_json(found.plain()) if given.json else found)
+    print(as_json(found.plain()) if given.json else found.for_stdout())
     if not given.fail_on_regression:
         return 0
     if found.where("error") or found.where("worse"):

@@ -108,7 +108,7 @@ def _submit(word: str, rest: Sequence[str], part: Path | None, against: Path) ->
         print(f"\n{why}.")
         return code
     (name,) = names.difference(TWINS)
-    print(f"\n{_among(_board(part, against), name).text()}\n\nPart:  {part}")
+    print(f"\n{_among(_board(part, against), name).for_stdout()}\n\nPart:  {part}")
     return code
 
 

@@ -22,7 +22,7 @@ from benchmarks.display.unjudged import why_unjudged
 from benchmarks.display.view import View
 from benchmarks.engine.status import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
-from ravine.terminal import TABLES, columns
+from ravine.terminal import TABLES
 
 EASIER, HARDER = -1.0, 2.0  # places of censored breaking points
 FALLING = " ↓"
@@ -87,9 +87,13 @@ class Matrix:
         by_label = {each.label: each.problem for each in self.entries.values()}
         return sorted(by_label, key=lambda label: (order.get(by_label[label], len(order)), label))
 
-    def views(self) -> Iterator[View]:
-        """Yield the table in blocks of as many problems as fit; a block leaves out optimizers without entries."""
-        blocks = self._blocks()
+    def views(self, width: int = TABLES) -> Iterator[View]:
+        """Yield the table in blocks of as many problems as fit; a block leaves out optimizers without entries.
+
+        Args:
+            width: How many columns of text a block may take.
+        """
+        blocks = self._blocks(width)
         for k, labels in enumerate(blocks):
             rows = [
                 {"": name, **{label: self._text(name, label) for label in labels}}
@@ -211,7 +215,7 @@ class Matrix:
         ]
         return float(np.mean(places or [EASIER]))
 
-    def _blocks(self) -> list[list[str]]:
+    def _blocks(self, width: int) -> list[list[str]]:
         left = max(map(len, self.optimizers))
         blocks, room = [], 0
         for label in self.problems:
@@ -220,7 +224,7 @@ class Matrix:
             wide = 2 + max(map(len, texts))
             if wide > room:
                 blocks.append([])
-                room = columns(TABLES) - left
+                room = width - left
             blocks[-1].append(label)
             room -= wide
         return blocks

@@ -135,8 +135,13 @@ class Comparison:
         ]
 
     def __repr__(self) -> str:
-        warned = (filled(printable(each)) for each in self._warned())
+        warned = map(printable, self._warned())
         return "\n\n".join([*warned, *(view.text() for view in self._views())])
+
+    def for_stdout(self) -> str:
+        """Return the comparison as stdout shows it: fitted to a terminal, else as `repr` does."""
+        warned = (filled(printable(each)) for each in self._warned())
+        return "\n\n".join([*warned, *(view.for_stdout() for view in self._views())])
 
     def _repr_html_(self) -> str:
         warned = "".join(f"<p>{html.escape(each)}</p>" for each in self._warned())

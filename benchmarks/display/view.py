@@ -47,8 +47,8 @@ class Column:
 class View:
     """What is shown of one problem: a title, a table, and remarks below it.
 
-    On a terminal it is as wide as that: heads and words are wrapped, and columns for which there is no room follow
-    below, with the first one beside them. Elsewhere it is as wide as it is, unless it `wraps`.
+    As text it is as wide as it is, unless it `wraps`. On a terminal it is as wide as that: heads and words are wrapped,
+    and columns for which there is no room follow below, with the first one beside them.
     """
 
     title: str
@@ -57,13 +57,15 @@ class View:
     wraps: bool = False
 
     def text(self) -> str:
-        """Return the view as text, for the terminal that stdout is, or for a file."""
-        if sys.stdout.isatty():
-            return self._fitted(columns(TABLES))
+        """Return the view as plain text, the same wherever it is printed."""
         blocks = _blocks(self._columns(), TABLES, lambda each: each.width) if self.wraps else None
         rows = (_lines(block) for block in blocks or [self._columns()] if block)
         parts = [printable(self.title), *rows, "\n".join(map(printable, self.remarks))]
         return "\n\n".join(filter(None, parts))
+
+    def for_stdout(self) -> str:
+        """Return the view as stdout shows it: fitted to a terminal, else as plain text."""
+        return self._fitted(columns(TABLES)) if sys.stdout.isatty() else self.text()
 
     def html(self) -> str:
         """Return the view as HTML for a notebook."""

@@ -134,10 +134,11 @@ def widths(text):
 
 @pytest.mark.parametrize(("columns", "most"), [(60, 60), (80, 80), (120, 120), (300, 140)])
 def test_a_table_is_as_wide_as_the_terminal_and_loses_nothing(columns, most, wide):
-    view, elsewhere = table(), table().text()
-    assert max(widths(elsewhere)) > 140  # in a log, one line per optimizer
+    view, plain = table(), table().text()
+    assert max(widths(plain)) > 140  # in a log, one line per optimizer
     wide(columns)
-    text = view.text()
+    text = view.for_stdout()
+    assert view.text() == plain != text
     assert most - 35 < max(widths(text)) <= most
     for label in view.table:
         assert set(label.split()) <= set(squeezed(text).split())
@@ -148,12 +149,12 @@ def test_a_table_is_as_wide_as_the_terminal_and_loses_nothing(columns, most, wid
 
 def test_what_has_no_room_follows_beside_the_names_again(wide):
     wide(80)
-    rows = STYLES.sub("", table().text()).splitlines()
+    rows = STYLES.sub("", table().for_stdout()).splitlines()
     first, again = (row for row in rows if row.startswith("4= newton"))
     assert first.split()[:5] == ["4=", "newton", "4", "of", "10"] and "125 [125, –]" in first
     assert again.endswith("vanishing gradient 2")
     wide(140)
-    assert sum(row.startswith("4= newton") for row in table().text().splitlines()) == 1
+    assert sum(row.startswith("4= newton") for row in table().for_stdout().splitlines()) == 1
 
 
 def test_a_table_fits_whatever_its_names_and_reasons(wide):
@@ -162,10 +163,20 @@ def test_a_table_fits_whatever_its_names_and_reasons(wide):
         "failed", pandas.DataFrame({"problem": ["cliff"], "dial": [6.0], WHY: [reason]}), []
     )
     wide(80)
-    assert max(widths(failed.text())) <= 80 and squeezed(reason)[-20:] in squeezed(failed.text())
+    shown = failed.for_stdout()
+    assert max(widths(shown)) <= 80 and squeezed(reason)[-20:] in squeezed(shown)
     long = table("MyOpt(betas.0=0.9, weight_decay=0.01, momentum=0.9, nesterov=True)")
-    assert max(widths(long.text())) <= 80
-    assert View("none in both", pandas.DataFrame([]), ["Only in a."]).text().count("\n") == 2
+    assert max(widths(long.for_stdout())) <= 80
+    assert View("none in both", pandas.DataFrame([]), ["Only in a."]).for_stdout().count("\n") == 2
+
+
+def test_the_command_fits_its_table_and_a_sweep_in_python_does_not(wide, files):
+    wide(60)
+    small = {"trials": 2, "tuning_seeds": 1, "seeds": 2, "budget": 5}
+    words = [f"{name}={value}" for name, value in small.items()]
+    assert main(["+problem=quadratic", "problem.dim=2", "optimizer=sgd", *words]) == 0
+    assert STYLES.search(sys.stdout.getvalue())
+    assert not STYLES.search(repr(sweep("quadratic", "sgd", **small)))
 
 
 def test_breaking_points_are_shown_in_blocks_that_fit(wide):
@@ -173,7 +184,7 @@ def test_breaking_points_are_shown_in_blocks_that_fit(wide):
     small = {"trials": 2, "tuning_seeds": 1, "seeds": 2, "budget": 5, "rungs": 2}
     found = sweep(["quadratic", "rosenbrock", "hilbert", "monkey_saddle", "shelf"], names, **small)
     wide(60)
-    blocks = [view.text() for view in Matrix(found.tables).views()]
+    blocks = [view.for_stdout() for view in Matrix(found.tables).views(60)]
     assert len(blocks) == 2 and max(max(widths(text)) for text in blocks) <= 60
 
 
