@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from benchmarks.catalog.loading import CONF
 from benchmarks.cli.options import DESCRIPTIONS, Config
-from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
+from benchmarks.pages.markdown import markdown_cell, markdown_table, with_part
 from problems import SampleSizes
 
 MANUAL = DOCS / "manual"
@@ -33,20 +32,13 @@ def parts() -> dict[str, dict[str, str]]:
     }
 
 
-def filled(page: str, part: str, text: str) -> str:
-    """Return a page with a text between its marks `<!-- part -->` and `<!-- end of part -->`."""
-    begin, end = f"<!-- {part} -->\n", f"\n<!-- end of {part} -->"
-    before, _, rest = page.partition(begin)
-    return f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
-
-
 def pages() -> dict[Path, str]:
     """Return the pages with their generated parts as the code has them now."""
     found = {}
     for name, texts in parts().items():
         page = (MANUAL / name).read_text("utf-8")
         for part, text in texts.items():
-            page = filled(page, part, text)
+            page = with_part(page, part, text)
         found[MANUAL / name] = page
     return found
 
@@ -61,7 +53,7 @@ def _options() -> str:
         (f"`{option}`", _default(option.rstrip("=")), markdown_cell(said.rstrip(": ")))
         for option, said in DESCRIPTIONS.items()
     ]
-    return _table(("option", "default", "meaning"), rows)
+    return markdown_table(("option", "default", "meaning"), rows)
 
 
 def _default(option: str) -> str:
@@ -80,12 +72,7 @@ def _presets() -> str:
         comments = file.read_text("utf-8").splitlines()[1:]
         about = " ".join(line.lstrip("# ") for line in comments if line.startswith("#"))
         rows.append((f"`preset={file.stem}`", words, about))
-    return _table(("preset", "sets", "for"), rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(("preset", "sets", "for"), rows)
 
 
 def main() -> int:

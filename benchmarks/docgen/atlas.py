@@ -20,8 +20,8 @@ import torch
 
 from benchmarks.catalog.subsections import by_subsection, summary
 from benchmarks.checks.claims import spelled
-from benchmarks.docgen.markdown import escaped, markdown_cell
 from benchmarks.docgen.paths import DOCS
+from benchmarks.pages.markdown import escaped, markdown_cell, markdown_table
 from benchmarks.store.code import code_of
 from benchmarks.store.key import described, stated
 from problems import PROBLEMS, Problem
@@ -95,21 +95,16 @@ def _index() -> str:
     ]
     for title, problems in by_subsection().items():
         page = page_of(title).as_posix()
-        lines += [
-            "",
-            f"## [{title}]({page})",
-            "",
-            "| problem | dial | dim | minimum | |",
-            "|---|---|---|---|---|",
-        ]
+        rows = []
         for name, problem in problems.items():
             data = problem.example()
             floor = f"{float(problem.floor(data)):.4g}"
             level = "" if problem.card.floor_is_minimum else "level "
-            lines.append(
-                f"| [{name}]({page}#{name}) | {problem.card.dial} | {len(data['start'])} | {level}{floor} "
-                f"| {summary(problem)} |"
-            )
+            rows.append([
+                f"[{name}]({page}#{name})", problem.card.dial, len(data["start"]), f"{level}{floor}", summary(problem),
+            ])  # fmt: skip
+        table = markdown_table(["problem", "dial", "dim", "minimum", ""], rows)
+        lines += ["", f"## [{title}]({page})", "", table]
     return "\n".join(lines) + "\n"
 
 
@@ -129,11 +124,7 @@ def _section(name: str, problem: Problem) -> str:
         **{f"except {promise}": reason for promise, reason in card.exceptions.items()},
         "source": card.source,
     }
-    table = [
-        "| | |",
-        "|---|---|",
-        *(f"| {key} | {markdown_cell(value)} |" for key, value in facts.items()),
-    ]
+    table = markdown_table(["", ""], ((key, markdown_cell(value)) for key, value in facts.items()))
     claims = [
         f"- {escaped(f'{each.statement}: {spelled(each.stated)} ({each.source})')}"
         for each in problem.claims.values()
@@ -146,7 +137,7 @@ def _section(name: str, problem: Problem) -> str:
             *_paragraphs(problem),
             picture,
             caption,
-            "\n".join(table),
+            table,
             *(["\n".join(claims)] if claims else []),
         ]
     )

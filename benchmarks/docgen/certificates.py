@@ -20,9 +20,9 @@ from benchmarks.catalog.suites import suites
 from benchmarks.checks.claims import measured, spelled
 from benchmarks.display.explained import named, why
 from benchmarks.docgen.explained import EXPLAINED
-from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS, NAMES_FILE
 from benchmarks.explain.certificate import certificate
+from benchmarks.pages.markdown import markdown_cell, markdown_row
 from problems import PROBLEMS
 from ravine import Refused
 
@@ -126,7 +126,7 @@ def _without(row: pandas.Series | None) -> str:
 
 def _line(cells: Iterable[object]) -> str:
     """Return a row of a table in Markdown."""
-    return "| " + " | ".join(markdown_cell(str(each)) for each in cells) + " |"
+    return markdown_row(markdown_cell(str(each)) for each in cells)
 
 
 def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:

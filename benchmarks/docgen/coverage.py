@@ -22,11 +22,11 @@ from typing import Any
 import pandas
 import torch
 
-from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.protocol import stream
+from benchmarks.pages.markdown import markdown_cell, markdown_table
 from optimizers import NotApplicable
 from optimizers.adopted import Adopted
 from optimizers.adopted_runs import StackedRuns
@@ -305,10 +305,8 @@ def text(table: pandas.DataFrame) -> str:
 
 
 def _markdown(table: pandas.DataFrame) -> str:
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.values.tolist()]
-    return "".join(
-        f"| {' | '.join(markdown_cell(str(each)) for each in line)} |\n" for line in lines
-    )
+    rows = ([markdown_cell(str(each)) for each in line] for line in table.values.tolist())
+    return markdown_table([*map(str, table)], rows) + "\n"
 
 
 def read() -> pandas.DataFrame:

@@ -18,8 +18,8 @@ import torch
 
 from benchmarks.catalog.subsections import title_of
 from benchmarks.docgen.atlas import page_of
-from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
+from benchmarks.pages.markdown import markdown_cell, markdown_row
 from benchmarks.plots.problem_picture import places
 from benchmarks.plots.style import COLOURS, LOOK, Picture, save
 from problems import PROBLEMS, Problem
@@ -81,7 +81,7 @@ def text(table: pandas.DataFrame) -> str:
             f"[{name}]({page}#{name})", f"`{leader}`", len(leads), f"{near.sum()} of {len(near)}", f"{farthest:.2f}",
             "holds" if near.mean() >= ENOUGH else "MISSED",
         ]  # fmt: skip
-        lines.append(f"| {' | '.join(markdown_cell(str(each)) for each in cells)} |")
+        lines.append(markdown_row(markdown_cell(str(each)) for each in cells))
     return "\n".join([*lines, ""])
 
 

@@ -46,8 +46,8 @@ from benchmarks.catalog.suites import suites
 from benchmarks.display.breaking_table import FALLING, said_of_rungs
 from benchmarks.display.leaderboard import YARDSTICK, Leaderboard
 from benchmarks.docgen import prices
-from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
+from benchmarks.pages.markdown import markdown_cell, markdown_table
 from benchmarks.plots.heat_map import heat_map
 from benchmarks.plots.style import save
 from benchmarks.store.cell_info import CellInfo
@@ -619,10 +619,7 @@ def _prices(
 
 
 def _markdown(names: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    yield f"| {' | '.join(names)} |"
-    yield f"|{'---|' * len(names)}"
-    for row in rows:
-        yield f"| {' | '.join(markdown_cell(str(each)) for each in row)} |"
+    yield markdown_table(names, ([markdown_cell(str(each)) for each in row] for row in rows))
 
 
 if __name__ == "__main__":

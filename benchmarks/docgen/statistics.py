@@ -12,8 +12,8 @@ import sys
 import pandas
 import torch
 
-from benchmarks.docgen.markdown import markdown_cell
 from benchmarks.docgen.paths import DOCS
+from benchmarks.pages.markdown import markdown_cell, markdown_table
 from benchmarks.simulations import RULES
 from ravine import nearest
 
@@ -29,16 +29,16 @@ def section(name: str) -> str:
     """Return a rule's section: its title, its text, and the figures of its simulation."""
     rule = importlib.import_module(f"benchmarks.simulations.{name}")
     return (
-        f"## {rule.TITLE}\n\n{rule.RULE.strip()}\n\n{table(rule.simulate())}\n\n"
+        f"## {rule.TITLE}\n\n{rule.RULE.strip()}\n\n{shown(rule.simulate())}\n\n"
         f"`python -m benchmarks.docgen.statistics {name}`\n"
     )
 
 
-def table(rows: pandas.DataFrame) -> str:
+def shown(rows: pandas.DataFrame) -> str:
     """Return a frame as a Markdown table; numbers have three digits."""
-    lines = [list(rows.columns), ["---"] * rows.shape[1]]
-    lines += [[_cell(each) for each in row] for row in rows.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return markdown_table(
+        [*map(str, rows)], (map(_cell, row) for row in rows.itertuples(index=False))
+    )
 
 
 def _cell(value: object) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas
@@ -29,6 +29,7 @@ from benchmarks.diagnosis.verdict import CAUSES
 from benchmarks.display.explained import named
 from benchmarks.docgen import explained
 from benchmarks.docgen.paths import DOCS
+from benchmarks.pages.markdown import markdown_table
 
 PAGE = DOCS / "verdicts.md"
 OF_THE_RATE = ("step_too_large", "step_too_small")
@@ -124,7 +125,7 @@ def _how_often(agreement: Agreement, runs: int) -> Iterator[str]:
         for name, part in parts.items()
         for figures in (_figures(part) if len(part.problem) else ())
     ]
-    yield _table(
+    yield markdown_table(
         ["runs", "", "first is right", "any is right", "mean recall, first", "mean recall, any"],
         rows,
     )
@@ -167,7 +168,7 @@ def _by_cause(agreement: Agreement) -> str:
         )
         if one.runs
     ]
-    return _table(["measured", "runs", "problems", "first", "any"], rows)
+    return markdown_table(["measured", "runs", "problems", "first", "any"], rows)
 
 
 def _by_reading(agreement: Agreement) -> str:
@@ -178,7 +179,7 @@ def _by_reading(agreement: Agreement) -> str:
         for name, asked, each in sorted(found, key=lambda row: -row[2].runs)
         if each.runs
     ]
-    return _table(["verdict", "runs", "problems", "cause taken away", "right"], rows)
+    return markdown_table(["verdict", "runs", "problems", "cause taken away", "right"], rows)
 
 
 def _confusion(agreement: Agreement) -> str:
@@ -187,7 +188,7 @@ def _confusion(agreement: Agreement) -> str:
         [named(str(cause)), *(str(number or "") for number in row), str(row.sum())]
         for cause, row in zip(counts.index, counts.to_numpy(), strict=True)
     ]
-    return _table(["measured \\ verdict", *map(_reading, counts.columns), "all"], rows)
+    return markdown_table(["measured \\ verdict", *map(_reading, counts.columns), "all"], rows)
 
 
 def _outcomes(table: pandas.DataFrame) -> str:
@@ -203,7 +204,7 @@ def _outcomes(table: pandas.DataFrame) -> str:
     return (
         f"Of {len(table)} pairs of an optimizer and a problem, {broken.sum()} break within the ladder, and "
         f"{found.sum()} of these are explained:\n\n"
-        + _table(["explained by", *optimizers, "all", "share"], rows)
+        + markdown_table(["explained by", *optimizers, "all", "share"], rows)
         + "\n\n*Too few instances*: even the clearest outcome could not be told from chance. *Not explained*: "
         "one step costs more than the budget, too few steps can be made, or the explanation failed."
     )
@@ -219,11 +220,6 @@ def _share(share: Share) -> str:
 
 def _reading(name: object) -> str:
     return named(str(name)) or "none"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def tables() -> tuple[pandas.DataFrame, pandas.DataFrame, pandas.DataFrame]:

@@ -23,6 +23,7 @@ from benchmarks.diagnosis import OUTCOMES
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
 from benchmarks.doctor.cases import CASES, FAULTY, HEALTHY, PUBLIC, Case, train
 from benchmarks.doctor.demos import DEMOS
+from benchmarks.pages.markdown import markdown_table, with_part
 from ravine import Refused, nearest, require
 
 if TYPE_CHECKING:
@@ -202,11 +203,8 @@ def in_processes(
 
 def demo_table(rows: pandas.DataFrame) -> str:
     """Return the rate of right verdicts by demo, as a Markdown table."""
-    lines = [
-        "| network | what it is | expected | right | among those that hold | else |",
-        "|---|---|---|---|---|---|",
-    ]
-    right_in_all = 0
+    head = ["network", "what it is", "expected", "right", "among those that hold", "else"]
+    lines, right_in_all = [], 0
     for name, own in rows.groupby("name", sort=False):
         demo = DEMOS[str(name)]
         right = own["verdict"] == demo.expected
@@ -215,31 +213,30 @@ def demo_table(rows: pandas.DataFrame) -> str:
             demo.expected in (verdict, *str(also).split())
             for verdict, also in zip(own["verdict"], own["also"], strict=True)
         ]
-        lines.append(
-            f"| `{name}` | {demo.about} | {_words(demo.expected)} | {right.sum()} of {len(own)} |"
-            f" {sum(named)} of {len(own)} | {_counted(own['verdict'][~right])} |"
-        )
-    return "\n".join([*lines, "", f"{right_in_all} of {len(rows)} verdicts are the expected one."])
+        lines.append([
+            f"`{name}`", demo.about, _words(demo.expected), f"{right.sum()} of {len(own)}",
+            f"{sum(named)} of {len(own)}", _counted(own["verdict"][~right]),
+        ])  # fmt: skip
+    return f"{markdown_table(head, lines)}\n\n{right_in_all} of {len(rows)} verdicts are the expected one."
 
 
 def case_table(rows: pandas.DataFrame) -> str:
     """Return, by case, how often the root cause, a consequence and the right advice are named, as Markdown."""
-    lines = [
-        "| case | root cause | root cause first | consequence first | advice | else | alarms, repaired |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = [
+        "case", "root cause", "root cause first", "consequence first", "advice", "else", "alarms, repaired",
+    ]  # fmt: skip
+    lines = []
     for name, own in rows.groupby("name", sort=False):
         case = CASES[str(name)]
         source = f" ({case.source})" if case.source else ""
-        cells = _cells(own)
-        lines.append(f"| `{name}` | {case.about}{source} | {' | '.join(cells)} |")
+        lines.append([f"`{name}`", f"{case.about}{source}", *_cells(own)])
     for kind, names in KINDS.items():
         own = rows[rows["name"].isin(names)]
         if len(own):
             root, consequence, advice, _, alarms = _cells(own)
             cells = [root, consequence, advice, "", alarms.partition(":")[0]]
-            lines.append(f"| **{kind}** | | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([f"**{kind}**", "", *cells])
+    return markdown_table(head, lines)
 
 
 def _cells(rows: pandas.DataFrame) -> list[str]:
@@ -283,19 +280,18 @@ def rival_table(rows: pandas.DataFrame, ours: pandas.DataFrame) -> str:
         tool="doctor"
     )
     both = pandas.concat([ours, rows])
-    lines = [
-        "| tool | cases | root cause first | consequence first | advice | alarms where nothing is wrong |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = [
+        "tool", "cases", "root cause first", "consequence first", "advice", "alarms where nothing is wrong",
+    ]  # fmt: skip
+    lines = []
     for tool in both["tool"].unique():
         for kind, names in KINDS.items():
             own = both[(both["tool"] == tool) & both["name"].isin(names)]
             if not len(own):
                 continue
             root, consequence, advice, _, alarms = _cells(own)
-            cells = [tool, kind, root, consequence, advice, alarms.partition(":")[0]]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([tool, kind, root, consequence, advice, alarms.partition(":")[0]])
+    return markdown_table(head, lines)
 
 
 def _counted(verdicts: pandas.Series) -> str:
@@ -304,14 +300,6 @@ def _counted(verdicts: pandas.Series) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def insert(mark: str, text: str) -> None:
-    """Put a text between `<!-- mark -->` and `<!-- end of mark -->` in docs/doctor.md."""
-    page = DOCS / "doctor.md"
-    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -352,8 +340,11 @@ def write(rows: Sequence[dict[str, Any]], to_page: bool) -> None:
     demos.round(4).to_csv(DOCS / "doctor.csv", index=False)
     cases.round(4).to_csv(DOCS / "doctor_cases.csv", index=False)
     tables["rivals"] = rival_table(pandas.read_csv(RIVALS), cases)
-    for mark, text in tables.items():
-        insert(mark, text)
+    file = DOCS / "doctor.md"
+    page = file.read_text("utf-8")
+    for part, text in tables.items():
+        page = with_part(page, part, text)
+    file.write_text(page, "utf-8")
 
 
 if __name__ == "__main__":

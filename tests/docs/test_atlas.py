@@ -10,7 +10,8 @@ import pandas
 import pytest
 
 from benchmarks.analysis.causes import EXPLAINED
-from benchmarks.docgen import atlas, certificates, markdown
+from benchmarks.docgen import atlas, certificates
+from benchmarks.pages.markdown import escaped
 from problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,7 +53,7 @@ def test_a_picture_is_small_and_says_what_it_shows(name):
     (page,) = (
         page for page in (DOCS / "atlas").glob("*.md") if f"\n## {name}\n" in page.read_text()
     )
-    shown = markdown.escaped(caption)
+    shown = escaped(caption)
     assert f"![{name}: {shown}]({name}.svg)\n\n{shown}\n" in page.read_text()
     drawn = re.findall(r"<!-- (.*?) -->", file.read_text())  # the texts that are drawn as outlines
     assert drawn

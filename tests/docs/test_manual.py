@@ -9,6 +9,7 @@ from benchmarks.cli.compare import UNDECIDED
 from benchmarks.cli.options import BROKEN, FAILED, FLAGS, INTERRUPTED, REFUSED
 from benchmarks.cli.subcommands import SUBCOMMANDS
 from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES
+from benchmarks.pages.markdown import with_part
 
 AGAIN = "python -m benchmarks.cli.manual writes it anew"
 
@@ -30,8 +31,8 @@ def test_the_generated_parts_are_those_of_the_code():
 
 def test_a_part_is_put_between_its_marks_and_nothing_else_changes():
     page = "# A\n\n<!-- one -->\n\nold\n\n<!-- end of one -->\n\n<!-- two -->\n\n<!-- end of two -->\nrest\n"
-    once = manual.filled(page, "one", "new")
-    assert once == page.replace("old", "new") == manual.filled(once, "one", "new")
+    once = with_part(page, "one", "new")
+    assert once == page.replace("old", "new") == with_part(once, "one", "new")
 
 
 def test_the_page_has_each_subcommand_and_flag():

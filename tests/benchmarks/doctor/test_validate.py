@@ -126,8 +126,8 @@ def test_the_table_of_cases_counts_root_causes_consequences_advice_and_alarms():
     text = validate.case_table(rows)
     assert "(DeepFD 13)) | 1 of 3 | 0 of 3 | 1 of 3 | noise 1, failed 1 | 1 of 1: noise 1 |" in text
     assert "| 0 of 1 | 1 of 1 | 0 of 1 |  | 0 of 0 |" in text
-    assert "| **public** | | 1 of 4 | 1 of 4 | 1 of 4 |  | 1 of 1 |" in text
-    assert "| **own** | |  |  |  |  | 0 of 1 |" in text
+    assert "| **public** |  | 1 of 4 | 1 of 4 | 1 of 4 |  | 1 of 1 |" in text
+    assert "| **own** |  |  |  |  |  | 0 of 1 |" in text
 
 
 def test_a_network_that_trains_against_expectation_is_named():
@@ -161,7 +161,9 @@ def test_quick_looks_print_and_full_ones_write(tmp_path, monkeypatch, capsys):
     validate.write([demo, _row()], to_page=True)
     assert capsys.readouterr().out == ""
     text = page.read_text(encoding="utf-8")
-    assert text.startswith("top\n<!-- validation -->\n| network |") and text.endswith("\nbottom\n")
+    assert text.startswith("top\n<!-- validation -->\n\n| network |") and text.endswith(
+        "\nbottom\n"
+    )
     assert "of before" not in text and "| torchmortem | public |" in text
     assert pandas.read_csv(tmp_path / "doctor.csv")["loss"].tolist() == [0.1235]
     assert pandas.read_csv(tmp_path / "doctor_cases.csv")["name"].tolist() == ["lr_raw"]
