@@ -15,6 +15,7 @@ import torch
 from benchmarks.catalog.loading import named
 from benchmarks.catalog.stepping import stepping
 from benchmarks.catalog.subsections import by_subsection, docstring, summary, title_of
+from benchmarks.checks.claims import told
 from benchmarks.cli.help import listed, two_columns
 from benchmarks.display.as_json import as_json
 from benchmarks.docgen.paths import NAMES_FILE
@@ -157,10 +158,7 @@ def _problem_card(name: str, problem: Problem) -> str:
         for field in _fields(problem)
     ]
     title = f"{name} · {title_of(problem)}"
-    claims = [
-        f"{each.statement}: {each.stated if isinstance(each.stated, str) else f'{each.stated:g}'} ({each.source})"
-        for each in problem.claims.values()
-    ]
+    claims = map(told, problem.claims.values())
     parts = [
         title,
         "",

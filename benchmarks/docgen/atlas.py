@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import torch
 
 from benchmarks.catalog.subsections import by_subsection, summary
-from benchmarks.checks.claims import spelled
+from benchmarks.checks.claims import told
 from benchmarks.docgen.paths import DOCS
 from benchmarks.pages.markdown import escaped, markdown_cell, markdown_table
 from benchmarks.store.code import code_of
@@ -35,8 +35,8 @@ DRAWN = (
 )  # fmt: skip
 DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"  # the names of an SVG's metadata
 READING = (
-    "In the pictures points are measured, lines are predicted or exact, and paths run from ■ to ●; optimizers have the "
-    "same colours everywhere."
+    "In the pictures points are measured, lines are predicted or exact unless their name says otherwise, and paths run "
+    "from ■ to ●; optimizers have the same colours everywhere."
 )
 FIELD = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): ")
 
@@ -125,10 +125,7 @@ def _section(name: str, problem: Problem) -> str:
         "source": card.source,
     }
     table = markdown_table(["", ""], ((key, markdown_cell(value)) for key, value in facts.items()))
-    claims = [
-        f"- {escaped(f'{each.statement}: {spelled(each.stated)} ({each.source})')}"
-        for each in problem.claims.values()
-    ]
+    claims = [f"- {escaped(told(each))}" for each in problem.claims.values()]
     caption = escaped(_stated(DOCS / picture_file(name), "description") or "")
     picture = f"![{name}: {caption}]({picture_file(name).name})"
     return "\n\n".join(

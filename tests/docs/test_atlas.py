@@ -65,6 +65,15 @@ def test_a_picture_is_small_and_says_what_it_shows(name):
         )
 
 
+def test_a_claim_that_fails_says_so_on_its_page():
+    pages = "".join(page.read_text() for page in (DOCS / "atlas").glob("*.md"))
+    failing = [
+        each for problem in PROBLEMS.values() for each in problem.claims.values() if each.fails
+    ]
+    assert failing
+    assert all(f"FAILS here: {escaped(each.fails)}" in pages for each in failing)
+
+
 @pytest.mark.parametrize("name", ["many_minima", "shelf"])
 def test_a_picture_that_is_drawn_again_is_the_same(name, tmp_path):
     file = DOCS / atlas.picture_file(name)

@@ -136,7 +136,7 @@ def portrait(problem: GeneralizedSmoothness) -> Curves:
         y_label="steps to the minimum",
         lines={
             "gradient descent": (fine, torch.tensor(predicted)),
-            "clipped descent": (fine, clipped[0] + 2 * (fine - far[0])),
+            "2 more per unit of R": (fine, clipped[0] + 2 * (fine - far[0])),
         },
         dots={
             "gradient descent": (

@@ -52,7 +52,7 @@ def _at_last_rung(problem: BlockHessian) -> BlockHessian:
 
 @claim(
     BlockHessian,
-    "the distance that 200 steps of Adam, with eps = 0, leave at a heterogeneity of 1e4, over that at 1",
+    "the distance to the minimum after 200 steps of Adam (eps = 0) at a heterogeneity of 1e4, over the distance at 1",
     stated=1.0,
     within=about(1.0, rel=1e-6),  # 200 steps of rounding
     source="derived: a block's scale cancels in m̂/√v̂",
@@ -68,7 +68,7 @@ def path_of_adam(problem: BlockHessian) -> float:
 
 @claim(
     BlockHessian,
-    "the gap that 1000 steps of descent leave, over that on the mixed twin",
+    "the gap after 1000 steps of descent, over the gap on the mixed twin",
     stated=1.0,
     within=about(1.0, rel=1e-9),  # 1000 steps of rounding
     source="derived: descent is invariant to rotations",
@@ -85,7 +85,7 @@ def descent_on_the_twin(problem: BlockHessian) -> float:
 
 @claim(
     BlockHessian,
-    "what a step of Adam leaves of the gap at its best learning rate, read off steps 50 to 250",
+    "the factor on the gap of one step of Adam at its best learning rate, the mean of steps 50 to 250",
     stated=BETA1,
     within=about(BETA1, abs=0.01),  # the gap oscillates, at either end within a factor of e
     source="derived",
@@ -108,7 +108,7 @@ def rate_of_adam(problem: BlockHessian) -> float:
 
 @claim(
     BlockHessian,
-    "steps of Adam with its v̂ of the start kept and no momentum, at the last rung, over the bound's",
+    "steps to the target at the last rung, of Adam without momentum and with the v̂ of the start, over the bound",
     stated="at most 1",
     within=(0.0, 1.0),
     source="derived; of the form of the bound for Adam of Zhang et al. 2024",
@@ -160,13 +160,13 @@ def leads(problem: BlockHessian) -> tuple[Leads, ...]:
 
 @claim(
     BlockHessian,
-    "share of nine rungs at which the steps of tuned Adam on the mixed twin are within a factor of 2 of the predicted",
+    "share of nine rungs of the mixed twin at which the steps of tuned Adam are within a factor of 2 of the predicted",
     stated=f"at least {ENOUGH}",
     within=(ENOUGH, 1.0),
     source="derived: `predicted_steps`",
     slow=True,
-    fails="Adam needs up to 2.6 times as many steps, where a block spans more than the 1442 of `rate_of_adam`: then no "
-    "room is left for v̂, which the prediction takes for constant and alike in a block.",
+    fails="Adam needs up to 2.6 times the predicted steps where a block's condition number is above 1442. There its "
+    "rate depends on how v̂ changes and differs between coordinates, and the prediction takes v̂ for constant and equal.",
 )
 def adam_on_the_twin(problem: BlockHessian) -> float:
     twins = [replace(problem, heterogeneity=each, mixed=True) for each in RUNGS]

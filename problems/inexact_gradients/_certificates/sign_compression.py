@@ -143,7 +143,7 @@ def stuck_on_least_squares(problem: SignCompression) -> float:
 
 def portrait(problem: SignCompression) -> Curves:
     data = problem.example()
-    start, steps = problem.loss(data["start"], data), torch.arange(0, 1001, 10)
+    start, steps = problem.loss(data["start"], data), torch.arange(0, 1001, 50)
     dots = {}
     for bits in (1, 2, 3):
         lr = torch.tensor([0.002 if bits == 1 else RATE])
@@ -152,10 +152,10 @@ def portrait(problem: SignCompression) -> Curves:
         dots["one bit" if bits == 1 else f"{bits} bits"] = (steps, gaps[steps])
     level = (problem.best_on_the_line(data) / start).expand(2)
     return Curves(
-        caption="With one bit gradient descent stays above the best point of its line; two bits are enough.",
+        caption="With one bit gradient descent stays above the best point of its line, a bound; two bits are enough.",
         x_label="step",
         y_label="gap",
-        lines={"one bit": (steps[[0, -1]], level)},
+        lines={"bound for one bit": (steps[[0, -1]], level)},
         dots=dots,
         y_scale="log",
     )

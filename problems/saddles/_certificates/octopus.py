@@ -50,12 +50,12 @@ def portrait(problem: Octopus) -> Curves:
         variant = _original(problem, steepness, saddles)
         stays, factor = _median_stays(variant), growth(variant)
         count, name = torch.arange(1, saddles + 1), f"L = {steepness:g}: × {factor:.2f} each"
-        lines[name] = count, stays[-1] * factor ** (count - saddles)
-        dots[name] = count, stays
+        lines[name] = count, factor ** (count - saddles)
+        dots[name] = count, stays / stays[-1]
     return Curves(
-        caption="Each saddle holds gradient descent up longer than the one before, by a constant factor.",
+        caption="Each saddle holds gradient descent up longer than the one before, by the predicted factor.",
         x_label="saddle",
-        y_label="steps beside it, median of 10 starts",
+        y_label="steps beside it over those beside the last",
         lines=lines,
         dots=dots,
         y_scale="log",
