@@ -139,7 +139,7 @@ def test_the_matrix_is_the_one_of_the_tables_in_memory(swept, page):
     weakest = Matrix(swept[0].tables, {repr(Named())}).weakest()
     assert weakest is not None and page.next.startswith(f"{weakest.optimizer} breaks first on")
     reason = rows[weakest.label].answers[page.optimizers.index(weakest.optimizer)].notes[-1]
-    assert page.next.endswith(f"{weakest.text} ({reason}).")
+    assert page.next.endswith(f"{weakest.text} ({reason}), and as early on rosenbrock.")
     assert "× (2 tuning + 3 reporting) instances, and 60 gradients" in " ".join(page.protocol)
 
 
