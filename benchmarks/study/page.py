@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas
 
-from benchmarks.docgen.markdown import markdown_cell
+from benchmarks.pages.markdown import markdown_cell, markdown_table
 from benchmarks.plots.style import COLOURS, LOOK, Picture, save
 from benchmarks.study.conclusions import (
     OF_HYPOTHESES,
@@ -132,7 +132,7 @@ def with_outcomes(
         value = found.tau[name].mean()
         rows.append([f"`{name}`", said, reads, f"{value:.2f}", f"[{low:.2f}, {high:.2f}]",
                      f"{value / found.ceiling:.0%}"])  # fmt: skip
-    yield from _table(
+    yield _table(
         ["prediction", "what it is", "reads outcomes of", "τ", "interval", "of the ceiling"], rows
     )
     yield (
@@ -145,7 +145,7 @@ def with_outcomes(
          "holds" if found.adjusted[name] <= LEVEL else "not shown" if plan.critical[name] else "not tested"]
         for name, said in OF_HYPOTHESES.items()
     ]  # fmt: skip
-    yield from _table(["", "says", "p", "critical p", "after calibration and Holm", "at 5 %"], rows)
+    yield _table(["", "says", "p", "critical p", "after calibration and Holm", "at 5 %"], rows)
     (low, high), beyond = found.over_kind, found.tau[PRIMARY] - found.tau["kind"]
     yield (
         f"\nChance reaches the smallest p that H4 can have too often, so it is not tested: τ of the nearest rungs is "
@@ -164,13 +164,13 @@ def with_outcomes(
     )
     by = found.multiverse.groupby("outcome", sort=False)["tau"].agg(["min", "median", "max"])
     rows = [[str(row[0]), *(f"{each:.2f}" for each in row[1:])] for row in by.itertuples()]
-    yield from _table(["outcome", "least", "median", "largest"], rows)
+    yield _table(["outcome", "least", "median", "largest"], rows)
     yield "\n## Results from elsewhere\n"
     yield (
         "τ of the mean rank over all problems with the mean rank in public tables, over the optimizers that both have "
         f"([the ranks](validity/external.csv)). Of fewer than {FEWEST} it says nothing.\n"
     )
-    yield from _table(["source", "optimizers in both", "τ", "seen before"], _external(tables, external))  # fmt: skip
+    yield _table(["source", "optimizers in both", "τ", "seen before"], _external(tables, external))  # fmt: skip
 
 
 def _external(tables: Tables, external: pandas.DataFrame) -> Iterator[list[str]]:
@@ -191,11 +191,8 @@ def _of_plan(plan: Plan) -> Iterator[str]:
     )
 
 
-def _table(names: Sequence[str], rows: Iterator[list[str]] | Sequence[list[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(names)} |"
-    yield f"|{'---|' * len(names)}"
-    for row in rows:
-        yield f"| {' | '.join(map(markdown_cell, row))} |"
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return markdown_table(names, (map(markdown_cell, row) for row in rows))
 
 
 def figure(found: Conclusions) -> Picture:
