@@ -69,10 +69,11 @@ def sweep(
         Refused: For an unknown name, a value that is not accepted, a folder of another protocol, or with `keep` one
             of other code.
 
-    >>> from benchmarks import sweep
-    >>> found = sweep("quadratic", ["sgd", "newton"], trials=2, seeds=2, tuning_seeds=2)
-    >>> found.summary.query("choice == 'tuned'")["optimizer"].tolist()
-    ['sgd', 'newton']
+    Examples:
+        >>> from benchmarks import sweep
+        >>> found = sweep("quadratic", ["sgd", "newton"], trials=2, seeds=2, tuning_seeds=2)
+        >>> found.summary.query("choice == 'tuned'")["optimizer"].tolist()
+        ['sgd', 'newton']
     """
     size = Protocol(**protocol)
     problems = [_named(each) for each in _several(problem)]

@@ -43,15 +43,16 @@ def as_torch(
     Raises:
         Refused: For parameters that cannot be one vector.
 
-    >>> import torch
-    >>> from optimizers import as_torch
-    >>> from optimizers.newton import Newton
-    >>> weight = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
-    >>> newton = as_torch(Newton(), [weight])
-    >>> newton.step(lambda: (weight - 1).square().sum()).item()
-    8.0
-    >>> weight.tolist(), newton.cost
-    ([1.0, 1.0], 5.0)
+    Examples:
+        >>> import torch
+        >>> from optimizers import as_torch
+        >>> from optimizers.newton import Newton
+        >>> weight = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
+        >>> newton = as_torch(Newton(), [weight])
+        >>> newton.step(lambda: (weight - 1).square().sum()).item()
+        8.0
+        >>> weight.tolist(), newton.cost
+        ([1.0, 1.0], 5.0)
     """
     return AsTorch(optimizer, parameters, budget=budget, floor=floor)
 

@@ -78,8 +78,9 @@ def sign_test(wins: int, losses: int) -> float:
     Returns:
         The p-value, 1 if no pair differs.
 
-    >>> sign_test(0, 6)
-    0.03125
+    Examples:
+        >>> sign_test(0, 6)
+        0.03125
     """
     n = wins + losses
     tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1)) / 2**n

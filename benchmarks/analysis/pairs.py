@@ -127,10 +127,11 @@ def holm(p: Any, pairs: Any) -> np.ndarray:
     Returns:
         The adjusted p-values, (tests).
 
-    >>> holm([0.03125, 1.0, 1.0], [6, 0, 2])
-    array([0.03125, 1.     , 1.     ])
-    >>> holm([0.03125, 1.0], [6, 6])
-    array([0.0625, 1.    ])
+    Examples:
+        >>> holm([0.03125, 1.0, 1.0], [6, 0, 2])
+        array([0.03125, 1.     , 1.     ])
+        >>> holm([0.03125, 1.0], [6, 6])
+        array([0.0625, 1.    ])
     """
     p, pairs = np.asarray(p, dtype=float), np.asarray(pairs, dtype=int)
     order = np.argsort(p, kind="stable")

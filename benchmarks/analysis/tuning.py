@@ -65,8 +65,9 @@ def best_rank_chances(n: int, k: int) -> np.ndarray:
     Returns:
         The probabilities, (n).
 
-    >>> best_rank_chances(4, 2)
-    array([0.5       , 0.33333333, 0.16666667, 0.        ])
+    Examples:
+        >>> best_rank_chances(4, 2)
+        array([0.5       , 0.33333333, 0.16666667, 0.        ])
     """
     return np.array([math.comb(n - r, k - 1) / math.comb(n, k) for r in range(1, n + 1)])
 

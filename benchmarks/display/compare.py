@@ -243,11 +243,12 @@ def compare_sweeps(a: str | Path | HasTables, b: str | Path | HasTables) -> Comp
     Raises:
         Refused: For a folder that is not a complete sweep, or was edited.
 
-    >>> from benchmarks import compare_sweeps, sweep
-    >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
-    >>> before, after = (sweep("quadratic", "sgd", **size) for _ in range(2))
-    >>> compare_sweeps(before, after).regressions.empty
-    True
+    Examples:
+        >>> from benchmarks import compare_sweeps, sweep
+        >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
+        >>> before, after = (sweep("quadratic", "sgd", **size) for _ in range(2))
+        >>> compare_sweeps(before, after).regressions.empty
+        True
     """
     first, second = (_side(each, name) for each, name in ((a, "A"), (b, "B")))
     noisy = first.noisy | second.noisy
@@ -293,9 +294,10 @@ def assert_no_regression(before: str | Path | HasTables, after: str | Path | Has
         Refused: If the two have nothing in common, or differ on too few instances to call anything worse; for a
             folder that is not a whole sweep's, or was edited.
 
-    >>> from benchmarks import assert_no_regression, sweep
-    >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
-    >>> assert_no_regression(sweep("quadratic", "sgd", **size), sweep("quadratic", "sgd", **size))
+    Examples:
+        >>> from benchmarks import assert_no_regression, sweep
+        >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
+        >>> assert_no_regression(sweep("quadratic", "sgd", **size), sweep("quadratic", "sgd", **size))
     """
     found = compare_sweeps(before, after)
     lines = [f"{each}: {line}" for each in ("error", "worse") for line in found.where(each)]

@@ -40,8 +40,9 @@ def same(
     Raises:
         Refused: For what is no optimizer, what cannot be compared, or steps that are left to chance.
 
-    >>> same("adam", torch.optim.Adam).kind
-    'rounding'
+    Examples:
+        >>> same("adam", torch.optim.Adam).kind
+        'rounding'
     """
     pair = _resolved(a), _resolved(b)
     given: tuple[dict[str, Any], dict[str, Any]] = {}, {}
@@ -74,7 +75,8 @@ def assert_same_optimizer(
         AssertionError: If they are not the same; the message says where, by how much and why.
         Refused: As for `same`.
 
-    >>> assert_same_optimizer("momentum", torch.optim.SGD, settings={"momentum": 0.9})
+    Examples:
+        >>> assert_same_optimizer("momentum", torch.optim.SGD, settings={"momentum": 0.9})
     """
     found = same(a, b, settings=settings)
     assert found.same, str(found)

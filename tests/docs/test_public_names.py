@@ -67,3 +67,11 @@ def test_methods_explain_their_arguments_and_with_any_what_they_return(name):
 def test_records_explain_their_fields(name):
     explained, _ = section(RECORDS[name], "Attributes")
     assert {each.name for each in dataclasses.fields(RECORDS[name])} <= explained
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
+def test_examples_are_in_a_section(name):
+    """Elsewhere `>>>` is Markdown's third quotation of a quotation."""
+    documented = (PUBLIC | METHODS)[name]
+    examples = section(documented, "Examples")[1]
+    assert examples.count(">>> ") == (inspect.getdoc(documented) or "").count(">>> ")
