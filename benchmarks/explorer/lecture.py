@@ -58,8 +58,8 @@ LECTURE = (
         "8.2.1 The book’s test", "A gradient that stays strong, and no progress",
         "The gradient does not get shorter while gᵀHg grows a thousandfold, until sgd is held where the last "
         "chart reaches 1: not at a minimum, but where the walls are too steep for its rate.",
-        "Halve the rate, and it gets only a little farther; tick saddle free newton, which knows the "
-        "curvature.",
+        "Halve the rate and double the steps, and it gets only a little farther; tick saddle free newton, which "
+        "knows the curvature.",
         "narrowing_valley", 6.0, {"sgd": 0.2},
     ),
     Lesson(

@@ -57,7 +57,7 @@ const KEY = {
   best: "★ the solution",
   minimum: "○ another minimum",
   saddle: "× a saddle",
-  level: "□ level ground",
+  level: "□ no slope and no curvature",
   maximum: "△ a maximum",
 };
 const kind = ({index, nullity}) => nullity === 2 ? "level" : ["minimum", "saddle", "maximum"][index];
@@ -123,7 +123,7 @@ function drawChart(name, measure) {
   for (let power = high; power >= low; power -= every)
     parts.push(rule(power, "grid"), label(LEFT - 5, y(power) + 4, `1e${power}`, "e"));
   parts.push(...d3.ticks(0, end, 5).filter(Number.isInteger).map(step => label(x(step), HIGH - 4, step, "m")));
-  if (name === "ratio") parts.push(rule(0, "rule"));
+  if (name === "ratio") parts.push(rule(0, "axis"));
   const drawn = element("g", {"clip-path": `url(#shown-${name})`});
   for (const [method, values] of series) for (const sign of [1, -1]) {
     const spot = (size, step) => size > 0 ? `${x(step).toFixed(1)},${y(Math.log10(size)).toFixed(1)}` : "";
@@ -167,7 +167,9 @@ function sentence(name) {
   const path = runs[name], shown = path.slice(0, state.at + 1), width = Math.max(...box.map(([low, high]) => high - low));
   const item = document.createElement("li"), text = document.createElement("span"), bold = document.createElement("b");
   bold.textContent = name.replaceAll("_", " ");
+  const outside = shown.at(-1).x.some((value, i) => !(value >= box[i][0] && value <= box[i][1]));
   text.append(bold, `: ${told(landscape(), p, shown, shown.length === path.length, state.steps, width)}`);
+  if (outside) text.append(" It is off the map.");
   item.append(one(`#methods [value="${name}"]`).nextElementSibling.cloneNode(true), text);
   return item;
 }

@@ -33,7 +33,7 @@ function reached(landscape, p, path, ended) {
   const level = landscape.accepted?.(p) ?? p.floor + p.target * (path[0].value - p.floor);
   const within = path.map(point => point.value <= level);
   const entry = within.findIndex((_, at) => at + HOLD <= path.length && within.slice(at, at + HOLD).every(Boolean));
-  const target = landscape.accepted ? `the loss is below ${digits(level)}` : `gap below ${digits(p.target)} of the start`;
+  const target = landscape.accepted ? `the loss is below ${digits(level)}` : `the gap is below ${digits(p.target)} of that at the start`;
   if (entry >= 0) return [`solved at step ${entry}: ${target}`, false];
   if (ended && within.at(-1)) return [`solved at step ${within.lastIndexOf(false) + 1}: ${target}`, false];
   if (within.at(-1)) return [`within the target after ${steps} steps`, false];
@@ -77,6 +77,7 @@ function standing(path, width) {
 function place({value, hessian}) {
   const curvatures = modes(hessian).map(([curvature]) => curvature), loss = `at a loss of ${digits(value, 3)}`;
   const flat = curvatures.filter(each => Math.abs(each) <= FLAT).length, down = curvatures.filter(each => each < -FLAT).length;
-  if (flat) return `it stands on ${flat === 2 ? "level" : "nearly level"} ground, ${loss}`;
+  if (flat === 2) return `it stands where gradient and curvatures are 0, ${loss}`;
+  if (flat) return `it stands on nearly level ground, ${loss}`;
   return [`it rests in another minimum, ${loss}`, "it stands at a saddle", "it stands on a maximum"][down];
 }

@@ -376,17 +376,20 @@ TOLD = {  # what a lesson says that one sees
     "8.2.1 Ravine": ("momentum: solved at step",),
     "8.2.1 The book’s test": ("sgd: not solved",),
     "8.2.2 Local minima": ("left; it rests in another minimum", "momentum: solved"),
-    "8.2.3 Saddle points": ("left; it stands on level ground", "momentum: solved"),
+    "8.2.3 Saddle points": (
+        "left; it stands where gradient and curvatures are 0",
+        "momentum: solved",
+    ),
     "8.2.3 A maximum": ("left; it stands on a maximum", "saddle free newton: solved"),
     "8.2.3 Plateaus": ("left; its last step is", "momentum: solved"),
     "8.2.4 Cliffs": (
-        "one step threw it 15.7 away (step 53); it stands on level ground, at a loss of 0.09",
+        "one step threw it 15.7 away (step 53); it stands where gradient and curvatures are 0, at a loss of 0.09",
     ),
     "8.2.4 Clipping": ("sgd: solved",),
     "8.2.5 Long chains": ("sgd: after 200 steps",),
     "8.2.6 Noise": ("sgd: not solved", "momentum: not solved"),
-    "8.2.7 The wrong side": ("sgd: after 500 steps 51 % of the gap is left",),
-    "8.2.8 Limits": ("all of the gap is left; it stands on level ground",),
+    "8.2.7 The wrong side": ("sgd: after 500 steps 51 % of the gap is left", "It is off the map."),
+    "8.2.8 Limits": ("all of the gap is left; it stands where gradient and curvatures are 0",),
 }
 
 
@@ -396,6 +399,12 @@ def test_lessons_show_what_they_say(page, number):
     told = page.run("one('#told').innerText")
     for part in TOLD[LECTURE[number].button]:
         assert part in told
+
+
+def test_a_run_beyond_the_map_is_said_to_be_there(page):
+    page.run("lesson(6)")
+    sgd, adam = page.run("[...document.querySelectorAll('#told li')].map(item => item.innerText)")
+    assert sgd.endswith("It is off the map.") and "map" not in adam
 
 
 def test_words_about_steps_that_turn_back(page):
