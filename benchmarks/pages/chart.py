@@ -122,13 +122,15 @@ class Chart:
 
     @property
     def legend(self) -> dict[str, Series]:
-        """What a legend names, on a page and in a paper: optimizers, or series of their own, and roles."""
+        """What a legend names, on a page and in a paper: optimizers, or series of their own, and roles.
+
+        A name that has a solid series is shown by it.
+        """
         first: dict[str, Series] = {}
         for each in self.series:
-            if each.name:
-                first.setdefault(
-                    each.name.removesuffix(f", {each.role}") if each.role else each.name, each
-                )
+            name = each.name.removesuffix(f", {each.role}") if each.role else each.name
+            if name and (name not in first or first[name].dashed):
+                first[name] = each
         for each in self.series:
             if each.role:
                 first.setdefault(each.role, replace(each, style=None))

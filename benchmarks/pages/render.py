@@ -37,6 +37,7 @@ def html(template: Path, script: str = "", **values: Any) -> str:
         "look": Markup((HERE / "look.css").read_text("utf-8")),
         "script": Markup((HERE / "look.js").read_text("utf-8") + script),
     }
+    environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(name.split("_"))
     return environment.get_template(template.name).render(**values)
 
 

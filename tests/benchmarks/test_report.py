@@ -352,6 +352,11 @@ def test_a_page_and_a_paper_have_the_same_legends(swept, page):
         assert drawn <= {name.partition(", ")[0] for name in in_a_paper(each)}, each.name
 
 
+def test_an_optimizer_with_a_theory_is_named_by_its_measured_line(page):
+    legend = next(each for each in page.charts if each.name == "quadratic-frontier").legend
+    assert legend["theory"].dashed and not legend["sgd"].dashed
+
+
 def in_a_paper(chart) -> list[str]:
     (axes,) = export.draw(chart).axes
     found = axes.get_legend()
