@@ -30,6 +30,10 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         causes = by_cause["holds"].sum()[helping].sort_values(ascending=False, kind="stable").index
         cells = [_row(of_job, causes) for _, of_job in best.groupby("job", sort=False)]
         tried = [named(str(each)) for each in helping.index[~helping] if "+" not in str(each)]
+        unnamed: dict[str, list[str]] = {}
+        for name, of_job in rows.groupby("optimizer", sort=False):
+            if not of_job["holds"].any():
+                unnamed.setdefault(why(of_job), []).append(str(name))
         remarks = [
             f"How many of {rows['instances'].iloc[0]} instances are solved where it clearly breaks: as "
             "it is, and without each cause, searched again in the same way.",
@@ -37,11 +41,7 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
             f"{NO_HELP}: no help at a few settings. Empty: not asked, because it cannot matter there.",
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
             *([f"No help to any: {', '.join(tried)}."] if tried else []),
-            *(
-                f"{name}: {why(of_job)}."
-                for name, of_job in rows.groupby("optimizer", sort=False)
-                if not of_job["holds"].any()
-            ),
+            *(f"{', '.join(names)}: {said}." for said, names in unnamed.items()),
         ]
         yield View(
             f"{problem} · why it breaks, by taking causes away", pandas.DataFrame(cells), remarks
@@ -75,6 +75,8 @@ def by_problem(table: pandas.DataFrame) -> View:
 def why(rows: pandas.DataFrame) -> str:
     """Return the causes of one job in words, each by its best removal, the largest shift first.
 
+    Behind "not" stand the causes whose removal solves no more instances; a gain within chance is left out.
+
     Args:
         rows: The rows of its removals.
     """
@@ -87,8 +89,8 @@ def why(rows: pandas.DataFrame) -> str:
         helped = (rows["solved_without"] > rows["solved"]).any()
         return UNKNOWN if helped else NOTHING_HELPS
     causes = " · ".join(_said(row) for row in holding.to_dict("records"))
-    alone = (cause for cause in best["cause"] if "+" not in cause)
-    others = [named(cause) for cause in alone if cause not in set(holding["cause"])]
+    helps = best["holds"].astype(bool) | (best["solved_without"] > best["solved"])
+    others = [named(cause) for cause in best.loc[~helps, "cause"] if "+" not in cause]
     return f"{causes} · not {', '.join(others)}" if others else causes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas
 
 from benchmarks.analysis.causes import EXPLAINED, TOO_FEW
-from benchmarks.display.explained import by_problem, explained
+from benchmarks.display.explained import by_problem, explained, why
 from ravine.terminal import TABLES
 
 ROW = {
@@ -36,8 +36,15 @@ def test_why_no_cause_is_named_is_said():
     few = "sgd: not told: 4 instances are too few."
     assert few in shown({}).remarks
     assert few not in shown({"holds": True, "note": ""}).remarks
+    assert f"sgd, adam{few[3:]}" in shown({}, {"optimizer": "adam", "job": "2"}).remarks
     nothing = {"solved_without": None, "note": "does not help"}
     assert "sgd: nothing that was taken away helps." in shown(nothing).remarks
+
+
+def test_a_cause_is_excluded_only_if_its_removal_does_not_help():
+    cause = ROW | {"cause": "noise", "holds": True, "note": ""}
+    rows = [cause, ROW, ROW | {"cause": "saddle", "solved_without": 0.0}]
+    assert why(pandas.DataFrame(rows)).partition(" · ")[2] == "not saddle"
 
 
 def test_causes_on_many_problems_are_no_wider_than_a_terminal():
