@@ -21,7 +21,12 @@ from matplotlib.path import Path as Curve
 from benchmarks.pages.chart import Chart, Series
 from benchmarks.plots.style import COLOURS, LOOK, STYLES
 
-SIZE = (3.4, 2.5)  # inches: a column is 3.5 wide
+COLUMN, HEIGHT, LINE = (
+    3.4,
+    2.2,
+    0.15,
+)  # inches: a column is 3.5 wide; the legend's lines come on top
+ACROSS = 3  # names beside each other in the legend of a column
 PAGE, PANEL, PANELS = 7.0, 1.8, 3  # inches: width of a page, height of a panel; panels side by side
 MARKERS = "os^DvPx*"
 STABLE: dict[Any, Any] = {"svg.hashsalt": "ravine", "svg.fonttype": "path", "pdf.fonttype": 42}
@@ -72,13 +77,14 @@ def _named(chart: Chart, labels: Mapping[str, str]) -> Chart:
 
 def draw(chart: Chart) -> Figure:
     """Return the chart as a figure as wide as a column."""
-    figure = Figure(figsize=SIZE, layout="constrained")
+    handles = _handles(chart)
+    height = HEIGHT + LINE * math.ceil(len(handles) / ACROSS)
+    figure = Figure(figsize=(COLUMN, height), layout="constrained")
     axes = figure.subplots()
     _fill(axes, chart)
     axes.set_title(textwrap.fill(chart.subject, 52), loc="left")
-    handles = _handles(chart)
     if handles:
-        axes.legend(handles=handles.values(), fontsize=6.5, handlelength=1.8)
+        _legend(figure, handles, ACROSS)
     return figure
 
 
@@ -98,8 +104,15 @@ def together(charts: Sequence[Chart]) -> Figure:
         handles |= _handles(chart)
     for axes in places[len(charts) :]:
         axes.remove()
-    figure.legend(handles=[*handles.values()], loc="outside lower center", ncols=4, fontsize=6.5)
+    _legend(figure, handles, ACROSS + 1)
     return figure
+
+
+def _legend(figure: Figure, handles: Mapping[str, Line2D], across: int) -> None:
+    """Put a legend below the axes, where it hides no line."""
+    figure.legend(
+        handles=[*handles.values()], loc="outside lower center", ncols=across, fontsize=6.5, handlelength=1.8
+    )  # fmt: skip
 
 
 def _handles(chart: Chart) -> dict[str, Line2D]:

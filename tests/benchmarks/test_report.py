@@ -358,9 +358,7 @@ def test_an_optimizer_with_a_theory_is_named_by_its_measured_line(page):
 
 
 def in_a_paper(chart) -> list[str]:
-    (axes,) = export.draw(chart).axes
-    found = axes.get_legend()
-    return [] if found is None else [text.get_text() for text in found.texts]
+    return [text.get_text() for each in export.draw(chart).legends for text in each.texts]
 
 
 def test_a_figure_for_a_paper_names_its_problem(page):
