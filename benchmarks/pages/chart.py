@@ -48,7 +48,11 @@ class Axis:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """The ticks: values and their labels."""
+        """The ticks: values and their labels.
+
+        >>> [text for _, text in Axis("cost", "symlog", 0, 300, threshold=3).ticks]
+        ['0', '10', '100']
+        """
         if self.given:
             return list(self.given)
         low, high = sorted((self.low, self.high))
@@ -58,9 +62,10 @@ class Axis:
             return [(10.0**k, power(k)) for k in range(first, last + 1) if k % every == 0]
         if self.scale == "symlog":
             reach = max(abs(low), abs(high))
-            first = math.ceil(math.log10(self.threshold) + 0.7)
+            room, labels = (0.7, LABELS // 2) if low < 0 else (0.3, LABELS)  # beside 0, and a side
+            first = math.ceil(math.log10(self.threshold) + room)
             last = math.floor(math.log10(reach)) if reach else first
-            every = max(1, math.ceil((last - first) / (LABELS // 2)))
+            every = max(1, math.ceil((last - first) / labels))
             sizes = [10.0**k for k in range(last, first - 1, -every)]
             both = [0.0, *sizes, *(-each for each in sizes)]
             return [(each, signed(each)) for each in sorted(both) if low <= each <= high]

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.pages.chart import Axis, Chart, Kind, Series
 
 WIDTH, HEIGHT = 320, 216
-LEFT, RIGHT, TOP, BOTTOM = 48, 14, 8, 36
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 8, 36
 ACROSS, UP = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 COLOURS = 8  # then they repeat with another line style; the style sheet has both
 FAR = 50  # frame widths: points farther outside are drawn there
