@@ -170,11 +170,13 @@ class Comparison:
             for row in rows.to_dict("records")
         ]
         mine = self.newcomers[self.newcomers["optimizer"] == name]
+        same: dict[tuple[str, str], list[str]] = {}
+        for (against, judgement), told in mine.groupby(["against", "judgement"], sort=False):
+            if judgement != JUDGEMENTS[-1]:
+                same.setdefault((str(judgement), _rungs(told)), []).append(str(against))
         remarks = [
-            f"{str(judgement).capitalize()} than {against}: {_rungs(told)}."
-            for against, of_pair in mine.groupby("against", sort=False)
-            for judgement, told in of_pair.groupby("judgement")
-            if judgement != JUDGEMENTS[-1]
+            f"{judgement.capitalize()} than {', '.join(names)}: {rungs}."
+            for (judgement, rungs), names in same.items()
         ]
         remarks += [
             f"Rungs: sign test over the instances, p ≤ {LEVEL:g}, not corrected; of rungs that do not differ, up to "

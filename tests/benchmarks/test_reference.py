@@ -141,6 +141,10 @@ class TestFolder:
         assert against["worse"].to_dict() == {"newton": 2, "sgd": 1, "idle": 0}
         assert "Worse than sgd: Bowl 1, 10, 100; quadratic 1." in str(found)
         assert "Better than sgd: quadratic 1000, 1e5." in str(found)
+        newcomers = found.newcomers
+        twin = newcomers[newcomers["against"] == "newton"].assign(against="twin")
+        both = dataclasses.replace(found, newcomers=pandas.concat([newcomers, twin]))
+        assert "Worse than newton, twin: Bowl 1, 10, 100; quadratic 1, 1000, 1e5." in str(both)
         assert "Nothing can be told" not in str(found)  # of regressions, and none was asked for
         assert f"Only in {kept}: idle, newton, sgd on Bowl, quadratic." in str(found)
         assert f"{kept} → {tmp_path / 'mine'}: none in both" in str(found)
