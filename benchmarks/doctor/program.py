@@ -580,8 +580,8 @@ class Program:
                 if spread > SPREAD or far > FAR:
                     yield fault(
                         "ill_conditioning",
-                        f"the inputs are not of one scale: their standard deviations go from {low:.2g}, and their "
-                        f"sizes to {high:.2g}, beside the 1 of a bias",
+                        f"the inputs are not of one scale: the smallest standard deviation is {low:.2g}, and the "
+                        f"largest root mean square {high:.4g}",
                         "Standardize the inputs: subtract the mean of each feature, and divide by its standard "
                         "deviation; a normalization in front of the first layer does it, too.",
                         "largest root mean square/smallest standard deviation of an input", spread, SPREAD,
