@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from benchmarks.cli.help import two_columns
 from benchmarks.display.as_json import as_json
 from benchmarks.doctor.demos import DEMOS, find
 from benchmarks.doctor.words import words
-from ravine.terminal import filled, phase
+from ravine.terminal import phase
 
 
 def main(given: Namespace) -> int:
@@ -28,7 +29,6 @@ def main(given: Namespace) -> int:
     if given.json:
         print(as_json({"networks": found}))
     elif not chosen:
-        width = max(map(len, DEMOS)) + 2
-        for name, demo in DEMOS.items():
-            print(filled(f"{name:<{width}}{demo.about} ({words(demo.expected)})"))
+        rows = [(name, f"{demo.about} ({words(demo.expected)})") for name, demo in DEMOS.items()]
+        print("\n".join(two_columns(rows)))
     return 0
