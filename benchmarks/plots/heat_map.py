@@ -74,7 +74,7 @@ def heat_map(
         bar = figure.add_axes((1 - 0.62 / size[0], box[1] + box[3] / 4, 0.12 / size[0], box[3] / 2))
         scale = ScalarMappable(Normalize(0, 1), COLOURMAP)
         figure.colorbar(scale, cax=bar, ticks=[0, 0.5, 1])
-        bar.set_title("ladder", fontsize=7.5, color="#555555")
+        bar.set_title("share of\nthe ladder", fontsize=7.5, color="#555555")
         bar.tick_params(labelsize=7.5, length=2)
     return figure
 

@@ -101,7 +101,9 @@ class Progress:
             self.bar.show(0.0, f"0{self._of()} cells{self._left()}")
             return
         at_once = f", {self.processes} at a time" if self.processes > 1 else ""
-        self.unsaid = f"running {self._of().strip('/~')} cells{at_once}{self._left()}"
+        count = self._of().strip("/~")
+        cells = "cell" if count == "1" else "cells"
+        self.unsaid = f"running {count} {cells}{at_once}{self._left()}"
         self.due = time.monotonic() + SILENT
 
     def say(self, line: str) -> None:

@@ -754,6 +754,12 @@ def test_a_first_cell_that_takes_long_is_said_in_a_log(capsys, monkeypatch):
     assert capsys.readouterr().err == f"{said}1/2 p at 1 · o: 6 runs in 1.0 s\n"
 
 
+def test_one_cell_is_no_cells():
+    shown = noted({"job": progress.Ahead({1.0: 0.0})})
+    shown.start()
+    assert shown.unsaid.startswith("running 1 cell") and "cells" not in shown.unsaid
+
+
 def test_a_long_first_job_of_this_process_is_watched():
     seen = threading.Event()
     task = SimpleNamespace(attempt=lambda number: None if seen.wait(60) else TimeoutError())
