@@ -193,7 +193,7 @@ def _multiverse(tables: Tables, study: Study, plan: Plan) -> Iterator[dict[str, 
         "test loss": "test_loss",
         "training loss after a third": "third_loss",
         **{
-            f"tuning loss of the first {k} trials": f"best_of_{k}"
+            f"tuning loss of the first {f'{k} trials' if k > 1 else 'trial'}": f"best_of_{k}"
             for k in plan.best_of
             if k < whole
         },

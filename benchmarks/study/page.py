@@ -29,6 +29,7 @@ from benchmarks.study.predictors import by_mean
 PAGE, PICTURE = Path("docs/validity.md"), "validity.svg"
 PREREGISTRATION = Path("docs/validity/preregistration.md")
 DEVIATIONS = "## Deviations"
+DISCUSSION = Path(__file__).with_name("discussion.md")  # written when the outcomes were known
 FEWEST = 3  # optimizers of which a rank correlation says anything
 
 # The predictions as they are drawn and listed: name, what it is, whether it reads outcomes of real tasks.
@@ -104,11 +105,14 @@ def with_outcomes(
     verdict = {
         "foretells": "Yes: an optimizer's profile foretells its rank on small real tasks",
         "does not foretell": "No: an optimizer's profile does not foretell its rank on small real tasks",
-        "undecided": "That is undecided",
+        "undecided": "Weakly at most: the plan's rules leave it undecided whether an optimizer's profile foretells its "
+        "rank on small real tasks"
+        if high < plan.foretells["tau"]
+        else "That is undecided",
     }[found.foretells]
     adds = "adds" if found.adds else "was not shown to add"
     yield (
-        f"**{verdict}: τ = {mean:.2f} [{low:.2f}, {high:.2f}] for the rungs that are nearest in signature.** "
+        f"**{verdict} (τ = {mean:.2f} [{low:.2f}, {high:.2f}] for the rungs that are nearest in signature).** "
         f"The noise of the outcomes lets {found.ceiling:.2f} be reached; the mean rank on other task families has "
         f"{found.tau['other tasks'].mean():.2f}, and a race over 5 % of the steps {found.tau[RACE].mean():.2f}. "
         f"The profile {adds} to what other tasks say.\n"
@@ -125,6 +129,7 @@ def with_outcomes(
         f"\nThe profile has {len(rungs)} rungs of {rungs.index.get_level_values(0).nunique()} problems, at which at "
         f"least {plan.least_optimizers} of {len(plan.kind)} optimizers can be used, and not all do equally well."
     )
+    yield f"\n## What it means\n\n{DISCUSSION.read_text().rstrip()}"
     yield "\n## Predictions\n"
     rows = []
     for name, (said, reads) in PREDICTIONS.items():
