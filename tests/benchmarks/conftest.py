@@ -40,13 +40,18 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch) -> Path:
-    """An empty folder to work in, and registries that forget afterwards what was loaded."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def registries(monkeypatch) -> None:
+    """Registries that forget afterwards what was loaded."""
     monkeypatch.setattr(loading, "_files", {})
     for registry in loading.REGISTRIES.values():
         monkeypatch.setattr(registry, "_entries", dict(registry))
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, registries) -> Path:
+    """An empty folder to work in, and registries that forget afterwards what was loaded."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     return tmp_path
 
 

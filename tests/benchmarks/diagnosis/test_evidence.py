@@ -596,6 +596,7 @@ BELOW = {
     ("step_too_small", "gap (1 − late gain)¹⁸/target, or 5 least steps/steps if the run goes on"),
     ("no_critical_point", "|g| at the end/|g| at the start"), ("cliff", "q at the start"),
     ("plateau", "|λ|max distance²/2(f − f*), or over the largest so far"),
+    ("vanishing_gradient", "10^(slope of log₁₀|g| per position × positions)"),
 }  # fmt: skip
 NOT_ALONE = {
     "10 r_noise", "(f(N/2) − f(N))/(f(N/2) − f*)", "max (f − f*)/(f₀ − f*)", "share of steps with gᵀg = 0",
