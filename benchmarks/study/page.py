@@ -113,14 +113,14 @@ def with_outcomes(
     adds = "adds" if found.adds else "was not shown to add"
     yield (
         f"**{verdict} (τ = {mean:.2f} [{low:.2f}, {high:.2f}] for the rungs that are nearest in signature).** "
-        f"The noise of the outcomes lets {found.ceiling:.2f} be reached; the mean rank on other task families has "
-        f"{found.tau['other tasks'].mean():.2f}, and a race over 5 % of the steps {found.tau[RACE].mean():.2f}. "
+        f"The most that the noise of the outcomes allows is {found.ceiling:.2f}; the mean rank on other task families "
+        f"has {found.tau['other tasks'].mean():.2f}, and a race over 5 % of the steps {found.tau[RACE].mean():.2f}. "
         f"The profile {adds} to what other tasks say.\n"
     )
     yield f"![How well each prediction orders the optimizers, with intervals]({PICTURE})\n"
     yield (
         "*Kendall's τ of the predicted order with the measured one, the mean over sixteen tasks, with 95 % intervals "
-        "by bootstrap over task families. Dashed: what the noise of the outcomes lets be reached. Right: the nearest "
+        "by bootstrap over task families. Dashed: the most that the noise of the outcomes allows. Right: the nearest "
         "rungs in all analyses.*\n"
     )
     yield from _of_plan(plan)
