@@ -21,11 +21,8 @@ from matplotlib.path import Path as Curve
 from benchmarks.pages.chart import Chart, Series
 from benchmarks.plots.style import COLOURS, LOOK, STYLES
 
-COLUMN, HEIGHT, LINE = (
-    3.4,
-    2.2,
-    0.15,
-)  # inches: a column is 3.5 wide; the legend's lines come on top
+COLUMN, HEIGHT = 3.4, 2.2  # inches, without the legend: a column is 3.5 wide
+LINE = 0.15  # inches of a line of the legend
 ACROSS = 3  # names beside each other in the legend of a column
 PAGE, PANEL, PANELS = 7.0, 1.8, 3  # inches: width of a page, height of a panel; panels side by side
 MARKERS = "os^DvPx*"

@@ -5,7 +5,7 @@ The simulated studies have as many optimizers of each kind, task families and fe
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def levels(
             simulation, sizes=tuple(sizes), families=families, features=features, rungs=RUNGS
         )
         found = p_values(sized, studies, nearest, permutations, seed)
-        print(json.dumps({"simulated": _said(simulation), "studies": len(found)}), flush=True)
+        print(f"{studies} studies simulated: {_said(simulation)}", file=sys.stderr, flush=True)
         return found
 
     unseen = [simulate(each, seed) for seed, each in enumerate(UNSEEN)]
