@@ -29,6 +29,7 @@ def default_beats_tuned(summary: pandas.DataFrame) -> list[str]:
     ]
     more = f" and {len(worse) - NAMED} more" if len(worse) > NAMED else ""
     return [
-        f"Worse tuned than by default: {', '.join(named)}{more}. Tuned is the best of the search on few tuning "
-        "instances, and the default is not one of its settings: more trials= and tuning_seeds= make it safer."
+        f"Worse tuned than by default: {', '.join(named)}{more}. Tuned is the setting of the search that solves "
+        "most of the few tuning instances, the cheapest if there are several: more trials= and tuning_seeds= make it "
+        "safer."
     ]
