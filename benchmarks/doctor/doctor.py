@@ -446,7 +446,9 @@ class Doctor:
         ]
         if not gradients:
             return None
-        norm = torch.nn.utils.get_total_norm(gradients).item()
+        norm = torch.linalg.vector_norm(
+            torch.stack([torch.linalg.vector_norm(each) for each in gradients])
+        ).item()
         if self._scaler is not None and self._scaler.is_enabled():
             norm /= self._scaler.get_scale()
         return norm
