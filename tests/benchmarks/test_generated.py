@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import shutil
 
 import pytest
 
@@ -31,6 +30,7 @@ VALUES = [
     *("/dev/null", "/dev/null/x", "/proc/x", "torch.nn.Linear", "torch.optim.Adam", "quadratic", "basic"),
 ]  # fmt: skip
 WITHOUT_END = {("budget", each) for each in ("99999999999999999999", "1e400", "inf")}
+OPTIMIZERS = {"sgd", "sgd+clip", "torch.optim.Adam"}  # with which `submit` runs the standard suite
 
 
 def command_lines(count, seed):
@@ -39,7 +39,10 @@ def command_lines(count, seed):
         count -= 1
         if draw.random() < 0.15:
             words = draw.choices([*VALUES, "--out", "--nope", *OPTIONS], k=draw.randint(1, 2))
-            yield [draw.choice([*SUBCOMMANDS, "nope"]), *words]
+            name = draw.choice([*SUBCOMMANDS, "nope"])
+            if name == "submit":
+                words = [each for each in words if each not in OPTIMIZERS]
+            yield [name, *words]
             continue
         odd = {draw.choice(OPTIONS): draw.choice(VALUES) for _ in range(draw.randint(1, 2))}
         odd = {name: value for name, value in odd.items() if (name, value) not in WITHOUT_END}
@@ -55,8 +58,8 @@ def command_lines(count, seed):
 @pytest.mark.parametrize(("count", "seed"), [(40, 1), pytest.param(500, 2, marks=pytest.mark.slow)])
 def test_a_command_line_runs_or_is_refused_in_one_line(tmp_path, count, seed):
     wrong = []
-    for words in command_lines(count, seed):
-        folder = tmp_path / "folder"
+    for number, words in enumerate(command_lines(count, seed)):
+        folder = tmp_path / str(number)
         folder.mkdir()
         code, out, err = run(words, folder, tmp_path / "said")
         left = [each.name for each in folder.iterdir()]
@@ -66,5 +69,4 @@ def test_a_command_line_runs_or_is_refused_in_one_line(tmp_path, count, seed):
         fine = code in (0, 1, 3) or (code == 2 and refused)
         if not fine or "Traceback" in out + err:
             wrong.append((words, code, err[-300:], left))
-        shutil.rmtree(folder)
     assert not wrong

@@ -118,6 +118,16 @@ def test_a_launcher_that_is_not_there_is_refused_in_a_line(words, said, ravine, 
     assert not (files / "out").exists()
 
 
+@pytest.mark.slow
+def test_a_job_that_cannot_import_what_it_needs_is_not_called_killed(ravine, files, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(files))
+    (files / "benchmarks.py").write_text("raise ImportError('of another project')")
+    found = ravine("+problem=quadratic optimizer=sgd trials=2 seeds=2 budget=10 out=out "
+                   "hydra/launcher=slurm hydra.launcher.cluster=local")  # fmt: skip
+    assert found.code == 3
+    assert "quadratic · sgd: it could not begin (see " in found.err
+
+
 def test_a_job_that_never_begins_is_given_up_once_slurm_does_not_know_it(monkeypatch):
     """A pending one is waited for, and named."""
     slurm = pytest.importorskip("benchmarks.runner.launchers.slurm")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import submitit
-from submitit.core.utils import UncompletedJobError
+from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.slurm.slurm import SlurmInfoWatcher
 
 from benchmarks.runner.launchers.launcher import POLLED, ProcessLost, limit, raised
@@ -81,10 +81,14 @@ class Slurm:
                     del jobs[number]
                     error = None if silent or number in gone else job.exception()
                     if silent or number in gone or isinstance(error, UncompletedJobError):
-                        why = f"no sign of life for {SILENT:.0f} s" if silent else "it was killed"
-                        why = (
-                            "it never began, and Slurm does not know it" if number in gone else why
-                        )
+                        if number in gone:
+                            why = "it never began, and Slurm does not know it"
+                        elif silent:
+                            why = f"no sign of life for {SILENT:.0f} s"
+                        elif isinstance(error, FailedJobError):
+                            why = "it could not begin"
+                        else:
+                            why = "it was killed"
                         why += f" (see {job.paths.stderr})"
                         failed.append(ProcessLost(task.name(number), why))
                         say(str(failed[-1]))
