@@ -1,8 +1,8 @@
 """Every command and snippet of the README and of the pages for users runs.
 
-The folder has nothing but the published reference and the pages' files at first; what reads a folder that another
-leaves runs in the same one, in the page's order. The two commands that make a virtual environment are not run here
-but by .ci/run, as they are written. A Python snippet under `<!-- file: NAME -->` is saved by that name for the
+The folder has nothing but the published tables and the pages' files at first; what reads a folder that another leaves
+runs in the same one, in the page's order. The two commands that make a virtual environment are not run here but by
+.ci/run, as they are written. A Python snippet under `<!-- file: NAME -->` is saved by that name for the
 commands of all pages; any other is run. The words of a `text` block are in the output of the command before it.
 """
 
@@ -30,6 +30,7 @@ FOLDERS = ("tutorials", "how_to", "manual")
 PAGES = [
     ROOT / "README.md",
     DOCS / "start.md",
+    DOCS / "validity.md",
     *sorted(page for folder in FOLDERS for page in (DOCS / folder).glob("*.md")),
 ]
 TABLES = (DOCS / "manual" / "tables.md").read_text()
@@ -37,7 +38,7 @@ BLOCK = re.compile(
     r"^(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<language>sh|python|text)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-REFERENCE = "results/reference"
+PUBLISHED = ("reference", "study")  # below results
 INSTALLS = "python3 -m venv "
 OUT = re.compile(r"(?<!-)\bout=(\S+)")  # of a sweep, and not --out= of a report
 
@@ -162,8 +163,9 @@ def marked(chain):
 
 @pytest.mark.parametrize("chain", [marked(each) for each in CHAINS])
 def test_commands_and_snippets_run_and_tables_have_the_columns_that_are_told(chain, tmp_path):
-    (tmp_path / REFERENCE).parent.mkdir()
-    (tmp_path / REFERENCE).symlink_to(ROOT / REFERENCE)
+    (tmp_path / "results").mkdir()
+    for name in PUBLISHED:
+        (tmp_path / "results" / name).symlink_to(ROOT / "results" / name)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -1,7 +1,7 @@
 """The validity study: does an optimizer's profile on dialled problems foretell its rank on small real tasks?
 
-Without an option it says which parts exist. The plan, docs/validity/plan.json, must be committed before results are
-written.
+Without an option it says which parts exist, and the answer if all do. The plan, docs/validity/plan.json, must be
+committed before results are written.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from benchmarks.study.conclusions import conclude, read_tables
 from benchmarks.study.levels import levels
 from benchmarks.study.outcomes import run_family
-from benchmarks.study.page import PAGE, write
+from benchmarks.study.page import PAGE, verdict, write
 from benchmarks.study.plan import ROOT, Plan, check_committed
 from benchmarks.study.profile import lacking, read_profile
 from benchmarks.study.results import OUTCOMES, SIGNATURES, add, read
@@ -46,7 +47,10 @@ def main(words: Sequence[str], root: Path = ROOT) -> int:
         write(plan, root, [line for line, whole in state(plan, root) if not whole])
         print(root / PAGE)
     if not (given.levels or given.signatures or given.family or given.page):
-        _print(line for line, _ in state(plan, root))
+        parts = [*state(plan, root)]
+        _print(line for line, _ in parts)
+        if all(whole for _, whole in parts):
+            print(f"{verdict(conclude(read_tables(plan, root), plan), plan)} {PAGE}")
     return 0
 
 
@@ -71,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
         raise Refused(f"{message}: [--signatures] [--family NAME] [--levels STUDIES] [--page]")
 
 
-def _print(lines: Iterator[str]) -> None:
+def _print(lines: Iterable[str]) -> None:
     for line in lines:
         print(line, flush=True)
 

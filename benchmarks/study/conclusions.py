@@ -15,7 +15,7 @@ from benchmarks.study.hypotheses import PERMUTATIONS, taus
 from benchmarks.study.levels import LEVEL
 from benchmarks.study.plan import Plan
 from benchmarks.study.predictors import by_nearest, distances, places
-from benchmarks.study.profile import of_plan, read_profile
+from benchmarks.study.profile import of_plan, ordering, read_costs, read_profile
 from benchmarks.study.results import OUTCOMES, SIGNATURES, read
 from benchmarks.study.simulated import HYPOTHESES
 
@@ -27,6 +27,7 @@ SAMPLES = 10_000  # of the bootstrap
 SPLITS = 20  # of the reporting seeds, into halves
 TRAINING, EARLY = "train_loss", "early_loss"
 PRIMARY, RACE = "nearest", "race"
+COMPARED = (("other tasks", PRIMARY), (RACE, PRIMARY), (PRIMARY, "farthest"), (PRIMARY, "kind"))
 OF_HYPOTHESES = {
     "H1": "the nearest rungs order the optimizers",
     "H2": "matching adds to other tasks",
@@ -43,12 +44,14 @@ class Tables:
         tasks: Tasks × features, the signatures.
         rungs: (problem, dial) × features.
         profiles: By choice of the trial, (problem, dial) × optimizers of the plan, the solved share.
+        costs: (problem, dial) × optimizers of the plan, minus the gradients that tuned runs need.
         rows: The outcomes, one row per reporting run.
     """
 
     tasks: pandas.DataFrame
     rungs: pandas.DataFrame
     profiles: Mapping[str, pandas.DataFrame]
+    costs: pandas.DataFrame
     rows: pandas.DataFrame
 
 
@@ -59,7 +62,7 @@ class Conclusions:
     Attributes:
         tau: Tasks × predictions, Kendall's τ with the outcome.
         interval: By prediction, the ends of the 95 % interval of its mean.
-        over_kind: The ends of the interval by which τ of the nearest rungs is above that of the kind.
+        above: By pair of predictions, the mean of τ of the first minus τ of the second, and the ends of its interval.
         p: By hypothesis, the nominal p.
         adjusted: By hypothesis, p after calibration and Holm's correction.
         ceiling: τ of the outcome on one half of the seeds with that on the other.
@@ -70,7 +73,7 @@ class Conclusions:
 
     tau: pandas.DataFrame
     interval: Mapping[str, tuple[float, float]]
-    over_kind: tuple[float, float]
+    above: Mapping[tuple[str, str], tuple[float, float, float]]
     p: Mapping[str, float]
     adjusted: Mapping[str, float]
     ceiling: float
@@ -93,6 +96,7 @@ def read_tables(plan: Plan, root: Path) -> Tables:
         signatures[of_task].drop(columns="dial").loc[[*plan.family]],
         rungs,
         {each: of_plan(read_profile(root, each), plan, rungs.index) for each in PROFILES},
+        of_plan(read_costs(root), plan, rungs.index),
         pandas.concat([read(root / OUTCOMES / f"{name}.csv", plan.digest) for name in plan.tasks]),
     )
 
@@ -120,30 +124,45 @@ def conclude(
         permutations: How many, of the test of H1.
         samples: How many, of the bootstrap.
     """
-    study = Study(
-        tables.profiles[PROFILES[0]],
+    study = study_of(tables, tables.profiles[PROFILES[0]], plan)
+    found = answers(study, plan.nearest, permutations)
+    race = taus(outcome(tables.rows, plan, EARLY), study.outcome)
+    tau = found.tau.assign(**{RACE: race})
+    bounds = {name: interval(tau[name], plan.family, samples) for name in map(str, tau)}
+    differences = {(one, other): tau[one] - tau[other] for one, other in COMPARED}
+    adjusted = _adjusted(found.p, plan.critical)
+    confirmed = {name for name, p in adjusted.items() if p <= LEVEL}
+    return Conclusions(
+        tau,
+        bounds,
+        {
+            pair: (float(each.mean()), *interval(each, plan.family, samples))
+            for pair, each in differences.items()
+        },
+        found.p,
+        adjusted,
+        ceiling(tables.rows, plan),
+        _said(float(tau[PRIMARY].mean()), bounds[PRIMARY], confirmed, plan),
+        "H2" in confirmed,
+        pandas.DataFrame(_multiverse(tables, study, plan)),
+    )
+
+
+def study_of(tables: Tables, profile: pandas.DataFrame, plan: Plan) -> Study:
+    """Return the study of a plan's optimizers with a profile.
+
+    Args:
+        tables: The tables.
+        profile: (problem, dial) × optimizers; rungs that say little of their order are left out.
+        plan: The plan.
+    """
+    return Study(
+        ordering(profile, plan),
         tables.rungs,
         tables.tasks,
         outcome(tables.rows, plan),
         plan.family,
         dict(plan.kind),
-    )
-    found = answers(study, plan.nearest, permutations)
-    race = taus(outcome(tables.rows, plan, EARLY), study.outcome)
-    tau = found.tau.assign(**{RACE: race})
-    interval = {name: _interval(tau[name], plan.family, samples) for name in map(str, tau)}
-    adjusted = _adjusted(found.p, plan.critical)
-    confirmed = {name for name, p in adjusted.items() if p <= LEVEL}
-    return Conclusions(
-        tau,
-        interval,
-        _interval(tau[PRIMARY] - tau["kind"], plan.family, samples),
-        found.p,
-        adjusted,
-        ceiling(tables.rows, plan),
-        _said(float(tau[PRIMARY].mean()), interval[PRIMARY], confirmed, plan),
-        "H2" in confirmed,
-        pandas.DataFrame(_multiverse(tables, study, plan)),
     )
 
 
@@ -159,8 +178,14 @@ def ceiling(rows: pandas.DataFrame, plan: Plan) -> float:
     return float(np.mean(found))
 
 
-def _interval(tau: pandas.Series, family: Mapping[str, str], samples: int) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean τ over tasks: task families are drawn with replacement."""
+def interval(tau: pandas.Series, family: Mapping[str, str], samples: int) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean τ over tasks: task families are drawn with replacement.
+
+    Args:
+        tau: By task, τ or a difference of two.
+        family: By task, its family.
+        samples: How many are drawn.
+    """
     means = tau.groupby(tau.index.map(family)).mean().to_numpy()
     drawn = np.random.default_rng(0).integers(len(means), size=(samples, len(means)))
     low, high = np.quantile(means[drawn].mean(1), [LEVEL / 2, 1 - LEVEL / 2])
@@ -200,7 +225,8 @@ def _multiverse(tables: Tables, study: Study, plan: Plan) -> Iterator[dict[str, 
     }
     measured = {name: outcome(tables.rows, plan, column) for name, column in outcomes.items()}
     distance = distances(study.tasks, study.rungs)
-    for choice, profile in tables.profiles.items():
+    for choice, whole_profile in tables.profiles.items():
+        profile = ordering(whole_profile, plan)
         for count in sorted([plan.nearest, *plan.nearest_too]):
             predicted = by_nearest(profile, distance, count)
             for name, each in measured.items():

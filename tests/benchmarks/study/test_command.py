@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks.catalog.contenders import contender
 from benchmarks.study import TASKS, __main__, outcomes
+from benchmarks.study.page import PAGE
 from benchmarks.study.plan import PLAN, ROOT, Plan, check_committed, in_profile
-from benchmarks.study.profile import of_plan
+from benchmarks.study.profile import of_plan, ordering
 from benchmarks.study.results import OUTCOMES, add, read
 from ravine import Refused
 
@@ -182,7 +183,14 @@ def test_the_state_says_what_is_there(checkout, monkeypatch, capsys):
     plan = Plan.read(checkout)
     assert f"plan {plan.digest}: committed" in said
     assert "profile: 1 of 2 optimizers, without sign_sgd+decay" in said
-    assert "outcomes of convex: 0 of 2" in said
+    assert said.splitlines()[-1].startswith("outcomes of convex: 0 of 2")  # and no answer
+
+
+def test_the_state_of_a_whole_study_ends_with_the_answer_of_its_page(capsys):
+    assert __main__.main([], ROOT) == 0
+    answer, _, path = capsys.readouterr().out.splitlines()[-1].rpartition(" ")
+    assert path == PAGE.as_posix()
+    assert f"**{answer}**" in (ROOT / PAGE).read_text()
 
 
 def test_a_rung_is_in_the_profile_if_enough_optimizers_are_ordered_there():
@@ -194,7 +202,7 @@ def test_a_rung_is_in_the_profile_if_enough_optimizers_are_ordered_there():
     table.loc["b", names[:3]] = np.nan  # 17 of 20 can be used
     table.loc["b", names[4]] = 0.0
     table.loc["d", names[1]] = 0.5
-    found = of_plan(table, plan, index.drop(("d", 1.0)))
+    found = ordering(of_plan(table, plan, index.drop(("d", 1.0))), plan)
     assert found.index.get_level_values("problem").tolist() == [
         "a"
     ]  # all are alike at c; d is no rung

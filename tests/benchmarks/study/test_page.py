@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.study import conclusions, page
 from benchmarks.study.conclusions import Tables, conclude, outcome
+from benchmarks.study.not_planned import not_planned
 from benchmarks.study.plan import PLAN, ROOT, Plan
 from benchmarks.study.simulated import HYPOTHESES, Simulation
 
@@ -42,7 +43,12 @@ def simulated(simulation, noise=0.02, seed=0):
     for name in ("train_loss", "test_loss", "early_loss", "third_loss", "best_of_1", "best_of_4"):
         rows[name] = np.exp(rows["place"] + noise * generator.standard_normal(len(rows)))
     profiles = dict.fromkeys(conclusions.PROFILES, study.profile)
-    return plan, Tables(study.tasks, study.rungs, profiles, rows)
+    costs = -np.exp(-study.profile)
+    return plan, Tables(study.tasks, study.rungs, profiles, costs, rows)
+
+
+def written(found, tables, plan):
+    return "\n".join(page.with_outcomes(found, tables, NOBODY, [], plan))
 
 
 def test_a_planted_effect_foretells():
@@ -52,9 +58,9 @@ def test_a_planted_effect_foretells():
     assert found.tau["nearest"].mean() > 0.4 > found.tau["farthest"].mean()
     low, high = found.interval["nearest"]
     assert low < found.tau["nearest"].mean() < high
-    assert "**Yes: an optimizer's profile foretells" in "\n".join(
-        page.with_outcomes(found, tables, NOBODY, plan)
-    )
+    text = written(found, tables, plan)
+    assert "**Yes: an optimizer's profile foretells" in text
+    assert "but `nearest` orders better than `farthest`" in text
 
 
 def test_an_unrelated_profile_does_not():
@@ -62,7 +68,9 @@ def test_an_unrelated_profile_does_not():
     found = conclude(tables, plan, **FEW)
     assert found.foretells != "foretells"
     assert found.adjusted["H1"] > 0.05
-    assert "**Yes" not in "\n".join(page.with_outcomes(found, tables, NOBODY, plan))
+    text = written(found, tables, plan)
+    assert "**Yes" not in text
+    assert "but `nearest` is not shown to differ from `farthest`" in text
 
 
 def test_a_null_is_equivalence_and_not_a_lack_of_significance():
@@ -136,6 +144,79 @@ def test_every_analysis_is_there():
     assert found.multiverse.drop(columns="tau").duplicated().sum() == 0
 
 
+def test_a_difference_is_that_of_two_predictions_with_its_interval():
+    plan, tables = simulated(Simulation(general=0.4, matched=0.6, reliability=1.0), seed=2)
+    found = conclude(tables, plan, **FEW)
+    for (one, other), (mean, low, high) in found.above.items():
+        assert mean == pytest.approx(found.tau[one].mean() - found.tau[other].mean())
+        assert low <= mean <= high
+    assert found.above["nearest", "farthest"][1] > 0
+
+
+def test_rungs_that_order_nobody_are_left_out_and_counted_by_rule():
+    plan, tables = simulated(Simulation())
+    profile = tables.profiles["tuned"].copy()
+    profile.iloc[:3] = 1.0
+    profile.iloc[3:5, plan.least_optimizers - 1 :] = np.nan
+    given = replace(tables, profiles=dict.fromkeys(conclusions.PROFILES, profile))
+    kept = len(profile) - 5
+    text = written(conclude(given, plan, permutations=10, samples=10), given, plan)
+    assert f"{16 + len(profile)} signatures: 16 of tasks and {len(profile)} of rungs" in text
+    assert f"{kept} of these rungs" in text
+    assert "3 at which all optimizers solve the same share, and 2 at which fewer" in text
+    whole = tables.profiles["tuned"].iloc[5:]
+    without = replace(tables, profiles=dict.fromkeys(conclusions.PROFILES, whole))
+    pandas.testing.assert_frame_equal(
+        conclude(given, plan, permutations=10, samples=10).tau,
+        conclude(without, plan, permutations=10, samples=10).tau,
+    )
+
+
+def test_an_effect_that_hangs_on_one_kind_is_gone_without_it():
+    """All optimizers of the first kind solve most and are first on all tasks; the others' profiles say nothing."""
+    plan, tables = simulated(Simulation(seen=False))
+    first = plan.optimizers["kind 0"]
+    profile = tables.profiles["tuned"].copy()
+    profile[first] += 100
+    rows = tables.rows.copy()
+    rows.loc[rows["optimizer"].isin(first), "train_loss"] /= 100
+    tables = replace(tables, profiles=dict.fromkeys(conclusions.PROFILES, profile), rows=rows)
+    by_name = {each.name: each for each in not_planned(tables, plan, samples=400)}
+    without = by_name["left out: kind 0"]
+    assert without.optimizers == len(plan.kind) - len(first)
+    others = [by_name[f"left out: kind {k}"].tau["nearest"][0] for k in range(1, 6)]
+    assert min(others) > without.tau["nearest"][0] + 0.2
+    assert abs(without.tau["nearest"][0]) < 0.15
+
+
+def test_a_kind_is_left_out_as_if_it_had_never_been_there():
+    plan, tables = simulated(Simulation(general=0.3, matched=0.3))
+    (without,) = (e for e in not_planned(tables, plan, 400) if e.name == "left out: kind 2")
+    fewer = {kind: names for kind, names in plan.optimizers.items() if kind != "kind 2"}
+    names = [name for each in fewer.values() for name in each]
+    kept = replace(
+        tables,
+        profiles={choice: each[names] for choice, each in tables.profiles.items()},
+        rows=tables.rows[tables.rows["optimizer"].isin(names)],
+    )
+    found = conclude(kept, replace(plan, optimizers=fewer), permutations=10, samples=400)
+    for name, (mean, *ends) in without.tau.items():
+        assert mean == pytest.approx(found.tau[name].mean())
+        assert ends == pytest.approx(found.interval[name])
+
+
+def test_by_cost_the_cheaper_is_better_and_what_is_not_solved_is_last():
+    plan, tables = simulated(Simulation(general=0.4, matched=0.4))
+    as_planned = conclude(tables, plan, **FEW)
+    *_, by_cost = not_planned(tables, plan, samples=400)  # costs that have the order of the shares
+    assert by_cost.tau["nearest"][0] == pytest.approx(as_planned.tau["nearest"].mean())
+    assert "other tasks" not in by_cost.tau
+    last = tables.costs.mask(tables.costs.lt(tables.costs.median(axis=1), axis=0), -np.inf)
+    *_, halved = not_planned(replace(tables, costs=last), plan, samples=400)
+    assert np.isfinite(halved.tau["mean"]).all()
+    assert 0 < halved.tau["nearest"][0] < by_cost.tau["nearest"][0] + 0.1
+
+
 def test_ranks_from_elsewhere_are_compared_where_there_are_enough():
     _, tables = simulated(Simulation())
     ours = page.by_mean(tables.profiles["tuned"], pandas.Index([0])).loc[0].sort_values()
@@ -143,7 +224,9 @@ def test_ranks_from_elsewhere_are_compared_where_there_are_enough():
     rows = [["one", "w", name, name, rank, ""] for rank, name in enumerate(ours.index[:5], 1)]
     rows += [["two", "w", name, name, rank, "yes"] for rank, name in enumerate(ours.index[:2], 1)]
     rows.append(["one", "w", "unknown", "", 9, ""])
-    first, second = page._external(tables, pandas.DataFrame(rows, columns=NOBODY.columns))
+    first, second = page._external(
+        tables.profiles["tuned"], pandas.DataFrame(rows, columns=NOBODY.columns)
+    )
     assert first[2] == "1.00" and "unknown" not in first[1]
     assert second[2:] == ["", "yes"]
 

@@ -1,18 +1,25 @@
-"""The published outcomes: ranked a second time from the raw rows, and one family run again."""
+"""The published outcomes: ranked a second time from the raw rows, one family run again, and what the page says."""
 
 from __future__ import annotations
 
 import csv
+import re
 from statistics import median
 
+import numpy as np
 import pandas
 import pytest
 from scipy.stats import kendalltau
 
-from benchmarks.study.conclusions import outcome
+from benchmarks.study import page
+from benchmarks.study.conclusions import conclude, outcome, read_tables
+from benchmarks.study.external import EXTERNAL
+from benchmarks.study.not_planned import not_planned
 from benchmarks.study.outcomes import rows_of
 from benchmarks.study.plan import ROOT, Plan
-from benchmarks.study.results import OUTCOMES, read
+from benchmarks.study.profile import read_costs, read_profile
+from benchmarks.study.results import OUTCOMES, SIGNATURES, read
+from benchmarks.study.signatures import FEATURES
 
 PLAN = Plan.read()
 
@@ -40,6 +47,50 @@ def test_a_second_ranking_of_the_published_rows_agrees():
     for task, places in first.iterrows():
         again = [second[str(task), name] for name in first.columns]
         assert kendalltau(places, again).statistic > 0.95
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return read_tables(PLAN, ROOT)
+
+
+@pytest.fixture(scope="module")
+def text():
+    return (ROOT / page.PAGE).read_text()
+
+
+def test_the_page_is_made_from_the_tables(tables, text):
+    external = pandas.read_csv(ROOT / EXTERNAL, keep_default_na=False)
+    exploratory = [*not_planned(tables, PLAN)]
+    lines = page.with_outcomes(conclude(tables, PLAN), tables, external, exploratory, PLAN)
+    assert text.startswith("\n".join(lines))
+
+
+def test_the_discussion_says_no_more_than_the_numbers(tables):
+    """Its words that no number decides: weak, and nothing shown of matching."""
+    found = conclude(tables, PLAN, permutations=10)
+    for name in ("nearest", "farthest", "mean"):
+        assert found.interval[name][1] < PLAN.foretells["tau"]
+    _, low, high = found.above["nearest", "farthest"]
+    assert low < 0 < high and found.adjusted["H3"] > 0.05
+    _, low, high = found.above["race", "nearest"]
+    assert low < 0, "although it has the tuned setting"
+
+
+def test_the_page_names_every_column(text):
+    named = set(re.findall(r"`(\w+)`", text[text.index("## The tables") :]))
+    outcomes = read(ROOT / OUTCOMES / "convex.csv", PLAN.digest)
+    assert set(outcomes.columns) <= named
+    signatures = read(ROOT / SIGNATURES, PLAN.digest)
+    assert set(signatures.columns) == {"name", "dial", *FEATURES}
+
+
+def test_costs_are_there_where_most_runs_solve():
+    costs, share = read_costs(ROOT), read_profile(ROOT)
+    assert costs.isna().equals(share.isna())
+    assert share[np.isfinite(costs)].min(axis=None) >= 0.5
+    assert share[np.isneginf(costs)].max(axis=None) <= 0.5
+    assert costs.max(axis=None) < 0
 
 
 @pytest.mark.slow
