@@ -42,9 +42,9 @@ FEWEST = 3  # optimizers of which a rank correlation says anything
 
 # The predictions as they are drawn and listed: name, what it is, whether it reads outcomes of real tasks.
 PREDICTIONS = {
-    "mean": ("mean rank over all problems", "no"),
-    "farthest": ("mean rank on the rungs farthest in signature", "no"),
-    PRIMARY: ("mean rank on the rungs nearest in signature", "no"),
+    "mean": ("mean rank over all problems", "none"),
+    "farthest": ("mean rank on the rungs farthest in signature", "none"),
+    PRIMARY: ("mean rank on the rungs nearest in signature", "none"),
     "kind": ("kind of the optimizer", "other tasks"),
     "other tasks": ("mean rank on other task families", "other tasks"),
     "matched": ("the same, corrected by profile × signature", "other tasks"),
@@ -124,8 +124,8 @@ def with_outcomes(
     yield f"![How well each prediction orders the optimizers, with intervals]({PICTURE})\n"
     yield (
         f"*Kendall's τ of the predicted order with the measured one, the mean over {len(plan.family)} tasks, with 95 % "
-        "intervals by bootstrap over task families. Dashed: two halves of the seeds. Right: the nearest rungs in all "
-        "planned analyses.*\n"
+        "intervals by bootstrap over task families. Dashed: two halves of the seeds. Below: the nearest rungs in all "
+        "planned analyses, in order; the line marks that of the hypotheses.*\n"
     )
     yield from _of_plan(plan)
     yield (
@@ -139,13 +139,10 @@ def with_outcomes(
     yield "\n## Predictions\n"
     rows = []
     for name, (said, reads) in PREDICTIONS.items():
-        low, high = found.interval[name]
         value = found.tau[name].mean()
-        rows.append([f"`{name}`", said, reads, f"{value:.2f}", f"[{low:.2f}, {high:.2f}]",
-                     f"{value / found.ceiling:.0%}"])  # fmt: skip
-    yield _table(
-        ["prediction", "what it is", "reads outcomes of", "τ", "interval", "of the ceiling"], rows
-    )
+        tau = _in_table((value, *found.interval[name]))
+        rows.append([f"`{name}`", said, reads, tau, f"{value / found.ceiling:.0%}"])
+    yield _table(["prediction", "what it is", "reads outcomes of", "τ", "of the ceiling"], rows)
     yield (
         f"\nThe ceiling is {found.ceiling:.2f}: the τ of the ranks from half of the seeds with those from the other "
         "half. Ranks from all seeds are more reliable, so the shares in the last column are rather too large. A random "
@@ -211,11 +208,17 @@ def with_outcomes(
             [
                 each.name,
                 str(each.optimizers),
-                *(_with_interval(*each.tau[name]) if name in each.tau else "" for name in SHOWN),
+                *(_in_table(each.tau[name]) if name in each.tau else "" for name in SHOWN),
             ]
             for each in [Analysis("none: as planned", len(plan.kind), planned), *exploratory]
         ),
     )
+    fewer = [each.tau for each in exploratory if each.optimizers < len(plan.kind)]
+    ranges = (
+        f"{min(tau[name][0] for tau in fewer):.2f} to {max(tau[name][0] for tau in fewer):.2f} for `{name}`"
+        for name in SHOWN
+    )
+    yield f"\nWhichever kind is left out, τ is {_listed(ranges)}."
     yield "\n## Results from elsewhere\n"
     yield (
         "τ of the mean rank over all problems with the mean rank in public tables, over the optimizers that both have "
@@ -250,6 +253,11 @@ def verdict(found: Conclusions, plan: Plan) -> str:
 
 def _with_interval(mean: float, low: float, high: float) -> str:
     return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _in_table(numbers: tuple[float, float, float]) -> str:
+    """Return the same, with the interval on one line."""
+    return _with_interval(*numbers).replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def _rungs(tables: Tables, plan: Plan) -> str:
@@ -334,24 +342,24 @@ def figure(found: Conclusions) -> Picture:
         found: The conclusions.
     """
     with mpl.rc_context(LOOK):
-        picture = Picture(figsize=(7.6, 2.9), layout="constrained")
-        axes, beside = picture.subplots(1, 2, width_ratios=(3, 1.3))
+        picture = Picture(figsize=(5.6, 4.0), layout="constrained")
+        axes, below = picture.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         names = [*PREDICTIONS]
         for y, name in enumerate(names):
             low, high = found.interval[name]
             colour = COLOURS[1] if name == PRIMARY else COLOURS[0]
             axes.plot([low, high], [y, y], color=colour, linewidth=1.5)
             axes.plot(found.tau[name].mean(), y, "o", color=colour, markersize=5)
-        axes.axvline(0, color="#888888", linewidth=0.8)
         axes.axvline(found.ceiling, color="#888888", linewidth=1, linestyle="--")
         axes.text(found.ceiling, -0.6, "ceiling ", ha="right", color="#555555")
         axes.set_yticks(range(len(names)), [PREDICTIONS[name][0] for name in names])
         axes.set_ylim(len(names) - 0.5, -1)
-        axes.set_xlabel("Kendall's τ with the measured order")
         others = np.sort(found.multiverse["tau"])
-        beside.plot(np.arange(1, len(others) + 1), others, ".", color=COLOURS[1], markersize=4)
-        beside.axhline(0, color="#888888", linewidth=0.8)
-        beside.axhline(found.tau[PRIMARY].mean(), color=COLOURS[1], linewidth=0.8)
-        beside.set_xlabel(f"{len(others)} analyses,\nin order")
-        beside.set_ylabel("τ of the nearest rungs")
+        below.plot(others, np.arange(len(others)), ".", color=COLOURS[1], markersize=4)
+        below.axvline(found.tau[PRIMARY].mean(), color=COLOURS[1], linewidth=0.8)
+        below.set_yticks([])
+        below.set_ylabel(f"{len(others)} analyses,\nin order", rotation=0, ha="right", va="center")
+        below.set_xlabel("Kendall's τ with the measured order")
+        for each in (axes, below):
+            each.axvline(0, color="#888888", linewidth=0.8)
     return picture

@@ -48,7 +48,8 @@ def simulated(simulation, noise=0.02, seed=0):
 
 
 def written(found, tables, plan):
-    return "\n".join(page.with_outcomes(found, tables, NOBODY, [], plan))
+    exploratory = [*not_planned(tables, plan, samples=10)]
+    return "\n".join(page.with_outcomes(found, tables, NOBODY, exploratory, plan))
 
 
 def test_a_planted_effect_foretells():
