@@ -188,8 +188,8 @@ def with_outcomes(
     yield (
         f"τ of the nearest rungs in the {len(others)} planned analyses is from {others.min():.2f} to "
         f"{others.max():.2f}, with median {others.median():.2f}; the figure has them in order. Each outcome below "
-        f"is in {len(others) // found.multiverse['outcome'].nunique()} of them, with other numbers of rungs and other "
-        "profiles:\n"
+        f"has {len(others) // found.multiverse['outcome'].nunique()} of them, which differ in the number of rungs and "
+        "in the profile:\n"
     )
     by = found.multiverse.groupby("outcome", sort=False)["tau"].agg(["min", "median", "max"])
     rows = [[str(row[0]), *(f"{each:.2f}" for each in row[1:])] for row in by.itertuples()]
