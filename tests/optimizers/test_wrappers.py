@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -170,13 +171,32 @@ def test_adaptive_clipping_forgets_what_is_older_than_its_window(walk, start):
     low = walk(AdaptiveClip(SGD(0.5), quantile=0.0, window=2), bowl, data, steps=3)
     assert low.points.flatten().tolist() == pytest.approx([8.0, 4.0, 2.0, 1.0])
     # The smallest norm of two is this step's while they fall; a norm that rises is held to the last.
-    norms, _ = low.state
+    norms, _, _ = low.state
     assert norms.flatten().tolist() == pytest.approx([4.0, 2.0], rel=1e-6)
     rising = walk(
         AdaptiveClip(SGD(0.5), quantile=0.0, window=2), lambda *given: -bowl(*given), data, steps=4
     )
     lengths = rising.points.flatten().diff()
     assert lengths.tolist() == pytest.approx([4.0, 4.0, 6.0, 8.0], rel=1e-6)
+
+
+@pytest.mark.parametrize("window", [1, 4, 7])
+def test_adaptive_clipping_has_the_quantile_of_its_last_norms(window):
+    """A gradient of any length, some of them alike; the ordered norms are those of the window, sorted anew."""
+    lengths = iter([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0, 5.0, 3.0, 5.0, 8.0, 9.0, 7.0, 9.0])
+    clip, state = AdaptiveClip(SGD(1.0), quantile=0.3, window=window), None
+    seen = []
+    for length in lengths:
+        gradient = torch.tensor([[[length]], [[2 * length]]], dtype=torch.float64)
+        oracle = SimpleNamespace(x=gradient, gradient=gradient, alive=None, normal=None)
+        state = clip.init(gradient) if state is None else state
+        step, state = clip.update(oracle, state)
+        seen.append(gradient)
+        last = torch.cat(seen[-window:], dim=-1)
+        norms, ordered, _ = state
+        assert torch.equal(norms, last) and torch.equal(ordered, last.sort(-1).values)
+        threshold = last.quantile(0.3, dim=-1, keepdim=True)
+        torch.testing.assert_close(-step, torch.minimum(gradient, threshold), rtol=1e-5, atol=0)
 
 
 def test_names_wrap_from_the_inside_out():
