@@ -47,6 +47,13 @@ class Cause(Removal):
 
 
 @dataclass(frozen=True)
+class Nothing(Removal):
+    """Nothing is taken away: such runs leave no traces, which take longer than the runs themselves."""
+
+    name = "nothing"
+
+
+@dataclass(frozen=True)
 class ExactLoss(Cause):
     """The loss of each draw is the exact one; what the problem makes of its gradients stays."""
 

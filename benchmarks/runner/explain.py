@@ -27,6 +27,7 @@ from benchmarks.explain.removals import (
     Both,
     Cause,
     Fields,
+    Nothing,
     control,
     met_by,
     removals,
@@ -34,6 +35,7 @@ from benchmarks.explain.removals import (
 from benchmarks.runner.job import Job, falls, run_rung, rungs
 from benchmarks.runner.worker import Task
 from benchmarks.store.cells import Cells
+from benchmarks.store.key import cell_key
 from optimizers import Range
 from problems import Problem
 from ravine import left_out
@@ -169,7 +171,7 @@ class _Explanation:
             removal, int(np.isfinite(reached).sum(1).max()), float(np.median(gaps, axis=1).min())
         )
 
-    def _searched(self, removal: Cause | None, at: Problem) -> pandas.DataFrame:
+    def _searched(self, removal: Cause | Nothing | None, at: Problem) -> pandas.DataFrame:
         contender = self.job.contender
         if removal is not None:
             contender = dataclasses.replace(
@@ -190,9 +192,11 @@ class _Explanation:
         A control at which the job breaks as well is none for it: 1.
         """
         without = control(self.job.problem.at_dial(self.broken.rungs[0]))
+        settled = self.protocol.settled(without)
+        stored = self.store.has(cell_key(self.job.name, without, self.job.contender, settled))
         base, other = (
             float(np.median(costs(tuned(self._searched(each, without)))))
-            for each in (None, removal)
+            for each in (None if stored else Nothing(), removal)
         )
         return 1.0 if math.isinf(base) or other == 0 else max(base / other, 1.0)
 
@@ -250,5 +254,5 @@ def _between(searched: Range, tuned: float, default: float | None) -> Range | No
     return Range(low, high, searched.scale) if low < high else None
 
 
-def _named(contender: Contender, removal: Cause) -> str:
+def _named(contender: Contender, removal: Cause | Nothing) -> str:
     return f"{contender.name}, {removal.name}"

@@ -11,12 +11,15 @@ import pytest
 from benchmarks.catalog.contenders import contender
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.protocol import Protocol
-from benchmarks.explain.removals import Conditioned, Held
+from benchmarks.explain.removals import Conditioned, Held, control
 from benchmarks.runner import explain as explaining
+from benchmarks.runner.job import Job, run_job, run_rung
 from benchmarks.runner.progress import JobsProgress
+from benchmarks.store.cells import Store
 from benchmarks.store.code import _reached
 from benchmarks.store.key import cell_key
 from problems import PROBLEMS
+from problems.cliffs.cliff import Cliff
 from problems.ill_conditioning.quadratic import Quadratic
 from tests.benchmarks.terminal import Terminal
 
@@ -142,6 +145,21 @@ def test_jobs_that_are_explained_are_counted_with_the_time_left(monkeypatch, str
     text = shown.getvalue()
     assert "explained 1/2 · about 1 s left" in text and "explained 2/2" in text
     assert text.count("1/2") == 1 and ("\r" in text) == shown.isatty()
+
+
+def test_a_control_without_traces_tells_what_a_stored_one_tells(tmp_path):
+    problem = Cliff(units=14, steps=30)
+    job, size = Job("cliff", problem, contender("sgd")), Protocol(trials=8, seeds=8, budget=300)
+    tables = []
+    for stored in (True, False):
+        store = Store(tmp_path / str(stored))
+        keys = list(run_job(job, size, store, lambda done: None))
+        if stored:
+            run_rung(job, control(problem), size, store, lambda done: None)
+        tables.append(explaining.explain(job, keys, size, store))
+        named = {info.optimizer for _, info in store.infos()}
+        assert "sgd, gradients clipped" in named and ("sgd, nothing" in named) != stored
+    pandas.testing.assert_frame_equal(*tables)
 
 
 def test_a_brief_search_refines_no_trial_once_one_solves_all():
