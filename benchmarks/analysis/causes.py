@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,12 +103,17 @@ class Broken:
         """Return the runs at a rung."""
         return self.runs[self.runs["dial"] == dial]
 
+    @cached_property
+    def solved(self) -> list[np.ndarray]:
+        """Which reporting instances the tuned trial solves at each of `rungs`, bool (instances)."""
+        return [solved(self.at(each)) for each in self.rungs]
+
     @property
     def instances(self) -> int:
         """The number of tuning instances."""
         return self.runs.loc[self.runs["role"] == "tuning", "seed"].nunique()
 
-    @property
+    @cached_property
     def tuning(self) -> int:
         """How many tuning instances the tuned trial solves where the job is clearly broken."""
         runs = self.at(self.rungs[0])
@@ -116,8 +122,11 @@ class Broken:
 
     def setting(self, names: Iterable[str]) -> dict[str, float]:
         """Return the tuned values of hyperparameters where the job is clearly broken."""
-        row = tuned(self.at(self.rungs[0])).iloc[0]
-        return {name: float(row[f"hp.{name}"]) for name in names}
+        return {name: float(self._tuned[f"hp.{name}"]) for name in names}
+
+    @cached_property
+    def _tuned(self) -> pandas.Series:
+        return tuned(self.at(self.rungs[0])).iloc[0]
 
     def point(self, runs: pandas.DataFrame, share: float = 1.0) -> dict[str, Any]:
         """Return the breaking point of the tuned trials in these runs, at a share of the budget."""
@@ -173,7 +182,7 @@ class Removed:
     def differences(self, broken: Broken, other: Removed | None = None) -> np.ndarray:
         """Return by instance how many more rungs are solved than by the job itself, or by another removal."""
         mine = self.solved(broken)
-        theirs = np.array([solved(broken.at(each)) for each in broken.rungs[: len(mine)]])
+        theirs = np.array(broken.solved[: len(mine)])
         if other is not None and other.runs is not None:
             instead = other.solved(broken)[: len(mine)]
             theirs[: len(instead)] |= instead
@@ -233,9 +242,9 @@ def _row(
         "cause": each.removal.cause,
         "holds": False,
         "dials": f"{first:g}",
-        "instances": len(solved(broken.at(first))),
+        "instances": len(broken.solved[0]),
         "tried": math.nan if each.instead else each.tried,
-        "solved": int(solved(broken.at(first)).sum()),
+        "solved": int(broken.solved[0].sum()),
         **{name: base[name] for name in ("first_rung", "last_rung", *POINT)},
         "note": f"not tried: {each.instead} solves all" if each.instead else "does not help",
     }
