@@ -108,7 +108,7 @@ class Ended:
 
         with phase("writing the report"):
             page.report([self.folder])
-        print(f"Report:  {self.folder / page.FILE}")
+        print(f"Report:  {page.file_of([self.folder], None)}")
 
     def _print_the_weakest(self, suite: str) -> None:
         """Print where an optimizer breaks first, and a command that looks closer at it."""

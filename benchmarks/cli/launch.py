@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.catalog.contenders import unsearched
 from benchmarks.cli.compose import Plan, Planned
 from benchmarks.cli.hydra_adapter import LAUNCHER, Option, launcher
-from benchmarks.cli.options import FAILED
+from benchmarks.cli.options import FAILED, OUT
 from benchmarks.runner.forecast import Forecast, forecast
 from benchmarks.runner.job import planned_cells
 from benchmarks.runner.launchers.launcher import Launcher, ProcessLost, cores, one_by_one
@@ -35,7 +35,7 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: 
     """
     first, began = plan.jobs[0], time.perf_counter()
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-    folder = SweepFolder(Path(first.config["out"] or f"results/{now}"), first.setup.store)
+    folder = SweepFolder(Path(first.config["out"] or OUT.format(time=now)), first.setup.store)
     folder.check(first.setup.protocol)
     _lost(plan, folder)  # refuses before anything is made
     launch, expected = _expected(plan)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 BROKEN, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 130
+OUT = "results/{time}"  # the folder of a sweep that names none
 FLAGS = ("--help", "--version", "--cfg", "--keep", "--install-completion")
 
 
@@ -59,7 +60,7 @@ DESCRIPTIONS = {
     "dtype=": "float64 or float32",
     "device=": "cpu or cuda",
     "threads=": "torch's threads in each process",
-    "out=": "folder of the sweep (results/<time>); later sweeps may add problems and optimizers",
+    "out=": f"folder of the sweep ({OUT.format(time='<time>')}); later sweeps may add problems and optimizers",
     "keep=": "true (or --keep): refuse a folder whose results of other code would be replaced",
     "cells=": f"folder of all computed cells, shared by all sweeps ({Config.cells})",
     "dry_run=": "true: print the number of cells and runs and a forecast of the time, and run nothing",

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from benchmarks.cli import completion
 from benchmarks.cli.help import program
+from benchmarks.pages import REPORT
 from ravine import Refused, nearest
 from ravine.terminal import TABLES, columns
 
@@ -141,7 +142,7 @@ def _report(parser: Parser) -> None:
         "--label", metavar="NAME=LABEL", action="append", default=[],
         help="an optimizer's name in figures and LaTeX, as in MyOpt=Ours; again for each",
     )  # fmt: skip
-    parser.add("--out", metavar="FILE", type=path, help="the page (report.html in the folder)")
+    parser.add("--out", metavar="FILE", type=path, help=f"the page ({REPORT} in the folder)")
     parser.add(
         "--figures",
         metavar="DIR",
