@@ -51,10 +51,10 @@ def clip_by_value(gradient: torch.Tensor, threshold: Hyper) -> torch.Tensor:
 @WRAPPERS.register("clip", around=SGD())
 @dataclass(frozen=True)
 class Clip(Wrapper):
-    """Gradient clipping around an optimizer: g · min(1, threshold/|g|), or each coordinate to ±threshold.
+    """Gradient clipping by norm around an optimizer, which gets g · min(1, threshold/|g|).
 
-    So no cliff can throw it far. What the inner optimizer stores is clipped too. Its learning rate and the threshold
-    are searched.
+    With `by="value"` it gets each coordinate of g clamped to ±threshold. So no cliff can throw it far. What the inner
+    optimizer stores is clipped too. Its learning rate and the threshold are searched.
 
     Attributes:
         threshold: The largest norm, or the largest absolute value of a coordinate.
@@ -176,6 +176,19 @@ class _ClippedOracle(OracleView):
         return value, self._clip(gradient, own)
 
 
-WRAPPERS.register("clip_by_value", Clip(SGD(), by="value"))
-register("clipped_sgd", Clip(SGD()))
-register("clipped_momentum", Clip(Momentum()))
+WRAPPERS.register(
+    "clip_by_value",
+    Clip(SGD(), by="value"),
+    summary="Gradient clipping by value around an optimizer, which gets each coordinate of g clamped to ±threshold.",
+)
+register(
+    "clipped_sgd",
+    Clip(SGD()),
+    summary="Gradient descent with gradients clipped by norm: s = −lr · g · min(1, threshold/|g|).",
+)
+register(
+    "clipped_momentum",
+    Clip(Momentum()),
+    summary="SGD with heavy-ball momentum and gradients clipped by norm: v ← momentum · v + g · min(1, threshold/|g|), "
+    "s = −lr · v.",
+)

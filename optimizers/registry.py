@@ -17,19 +17,22 @@ AND = "+"  # `adam+clip+decay`: Adam, clipped, with a decaying learning rate
 class Wrappers(Registry["Wrapper"]):
     """Wrappers by the name after a plus. A prototype wraps an example, and `around` puts it around any optimizer."""
 
-    def register(self, name: str, entry: Any = None, *, around: Optimizer | None = None) -> Any:
+    def register(
+        self, name: str, entry: Any = None, *, around: Optimizer | None = None, summary: str = ""
+    ) -> Any:
         """Register a wrapped optimizer, or, as a decorator, a class with an example of an optimizer to wrap.
 
         Args:
             name: The name after a plus.
             entry: The wrapped optimizer, without a decorator.
             around: The example, for a decorator.
+            summary: What the wrapped optimizer does, in a line; see `Registry.register`.
 
         Returns:
             The entry, or the decorator.
         """
         if around is None:
-            return super().register(name, entry)
+            return super().register(name, entry, summary=summary)
 
         def add(given: Callable[[Optimizer], Wrapper]) -> Any:
             super(Wrappers, self).register(name, given(around))

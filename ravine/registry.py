@@ -43,24 +43,27 @@ class Registry(Mapping[str, T], Generic[T]):
     Attributes:
         kind: What the names are of, in a word: "problem".
         package: The package whose modules register themselves.
+        summaries: By name, a line on what an instance does, where its class's docstring does not say it.
     """
 
     def __init__(self, kind: str, package: str):
         self.kind = kind
         self.package = package
+        self.summaries: dict[str, str] = {}
         self._entries: dict[str, T] = {}
         self._loaded = False
 
     @overload
     def register(self, name: str) -> Callable[[C], C]: ...
     @overload
-    def register(self, name: str, entry: T) -> T: ...
-    def register(self, name: str, entry: Any = None) -> Any:
+    def register(self, name: str, entry: T, *, summary: str = "") -> T: ...
+    def register(self, name: str, entry: Any = None, *, summary: str = "") -> Any:
         """Register a class (as a decorator, above @dataclass) or, with two arguments, an instance.
 
         Args:
             name: The name: letters, digits and _.
             entry: The instance, without a decorator.
+            summary: What the instance does, in a line, instead of the first line of its class's docstring.
 
         Returns:
             The entry, or the decorator.
@@ -78,6 +81,8 @@ class Registry(Mapping[str, T], Generic[T]):
                 raise Refused(
                     f"{self.kind} {name}: every field needs a default ({error})"
                 ) from error
+            if summary:
+                self.summaries[name] = summary
             return given
 
         return add if entry is None else add(entry)

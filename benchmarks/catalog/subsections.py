@@ -32,11 +32,15 @@ def title_of(problem: Problem) -> str:
     )
 
 
-def summary(prototype: Any) -> str:
-    """Return the first line of a problem's or an optimizer's docstring."""
-    return docstring(prototype).partition("\n")[0]
+def summary(prototype: Any, said: str = "") -> str:
+    """Return the first line of a problem's or an optimizer's `docstring`."""
+    return docstring(prototype, said).partition("\n")[0]
 
 
-def docstring(prototype: Any) -> str:
-    """Return the docstring of a problem's or an optimizer's class."""
-    return inspect.getdoc(class_of(prototype)) or ""
+def docstring(prototype: Any, said: str = "") -> str:
+    """Return the docstring of a problem's or an optimizer's class.
+
+    said: What its registry says of it, `Registry.summaries`; if anything, it takes the place of the first line.
+    """
+    first, *rest = (inspect.getdoc(class_of(prototype)) or "").partition("\n")
+    return "".join([said or first, *rest])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import sys
 import textwrap
@@ -16,8 +15,8 @@ from benchmarks.catalog.suites import suites
 from benchmarks.cli.options import DESCRIPTIONS
 from optimizers import OPTIMIZERS
 from optimizers.registry import WRAPPERS
-from optimizers.wrapper import Wrapper
 from problems.modifiers import NOISES, TRANSFORMS
+from ravine import Registry
 from ravine.terminal import TABLES, WIDEST, columns
 
 
@@ -84,12 +83,12 @@ def usage(subcommands: Iterable[tuple[str, str]]) -> str:
     lines += [
         "",
         "Optimizers",
-        *two_columns((name, _told_apart(each, True)) for name, each in sorted(OPTIMIZERS.items())),
+        *two_columns(_summaries(OPTIMIZERS)),
     ]
     lines += [
         "",
         "Wrappers, as in optimizer=adam+clip+decay",
-        *two_columns((name, _told_apart(each, False)) for name, each in sorted(WRAPPERS.items())),
+        *two_columns(_summaries(WRAPPERS)),
     ]
     lines += [
         "",
@@ -100,17 +99,12 @@ def usage(subcommands: Iterable[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _told_apart(optimizer: Any, built_in: bool) -> str:
-    """Return an optimizer's summary, and what tells it from others of its class: what it wraps, and other fields."""
-    differing = [
-        f"{each.name}={getattr(optimizer, each.name)}"
-        for each in dataclasses.fields(optimizer)
-        if each.name != "inner" and getattr(optimizer, each.name) != each.default
+def _summaries(registry: Registry[Any]) -> list[tuple[str, str]]:
+    """Return the names of a registry, each with its summary."""
+    return [
+        (name, summary(each, registry.summaries.get(name, "")))
+        for name, each in sorted(registry.items())
     ]
-    if built_in and isinstance(optimizer, Wrapper):
-        known = {type(each): name for name, each in OPTIMIZERS.items()}
-        differing.insert(0, f"around {known[type(optimizer.inner)]}")
-    return " ".join([summary(optimizer), *([f"Here {', '.join(differing)}."] if differing else [])])
 
 
 def two_columns(rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -62,14 +62,14 @@ def atlas() -> str:
 
 def card(name: str) -> str:
     """Return the card of a registered name. Raises Refused for an unknown name."""
-    kind, prototype = _found(name)
+    kind, prototype, text = _found(name)
     if kind == "problem":
         return _problem_card(name, prototype)
     if kind == "optimizer":
-        return _optimizer_card(name, prototype)
+        return _optimizer_card(name, prototype, text)
     if kind == "wrapper":
-        return _optimizer_card(f"NAME{AND}{name}", prototype)
-    lines = [f"{name} · {kind}", "", _wrapped(docstring(prototype))]
+        return _optimizer_card(f"NAME{AND}{name}", prototype, text)
+    lines = [f"{name} · {kind}", "", _wrapped(text)]
     if kind == "noise":
         strengths = ", ".join(f"{each:g}" for each in prototype.ladder)
         said = f"{prototype.strength:g}; ladder {strengths}, {prototype.scale}"
@@ -79,12 +79,12 @@ def card(name: str) -> str:
 
 def described(name: str) -> dict[str, Any]:
     """Return what is known of a registered name as plain values, for JSON. Raises Refused for an unknown name."""
-    kind, prototype = _found(name)
+    kind, prototype, text = _found(name)
     known = {
         "name": name,
         "kind": kind,
-        "summary": summary(prototype),
-        "description": docstring(prototype),
+        "summary": text.partition("\n")[0],
+        "description": text,
     }
     if kind == "problem":
         data, stated = prototype.example(), prototype.card
@@ -121,14 +121,15 @@ def described(name: str) -> dict[str, Any]:
     return known
 
 
-def _found(name: str) -> tuple[str, Any]:
-    """Return the kind of a registered name, and its prototype."""
+def _found(name: str) -> tuple[str, Any, str]:
+    """Return the kind of a registered name, its prototype, and its docstring."""
     registries = {
         "problem": PROBLEMS, "optimizer": OPTIMIZERS, "noise": NOISES, "transform": TRANSFORMS, "wrapper": WRAPPERS,
     }  # fmt: skip
     for kind, registry in registries.items():
         if name in registry:
-            return kind, registry[name]
+            prototype = registry[name]
+            return kind, prototype, docstring(prototype, registry.summaries.get(name, ""))
     known = [name for registry in registries.values() for name in registry]
     raise Refused(
         f"unknown problem, optimizer, wrapper, noise or transform {name!r}: {nearest(name, known)}"
@@ -193,7 +194,7 @@ def _signature(problem: Problem) -> str:
         return f"{problem.signature(problem.example()):.4g}"
 
 
-def _optimizer_card(name: str, optimizer: Optimizer) -> str:
+def _optimizer_card(name: str, optimizer: Optimizer, said: str) -> str:
     rows = []
     kind, shown = "optimizer", optimizer.hyperparameters
     if isinstance(optimizer, Wrapper) and name.startswith(f"NAME{AND}"):
@@ -210,7 +211,7 @@ def _optimizer_card(name: str, optimizer: Optimizer) -> str:
         [
             f"{name} · {kind}{role}",
             "",
-            _wrapped(docstring(optimizer)),
+            _wrapped(said),
             "",
             *two_columns(rows),
             *_adoption(name, optimizer),

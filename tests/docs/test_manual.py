@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from benchmarks.cli import manual
 from benchmarks.cli.compare import UNDECIDED
 from benchmarks.cli.options import BROKEN, FAILED, FLAGS, INTERRUPTED, REFUSED
+from benchmarks.cli.show import card, described
 from benchmarks.cli.subcommands import SUBCOMMANDS
 from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES
 from benchmarks.pages.markdown import with_part
+from optimizers import OPTIMIZERS
+from optimizers.registry import WRAPPERS
 
 AGAIN = "python -m benchmarks.cli.manual writes it anew"
 
@@ -51,12 +56,12 @@ def test_the_page_has_each_verdict():
     assert {*re.findall(r"`(\w+)`", " ".join(rows))} == {*CAUSES, *OUTCOMES}
 
 
-def test_the_optimizers_that_clip_have_a_sentence_each():
+@pytest.mark.parametrize("registry", [OPTIMIZERS, WRAPPERS], ids=lambda each: each.kind)
+def test_each_optimizer_and_each_wrapper_has_a_sentence_of_its_own(registry):
+    """In the help and on the card, also those that share a class, as the clipped ones do."""
     text = " ".join(manual.parts()["command_line.md"]["help"].split())
-    for words in (
-        "±threshold. Here around momentum. clipped_sgd",
-        "±threshold. Here around sgd.",
-        "±threshold. clip_by_value",
-        "±threshold. Here by=value.",
-    ):
-        assert text.count(words) == 1
+    sentences = {name: described(name)["summary"] for name in registry}
+    assert len({*sentences.values()}) == len(registry)
+    for name, sentence in sentences.items():
+        assert f" {name} {sentence} " in text
+        assert sentence in " ".join(card(name).split())
