@@ -24,13 +24,13 @@ def portrait(problem: SymmetricNetwork) -> Plane:
     return Plane(
         caption="The minima, all equal, lie on a hyperbola, the white valley. A run that starts far out ends far "
         "out, where the valley is narrow and the largest curvature is high.",
-        window=((0.3, 3.9), (0.0, 1.2)),
+        window=((0.9, 2.9), (0.2, 1.2)),
         paths=(
-            ("sgd", {"lr": 0.05}),
-            ("momentum", {"lr": 0.01, "momentum": 0.9}),
-            ("adam", {"lr": 0.02}),
+            ("sgd", {"lr": 0.1}),
+            ("momentum", {"lr": 0.02, "momentum": 0.9}),
+            ("adam", {"lr": 0.03}),
         ),
-        start=3.5 * axes[0] + 0.05 * axes[1],
+        start=2.6 * axes[0] + 1.05 * axes[1],
         origin=torch.zeros_like(axes[0]),
         axes=axes,
         x_label="weights into the units",

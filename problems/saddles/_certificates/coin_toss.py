@@ -19,17 +19,19 @@ from problems.saddles.coin_toss import CoinToss
 def portrait(problem: CoinToss) -> Plane:
     data = problem.example()
     length = math.sqrt((1 + problem.gap) / problem.wall)
+    axes = data["basis"][:, :2].T
     return Plane(
-        caption="From beside the saddle Newton's method ends on it. The others leave it for a round valley, whose "
-        "two deepest points, left and right, differ little from the rest.",
-        window=((-1.9 * length, 1.9 * length), (-1.9 * length, 1.9 * length)),
+        caption="From inside a round valley Newton's method ends on the saddle in its middle. The others go down to "
+        "the valley, whose two deepest points, left and right, differ little from the rest.",
+        window=((-1.3 * length, 1.3 * length), (-1.3 * length, 1.3 * length)),
         paths=(
             ("newton", {"lr": 1.0}),
             ("sgd", {"lr": 0.3}),
-            ("saddle_free_newton", {"lr": 0.5, "damping": 0.01}),
+            ("saddle_free_newton", {"lr": 0.5, "damping": 0.05}),
         ),
+        start=data["center"] + length * (0.2 * axes[0] + 0.35 * axes[1]),
         origin=data["center"],
-        axes=data["basis"][:, :2].T,
+        axes=axes,
         x_label="most negative curvature",
         y_label="next one",
     )

@@ -17,8 +17,8 @@ def portrait(problem: MexicanHat) -> Plane:
     data = problem.example()
     aside = torch.linalg.svd(data["direction"][None]).Vh[1]
     return Plane(
-        caption="From a start near the top Newton's method climbs to the top; the others go down to the brim, the "
-        "white ring.",
+        caption="Newton's method steps over the top and climbs back to it; the others go down to the brim, the white "
+        "ring.",
         window=((-1.4, 1.4), (-1.4, 1.4)),
         paths=(
             ("newton", {"lr": 1.0}),
@@ -26,6 +26,7 @@ def portrait(problem: MexicanHat) -> Plane:
             ("saddle_free_newton", {"lr": 1.0, "damping": 0.1}),
         ),
         steps=60,
+        start=data["center"] + 0.4 * data["direction"],
         origin=data["center"],
         axes=torch.stack([data["direction"], aside]),
         x_label="along the start's direction",
