@@ -52,6 +52,9 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: 
     from benchmarks.analysis.tables import collect  # a dry run makes no tables
     from benchmarks.cli.after_a_sweep import Ended
 
+    with phase("importing pandas"):  # with pyarrow; otherwise each worker does, with its first cell
+        import pyarrow.dataset  # noqa: F401
+
     progress = Progress(expected.ahead, expected.processes, Notes(folder))
     task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
     launch = launch or launcher(plan.of_hydra, folder.path)
@@ -114,7 +117,8 @@ def _expected(plan: Plan) -> tuple[Launcher | None, Forecast]:
 
     By default several jobs run in as many processes as there are cores, unless they take no time to speak of.
     """
-    count, asked = len(plan.jobs), _processes(plan.of_hydra)
+    count = len(plan.jobs)
+    asked = min(_processes(plan.of_hydra), count)
     expected = forecast([each.setup for each in plan.jobs], asked)
     if plan.of_hydra:
         return None, expected

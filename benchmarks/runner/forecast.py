@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from benchmarks.runner.job import BISECTIONS
 from benchmarks.runner.progress import Ahead, duration, watched
 from benchmarks.runner.setup import Setup
 from benchmarks.store.cell_info import SKIPPED
-from benchmarks.store.cells import Store
+from benchmarks.store.cells import Store, Unreadable
 from benchmarks.store.key import cell_key
 from optimizers.adopted import Adopted
 from optimizers.wrapper import Wrapper
@@ -77,27 +78,27 @@ class Forecast:
 def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
     """Forecast the sweep of these jobs with `processes` cells at a time."""
     planned = [(each, at, each.protocol.settled(at)) for each in setups for at in each.rungs]
-    found = [
-        _is_stored(each, cell_key(each.job.name, at, each.job.contender, settled))
+    known = [
+        _known(each, cell_key(each.job.name, at, each.job.contender, settled))
         for each, at, settled in watched(planned, "looking for stored cells")
     ]
-    missing = [cell for cell, there in zip(planned, found, strict=True) if not there]
+    missing = [cell for cell, took in zip(planned, known, strict=True) if took != 0]
     with phase("looking how long earlier cells took"):
         pace = _paces(setups[0].store, {_pair(each): _is_adopted(each) for each, _, _ in missing})
-    known = [each for each, _, _ in missing if _pair(each) in pace]
-
-    def seconds(setup: Setup, at: Problem, settled: Settled) -> float:
-        return _rough(setup, at, settled) * pace.get(_pair(setup), 1.0)
-
     ahead: dict[str, Ahead] = {}
-    for (each, at, settled), there in zip(planned, found, strict=True):
+    failed: set[str] = set()  # jobs that ended at such a cell, and will again
+    for (each, at, settled), took in zip(planned, known, strict=True):
         job = each.job.identity(each.protocol)
         before = ahead.get(job, Ahead({}))
-        expected = seconds(each, at, settled)
-        cells = {**before.cells, at.dial: 0.0 if there else expected}
+        expected = _rough(each, at, settled) * pace.get(_pair(each), 1.0)
+        if took is None:
+            took = 0.0 if job in failed else expected
+        elif took:
+            failed.add(job)
+        cells = {**before.cells, at.dial: took}
         searched = BISECTIONS if each.protocol.rungs == "auto" else 0
         # A ladder that is stored whole was searched to the end, as a rule, and those cells are stored as well.
-        more = expected if any(cells.values()) else 0.0
+        more = expected if any(cells.values()) and job not in failed else 0.0
         ahead[job] = Ahead(cells, more, searched)
     return Forecast(
         cells=len(planned),
@@ -106,18 +107,26 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
         ),
         found=len(planned) - len(missing),
         more=sum(BISECTIONS for each in setups if each.protocol.rungs == "auto"),
-        seconds=sum(seconds(*cell) for cell in missing),
-        measured=len(known),
+        seconds=sum(sum(each.cells.values()) for each in ahead.values()),
+        measured=sum(_pair(each) in pace for each, _, _ in missing),
         processes=processes,
         ahead=ahead,
     )
 
 
-def _is_stored(setup: Setup, key: str) -> bool:
-    """True if a cell is stored, or is known to be skipped by a suite."""
-    if setup.store.has(key):
-        return True
-    return setup.suite is not None and setup.store.info(key + SKIPPED) is not None
+def _known(setup: Setup, key: str) -> float | None:
+    """Return the seconds of computing of a cell of which something is stored; None if nothing is.
+
+    None is needed if it is stored, or is known to be skipped by a suite. One that ended in an error, or to which the
+    optimizer is not applicable, is tried again: it takes as long as it took.
+    """
+    skipped = setup.suite is not None and setup.store.info(key + SKIPPED) is not None
+    if skipped or setup.store.has(key):
+        return 0.0
+    with suppress(Unreadable):
+        failed = setup.store.find(key)
+        return None if failed is None else float(failed.runs["seconds"][0])
+    return None
 
 
 def _pair(setup: Setup) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median_low
 from typing import Any, TypeVar
 
 from benchmarks.runner.job import CellDone
@@ -17,6 +18,7 @@ from ravine.terminal import SILENT, is_live
 T = TypeVar("T")
 BAR = 20  # columns
 AT_FIRST = 0.1  # weight of the forecast against the measured pace, as a share of the sweep
+READING = 0.08  # seconds that a stored cell takes, until some have been read
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Progress:
     processes: cells that run at a time.
     notes: returns the notes, of `cell_note` and `job_note`, since the last call.
 
-    Time left = work ahead × (time so far/work done); the time begins with the first cell that is computed. Skipped
+    Time left = (work ahead × seconds/work of the cells that were computed + stored cells ahead × median seconds of
+    those that were read)/processes. The seconds are those within the cells, so that workers may start slowly. Skipped
     cells count as done at zero cost. The expected number of bisection cells is extrapolated from finished jobs (prior:
     half of the maximum).
     """
@@ -89,11 +92,12 @@ class Progress:
         self.notes = notes
         self.bar = _Bar() if is_live(sys.stderr) else None
         self.lock = threading.Lock()
-        self.began: float | None = None
         self.unsaid, self.due = "", 0.0  # what a log says if the first cell takes long, and when
         self.runs = 0
         self.cells = self.of_search = self.offered = self.used = self.dropped = 0
         self.certain_work = self.search_work = 0.0
+        self.computed = self.work = 0.0  # seconds of the cells that were not stored; by forecast
+        self.read: list[float] = []  # seconds of each cell that was stored
 
     def start(self) -> None:
         """Show that the sweep has begun; in a log, only if the first cell takes long."""
@@ -116,11 +120,7 @@ class Progress:
             for note in self.notes():
                 self._count(note)
                 if "cell" in note:
-                    done = CellDone(**note["cell"])
-                    if not done.cached:
-                        began = note["time"] - done.seconds
-                        self.began = min(self.began or began, began)
-                    self._show(done)
+                    self._show(CellDone(**note["cell"]))
             if self.unsaid and time.monotonic() >= self.due:
                 self.say(self.unsaid)
                 self.unsaid = ""
@@ -168,6 +168,11 @@ class Progress:
                 self.search_work += note["work"]
             else:
                 self.certain_work += note["work"]
+            if note["work"]:
+                self.computed += note["cell"]["seconds"]
+                self.work += note["work"]
+            else:
+                self.read.append(note["cell"]["seconds"])
 
     def _needed(self) -> float:
         """Return the expected share of bisection cells that are run, of those that searches may add."""
@@ -193,11 +198,15 @@ class Progress:
         left = max(certain - self.certain_work, 0) + share * max(search - self.search_work, 0)
         behind = self.certain_work + share * self.search_work
         at_first = AT_FIRST * (left + behind)
-        if not left or not at_first:
-            return ""
-        elapsed = 0.0 if self.began is None else time.time() - self.began
-        pace = (elapsed + at_first / self.processes) / (behind + at_first)
-        return f" · about {duration(left * pace)} left"
+        computing = left * (self.computed + at_first) / (self.work + at_first) if left else 0.0
+        stored = sum(
+            [*each.cells.values()].count(0) + (0 if each.more else share * each.searched)
+            for each in self.ahead.values()
+        )
+        reads = max(min(stored - len(self.read), self._total() - self.cells), 0)
+        # The first one takes longer in each process, which imports what it needs.
+        seconds = computing + reads * median_low([READING] * self.processes + self.read)
+        return f" · about {duration(seconds / self.processes)} left" if seconds else ""
 
     def _print(self, line: str) -> None:
         if self.bar is not None:

@@ -386,6 +386,8 @@ def test_a_forecast_is_for_all_cores(ravine, monkeypatch):
     assert at_once in ravine(f"+suite=cliffs {given}").out
     assert at_once not in ravine(f"+suite=cliffs hydra/launcher=basic {given}").out
     assert at_once not in ravine(f"+problem=cliff {given}").out
+    many = "hydra/launcher=processes hydra.launcher.n_jobs=64"
+    assert "at a time" not in ravine(f"+problem=cliff {many} {given}").out
 
 
 def test_the_rough_rate_is_the_stated_one(ravine, files):
