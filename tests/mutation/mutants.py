@@ -1329,7 +1329,7 @@ mutants(
     tests("optimizers", "wrappers", "clip"),
     (
         "adaptive clipping forgets one norm too many",
-        "norms.shape[-1] + 1 - self.window",
-        "norms.shape[-1] + 2 - self.window",
+        "if norms.shape[-1] == self.window:",
+        "if norms.shape[-1] == self.window - 1:",
     ),
 )
