@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -132,3 +133,9 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except Refused as refusal:
         sys.exit(f"study: {refusal}")
+    except KeyboardInterrupt:
+        sys.exit("study: interrupted: finished rows are kept; the same command runs the rest")
+    except BrokenExecutor as error:
+        sys.exit(
+            f"study: a process died: finished rows are kept; the same command runs the rest ({error})"
+        )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +37,7 @@ Row = dict[str, Any]
 
 
 def run_family(name: str, plan: Plan, root: Path) -> Iterator[str]:
-    """Run what is missing of a task family, and yield a line for each optimizer on each task.
+    """Run what is missing of a task family in one process per core, and yield a line for each optimizer on each task.
 
     Args:
         name: The family.
@@ -45,17 +51,39 @@ def run_family(name: str, plan: Plan, root: Path) -> Iterator[str]:
     check_committed(root)
     there = read(file, plan.digest)
     done = set() if there.empty else set(zip(there["task"], there["optimizer"], strict=True))
-    for task in tasks:
-        for word in plan.kind:
-            if (task, word) in done:
-                continue
-            began = time.perf_counter()
-            rows = rows_of(task, word, plan)
+    missing = [pair for pair in product(tasks, plan.kind) if pair not in done]
+    with _processes() as processes:
+        running = [processes.submit(_timed, task, word, plan) for task, word in missing]
+        for (task, word), each in zip(missing, running, strict=True):
+            rows, seconds = each.result()
             add(file, plan.digest, rows)
             loss = np.median([row["train_loss"] for row in rows])
-            seconds = time.perf_counter() - began
             note = rows[0]["note"] or rows[0]["setting"]
             yield f"{task}  {word}  loss {loss:.4g}  {note}  {seconds:.0f} s"
+
+
+@contextmanager
+def _processes() -> Iterator[ProcessPoolExecutor]:
+    """One process per core, with one thread each; if anything ends the context early, they end at once."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), spawn, _begin) as processes:
+        try:
+            yield processes
+        except BaseException:
+            for each in multiprocessing.active_children():
+                each.terminate()
+            raise
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is for the process that waits
+    torch.set_num_threads(1)
+
+
+def _timed(task_name: str, word: str, plan: Plan) -> tuple[list[Row], float]:
+    """Return the rows of an optimizer on a task, and the seconds that they took."""
+    began = time.perf_counter()
+    return rows_of(task_name, word, plan), time.perf_counter() - began
 
 
 def rows_of(task_name: str, word: str, plan: Plan) -> list[Row]:

@@ -65,6 +65,9 @@ def test_outcomes_are_written_once_and_continued(checkout, capsys):
     losses = table[["train_loss", "test_loss", "early_loss", "third_loss"]]
     assert np.isfinite(losses).all().all() and not table["diverged"].any()
     assert (table["best_of_3"] <= table["best_of_1"]).all()
+    here = outcomes.rows_of("softmax_cancer", "sgd+decay", plan)  # not in a process of its own
+    there = table[(table["task"] == "softmax_cancer") & (table["optimizer"] == "sgd+decay")]
+    assert there["train_loss"].tolist() == [float(f"{row['train_loss']:.6g}") for row in here]
     before = file.read_bytes()
     kept = table[table["optimizer"] == "sgd+decay"]
     file.unlink()
