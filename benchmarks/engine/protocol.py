@@ -49,7 +49,8 @@ class Protocol:
     def __post_init__(self) -> None:
         for name in ("trials", "tuning_seeds", "seeds"):
             if getattr(self, name) is not None:
-                require("", name, getattr(self, name), whole=True, low=1, high=MOST)
+                high = FIRST_REPORTING_SEED if name == "tuning_seeds" else MOST
+                require("", name, getattr(self, name), whole=True, low=1, high=high)
         if self.budget is not None:
             require("", "budget", self.budget, low=1)
         if self.dtype not in (None, "float32", "float64"):
