@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 CLEARLY = 0.2  # share of solved instances
 TOO_FEW = "too few instances"
+FAILED = "failed: "  # the beginning of the note of a removal that could not be run
 COLUMNS = [
     "removal", "cause", "holds", "dials", "instances", "tried", "solved", "solved_without", "gain", "p", "p_holm",
     "first_rung", "last_rung", "breaking_point", "low", "high", "text", "censored",
@@ -162,6 +163,7 @@ class Removed:
     runs: its runs at the rungs where it was searched; None if it was not.
     gain: by which factor it makes the target cheaper where the pathology is absent.
     instead: the removal of the same cause that solves all, so that this one was not tried; empty if it was.
+    error: the error in which its runs ended; empty if there was none.
     """
 
     removal: Cause
@@ -170,6 +172,7 @@ class Removed:
     runs: pandas.DataFrame | None = None
     gain: float = 1.0
     instead: str = ""
+    error: str = ""
 
     def solved(self, broken: Broken) -> np.ndarray:
         """Return which instances it solves at each of the rungs that was searched, bool (rungs, instances)."""
@@ -199,10 +202,9 @@ class Removed:
         """True if it would hold as the only removal."""
         return sign_flip(self.differences(broken)) <= LEVEL
 
-    @property
-    def order(self) -> tuple[int, int, float]:
-        """How good it is: the reporting runs solved, then the tuning instances when tried, then the gap left."""
-        found = 0 if self.runs is None else int((self.runs["status"] == "solved").sum())
+    def order(self, broken: Broken) -> tuple[int, int, float]:
+        """Return how good it is: the instances solved at explained rungs, then those when tried, then the gap left."""
+        found = 0 if self.runs is None else int(self.solved(broken).sum())
         return found, self.tried, -self.gap
 
 
@@ -243,11 +245,15 @@ def _row(
         "holds": False,
         "dials": f"{first:g}",
         "instances": len(broken.solved[0]),
-        "tried": math.nan if each.instead else each.tried,
+        "tried": math.nan if each.instead or each.error else each.tried,
         "solved": int(broken.solved[0].sum()),
         **{name: base[name] for name in ("first_rung", "last_rung", *POINT)},
-        "note": f"not tried: {each.instead} solves all" if each.instead else "does not help",
+        "note": "does not help",
     }
+    if each.instead:
+        row["note"] = f"not tried: {each.instead} solves all"
+    if each.error:
+        row["note"] = f"{FAILED}{each.error}"
     if each.runs is None:
         return row
     solving = each.solved(broken)
@@ -281,6 +287,11 @@ def _note(each: Removed, adjusted: float, few: bool) -> str:
     if each.gain > 1:
         return "helps where the pathology is absent, too"
     return "not told apart from chance"
+
+
+def failed(rows: pandas.DataFrame) -> pandas.Series:
+    """Return which rows of `explained.csv` are of removals that could not be run, bool (rows)."""
+    return rows["note"].astype(str).str.startswith(FAILED)
 
 
 def sign_flip(differences: np.ndarray) -> float:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas
 
-from benchmarks.analysis.causes import TOO_FEW
+from benchmarks.analysis.causes import FAILED, TOO_FEW, failed
 from benchmarks.display.breaking_table import FALLING
 from benchmarks.display.view import View
 
 UNKNOWN = "not removed by anything we know"
 NOTHING_HELPS = "nothing that was taken away helps"
-NOT_ASKED, NO_HELP = "", "–"
+NOT_ASKED, NO_HELP, NOT_RUN = "", "–", "failed"
 
 
 def explained(table: pandas.DataFrame) -> Iterator[View]:
@@ -29,7 +29,8 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         helping = by_cause["solved_without"].max().gt(0) & (by_cause["holds"].any() | ~pair)
         causes = by_cause["holds"].sum()[helping].sort_values(ascending=False, kind="stable").index
         cells = [_row(of_job, causes) for _, of_job in best.groupby("job", sort=False)]
-        tried = [named(str(each)) for each in helping.index[~helping] if "+" not in str(each)]
+        ran = (~failed(best)).groupby(best["cause"], sort=False).any()
+        tried = [named(str(each)) for each in helping.index[~helping & ran] if "+" not in str(each)]
         unnamed: dict[str, list[str]] = {}
         for name, of_job in rows.groupby("optimizer", sort=False):
             if not of_job["holds"].any():
@@ -42,6 +43,10 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
             *([f"No help to any: {', '.join(tried)}."] if tried else []),
             *(f"{', '.join(names)}: {said}." for said, names in unnamed.items()),
+            *(
+                f"{row['optimizer']} with {row['removal']} {row['note']}"
+                for row in rows[failed(rows)].to_dict("records")
+            ),
         ]
         yield View(
             f"{problem} · why it breaks, by taking causes away", pandas.DataFrame(cells), remarks
@@ -90,7 +95,8 @@ def why(rows: pandas.DataFrame) -> str:
         return UNKNOWN if helped else NOTHING_HELPS
     causes = " · ".join(_said(row) for row in holding.to_dict("records"))
     helps = best["holds"].astype(bool) | (best["solved_without"] > best["solved"])
-    others = [named(cause) for cause in best.loc[~helps, "cause"] if "+" not in cause]
+    tried = best.loc[~helps & ~failed(best), "cause"]
+    others = [named(cause) for cause in tried if "+" not in cause]
     return f"{causes} · not {', '.join(others)}" if others else causes
 
 
@@ -119,6 +125,8 @@ def _row(rows: pandas.DataFrame, causes: pandas.Index) -> dict[str, Any]:
 def _cell(row: Mapping[Any, Any] | None) -> str:
     if row is None:
         return NOT_ASKED
+    if str(row["note"]).startswith(FAILED):
+        return NOT_RUN
     if pandas.isna(row["solved_without"]):
         return NO_HELP
     return f"{row['solved_without']:.0f}{'*' if row['holds'] else ' '}"

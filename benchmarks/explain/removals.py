@@ -24,6 +24,7 @@ from benchmarks.explain.curvature import (
 from benchmarks.explain.views import Absolute, Exact, Noiseless
 from optimizers import Optimizer
 from optimizers.clip import AdaptiveClip, Clip
+from optimizers.wrapper import Wrapper
 from problems import Problem, Tree
 from problems.modifiers.modifier import ProblemModifier
 
@@ -284,11 +285,12 @@ def removals(problem: Problem, optimizer: Optimizer, met: Met) -> Iterator[Cause
     away = problem.distance(data["start"], data)
     known = away is not None and bool(torch.isfinite(away))
     small = len(data["start"]) <= SPECTRUM_UP_TO
-    if "threshold" not in optimizer.hyperparameters:
+    clips = _clips(optimizer)
+    if not clips:
         yield Clipped()
     if known:
         yield Leashed()
-    elif "threshold" not in optimizer.hyperparameters:
+    elif not clips:
         yield Limited()
     if small and met.stiffened:
         yield Held()
@@ -300,6 +302,15 @@ def removals(problem: Problem, optimizer: Optimizer, met: Met) -> Iterator[Cause
         yield Signs()
     if met.negative and (known or nearest_minimizer(problem, data) is not None):
         yield Raised()
+
+
+def _clips(optimizer: Optimizer) -> bool:
+    """True if gradients are clipped already: by a wrapper or, by the name of a hyperparameter, by the method itself."""
+    while isinstance(optimizer, Wrapper):
+        if isinstance(optimizer, (Clip, AdaptiveClip)):
+            return True
+        optimizer = optimizer.inner
+    return "threshold" in optimizer.hyperparameters
 
 
 def _raised(instances: Instances) -> Callable[[torch.Tensor, torch.Tensor], steps.Multiplied]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.carryover import carryover
+from benchmarks.analysis.causes import FAILED
 from benchmarks.analysis.chosen_runs import chosen
 from benchmarks.analysis.columns import AT_END, SOLVING, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
@@ -23,7 +24,7 @@ from benchmarks.analysis.tuning import best_of
 from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
-from benchmarks.display.explained import NO_HELP, NOT_ASKED, breaks_then, named, why
+from benchmarks.display.explained import NO_HELP, NOT_ASKED, NOT_RUN, breaks_then, named, why
 from benchmarks.display.numbers_as_text import as_words, counted, decades, percent, predicted
 from benchmarks.display.view import READS_LIKE
 from benchmarks.pages.chart import Chart
@@ -656,6 +657,8 @@ def _heat_cell(row: Mapping[Any, Any] | None, note: str = "") -> HeatCell:
     """Return the cell of a removal; `note` is what is taken away, if the column does not say it."""
     if row is None:
         return HeatCell(NOT_ASKED, "not asked")
+    if str(row["note"]).startswith(FAILED):
+        return HeatCell(NOT_RUN, str(row["note"]))
     if pandas.isna(row["tried"]):
         return HeatCell(NOT_ASKED, "not tried")
     if pandas.isna(row["solved_without"]):

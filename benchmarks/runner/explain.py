@@ -37,6 +37,7 @@ from benchmarks.runner.worker import Task
 from benchmarks.store.cells import Cells
 from benchmarks.store.key import cell_key
 from optimizers import Range
+from optimizers.optimizer import NotApplicable
 from problems import Problem
 from ravine import left_out
 
@@ -61,6 +62,10 @@ def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> 
     if broken is None:
         return pandas.DataFrame()
     return _Explanation(job, broken, protocol, store).rows()
+
+
+class _FailedRuns(Exception):
+    """The runs of a removal ended in an error."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,17 @@ class _Explanation:
         table = judged(self.broken, alone)
         if table.empty or table["holds"].any() or (table["note"] == TOO_FEW).any():
             return table
-        orders = {each.removal.name: each.order for each in alone}
-        ranked = [each for each in alone if not each.instead]
-        ranked.sort(key=lambda each: each.order, reverse=True)
+        orders = {each.removal.name: each.order(self.broken) for each in alone}
+        ranked = [each for each in alone if not each.instead and not each.error]
+        ranked.sort(key=lambda each: orders[each.removal.name], reverse=True)
         # One that takes more away than another, and is no better, makes no other pairs.
-        ranked = [each for each in ranked if orders.get(each.removal.beyond, (-1,)) < each.order]
+        ranked = [
+            each
+            for each in ranked
+            if orders.get(each.removal.beyond, (-1,)) < orders[each.removal.name]
+        ]
+        if not ranked:
+            return table
         best, *others = ranked
         couples = [(best, each) for each in others] + [(*others[:2],)] * (len(others) > 1)
         pairs = [
@@ -107,9 +118,20 @@ class _Explanation:
         return judged(self.broken, [*alone, *(each for each in pairs if each is not None)])
 
     def _removed(self, removal: Cause, before: int) -> Removed | None:
-        """Return what a removal does: tried, and searched if it then solves more than `before`; None if it fails."""
+        """Return what a removal does: tried, and searched if it then solves more than `before`.
+
+        None if the optimizer cannot be used without the cause; an error of its runs is kept.
+        """
+        try:
+            return self._measured(removal, before)
+        except NotApplicable:
+            return None
+        except _FailedRuns as error:
+            return Removed(removal, 0, math.inf, error=str(error))
+
+    def _measured(self, removal: Cause, before: int) -> Removed:
         found = self._tried(removal)
-        if found is None or found.tried < min(before + 1, self.broken.instances):
+        if found.tried < min(before + 1, self.broken.instances):
             return found
         with_it: list[pandas.DataFrame] = []
         for dial in self.broken.rungs:
@@ -134,8 +156,8 @@ class _Explanation:
                 return each.removal.name
         return ""
 
-    def _tried(self, removal: Cause) -> Removed | None:
-        """Return what a removal does with a few settings where the job is clearly broken; None if it cannot be run.
+    def _tried(self, removal: Cause) -> Removed:
+        """Return what a removal does with a few settings where the job is clearly broken.
 
         The first is the tuned one. The learning rates of the others are spread over the searched range; other
         hyperparameters lie between their tuned values and their defaults: what suited the cause need not suit its
@@ -162,8 +184,6 @@ class _Explanation:
         )
         size = dataclasses.replace(self.protocol, trials=TRIED, seeds=1)
         runs = self._run(near, self.job.problem.at_dial(self.broken.rungs[0]), size)
-        if runs is None:
-            return None
         tuning = runs[runs["role"] == "tuning"]
         trials = tuning["trial"].nunique()
         reached, gaps = (each(tuning).reshape(trials, -1) for each in (costs, log_gaps))
@@ -177,14 +197,16 @@ class _Explanation:
             contender = dataclasses.replace(
                 contender, name=_named(contender, removal), removal=removal
             )
-        runs = self._run(contender, at, self.protocol)
-        assert runs is not None
-        return runs
+        return self._run(contender, at, self.protocol)
 
-    def _run(self, contender: Contender, at: Problem, size: Protocol) -> pandas.DataFrame | None:
+    def _run(self, contender: Contender, at: Problem, size: Protocol) -> pandas.DataFrame:
+        """Return the runs of a cell. Raises NotApplicable or _FailedRuns."""
         job = dataclasses.replace(self.job, contender=contender)
         done = run_rung(job, at, size, self.store, lambda done: None)
-        return None if done.error else _runs(self.store, done.key)
+        if not done.error:
+            return _runs(self.store, done.key)
+        status = self.store.read(done.key).runs["status"][0]
+        raise (NotApplicable if status == "not_applicable" else _FailedRuns)(done.error)
 
     def _gain(self, removal: Cause) -> float:
         """Return by which factor the removal makes the target cheaper where the pathology is absent, at least 1.

@@ -270,9 +270,20 @@ class TestTheTable:
 
     def test_the_best_has_most_runs_solved_then_tried_then_the_least_gap(self):
         found = [self.removed("few", 3), self.removed("many", 4), Removed(Named("tried"), 9, GAP)]
-        assert max(found, key=lambda each: each.order).removal.name == "many"
+        job = broken(10, 2, 0)
+        assert max(found, key=lambda each: each.order(job)).removal.name == "many"
         tried = [Removed(Named(str(gap)), 0, gap) for gap in (-1.0, -3.0, math.inf)]
-        assert max(tried, key=lambda each: each.order).gap == -3
+        assert max(tried, key=lambda each: each.order(job)).gap == -3
+
+    def test_what_is_solved_at_easier_rungs_or_when_tuned_makes_no_removal_better(self):
+        job = broken(10, 2, 0)
+        better = Removed(Named("better"), 0, GAP, rung(10, of(6)))
+        worse = rung(10, of(2), tuning=of(10)), rung(1, of(10))
+        assert better.order(job) > Removed(Named("worse"), 0, GAP, runs(*worse)).order(job)
+
+    def test_one_that_could_not_be_run_is_a_row_with_its_error(self):
+        row = self.table(Removed(Named("failing"), 0, math.inf, error="ValueError: no")).iloc[0]
+        assert row["note"] == "failed: ValueError: no" and math.isnan(row["tried"])
 
 
 def test_names_of_removals_say_what_is_done():

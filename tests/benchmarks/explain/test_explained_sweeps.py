@@ -114,6 +114,22 @@ def test_what_ended_in_an_error_is_not_said_to_hold(ravine, files):
     assert code == 3 and "No optimizer without an error breaks here" in out
 
 
+def test_a_removal_whose_runs_end_in_an_error_is_named(ravine, files):
+    """Clipping at a quantile has a field of the same name."""
+    (files / "mine.py").write_text(
+        "import torch\n"
+        "class Odd(torch.optim.SGD):\n"
+        "    def __init__(self, params, lr=0.01, quantile=0.5):\n"
+        "        super().__init__(params, lr)\n"
+    )
+    code, out, err = ravine(f"{SWEEP.replace('sgd', 'mine.py:Odd')} explain=true")
+    assert code == 0, err
+    rows = pandas.read_csv(files / "swept" / "explained.csv").set_index("removal")
+    note = rows.loc["gradients clipped", "note"]
+    assert note.startswith("failed: ") and note.endswith("both have a quantile")
+    assert f"Odd with gradients clipped {note}" in " ".join(out.split())
+
+
 def test_what_another_removal_of_the_cause_settles_is_not_tried(ravine, files):
     ravine(f"{SWEEP} explain=true")
     table = pandas.read_csv(files / "swept" / "explained.csv").set_index("removal").to_dict("index")

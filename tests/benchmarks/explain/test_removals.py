@@ -353,8 +353,9 @@ class TestWhereItIsAsked:
         assert "Conditioned" not in self.names(BOWL, uneven=False)
         assert "Held" not in self.names(BOWL, stiffened=False)
 
-    def test_what_is_clipped_already_is_not_clipped_again(self):
-        assert not {"Clipped", "Limited"} & set(self.names(BOWL, "clipped_sgd"))
+    @pytest.mark.parametrize("name", ["clipped_sgd", "sgd+adaptive_clip", "sgd+clip+decay"])
+    def test_what_is_clipped_already_is_not_clipped_again(self, name):
+        assert not {"Clipped", "Limited"} & set(self.names(BOWL, name))
 
     def test_a_limit_takes_the_place_of_a_leash_of_unknown_length(self):
         """The solutions of separable data are at infinity."""
