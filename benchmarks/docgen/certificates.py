@@ -30,21 +30,22 @@ FILE = DOCS / "certificates.csv"
 PAGE_ONLY = "--page"
 HEAD = """# Certificates
 
-Claims from the literature, or derived from the formulas, checked by measurements on our problems. A claim **holds**
-if the measured figure lies in the accepted range; the function of that name gives the reason for the range.
-`ravine check --slow NAME` measures again. Claims that fail are listed, too. Written by
-`python -m benchmarks.docgen.certificates`; the same rows are in [certificates.csv](certificates.csv).
+This page checks claims, from the literature or derived from the formulas, by measurements on our problems. A claim
+**holds** if the measured figure lies in the accepted range; the function of that name gives the reason for the range.
+`ravine check --slow NAME` measures again. Claims that fail are listed, too. `python -m benchmarks.docgen.certificates`
+writes this page; the same rows are in [certificates.csv](certificates.csv).
 """
 NAMES = """## Does each ranked problem break what it says, and why it says?
 
-A ranked problem states an optimizer and the cause that breaks it, such as sgd and the cliff on `cliff`. That cause is
-taken away, and so is each other one; the optimizer is tuned anew each time. The problem's name **holds** if it breaks
-the optimizer, if the optimizer solves more without the stated cause than chance explains, and if taking any other
-cause away shifts the breaking point less than half as far. Not compared are removals that change the problem itself,
-unless the stated cause has no other, and causes that are one thing by the book, such as a cliff and the exploding
-gradient that makes it. A problem that states two causes must have both: taking away either must help, or where neither
-helps alone, taking away both. The measurements are those of [explained.csv](explained.csv), of the standard suite; the
-same rows are in [names.csv](names.csv).
+A ranked problem states an optimizer and the cause that breaks it, such as sgd and the cliff on `cliff`. The stated
+cause is removed, and so is each other cause, one at a time; the optimizer is tuned again each time. The problem's name
+**holds** if the problem breaks the optimizer, if the optimizer solves more instances without the stated cause than
+chance explains, and if the removal of any other cause shifts the breaking point less than half as far. Two kinds of
+removals are not compared: those that change the problem itself, unless the stated cause has no other removal, and those
+of a cause that the book treats as the same thing, such as a cliff and the exploding gradient that makes it. If a
+problem states two causes, it must have both: either removal must help or, if neither helps alone, both together. The
+measurements are those of the standard suite in [explained.csv](explained.csv); the same rows are in
+[names.csv](names.csv).
 
 | problem | breaks | cause | breaking point | without the cause | strongest rival | |
 |---|---|---|---|---|---|---|"""

@@ -44,11 +44,11 @@ Each public class of these packages was run on one vector (`quadratic`, 5 number
 (`linear_autoencoder`): 3 instances, 2 learning rates, up to 60 gradients, and again in a plain PyTorch loop with the
 same gradients.
 
-- **batched**: all instances of a trial take their steps at once, which was found to be the same to the bit; **run by
-  run**: each run has its own instance of the class; **–**: it does not run, for the reason given.
-- **plain loop**: the largest relative difference of the final loss from the plain loop's; *random* for classes that
-  draw random numbers, which are other ones in the plain loop.
-- A remedy that a message gives was **tried**: the class then runs.
+- **batched**: all instances of a trial take their steps at once, with the same results to the bit as one by one;
+  **run by run**: each run has its own instance of the class; **–**: the class does not run, for the reason given.
+- **plain loop**: the largest relative difference of the final loss from that of the plain loop; *random* for classes
+  that draw random numbers, which differ in the plain loop.
+- **tried**: the remedy that the message gives was tried, and the class then runs.
 
 heavyball was measured with `TORCHDYNAMO_DISABLE=1`, and timm's optimizers without its models, which need torchvision.
 

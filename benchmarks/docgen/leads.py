@@ -34,11 +34,11 @@ COLUMNS = ["problem", "dial", "leader", "rung", "predicted", "measured", "near"]
 HEAD = f"""# Who leads gradient descent, and by how much
 
 For these problems theory predicts, at every value of the dial, how many steps gradient descent and another method need
-to reach the target. The *lead* is the first number over the second; below 1, descent is ahead. Lines are predicted, and
-dots are measured: plain loops on the exact gradient, each method at the best of many learning rates, which a sweep's
-search of 25 trials need not find. A prediction *holds* if it is within a factor of {NEAR:g} at {ENOUGH:.0%} of the
-rungs or more. How it is derived stands in the problem's code and [certificates](certificates.md). Written by
-`python -m benchmarks.docgen.leads`; all numbers are in [leads.csv](leads.csv).
+to reach the target. The *lead* is the first number over the second; below 1, gradient descent is ahead. Lines are
+predictions, and dots are measurements: plain loops on the exact gradient, with each method at the best of many learning
+rates, which a sweep's search of 25 trials need not find. A prediction *holds* if it is within a factor of {NEAR:g} of
+the measurement at {ENOUGH:.0%} of the rungs or more. The problem's code and [certificates](certificates.md) have the
+derivation. `python -m benchmarks.docgen.leads` writes this page; all numbers are in [leads.csv](leads.csv).
 
 ![The lead of each method over gradient descent along the dial, predicted and measured](leads.svg)
 

@@ -245,7 +245,7 @@ HEAD = f"""# The reference
 
 The results of `+suite=standard`, optimizer by optimizer. The tables are in
 `results/reference`: `summary`, `breaking_points`, and the `runs` of the chosen trials on the
-reporting instances, made from one part (`results/reference/parts`) for each optimizer. So
+reporting instances. They are made from one part (`results/reference/parts`) for each optimizer.
 
     ravine submit my_opt.py:MyOpt
 
@@ -254,8 +254,8 @@ all of them, instance by instance. `python -m benchmarks.docgen.reference --page
 
 ![How far each optimizer gets on each problem]({PICTURE})
 
-*Yellow: solved up to the last rung of the problem's ladder; dark: not even at its first. White: the optimizer cannot be
-used there, or not one step is within its budget (with noise, four).*
+*Yellow: solved up to the last rung of the problem's ladder; dark: not even at its first rung. White: the optimizer
+cannot be used on this problem, or the budget does not pay for one step (with noise, for four).*
 """
 
 
@@ -303,13 +303,13 @@ def _provenance(manifest: Mapping, cells: Mapping[str, CellInfo]) -> str:
 def _leaderboard(board: Leaderboard) -> Iterator[str]:
     yield "## How far each optimizer gets\n"
     yield (
-        "*Problems*: how many the optimizer can be used on and affords a step of. *Ladder*: the share of a "
-        "problem's ladder, in the scale of its dial, that an optimizer climbs before it breaks; the mean over the "
-        "problems of a family, and then over families. *Groups*: two optimizers share a letter unless a "
+        "*Problems*: the number of problems on which the optimizer can be used and can pay for a step. *Ladder*: the "
+        "share of a problem's ladder, in the scale of its dial, that an optimizer climbs before it breaks, averaged "
+        "over the problems of a family, and then over families. *Groups*: two optimizers share a letter unless a "
         f"randomization test tells them apart ({LEVEL:.0%}, families of problems are the units, on the problems "
-        "that both have). The ladder is each optimizer's own and each pair is tested alone, so nothing here "
-        "depends on who else is in the table, nor is it corrected for how many are: of pairs that do not differ, "
-        "up to one in twenty is told apart. Without a letter there are too few families to tell anything. The last "
+        "that both have). Each share is computed and each pair is tested alone, so nothing here depends on the other "
+        "optimizers in the table, nor is it corrected for their number: of pairs that do not differ, up to one in "
+        "twenty is told apart. There is no letter where too few families tell anything. The last "
         f"column has the number of problems on which an optimizer is better than {YARDSTICK}, worse, and not told "
         "apart, by sign tests on the same instances. Means over different problems cannot be compared: where an "
         "optimizer lacks problems, the groups and the last column can. [How this was "
@@ -358,11 +358,11 @@ def _carryover(
     yield "\n## How far the order carries\n"
     yield (
         "Each problem orders the optimizers that run on all problems by their breaking points, by the share of "
-        "instances that they solve at the rungs that all ran, and by cost. τ: Kendall's τ_b of the order on a "
-        "problem and the mean rank over all other problems, the mean over problems; *ceiling*: what the true order "
-        "on a problem would reach with so few instances. W: Kendall's coefficient of concordance, 1 if all "
-        "problems order alike. Knowing the curvature is a difference of another kind, so those of the family "
-        "*curvature* are also ordered by themselves. [How this was "
+        "instances that they solve at the rungs that all ran, and by cost. τ: Kendall's τ_b between the order on a "
+        "problem and the mean rank over all other problems, averaged over problems; *ceiling*: the τ that the true "
+        "order on a problem would reach with so few instances. W: Kendall's coefficient of concordance, 1 if all "
+        "problems order alike. Optimizers that know the curvature differ in kind, so the family *curvature* is also "
+        "ordered separately. [How this was "
         "tested](statistics.md#how-far-a-ranking-carries).\n"
     )
     everywhere = list(mean_places(standings(points), families()).index)
@@ -396,9 +396,9 @@ def _cures() -> Iterator[str]:
         return
     yield "\n## What cures them\n"
     yield (
-        "Where an optimizer breaks, one cause after another was taken away and the optimizer searched again "
-        "([how](explain.md)). Listed are the causes without which clearly more is solved, with the problems. Each "
-        "optimizer was explained on some problems only; one without a row on none.\n"
+        "Where an optimizer breaks, one cause after another was removed and the search repeated ([how](explain.md)). "
+        "The table lists the causes without which more instances are solved than chance explains, with the problems. "
+        "Each optimizer was explained on some problems only, and those without a row on none.\n"
     )
     rows = []
     for name, of_optimizer in causes.groupby("optimizer", sort=True):
@@ -475,14 +475,14 @@ def _predicted(points: pandas.DataFrame, infos: Mapping[str, CellInfo]) -> Itera
     yield (
         f"**Of {len(near)} breaking points that a theorem predicts and that lie within the tested rungs, {near.sum()} "
         f"are within a factor of {NEAR:g} of the prediction**: {', '.join(by_budget)}. A prediction drawn at random on "
-        f"the ladder, in the dial's scale, would be that near in {measured['near by chance'].mean():.0%}. Only the "
+        f"the ladder, in the dial's scale, would be as near in {measured['near by chance'].mean():.0%}. Only the "
         "breaking point at the whole budget B is bisected; those at a third and a tenth of it are as coarse as the "
         "ladder.\n"
     )
     yield (
         f"{found['agrees'].sum()} of all {len(found)} predictions, for {len(cells)} pairs of a problem and an "
         "optimizer, *agree*: they lie in the 95 % interval of the measurement, or outside the tested rungs like the "
-        "measurement. That says less, for a prediction drawn at random would agree in "
+        "measurement. This says less, because a prediction drawn at random would agree in "
         f"{found['agrees by chance'].mean():.0%}: the intervals cover other searches and other instances, and "
         "[statistics.md](statistics.md#breaking-points) shows why they are not narrower. Predictions that do not "
         "agree are listed, too.\n"
@@ -576,8 +576,8 @@ def _prices(
     yield "\n## What a step costs, and other prices\n"
     yield (
         "Costs are counted in gradients; a Hessian costs 2 · dim of them, and its factorisation nothing. Seconds are "
-        "the CPU time of a step on ten instances of the quadratic, in steps of gradient descent; they contain the "
-        "factorisation, and at these sizes much of Python's own time. A refused step of damped Newton costs ⅓.\n"
+        "the CPU time of a step on ten instances of the quadratic, in steps of gradient descent; they include the "
+        "factorisation and, at these sizes, much overhead of Python. A refused step of damped Newton costs ⅓.\n"
     )
     of_quadratic = steps[steps["problem"] == "quadratic"]
     dims = sorted(set(of_quadratic["dim"]))
@@ -606,7 +606,7 @@ def _prices(
     ]  # fmt: skip
     heads = ["prices", "budget", "τ", "flips", "overall", "moves most", "by mean rank"]
     yield from _markdown(heads, rows)
-    yield "\nEvery flip; flips.csv has the breaking points before and after.\n"
+    yield "\nThe table lists every flip; flips.csv has the breaking points before and after.\n"
     rows = [
         [name, problem, "; ".join(
             f"{', '.join(pairs['behind'])} passes {ahead}" if len(pairs) == 1 else

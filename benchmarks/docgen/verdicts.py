@@ -36,25 +36,26 @@ OF_THE_RATE = ("step_too_large", "step_too_small")
 HEAD = """# Verdicts
 
 A verdict is a *reading*: a guess about one run, from its trace. What makes an optimizer break on a problem is
-*measured*, by taking one cause after another away and searching again. This page says how often the first agrees with
-the second, and what was measured. The runs are in [readings.csv](readings.csv), the measured causes in
-[explained.csv](explained.csv), how each optimizer × problem is explained in [outcomes.csv](outcomes.csv). These are
-written by `python -m benchmarks.docgen.explained FOLDER …`, from the folders of sweeps such as
-`+suite=standard optimizer=sgd explain=true`, and the page by
-`python -m benchmarks.docgen.verdicts`. Low figures are published, too.
+*measured*: one cause after another is removed, and the search is repeated. This page says how often readings agree with
+measured causes, and what was measured. The runs are in [readings.csv](readings.csv), the measured causes in
+[explained.csv](explained.csv), the explanation of each optimizer × problem in [outcomes.csv](outcomes.csv).
+`python -m benchmarks.docgen.explained FOLDER …` writes these tables from the folders of sweeps such as
+`+suite=standard optimizer=sgd explain=true`, and `python -m benchmarks.docgen.verdicts` writes the page. Low figures
+are published, too.
 """
 TERMS = f"""*First*: the verdict itself. *Any*: the verdict or another cause that holds by the same trace.
-*Mean recall*: the mean over causes of the share of their runs whose reading names them. *Chance*: the same readings,
-dealt out to the runs at random. *Commonest*: always the commonest cause of the other problems. A pair of causes that
-help only together counts as two causes. A removal that takes two causes away, such as *vanishing gradient or exploding
-gradient*, counts as one, which either reading names. Brackets: 95 %, from a bootstrap over problems, because the runs
-of a problem are not independent. There are none where fewer than {FEW} problems have a cause, nor for a mean with such
-a cause. The rules were *developed* on half of the problems, and nothing is tuned on the *held out* half;
-[the last section](#what-was-looked-at-before) says what was seen of it."""
+*Mean recall*: the mean over causes of the share of a cause's runs whose reading names it. *Chance*: the
+same readings, dealt out to the runs at random. *Commonest*: a reading that always names the commonest cause of the
+other problems. A pair of causes that help only together counts as two causes. A removal of two causes, such as
+*vanishing gradient or exploding gradient*, counts as one cause, which either reading names. Brackets are 95 % intervals
+from a bootstrap over problems, because the runs of a problem are not independent. There is no interval where fewer than
+{FEW} problems have a cause, nor for a mean that includes such a cause. The rules were *developed* on half of the
+problems, and nothing is tuned on the *held out* half; [the last section](#what-was-looked-at-before) says what was seen
+of it."""
 BY_CAUSE = """## By cause
 
-Of the runs for which a cause holds, the share whose reading names this very cause (recall). No reading is called
-negative curvature, so it counts as missed."""
+Of the runs for which a cause holds, the share whose reading names this very cause (recall). No verdict is called
+negative curvature, so this cause is always missed."""
 BY_READING = """## By reading
 
 Of the runs with this verdict, the share for which it is right (precision), and in how many its cause was taken away."""
@@ -64,23 +65,25 @@ A run is in the row of the measured cause that its verdict names; if it names no
 removal shifts the breaking point most."""
 HOW = """## How the measured causes are made
 
-Where an optimizer is clearly broken, each cause that can matter is taken away: it gets the exact loss, clipped
-gradients, curvatures made alike, other fields of the problem, and so on. The optimizer without the cause is searched
-like a contender of its own, with the same trials on the same instances. A cause holds if more instances are then solved
-than chance explains, by instance, with Holm's correction over the removals; what the removal gains where the pathology
-is absent does not count. If no cause holds alone, the best is taken away together with each of the others.
+Where an optimizer is clearly broken, each cause that can matter is removed: the optimizer gets the exact loss, clipped
+gradients, curvatures made alike, other fields of the problem, and so on. Without the cause, it is searched like any
+other optimizer, with the same trials on the same instances. A cause holds if more instances are then solved than chance
+explains, compared instance by instance, with Holm's correction over the removals; what a removal gains where the
+pathology is absent does not count. If no cause holds alone, the best removal is combined with each of the others.
 [How Ravine explains](explain.md) has the removals and the rules.
 
-Removals at the one setting of a run would not do, because one may fail only where the rate does not suit it: clipping
-does not help gradient descent on `cliff` at the rate at which it is thrown, and cures it at another."""
+To try removals at the one setting of a run would not be enough, because a removal may need another learning rate:
+clipping does not help gradient descent on `cliff` at the rate at which the cliff throws it away, but cures it at
+another rate."""
 LOOKED = """## What was looked at before
 
 The rules of the readings and their thresholds come from analysis and from runs on problems of this suite. They were
-developed on half of them, chosen by a hash of their names, when the truth about a run was sought by removals at its one
-setting; by that truth the held-out half was judged three times. One rule, that a leap of the gradient from one step to
-the next is a cliff, was chosen on all problems at once. Since causes are measured, no rule was changed because of a
-figure on this page. Two follow from theory alone: where all curvatures are alike, nothing is ill-conditioned; and of
-causes that are equally strong, a chain of gradients is named before noise and the step. Nothing is fitted."""
+developed on half of the problems, chosen by a hash of their names. At that time, the true cause of a run was sought by
+removals at its one setting, and by that standard the held-out half was judged three times. One rule, that a leap of the
+gradient from one step to the next is a cliff, was chosen on all problems at once. Since causes have been measured by a
+search, no rule was changed because of a figure on this page. Two rules follow from theory alone: where all curvatures
+are equal, nothing is ill-conditioned; and of equally strong causes, a chain of gradients is named before noise and the
+step. Nothing is fitted."""
 
 
 def text(read: pandas.DataFrame, causes: pandas.DataFrame, outcomes: pandas.DataFrame) -> str:
@@ -150,10 +153,10 @@ def _what_cannot_be_right(agreement: Agreement) -> Iterator[str]:
     asked = np.asarray((agreement.first & agreement.asked).any(1))
     others = len(asked) - of_the_rate - of_no_cause - asked.sum()
     yield (
-        "*Step too large* and *step too small* have no removal, because the rate is searched: one that does not suit "
-        f"is not what breaks a tuned optimizer. So the {of_the_rate} runs with such a verdict count as wrong, as do "
-        f"{of_no_cause} whose verdict names no cause. In {others} more, the cause was not "
-        "taken away, because it cannot matter there or because no removal of it is known for the problem; they count "
+        "*Step too large* and *step too small* have no removal, because the learning rate is searched: an unsuitable "
+        f"rate is not what breaks a tuned optimizer. So the {of_the_rate} runs with such a verdict count as wrong, as "
+        f"do {of_no_cause} whose verdict names no cause. In {others} more, the cause was not "
+        "removed, because it cannot matter there or because no removal of it is known for the problem; these count "
         f"as wrong, too. Of the other {asked.sum()}, the share that is right is "
         f"{_share(agreement.where(asked).right(agreement.first[asked]))}."
     )

@@ -23,24 +23,26 @@ from benchmarks.engine.trial_choice import best, keys
 
 TITLE = "Breaking points"
 RULE = """
-The breaking point is where the solved share crosses ½, and its 95 % interval says where it would lie had the protocol
-been repeated with other trials on other instances. A bootstrap draws both; a refinement trial is drawn only together
+The breaking point is where the solved share crosses ½, and its 95 % interval says where it would lie if the protocol
+were repeated with other trials on other instances. A bootstrap draws both; a refinement trial is drawn only together
 with the trial that it refines.
 
 These intervals are wide, and the table shows why they stay so. The spacing of the ladder is 1; *spread* is the width
-that holds 95 % of the estimates' errors, and thus the least that an interval can have.
+that contains 95 % of the errors of the estimates, and thus the least width that an interval can have.
 
 - **Drawing instances alone** (a paired bootstrap) gives a narrow interval of this one search. It misses the truth
   because searches differ more than instances do.
 - **Keeping all first trials** and drawing only refinements is right if the result depends smoothly on the one searched
   hyperparameter: evenly spread trials then find the same region in every search, and the interval in use is several
-  times too wide. It is wrong if trials have luck of their own, and sixteen trials do not tell how much: kept only where
-  the four best are neighbours, the interval still misses the truth too often in the third kind of search.
-- **More bisections** do not narrow it, because the distance between rungs is not what makes it wide. They do narrow
-  the spread: a breaking point that was not bisected, as those at a third and a tenth of the budget, is coarser.
-- **More trials** narrow it in a smooth search, and are the honest way to a narrower interval (`trials=73`).
+  times too wide. It is wrong if each trial has its own luck, and sixteen trials do not tell how much: even if this
+  interval is used only where the four best trials are neighbours, it misses the truth too often in the third kind of
+  search.
+- **More bisections** do not narrow the interval, because the distance between rungs is not what makes it wide. They do
+  narrow the spread: breaking points that are not bisected, such as those at a third and a tenth of the budget, are
+  coarser.
+- **More trials** narrow the interval in a smooth search, and are the honest way to narrow it (`trials=73`).
 
-So the interval stays as it is, and predictions are judged by the ratio of measured to predicted.
+So the interval stays as it is, and a prediction is judged by the ratio of the measured to the predicted breaking point.
 """
 BUDGET = 1000.0
 UNSOLVED = -4.0  # threshold in rungs of a setting that solves nothing: beyond the best value of the hyperparameter

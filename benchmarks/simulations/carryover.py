@@ -10,21 +10,21 @@ from benchmarks.analysis.ranking import kendall_tau
 
 TITLE = "How far a ranking carries"
 RULE = """
-Tables of mean ranks stand beside three figures of `statistics.carryover`. *W* is Kendall's coefficient of concordance
-of the problems. *τ* is Kendall's τ_b of the places on a problem and the mean places over all other problems, the mean
-over problems: what the mean rank says about a problem that it has not seen. The *ceiling* is the τ_b that a problem's
-true places would have with its measured ones: no order could do better with so few instances. It is estimated from
-two halves of the instances, which breaking points are not. A τ far below its ceiling means that problems differ, not
-that instances are few.
+Beside each table of mean ranks there are three figures from `statistics.carryover`. *W* is Kendall's coefficient of
+concordance of the problems. *τ* is Kendall's τ_b between the places on one problem and the mean places over all other
+problems, averaged over problems: it shows what the mean rank says about an unseen problem. The *ceiling* is the τ_b
+between a problem's true places and its measured ones: no order could do better with so few instances. The ceiling is
+estimated from two halves of the instances; breaking points cannot be halved in this way. A τ far below its ceiling
+means that problems differ, not that instances are few.
 
-They are also given for the methods that know the curvature, and for those that do not, since that is a difference of
-another kind. Ranks come from breaking points or from the share of instances solved; cost is shown, and not ranked.
-[The reference](reference.md) has the figures of both.
+The figures are also given separately for methods that know the curvature and methods that do not, since the two differ
+in kind. Ranks come from breaking points or from the share of instances solved; cost is shown, but not ranked. [The
+reference](reference.md) has the figures of both.
 
-In the simulation the strength of an optimizer on a problem is the sum of a common part and of one that is new on each
-problem; a run is solved if strength and luck exceed what its rung asks. The first column is the common part's share
-of the variance. *True τ* is that of the mean places with the places on 100 problems that took no part, *true ceiling*
-that of the strengths there with the places.
+In the simulation, the strength of an optimizer on a problem is the sum of a common part and a part that is new on each
+problem; a run is solved if strength plus luck exceeds the demand of its rung. The first column is the common part's
+share of the variance. *True τ* is the τ between the mean places and the places on 100 other problems; *true ceiling* is
+the τ between the true strengths and the places on these.
 """
 RUNGS, INSTANCES, OPTIMIZERS = 3, 10, 10
 SHARES = (0.0, 0.3, 0.6, 1.0)

@@ -12,27 +12,30 @@ from benchmarks.simulations.breaking_points import Search, pick
 
 TITLE = "Causes"
 RULE = """
-A cause of failure is measured by taking it away: the optimizer is searched again without it, at the first rung where it
-is clearly broken (at most 20 % of the instances are solved, or else the fewest) and at harder ones, until half of the
-instances are no longer solved. The cause holds if more instances are solved without it than chance explains: a
-one-sided randomization test on paired instances, Holm's correction over the removals that were searched. A removal is
-searched only if one of ten learning rates solves more tuning instances than the tuned setting does; where none holds,
-the best is kept and each of the others is added to it.
+A cause of failure is measured by removing it: the search is repeated without it, at the first rung where the optimizer
+is clearly broken (at most 20 % of the instances are solved, or else the fewest) and at harder rungs, until fewer than
+half of the instances are solved. The cause holds if more instances are solved without it than chance explains: a
+one-sided randomization test on paired instances, with Holm's correction over the searched removals. A removal is
+searched only if one of the settings at which it is tried (ten in this simulation) solves more tuning instances than the
+tuned setting does. If no cause holds, the best removal is combined with each of the others.
 
-A removal that changes nothing gives the same bits, and is never called a cause. What is simulated is harder: removals
-that change nothing but chance. Either each run draws *other noise*, or *other trials* are searched as well, which a
-removal may amount to if every trial has luck of its own. The instances stay the same, and half of the noise is theirs.
+A removal that changes nothing gives the same bits, and is never called a cause. The simulation is about a harder case:
+removals that change nothing but chance. Either each run draws *other noise*, or *other trials* are searched as well,
+because a removal may have this effect if every trial has its own luck. The instances stay the same, and half of the
+noise belongs to them.
 
-*Called* is the share of jobs in which any of so many removals is called a cause. *Found* is the share in which one is
-that lets the tuned setting of most searches solve 90 % of the instances, among others that do nothing. Both are of
-jobs that are clearly broken, by the share that a tuned setting truly solves in the mean over searches: it may be large,
-as the first rung of many at which at most 20 % are solved is one of bad luck. *Barely broken* are the jobs that solve
-fewer than half of the instances, but more than 20 %, at a single rung. The last two columns ask in addition that 80 %
-of the instances be solved without the cause, which is not in use.
+*Called* is the share of jobs (one optimizer on one problem) in which at least one of the removals is called a cause.
+*Found* is the share in which a removal that lets the tuned setting of most searches solve 90 % of the instances is
+called a cause, among others that do nothing. Both are shares of clearly broken jobs. The column *solved* is the share
+that a tuned setting truly solves, in the mean over searches. It may be large, because the first of many rungs at which
+at most 20 % are solved is often one with bad luck. *Barely broken* are the jobs that solve fewer than half of the
+instances, but more than 20 %, at a single rung. The last two columns also require that 80 % of the instances are solved
+without the cause, a rule that is not in use.
 
-The shares are not below 5 % where chance is large, for two reasons. Rungs are chosen by the same instances. And Holm's
-correction knows other instances alone, not other searches: all removals are compared with the same one, and where it
-was unlucky, any other is better. So a cause is sure where hardly any instance is solved with it and nearly all without.
+The shares are not below 5 % where chance is large, for two reasons. First, rungs are chosen by the same instances.
+Second, Holm's correction allows for other instances, but not for other searches: all removals are compared with the
+same search, and if that search was unlucky, any other is better. So a cause is certain only if hardly any instance is
+solved with it and nearly all are solved without it.
 """
 SHARES = (0.05, 0.2, 0.45)  # of instances that a tuned trial solves, in the mean over searches
 CURED = 0.9  # the same without the cause

@@ -13,18 +13,18 @@ from problems import PROBLEMS
 
 TITLE = "The choice of a setting"
 RULE = """
-A setting is chosen on 5 tuning instances, and reported on others. Five instances do not tell a setting that solves
-half of all instances from one that solves 40 %, so the choice is partly luck. The table shows what this costs where
-it costs most: on a cliff, which tuned gradient descent solves about half of the time.
+A setting is chosen on 5 tuning instances, and reported on others. Five instances cannot distinguish a setting that
+solves half of all instances from one that solves 40 %, so the choice is partly luck. The table shows the cost of this
+luck where it is highest: on a cliff, which tuned gradient descent solves about half of the time.
 
-From the Sobol trials of one real cell, 24 or all 120 are drawn; one is chosen on some instances, as in every sweep
-but without refined trials; the figures are the shares that it solves of 15 others. Choosing on 15 instances is close
-to a choice without luck. The last column chooses on the instances that score, which no search can: it is too high by
-luck alone.
+Of the Sobol trials of one real cell, 24 or all 120 are drawn. One of them is chosen on some instances, as in every
+sweep but without refined trials, and the figures are the shares of 15 other instances that it solves. A choice on 15
+instances is close to a choice without luck. In the last column the trial is chosen on the same instances that score it,
+which no search can do: this share is too high by luck alone.
 
-Compare 5 with 15 instances to see the cost of few tuning instances, and a row with the next to see the gain of a
-denser search, which is larger for two hyperparameters (momentum) than for one. Both are smaller than chance on 10
-reporting instances, where a share of one half has a standard deviation of 16 %: one sweep of 121 trials may well
+Compare 5 with 15 instances to see the cost of few tuning instances, and each row with the next to see the gain of a
+denser search, which is larger for two hyperparameters (momentum) than for one. Cost and gain are smaller than chance on
+10 reporting instances, where a share of one half has a standard deviation of 16 %: one sweep of 121 trials may well
 solve fewer than one of 25.
 """
 PROBLEM, OPTIMIZERS = "cliff", ("sgd", "momentum")

@@ -14,20 +14,20 @@ from benchmarks.analysis.pairs import LEVEL
 
 TITLE = "Groups across problems"
 RULE = """
-A leaderboard over many problems orders optimizers by the share of the ladders that they climb, the mean over the
-problems of a family and then over families. Two share a letter unless they are told apart by a randomization test with
-families as its units, on the problems that both have: if the two did not differ, their mean difference on a family
+A leaderboard over many problems orders optimizers by the share of the ladders that they climb, averaged over the
+problems of a family and then over families. Two optimizers share a letter unless a randomization test tells them apart,
+with families as its units, on the problems that both have: if the two did not differ, their mean difference on a family
 would be as likely as its negative, and p is the share of all assignments of signs whose sum is at least as far from 0
-as the observed one. So neither score nor letters depend on who else is in the table, and a new optimizer changes no
-letter that others share; mean places would (see [Ranks](#ranks)). The price is that nothing is corrected for the number
-of optimizers: of pairs that do not differ, up to one in twenty is told apart. With fewer than six families no pair can
-be, and there are no letters.
+as the observed sum. So neither scores nor letters depend on the other optimizers in the table, and a new optimizer
+changes no letter that others share; mean places would (see [Ranks](#ranks)). The price is that nothing is corrected for
+the number of optimizers: of pairs that do not differ, up to one in twenty is told apart. With fewer than six families
+no pair can be told apart, and there are no letters.
 
-In the simulation the scores of two optimizers differ on each of 40 problems, in 8 families of unequal size, by a mean,
-a part that is new in each family, and one that is new on each problem; the standard deviation of both parts together is
-0.3 of a ladder, and *family share* is the first part's share of the variance. *Told apart* is the share of tables in
-which the test says so, *by problems* that of a sign test with problems as its units, which takes problems of one family
-for independent. Of 1000 tables, a share of 5 % has an error of ± 1.4 %.
+In the simulation, the scores of two optimizers differ on each of 40 problems, in 8 families of unequal size, by the sum
+of a mean, a part that is new in each family, and a part that is new on each problem; the standard deviation of both
+parts together is 0.3 of a ladder, and *family share* is the first part's share of the variance. *Told apart* is the
+share of tables in which the test tells the two apart; *by problems* is the same share for a sign test with problems as
+its units, which treats problems of one family as independent. With 1000 tables, a share of 5 % has an error of ± 1.4 %.
 """
 SIZES = (5, 6, 12, 3, 4, 4, 3, 3)  # problems of a family
 SPREAD = 0.3

@@ -7,23 +7,23 @@ import pandas
 
 TITLE = "Noisy runs"
 RULE = """
-With noisy gradients a run never comes to rest, and one lucky step is no solution. Therefore a run is judged at the
-end of its budget only, by the mean of the exact gap over its last steps: 20 of them, or a tenth of all if that is
-more, but at most half of all. It is solved if this mean is at most the target. A run of fewer than four steps is not
-judged (`too_few_steps`), nor is one without any (`no_step`). `cost_to_target` is the cost from which on the run would
-always have been judged solved: a run that leaves the target and comes back has the cost of its last entry.
+With noisy gradients a run never comes to rest, and one lucky step is no solution. Therefore a run is judged at the end
+of its budget only, by the mean of the exact gap over its last steps: 20 of them, or a tenth of all if that is more, but
+at most half of all. It is solved if this mean is at most the target. A run of fewer than four steps is not judged
+(`too_few_steps`), nor is a run without any step (`no_step`). `cost_to_target` is the cost after which the run would
+always have been judged solved: for a run that leaves the target and comes back, it is the cost of its last entry.
 
-At most half of the steps, because a step of Newton's method costs 1 + 2·dim gradients: in 100 dimensions a budget of
-1000 affords four, and a mean over at least 20 steps would call each of these runs missed. If there are many steps, no
-more than a tenth, because a decaying learning rate calms a run only at its end. The last gap alone is more often
-below the target by chance.
+The mean takes at most half of the steps, because a step of Newton's method costs 1 + 2·dim gradients: in 100 dimensions
+a budget of 1000 affords four, and with a mean over at least 20 steps none of these runs could be solved. If there are
+many steps, it takes no more than a tenth, because a decaying learning rate calms a run only at its end. The last gap
+alone would be below the target by chance more often.
 
-The table has the share of runs that are called solved if the mean gap at rest is half of the target (1 would be
-right) or 1.5, 2 or 3 times it (0 would be right). The runs shake about the minimum of a noisy quadratic, at the
+The table has the share of runs that are called solved if the mean gap at rest is half of the target (1 would be right)
+or 1.5, 2 or 3 times the target (0 would be right). The runs fluctuate around the minimum of a noisy quadratic, at the
 smallest learning rate that leaves 1 % of the gap at the start after half of the steps; at larger rates the gaps are
-less correlated and errors are rarer. Newton's method shakes alike in all directions, SGD on the curvatures 1, ½, ⅓, …
-more in the steep ones. In one or two dimensions a mean gap within three times the target is often called solved, but
-there a step is cheap. The last rows are real runs on `noisy_quadratic` at noise 0.0001, whose budget affords four
+less correlated and errors are rarer. Newton's method fluctuates equally in all directions, SGD on the curvatures 1, ½,
+⅓, … more in the steep ones. In one or two dimensions a mean gap within three times the target is often called solved,
+but there a step is cheap. The last rows are real runs on `noisy_quadratic` at noise 0.0001, whose budget affords four
 steps.
 """
 

@@ -16,16 +16,16 @@ from problems import PROBLEMS
 TITLE = "Searched ranges"
 RULE = """
 First-order methods are searched over six decades of the learning rate, in units of the problem, because their best
-value is not known beforehand. Newton's family is searched over [0.01, 2]: its step has a length of its own, the best
-rate of an exact Newton step on a quadratic is 1, a step beyond 2 diverges there, and only noise asks for much less.
+value is not known beforehand. Newton's family is searched over [0.01, 2]: its step has a natural length, the best rate
+for an exact Newton step on a quadratic is 1, a rate above 2 diverges there, and only noise needs a much smaller one.
 
-The table shows what another range does to Newton's method with 25 trials: the solved of 10 reporting instances, the
-tuned rate, and a mark where that lies at the edge. A low end of 0.1 cuts off the rates that noise asks for. A lower
-end finds no better rate here and spreads the same trials more thinly, in the last column over the range of
-the first-order methods.
+The table shows what other ranges do to Newton's method with 25 trials: how many of 10 reporting instances are solved,
+the tuned rate, and a mark if this rate lies at the edge. A low end of 0.1 cuts off the rates that noise needs. A lower
+low end finds no better rate here and spreads the same trials more thinly; the last column has the range of the
+first-order methods.
 
-So no figure is a share of the searched range. The settings that solve are measured in decades, of two hyperparameters
-in decades²: a wider range changes nothing if the narrower one holds them all.
+For this reason no figure is a share of the searched range. The settings that solve are measured in decades, or in
+decades² for two hyperparameters: a wider range changes nothing if the narrower range contains them all.
 """
 CELLS = (
     ("cliff", 6),

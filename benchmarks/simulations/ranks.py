@@ -14,30 +14,31 @@ from benchmarks.analysis.ranks import places, ranks
 
 TITLE = "Ranks"
 RULE = """
-Optimizers of one rung are ordered by their *mean place* over the instances: on each instance the cheapest run has
-place 1, ties share their places, and runs that miss the target tie for the last ones. Ranks differ only where **the
-first of one is better than all below it**, by two tests: the sign test on paired instances (p ≤ 5 %), and a
-difference in mean place, among the optimizers from that first down to the one compared, that is larger than chance
-leaves between the best and the worst of so many. For p optimizers of k in the table this is tested at 5 % · p/k (Ryan
-1960), divided by their p (p − 1)/2 pairs; of two, the sign test itself at 5 % · 2/k. All others share the rank of
-that first, marked "=". Ranks are joined if the sign test calls anybody in the lower one better than anybody in the
-upper one, so no rank contradicts a paired comparison.
+Optimizers of one rung are ordered by their *mean place* over the instances: on each instance the cheapest run has place
+1, ties share their places, and runs that miss the target tie for the last ones. A new rank begins only where **the
+first optimizer of the rank above is better than all below it**, by two tests: the sign test on paired instances (p ≤
+5 %), and a difference in mean place. The places are those among the optimizers from that first one down to the one
+compared, and their difference must be larger than chance explains between the best and the worst of so many. For p of
+the k optimizers in the table this is tested at 5 % · p/k (Ryan 1960), divided by their p (p − 1)/2 pairs; for two, the
+sign test itself is made at 5 % · 2/k. All others share the rank of the first, marked "=". Two ranks are joined if the
+sign test calls any optimizer of the lower one better than any of the upper one, so no rank contradicts a paired
+comparison.
 
-Why both tests: the sign test alone ignores that the first is the luckiest of many, and corrected for all pairs it
-could tell nothing apart with ten optimizers and ten instances. Places use all optimizers, but alone may tell two
-apart that are alike on paired instances. The price: smaller differences are found less often, and places depend on
-who else is in the table, so adding an optimizer can change the ranks of others. Two neighbours in different ranks
-need not be told apart from each other, only from the first.
+Both tests are needed. The sign test alone ignores that the first is the luckiest of many, and corrected for all pairs
+it could tell nothing apart with ten optimizers and ten instances. Places use all optimizers, but alone they may tell
+two apart that are equal on paired instances. This has a price: smaller differences are found less often, and places
+depend on the other optimizers in the table, so adding one can change the ranks of others. Two neighbours in different
+ranks need not be told apart from each other, only from the first.
 
-The luck of instances is simulated, not that of the search: ranks are of the tuned settings. Sharing a rank is no
-evidence of equality; the column *apart* says how often a true difference is seen.
+The simulation covers the luck of the instances, not the luck of the search: ranks compare the tuned settings. Sharing a
+rank is no evidence of equality; the column *apart* says how often a true difference is seen.
 
 *False* is the share, of 600 tables, in which the first of a rank is said to be better than one that is its equal or
 better. *Apart* is the share of truly different pairs that stand in different ranks, in the right order. Log costs are
-normal with standard deviation 1 around each optimizer's mean. With *misses and ties* they are rounded to whole
-numbers and half of all runs miss the target; *correlated* adds a part that all optimizers share on an instance
-(correlation .8). *Unadjusted* is the plain rule: ordered by instances solved and then median cost, a new rank
-wherever the sign test against the first of the rank before has p ≤ 5 %.
+normal with standard deviation 1 around each optimizer's mean. With *misses and ties* they are rounded to whole numbers
+and half of all runs miss the target; *correlated* adds a part that all optimizers share on an instance (correlation
+.8). *Unadjusted* is the plain rule: optimizers are ordered by instances solved and then by median cost, and a new rank
+begins wherever the sign test against the first of the rank before has p ≤ 5 %.
 """
 
 EQUAL = {f"{count} equal": np.zeros(count) for count in (2, 5, 10, 20)}

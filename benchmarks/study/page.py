@@ -123,16 +123,16 @@ def with_outcomes(
     )
     yield f"![How well each prediction orders the optimizers, with intervals]({PICTURE})\n"
     yield (
-        f"*Kendall's τ of the predicted order with the measured one, the mean over {len(plan.family)} tasks, with 95 % "
+        f"*Kendall's τ between the predicted and the measured order, averaged over {len(plan.family)} tasks, with 95 % "
         "intervals by bootstrap over task families. Dashed: two halves of the seeds. Below: the nearest rungs in all "
         "planned analyses, in order; the line marks that of the hypotheses.*\n"
     )
     yield from _of_plan(plan)
     yield (
         "\nThe *profile* of an optimizer is the share of the instances that it solves at each rung (a problem at one "
-        f"value of its dial). The *signature* is {tables.tasks.shape[1]} numbers, measured alike of a task and of a "
-        f"rung, and a task's nearest rungs are the {plan.nearest} with the most similar signature, each of another "
-        "problem."
+        f"value of its dial). The *signature* of a task or a rung is {tables.tasks.shape[1]} numbers, measured in the "
+        f"same way on both. The nearest rungs of a task are the {plan.nearest} with the most similar signature, each "
+        "from another problem."
     )
     yield f"\n{_rungs(tables, plan)}"
     yield f"\n## What it means\n\n{_discussion(found, tables, plan)}"
@@ -145,8 +145,8 @@ def with_outcomes(
     yield _table(["prediction", "what it is", "reads outcomes of", "τ", "of the ceiling"], rows)
     yield (
         f"\nThe ceiling is {found.ceiling:.2f}: the τ of the ranks from half of the seeds with those from the other "
-        "half. Ranks from all seeds are more reliable, so the shares in the last column are rather too large. A random "
-        "order has 0."
+        "half. Ranks from all seeds are more reliable, so the shares in the last column are somewhat too large. A "
+        "random order has a τ of 0."
     )
     yield "\nDifferences of τ, with intervals made in the same way:\n"
     yield _table(
@@ -176,12 +176,12 @@ def with_outcomes(
     )
     yield (
         f"\nThe smallest p that {len(plan.tasks)} families allow is 1/{2 ** len(plan.tasks)}. In simulated studies of "
-        "H4 chance reaches it too often, so H4 is not tested: its difference stands above with its interval alone."
+        "H4, chance reaches it too often, so H4 is not tested; the table above has only its difference and interval."
     )
     high = found.interval[PRIMARY][1]
     yield (
-        "\nBy the plan it is shown that the profile does *not* foretell if the interval of the nearest rungs ends "
-        f"below {plan.null:g}. It ends at {high:.2f}, so that {'is' if high < plan.null else 'is not'} shown."
+        "\nBy the plan, the profile is shown *not* to foretell ranks if the interval of the nearest rungs ends "
+        f"below {plan.null:g}. It ends at {high:.2f}, so this {'is' if high < plan.null else 'is not'} shown."
     )
     yield "\n## All analyses\n"
     others = found.multiverse["tau"]
@@ -198,8 +198,8 @@ def with_outcomes(
     yield (
         "These analyses were chosen when the outcomes were known, so they are hints, and none is a test. Each repeats "
         "the planned analysis with one change: without one kind of optimizer, or with a profile by cost, in which "
-        "an optimizer's place at a rung is that by the gradients that it needs (and last where it does not solve "
-        "the rung). `other tasks` reads no profile.\n"
+        "an optimizer is placed at a rung by the gradients that it needs (and last if it does not solve the rung). "
+        "`other tasks` reads no profile.\n"
     )
     planned = {name: (found.tau[name].mean(), *found.interval[name]) for name in SHOWN}
     yield _table(
@@ -221,9 +221,9 @@ def with_outcomes(
     yield f"\nWhichever kind is left out, τ is {_listed(ranges)}."
     yield "\n## Results from elsewhere\n"
     yield (
-        "τ of the mean rank over all problems with the mean rank in public tables, over the optimizers that both have "
-        f"([the ranks](validity/external.csv)). There is none for fewer than {FEWEST} optimizers, and that of {FEWEST} "
-        "is hardly evidence: half of all orders of three reach 0.33.\n"
+        "τ between the mean rank over all problems and the mean rank in public tables, over the optimizers in both "
+        f"([the ranks](validity/external.csv)). Fewer than {FEWEST} optimizers have no τ, and the τ of {FEWEST} is "
+        "hardly evidence: half of all orders of three reach 0.33.\n"
     )
     yield _table(
         ["source", "optimizers in both", "τ", "seen before"],
