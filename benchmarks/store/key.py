@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from types import FunctionType
 from typing import Any
@@ -18,15 +20,14 @@ from benchmarks.engine.protocol import RELEASE, Settled
 from benchmarks.store.cell_info import SCHEMA
 from benchmarks.store.code import Code, code_of
 from benchmarks.store.source import CARD, OURS
-from optimizers import Optimizer
 from problems import Card, Problem
 
 
 def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) -> str:
-    """Return a hash of the resolved configuration, of the code that decides numbers, and of torch's version."""
+    """Return a hash of the resolved configuration, of the code that decides numbers, and of the packages' versions."""
     optimizer = contender.optimizer
     nested = [*_nested(at), *_nested(optimizer), *_nested(contender.removal)]
-    kinds = (each if hasattr(each, "__qualname__") else type(each) for each in nested)
+    kinds = [each if hasattr(each, "__qualname__") else type(each) for each in nested]
     code = code_of(run_cell, Contender, Settled, *kinds)
     state = {
         "schema": SCHEMA,
@@ -40,7 +41,7 @@ def cell_key(problem: str, at: Problem, contender: Contender, settled: Settled) 
         "protocol": dataclasses.asdict(settled),
         "code": code.digest,
         "torch": torch.__version__,
-        "packages": _packages(optimizer),
+        "packages": _packages(kinds),
     }
     return hashlib.sha256(json.dumps(state, sort_keys=True, default=repr).encode()).hexdigest()[:24]
 
@@ -81,10 +82,15 @@ def _nested(thing: Any) -> Iterator[Any]:
                 yield from _nested(getattr(thing, each.name))
 
 
-def _packages(optimizer: Optimizer) -> dict[str, str]:
-    """Return the versions of the packages whose classes were adopted, except torch."""
-    bases = {base for each in _nested(optimizer) if isinstance(each, type) for base in each.__mro__}
-    modules = {base.__module__.split(".")[0] for base in bases}
-    others = modules.difference(OURS, ("torch", "builtins"))
-    owners = metadata.packages_distributions() if others else {}
-    return {name: metadata.version(name) for each in others for name in owners.get(each, ())}
+def _packages(kinds: Iterable[Any]) -> dict[str, str]:
+    """Return the versions of the installed packages that classes and functions come from, except torch."""
+    bases = {base for each in kinds for base in getattr(each, "__mro__", (each,))}
+    modules = {base.__module__.partition(".")[0] for base in bases}
+    others = modules.difference(OURS, sys.stdlib_module_names, ("torch",))
+    return {name: metadata.version(name) for each in others for name in _distributions(each)}
+
+
+@functools.cache  # once in a process, for it takes a fifth of a second
+def _distributions(module: str) -> Sequence[str]:
+    """Return the distributions that a module, which was imported, is installed by; none for a user's file."""
+    return metadata.packages_distributions().get(module, ())

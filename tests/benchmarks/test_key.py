@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import json
 import linecache
@@ -14,9 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.catalog.contenders import contender
 from benchmarks.engine.cell import run_cell
+from benchmarks.engine.protocol import Protocol
 from benchmarks.store.code import code_of
+from benchmarks.store.key import cell_key
 from benchmarks.store.source import Source, is_followed
+from problems import PROBLEMS
+from problems.modifiers import transformed
 from ravine import Refused
 
 ROOT = Path(__file__).parents[2]
@@ -353,3 +359,74 @@ def test_a_package_of_the_environment_below_is_not_followed(tmp_path, monkeypatc
         monkeypatch.syspath_prepend(folder)
     assert not is_followed("their_package_below")
     assert is_followed("their_own_module")
+
+
+PLUGIN = """
+from dataclasses import dataclass
+
+from benchmarks.engine.contender import Removal
+from optimizers.sgd import SGD
+from problems.ill_conditioning.quadratic import Quadratic
+
+
+@dataclass(frozen=True)
+class TheirBowl(Quadratic):
+    pass
+
+
+@dataclass(frozen=True)
+class TheirSGD(SGD):
+    pass
+
+
+@dataclass(frozen=True)
+class TheirRemoval(Removal):
+    pass
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """An installed package, and what installs a version of it."""
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    (installed / "their_plugin.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(installed)
+
+    def install(version):
+        for old in installed.glob("*.dist-info"):
+            shutil.rmtree(old)
+        info = installed / f"their_plugin-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: their-plugin\nVersion: {version}\n"
+        )
+        (info / "top_level.txt").write_text("their_plugin\n")
+
+    install("1.0")
+    yield importlib.import_module("their_plugin"), install
+    del sys.modules["their_plugin"]
+
+
+def test_another_version_of_an_installed_package_changes_the_keys_of_all_that_comes_from_it(plugin):
+    theirs, install = plugin
+    quadratic, sgd = PROBLEMS["quadratic"], contender("sgd")
+    bowl = theirs.TheirBowl()
+    cells = {
+        "none": (quadratic, sgd),
+        "a problem": (bowl, sgd),
+        "a problem in another": (transformed(bowl, ["rotate"]), sgd),
+        "an optimizer": (quadratic, contender(theirs.TheirSGD())),
+        "a removal": (quadratic, dataclasses.replace(sgd, removal=theirs.TheirRemoval())),
+    }
+
+    def keys():
+        return {
+            name: cell_key("problem", at, what, Protocol().settled(at))
+            for name, (at, what) in cells.items()
+        }
+
+    before = keys()
+    assert keys() == before
+    install("1.1")
+    assert {name for name, key in keys().items() if key != before[name]} == {*cells} - {"none"}
