@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -133,8 +134,8 @@ def _written(
 ) -> Tables:
     """Run the jobs, and write the tables of all finished cells, also after an interrupt."""
 
-    def mark(done: CellDone) -> None:
-        folder.mark(done.key)
+    def mark(job: str, done: CellDone) -> None:
+        folder.mark(done.key, {"job": job})
         report(done)
 
     said = [{"problem": described(job.problem), "optimizer": job.contender.name} for job in jobs]
@@ -143,7 +144,7 @@ def _written(
     began, problems, found = time.perf_counter(), {}, None
     try:
         for job in jobs:
-            for key in run_job(job, size, folder.store, mark):
+            for key in run_job(job, size, folder.store, partial(mark, job.identity(size))):
                 problems[key] = job.problem
     finally:
         found = collect(folder, time.perf_counter() - began, _warn)

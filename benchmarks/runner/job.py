@@ -54,6 +54,7 @@ class Job:
         ]
         space = {name: dataclasses.asdict(each) for name, each in self.contender.space.items()}
         settled = dataclasses.asdict(protocol.settled(self.problem))
+        settled["budget"] = float(protocol.budget or self.problem.card.budget)  # whatever the dial
         state = json.dumps(
             [self.name, fields, contender, space, settled], default=repr, sort_keys=True
         )

@@ -61,7 +61,7 @@ class Task:
 
         def report(done: CellDone) -> None:
             dials.append(done.dial)
-            self.folder.mark(done.key, cell_note(ahead, done))
+            self.folder.mark(done.key, {"job": job, **cell_note(ahead, done)})
             if self.shown is not None:
                 self.shown.watch()
 

@@ -190,7 +190,7 @@ class SweepFolder:
         (self.path / MARKERS / BEATS).mkdir(parents=True)
 
     def mark(self, key: str, note: Mapping[str, Any] | None = None) -> None:
-        """Mark that a cell has ended. `note` is for the other processes."""
+        """Mark that a cell has ended. `note` is for the other processes; its "job" is the job's name in this sweep."""
         (self.path / MARKERS / key).write_text(json.dumps(note))
 
     def end(self, job: str, note: Mapping[str, Any]) -> None:
@@ -234,9 +234,11 @@ class SweepFolder:
         if not infos:
             (self.path / "manifest.json").unlink()
         cells = {}
-        for key in infos:
+        for key, info in infos.items():
             try:
-                cells[key] = self.store.read(key)
+                cell = self.store.read(key)
+                own = dataclasses.replace(cell.info, job=info.job)
+                cells[key] = dataclasses.replace(cell, info=own)
             except Unreadable as error:
                 say(f"{error}: it is in no table; its command runs it again")
         return cells
@@ -244,17 +246,30 @@ class SweepFolder:
     def _current(self, manifest: Mapping[str, Any]) -> dict[str, CellInfo]:
         """Return the last cell of each job and rung, of those in the manifest and those that ended since.
 
-        There may be several, if an optimizer was edited between sweeps.
+        There may be several, if an optimizer was edited between sweeps. The names of the jobs are those of this folder:
+        the store has the name of the last sweep that used a cell, for which it may be of another ladder.
         """
+        marked = self._marked()
+        listed = cells_of(manifest.get("jobs", []))
+        jobs = {key: info.job for key, info in listed.items() if key not in marked}
         current = {}
-        for key in [*cells_of(manifest.get("jobs", [])), *self._marked()]:
+        for key, job in {**jobs, **marked}.items():
             info = self.store.info(key)
             if info is not None:
+                info = dataclasses.replace(info, job=job or info.job)
                 current[info.job, info.dial] = key, info
         return ordered(dict(current.values()))
 
-    def _marked(self) -> list[str]:
-        return [each.name for each in self.marks() if each.suffix != ENDED]
+    def _marked(self) -> dict[str, str]:
+        """Return the cells that were marked: by key, the name of the job, or "" if there is no whole note with one."""
+        marked = {}
+        for file in self.marks():
+            if file.suffix != ENDED:
+                note = None
+                with suppress(ValueError):
+                    note = json.loads(file.read_text())
+                marked[file.name] = (note or {}).get("job", "")
+        return marked
 
     def _manifest(self) -> dict[str, Any]:
         return read_manifest(self.path) if (self.path / "manifest.json").exists() else {}

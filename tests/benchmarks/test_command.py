@@ -839,4 +839,4 @@ def test_each_process_sees_what_the_others_noted(tmp_path):
     folder.end("job", {"time": 3.0})
     assert here() == [{"time": 2.0}, {"time": 3.0}] and len(there()) == 3
     assert folder.last_beat(0) and folder.last_beat(1) is None
-    assert folder._marked() == ["a", "b", "half"]
+    assert folder._marked() == {"a": "", "b": "", "half": ""}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pyarrow.parquet
 import pytest
 
@@ -21,6 +24,7 @@ from benchmarks.runner.job import Job, run_job
 from benchmarks.store import cells as store_of_cells
 from benchmarks.store.cells import Memory, Store, Unreadable, _locked
 from benchmarks.store.sweep_folder import SweepFolder
+from problems import PROBLEMS
 from tests.benchmarks.problems_for_tests import Bowl
 
 ROOT = Path(__file__).parents[2]
@@ -199,6 +203,45 @@ def test_a_cell_that_cannot_be_read_at_the_end_is_named_and_the_others_are_in_th
     assert set(tables.runs["optimizer"]) == {"adam"}
     (line,) = said
     assert keys[0] in line and "is in no table; its command runs it again" in line
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_name_of_a_job_does_not_depend_on_the_dial_of_its_problem(name):
+    """Nor on the budget, where that depends on the dial."""
+    problem, size = PROBLEMS[name], Protocol()
+    rungs = [problem.at_dial(dial) for dial in problem.card.ladder]
+    assert len({Job(name, at, contender("sgd")).identity(size) for at in [problem, *rungs]}) == 1
+
+
+def points(folder):
+    table = pandas.read_csv(folder / "breaking_points.csv")
+    return table[table["optimizer"] == "sgd"].drop(columns="job").to_csv(index=False)
+
+
+@pytest.mark.parametrize("other", ["problem.dim=2", "budget=500"])
+def test_a_sweep_of_another_folder_does_not_part_the_ladders_of_this_one(ravine, files, other):
+    """At dim 2, that is the budget of random_field; the same cell is of another job there."""
+    size = "ladder=[2,3,4] rungs=3 problem.waves=1000 trials=2 tuning_seeds=1 seeds=2"
+    given = f"+problem=random_field {size} cells=cells"
+    assert ravine(f"{given} optimizer=sgd out=first").code == 0
+    before = points(files / "first")
+    assert ravine(f"{given} optimizer=sgd out=second {other}").code == 0
+    assert ravine(f"{given} optimizer=momentum out=first").code == 0
+    assert points(files / "first") == before
+    jobs = json.loads((files / "first" / "manifest.json").read_text())["jobs"]
+    assert [len(job["cells"]) for job in jobs] == [3, 3]
+
+
+def test_a_sweep_keeps_its_name_of_a_job_while_another_gives_the_cell_its_own(tmp_path):
+    folder = SweepFolder(tmp_path / "out", Store(tmp_path / "cells"))
+    key, _ = ran(folder.store)
+    own = folder.store.read(key).info
+    for _ in range(2):  # the second time, the name is in the manifest
+        with folder.alone(print):
+            folder.begin([], {"protocol": {}, "jobs": [], "threads": 1})
+            folder.mark(key, {"job": own.job})
+            folder.store.describe(key, dataclasses.replace(own, job="another"))
+            assert folder.finish(1.0, print)[key].info == own
 
 
 SWEEP = "+problem=quadratic,matrix_power optimizer=sgd,adam,newton trials=3 seeds=2 tuning_seeds=1 budget=60"
