@@ -8,23 +8,25 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from uuid import uuid4
 
 import numpy as np
 
 from benchmarks.store.cell_info import SCHEMA, CellInfo
+from ravine import Refused
 
 if TYPE_CHECKING:
     import pyarrow
 
 PATIENCE = 60.0  # seconds after which what is half-written may be a leftover
 PAUSES = (0.01, 0.05, 0.2)  # seconds between tries to read what another process replaces
+LEFT = "it is left as it is; ask its owner, or give another folder of cells"
 T = TypeVar("T")
 
 
@@ -103,8 +105,8 @@ class Store:
     """Cells in a folder, one folder each: cell.json, runs.parquet, traces.parquet.
 
     Several processes may use it at once. A cell is written into a hidden folder, which is then renamed; who is second
-    throws its own away. Only a cell that ended in an error or cannot be read is replaced, and a reader that meets this
-    moment reads again.
+    throws its own away. Only a cell that ended in an error or is damaged is replaced, and a reader that meets this moment
+    reads again. What another user does not permit to read or to replace is left as it is, and refused.
     """
 
     folder: Path
@@ -115,10 +117,15 @@ class Store:
         return info is not None and not info.error
 
     def write(self, key: str, cell: Stored) -> None:
-        """Store a cell, unless another process has stored it in the meantime."""
+        """Store a cell, unless another process has stored it in the meantime.
+
+        Raises:
+            Refused: If another user's is there, which may not be read or replaced.
+        """
         path = self.folder / key
         self.folder.mkdir(parents=True, exist_ok=True)
-        half = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.folder))
+        half = self.folder / f".{key}.{uuid4().hex}"
+        half.mkdir()
         with _locked(half):  # so that no other process takes it for a leftover
             try:
                 self._fill(half, key, cell)
@@ -127,12 +134,13 @@ class Store:
                 shutil.rmtree(half, ignore_errors=True)  # if it was not renamed, nobody needs it
 
     def describe(self, key: str, info: CellInfo) -> None:
-        """Replace the description of a stored cell."""
-        with suppress(FileNotFoundError, Unreadable):  # another process replaces the cell
+        """Replace the description of a stored cell, unless only another user may."""
+        half = self.folder / key / f"{uuid4().hex}.json"
+        # Otherwise another process replaces the cell.
+        with suppress(FileNotFoundError, PermissionError, Unreadable):
             _, sums = self._info(key)
-            with tempfile.NamedTemporaryFile("w", dir=self.folder / key, delete=False) as half:
-                half.write(_text(info, sums))
-            Path(half.name).rename(self.folder / key / "cell.json")
+            half.write_text(_text(info, sums))
+            half.rename(self.folder / key / "cell.json")
 
     def info(self, key: str) -> CellInfo | None:
         """Return the description of a stored cell; None if there is none that can be read."""
@@ -146,22 +154,22 @@ class Store:
 
         Raises:
             Unreadable: If it is damaged.
+            Refused: If another user does not permit to read it.
         """
-        path = self.folder / key
         try:
-            return _again(lambda: self._read(key)) if path.exists() else None
-        except Unreadable:
-            if path.exists():
-                raise
-            return None
+            return self._found(key)
+        except Unreadable as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise Refused(f"{error}: {LEFT}") from error
+            raise
 
     def read(self, key: str) -> Stored:
         """Return a stored cell.
 
         Raises:
-            Unreadable: If it is not there, or damaged.
+            Unreadable: If it is not there, damaged, or not permitted to be read.
         """
-        cell = self.find(key)
+        cell = self._found(key)
         if cell is None:
             raise Unreadable(f"{self.folder / key} is gone")
         return cell
@@ -184,6 +192,15 @@ class Store:
             except OSError:  # it is in use, or gone
                 continue
 
+    def _found(self, key: str) -> Stored | None:
+        path = self.folder / key
+        try:
+            return _again(lambda: self._read(key)) if path.exists() else None
+        except Unreadable:
+            if path.exists():
+                raise
+            return None
+
     def _fill(self, half: Path, key: str, cell: Stored) -> None:
         import pyarrow as pa  # slow to import, and a dry run needs none of it
         import pyarrow.parquet as pq
@@ -204,7 +221,7 @@ class Store:
                 os.fsync(handle.fileno())
 
     def _put(self, half: Path, path: Path) -> None:
-        """Give a cell its name, in place of one that ended in an error or cannot be read."""
+        """Give a cell its name, in place of one that ended in an error or is damaged."""
         while True:
             try:
                 half.rename(path)  # over a folder with files, this fails
@@ -219,10 +236,15 @@ class Store:
             if cell is not None and not cell.info.error:
                 return
             away = half.with_name(f"{half.name}.away")
-            with suppress(FileNotFoundError):  # another process was faster
+            try:
                 path.rename(away)
+            except FileNotFoundError:  # another process was faster
+                continue
+            except PermissionError as error:
+                raise Refused(f"{path} cannot be replaced ({_said(error)}): {LEFT}") from error
             shutil.rmtree(away, ignore_errors=True)
-            away.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
+                away.unlink()  # a file; a folder of another user is left to that user's `clean`
 
     def _info(self, key: str) -> tuple[CellInfo, dict[str, int]]:
         """Return the description of a cell, and the checksums of its files; older cells have none."""

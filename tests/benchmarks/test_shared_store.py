@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -148,6 +150,92 @@ def test_what_a_process_that_ended_left_half_written_is_removed(tmp_path):
     with _locked(tmp_path / ".key.used"):
         store.clean()
     assert {each.name for each in tmp_path.iterdir()} == {".key.young", ".key.used"}
+
+
+def mode(file):
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+@pytest.mark.parametrize(("mask", "of_folder", "of_file"), [(0o022, 0o755, 0o644), (0, 0o777, 0o666)])  # fmt: skip
+def test_a_cell_has_the_permissions_that_the_umask_gives(tmp_path, mask, of_folder, of_file):
+    store, before = Store(tmp_path), os.umask(mask)
+    try:
+        key, _ = ran(store)
+        assert mode(tmp_path / key) == of_folder
+        assert {mode(each) for each in (tmp_path / key).iterdir()} == {of_file}
+        store.describe(key, dataclasses.replace(store.read(key).info, unranked="why not"))
+        assert {mode(each) for each in (tmp_path / key).iterdir()} == {of_file}
+    finally:
+        os.umask(before)
+
+
+def as_another_user(folder, do):
+    """Return what `do` returns or refuses, done in `folder` by a user who may do there what all may."""
+    reads, writes = os.pipe()
+    if os.fork() == 0:
+        try:
+            os.chdir(folder)
+            if os.geteuid() == 0:  # who may read all
+                os.setegid(65534)
+                os.seteuid(65534)
+            said = str(do(Store(Path())))
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writes, said.encode())
+        os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads, "rb") as answer:
+        os.wait()
+        return answer.read().decode()
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A store in which all may write, and the key of a cell of this user."""
+    store = Store(tmp_path / "cells")
+    key, _ = ran(store)
+    store.folder.chmod(0o777)
+    return store, key
+
+
+@pytest.mark.parametrize("hidden", [".", "runs.parquet"])
+def test_what_another_user_may_not_read_stays_and_is_refused_in_a_line(shared, hidden):
+    """Also by whoever has computed the cell already."""
+    store, key = shared
+    cell, before = store.read(key), mode(store.folder / key / hidden)
+    (store.folder / key / hidden).chmod(0)
+    said = (
+        rf"Refused: {key}/[a-z.]+ cannot be read \(PermissionError: Permission denied\): it is left as it is; ask its "
+        r"owner, or give another folder of cells"
+    )
+    assert re.fullmatch(said, as_another_user(store.folder, lambda there: there.find(key)))
+    assert re.fullmatch(said, as_another_user(store.folder, lambda there: there.write(key, cell)))
+    (store.folder / key / hidden).chmod(before)
+    assert ran(store)[1].cached
+    assert [each.name for each in store.folder.iterdir()] == [key]
+
+
+def test_a_cell_that_another_user_may_only_read_is_used_as_it_is(shared):
+    store, key = shared
+    other = dataclasses.replace(store.read(key).info, unranked="why not")
+    (store.folder / key).chmod(0o555)
+    assert as_another_user(store.folder, lambda there: there.describe(key, other)) == "None"
+    (store.folder / key).chmod(0o755)
+    assert not store.read(key).info.unranked
+
+
+def test_an_error_that_another_user_may_not_remove_is_replaced_and_removed_by_its_owner(shared):
+    store, key = shared
+    good = store.read(key)
+    failed = dataclasses.replace(good.info, error="it failed")
+    store.describe(key, failed)
+    assert as_another_user(store.folder, lambda there: there.write(key, good)) == "None"
+    assert store.has(key)
+    old = time.time() - 2 * store_of_cells.PATIENCE
+    for each in store.folder.glob(".*"):
+        os.utime(each, (old, old))
+    store.clean()
+    assert [each.name for each in store.folder.iterdir()] == [key]
 
 
 def test_a_second_sweep_into_a_folder_waits_for_the_first_and_is_added_to_it(tmp_path):
