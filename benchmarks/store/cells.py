@@ -105,8 +105,8 @@ class Store:
     """Cells in a folder, one folder each: cell.json, runs.parquet, traces.parquet.
 
     Several processes may use it at once. A cell is written into a hidden folder, which is then renamed; who is second
-    throws its own away. Only a cell that ended in an error or is damaged is replaced, and a reader that meets this moment
-    reads again. What another user does not permit to read or to replace is left as it is, and refused.
+    throws its own away. Only a cell that ended in an error or is damaged is replaced (under a lock, if the file system has
+    locks), and a reader that meets this moment reads again. What another user does not permit to read or to replace is left as it is, and refused.
     """
 
     folder: Path
@@ -221,7 +221,11 @@ class Store:
                 os.fsync(handle.fileno())
 
     def _put(self, half: Path, path: Path) -> None:
-        """Give a cell its name, in place of one that ended in an error or is damaged."""
+        """Give a cell its name, in place of one that ended in an error or is damaged.
+
+        What is there is looked at and renamed under its own lock, so that it is still the same one when it is renamed.
+        """
+        away = half.with_name(f"{half.name}.away")
         while True:
             try:
                 half.rename(path)  # over a folder with files, this fails
@@ -230,21 +234,29 @@ class Store:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
             try:
-                cell = self.find(path.name)
-            except Unreadable:
-                cell = None
-            if cell is not None and not cell.info.error:
-                return
-            away = half.with_name(f"{half.name}.away")
-            try:
-                path.rename(away)
+                with _locked(path) as handle:
+                    if not is_at(handle, path):
+                        continue
+                    if self._is_sound(path.name):
+                        return
+                    path.rename(away)
             except FileNotFoundError:  # another process was faster
+                if path.is_symlink():  # to nothing
+                    raise
                 continue
             except PermissionError as error:
                 raise Refused(f"{path} cannot be replaced ({_said(error)}): {LEFT}") from error
             shutil.rmtree(away, ignore_errors=True)
             with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
                 away.unlink()  # a file; a folder of another user is left to that user's `clean`
+
+    def _is_sound(self, key: str) -> bool:
+        """True if a cell can be read, whole, and did not end in an error."""
+        try:
+            cell = self.find(key)
+        except Unreadable:
+            return False
+        return cell is not None and not cell.info.error
 
     def _info(self, key: str) -> tuple[CellInfo, dict[str, int]]:
         """Return the description of a cell, and the checksums of its files; older cells have none."""
@@ -294,19 +306,27 @@ def _again(read: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _locked(folder: Path, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a folder, which the system releases when a process ends.
+def _locked(path: Path, wait: bool = True) -> Iterator[int]:
+    """Hold the lock of a folder or a file, and yield it open; the system releases the lock when a process ends.
 
     Raises:
-        OSError: If the folder is gone, or another process has its lock and `wait` is false.
+        OSError: If it is gone, or another process has its lock and `wait` is false.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         if not lock(handle, wait) and not wait:
-            raise BlockingIOError(f"{folder}: whether it is in use cannot be known here")
-        yield
+            raise BlockingIOError(f"{path}: whether it is in use cannot be known here")
+        yield handle
     finally:
         os.close(handle)
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """True if what is open is what is at a path now."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def lock(handle: int, wait: bool) -> bool:

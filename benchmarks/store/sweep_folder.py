@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.engine.protocol import Protocol
 from benchmarks.store.cell_info import SCHEMA, SKIPPED, CellInfo, by_job, cells_of, ordered
-from benchmarks.store.cells import Store, Stored, Unreadable, lock
+from benchmarks.store.cells import Store, Stored, Unreadable, is_at, lock
 from benchmarks.store.provenance import provenance
 from ravine import Refused
 
@@ -140,7 +140,7 @@ class SweepFolder:
                     f"out={self.path}: another sweep is running there, this one waits until it ends"
                 )
                 lock(handle, wait=True)
-            while not self._is(handle):  # the other sweep has removed its folder
+            while not is_at(handle, self.path):  # the other sweep has removed its folder
                 os.close(handle)
                 handle = self._opened()
                 lock(handle, wait=True)
@@ -154,13 +154,6 @@ class SweepFolder:
     def _opened(self) -> int:
         _make("out", self.path)
         return os.open(self.path, os.O_RDONLY)
-
-    def _is(self, handle: int) -> bool:
-        """True if an open folder is still this one."""
-        try:
-            return os.path.samestat(os.fstat(handle), self.path.stat())
-        except FileNotFoundError:
-            return False
 
     def begin(
         self, argv: Sequence[str], config: Mapping[str, Any], without: Container[str] = ()

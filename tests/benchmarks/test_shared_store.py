@@ -152,6 +152,30 @@ def test_what_a_process_that_ended_left_half_written_is_removed(tmp_path):
     assert {each.name for each in tmp_path.iterdir()} == {".key.young", ".key.used"}
 
 
+def test_a_good_cell_that_comes_while_another_process_looks_at_an_error_stays(
+    tmp_path, monkeypatch
+):
+    store, find, others = Store(tmp_path), Store.find, []
+    key, _ = ran(store)
+    good = store.read(key)
+    failed = dataclasses.replace(good, info=dataclasses.replace(good.info, error="it failed"))
+    store.describe(key, failed.info)
+
+    def looks_long(self, key):
+        found = find(self, key)
+        if not others:
+            others.append(threading.Thread(target=store.write, args=(key, good)))
+            others[0].start()
+            others[0].join(timeout=1.0)  # it has to wait
+        return found
+
+    monkeypatch.setattr(Store, "find", looks_long)
+    store.write(key, failed)
+    others[0].join(timeout=30)
+    assert store.has(key)
+    assert [each.name for each in tmp_path.iterdir()] == [key]
+
+
 def mode(file):
     return stat.S_IMODE(file.stat().st_mode)
 
@@ -205,8 +229,8 @@ def test_what_another_user_may_not_read_stays_and_is_refused_in_a_line(shared, h
     cell, before = store.read(key), mode(store.folder / key / hidden)
     (store.folder / key / hidden).chmod(0)
     said = (
-        rf"Refused: {key}/[a-z.]+ cannot be read \(PermissionError: Permission denied\): it is left as it is; ask its "
-        r"owner, or give another folder of cells"
+        rf"Refused: {key}(/[a-z.]+)? cannot be (read|replaced) \(PermissionError: Permission denied\): "
+        r"it is left as it is; ask its owner, or give another folder of cells"
     )
     assert re.fullmatch(said, as_another_user(store.folder, lambda there: there.find(key)))
     assert re.fullmatch(said, as_another_user(store.folder, lambda there: there.write(key, cell)))
