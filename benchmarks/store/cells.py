@@ -105,8 +105,9 @@ class Store:
     """Cells in a folder, one folder each: cell.json, runs.parquet, traces.parquet.
 
     Several processes may use it at once. A cell is written into a hidden folder, which is then renamed; who is second
-    throws its own away. Only a cell that ended in an error or is damaged is replaced (under a lock, if the file system has
-    locks), and a reader that meets this moment reads again. What another user does not permit to read or to replace is left as it is, and refused.
+    throws its own away. Only a cell that ended in an error or is damaged is replaced (under a lock, if the file system
+    has locks), and a reader that meets this moment reads again. What another user does not permit to read or to replace
+    is left as it is, and refused.
     """
 
     folder: Path
