@@ -251,7 +251,10 @@ class CountingOracle:
         self.runs = runs
         self.normal = normals
         self._draw: Tree | None = None
+        # The memory of corrupted gradients: of all runs, or of each if runs are only evaluated alone.
         self._memory: torch.Tensor | None = None
+        self._memory_alone: dict[tuple[int, int], torch.Tensor | None] = {}
+        self._met_alone: set[tuple[int, int]] = set()  # in this step
         self._points: list[At] = []
         self._spectrum: tuple[torch.Tensor, torch.Tensor] | None = None
         self._first_gradient = True
@@ -279,6 +282,7 @@ class CountingOracle:
         self.noisy = draw is not None
         self._progress = progress
         self._first_gradient = True
+        self._met_alone.clear()
         self.alive = self.alive if alive is None else alive
         self._draw = draw
         self.counts: dict[str, Count] = dict.fromkeys(KINDS, 0.0)
@@ -360,7 +364,10 @@ class CountingOracle:
     def single(
         self, instance: int, trial: int, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the value () and the gradient (dim,) of one run at x (dim,), charged to it: a closure needs them."""
+        """Return the value () and the gradient (dim,) of one run at x (dim,), charged to it: a closure needs them.
+
+        The run's memory of corrupted gradients advances with the first one of a step, as that of all runs does.
+        """
         charged = torch.zeros(self.runs, dtype=x.dtype, device=x.device)
         charged[instance, trial] = 1.0
         self.charge("gradients", charged)
@@ -369,10 +376,14 @@ class CountingOracle:
         draw = None if self._draw is None else part_of(self._draw, run)
         value, gradient = self._landscape.sampled_value_and_gradient(x.view(1, 1, -1), data, draw)
         if draw is not None:
-            memory = self._memory
-            if memory is not None:
-                memory = memory[run, trial : trial + 1]
-            gradient, _ = self._landscape.seen(gradient, data, draw, memory)
+            alone = instance, trial
+            memory = self._memory_alone.get(alone)
+            if self._memory is not None:
+                memory = self._memory[run, trial : trial + 1]
+            gradient, memory = self._landscape.seen(gradient, data, draw, memory)
+            if alone not in self._met_alone:
+                self._memory_alone[alone] = memory
+                self._met_alone.add(alone)
         if not torch.isfinite(value + (gradient * 0).sum()):
             self.astray[instance, trial] |= ~_finite(x) & ~self.broken[instance, trial]
             self.broken[instance, trial] = True

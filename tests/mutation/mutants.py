@@ -1309,6 +1309,16 @@ mutants(
         "        if self.noisy:\n            self._points = []\n",
         "",
     ),
+    (
+        "a closure's gradients are never delayed",
+        "self._memory_alone[alone] = memory",
+        "self._memory_alone[alone] = None",
+    ),
+    (
+        "a delay counts a closure's calls, not steps",
+        "            if alone not in self._met_alone:\n",
+        "            if True:\n",
+    ),
 )
 mutants(
     "optimizers/momentum.py",

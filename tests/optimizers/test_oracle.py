@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
+from optimizers.adopted import Adopted
 from optimizers.oracle import CountingOracle, cost
+from optimizers.sgd import SGD
+from problems.modifiers import noisy
 from tests.benchmarks.problems_for_tests import Bowl, Hole, NoisyBowl
 
 RUNS = (2, 4)
@@ -92,6 +96,51 @@ def test_one_run_alone_is_charged_alone_and_answers_as_the_batch(make):
     assert torch.equal(paid(oracle), expected)
     assert torch.allclose(value, oracle.value[1, 2, 0], rtol=1e-12)
     assert torch.allclose(gradient, oracle.gradient[1, 2], rtol=1e-12)
+
+
+class ByClosure(torch.optim.Optimizer):
+    """Gradient descent that has to be given a closure; with `ahead`, by the gradient that a first step leads to."""
+
+    def __init__(self, params, lr=0.1, ahead=False):
+        super().__init__(params, {"lr": lr})
+        self.ahead = ahead
+
+    def step(self, closure):  # type: ignore[override]
+        (parameter,) = self.param_groups[0]["params"]
+        before, rate = parameter.detach().clone(), self.param_groups[0]["lr"]
+        loss = closure()
+        if self.ahead:
+            parameter.data = before - rate * parameter.grad
+            loss = closure()
+        parameter.data = before - rate * parameter.grad
+        return loss
+
+
+class Extragradient(SGD):
+    """Steps by the gradient that a step of gradient descent leads to."""
+
+    def update(self, oracle, state):
+        ahead = oracle.at(oracle.x - self.lr * oracle.gradient)
+        return -self.lr * ahead.gradient, state
+
+
+@pytest.mark.parametrize(("ahead", "batched"), [(False, SGD), (True, Extragradient)])
+def test_a_closure_sees_the_delayed_gradients_that_a_batched_method_sees(ahead, batched):
+    """A delay counts steps, however many calls a step makes, and each run has delayed gradients of its own."""
+    rates, final = torch.tensor([[0.02], [0.3]], dtype=torch.float64), []
+    for delay in (1.0, 3.0, 8.0):
+        instances = Instances(noisy(Bowl(), "delayed", delay), ("a", "b", "c"))
+        mine, twin = (
+            run(each.batched({"lr": rates}), instances, trials=2, budget=80, record=False)
+            for each in (Adopted(ByClosure, {"ahead": ahead}), batched())
+        )
+        assert mine.status == twin.status
+        for name in ("gap_final", "gap_best", "loss_final", "steps"):
+            torch.testing.assert_close(
+                mine.numbers[name], twin.numbers[name], rtol=1e-9, atol=1e-12
+            )
+        final.append(mine.numbers["gap_final"])
+    assert not torch.equal(final[0], final[1]) and not torch.equal(final[1], final[2])
 
 
 def test_a_run_that_meets_nan_is_shown_zeros_and_leaves_the_others_alone(make):
