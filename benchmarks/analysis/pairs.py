@@ -354,9 +354,10 @@ def told_apart(
 ) -> pandas.DataFrame:
     """Return which optimizers each rung tells apart by its target.
 
-    Two misses are a tie here: the question is what the rung's target separates, not who is nearer to it.
-    Nothing is adjusted for other pairs, so that no row changes when a method is added: of pairs that are alike, up
-    to one in twenty is told apart. The ranks of a table are adjusted, and ask for more.
+    Two misses are a tie here: the question is what the rung's target separates, not who is nearer to it. So are gaps
+    within 1 % and costs that are equal up to rounding, as in `differences`. Nothing is adjusted for other pairs, so
+    that no row changes when a method is added: of pairs that are alike, up to one in twenty is told apart. The ranks of
+    a table are adjusted, and ask for more.
 
     Args:
         runs: The rows of `runs.csv` of one or several sweeps.
@@ -377,7 +378,8 @@ def told_apart(
         for i, first in enumerate(paid):
             for second in list(paid)[i + 1 :]:
                 one, other = paid[first].align(paid[second], join="inner")
-                wins, losses = int((other < one).sum()), int((other > one).sum())
+                sign = _sign(_ratio(one, other, SAME_GAP if measure == "gap" else ROUNDING))
+                wins, losses = int((sign < 0).sum()), int((sign > 0).sum())
                 p = sign_test(wins, losses)
                 pair = {"first": first, "second": second, "wins": wins, "losses": losses, "p": p}
                 rows.append({**dict(zip(RUNG, name, strict=True)), **pair, "apart": p <= LEVEL})

@@ -565,6 +565,20 @@ class TestDiscrimination:
         assert (against["second"], against["wins"], against["losses"]) == ("sgd", 0, 5)
         assert against["p"] == pytest.approx(1 / 16)
 
+    @pytest.mark.parametrize(
+        ("noisy", "alike", "dearer"),
+        [((), sum([1 / 3] * 6), 2 + 1e-6), (["bowl"], 2 * 1.009, 2 * 1.011)],
+        ids=["costs", "gaps"],
+    )
+    def test_what_is_a_tie_elsewhere_tells_none_apart(self, noisy, alike, dearer):
+        """Costs are equal up to rounding, as the sum of six thirds and 2 are; gaps up to 1 %."""
+        for paid, losses in ((alike, 0), (dearer, 6)):
+            runs = pooled(cell({1: [paid] * 6}), cell({1: [2.0] * 6}, optimizer="adam"))
+            runs["gap_final"] = runs["cost_to_target"]
+            found = statistics.told_apart(runs, summary(runs), noisy=noisy).iloc[0]
+            assert (found["second"], found["wins"], found["losses"]) == ("sgd", 0, losses)
+            assert found["apart"] == (losses == 6)
+
     def test_half_of_the_instances_is_enough_to_solve_a_rung(self):
         half, fewer = cell({1: [1.0] * 3 + [MISS] * 3}), cell({1: [1.0] * 2 + [MISS] * 4})
         runs = pooled(half, fewer.assign(optimizer="adam", cell="bowl 1.0 adam"))

@@ -507,6 +507,16 @@ mutants(
     ),
     ("gaps within a tenth are a tie", "    1.01\n", "    1.1\n"),
     (
+        "the rounding of costs tells optimizers apart",
+        'SAME_GAP if measure == "gap" else ROUNDING',
+        'SAME_GAP if measure == "gap" else 0.0',
+    ),
+    (
+        "gaps that are a tie tell optimizers apart",
+        'SAME_GAP if measure == "gap" else ROUNDING',
+        "ROUNDING",
+    ),
+    (
         "noisy problems are compared by cost",
         'by_gap = str(named["problem"]) in noisy',
         "by_gap = False",
