@@ -42,10 +42,14 @@ def standings(points: pandas.DataFrame, choice: str = "tuned") -> pandas.DataFra
 
 
 def _further(row: Mapping[Any, Any], sign: str) -> float:
-    """Return a key that is larger for a harder dial: the dial, or its negative if a smaller dial is harder."""
-    problem = PROBLEMS.get(row["problem"])
-    ladder = problem.card.ladder if problem is not None else (0, 1)
-    falling = ladder[0] > ladder[-1]
+    """Return a key that is larger for a harder dial: the dial, or its negative if a smaller dial is harder.
+
+    The first and the last rung say which, as a noise has a ladder of its own; of a single rung, the problem's ladder.
+    """
+    first, last = row["first_rung"], row["last_rung"]
+    if first == last and row["problem"] in PROBLEMS:
+        first, *_, last = PROBLEMS[row["problem"]].card.ladder
+    falling = first > last
     value = {">": math.inf, "<": -math.inf}.get(sign, float(row["breaking_point"]))
     return -value if falling else value
 

@@ -30,10 +30,13 @@ from tests.benchmarks.problems_for_tests import Bowl
 SIZE: dict[str, Any] = {"trials": 9, "tuning_seeds": 2, "seeds": 6, "budget": 60, "rungs": 3}
 
 
-def points(rows, choice="tuned"):
+def points(rows, choice="tuned", first_rung=1.0, last_rung=10.0):
     """Breaking points from (problem, optimizer, dial, censored)."""
     table = pandas.DataFrame(rows, columns=["problem", "optimizer", "breaking_point", "censored"])
-    return table.assign(choice=choice, budget=1.0, low=np.nan, high=np.nan, theory=np.nan)
+    return table.assign(
+        choice=choice, budget=1.0, low=np.nan, high=np.nan, theory=np.nan,
+        first_rung=first_rung, last_rung=last_rung,
+    )  # fmt: skip
 
 
 class TestStandings:
@@ -41,11 +44,27 @@ class TestStandings:
         """The mountain gets harder as its dimension falls; two beyond the rungs are equal."""
         rows = [("quadratic", "a", 1e5, ">"), ("quadratic", "b", 1e5, ">"), ("quadratic", "c", 30, ""),
                 ("mountain", "a", 2.0, ""), ("mountain", "b", 10.0, ">"), ("mountain", "c", 1.0, "<")]  # fmt: skip
-        found = standings(points(rows))
+        ends = {"first_rung": [1.0] * 3 + [10.0] * 3, "last_rung": [1e5] * 3 + [1.0] * 3}
+        found = standings(points(rows, **ends))
         assert found["place"].tolist() == [1.5, 1.5, 3, 2, 3, 1]
         assert found["text"].tolist() == ["> 1e5", "> 1e5", "30", "2", "> 10", "< 1"]
-        short = standings(points(rows).assign(unjudged=["", "", "too_few_steps", "", "", ""]))
+        short = standings(
+            points(rows, **ends).assign(unjudged=["", "", "too_few_steps", "", "", ""])
+        )
         assert short["text"].tolist() == ["> 1e5", "> 1e5", "too few steps", "2", "> 10", "< 1"]
+
+    def test_a_noise_gets_harder_as_it_grows_on_any_problem(self):
+        """The mountain's own dial falls; the ladder of a noise on it rises, from 0.01 to 10."""
+        rows = [("mountain", "a", 0.02, ""), ("mountain", "b", 3.0, ""), ("mountain", "c", 0.01, "<"),
+                ("mountain", "d", 10.0, ">")]  # fmt: skip
+        found = standings(points(rows, first_rung=0.01, last_rung=10.0))
+        assert found["place"].tolist() == [3, 2, 4, 1]
+
+    def test_a_single_rung_is_read_as_the_problem_s_ladder(self):
+        rows = [(name, *each) for name in ("mountain", "quadratic", "Mine")
+                for each in (("a", 3.0, "<"), ("b", 3.0, ">"))]  # fmt: skip
+        found = standings(points(rows, first_rung=3.0, last_rung=3.0))
+        assert found["place"].tolist() == [1, 2, 2, 1, 2, 1]
 
     def test_only_the_choice_at_the_whole_budget_counts(self):
         rows = [("quadratic", "a", 10.0, "")]

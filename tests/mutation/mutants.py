@@ -914,6 +914,16 @@ mutants(
     ),
     ("a falling dial is read upwards", "return -value if falling else value", "return value"),
     (
+        "a noise's ladder runs as the problem's",
+        'if first == last and row["problem"] in PROBLEMS',
+        'if row["problem"] in PROBLEMS',
+    ),
+    (
+        "a single rung of a falling dial is read upwards",
+        'if first == last and row["problem"] in PROBLEMS',
+        "if False",
+    ),
+    (
         "problems and not families are the units of a mean place",
         '.groupby(["optimizer", "family"])["place"].mean()',
         '.groupby(["optimizer", "problem"])["place"].mean()',
