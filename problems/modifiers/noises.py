@@ -204,7 +204,8 @@ class Noisy(ProblemModifier):
     """A problem whose gradients the optimizer sees through noise; it is scored on the exact loss.
 
     The target is a gap of 0.01, or the inner problem's if that is larger: at a constant learning rate, noise leaves a
-    gap that no budget closes.
+    gap that no budget closes. An inner problem with a `solved` of its own, as `product_cliff` and
+    `generalized_smoothness` have, keeps it with its own target.
 
     Attributes:
         noise: The noise.

@@ -49,6 +49,22 @@ def test_the_truth_stays_what_it_is(name):
     assert problem.settings["noise"] == name
 
 
+@pytest.mark.parametrize("name", ["product_cliff", "generalized_smoothness"])
+def test_a_problem_s_own_test_of_being_solved_is_kept_with_its_target(name):
+    """A gap of 0.01 would be reached far earlier: the starts of both are huge."""
+    inner = PROBLEMS[name]
+    problem = noisy(inner, "gaussian")
+    data, (solution, *_) = problem.example(), inner.critical_points(inner.example())
+    start, end = data["start"], solution.x
+    way = torch.linspace(0, 1, 1001).unsqueeze(-1) ** 3
+    x = end + way * (start - end)
+    floor = problem.floor(data)
+    gap = (problem.loss(x, data) - floor) / (problem.loss(start, data) - floor)
+    solved = problem.solved(x, gap, None, data)
+    assert torch.equal(solved, inner.solved(x, gap, None, data["inner"]))
+    assert solved[0] and ((gap <= problem.card.target) & ~solved).any()
+
+
 @pytest.mark.parametrize("name", NOISES)
 def test_strength_none_is_no_noise(name):
     problem = noisy(QUADRATIC, name, 0.0)
