@@ -84,11 +84,11 @@ class Clip(Wrapper):
 class AdaptiveClip(Wrapper):
     """Gradient clipping by norm around an optimizer, at a quantile of the norms so far.
 
-    The threshold is the `quantile` of the last `window` norms, including the current one: 1 clips nothing, 0
-    clips every gradient to the smallest of them. If all gradients are clipped alike, as at low quantiles, it
-    amounts to a decaying step. The norm is measured at the run's own point: a method that evaluates its gradient
-    elsewhere pays for both. Seetharaman, Wichern, Pardo & Le Roux 2020, arXiv:2007.14469, who keep all norms and
-    use the quantile 0.1.
+    The threshold is the `quantile` of the last `window` norms, including the current one. 0 clips every gradient to the
+    smallest of them. 1 clips none, but the 1e-6 of `clip_by_norm` shortens one that is the largest so far by the factor
+    |g|/(|g| + 1e-6): by half at |g| = 1e-6. If all gradients are clipped alike, as at low quantiles, it amounts to a
+    decaying step. The norm is measured at the run's own point: a method that evaluates its gradient elsewhere pays for
+    both. Seetharaman, Wichern, Pardo & Le Roux 2020, arXiv:2007.14469, who keep all norms and use the quantile 0.1.
     """
 
     quantile: Hyper = hyper(0.1, search=linear(0.0, 1.0), low=0, high=1)

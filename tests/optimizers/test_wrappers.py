@@ -180,6 +180,14 @@ def test_adaptive_clipping_forgets_what_is_older_than_its_window(walk, start):
     assert lengths.tolist() == pytest.approx([4.0, 4.0, 6.0, 8.0], rel=1e-6)
 
 
+@pytest.mark.parametrize(("slope", "share"), [(1.0, 1.0), (1e-6, 0.5), (1e-8, 1 / 101)])
+def test_the_quantile_1_clips_nothing_but_tiny_gradients(walk, start, slope, share):
+    """As torch's clipping at their own norm does: |g|/(|g| + 1e-6) is left of each."""
+    clip = AdaptiveClip(SGD(1.0), quantile=1.0)
+    points = walk(clip, lambda x, data: slope * x.sum(-1), start(0.0), steps=3).points.flatten()
+    assert (points / slope).tolist() == pytest.approx([0, -share, -2 * share, -3 * share], rel=2e-6)
+
+
 @pytest.mark.parametrize("window", [1, 4, 7])
 def test_adaptive_clipping_has_the_quantile_of_its_last_norms(window):
     """A gradient of any length, some of them alike; the ordered norms are those of the window, sorted anew."""
