@@ -29,14 +29,13 @@ def cost(counts: dict[str, Count], dim: int) -> Count:
         dim: The length of x.
 
     Returns:
-        The cost, a number or (*runs).
+        The cost, a number or (*runs) in float64: thirds add up to other sums in float32.
     """
-    return (
-        LOSS * counts["losses"]
-        + GRADIENT * counts["gradients"]
-        + HVP * counts["hvps"]
-        + HVP * dim * counts["hessians"]
+    losses, gradients, hvps, hessians = (
+        each.double() if isinstance(each, torch.Tensor) else each
+        for each in (counts[kind] for kind in KINDS)
     )
+    return LOSS * losses + GRADIENT * gradients + HVP * hvps + HVP * dim * hessians
 
 
 class Landscape(Protocol):

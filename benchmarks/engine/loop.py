@@ -111,7 +111,7 @@ def _run(
             x,
             next(draws),
             ends.alive,
-            progress=share.unsqueeze(-1) if isinstance(share, torch.Tensor) else share,
+            progress=share.to(x).unsqueeze(-1) if isinstance(share, torch.Tensor) else share,
         )
         was_alive = ends.alive
         step, state = optimizer.update(oracle, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from benchmarks.catalog.contenders import contender
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.protocol import Protocol
 from optimizers.oracle import CountingOracle
+from optimizers.sgd import SGD
 from problems import PROBLEMS
 from problems.modifiers import noisy, transformed
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
@@ -66,3 +68,27 @@ def test_of_methods_of_all_kinds(problem, what, monkeypatch):
 def test_of_modified_problems(monkeypatch):
     problem = noisy(transformed(Bowl(), ["rotate", "scale"]), "gaussian", 0.1)
     check(problem, "sgd", monkeypatch)
+
+
+@pytest.mark.parametrize("what", ["lbfgs", "newton_cg", "torch.optim.LBFGS"])
+def test_costs_are_sums_of_thirds_in_both_precisions(what):
+    """Where runs pay for different answers, too: equal costs must tie, up to rounding in float64."""
+    for dtype in ("float32", "float64"):
+        size = Protocol(trials=2, tuning_seeds=1, seeds=2, budget=200, dtype=dtype)
+        problem = PROBLEMS["rosenbrock"]
+        runs = run_cell(problem, contender(what), size.settled(problem)).runs
+        thirds = 3 * runs["cost"]
+        assert thirds.max() > 100
+        np.testing.assert_allclose(thirds, thirds.round(), rtol=1e-12)
+
+
+class Fading(SGD):
+    """Descends ever slower, and lets a part of the runs pay for more."""
+
+    def update(self, oracle, state):
+        _ = oracle.at(oracle.x + 1, oracle.x[..., :1] > 0).value
+        return -0.1 * (1 - oracle.progress) * oracle.gradient, state
+
+
+def test_the_share_of_the_budget_has_the_precision_of_the_run(monkeypatch):
+    check(Bowl(), Fading(), monkeypatch)

@@ -1316,8 +1316,8 @@ mutants(
     ),
     (
         "a Hessian costs as much as its products forward",
-        "HVP * dim * counts",
-        "GRADIENT * dim * counts",
+        "HVP * dim * hessians",
+        "GRADIENT * dim * hessians",
     ),
     (
         "a point is paid again by the run that returns to it",
@@ -1328,6 +1328,12 @@ mutants(
         "under noise an answer of the step before is free",
         "        if self.noisy:\n            self._points = []\n",
         "",
+    ),
+    (
+        "costs add up in the precision of the run",
+        "each.double() if isinstance(each, torch.Tensor) else each",
+        "each",
+        *tests("benchmarks", "precision::test_costs_are_sums_of_thirds_in_both_precisions"),
     ),
     (
         "a closure's gradients are never delayed",
