@@ -109,7 +109,7 @@ class Patient:
 
     def flat(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return tensors of the parameters' shapes as one vector (dim,)."""
-        return torch.cat([each.detach().flatten() for each in parts])
+        return _joined([each.detach() for each in parts])
 
     def parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Return a vector (dim,) as tensors of the parameters' shapes and dtypes."""
@@ -131,7 +131,7 @@ class Patient:
             loss * self.scale, [*self.parameters, *others], create_graph=graph,
             retain_graph=graph, materialize_grads=True,
         )  # fmt: skip
-        own = torch.cat([each.flatten() for each in found[: len(self.parameters)]]) / self.scale
+        own = _joined(found[: len(self.parameters)]) / self.scale
         return own, [each.detach() / self.scale for each in found[len(self.parameters) :]]
 
     def product(self, gradient: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
@@ -142,7 +142,7 @@ class Patient:
         found = torch.autograd.grad(
             gradient, self.parameters, vector, retain_graph=True, materialize_grads=True
         )
-        return torch.cat([each.flatten() for each in found])
+        return _joined(found)
 
 
 @dataclass(frozen=True)
@@ -472,6 +472,11 @@ class Window:
     def result(self) -> Measured:
         """Return the numbers of the measurement, without its vectors."""
         return Measured(self._estimates(), self._seen, self._positions, self._chain, self._layers())
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return tensors as one vector (dim,); gradients of embeddings may be sparse."""
+    return torch.cat([each.to_dense().flatten() for each in parts])
 
 
 def _repeats(loss: float, again: float) -> None:

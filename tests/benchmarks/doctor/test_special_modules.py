@@ -1,0 +1,84 @@
+"""The doctor beside modules whose gradients are sparse, or whose forward pass changes their own state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.doctor import Doctor
+
+STEPS = 30
+
+
+def words(sparse: bool) -> nn.Sequential:
+    return nn.Sequential(nn.Embedding(50, 4, sparse=sparse), nn.Flatten(), nn.Linear(8, 1))
+
+
+def run(
+    make: Callable[[], tuple[nn.Module, torch.optim.Optimizer]],
+    draw: Callable[[], torch.Tensor],
+    doctored: bool,
+) -> tuple[list[torch.Tensor], Doctor | None]:
+    """Parameters and buffers after a run that predicts the mean of each row of the inputs; and its doctor."""
+    torch.manual_seed(0)
+    model, optimizer = make()
+    doctor = Doctor(model, optimizer, overhead=math.inf) if doctored else None
+    for _ in range(STEPS):
+        x = draw()
+        y = x.float().mean(1, keepdim=True)
+
+        def loss(x=x, y=y):
+            return (model(x).mean(1, keepdim=True) - y).square().mean()
+
+        if doctor is not None:
+            doctor.step(loss)
+        else:
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+    return [each.detach() for each in model.state_dict().values()], doctor
+
+
+def same_run(make, draw) -> Doctor:
+    """The doctor of a run, which leaves the weights and buffers bitwise those of the plain loop."""
+    (plain, _), (ours, doctor) = run(make, draw, False), run(make, draw, True)
+    assert doctor is not None
+    assert all(map(torch.equal, plain, ours))
+    assert str(doctor.report()).startswith("Verdict: ")
+    return doctor
+
+
+# Sparse gradients.
+
+
+def indices() -> torch.Tensor:
+    return torch.randint(50, (16, 2))
+
+
+def one_layer() -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = nn.Sequential(nn.Embedding(50, 4, sparse=True), nn.Flatten())
+    return model, torch.optim.SparseAdam(model.parameters(), 0.01)
+
+
+def two_layers(sparse: bool = True) -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = words(sparse)
+    return model, torch.optim.SGD(model.parameters(), 1e-4)
+
+
+@pytest.mark.parametrize("make", [one_layer, two_layers], ids=["SparseAdam", "SGD"])
+def test_sparse_gradients_are_measured_and_the_run_is_that_without_a_doctor(make):
+    doctor = same_run(make, indices)
+    assert doctor.first_order_only is None
+    assert doctor.measured[0].row["grad_sq"] > 0
+
+
+def test_sparse_gradients_are_measured_as_dense_ones_are():
+    sparse = same_run(two_layers, indices).measured[0]
+    dense = same_run(lambda: two_layers(False), indices).measured[0]
+    # Rows of a sparse gradient are added in another order.
+    assert sparse.row == pytest.approx(dense.row, rel=1e-3)
+    assert sparse.chain == pytest.approx(dense.chain, rel=1e-3)
