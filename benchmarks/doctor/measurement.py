@@ -252,8 +252,13 @@ class Window:
         beginning = self._before[0] if first and self._before else None
         with (
             randomness_restored(patient.devices, beginning) as here,
-            aside(patient.model, patient.parameters),
+            aside(patient.model, patient.parameters) as buffers,
         ):
+
+            def begin() -> None:
+                here.restore()
+                buffers.restore()
+
             patient.place(self._start)
             loss, gradient, sloped = self._slope(closures, first)
             if first and self._before:
@@ -264,12 +269,12 @@ class Window:
                 self.failure, self._spectrum = str(error).partition("\n")[0], None
             self.verified = first and self._verify and sloped is not None
             del sloped  # and with it the graph, which is invalid after the weights move
-            if self.verified and self._contradicts(closures[0], here):
+            if self.verified and self._contradicts(closures[0], begin):
                 self.failure = "the gradient does not change as its derivative says"
                 self._spectrum = None
                 self._seen.pop("s_h_s", None)
             patient.place(self._start + self._move)
-            here.restore()
+            begin()
             with torch.enable_grad():  # some losses contain derivatives
                 moved = sum(parted(each())[0].item() for each in closures) / len(closures)
             self.cost.gradients += FORWARD * len(closures)
@@ -333,7 +338,7 @@ class Window:
         if self._full and math.isfinite(self._squares):
             self._spectrum = self._look(gradient, sloped)
 
-    def _contradicts(self, closure: Closure, here: RandomState) -> bool:
+    def _contradicts(self, closure: Closure, begin: Callable[[], None]) -> bool:
         """True if, a short way v off, the gradient has not changed by H v, however short the way.
 
         A function whose backward has no derivative does not fail: autograd takes its gradient for a constant. A
@@ -344,7 +349,7 @@ class Window:
         patient = self._patient
 
         def slope(graph: bool = False) -> torch.Tensor:
-            here.restore()
+            begin()
             with torch.enable_grad():
                 return patient.gradient(parted(closure())[0], graph=graph)[0]
 

@@ -66,27 +66,47 @@ def randomness_restored(
         outside.restore()
 
 
-@contextmanager
-def aside(model: torch.nn.Module, parameters: Sequence[torch.Tensor]) -> Iterator[None]:
-    """Let the model be moved and run inside the context.
+@dataclass(frozen=True)
+class Buffers:
+    """The buffers of a model, both as tensors and as values.
 
-    Buffers are restored both as tensors and as values, because batch norm updates them in place and other
-    modules assign new ones. Parameters are restored in place, because an optimizer or a compiled graph may
-    hold them by address.
+    Batch norm updates them in place, and other modules assign new ones.
     """
-    buffers = [
-        (module._buffers, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
+
+    kept: list[tuple[dict[str, torch.Tensor | None], str, torch.Tensor, torch.Tensor]]
+
+    @classmethod
+    def now(cls, model: torch.nn.Module) -> Buffers:
+        """Return the present ones."""
+        return cls(
+            [
+                (module._buffers, name, buffer, buffer.clone())
+                for module in model.modules()
+                for name, buffer in module._buffers.items()
+                if buffer is not None
+            ]
+        )
+
+    def restore(self) -> None:
+        """Give the model these tensors with these values."""
+        with torch.no_grad():
+            for owner, name, buffer, value in self.kept:
+                buffer.copy_(value)
+                owner[name] = buffer
+
+
+@contextmanager
+def aside(model: torch.nn.Module, parameters: Sequence[torch.Tensor]) -> Iterator[Buffers]:
+    """Let the model be moved and run inside the context, which yields the buffers that it begins with.
+
+    Parameters are restored in place, because an optimizer or a compiled graph may hold them by address.
+    """
+    buffers = Buffers.now(model)
     weights = [each.detach().clone() for each in parameters]
     try:
-        yield
+        yield buffers
     finally:
         with torch.no_grad():
             for parameter, weight in zip(parameters, weights, strict=True):
                 parameter.copy_(weight)
-            for owner, name, buffer, value in buffers:
-                buffer.copy_(value)
-                owner[name] = buffer
+        buffers.restore()
