@@ -15,7 +15,7 @@ from benchmarks.diagnosis import Record
 from benchmarks.doctor.judge import Run, blown_up
 from benchmarks.doctor.losses import Losses
 from benchmarks.doctor.measurement import Closure, Measured, Patient, Window, parted
-from benchmarks.doctor.no_side_effects import RandomState
+from benchmarks.doctor.no_side_effects import Buffers, RandomState
 from benchmarks.doctor.overhead import Budget, Schedule, Watch
 from benchmarks.doctor.program import ASKED, FITTING, NotFinite, Program, not_finite
 from benchmarks.doctor.proposals import Proposal, Trials
@@ -154,6 +154,7 @@ class Doctor:
         asks = kind is not None or step < ASKED
         tries = self._trials is not None and self._trials.busy(step)
         before = RandomState.now(self._devices) if asks or tries else None
+        buffers = None if before is None else Buffers.now(self._model)
         trains = time.perf_counter()
         self._optimizer.zero_grad()
         loss = None if self._takes_closures else self._backward(closures)
@@ -180,7 +181,9 @@ class Doctor:
         if self._window is not None:
             self._draw(self._window, closures)
         elif kind is not None and start is not None:
-            known = None if before is None or self._takes_closures else (before, loss.item())
+            known = None
+            if before is not None and buffers is not None and not self._takes_closures:
+                known = before, buffers, loss.item()
             self._open(kind, start, known, closures)
         self._done(closures, before_update)
         budget.end(began, trained, float(len(closures)))
@@ -496,7 +499,7 @@ class Doctor:
         return None
 
     def _open(
-        self, kind: str, start: torch.Tensor, before: tuple[RandomState, float] | None,
+        self, kind: str, start: torch.Tensor, before: tuple[RandomState, Buffers, float] | None,
         closures: Sequence[Closure],
     ) -> None:  # fmt: skip
         patient = self._patient()

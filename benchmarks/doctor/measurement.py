@@ -13,7 +13,7 @@ import torch
 from benchmarks.doctor.curvature import End, direction, ends, ritz
 from benchmarks.doctor.double_precision import double_precision
 from benchmarks.doctor.layers import dead_units, outputs
-from benchmarks.doctor.no_side_effects import RandomState, aside, randomness_restored
+from benchmarks.doctor.no_side_effects import Buffers, RandomState, aside, randomness_restored
 from benchmarks.doctor.stability import Stability
 from ravine import Refused
 
@@ -198,14 +198,14 @@ class Window:
 
     def __init__(
         self, patient: Patient, step: int, start: torch.Tensor, distance: float, recent: list[float],
-        before: tuple[RandomState, float] | None, curvature: bool, full: bool,
+        before: tuple[RandomState, Buffers, float] | None, curvature: bool, full: bool,
         verify: bool, stability: Stability | None, generator: torch.Generator,
     ):  # fmt: skip
         """Begin a measurement of the step from `start` to the patient's present parameters.
 
         distance: |start − x₀|.
         recent: losses of the steps just before, averaged with those of the draws.
-        before: the random state in which the step's own closure was called, and its loss.
+        before: the random state and the buffers with which the step's own closure was called, and its loss.
         curvature: measure second derivatives; full: the ends of the spectrum, too.
         verify: check the second derivatives first.
         """
@@ -249,10 +249,10 @@ class Window:
     def draw(self, closures: Sequence[Closure]) -> None:
         """Evaluate a step's closures at w: the loss is their mean, and curvature that of the first."""
         patient, first = self._patient, not self._losses
-        beginning = self._before[0] if first and self._before else None
+        random, kept, known = self._before if first and self._before else (None, None, None)
         with (
-            randomness_restored(patient.devices, beginning) as here,
-            aside(patient.model, patient.parameters) as buffers,
+            randomness_restored(patient.devices, random) as here,
+            aside(patient.model, patient.parameters, kept) as buffers,
         ):
 
             def begin() -> None:
@@ -261,8 +261,8 @@ class Window:
 
             patient.place(self._start)
             loss, gradient, sloped = self._slope(closures, first)
-            if first and self._before:
-                _repeats(self._before[1], loss)
+            if known is not None:
+                _repeats(known, loss)
             try:
                 (self._begin if first else self._ask)(gradient, sloped)
             except RuntimeError as error:  # second derivatives may not fit into memory
@@ -489,6 +489,6 @@ def _repeats(loss: float, again: float) -> None:
     # Kernels that add in another order differ by a few roundings, about 1e-3 each in half precision.
     if math.isfinite(loss) and not abs(again - loss) <= 2e-3 * abs(loss) + 1e-6:
         raise Refused(
-            f"the closure returned {loss:g}, and again with the same weights and random numbers {again:g}: "
+            f"the closure returned {loss:g}, and again with the same weights, buffers and random numbers {again:g}: "
             "take the next batch outside of it, and let it draw from torch's, numpy's or Python's global generator only"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,13 @@ class Buffers:
 
     @classmethod
     def now(cls, model: torch.nn.Module) -> Buffers:
-        """Return the present ones."""
+        """Return the present ones; a lazy module has none before its first call."""
         return cls(
             [
                 (module._buffers, name, buffer, buffer.clone())
                 for module in model.modules()
                 for name, buffer in module._buffers.items()
-                if buffer is not None
+                if buffer is not None and not is_lazy(buffer)
             ]
         )
 
@@ -96,17 +97,22 @@ class Buffers:
 
 
 @contextmanager
-def aside(model: torch.nn.Module, parameters: Sequence[torch.Tensor]) -> Iterator[Buffers]:
-    """Let the model be moved and run inside the context, which yields the buffers that it begins with.
+def aside(
+    model: torch.nn.Module, parameters: Sequence[torch.Tensor], beginning: Buffers | None = None
+) -> Iterator[Buffers]:
+    """Let the model be moved and run inside the context.
 
+    The context begins with the buffers `beginning`, by default the present ones, and yields those that it begins with.
     Parameters are restored in place, because an optimizer or a compiled graph may hold them by address.
     """
-    buffers = Buffers.now(model)
+    outside = Buffers.now(model)
     weights = [each.detach().clone() for each in parameters]
     try:
-        yield buffers
+        if beginning is not None:
+            beginning.restore()
+        yield outside if beginning is None else beginning
     finally:
         with torch.no_grad():
             for parameter, weight in zip(parameters, weights, strict=True):
                 parameter.copy_(weight)
-        buffers.restore()
+        outside.restore()

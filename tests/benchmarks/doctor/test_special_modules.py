@@ -91,6 +91,29 @@ def inputs() -> torch.Tensor:
     return torch.randn(16, 5)
 
 
+class Scaled(nn.Module):
+    """Outputs times a factor that grows at each call, in place or as a new tensor."""
+
+    factor: torch.Tensor
+
+    def __init__(self, in_place: bool):
+        super().__init__()
+        self.in_place = in_place
+        self.register_buffer("factor", torch.ones(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.in_place:
+            self.factor.mul_(1.05)
+        else:
+            self.factor = self.factor * 1.05
+        return x * self.factor
+
+
+def scaled(in_place: bool):
+    model = nn.Sequential(nn.Linear(5, 1), Scaled(in_place))
+    return model, torch.optim.SGD(model.parameters(), 0.01)
+
+
 def normalized(spectral_norm):
     model = nn.Sequential(
         spectral_norm(nn.Linear(5, 8)), nn.Tanh(), spectral_norm(nn.Linear(8, 1)), nn.BatchNorm1d(1)
@@ -98,7 +121,7 @@ def normalized(spectral_norm):
     return model, torch.optim.Adam(model.parameters(), 0.01)
 
 
-SPECTRAL_NORMS = [nn.utils.parametrizations.spectral_norm]
+SPECTRAL_NORMS = [nn.utils.parametrizations.spectral_norm, nn.utils.spectral_norm]
 
 
 @pytest.mark.parametrize("spectral_norm", SPECTRAL_NORMS, ids=lambda each: each.__module__)
@@ -106,3 +129,22 @@ def test_spectral_norm_is_measured_and_the_run_is_that_without_a_doctor(spectral
     doctor = same_run(lambda: normalized(spectral_norm), inputs)
     # Autograd takes the singular vectors for constants, though the next pass finds others at other weights.
     assert doctor.first_order_only == "the gradient does not change as its derivative says"
+
+
+def test_a_lazy_module_has_no_buffers_before_its_first_call():
+    def lazy():
+        model = nn.Sequential(nn.Linear(5, 4), nn.LazyBatchNorm1d(affine=False))
+        return model, torch.optim.SGD(model.parameters(), 0.01)
+
+    same_run(lazy, inputs)
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "new"])
+def test_all_passes_of_a_measurement_begin_with_the_same_buffers(in_place):
+    """The loss is a quadratic only if the factor is the same in each."""
+    doctor = same_run(lambda: scaled(in_place), inputs)
+    assert doctor.first_order_only is None
+    for measured in doctor.measured:
+        seen, row = measured.seen, measured.row
+        assert seen["change"] == pytest.approx(seen["g_s"] + seen["s_h_s"] / 2, rel=1e-3)
+        assert row["change"] == pytest.approx(row["g_s"] + row["s_h_s"] / 2, rel=1e-3)
