@@ -17,8 +17,8 @@ class Record:
 
     Each array has one entry per recorded step, in order; NaN where it was not measured. f is the loss, g its
     gradient and H its Hessian at the point x, s the step taken from there, ĝ the gradient that the optimizer
-    sees. All refer to the exact loss if it is known, else they are unbiased estimates of it (never |ĝ|² of one
-    minibatch).
+    sees. All refer to the exact loss if it is known, else they are estimates of it from several minibatches (never
+    |ĝ|² of one), unbiased if the number of minibatches is fixed.
 
     Attributes:
         status: "solved", "missed", "diverged", or "running" for a run that goes on.

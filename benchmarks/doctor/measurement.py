@@ -184,12 +184,16 @@ class Window:
 
     The first draw is the minibatch of the step itself. A closure such as `lambda: loss(model(inputs), targets)`
     refers to the current batch, so we can't store it; instead the next few steps' batches are also evaluated
-    at w. Each product of two means takes its factors from different draws, so that it is unbiased. With K
-    gradients gᵢ at w:
+    at w. Each product of two means takes its factors from different draws, so that it is unbiased at a fixed K.
+    With K gradients gᵢ at w:
 
         |m|² ≈ (|Σgᵢ|² − Σ|gᵢ|²)/K(K − 1)     tr S ≈ (Σ|gᵢ|² − |Σgᵢ|²/K)/(K − 1)
         mᵀs ≈ mean gᵢᵀs, sᵀHs ≈ mean sᵀHᵢs, and likewise the change of the loss, i ≥ 1: s depends on g₀
         mᵀHm ≈ mean gⱼᵀHᵢgᵢ₋₁ for j < i − 1     tr HS ≈ mean gᵢ₋₁ᵀHᵢgᵢ₋₁ − mᵀHm
+
+    But K grows until the noise of the mean gradient is below the mean, by the same estimates: draws that agree by
+    chance end the measurement early. So under much noise the recorded |m|² is too large on average, the more so the
+    fewer directions the noise has; docs/doctor.md says by how much.
 
     The ends of the spectrum are found on the first minibatch, where they are more extreme than for the mean
     loss. vᵀHᵢv on the other minibatches, along the same vectors v, errs to the other side. The mean of vᵀHᵢv
@@ -240,7 +244,10 @@ class Window:
 
     @property
     def complete(self) -> bool:
-        """True if there are enough draws: DRAWS, and more as long as tr S/K > |m|², up to MOST_DRAWS."""
+        """True if there are enough draws: DRAWS, and more as long as tr S/K > |m|², up to MOST_DRAWS.
+
+        This depends on the estimates that are recorded, and biases them (see the class).
+        """
         if self.draws < DRAWS:
             return False
         row = self._estimates()

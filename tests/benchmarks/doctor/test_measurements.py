@@ -144,6 +144,30 @@ def test_estimates_from_minibatches_have_no_bias():
     assert seen.mean() - known["grad_sq"] > 4 * seen.std() / math.sqrt(count)
 
 
+@pytest.mark.parametrize(("dim", "recorded"), [(2, 0.16), (10, 0.073), (100, 0.022)])
+def test_draws_that_end_at_a_clear_mean_gradient_bias_it(dim, recorded):
+    """As docs/doctor.md says: normal gradients, tr S = 1, |m|² = 0.02; within four standard errors."""
+    count, mean = 60, torch.zeros(dim)
+    mean[0] = math.sqrt(0.02)
+    weight = torch.nn.Parameter(torch.zeros(dim))
+    patient = Patient(torch.nn.ParameterList([weight]), ["0"], [weight])
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for _ in range(count):
+        window = Window(
+            patient, 0, patient.vector, 0.0, [], None, False, False, False, None, torch.Generator()
+        )  # fmt: skip
+        while not window.complete:
+            gradient = mean + torch.randn(dim, generator=generator) / math.sqrt(dim)
+            window.draw([lambda gradient=gradient: weight @ gradient])
+        rows.append(window.result().row)
+    found = torch.tensor([row["grad_sq"] for row in rows])
+    error = found.std() / math.sqrt(count)
+    assert abs(found.mean() - recorded) < 4 * error
+    if dim < 100:
+        assert found.mean() - 0.02 > 4 * error
+
+
 def test_more_draws_where_there_is_more_noise():
     """And no more where there is no gradient at all."""
 
