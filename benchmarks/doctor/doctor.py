@@ -390,11 +390,20 @@ class Doctor:
             given = [lambda each=each: parted(each(), graph=False)[0] for each in closures]
             return optimizer.step(lambda: sum(each() for each in given) / len(given)).detach()  # type: ignore[arg-type]
 
+        evaluated: list[torch.Tensor] = []
+
         def evaluate() -> torch.Tensor:
             optimizer.zero_grad()
-            return self._backward(closures)
+            evaluated.append(self._backward(closures))
+            return evaluated[-1]
 
-        return optimizer.step(evaluate).detach()  # type: ignore[union-attr, arg-type]
+        optimizer.step(evaluate)  # type: ignore[arg-type]
+        if not evaluated:
+            raise Refused(
+                f"{type(optimizer).__name__} takes a closure, but its step did not call it: let it evaluate the loss, "
+                "or give the closure a default (step(self, closure=None)) and use the gradients that are there"
+            )
+        return evaluated[0]  # at the weights before the step
 
     def _why_not_finite(self, loss: float) -> str:
         broken = [name for name, p in self._model.named_parameters() if not torch.isfinite(p).all()]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.doctor import Doctor
+from ravine import Refused
 
 STEPS = 30
 
@@ -148,3 +149,46 @@ def test_all_passes_of_a_measurement_begin_with_the_same_buffers(in_place):
         seen, row = measured.seen, measured.row
         assert seen["change"] == pytest.approx(seen["g_s"] + seen["s_h_s"] / 2, rel=1e-3)
         assert row["change"] == pytest.approx(row["g_s"] + row["s_h_s"] / 2, rel=1e-3)
+
+
+# Optimizers that evaluate the loss themselves.
+
+
+class Calls(torch.optim.Optimizer):
+    """Gradient descent that calls a closure so many times, and returns what `returned` makes of the losses."""
+
+    def __init__(self, parameters, returned, times: int = 1):
+        super().__init__(parameters, {"lr": 0.01})
+        self._returned, self._times = returned, times
+
+    def step(self, closure):  # type: ignore[override]
+        losses = []
+        for _ in range(self._times):
+            losses.append(closure())
+            with torch.no_grad():
+                for parameter in self.param_groups[0]["params"]:
+                    parameter -= 0.01 * parameter.grad
+        return self._returned(losses)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [lambda losses: losses[0], lambda losses: losses[0].item(), lambda losses: None],
+    ids=["a tensor", "a number", "nothing"],
+)
+def test_the_loss_of_a_step_is_the_first_that_the_optimizer_evaluates(returned):
+    torch.manual_seed(0)
+    model, x = nn.Linear(5, 1), inputs()
+    doctor = Doctor(model, Calls(model.parameters(), returned, times=2), overhead=math.inf)
+    for _ in range(5):
+        before = model(x).square().mean()
+        loss = doctor.step(lambda: model(x).square().mean())
+        assert torch.equal(loss, before.detach())
+    assert "Verdict: " in str(doctor.report())
+
+
+def test_an_optimizer_that_does_not_evaluate_the_loss_is_refused():
+    model = nn.Linear(5, 1)
+    doctor = Doctor(model, Calls(model.parameters(), lambda losses: None, times=0))
+    with pytest.raises(Refused, match=r"^Calls takes a closure, but its step did not call it: .*$"):
+        doctor.step(lambda: model(inputs()).square().mean())
