@@ -52,11 +52,7 @@ class RunFeatures:
         if len(rows) < 2:
             return float(rows[-1])
         spans = self.steps[1:] - self.steps[:-1]
-        return (
-            float((spans * rows[:-1]).sum() / max(spans.sum(), 1.0))
-            if rows[-1] or rows.any()
-            else 0.0
-        )
+        return float((spans * rows[:-1]).sum() / max(spans.sum(), 1.0))
 
     @cached_property
     def shrunk(self) -> float:
