@@ -95,10 +95,12 @@ def install(*words: str) -> str:
         start = (
             Path(os.environ.get("ZDOTDIR", home)) / ".zshrc" if shell == "zsh" else home / ".bashrc"
         )
-        line = f'source "{file}"\n'
-        if line not in (start.read_text() if start.exists() else ""):
+        line = f'source "{file}"'
+        known = start.read_text() if start.exists() else ""
+        if line not in known:
+            gap = "\n" if known and not known.endswith("\n") else ""
             with start.open("a") as appended:
-                appended.write(line)
+                appended.write(f"{gap}{line}\n")
     except OSError as error:
         raise Refused(f"{error.filename} cannot be written: {error.strerror}") from error
     return f"{file}: each new {shell} completes {COMMAND}, by a line in {start}"

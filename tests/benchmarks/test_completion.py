@@ -157,6 +157,20 @@ def test_a_shell_completes_after_install(shell, tmp_path, monkeypatch, ravine):
     child.close(force=True)
 
 
+@pytest.mark.parametrize("before", ["", "export EDITOR=vim\n", "export EDITOR=vim"])
+def test_the_line_for_a_shell_is_a_line_of_its_own(before, tmp_path, monkeypatch):
+    for name in ("XDG_DATA_HOME", "ZDOTDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    start = tmp_path / ".bashrc"
+    start.write_text(before)
+    completion.install("bash")
+    completion.install("bash")
+    script = tmp_path / ".local" / "share" / "ravine" / "completion.bash"
+    assert start.read_text().splitlines() == [*before.splitlines(), f'source "{script}"']
+    assert start.read_text().endswith("\n")
+
+
 def test_another_shell_is_refused(ravine, monkeypatch):
     monkeypatch.setenv("SHELL", "/bin/tcsh")
     assert ravine("--install-completion").err == (
