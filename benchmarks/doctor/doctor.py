@@ -15,7 +15,7 @@ from benchmarks.diagnosis import Record
 from benchmarks.doctor.judge import Run, blown_up
 from benchmarks.doctor.losses import Losses
 from benchmarks.doctor.measurement import Closure, Measured, Patient, Window, parted
-from benchmarks.doctor.no_side_effects import Buffers, RandomState
+from benchmarks.doctor.no_side_effects import Buffers, RandomState, aside, randomness_restored
 from benchmarks.doctor.overhead import Budget, Schedule, Watch
 from benchmarks.doctor.program import ASKED, FITTING, NotFinite, Program, not_finite
 from benchmarks.doctor.proposals import Proposal, Trials
@@ -481,10 +481,16 @@ class Doctor:
 
     def _proposes(self, closures: Sequence[Closure]) -> None:
         """Begin trials of what the evidence calls for, if it is time and the run has not arrived."""
-        trials, program, patient = self._trials, self._program, self._patient()
+        trials, patient = self._trials, self._patient()
         assert trials is not None
         if not trials.due(self.steps) or self.not_finite is not None:
             return
+        with randomness_restored(patient.devices), aside(self._model, patient.parameters):
+            self._begins(trials, patient, closures)
+
+    def _begins(self, trials: Trials, patient: Patient, closures: Sequence[Closure]) -> None:
+        """Begin the trials that the evidence calls for, as far as the budget goes."""
+        program = self._program
         arrived = self.steps > 0 and self.losses.arrived(self.floor, program.constant)
         evidence = Proposal(
             patient, [p for _, p in program.not_held(patient)], program.activation, closures[0],

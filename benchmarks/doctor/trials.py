@@ -412,11 +412,11 @@ def orthogonal(weights: Sequence[torch.nn.Parameter]) -> Callable[[Shadow], None
     wanted = {id(each) for each in weights}
 
     def start(shadow: Shadow) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            for real, own in zip(shadow.real, shadow.own, strict=True):
-                if id(real) in wanted:
-                    torch.nn.init.orthogonal_(own)
+        generator = torch.Generator().manual_seed(0)
+        for real, own in zip(shadow.real, shadow.own, strict=True):
+            if id(real) in wanted:
+                drawn = torch.empty_like(own, device="cpu")
+                place([own], [torch.nn.init.orthogonal_(drawn, generator=generator)])
 
     return start
 
@@ -497,8 +497,7 @@ def hidden(
     model: torch.nn.Module, closure: Closure
 ) -> tuple[list[torch.nn.Module], list[torch.nn.Parameter]]:
     """Return the layers before the last that are called once a pass, and the square matrices that are called often."""
-    with torch.no_grad():
-        made = calls(model, closure)
+    made = calls(model, closure)
     order = list(dict.fromkeys(made))
     once = [each for each in order[:-1] if made.count(each) == 1]
     square = [

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +16,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.doctor import Doctor
+from benchmarks.doctor import Doctor, proposals
 from benchmarks.doctor.losses import Losses
 from benchmarks.doctor.no_side_effects import RandomState
 from benchmarks.doctor.proposals import FIRST
-from benchmarks.doctor.trials import Change, Shadow, Tried, added, bypassed, restarted, standardized
+from benchmarks.doctor.trials import (
+    BATCHES,
+    Change,
+    Shadow,
+    Tried,
+    added,
+    bypassed,
+    restarted,
+    standardized,
+)
 from tests.benchmarks.doctor.reports import unwrapped
 
 BEGIN, STEPS = 3, 12  # a copy begins at this step, and takes so many
@@ -273,17 +283,19 @@ def lacking(model):
     return torch.optim.SGD(model[:4].parameters(), 0.1, momentum=0.9)
 
 
-def trained(make, trials, steps: int, frozen: bool = False) -> tuple[list, Doctor | None]:
+def trained(
+    make, trials, steps: int, frozen: bool = False, built: Callable[[], nn.Sequential] = network
+) -> tuple[list, Doctor | None]:
     """All that a loop leaves behind, without a doctor if trials is None."""
     torch.manual_seed(0), random.seed(0), np.random.seed(0)  # noqa: NPY002
-    model = network()
+    model = built()
     if frozen:
         model[4].requires_grad_(False)
     optimizer = make(model)
     decay = torch.optim.lr_scheduler.StepLR(optimizer, 50, 0.5)
     called = []
     hook = model[0].register_forward_hook(lambda *_: called.append(1))
-    doctor = None if trials is None else Doctor(model, optimizer, trials=trials, overhead=10.0)
+    doctor = None if trials is None else Doctor(model, optimizer, trials=trials, overhead=math.inf)
     for step in range(steps):
         x, y = normal(10, 6, seed=step), normal(10, 3, seed=100 + step)
 
@@ -334,6 +346,85 @@ def test_also_where_trials_end_and_others_begin():
     assert began == {0, FIRST}
     for one, other in zip(plain, tried, strict=True):
         assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+class Recurrent(nn.Module):
+    """A cell that forgets what it has read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.cell = nn.BatchNorm1d(6), nn.Linear(8, 8)
+        self.read, self.drop = nn.Linear(6, 8), nn.Dropout(0.3)
+        with torch.no_grad():
+            self.cell.weight.mul_(0.2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state = self.read(self.norm(x))
+        for _ in range(8):
+            state = self.cell(self.drop(state)).tanh()
+        return state
+
+
+def recurrent() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(Recurrent(), nn.Linear(8, 3), nn.Tanh())
+
+
+def deep() -> nn.Sequential:
+    torch.manual_seed(0)
+    hidden = [each for _ in range(7) for each in (nn.Linear(6, 6), nn.Sigmoid())]
+    return nn.Sequential(nn.BatchNorm1d(6), nn.Dropout(0.3), *hidden, nn.Linear(6, 3), nn.Tanh())
+
+
+@pytest.mark.parametrize(
+    ("built", "vanishing"),
+    [(deep, "hidden layers standardized"), (recurrent, "orthogonal recurrent weights")],
+)
+def test_the_run_is_bitwise_the_same_whatever_is_tried(built, vanishing, monkeypatch):
+    """All that the doctor can try is tried; where the gradient vanishes, it calls the closure to find the layers."""
+    for name, value in {"STEEP": 0.0, "JUMPS": -1, "DEAD": 0.0}.items():
+        monkeypatch.setattr(proposals, name, value)
+    causes = (("ill_conditioning", 1.0),)
+    monkeypatch.setattr(proposals, "diagnose", lambda record: SimpleNamespace(causes=causes))
+    seeded: list[int] = []
+
+    def make(model):
+        return torch.optim.SGD(model[:-2].parameters(), 0.1, momentum=0.9, weight_decay=0.01)
+
+    plain, _ = trained(make, None, FIRST + 5, built=built)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+        tried, doctor = trained(make, True, FIRST + 5, built=built)
+    assert doctor is not None and doctor._trials is not None
+    names = {each.change.name for each in (*doctor._trials._going, *doctor._trials._over)}
+    assert names >= {
+        "all weights in the optimizer", "no Tanh behind the last layer", "another start", "no weight decay",
+        vanishing, "whitened inputs of the layers", f"batches {BATCHES} times as large",
+    }  # fmt: skip
+    for one in ("learning rate 0.01 ", "learning rate 1 ", "gradients clipped"):
+        assert any(each.startswith(one) for each in names), one
+    assert not doctor._trials.failures
+    for one, other in zip(plain, tried, strict=True):
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    assert {*seeded} <= {0} and len(seeded) <= 2  # the loop's own seeds
+
+
+def test_a_loss_of_derivatives_is_looked_at_where_the_gradient_vanishes():
+    """As in a differential equation: without a graph such a loss cannot be computed."""
+    model = deep()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), 0.1), overhead=math.inf, trials=True)
+
+    def closure():
+        x = normal(10, 6, seed=doctor.steps).requires_grad_()
+        out = model(x)
+        (slope,) = torch.autograd.grad(out.sum(), x, create_graph=True)
+        return (out - 1).square().mean() + slope.square().mean()
+
+    for _ in range(FIRST + 1):
+        doctor.step(closure)
+    assert doctor._trials is not None
+    names = {each.change.name for each in doctor._trials._going}
+    assert "hidden layers standardized" in names
 
 
 def test_a_report_changes_nothing():
