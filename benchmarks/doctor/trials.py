@@ -34,6 +34,10 @@ BATCHES = 16  # minibatches a step of the larger batch
 KEPT = 0.9  # share of the old covariance of a layer's inputs that is kept at each step
 DAMPING = 1e-3  # of that covariance, over its mean eigenvalue
 SCHEDULED = ("momentum", "betas")  # settings that schedules change beside the rate
+HOOKED = (
+    "the optimizer has step hooks, which act on the run's own parameters and not on those of a copy. Do in "
+    "before_update what a hook does before the step, for instance clipping: doctor.step(closure, before_update=…)."
+)
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,8 @@ class Shadow:
         closures: Sequence[Closure],
         before_update: Callable[[], object] | None,
     ) -> None:
+        if _has_step_hooks(self._optimizer):
+            raise ValueError(HOOKED)
         place(self.real, self.own)
         changed = self.change.model() if self.change.model is not None else _nothing()
         with changed, torch.enable_grad():
@@ -316,6 +322,17 @@ def _copied(
         if name not in vars(made) and name != "step":  # schedules put a step of their own there
             setattr(made, name, copy.deepcopy(value, memo))
     return made
+
+
+def _has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
+    """True if hooks of this optimizer, or of one that it wraps, run at its steps.
+
+    Those that torch runs at the steps of all optimizers run at a copy's steps, too.
+    """
+    names = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+    wrapped = (each for each in vars(optimizer).values() if isinstance(each, torch.optim.Optimizer))
+    own = any(getattr(optimizer, name, None) for name in names)
+    return own or any(map(_has_step_hooks, wrapped))
 
 
 def _after(

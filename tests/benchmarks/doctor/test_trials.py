@@ -606,6 +606,47 @@ def test_an_optimizer_that_cannot_be_copied_is_a_remark():
     assert doctor.report().run.tried == ()
 
 
+class Wrapping(torch.optim.Optimizer):
+    """Leaves the steps to another optimizer."""
+
+    def __init__(self, inner: torch.optim.Optimizer):
+        super().__init__(
+            [p for group in inner.param_groups for p in group["params"]], inner.defaults
+        )
+        self.inner = inner
+
+    def step(self, closure=None):  # type: ignore[override]
+        self.inner.step()
+
+
+@pytest.mark.parametrize("rate", [2.0, 1e30])
+@pytest.mark.parametrize("registered", [0, 5])
+@pytest.mark.parametrize("kind", ["pre", "post", "pre, of an optimizer within"])
+def test_an_optimizer_with_step_hooks_is_not_tried(kind, registered, rate):
+    """A copy has none of them, so it would do without what they do: a rate that is clipped would seem too large."""
+    torch.manual_seed(0)
+    model = nn.Linear(5, 1)
+    optimizer = inner = torch.optim.SGD(model.parameters(), rate)
+    if "within" in kind:
+        optimizer = Wrapping(inner)
+    doctor = Doctor(model, optimizer)
+
+    def clipping(*_):
+        nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+
+    for step in range(30):
+        if step == registered and kind == "post":
+            optimizer.register_step_post_hook(lambda *_: None)
+        elif step == registered:
+            inner.register_step_pre_hook(clipping)
+        x = normal(64, 5)
+        doctor.step(lambda x=x: functional.mse_loss(model(x), x.sum(1, keepdim=True)))
+    report = doctor.report()
+    assert report.run.tried == ()
+    assert "could not be tried: the optimizer has step hooks" in unwrapped(report)
+    assert "before_update" in unwrapped(report)
+
+
 @pytest.mark.parametrize(
     "error", [AssertionError("too large"), IndexError("too large"), ZeroDivisionError()]
 )
