@@ -147,11 +147,14 @@ class Watched:
     def record(self) -> Record:
         """Return what was seen as input for `diagnose`: one row per scheduled step, and one for the end."""
         last = self._losses[-1] if self._losses else math.nan
-        floor = self._floor
-        if floor is not None and self._losses and min(self._losses) < floor:
-            floor = None
         status = "diverged" if self._broken else "running"
-        return record_of(self.measured, self.steps, last, floor, status, self._optimizer)
+        return record_of(self.measured, self.steps, last, self.floor, status, self._optimizer)
+
+    @property
+    def floor(self) -> float | None:
+        """Return the lower bound of the loss; None if there is none, or a loss was below it."""
+        below = self._floor is not None and any(each < self._floor for each in self._losses)
+        return None if below else self._floor
 
     def report(self) -> Report:
         """Diagnose the loop so far.
@@ -179,7 +182,7 @@ class Watched:
                 self.record,
                 self.measured,
                 losses,
-                self._floor,
+                self.floor,
                 faults,
                 (),
                 self._not_finite_at,

@@ -368,3 +368,19 @@ def test_layers_that_are_frozen_in_turn_and_a_rate_that_is_none():
     with watch(model, optimizer) as watched:
         plainly(model, optimizer, 30)
     assert "The learning rate" not in unwrapped(watched.report())
+
+
+def test_a_floor_that_a_loss_was_below_is_no_floor_anywhere():
+    """A loss that falls below 0 has not arrived there, so the fault is named."""
+    reports = []
+    for floor in (0.0, None):
+        model = layers()
+        optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+        with watch(model, optimizer, floor=floor) as watched:
+            for x, y in batches(40):
+                (cross_entropy(model(x), y) - 20).backward()  # gradients are never zeroed
+                optimizer.step()
+        reports.append(watched.report())
+    assert reports[0].run.floor is None
+    assert reports[0].verdict.cause == "gradients_not_zeroed"
+    assert unwrapped(reports[0]) == unwrapped(reports[1])
