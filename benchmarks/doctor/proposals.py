@@ -203,6 +203,9 @@ class Trials:
                 for shadow in (base, *others):
                     if not shadow.done:
                         price += shadow.step(self._model, closures, state, before_update)
+                if base.failure is not None:
+                    self.failures.add(base.failure)
+                    return [], price
                 own.add(base.losses[-1] if base.alive else math.inf)
         found = [each.tried(own, floor) for each in others if each.failure is None]
         return [each for each in found if each is not None], price

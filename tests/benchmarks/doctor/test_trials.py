@@ -688,6 +688,19 @@ def test_a_run_that_diverges_at_once_is_tried_on_its_last_minibatch():
     )  # each of its steps is paid for
 
 
+def test_a_run_that_diverged_has_a_report_after_its_last_minibatch_is_gone():
+    model = nn.Linear(3, 1)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), 50.0))
+    batch = {"x": normal(50, 3)}
+    while doctor.not_finite is None:
+        doctor.step(lambda: functional.mse_loss(model(batch["x"]), batch["x"][:, :1]))
+    tried = doctor.report().run.tried
+    batch.clear()
+    report = doctor.report()
+    assert len(report.run.tried) < len(tried)
+    assert "Some changes could not be tried: 'x'" in unwrapped(report)
+
+
 # One script, one report.
 
 
