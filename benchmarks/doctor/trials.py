@@ -439,16 +439,23 @@ def orthogonal(weights: Sequence[torch.nn.Parameter]) -> Callable[[Shadow], None
 
 
 def added(parameters: Sequence[torch.nn.Parameter]) -> Callable[[Shadow], None]:
-    """Return a start at which the optimizer holds these parameters, too."""
+    """Return a start at which the optimizer holds these parameters, too.
+
+    It may hold some of them already: those that did not require gradients.
+    """
     wanted = {id(each) for each in parameters}
 
     def start(shadow: Shadow) -> None:
+        held = {id(each) for group in shadow.optimizer.param_groups for each in group["params"]}
         own = [
-            each for real, each in zip(shadow.real, shadow.own, strict=True) if id(real) in wanted
+            each
+            for real, each in zip(shadow.real, shadow.own, strict=True)
+            if id(real) in wanted and id(each) not in held
         ]
-        shadow.optimizer.add_param_group({
-            name: value for name, value in shadow.optimizer.param_groups[-1].items() if name != "params"
-        } | {"params": own})  # fmt: skip
+        if own:
+            shadow.optimizer.add_param_group({
+                name: value for name, value in shadow.optimizer.param_groups[-1].items() if name != "params"
+            } | {"params": own})  # fmt: skip
 
     return start
 

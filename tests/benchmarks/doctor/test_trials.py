@@ -202,11 +202,16 @@ def test_a_copy_without_the_last_unit(schedule):
     assert all(torch.equal(found[1][name], each) for name, each in expected[1].items())
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_a_copy_with_all_weights_in_the_optimizer(frozen):
+@pytest.mark.parametrize(
+    ("frozen", "held"), [(True, []), (False, []), (True, ["weight", "bias"]), (True, ["bias"])]
+)
+def test_a_copy_with_all_weights_in_the_optimizer(frozen, held):
+    """Also where the optimizer holds frozen weights, all of them or some."""
+
     def lacking(model):
         model[4].requires_grad_(not frozen)
-        return torch.optim.SGD(model[:4].parameters(), 0.1, momentum=0.9)
+        moved = [*model[:4].parameters(), *(getattr(model[4], name) for name in held)]
+        return torch.optim.SGD(moved, 0.1, momentum=0.9)
 
     def beside(model, optimizer):
         missing = list(model[4].parameters())
@@ -219,7 +224,8 @@ def test_a_copy_with_all_weights_in_the_optimizer(frozen):
         settings = {
             name: value for name, value in optimizer.param_groups[0].items() if name != "params"
         }
-        optimizer.add_param_group(settings | {"params": list(model[4].parameters())})
+        missing = [each for name, each in model[4].named_parameters() if name not in held]
+        optimizer.add_param_group(settings | {"params": missing})
 
     expected, found = loop(lacking, parts=parts), loop(lacking, beside=beside)
     assert found[0] == expected[0]
