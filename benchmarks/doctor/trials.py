@@ -184,7 +184,7 @@ class Shadow:
         """
         beginning.restore()
         try:
-            with aside(model, self.real), _training(self.real):
+            with aside(model, self.real), _training(self.real, self.own):
                 self._take(model, closures, before_update)
         except Exception as error:  # whatever a copy does to the optimizer, the model or the closure, the run goes on
             self.failure = str(error).partition("\n")[0] or type(error).__name__
@@ -203,7 +203,10 @@ class Shadow:
         with changed, torch.enable_grad():
             losses = [parted(each())[0] for each in closures]
             loss = torch.stack(losses).mean()
-            gradients = torch.autograd.grad(loss, self.real, allow_unused=True)
+            moved = [each for each in self.real if each.requires_grad]
+            found = torch.autograd.grad(loss, moved, allow_unused=True)
+        given = dict(zip(moved, found, strict=True))
+        gradients: list[torch.Tensor | None] = [given.get(each) for each in self.real]
         self.losses.append(loss.item())
         if not self.alive:
             return
@@ -357,12 +360,14 @@ def _after(
 
 
 @contextmanager
-def _training(parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
-    """Let these parameters require gradients inside the context."""
+def _training(
+    parameters: Sequence[torch.nn.Parameter], like: Sequence[torch.nn.Parameter]
+) -> Iterator[None]:
+    """Let parameters require gradients, inside the context, where their copies do."""
     before = [each.requires_grad for each in parameters]
     try:
-        for each in parameters:
-            each.requires_grad_(True)
+        for each, copied in zip(parameters, like, strict=True):
+            each.requires_grad_(copied.requires_grad)
         yield
     finally:
         for each, required in zip(parameters, before, strict=True):
@@ -439,19 +444,20 @@ def orthogonal(weights: Sequence[torch.nn.Parameter]) -> Callable[[Shadow], None
 
 
 def added(parameters: Sequence[torch.nn.Parameter]) -> Callable[[Shadow], None]:
-    """Return a start at which the optimizer holds these parameters, too.
+    """Return a start at which the optimizer holds these parameters, too, and all of them require gradients.
 
-    It may hold some of them already: those that did not require gradients.
+    The optimizer may hold some of them already: those that did not require gradients.
     """
     wanted = {id(each) for each in parameters}
 
     def start(shadow: Shadow) -> None:
         held = {id(each) for group in shadow.optimizer.param_groups for each in group["params"]}
-        own = [
-            each
+        more = [
+            each.requires_grad_()
             for real, each in zip(shadow.real, shadow.own, strict=True)
-            if id(real) in wanted and id(each) not in held
+            if id(real) in wanted
         ]
+        own = [each for each in more if id(each) not in held]
         if own:
             shadow.optimizer.add_param_group({
                 name: value for name, value in shadow.optimizer.param_groups[-1].items() if name != "params"

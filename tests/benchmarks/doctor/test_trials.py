@@ -19,7 +19,7 @@ from torch.nn import functional
 from benchmarks.doctor import Doctor, proposals
 from benchmarks.doctor.losses import Losses
 from benchmarks.doctor.no_side_effects import RandomState
-from benchmarks.doctor.proposals import FIRST
+from benchmarks.doctor.proposals import FIRST, _without_decay
 from benchmarks.doctor.trials import (
     BATCHES,
     Change,
@@ -228,6 +228,26 @@ def test_a_copy_with_all_weights_in_the_optimizer(frozen, held):
         optimizer.add_param_group(settings | {"params": missing})
 
     expected, found = loop(lacking, parts=parts), loop(lacking, beside=beside)
+    assert found[0] == expected[0]
+    assert all(torch.equal(found[1][name], each) for name, each in expected[1].items())
+
+
+def test_a_copy_that_starts_otherwise_leaves_frozen_weights_as_they_are():
+    """As in fine-tuning, where the optimizer often holds the frozen body, too."""
+
+    def freezing(model):
+        model[0].requires_grad_(False)
+        return torch.optim.AdamW(model.parameters(), 0.01, weight_decay=0.1)
+
+    def beside(model, optimizer):
+        change = Change("", "", STEPS, start=_without_decay)
+        return Shadow(change, BEGIN, list(model.parameters()), optimizer)
+
+    def parts(model, optimizer):
+        for group in optimizer.param_groups:
+            group["weight_decay"] = 0.0
+
+    expected, found = loop(freezing, parts=parts), loop(freezing, beside=beside)
     assert found[0] == expected[0]
     assert all(torch.equal(found[1][name], each) for name, each in expected[1].items())
 
