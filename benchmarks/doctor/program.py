@@ -723,7 +723,7 @@ def not_finite(
         )  # fmt: skip
     broken = [
         name for name, p in zip(patient.names, patient.parameters, strict=True)
-        if p.grad is not None and not torch.isfinite(p.grad).all()
+        if p.grad is not None and not torch.isfinite(p.grad.to_dense()).all()
     ]  # fmt: skip
     if not broken:
         return NotFinite(

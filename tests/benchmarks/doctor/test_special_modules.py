@@ -65,6 +65,17 @@ def one_layer() -> tuple[nn.Module, torch.optim.Optimizer]:
     return model, torch.optim.SparseAdam(model.parameters(), 0.01)
 
 
+def test_sparse_gradients_that_are_not_finite_are_found():
+    """The root of 0 has a finite value and no gradient."""
+    torch.manual_seed(0)
+    model = words(True)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), 1e-4))
+    x = indices()
+    for _ in range(2):
+        doctor.step(lambda: (model(x) * 0).sum().sqrt())
+    assert str(doctor.report()).startswith("Verdict: not finite")
+
+
 def two_layers(sparse: bool = True) -> tuple[nn.Module, torch.optim.Optimizer]:
     model = words(sparse)
     return model, torch.optim.SGD(model.parameters(), 1e-4)
