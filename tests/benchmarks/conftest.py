@@ -45,6 +45,7 @@ def registries(monkeypatch) -> None:
     monkeypatch.setattr(loading, "_files", {})
     for registry in loading.REGISTRIES.values():
         monkeypatch.setattr(registry, "_entries", dict(registry))
+        monkeypatch.setattr(registry, "summaries", dict(registry.summaries))
 
 
 @pytest.fixture
