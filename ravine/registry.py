@@ -43,7 +43,7 @@ class Registry(Mapping[str, T], Generic[T]):
     Attributes:
         kind: What the names are of, in a word: "problem".
         package: The package whose modules register themselves.
-        summaries: By name, a line on what an instance does, where its class's docstring does not say it.
+        summaries: By name, a line on what an instance does, where the docstring of its class does not tell.
     """
 
     def __init__(self, kind: str, package: str):

@@ -44,7 +44,8 @@ def standings(points: pandas.DataFrame, choice: str = "tuned") -> pandas.DataFra
 def _further(row: Mapping[Any, Any], sign: str) -> float:
     """Return a key that is larger for a harder dial: the dial, or its negative if a smaller dial is harder.
 
-    The first and the last rung say which, as a noise has a ladder of its own; of a single rung, the problem's ladder.
+    The first and the last rung tell the direction, because noise has its own ladder. For a single rung, the problem's
+    registered ladder tells it.
     """
     first, last = row["first_rung"], row["last_rung"]
     if first == last and row["problem"] in PROBLEMS:

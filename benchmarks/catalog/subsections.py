@@ -40,7 +40,7 @@ def summary(prototype: Any, said: str = "") -> str:
 def docstring(prototype: Any, said: str = "") -> str:
     """Return the docstring of a problem's or an optimizer's class.
 
-    said: What its registry says of it, `Registry.summaries`; if anything, it takes the place of the first line.
+    said: A line that replaces the first one unless it is empty; see `Registry.summaries`.
     """
     first, *rest = (inspect.getdoc(class_of(prototype)) or "").partition("\n")
     return "".join([said or first, *rest])

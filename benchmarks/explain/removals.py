@@ -49,7 +49,7 @@ class Cause(Removal):
 
 @dataclass(frozen=True)
 class Nothing(Removal):
-    """Nothing is taken away: such runs leave no traces, which take longer than the runs themselves."""
+    """A removal of nothing: its runs are those of the optimizer itself, but leave no traces, which saves time."""
 
     name = "nothing"
 
@@ -305,7 +305,7 @@ def removals(problem: Problem, optimizer: Optimizer, met: Met) -> Iterator[Cause
 
 
 def _clips(optimizer: Optimizer) -> bool:
-    """True if gradients are clipped already: by a wrapper or, by the name of a hyperparameter, by the method itself."""
+    """True if a wrapper clips gradients, or the method itself does: it then has a hyperparameter `threshold`."""
     while isinstance(optimizer, Wrapper):
         if isinstance(optimizer, (Clip, AdaptiveClip)):
             return True

@@ -115,10 +115,10 @@ def forecast(setups: Sequence[Setup], processes: int) -> Forecast:
 
 
 def _known(setup: Setup, key: str) -> float | None:
-    """Return the seconds of computing of a cell of which something is stored; None if nothing is.
+    """Return how many seconds a cell needs, as far as the store tells; None if the store has nothing of it.
 
-    None is needed if it is stored, or is known to be skipped by a suite. One that ended in an error, or to which the
-    optimizer is not applicable, is tried again: it takes as long as it took.
+    A stored cell needs none, nor does one that a suite is known to skip. A cell that ended in an error, or to which the
+    optimizer is not applicable, is tried again, and is expected to take as long as before.
     """
     skipped = setup.suite is not None and setup.store.info(key + SKIPPED) is not None
     if skipped or setup.store.has(key):

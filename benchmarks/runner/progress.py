@@ -76,9 +76,9 @@ class Progress:
     notes: returns the notes, of `cell_note` and `job_note`, since the last call.
 
     Time left = (work ahead × seconds/work of the cells that were computed + stored cells ahead × median seconds of
-    those that were read)/processes. The seconds are those within the cells, so that workers may start slowly. Skipped
-    cells count as done at zero cost. The expected number of bisection cells is extrapolated from finished jobs (prior:
-    half of the maximum).
+    those that were read)/processes. Only seconds within cells count, so a slow start of the workers does not matter.
+    Skipped cells count as done at zero cost. The expected number of bisection cells is extrapolated from finished jobs
+    (prior: half of the maximum).
     """
 
     def __init__(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds after which what is half-written may be a leftover
 PAUSES = (0.01, 0.05, 0.2)  # seconds between tries to read what another process replaces
-LEFT = "it is left as it is; ask its owner, or give another folder of cells"
+LEFT = "it is not touched; ask its owner for permission, or name another folder with cells="
 T = TypeVar("T")
 
 
@@ -137,7 +137,7 @@ class Store:
     def describe(self, key: str, info: CellInfo) -> None:
         """Replace the description of a stored cell, unless only another user may."""
         half = self.folder / key / f"{uuid4().hex}.json"
-        # Otherwise another process replaces the cell.
+        # FileNotFoundError and Unreadable: another process replaces the cell at this moment.
         with suppress(FileNotFoundError, PermissionError, Unreadable):
             _, sums = self._info(key)
             half.write_text(_text(info, sums))
@@ -224,7 +224,7 @@ class Store:
     def _put(self, half: Path, path: Path) -> None:
         """Give a cell its name, in place of one that ended in an error or is damaged.
 
-        What is there is looked at and renamed under its own lock, so that it is still the same one when it is renamed.
+        The old cell is checked and moved away under its own lock, so that no other process replaces it in between.
         """
         away = half.with_name(f"{half.name}.away")
         while True:

@@ -92,5 +92,5 @@ def _packages(kinds: Iterable[Any]) -> dict[str, str]:
 
 @functools.cache  # once in a process, for it takes a fifth of a second
 def _distributions(module: str) -> Sequence[str]:
-    """Return the distributions that a module, which was imported, is installed by; none for a user's file."""
+    """Return the distributions that install an imported module; none for a user's file."""
     return metadata.packages_distributions().get(module, ())

@@ -240,7 +240,7 @@ class SweepFolder:
         """Return the last cell of each job and rung, of those in the manifest and those that ended since.
 
         There may be several, if an optimizer was edited between sweeps. The names of the jobs are those of this folder:
-        the store has the name of the last sweep that used a cell, for which it may be of another ladder.
+        the store has the name from the last sweep that used a cell, where the cell may belong to another ladder.
         """
         marked = self._marked()
         listed = cells_of(manifest.get("jobs", []))
@@ -254,7 +254,7 @@ class SweepFolder:
         return ordered(dict(current.values()))
 
     def _marked(self) -> dict[str, str]:
-        """Return the cells that were marked: by key, the name of the job, or "" if there is no whole note with one."""
+        """Return the name of the job of each marked cell, by key; "" if its note is incomplete or names none."""
         marked = {}
         for file in self.marks():
             if file.suffix != ENDED:

@@ -62,7 +62,7 @@ class Conclusions:
     Attributes:
         tau: Tasks × predictions, Kendall's τ with the outcome.
         interval: By prediction, the ends of the 95 % interval of its mean.
-        above: By pair of predictions, the mean of τ of the first minus τ of the second, and the ends of its interval.
+        above: By pair of predictions, the mean difference in τ (first minus second), and the ends of its interval.
         p: By hypothesis, the nominal p.
         adjusted: By hypothesis, p after calibration and Holm's correction.
         ceiling: τ of the outcome on one half of the seeds with that on the other.

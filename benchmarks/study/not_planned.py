@@ -33,7 +33,8 @@ class Analysis:
 def not_planned(tables: Tables, plan: Plan, samples: int = SAMPLES) -> Iterator[Analysis]:
     """Yield the analyses: without each kind of optimizer, and with a profile by cost.
 
-    Without a kind, the others are ranked anew on tasks and rungs; as many of them as before may be unusable at a rung.
+    Without a kind, the other optimizers are ranked again on tasks and rungs. The number of them that may be unusable at
+    a rung stays the same.
     By cost, an optimizer's value at a rung is its place by the gradients that tuned runs need, and those that do not
     solve it are tied for the last place. All else is as planned.
 

@@ -747,7 +747,7 @@ def test_the_time_left_of_a_rerun_is_right_within_a_factor_of_two(
 
 
 def test_a_cell_that_ended_in_an_error_is_expected_to_do_so_again(ravine, monkeypatch):
-    """After as long as then, and with it its job, instead of after a cell's work."""
+    """The forecast for it is the time that it took to fail, and nothing for the rest of its job."""
     told = []
     monkeypatch.setattr(
         launch, "forecast", lambda *given: told.append(forecast(*given)) or told[-1]

@@ -387,7 +387,7 @@ class TheirRemoval(Removal):
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """An installed package, and what installs a version of it."""
+    """A plugin package that is installed, and a function that installs another version of it."""
     installed = tmp_path / "site-packages"
     installed.mkdir()
     (installed / "their_plugin.py").write_text(PLUGIN)

@@ -71,8 +71,8 @@ def test_of_modified_problems(monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["lbfgs", "newton_cg", "torch.optim.LBFGS"])
-def test_costs_are_sums_of_thirds_in_both_precisions(what):
-    """Where runs pay for different answers, too: equal costs must tie, up to rounding in float64."""
+def test_costs_are_sums_of_thirds_in_both_precisions(what, registries):
+    """Equal costs must tie up to rounding in float64, even if the runs pay for different evaluations."""
     for dtype in ("float32", "float64"):
         size = Protocol(trials=2, tuning_seeds=1, seeds=2, budget=200, dtype=dtype)
         problem = PROBLEMS["rosenbrock"]
@@ -83,7 +83,7 @@ def test_costs_are_sums_of_thirds_in_both_precisions(what):
 
 
 class Fading(SGD):
-    """Descends ever slower, and lets a part of the runs pay for more."""
+    """Gradient descent with a falling learning rate, in which some runs pay for an extra loss."""
 
     def update(self, oracle, state):
         _ = oracle.at(oracle.x + 1, oracle.x[..., :1] > 0).value

@@ -194,12 +194,12 @@ def test_a_cell_has_the_permissions_that_the_umask_gives(tmp_path, mask, of_fold
 
 
 def as_another_user(folder, do):
-    """Return what `do` returns or refuses, done in `folder` by a user who may do there what all may."""
+    """Run `do` in `folder` as a user without special permissions; return its result or its refusal as text."""
     reads, writes = os.pipe()
     if os.fork() == 0:
         try:
             os.chdir(folder)
-            if os.geteuid() == 0:  # who may read all
+            if os.geteuid() == 0:  # root can read everything
                 os.setegid(65534)
                 os.seteuid(65534)
             said = str(do(Store(Path())))
@@ -215,7 +215,7 @@ def as_another_user(folder, do):
 
 @pytest.fixture
 def shared(tmp_path):
-    """A store in which all may write, and the key of a cell of this user."""
+    """A store that every user can write to, and the key of a cell that this user owns."""
     store = Store(tmp_path / "cells")
     key, _ = ran(store)
     store.folder.chmod(0o777)
@@ -224,13 +224,13 @@ def shared(tmp_path):
 
 @pytest.mark.parametrize("hidden", [".", "runs.parquet"])
 def test_what_another_user_may_not_read_stays_and_is_refused_in_a_line(shared, hidden):
-    """Also by whoever has computed the cell already."""
+    """The other user is refused even after computing the same cell, and the unreadable one is not replaced."""
     store, key = shared
     cell, before = store.read(key), mode(store.folder / key / hidden)
     (store.folder / key / hidden).chmod(0)
     said = (
         rf"Refused: {key}(/[a-z.]+)? cannot be (read|replaced) \(PermissionError: Permission denied\): "
-        r"it is left as it is; ask its owner, or give another folder of cells"
+        r"it is not touched; ask its owner for permission, or name another folder with cells="
     )
     assert re.fullmatch(said, as_another_user(store.folder, lambda there: there.find(key)))
     assert re.fullmatch(said, as_another_user(store.folder, lambda there: there.write(key, cell)))
@@ -319,7 +319,7 @@ def test_a_cell_that_cannot_be_read_at_the_end_is_named_and_the_others_are_in_th
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_name_of_a_job_does_not_depend_on_the_dial_of_its_problem(name):
-    """Nor on the budget, where that depends on the dial."""
+    """This holds even for problems whose budget depends on the dial."""
     problem, size = PROBLEMS[name], Protocol()
     rungs = [problem.at_dial(dial) for dial in problem.card.ladder]
     assert len({Job(name, at, contender("sgd")).identity(size) for at in [problem, *rungs]}) == 1
@@ -332,7 +332,7 @@ def points(folder):
 
 @pytest.mark.parametrize("other", ["problem.dim=2", "budget=500"])
 def test_a_sweep_of_another_folder_does_not_part_the_ladders_of_this_one(ravine, files, other):
-    """At dim 2, that is the budget of random_field; the same cell is of another job there."""
+    """At dim 2 the budget of random_field is 500: the sweeps share that cell, though it belongs to different jobs."""
     size = "ladder=[2,3,4] rungs=3 problem.waves=1000 trials=2 tuning_seeds=1 seeds=2"
     given = f"+problem=random_field {size} cells=cells"
     assert ravine(f"{given} optimizer=sgd out=first").code == 0

@@ -99,7 +99,7 @@ def test_one_run_alone_is_charged_alone_and_answers_as_the_batch(make):
 
 
 class ByClosure(torch.optim.Optimizer):
-    """Gradient descent that has to be given a closure; with `ahead`, by the gradient that a first step leads to."""
+    """Gradient descent that needs a closure; with `ahead`, it uses the gradient at the point after a first step."""
 
     def __init__(self, params, lr=0.1, ahead=False):
         super().__init__(params, {"lr": lr})
@@ -117,7 +117,7 @@ class ByClosure(torch.optim.Optimizer):
 
 
 class Extragradient(SGD):
-    """Steps by the gradient that a step of gradient descent leads to."""
+    """Gradient descent that uses the gradient at the point after a first step (the extragradient method)."""
 
     def update(self, oracle, state):
         ahead = oracle.at(oracle.x - self.lr * oracle.gradient)

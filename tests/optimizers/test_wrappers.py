@@ -182,7 +182,7 @@ def test_adaptive_clipping_forgets_what_is_older_than_its_window(walk, start):
 
 @pytest.mark.parametrize(("slope", "share"), [(1.0, 1.0), (1e-6, 0.5), (1e-8, 1 / 101)])
 def test_the_quantile_1_clips_nothing_but_tiny_gradients(walk, start, slope, share):
-    """As torch's clipping at their own norm does: |g|/(|g| + 1e-6) is left of each."""
+    """Clipping a gradient at its own norm, as torch does it, multiplies it by |g|/(|g| + 1e-6)."""
     clip = AdaptiveClip(SGD(1.0), quantile=1.0)
     points = walk(clip, lambda x, data: slope * x.sum(-1), start(0.0), steps=3).points.flatten()
     assert (points / slope).tolist() == pytest.approx([0, -share, -2 * share, -3 * share], rel=2e-6)

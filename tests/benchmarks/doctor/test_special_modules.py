@@ -153,7 +153,7 @@ def test_a_lazy_module_has_no_buffers_before_its_first_call():
 
 @pytest.mark.parametrize("in_place", [True, False], ids=["in place", "new"])
 def test_all_passes_of_a_measurement_begin_with_the_same_buffers(in_place):
-    """The loss is a quadratic only if the factor is the same in each."""
+    """The loss is quadratic only if all passes use the same factor."""
     doctor = same_run(lambda: scaled(in_place), inputs)
     assert doctor.first_order_only is None
     for measured in doctor.measured:
@@ -166,7 +166,7 @@ def test_all_passes_of_a_measurement_begin_with_the_same_buffers(in_place):
 
 
 class Calls(torch.optim.Optimizer):
-    """Gradient descent that calls a closure so many times, and returns what `returned` makes of the losses."""
+    """Gradient descent that calls its closure `times` times, and returns `returned(losses)`."""
 
     def __init__(self, parameters, returned, times: int = 1):
         super().__init__(parameters, {"lr": 0.01})

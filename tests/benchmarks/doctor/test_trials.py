@@ -206,7 +206,7 @@ def test_a_copy_without_the_last_unit(schedule):
     ("frozen", "held"), [(True, []), (False, []), (True, ["weight", "bias"]), (True, ["bias"])]
 )
 def test_a_copy_with_all_weights_in_the_optimizer(frozen, held):
-    """Also where the optimizer holds frozen weights, all of them or some."""
+    """This works even if the optimizer already holds all or some of the frozen weights."""
 
     def lacking(model):
         model[4].requires_grad_(not frozen)
@@ -649,7 +649,7 @@ class Wrapping(torch.optim.Optimizer):
 @pytest.mark.parametrize("registered", [0, 5])
 @pytest.mark.parametrize("kind", ["pre", "post", "pre, of an optimizer within"])
 def test_an_optimizer_with_step_hooks_is_not_tried(kind, registered, rate):
-    """A copy has none of them, so it would do without what they do: a rate that is clipped would seem too large."""
+    """Copies have no hooks, and without a hook that clips, for example, the learning rate would seem too large."""
     torch.manual_seed(0)
     model = nn.Linear(5, 1)
     optimizer = inner = torch.optim.SGD(model.parameters(), rate)

@@ -371,7 +371,7 @@ def test_layers_that_are_frozen_in_turn_and_a_rate_that_is_none():
 
 
 def test_a_floor_that_a_loss_was_below_is_no_floor_anywhere():
-    """A loss that falls below 0 has not arrived there, so the fault is named."""
+    """A loss below 0 shows that 0 is no lower bound, so the run has not arrived, and its fault is named."""
     reports = []
     for floor in (0.0, None):
         model = layers()

@@ -115,7 +115,7 @@ def test_what_ended_in_an_error_is_not_said_to_hold(ravine, files):
 
 
 def test_a_removal_whose_runs_end_in_an_error_is_named(ravine, files):
-    """Clipping at a quantile has a field of the same name."""
+    """This optimizer cannot be clipped at a quantile, because both have a hyperparameter `quantile`."""
     (files / "mine.py").write_text(
         "import torch\n"
         "class Odd(torch.optim.SGD):\n"

@@ -67,7 +67,7 @@ def test_the_page_is_made_from_the_tables(tables, text):
 
 
 def test_the_discussion_says_no_more_than_the_numbers(tables):
-    """Its words that no number decides: weak, and nothing shown of matching."""
+    """Two of its claims are fixed text: that the order is weak, and that matching is not shown to matter."""
     found = conclude(tables, PLAN, permutations=10)
     for name in ("nearest", "farthest", "mean"):
         assert found.interval[name][1] < PLAN.foretells["tau"]

@@ -51,7 +51,7 @@ def test_the_truth_stays_what_it_is(name):
 
 @pytest.mark.parametrize("name", ["product_cliff", "generalized_smoothness"])
 def test_a_problem_s_own_test_of_being_solved_is_kept_with_its_target(name):
-    """A gap of 0.01 would be reached far earlier: the starts of both are huge."""
+    """A relative gap of 0.01 would be reached much earlier, because both start at a huge loss."""
     inner = PROBLEMS[name]
     problem = noisy(inner, "gaussian")
     data, (solution, *_) = problem.example(), inner.critical_points(inner.example())
