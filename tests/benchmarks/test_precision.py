@@ -17,6 +17,10 @@ from problems import PROBLEMS
 from problems.modifiers import noisy, transformed
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
 
+pytestmark = pytest.mark.usefixtures(
+    "registries"
+)  # the classes of torch that are loaded are forgotten
+
 SIZE = Protocol(trials=1, tuning_seeds=1, seeds=1, budget=5)
 
 
@@ -71,7 +75,7 @@ def test_of_modified_problems(monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["lbfgs", "newton_cg", "torch.optim.LBFGS"])
-def test_costs_are_sums_of_thirds_in_both_precisions(what, registries):
+def test_costs_are_sums_of_thirds_in_both_precisions(what):
     """Equal costs must tie up to rounding in float64, even if the runs pay for different evaluations."""
     for dtype in ("float32", "float64"):
         size = Protocol(trials=2, tuning_seeds=1, seeds=2, budget=200, dtype=dtype)
