@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.random import mtrand
 from torch.nn.parameter import is_lazy
+
+TWISTER = 625 * 4  # bytes of the state of a Mersenne Twister: 624 words and the place among them
+
+
+@dataclass(frozen=True)
+class NumpyState:
+    """The state of numpy's global random generator.
+
+    numpy reads and sets it word by word, which takes as long as a small layer. So this happens only if the generator
+    has been used: a Mersenne Twister's memory is compared instead. It does not show whether the second of a pair of
+    normal numbers is still to be handed out, so the comparison counts only where none was.
+
+    full: the state as numpy hands it out; memory: that of the Mersenne Twister, None where it cannot be compared.
+    last: the state that was read or set last.
+    """
+
+    full: dict[str, Any]
+    memory: bytes | None
+    last: ClassVar[NumpyState | None] = None
+
+    @classmethod
+    def now(cls) -> NumpyState:
+        """Return the current state."""
+        if cls.last is None or cls._used():
+            full = np.random.get_state(legacy=False)  # noqa: NPY002
+            cls.last = cls(full, None if full["has_gauss"] else _twister_memory())
+        return cls.last
+
+    def restore(self) -> None:
+        """Set the generator to this state."""
+        if self is not NumpyState.last or self._used():
+            np.random.set_state(self.full)  # noqa: NPY002
+            NumpyState.last = self
+
+    @classmethod
+    def _used(cls) -> bool:
+        """True unless the generator surely is in the state that was read or set last."""
+        known = None if cls.last is None else cls.last.memory
+        return known is None or known != _twister_memory()
+
+
+def _twister_memory() -> bytes | None:
+    """Return the memory of numpy's global generator; None if it is no Mersenne Twister."""
+    generator = mtrand.get_bit_generator()
+    if type(generator) is not np.random.MT19937:
+        return None
+    return ctypes.string_at(generator.ctypes.state_address, TWISTER)
 
 
 @dataclass(frozen=True)
@@ -20,7 +69,7 @@ class RandomState:
     cpu: torch.Tensor
     devices: dict[torch.device, torch.Tensor]
     python: tuple[Any, ...]
-    numpy: dict[str, Any] | tuple[Any, ...]
+    numpy: NumpyState
 
     @classmethod
     def now(cls, devices: Sequence[torch.device]) -> RandomState:
@@ -29,7 +78,7 @@ class RandomState:
             torch.get_rng_state(),
             {each: _module(each).get_rng_state(*_index(each)) for each in devices},
             random.getstate(),
-            np.random.get_state(),  # noqa: NPY002
+            NumpyState.now(),
         )
 
     def restore(self) -> None:
@@ -38,7 +87,7 @@ class RandomState:
         for device, state in self.devices.items():
             _module(device).set_rng_state(state, *_index(device))
         random.setstate(self.python)
-        np.random.set_state(self.numpy)  # noqa: NPY002
+        self.numpy.restore()
 
 
 def _module(device: torch.device) -> Any:
@@ -53,11 +102,7 @@ def _index(device: torch.device) -> tuple[torch.device, ...]:
 def randomness_restored(
     devices: Sequence[torch.device], beginning: RandomState | None = None
 ) -> Iterator[RandomState]:
-    """Restore the random states behind the context, which begins with `beginning` if it is given, and yields its own.
-
-    A state of numpy's generator takes as long to read or set as a small layer, so that what runs several models in a
-    row does it once.
-    """
+    """Restore the random states behind the context, which begins with `beginning` if it is given; yield its states."""
     outside = RandomState.now(devices)
     if beginning is not None:
         beginning.restore()
