@@ -25,6 +25,7 @@ from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.engine.search_space import Box, measure_units
 from benchmarks.engine.status import DIVERGED
 from benchmarks.engine.trial_choice import median
+from benchmarks.explain.views import View
 from benchmarks.study.plan import Plan, check_committed
 from benchmarks.study.results import OUTCOMES, add, read
 from benchmarks.study.task import TASKS, Task
@@ -32,6 +33,9 @@ from optimizers import Optimizer
 from optimizers.adopted import shaped, told
 from optimizers.optimizer import Fault, NotApplicable, Oracle, State
 from optimizers.wrapper import Wrapper
+from problems import Tree
+
+GLIMPSED = 4  # examples
 
 Row = dict[str, Any]
 
@@ -123,13 +127,16 @@ def _tuned(
     optimizer = shaped(told(found.optimizer, plan.steps), task.shapes)
     box = Box(found, measure_units(tuning, slice(None)))
     values = box.values(box.sobol(plan.trials))
-    searched = _losses(optimizer.batched(_typed(values, plan)), tuning, plan.trials, plan)
+    searched = _losses(optimizer.batched(_typed(values, plan)), tuning, plan.trials, plan.steps)
     by_trial = median(searched["train_loss"].T)  # the same in all seeds: two of them
     best = {f"best_of_{count}": by_trial[:count].min() for count in plan.best_of}
     chosen = int(by_trial.argmin())  # the first of those that are equal
     setting = {name: each[chosen : chosen + 1] for name, each in values.items()}
     instances = _instances(task, reporting, plan)
-    losses = _losses(optimizer.batched(_typed(setting, plan)), instances, 1, plan)
+    losses = _losses(
+        optimizer.batched(_typed(setting, plan)), instances, 1, plan.steps,
+        early_loss=plan.early, third_loss=plan.third,
+    )  # fmt: skip
     said = " ".join(f"{name}={each.item():.4g}" for name, each in setting.items())
     return {**{name: each[:, 0] for name, each in losses.items()}, **best}, said
 
@@ -143,23 +150,21 @@ def _typed(values: Mapping[str, torch.Tensor], plan: Plan) -> dict[str, torch.Te
 
 
 def _losses(
-    optimizer: Optimizer, instances: Instances, trials: int, plan: Plan
+    optimizer: Optimizer, instances: Instances, trials: int, steps: int, **on_the_way: float
 ) -> dict[str, np.ndarray]:
-    """Return losses (seeds, trials) by name: at the end and on the way; infinite for runs that diverged."""
+    """Return losses (seeds, trials) by name: at the end, and after these shares of the steps.
+
+    They are infinite for runs that diverged.
+    """
     task = instances.problem
     assert isinstance(task, Task)
-    watched = _Watched(optimizer, task, (plan.early, plan.third))
-    outcome = run(watched, instances, trials, plan.steps, record=False)
-    early, third = (
-        watched.seen.get(share, torch.full((1, 1), torch.inf)).double().numpy()
-        for share in watched.shares
-    )
-    found = {
-        "train_loss": outcome.numbers["end.train_loss"].numpy(),
-        "test_loss": outcome.numbers["end.test_loss"].numpy(),
-        "early_loss": early,
-        "third_loss": third,
-    }
+    watched = _Watched(optimizer, task, on_the_way)
+    glimpsed = Instances(_Glimpsed(task), instances.seeds, instances.dtype)
+    outcome = run(watched, glimpsed, trials, steps, record=False)
+    found = {name: outcome.numbers[f"end.{name}"].numpy() for name in ("train_loss", "test_loss")}
+    for name in watched.shares:
+        seen = watched.seen.get(name, torch.full((1, 1), torch.inf))
+        found[name] = seen.double().numpy()
     return {name: _worst(each, outcome) for name, each in found.items()}
 
 
@@ -169,15 +174,25 @@ def _worst(losses: np.ndarray, outcome: Outcome) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class _Glimpsed(View):
+    """A task whose loss the engine sees on a few examples at every step, which is enough to stop runs that diverge."""
+
+    def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
+        """Return the loss on the first `GLIMPSED` training examples (*runs)."""
+        assert isinstance(self.inner, Task)
+        return self.inner.loss_on_first(GLIMPSED, x)
+
+
+@dataclass(frozen=True)
 class _Watched(Wrapper):
     """An optimizer whose loss on the whole training part is measured on the way, uncharged.
 
-    shares: of the budget, after which it is measured; seen: by share, the losses (seeds, trials).
+    shares: by name, those of the budget after which it is measured; seen: by name, the losses (seeds, trials).
     """
 
     task: Task
-    shares: tuple[float, ...]
-    seen: dict[float, torch.Tensor] = field(default_factory=dict)
+    shares: Mapping[str, float]
+    seen: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def own(self) -> dict[str, Any]:
@@ -192,7 +207,7 @@ class _Watched(Wrapper):
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
         """Return the inner optimizer's step."""
         progress = float(torch.as_tensor(oracle.progress).max())
-        for share in self.shares:
-            if share not in self.seen and progress >= share:
-                self.seen[share] = self.task.full_loss(oracle.x)
+        for name, share in self.shares.items():
+            if name not in self.seen and progress >= share:
+                self.seen[name] = self.task.full_loss(oracle.x)
         return self.inner.update(oracle, state)

@@ -112,10 +112,14 @@ class Task(Problem):
     def loss(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         """Return the loss on the first training examples, as many as in a minibatch, (*runs).
 
-        The engine asks for it at every step, and only to see whether a run diverges: `full_loss` is the outcome.
+        It sets the units of learning rates: `full_loss` is the outcome.
         """
+        return self.loss_on_first(self.batch, x)
+
+    def loss_on_first(self, count: int, x: torch.Tensor) -> torch.Tensor:
+        """Return the loss on the first `count` training examples, (*runs)."""
         inputs, wanted = self._converted(x)[0]
-        return self._mean_loss(x, Examples(inputs[: self.batch], wanted[: self.batch]))
+        return self._mean_loss(x, Examples(inputs[:count], wanted[:count]))
 
     def full_loss(self, x: torch.Tensor) -> torch.Tensor:
         """Return the loss on the whole training part, (*runs)."""

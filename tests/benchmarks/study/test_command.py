@@ -81,7 +81,7 @@ def test_a_setting_is_chosen_by_the_loss_on_the_tuning_seeds(checkout, monkeypat
     """The third trial is best: the setting that is reported is the third of the Sobol points."""
     asked = []
 
-    def losses(optimizer, instances, trials, plan):
+    def losses(optimizer, instances, trials, steps, **on_the_way):
         asked.append(optimizer)
         found = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.5]]) if trials == 3 else np.ones((3, 1))
         return dict.fromkeys(("train_loss", "test_loss", "early_loss", "third_loss"), found)
@@ -95,13 +95,11 @@ def test_a_setting_is_chosen_by_the_loss_on_the_tuning_seeds(checkout, monkeypat
 
 def test_losses_on_the_way_are_those_of_a_shorter_run(checkout):
     """At a constant rate the loss after half of the steps is the final one of half the budget."""
-    plan = Plan.read(checkout)
-    instances = outcomes._instances(TASKS["softmax_cancer"], range(2), plan)
+    instances = outcomes._instances(TASKS["softmax_cancer"], range(2), Plan.read(checkout))
     optimizer = contender("sgd").optimizer.replace(lr=1e-6)
-    whole = outcomes._losses(optimizer, instances, 1, plan)
-    write_plan(checkout, steps=6)
-    half = outcomes._losses(optimizer, instances, 1, Plan.read(checkout))
-    np.testing.assert_allclose(whole["third_loss"], half["train_loss"], rtol=1e-6)
+    whole = outcomes._losses(optimizer, instances, 1, 12, half_loss=0.5)
+    half = outcomes._losses(optimizer, instances, 1, 6)
+    np.testing.assert_allclose(whole["half_loss"], half["train_loss"], rtol=1e-6)
     assert not np.allclose(whole["train_loss"], half["train_loss"], rtol=1e-6)
 
 
@@ -109,9 +107,9 @@ def test_a_run_that_diverges_is_the_worst(checkout):
     plan = Plan.read(checkout)
     instances = outcomes._instances(TASKS["softmax_cancer"], range(2), plan)
     optimizer = contender("sgd").optimizer.replace(lr=1e30)
-    assert all(
-        np.isinf(each).all() for each in outcomes._losses(optimizer, instances, 1, plan).values()
-    )
+    found = outcomes._losses(optimizer, instances, 1, plan.steps, early_loss=plan.early)
+    assert set(found) == {"train_loss", "test_loss", "early_loss"}
+    assert all(np.isinf(each).all() for each in found.values())
 
 
 def refusal(checkout, *words):
