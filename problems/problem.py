@@ -408,6 +408,14 @@ class Problem:
         """
         return gap <= self.card.target
 
+    @property
+    def solved_when(self) -> str:
+        """What a run must reach to be solved, in words. A problem that overrides `solved` overrides this, too."""
+        if self.has_own("solved"):
+            return "a test of the problem's own holds"
+        level = "" if self.card.floor_is_minimum else " above a level"
+        return f"relative gap at most {self.card.target:g}{level}"
+
     def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
         """Return the Euclidean distance to the *set* of solutions.
 

@@ -140,8 +140,7 @@ def _problem_card(name: str, problem: Problem) -> str:
     card = problem.card
     facts = {
         "dial": f"{card.dial}, {card.scale}; ladder {', '.join(f'{each:g}' for each in card.ladder)}",
-        "target": f"relative gap {card.target:g}"
-        + ("" if card.floor_is_minimum else " above a level"),
+        "solved": problem.solved_when,
         "budget": f"{problem.budget:g} gradients",
         "cell": f"{card.cell.trials} trials × ({card.cell.tuning_seeds} tuning + {card.cell.seeds} reporting)"
         f" instances, {card.cell.dtype}",

@@ -116,7 +116,7 @@ def _section(name: str, problem: Problem) -> str:
     control = ", ".join(f"{field}={value}" for field, value in card.control.items())
     facts = {
         "dial": f"`{card.dial}`, {card.scale}: {ladder}",
-        "solved": f"relative gap {card.target:g} within {problem.budget:g} gradients",
+        "solved": f"{problem.solved_when}, within {problem.budget:g} gradients",
         "truth": card.truth,
         "signature": f"{card.signature}; {card.threshold:g} proves it",
         "measured": f"{_signature(problem)}, and {_signature(problem.control())} on the control ({control})",

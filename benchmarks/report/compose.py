@@ -592,11 +592,7 @@ def _hardest_solved(rungs: Sequence[Rung]) -> Rung:
 
 def _facts(problem: Problem) -> dict[str, str]:
     card = problem.card
-    target = f"relative gap at most {card.target:g}" + (
-        "" if card.floor_is_minimum else " above a level"
-    )
-    solved = "by a test of the problem’s own" if problem.has_own("solved") else target
-    facts = {"solved": solved, "truth": card.truth, "source": card.source}
+    facts = {"solved": problem.solved_when, "truth": card.truth, "source": card.source}
     return {name: text for name, text in facts.items() if text}
 
 

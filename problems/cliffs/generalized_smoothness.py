@@ -126,6 +126,10 @@ class GeneralizedSmoothness(OneMinimum):
         """Compare the loss with the slope's height: that of the wall is exponential in R."""
         return self.loss(x, data) <= self._accepted
 
+    @property
+    def solved_when(self) -> str:
+        return f"loss at most {self.card.target:g} of the height of the slope, ψ({LENGTH:g})"
+
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         return (CriticalPoint(data["minimizer"], 0.0, 0),)
 

@@ -108,6 +108,10 @@ class ProductCliff(Problem):
         """Compare the loss with the height of the saddles: that of the start is huge."""
         return self.loss(x, data) <= self.card.target * self.product**2 / 2
 
+    @property
+    def solved_when(self) -> str:
+        return f"loss at most {self.card.target:g} of the height of the saddles"
+
     def minimizers(self, data: Tree) -> torch.Tensor:
         """Return the one with equal weights, where the valley is widest, and an unequal one."""
         equal = data["signs"] * self.product ** (1 / self.dim)

@@ -90,6 +90,10 @@ class BlumRivest(Problem):
         """Return whether there is no error with steps in place of sigmoids: (*runs), bool."""
         return self.errors(x, data) == 0
 
+    @property
+    def solved_when(self) -> str:
+        return "no example is on the wrong side, with steps in place of sigmoids"
+
     def at_end(self, x: torch.Tensor, steps: torch.Tensor, data: Tree) -> dict[str, torch.Tensor]:
         return {"errors": self.errors(x, data)}
 

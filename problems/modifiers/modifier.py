@@ -68,6 +68,10 @@ class ProblemModifier(Problem):
     def has_own(self, method: str) -> bool:
         return self.inner.has_own(method)
 
+    @property
+    def solved_when(self) -> str:
+        return self.inner.solved_when if self.has_own("solved") else super().solved_when
+
     def instance(self, generator: torch.Generator) -> Tree:
         inner = self.inner.instance(generator)
         return {"start": inner["start"], "inner": inner}

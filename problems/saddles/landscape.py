@@ -41,6 +41,12 @@ class Landscape(Problem):
         return solved
 
     @property
+    def solved_when(self) -> str:
+        return (
+            f"at rest in a minimum: gradient below {REST:g} of the first, Hessian positive definite"
+        )
+
+    @property
     def directions(self) -> int:
         """In how many directions a critical point may be curved downwards."""
         return self.dim

@@ -11,6 +11,8 @@ import torch
 
 from problems import PROBLEMS, Card, Claim, Curves, Problem, bounded, claim, dial
 from problems.ill_conditioning.quadratic import Quadratic
+from problems.modifiers.noises import noisy
+from problems.modifiers.transforms import transformed
 from ravine import Refused, require
 
 CARD = Card(
@@ -210,3 +212,23 @@ class Old(Problem):
         said = subprocess.run(run, check=True, capture_output=True, text=True).stderr
         assert said.startswith(f"{tmp_path / 'old.py'}:0: FutureWarning: Old is written in ")
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", sorted(PROBLEMS))
+def test_what_a_run_must_reach_is_said_by_who_tests_it(name):
+    problem = PROBLEMS[name]
+    own = type(problem).solved is not Problem.solved
+    assert own == (type(problem).solved_when is not Problem.solved_when)
+    assert own != problem.solved_when.startswith("relative gap at most ")
+    assert transformed(problem, ["rotate"]).solved_when == problem.solved_when
+
+
+def test_a_test_of_a_users_problem_is_not_called_a_gap():
+    class AtRest(Bowl):
+        def solved(self, x, gap, gradient, data):
+            return x.norm(dim=-1) < 1e-3
+
+    assert AtRest().solved_when == "a test of the problem's own holds"
+    assert Bowl().solved_when == "relative gap at most 0.0001"
+    raised = noisy(Bowl(), "gaussian")
+    assert raised.solved_when == f"relative gap at most {raised.card.target:g}"
