@@ -26,6 +26,7 @@ from benchmarks.engine.search_space import Box, measure_units
 from benchmarks.engine.status import DIVERGED
 from benchmarks.engine.trial_choice import median
 from benchmarks.explain.views import View
+from benchmarks.runner.worker import end_with_parent
 from benchmarks.study.plan import Plan, check_committed
 from benchmarks.study.results import OUTCOMES, add, read
 from benchmarks.study.task import TASKS, Task
@@ -70,7 +71,7 @@ def run_family(name: str, plan: Plan, root: Path) -> Iterator[str]:
 def _processes() -> Iterator[ProcessPoolExecutor]:
     """One process per core, with one thread each; if anything ends the context early, they end at once."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), spawn, _begin) as processes:
+    with ProcessPoolExecutor(os.cpu_count(), spawn, _begin, (os.getpid(),)) as processes:
         try:
             yield processes
         except BaseException:
@@ -79,7 +80,8 @@ def _processes() -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
+    end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is for the process that waits
     torch.set_num_threads(1)
 
