@@ -5,18 +5,25 @@ They draw what the problem draws, so that runs are paired.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from benchmarks.explain.curvature import tame
-from problems import Tree
+from problems import Card, Tree
 from problems.modifiers.modifier import ProblemModifier
 
 
 @dataclass(frozen=True)
 class View(ProblemModifier):
-    """A problem that the optimizer sees changed and that is scored as `inner`."""
+    """A problem that the optimizer sees changed and that is scored as `inner`; no theory is about such a view."""
+
+    @property
+    def card(self) -> Card:  # type: ignore[override]
+        return replace(self.inner.card, theory={})
+
+    def predicted_share(self) -> None:
+        return None
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         return self.inner.value_and_gradient(x, data["inner"])

@@ -271,6 +271,11 @@ class Noisy(ProblemModifier):
         """Return the problem without noise."""
         return replace(self, noise=replace(self.noise, strength=0.0))  # type: ignore[type-var]
 
+    def predicted_share(self) -> float | None:
+        """Return the inner problem's if neither its gradients nor its target change, and None otherwise."""
+        same = self.noise.strength == 0 and self.card.target == self.inner.card.target
+        return self.inner.predicted_share() if same else None
+
     def has_own(self, method: str) -> bool:
         return method in ("seen", "draws") or super().has_own(method)
 

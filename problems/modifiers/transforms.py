@@ -13,6 +13,7 @@ from problems.problem import Card, Problem, Tree
 from ravine import Refused, Registry
 
 ROTATED_UP_TO = 2000  # dimensions, as a rotation is a dense matrix
+ROTATION_INVARIANT = ("sgd", "momentum", "nesterov", "newton")  # the steps turn with the problem
 
 
 class Transform:
@@ -23,9 +24,11 @@ class Transform:
 
     Attributes:
         orthogonal: True if A⁻¹ = Aᵀ: lengths and curvatures do not change.
+        keeps_axes: True if each axis becomes one axis, so that methods that scale each component see the same problem.
     """
 
     orthogonal: bool = True
+    keeps_axes: bool = True
 
     def draw(self, dim: int, generator: torch.Generator) -> Tree:
         """Return the random part of the map, drawn from the generator."""
@@ -59,6 +62,8 @@ TRANSFORMS: Registry[Transform] = Registry("transform", package="problems.modifi
 @dataclass(frozen=True)
 class Rotate(Transform):
     """A random rotation: special directions of the axes are lost."""
+
+    keeps_axes = False
 
     def draw(self, dim: int, generator: torch.Generator) -> Tree:
         if dim > ROTATED_UP_TO:
@@ -125,20 +130,21 @@ class Permute(Transform):
 class Transformed(ProblemModifier):
     """A problem in the coordinates of a transform: f(A x − s).
 
-    The minimum, the critical points with their index, the solution set and the signature are transformed with it. The
-    distance to the solutions is too, unless the transform changes lengths: then it is unknown.
+    The minimum, the critical points with their index and the solution set are transformed with it; the signature is
+    measured in the problem's own coordinates. The distance to the solutions is known unless the transform changes
+    lengths, and so is what theory predicts for a method whose steps are transformed with the problem.
     """
 
     transform: Transform
 
     @property
     def card(self) -> Card:  # type: ignore[override]
-        """The card of `inner`; its `theory` is kept only if the transform changes no lengths."""
-        stated = self.inner.card
+        """The card of `inner`, with the `theory` of methods whose steps are transformed with the problem."""
+        stated, transform = self.inner.card, self.transform
         theory = {
             name: lambda problem, budget, predicts=predicts: predicts(problem.inner, budget)
             for name, predicts in stated.theory.items()
-            if self.transform.orthogonal
+            if transform.orthogonal and (transform.keeps_axes or name in ROTATION_INVARIANT)
         }
         return replace(stated, theory=theory)
 
@@ -209,6 +215,9 @@ class Transformed(ProblemModifier):
         if gradient is not None:
             gradient = self.transform.inverse_transposed(gradient, data["transform"])
         return self.inner.solved(self.inside(x, data), gap, gradient, data["inner"])
+
+    def predicted_share(self) -> float | None:
+        return self.inner.predicted_share() if self.transform.orthogonal else None
 
     def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
         return super().distance(x, data) if self.transform.orthogonal else None

@@ -248,6 +248,13 @@ class TestWhatItSays:
             away = (problem.aligned(torch.tensor(STRENGTHS).double(), tree) - tree["start"]).norm()
             torch.testing.assert_close(slope[0], problem.loss(tree["start"], tree) / away)
 
+    def test_a_view_predicts_nothing(self):
+        """Without signs every direction is open, and a theory is of the method that sees the problem itself."""
+        signs = PROBLEMS["sign_compression"]
+        assert signs.predicted_share() == 0.0
+        assert ExactGradient().problem(signs).predicted_share() is None
+        assert BOWL.card.theory and not ExactLoss().problem(BOWL).card.theory
+
     def test_fields_are_those_of_another_problem(self):
         other = Fields({"condition": 1.0}, "ill_conditioning")
         same_bits(ran(BOWL, "sgd", other), ran(ROUND))

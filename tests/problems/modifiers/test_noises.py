@@ -49,6 +49,25 @@ def test_the_truth_stays_what_it_is(name):
     assert problem.settings["noise"] == name
 
 
+@pytest.mark.parametrize("name", ["biased_gradient", "golf_hole", "sign_compression"])
+def test_a_predicted_share_is_that_of_the_problem_without_noise(name):
+    plain = PROBLEMS[name]
+    assert plain.predicted_share() is not None
+    noiseless = noisy(plain, "gaussian", 0.0)
+    same = noiseless.card.target == plain.card.target
+    assert noiseless.predicted_share() == (plain.predicted_share() if same else None)
+    assert noisy(plain, "gaussian", 1e-3).predicted_share() is None
+
+
+def test_a_predicted_share_is_not_passed_on_with_a_larger_target():
+    """Within its budget no method comes within 1e-3 of the minimum, but momentum comes within 0.01."""
+    plain = replace(PROBLEMS["nesterov_worst"], horizon=60)
+    assert plain.predicted_share() == 0.0
+    for strength in (0.0, 1e-3):
+        problem = noisy(plain, "gaussian", strength)
+        assert problem.card.target > plain.card.target and problem.predicted_share() is None
+
+
 @pytest.mark.parametrize("name", ["product_cliff", "generalized_smoothness"])
 def test_a_problem_s_own_test_of_being_solved_is_kept_with_its_target(name):
     """A relative gap of 0.01 would be reached much earlier, because both start at a huge loss."""

@@ -76,6 +76,26 @@ def test_rotations_keep_curvatures_and_scales_do_not():
         assert bool(problem.card.theory) == kept
 
 
+def test_a_prediction_is_kept_for_methods_that_see_the_same_problem():
+    """A rotation leaves descent alone, and not Adam; other units of length leave none alone."""
+    plain = PROBLEMS["block_hessian"]
+    known = {"shift": {*plain.card.theory}, "permute": {*plain.card.theory}, "scale": set()}
+    known["rotate"] = known["shift"] - {"adam"}
+    assert known["rotate"] != known["shift"]
+    for name, expected in known.items():
+        assert {*transformed(plain, [name]).card.theory} == expected
+    both = transformed(plain, ["shift", "rotate"])
+    assert both.card.theory["sgd"](both, 1000) == plain.card.theory["sgd"](plain, 1000)
+
+
+def test_a_predicted_share_is_kept_unless_lengths_change():
+    plain = PROBLEMS["bad_neuron"]
+    assert plain.predicted_share() is not None
+    for name in TRANSFORMS:
+        expected = None if name == "scale" else plain.predicted_share()
+        assert transformed(plain, [name]).predicted_share() == expected
+
+
 def test_the_solution_goes_along():
     for name in TRANSFORMS:
         problem = transformed(PROBLEMS["cliff"], [name])
