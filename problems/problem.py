@@ -77,7 +77,7 @@ class Card:
         exceptions: Promises that the problem does not keep, each with its reason: "random_search" (it solves the
             last rung), "reference" (it does not solve every rung), "start_gradient" (zero at some starts), "smooth"
             (no gradient check), "ranked" (all local methods do equally well), "signature" (it is not measured on the
-            loss: it is a theorem's number, or reads the fields for a reason).
+            loss: it is a theorem's number, or reads the fields for a reason), "floor" (runs can get below it).
         removes: By the name of a cause of failure, the fields that remove this cause. Given if no change of the
             optimizer's gradients could remove it: local minima, chains, long paths, gradients of exactly zero.
         breaks: The name of an optimizer that the pathology breaks, and the cause, as in the table `explained.csv`:

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
@@ -24,10 +24,13 @@ from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
 from benchmarks.engine.status import SOLVED
 from optimizers import OPTIMIZERS
 from problems import Problem, Tree
+from problems.descent import descent
 from problems.precision import default_dtype
 from ravine import Refused
 
-EXCEPTIONS = {"random_search", "reference", "start_gradient", "smooth", "ranked", "signature"}
+EXCEPTIONS = {
+    "random_search", "reference", "start_gradient", "smooth", "ranked", "signature", "floor",
+}  # fmt: skip
 # The methods of a problem that runs use.
 SEEN = (
     "instance", "loss", "value_and_gradient", "hvp", "hessian", "residuals", "gauss_newton", "draws", "sampled_loss",
@@ -327,20 +330,22 @@ def has_the_stated_critical_points(problem: Problem) -> None:
         ensure(found == stated, f"critical point {k} has index, nullity {found}, not {stated}")
 
 
-@contract()
+@contract(unless="floor")
 def has_nothing_below_its_floor(problem: Problem) -> None:
-    """Nothing lies below the floor."""
-    if not problem.card.floor_is_minimum:
-        raise NothingStated("the floor is a stated level, not the minimum")
-    data = _drawn(problem, 0)
-    height, _, length = _scales(problem, data)
-    lengths = length * torch.logspace(-3, 1, 200)
-    minimizers = problem.minimizers(data)
-    centers = [data["start"], *([] if minimizers is None else minimizers[:4])]
-    for seed, center in enumerate(centers):
-        values = problem.loss(_around(problem, data, center, lengths, seed), data)
-        below = float((problem.floor(data) - values).nan_to_num(-math.inf).max())
-        ensure(below <= 1e-12 * height, f"the loss goes {below:.2e} below the floor")  # rounding
+    """Nothing lies below the floor, the minimum or a stated level, nor below that of the control."""
+    for each, said in ((problem, "the floor"), (problem.control(), "the control's floor")):
+        data = _drawn(each, 0)
+        height, slope, length = _scales(each, data)
+        lengths = length * torch.logspace(-3, 1, 200)
+        minimizers = each.minimizers(data)
+        centers = [data["start"], *([] if minimizers is None else minimizers[:4])]
+        seen = [_around(each, data, center, lengths, seed) for seed, center in enumerate(centers)]
+        if not each.card.floor_is_minimum:  # no center is low
+            path = descent(each, data, data["start"], 0.1 * length / slope, threshold=slope)
+            seen.append(torch.stack(list(islice(path, 100))))
+        for points in seen:
+            below = float((each.floor(data) - each.loss(points, data)).nan_to_num(-math.inf).max())
+            ensure(below <= 1e-12 * height, f"the loss goes {below:.2e} below {said}")  # rounding
 
 
 # The gradient and the Hessian.

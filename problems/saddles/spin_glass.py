@@ -58,9 +58,9 @@ class SpinGlass(Landscape):
         control={"field": 6.0},
         signature="share of the critical points found from random starts that are saddles",
         threshold=0.5,
-        truth="The minimum is unknown; for large dim it is −1.657 dim. The floor is a level, "
-        "f = −3 dim: of minima below it one expects e^(−2.4 dim). Minima lie between −1.657 dim and "
-        "−1.633 dim for large dim; their share of the critical points falls exponentially with dim.",
+        truth="The minimum is unknown. The floor is a level, f = −(3 + field) dim. Without a field one "
+        "expects e^(−2.4 dim) minima below it; for large dim the minimum is −1.657 dim, minima lie between "
+        "−1.657 dim and −1.633 dim, and their share of the critical points falls exponentially with dim.",
         source="Auffinger, Ben Arous & Černý 2013; Choromanska et al. 2015",
         exceptions={
             "ranked": "runs that come to rest in a minimum do so at about the same energy, which is "
@@ -78,6 +78,10 @@ class SpinGlass(Landscape):
         data = {"couplings": couplings / (6 * self.dim), "direction": direction}
         slope = self.value_and_gradient(start, data)[1].norm()
         return {"start": start, "slope": slope, **data}
+
+    def floor(self, data: Tree) -> torch.Tensor:
+        """Return the level: that without a field, less field · dim, as |m·s| ≤ |m||s| = dim."""
+        return super().floor(data) - self.field * self.dim
 
     def project(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         return x * (math.sqrt(self.dim) / x.norm(dim=-1, keepdim=True))

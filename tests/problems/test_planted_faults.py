@@ -173,6 +173,25 @@ class WrongFloor(Saddle):
         return torch.tensor(0.1)
 
 
+class WrongLevel(Saddle):
+    """A level above the minimum, which is not stated."""
+
+    card = replace(Saddle.card, floor_is_minimum=False)
+
+    def floor(self, data):
+        return torch.tensor(0.1)
+
+    def minimizers(self, data):
+        return None
+
+
+class WrongFloorOfControl(Saddle):
+    """A floor that is above the minimum on the control only."""
+
+    def floor(self, data):
+        return torch.tensor(0.1 if self.steepness == 1 else 0.0)
+
+
 class NoMinimum(Saddle):
     """A floor below the minimum, which no optimizer reaches."""
 
@@ -377,6 +396,8 @@ FAULTS = {
     OneOfTwo: "has_the_stated_minimizers",
     WrongPlace: "has_the_stated_minimizers",
     WrongFloor: "has_nothing_below_its_floor",
+    WrongLevel: "has_nothing_below_its_floor",
+    WrongFloorOfControl: "has_nothing_below_its_floor",
     NoMinimum: "has_the_stated_minimizers",
     WrongIndex: "has_the_stated_critical_points",
     FlatStart: "has_something_to_do",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import pytest
 import torch
 
+from problems.descent import descent
 from problems.saddles.spin_glass import SpinGlass
 
 
@@ -20,6 +22,17 @@ def test_the_loss_is_the_sum_over_triples():
         assert problem.loss(s, data).item() == pytest.approx(expected, abs=1e-12)
         energy = problem.at_end(s, torch.ones(()), data)["energy"]
         assert energy.item() == pytest.approx(expected / 4)
+
+
+def test_no_descent_ends_below_the_floor():
+    """With a field the floor is lower, by |m·s| at most: by dim at the direction itself."""
+    for field in (0.0, 1.0, 3.0, 6.0, 20.0):
+        problem = SpinGlass(field=field)
+        data = problem.example()
+        end = next(islice(descent(problem, data, data["start"], 0.03, 0.9), 500, None))
+        assert problem.floor(data) == -(3 + field) * problem.dim < problem.loss(end, data)
+        drop = problem.loss(data["direction"], data) - SpinGlass().loss(data["direction"], data)
+        assert drop == pytest.approx(-field * problem.dim)
 
 
 def test_energies_have_the_covariance_of_the_model():
