@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.checks.contract import Broken, Contract, Finding, NothingStated, ensure, examine
 from benchmarks.checks.preflight import check_problem
-from benchmarks.diagnosis import CAUSES
+from benchmarks.diagnosis import CAUSES, MEASURED
 from benchmarks.engine.instances import Instances, stack
 from benchmarks.engine.loop import CEILING, run
 from benchmarks.engine.protocol import FIRST_REPORTING_SEED, stream
@@ -106,8 +106,9 @@ def says_how_to_remove_causes_that_there_are(problem: Problem) -> None:
     """`Card.removes` lists known failure causes, and applying each entry changes the problem."""
     if not problem.card.removes:
         raise NothingStated
+    known = (*CAUSES, *MEASURED)
     for cause in problem.card.removes:
-        ensure(cause in CAUSES, f"card.removes names {cause!r} (allowed: {', '.join(CAUSES)})")
+        ensure(cause in known, f"card.removes names {cause!r} (allowed: {', '.join(known)})")
         worst = problem.at_dial(problem.card.ladder[-1])
         ensure(worst.without(cause) != worst, f"without {cause} the problem is the same")
 
@@ -119,7 +120,7 @@ def says_what_it_breaks(problem: Problem) -> None:
         raise NothingStated
     victim, cause = problem.card.breaks
     OPTIMIZERS.find(victim)
-    known = (*CAUSES, "negative_curvature")
+    known = (*CAUSES, *MEASURED)
     stated = [cause, *problem.card.same, *filter(None, [problem.card.also])]
     for each in stated:
         ensure(

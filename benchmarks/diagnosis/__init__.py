@@ -3,6 +3,8 @@
 from benchmarks.diagnosis.combine import diagnose
 from benchmarks.diagnosis.record import Record
 from benchmarks.diagnosis.thresholds import Thresholds
-from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES, Evidence, Verdict
+from benchmarks.diagnosis.verdict import CAUSES, MEASURED, OUTCOMES, Evidence, Verdict
 
-__all__ = ["CAUSES", "OUTCOMES", "Evidence", "Record", "Thresholds", "Verdict", "diagnose"]
+__all__ = [
+    "CAUSES", "MEASURED", "OUTCOMES", "Evidence", "Record", "Thresholds", "Verdict", "diagnose",
+]  # fmt: skip

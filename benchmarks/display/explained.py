@@ -94,7 +94,8 @@ def why(rows: pandas.DataFrame) -> str:
         helped = (rows["solved_without"] > rows["solved"]).any()
         return UNKNOWN if helped else NOTHING_HELPS
     causes = " · ".join(_said(row) for row in holding.to_dict("records"))
-    helps = best["holds"].astype(bool) | (best["solved_without"] > best["solved"])
+    said = {part for cause in holding["cause"] for part in cause.split("/")}
+    helps = best["cause"].isin(said) | (best["solved_without"] > best["solved"])
     tried = best.loc[~helps & ~failed(best), "cause"]
     others = [named(cause) for cause in tried if "+" not in cause]
     return f"{causes} · not {', '.join(others)}" if others else causes

@@ -55,7 +55,7 @@ of it."""
 BY_CAUSE = """## By cause
 
 Of the runs for which a cause holds, the share whose reading names this very cause (recall). No verdict is called
-negative curvature, so this cause is always missed."""
+negative curvature or misleading slope, so these causes are always missed."""
 BY_READING = """## By reading
 
 Of the runs with this verdict, the share for which it is right (precision), and in how many its cause was taken away."""

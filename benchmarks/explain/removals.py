@@ -38,7 +38,7 @@ class Cause(Removal):
 
     Attributes:
         name: What is done, in words.
-        cause: What it takes away, of `CAUSES`, or "negative_curvature".
+        cause: What it takes away, of `CAUSES` or `MEASURED`.
         beyond: The name of a removal that takes away part of the same; the gain counts only beyond that one's.
     """
 

@@ -53,8 +53,8 @@ class Mountain(Problem):
         budget=1000,
         reference=("damped_newton", {"damping": 0.1}),
         control={"height": 0.0},
-        removes={"no_critical_point": {"height": 0.0}},
-        breaks=("sgd", "no_critical_point"),
+        removes={"misleading_slope": {"height": 0.0}},
+        breaks=("sgd", "misleading_slope"),
         signature="cosine between the gradient at the start and the way to the lower ground",
         threshold=0.1,
         truth="The floor 0 is an infimum that is not attained: no minimum, no saddle, one maximum. "

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import sweep
 from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.analysis.folder import read_results, read_table
-from benchmarks.diagnosis.verdict import CAUSES, OUTCOMES
+from benchmarks.diagnosis.verdict import CAUSES, MEASURED, OUTCOMES
 from benchmarks.docgen import explained, verdicts
 from benchmarks.explain.removals import Cause
 from problems import PROBLEMS
@@ -37,7 +37,7 @@ def test_the_tables_have_only_what_can_be_read_and_measured():
     assert said <= {*CAUSES, *OUTCOMES, ""} - {"solved"}
     assert set(read["problem"]) <= set(causes["problem"])
     measured = {name for each in causes["cause"] for name in each.replace("+", "/").split("/")}
-    assert measured <= {*CAUSES, "negative_curvature"} - {*verdicts.OF_THE_RATE}
+    assert measured <= {*CAUSES, *MEASURED} - {*verdicts.OF_THE_RATE}
     assert not outcomes.duplicated(["problem", "optimizer"]).any()
 
 

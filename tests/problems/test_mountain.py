@@ -39,6 +39,19 @@ def test_descents_get_round_as_often_as_foretold():
     assert measured == pytest.approx(evidence.predicted_share_round(problem, 200), abs=0.06)
 
 
+def test_what_the_card_takes_away_is_the_way_down_that_leads_away():
+    """Without the mountain there is no minimum either, but downhill is the way to the lower ground everywhere."""
+    problem = Mountain()
+    assert problem.card.breaks == ("sgd", "misleading_slope") and [*problem.card.removes] == [
+        "misleading_slope"
+    ]
+    data, without = problem.example(), problem.without("misleading_slope")
+    far = data["center"] + 2 * torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    slope = without.value_and_gradient(far, data)[1]
+    assert (slope @ data["ahead"] < 0).all() and without.minimizers(data) is None
+    assert problem.value_and_gradient(data["start"], data)[1] @ data["ahead"] > 0
+
+
 def test_starts_are_behind_the_mountain():
     problem, across = Mountain(dim=4), []
     for seed in range(100):

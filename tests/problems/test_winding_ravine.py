@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 
+from problems.descent import descent, examples
 from problems.ill_conditioning.winding_ravine import WindingRavine
 
 
@@ -41,3 +43,31 @@ def test_signature_is_the_mean_over_the_bends(shear, rel):
     """It is 1 + s²w²/2, but for the last winding that is not whole."""
     problem = WindingRavine(shear=shear)
     assert problem.signature(problem.example()) == pytest.approx(1 + shear**2 / 2, rel=rel)
+
+
+def most_solved(problem):
+    """Return how many of ten instances descent solves within the budget, with the best of 27 rates up to 2/L."""
+    data = examples(problem, range(10))
+    lr = torch.logspace(-1, 0.3, 27)[:, None, None] / (problem.across * (1 + problem.shear**2))
+    points = descent(problem, data, data["start"].expand(len(lr), -1, -1), lr)
+    enough = problem.card.target * problem.loss(data["start"], data)
+    solved = torch.zeros(len(lr), 10, dtype=torch.bool)
+    for x in itertools.islice(points, 1 + round(problem.budget)):
+        solved |= problem.loss(x, data) <= enough
+    return solved.sum(-1).max().item()
+
+
+def test_the_bend_breaks_descent_by_a_longer_path_and_steeper_walls_together():
+    steeper = 1 + 1.5**2
+    both = WindingRavine(shear=1.5)
+    longer, steep = (
+        WindingRavine(shear=1.5, across=1 / steeper),
+        WindingRavine(shear=0.0, across=steeper),
+    )
+    assert most_solved(both) == 0 and most_solved(longer) == most_solved(steep) == 10
+    assert (
+        {both.card.breaks[1], both.card.also}
+        == {*both.card.removes}
+        == {"long_path", "ill_conditioning"}
+    )
+    assert both.without("long_path") == both.without("ill_conditioning") == WindingRavine(shear=0.0)

@@ -34,7 +34,7 @@ STEPS = {
     "removal": "steps=5", "cause": "vanishing_gradient/exploding_gradient", "holds": True, "shift_rungs": 1.5,
 }  # fmt: skip
 NO_MOUNTAIN = {
-    "removal": "height=0.0", "cause": "no_critical_point", "holds": True, "shift_rungs": 0.5,
+    "removal": "height=0.0", "cause": "misleading_slope", "holds": True, "shift_rungs": 0.5,
 }  # fmt: skip
 
 
@@ -126,6 +126,15 @@ def test_of_two_stated_causes_that_help_only_together_both_are_taken_away():
     assert "does not help" in certificate(card, rows(*alone)).why_not
     other = both | {"cause": "cliff+saddle"}
     assert "does not help" in certificate(card, rows(other, *alone)).why_not
+
+
+def test_other_fields_may_take_two_stated_causes_away_at_once():
+    card = PROBLEMS["winding_ravine"].card
+    bend = STEPS | {"removal": "shear=0.0", "cause": "long_path/ill_conditioning"}
+    fails = CONDITIONED | {"note": "helps where the pathology is absent, too"}
+    found = certificate(card, rows(bend, fails))
+    assert found.holds and found.own["removal"] == found.second["removal"] == "shear=0.0"
+    assert not certificate(card, rows(bend | {"cause": "long_path"}, fails)).holds
 
 
 def test_an_optimizer_that_does_not_break_proves_nothing():
