@@ -26,7 +26,9 @@ class CoinToss(WalledForm):
     c is a minimum only if all coins show heads, in one of 2^dim instances; the number of directions down
     is binomial. Newton's method ends at c, whatever c is; descent leaves it. Descent is slowed by the
     gap between the two most negative curvatures: it takes some 1/gap steps to tell their valleys apart,
-    as a power iteration does, and at the minimum the condition number is (λ_max − λ₁)/gap.
+    as a power iteration does. At the minimum |y|² = −λ₁/q: the curvatures are −2λ₁ = 2 (1 + gap) along it and
+    λᵢ − λ₁ ≤ 2 + gap across, the least of them gap; so the condition number is 2 (1 + gap)/gap, where two coins or
+    more show tails.
 
     Sizes are uniform in [0.3, 1]; then the most negative curvature becomes −(1 + gap), the next −1. The
     start is half as far from c as Newton's method may start to be sure to end there.

@@ -24,6 +24,20 @@ def test_the_lowest_two_curvatures_have_the_gap_and_all_others_their_sizes():
             torch.testing.assert_close(torch.linalg.eigvalsh(data["hessian"]), curvatures)
 
 
+@pytest.mark.parametrize("gap", [1.0, 0.03, 0.003])
+def test_the_condition_number_at_the_minimum_is_that_of_the_docstring(gap):
+    """2 (1 + gap)/gap: the curvature −2λ₁ along y is above all of λᵢ − λ₁ across."""
+    assert CoinToss.__doc__ and "the condition number is 2 (1 + gap)/gap" in CoinToss.__doc__
+    problem = CoinToss(gap=gap)
+    for data in map(problem.example, range(5)):
+        curvatures = torch.linalg.eigvalsh(problem.hessian(problem.minimizers(data)[0], data))
+        lowest = data["curvatures"][0]
+        expected = torch.cat([data["curvatures"][1:] - lowest, -2 * lowest[None]])
+        torch.testing.assert_close(curvatures, expected)
+        ratio = (curvatures[-1] / curvatures[0]).item()
+        assert ratio == pytest.approx(2 * (1 + gap) / gap, rel=1e-9)
+
+
 @pytest.mark.parametrize("curvatures", [[-1.0, -0.4, 1.0], [-1.0, -0.4, 0.3], [-1.0, -0.9, -0.35]])
 def test_newton_is_drawn_to_the_centre_from_within_the_stated_radius(curvatures):
     """√(min|λ|/5q) is sharp: along the axis of a negative curvature the step grows from just beyond."""
