@@ -26,6 +26,7 @@ class Claim:
         within: The least and the largest measured number that confirm it.
         source: Where it is stated; a derivation stands in the function's docstring.
         slow: True if it takes more than two seconds; it is then measured for the certificates only.
+        formula: True if it is about the formula alone: it calls no method of the problem and misses faults there.
         fails: Why it does not hold on Ravine's problem, if it does not.
         measure: The function from a problem to the number.
     """
@@ -35,6 +36,7 @@ class Claim:
     within: tuple[float, float]
     source: str
     slow: bool = False
+    formula: bool = False
     fails: str = ""
     measure: Callable[[Any], float] = _not_given
 
@@ -60,7 +62,7 @@ _claims: dict[type, dict[str, Claim]] = {}  # by class, then by name
 
 def claim(
     kind: type[P], statement: str, *, stated: float | str, within: tuple[float, float], source: str,
-    slow: bool = False, fails: str = "", name: str = "",
+    slow: bool = False, formula: bool = False, fails: str = "", name: str = "",
 ) -> Callable[[Callable[[P], float]], Callable[[P], float]]:  # fmt: skip
     """Decorate a function with the claim that it measures; it stays a plain function.
 
@@ -77,6 +79,7 @@ def claim(
         within: See `Claim`.
         source: See `Claim`.
         slow: See `Claim`.
+        formula: See `Claim`.
         fails: See `Claim`.
         name: The claim's name, if it is not the function's.
 
@@ -85,7 +88,7 @@ def claim(
     """
 
     def add(measure: Callable[[P], float]) -> Callable[[P], float]:
-        made = Claim(statement, stated, within, source, slow, fails, measure)
+        made = Claim(statement, stated, within, source, slow, formula, fails, measure)
         _claims.setdefault(kind, {})[name or measure.__name__] = made
         return measure
 

@@ -8,6 +8,8 @@ from problems import Problem
 from problems.claims import Claim
 from problems.precision import default_dtype
 
+OF_FORMULA = "of the formula alone"
+
 
 def measured(problem: Problem, name: str) -> float:
     """Measure one of a problem's claims."""
@@ -17,8 +19,9 @@ def measured(problem: Problem, name: str) -> float:
 
 def told(claim: Claim) -> str:
     """Return a claim in a line, with its figure and source, and why it fails here if it does."""
+    alone = f"; {OF_FORMULA}" if claim.formula else ""
     fails = f". FAILS here: {claim.fails}" if claim.fails else ""
-    return f"{claim.statement}: {spelled(claim.stated)} ({claim.source}){fails}"
+    return f"{claim.statement}: {spelled(claim.stated)} ({claim.source}{alone}){fails}"
 
 
 def spelled(stated: float | str) -> str:

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.catalog.suites import suites
-from benchmarks.checks.claims import measured, spelled
+from benchmarks.checks.claims import OF_FORMULA, measured, spelled
 from benchmarks.display.explained import named, why
 from benchmarks.docgen.explained import EXPLAINED
 from benchmarks.docgen.paths import DOCS, NAMES_FILE
@@ -28,10 +28,12 @@ from ravine import Refused
 
 FILE = DOCS / "certificates.csv"
 PAGE_ONLY = "--page"
-HEAD = """# Certificates
+HEAD = f"""# Certificates
 
-This page checks claims, from the literature or derived from the formulas, by measurements on our problems. A claim
-**holds** if the measured figure lies in the accepted range; the function of that name gives the reason for the range.
+This page checks claims, from the literature or derived from the formulas, by measurement. Most are measured on our
+problems. Those marked *{OF_FORMULA}* check the mathematics behind a problem: they call none of its methods, and
+would miss a fault in its code. A claim **holds** if the measured figure lies in the accepted range; the function of
+that name gives the reason for the range.
 `ravine check --slow NAME` measures again. Claims that fail are listed, too. `python -m benchmarks.docgen.certificates`
 writes this page; the same rows are in [certificates.csv](certificates.csv).
 """
@@ -174,9 +176,9 @@ def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
 
 
 def _verdict(row) -> str:
-    if row.holds:
-        return "holds"
-    return f"FAILS: {PROBLEMS[row.problem].claims[row.claim].fails or 'no reason is known'}"
+    claim = PROBLEMS[row.problem].claims[row.claim]
+    said = "holds" if row.holds else f"FAILS: {claim.fails or 'no reason is known'}"
+    return f"{said}, {OF_FORMULA}" if claim.formula else said
 
 
 def main(words: list[str]) -> int:

@@ -91,6 +91,7 @@ def predicted_share_round(problem: Mountain, time: float) -> float:
     stated=0.4115,
     within=about(0.4115, abs=0.03),
     source="derived",
+    formula=True,
 )
 def foretold_in_2(problem: Mountain) -> float:
     """Return the flow's share at the time 20,000 · ½; steps of ½ change it by less than 0.01."""
@@ -103,6 +104,7 @@ def foretold_in_2(problem: Mountain) -> float:
     stated=0.7295,
     within=about(0.7295, abs=0.03),
     source="derived",
+    formula=True,
 )
 def foretold_in_3(problem: Mountain) -> float:
     return predicted_share_round(replace(problem, dim=3), RATE * PATIENCE)
@@ -136,6 +138,7 @@ def orbit_error(problem: Mountain) -> float:
     stated=-5.747,
     within=about(-5.747, abs=1e-3),
     source="derived",
+    formula=True,
 )
 def drift(problem: Mountain) -> float:
     """Iterate in one dimension: y = −y₁ obeys dy/dt = (y − c) e^(−y²/2), so that e^(y²/2) grows only like 2 t ln t."""

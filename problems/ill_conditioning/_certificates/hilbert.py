@@ -49,6 +49,7 @@ def hilbert_condition(dim: int) -> float:
     stated=0.0,
     within=(0.0, 5e-4),  # the figures' digits
     source="Todd 1954; computed from the exact inverse",
+    formula=True,
 )
 def condition_numbers(problem: Hilbert) -> float:
     stated = {2: 19.2815, 4: 15513.7, 6: 1.495e7, 8: 1.526e10, 10: 1.602e13}
@@ -62,6 +63,7 @@ def condition_numbers(problem: Hilbert) -> float:
     stated=1.0,
     within=about(1.0, rel=0.01),  # the law's next term is of the order 1/n
     source="Szegő 1936; Wilf 1970, Finite Sections of Some Classical Inequalities",
+    formula=True,
 )
 def asymptotic_condition(problem: Hilbert) -> float:
     """Compare: λmin at n + 1 powers ~ 2^(15/4) π^(3/2) √n (1 + √2)^(−4(n+1)), and λmax = 1.7519 at 10 powers.
@@ -78,6 +80,7 @@ def asymptotic_condition(problem: Hilbert) -> float:
     stated=3.5,
     within=about(3.5, abs=0.05),
     source="derived: 4 ln(1 + √2) = 3.525, less ½ ln(11/10) for the law's root",
+    formula=True,
 )
 def growth_with_each_power(problem: Hilbert) -> float:
     return math.log(hilbert_condition(12) / hilbert_condition(11))
@@ -89,6 +92,7 @@ def growth_with_each_power(problem: Hilbert) -> float:
     stated=0.0,
     within=(0.0, 0.0),
     source="Savage & Lukacs 1954: the inverse is integer",
+    formula=True,
 )
 def error_of_integer_inverse(problem: Hilbert) -> float:
     worst = Fraction(0)

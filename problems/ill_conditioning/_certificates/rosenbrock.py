@@ -150,6 +150,7 @@ def _critical_points(problem: Rosenbrock, dim: int) -> float:
     stated=1.0,
     within=(1.0, 1.0),
     source="Kok & Sandrock 2009",
+    formula=True,
 )
 def critical_points_in_3_dimensions(problem: Rosenbrock) -> float:
     return _critical_points(problem, 3)
@@ -161,6 +162,7 @@ def critical_points_in_3_dimensions(problem: Rosenbrock) -> float:
     stated=3.0,
     within=(3.0, 3.0),
     source="Kok & Sandrock 2009",
+    formula=True,
 )
 def critical_points_in_4_dimensions(problem: Rosenbrock) -> float:
     return _critical_points(problem, 4)

@@ -68,6 +68,7 @@ def _experiment(problem: Reddi, variant: Variant, steps: int, longest_memory: bo
 @claim(Reddi,
     "Where Adam ends on C = 3 every third step, with β₁ = 0 and β₂ = 1/(1 + C²)",
     stated="+1", within=(0.99, 1.0), source="Reddi, Kale & Kumar 2018, theorem 1",
+    formula=True,
 )  # fmt: skip
 def adam_goes_to_the_worst_point(problem: Reddi) -> float:
     return _end(_first(problem), 300_000, 0.5, 0.0, 0.1, longest_memory=False)
@@ -76,6 +77,7 @@ def adam_goes_to_the_worst_point(problem: Reddi) -> float:
 @claim(Reddi,
     "Where AMSGrad ends on the same", stated="−1", within=(-1.0, -0.99),
     source="Reddi, Kale & Kumar 2018, corollary 1",
+    formula=True,
 )  # fmt: skip
 def amsgrad_goes_to_the_minimum(problem: Reddi) -> float:
     return _end(_first(problem), 300_000, 0.5, 0.0, 0.1, longest_memory=True)
@@ -84,6 +86,7 @@ def amsgrad_goes_to_the_minimum(problem: Reddi) -> float:
 @claim(Reddi,
     "Adam's average regret on the same, which does not vanish: 2(C − 2)/3",
     stated=0.6667, within=about(2 / 3, rel=0.01), source="Reddi, Kale & Kumar 2018, theorem 1",
+    formula=True,
 )  # fmt: skip
 def regret_of_adam(problem: Reddi) -> float:
     """At +1 a period of three steps costs (C − 2) · 2; on the way there it was a little less or more."""
@@ -93,6 +96,7 @@ def regret_of_adam(problem: Reddi) -> float:
 @claim(Reddi,
     "AMSGrad's average regret on the same, which vanishes like 1/√t",
     stated="0", within=(-0.005, 0.005), source="Reddi, Kale & Kumar 2018, corollary 1",
+    formula=True,
 )  # fmt: skip
 def regret_of_amsgrad(problem: Reddi) -> float:
     return _regret(_first(problem), longest_memory=True)
@@ -101,6 +105,7 @@ def regret_of_amsgrad(problem: Reddi) -> float:
 @claim(Reddi,
     "Where Adam is after 100,000 steps with 1010 every 101st and −10 else",
     stated="+1", within=(0.98, 1.0), source="Reddi, Kale & Kumar 2018, figure 1",
+    formula=True,
 )  # fmt: skip
 def adam_online(problem: Reddi) -> float:
     return _experiment(problem, "online", 100_000, longest_memory=False)
@@ -109,6 +114,7 @@ def adam_online(problem: Reddi) -> float:
 @claim(Reddi,
     "Where AMSGrad is after 100,000 steps of the same",
     stated="−1", within=(-1.0, -0.97), source="Reddi, Kale & Kumar 2018, figure 1",
+    formula=True,
 )  # fmt: skip
 def amsgrad_online(problem: Reddi) -> float:
     return _experiment(problem, "online", 100_000, longest_memory=True)
@@ -117,6 +123,7 @@ def amsgrad_online(problem: Reddi) -> float:
 @claim(Reddi,
     "Where Adam is after 3,000,000 steps with 1010 every 101st and −10 else",
     stated="+1", within=(0.99, 1.0), source="Reddi, Kale & Kumar 2018, figure 1", slow=True,
+    formula=True,
 )  # fmt: skip
 def adam_online_at_last(problem: Reddi) -> float:
     return _experiment(problem, "online", 3_000_000, longest_memory=False)
@@ -125,6 +132,7 @@ def adam_online_at_last(problem: Reddi) -> float:
 @claim(Reddi,
     "Where AMSGrad is after 3,000,000 steps of the same",
     stated="−1", within=(-1.0, -0.97), source="Reddi, Kale & Kumar 2018, figure 1", slow=True,
+    formula=True,
 )  # fmt: skip
 def amsgrad_online_at_last(problem: Reddi) -> float:
     return _experiment(problem, "online", 3_000_000, longest_memory=True)

@@ -99,6 +99,7 @@ def two_bits_suffice(problem: SignCompression) -> float:
     "The mean step of sign descent in units of its rate, on x/4 with gradients 4 (one in four) and "
     "−1: uphill",
     stated=0.5, within=about(0.5, abs=0.005), source="Karimireddy et al. 2019, counterexample 1",
+    formula=True,
 )  # fmt: skip
 def climbs_on_average(problem: SignCompression) -> float:
     """¾ − ¼, over a million draws. The mean gradient is ¼, so f climbs by rate/8 a step."""
@@ -111,6 +112,7 @@ def climbs_on_average(problem: SignCompression) -> float:
     "The least loss that sign descent reaches on ε|x₁ + x₂| + |x₁ − x₂| from (1, 1), over that at the "
     "start",
     stated=1.0, within=about(1.0, abs=1e-9), source="Karimireddy et al. 2019, counterexample 2",
+    formula=True,
 )  # fmt: skip
 def stuck_on_a_kink(problem: SignCompression) -> float:
     """A subgradient is ±ε(1, 1) ± (1, −1) with ε = ½, whose signs are ±(1, −1)."""
@@ -126,6 +128,7 @@ def stuck_on_a_kink(problem: SignCompression) -> float:
 @claim(SignCompression,
     "The least loss that sign descent on one of two squares at a time reaches, over that at the start",
     stated=1.0, within=about(1.0, abs=1e-9), source="Karimireddy et al. 2019, counterexample 3",
+    formula=True,
 )  # fmt: skip
 def stuck_on_least_squares(problem: SignCompression) -> float:
     """(a₁·x)² + (a₂·x)² with a = ±(1, −1) + ε(1, 1), ε = ½, from (1, 1): on x₁ + x₂ = 2 it is at

@@ -88,6 +88,7 @@ def separable(problem: BlumRivest) -> float:
     stated=0.0,
     within=(0.0, 0.0),
     source="by trying all",
+    formula=True,
 )
 def fano(problem: BlumRivest) -> float:
     """So on its examples three units make an error at least; a single plane makes one."""
@@ -103,6 +104,7 @@ def fano(problem: BlumRivest) -> float:
     stated=1.0,
     within=about(1.0, abs=0.06),
     source="derived",
+    formula=True,
 )
 def colourings_left(problem: BlumRivest) -> float:
     """With k elements of one colour a triple is split unless it lies in the k or in the others.

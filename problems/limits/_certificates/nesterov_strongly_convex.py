@@ -119,6 +119,7 @@ def smallest_curvature(problem: NesterovStronglyConvex) -> float:
     stated=2592 / 1225,
     within=about(2592 / 1225, abs=1e-6),
     source="Lessard, Recht & Packard 2016, section 4.6",
+    formula=True,
 )
 def cycle(problem: NesterovStronglyConvex) -> float:
     """Curvatures 25, 1, 25, at the constants for quadratics of curvatures from 1 to 25, from 3.3."""

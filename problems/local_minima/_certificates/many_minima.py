@@ -33,6 +33,7 @@ def portrait(problem: ManyMinima) -> Curves:
     stated=0,
     within=(0, 0),
     source="Auer, Herbster & Warmuth 1996: (n/d)^d",
+    formula=True,
 )
 def minima_over_prediction(problem: ManyMinima) -> float:
     found = [len(find_minima(scales, 100.0, 0.75)) / scales for scales in (2, 3, 4, 5)]
@@ -45,6 +46,7 @@ def minima_over_prediction(problem: ManyMinima) -> float:
     stated=0.1248625,
     within=about(0.1248625, abs=1e-7),  # its last digit
     source="Auer, Herbster & Warmuth 1996; (m − 1)/16 in the limit",
+    formula=True,
 )
 def cost_at_three_quarters(problem: ManyMinima) -> float:
     return cost(find_minima(3, 1000.0, 0.75), 3, 1000.0, 0.75).min().item()
@@ -56,6 +58,7 @@ def cost_at_three_quarters(problem: ManyMinima) -> float:
     stated=1.375e-4,
     within=about(1.375e-4, abs=1e-7),  # the last digit of .1250000 less .1248625
     source="own computation; 0 in the limit",
+    formula=True,
 )
 def spread_at_three_quarters(problem: ManyMinima) -> float:
     costs = cost(find_minima(3, 1000.0, 0.75), 3, 1000.0, 0.75)
@@ -68,6 +71,7 @@ def spread_at_three_quarters(problem: ManyMinima) -> float:
     stated=0,
     within=about(0, abs=5e-5),  # their last digit
     source="own computation; in the limit 0.32, 0.17 and 0.02: k (y − ½)² + (m − 1 − k)(1 − y)²",
+    formula=True,
 )
 def costs_at_nine_tenths(problem: ManyMinima) -> float:
     costs = cost(find_minima(3, 1000.0, 0.9), 3, 1000.0, 0.9)
@@ -82,6 +86,7 @@ def costs_at_nine_tenths(problem: ManyMinima) -> float:
     stated=1,
     within=(1, 1),
     source="own computation",
+    formula=True,
 )
 def minima_of_near_scales(problem: ManyMinima) -> float:
     return max(len(find_minima(3, separation, 0.9)) for separation in (10.0, 30.0))
@@ -93,6 +98,7 @@ def minima_of_near_scales(problem: ManyMinima) -> float:
     stated=3,
     within=(3, 3),
     source="own computation",
+    formula=True,
 )
 def minima_of_near_scales_at_three_quarters(problem: ManyMinima) -> float:
     return len(find_minima(3, 10.0, 0.75))

@@ -36,6 +36,7 @@ def portrait(problem: Schwefel) -> Curves:
     stated=420.9687,
     within=about(420.9687, abs=5e-5),
     source="Schwefel 1981, four digits",
+    formula=True,
 )
 def where_the_minimum_is(problem: Schwefel) -> float:
     """Descend from 400 on −z sin √z alone, without the problem's constants."""
@@ -53,6 +54,7 @@ def where_the_minimum_is(problem: Schwefel) -> float:
     stated=-418.9829,
     within=about(-418.9829, abs=5e-5),
     source="Schwefel 1981, four digits",
+    formula=True,
 )
 def how_low_it_is(problem: Schwefel) -> float:
     z = torch.tensor(where_the_minimum_is(problem))

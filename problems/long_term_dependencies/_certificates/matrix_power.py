@@ -141,6 +141,7 @@ def slope_of_the_angle(problem: MatrixPower) -> float:
     stated=219,
     within=(219, 219),
     source="ln(3.4e38)/ln 1.5 = 218.8",
+    formula=True,
 )
 def overflow(problem: MatrixPower) -> float:
     state, steps = torch.ones((), dtype=torch.float32), 0

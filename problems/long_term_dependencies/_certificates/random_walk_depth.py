@@ -89,6 +89,7 @@ def relu_drift_corrected(problem: RandomWalkDepth) -> float:
     within=about(-1.0033, abs=3 * 1.005 / 10),
     source="Sussillo & Abbott 2014, equation 8",
     slow=True,
+    formula=True,
 )
 def drift_of_explicit_products(problem: RandomWalkDepth) -> float:
     generator = torch.Generator().manual_seed(0)
@@ -121,6 +122,7 @@ def exponent_of_independent_layers(problem: RandomWalkDepth) -> float:
     stated="1, of D ln ρ",
     within=about(1.0, abs=0.15),  # the offset ln |⟨v, v₁⟩| still counts at D = 50
     source="the power method; Deep Learning, section 8.2.5",
+    formula=True,
 )
 def exponent_of_a_repeated_matrix(problem: RandomWalkDepth) -> float:
     growth = growth_of_repeated(problem, 100, [50, 800])

@@ -133,6 +133,7 @@ def minima_in_3_dimensions(problem: GoeSaddle) -> float:
     stated="what sampling finds",
     within=about(0.002456, abs=3 * 3.5e-5),  # 2e6 matrices: three standard errors
     source="sampled",
+    formula=True,
 )
 def minima_in_4_dimensions(problem: GoeSaddle) -> float:
     return share_of_minima(4)
@@ -144,6 +145,7 @@ def minima_in_4_dimensions(problem: GoeSaddle) -> float:
     stated=DECAY,
     within=about(DECAY, abs=1e-4),  # a factor dim^-a of the share takes a/800 of it; a is near 1/24
     source="Dean & Majumdar 2006: (ln 3)/4",
+    formula=True,
 )
 def decay(problem: GoeSaddle) -> float:
     """Return the second difference of −ln(share) at dim 18, 20 and 22, over 8.

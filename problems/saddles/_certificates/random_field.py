@@ -72,6 +72,7 @@ def index_law(problem: RandomField) -> float:
     stated=0.25,
     within=about(0.25, abs=0.002),
     source="derived: Morse theory; Bray & Dean 2007",
+    formula=True,
 )
 def share_of_minima_at_2(problem: RandomField) -> float:
     """Apply the index law; its standard error is about 0.0005.
@@ -87,6 +88,7 @@ def share_of_minima_at_2(problem: RandomField) -> float:
     stated=0.0601,
     within=about(0.0601, rel=0.03),
     source="derived: the index law, and Monte Carlo of determinants",
+    formula=True,
 )
 def share_of_minima_at_4(problem: RandomField) -> float:
     return shares_by_index(replace(problem, dim=4), 100_000)[0].item()
@@ -99,6 +101,7 @@ def share_of_minima_at_4(problem: RandomField) -> float:
     within=about(0.0136, rel=0.03),
     source="derived: the index law, and Monte Carlo of determinants",
     slow=True,
+    formula=True,
 )
 def share_of_minima_at_6(problem: RandomField) -> float:
     return shares_by_index(replace(problem, dim=6), 400_000)[0].item()
@@ -111,6 +114,7 @@ def share_of_minima_at_6(problem: RandomField) -> float:
     within=about(1622.0, rel=0.1),
     source="derived: the index law",
     slow=True,
+    formula=True,
 )
 def others_to_a_minimum_at_10(problem: RandomField) -> float:
     """The standard error of a share of 6e-4 is a few per cent."""
@@ -123,6 +127,7 @@ def others_to_a_minimum_at_10(problem: RandomField) -> float:
     stated=1.0,
     within=about(1.0, abs=0.03),
     source="derived: Kac & Rice's formula",
+    formula=True,
 )
 def share_of_minima_by_determinants(problem: RandomField) -> float:
     """Return E |det(G − ε)| of minima over that of all, ε ~ N(0, 1/N), over the index law's share.

@@ -117,6 +117,7 @@ def index_law_at_30(problem: SpinGlass) -> float:
     stated=-1.656998,
     within=about(-1.656998, abs=1e-6),
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.12",
+    formula=True,
 )
 def ground_state(problem: SpinGlass) -> float:
     return layer(0)
@@ -128,6 +129,7 @@ def ground_state(problem: SpinGlass) -> float:
     stated=-1.652873,
     within=about(-1.652873, abs=1e-6),
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.12",
+    formula=True,
 )
 def layer_of_index_1(problem: SpinGlass) -> float:
     return layer(1)
@@ -139,6 +141,7 @@ def layer_of_index_1(problem: SpinGlass) -> float:
     stated=-1.650253,
     within=about(-1.650253, abs=1e-6),
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.12",
+    formula=True,
 )
 def layer_of_index_2(problem: SpinGlass) -> float:
     return layer(2)
@@ -150,6 +153,7 @@ def layer_of_index_2(problem: SpinGlass) -> float:
     stated=-1.648399,
     within=about(-1.648399, abs=1e-6),
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.12",
+    formula=True,
 )
 def layer_of_index_3(problem: SpinGlass) -> float:
     return layer(3)
@@ -162,6 +166,7 @@ def layer_of_index_3(problem: SpinGlass) -> float:
     stated=0.0,
     within=(-1e-6, 1e-6),
     source="Crisanti & Sommers 1992; Auffinger, Ben Arous & Černý 2013",
+    formula=True,
 )
 def ground_state_by_replicas(problem: SpinGlass) -> float:
     """Minimise Parisi's formula by Newton's method.
@@ -187,6 +192,7 @@ def ground_state_by_replicas(problem: SpinGlass) -> float:
     stated=2 * math.sqrt(7),
     within=about(2 * math.sqrt(7), abs=0.01),
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.1; derived: Rice 1944",
+    formula=True,
 )
 def critical_points_on_the_circle(problem: SpinGlass) -> float:
     """Average over 100,000 random matrices; the standard error is about 0.003.
@@ -203,6 +209,7 @@ def critical_points_on_the_circle(problem: SpinGlass) -> float:
     stated=2.0,
     within=about(2.0, abs=0.1),
     source="Auffinger, Ben Arous & Černý 2013, theorem 2.1; derived: Morse theory",
+    formula=True,
 )
 def euler_characteristic(problem: SpinGlass) -> float:
     """Average over 100,000 random matrices; exact for every instance, with a standard error of about 0.02."""
