@@ -85,3 +85,11 @@ def test_accuracy_counts_unseen_images():
     data["unseen"]["labels"] = torch.where(torch.arange(397) < 100, found, (found + 1) % 10)
     columns = problem.at_end(data["start"], torch.zeros(()), data)
     assert columns["accuracy"] == pytest.approx(100 / 397)
+
+
+@pytest.mark.parametrize("name", ["minibatch_growth", "minibatch_growth_with_more_noise"])
+def test_the_figure_of_the_book_is_said_to_state_what_it_states(name):
+    """That the norm increases; by how much, it does not say."""
+    stated = DigitsCnn().claims[name]
+    assert "figure 8.1: it increases" in stated.source and "measured here" in stated.source
+    assert stated.stated == "above 1" and not stated.holds(1.0)

@@ -45,7 +45,7 @@ def _parked(problem: NarrowingValley, lr: float) -> tuple[NarrowingValley, Tree,
     "gᵀg changes by this factor while the walls' curvature grows 25-fold",
     stated=1.13,
     within=(0.5, 1.3),
-    source="Goodfellow, Bengio & Courville 2016, section 8.2.1: it does not shrink significantly",
+    source="derived; Goodfellow, Bengio & Courville 2016, section 8.2.1: it does not shrink significantly",
 )
 def gradient_growth(problem: NarrowingValley) -> float:
     """Measure it: from 1 to (1 − x/X)² + 25 m η σ²/(2 − 25η) = 0.876 + 0.257."""
@@ -55,9 +55,10 @@ def gradient_growth(problem: NarrowingValley) -> float:
 @claim(
     NarrowingValley,
     "gᵀHg grows by this factor on the same way",
-    stated=400.0,
-    within=(100.0, 1000.0),
-    source="Goodfellow, Bengio & Courville 2016, section 8.2.1: by more than an order of magnitude",
+    stated="above 10",
+    within=(100.0, 1000.0),  # by how much: measured here
+    source="Goodfellow, Bengio & Courville 2016, section 8.2.1: by more than an order of magnitude; the accepted range "
+    "is measured here",
 )
 def curvature_growth(problem: NarrowingValley) -> float:
     return _growth(problem)[1]
@@ -99,9 +100,10 @@ def gain_by_half_the_rate(problem: NarrowingValley) -> float:
 @claim(
     NarrowingValley,
     "the book's ratio ½η gᵀHg/gᵀg where descent is parked",
-    stated="1.00 to 1.16",
-    within=(1.0, 1.16),
-    source="Goodfellow, Bengio & Courville 2016, section 8.2.1: at 1 a step no longer descends",
+    stated="at least 1",
+    within=(1.0, 1.16),  # by how much: measured here
+    source="Goodfellow, Bengio & Courville 2016, section 8.2.1: from 1 on a step no longer descends; the accepted "
+    "range is measured here",
 )
 def book_ratio(problem: NarrowingValley) -> float:
     problem, data, x = _parked(problem, 0.01)
