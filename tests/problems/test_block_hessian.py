@@ -84,6 +84,17 @@ def test_the_predicted_gap_of_descent_is_the_least_of_many_learning_rates(steps)
     assert 0.999 * best < predicted_gap(PROBLEM, "sgd", steps) < 1.1 * best
 
 
+def test_the_card_says_what_the_control_is_one_for():
+    """The control leaves descent as it is; where the scales differ most, it makes Adam slow."""
+    assert "The control is one for Adam's lead" in PROBLEM.card.truth
+    rung = PROBLEM.at_dial(1e4)
+    steps = {
+        name: [predicted_steps(each, name) for each in (rung, rung.control())]
+        for name in ("sgd", "adam")
+    }
+    assert steps["sgd"][0] == steps["sgd"][1] and steps["adam"][1] > 20 * steps["adam"][0]
+
+
 def test_predictions_along_the_dial():
     rungs = [PROBLEM.at_dial(each) for each in (1.0, 10.0, 1e3, 1e4)]
     assert len({predicted_steps(rung, "adam") for rung in rungs}) == 1
