@@ -358,9 +358,9 @@ class Noisy(ProblemModifier):
         stream, memory, squares = self.draws(data, torch.Generator().manual_seed(0)), None, []
         if stream is None or self.noise.strength == 0:
             return 0.0
-        for _ in range(64):  # the gradient changes its sign each time, so that a delay shows
+        for step in range(64):  # the gradient turns round halfway, so that a delay shows
             draw = next(stream)
-            sign = 1.0 if len(squares) % 2 else -1.0
+            sign = 1.0 if step < 32 else -1.0
             noisy = sign * exact + draw["noise"]["error"]
             noisy, memory = self.seen(noisy, data, draw, memory)
             squares.append((noisy - sign * exact).square().mean())

@@ -101,6 +101,13 @@ def test_noise_is_visible_at_the_second_rung_and_not_on_the_control(name):
         assert control.signature(control.example(seed)) < problem.card.threshold
 
 
+def test_the_signature_of_a_delay_grows_with_the_delay():
+    """An even one shows, too: the gradient that turns round is seen with the old sign for `delay` of 64 steps."""
+    for delay in (1.0, 2.0, 3.0, 4.0, 8.0, 31.0, 32.0):
+        problem = noisy(QUADRATIC, "delayed", delay)
+        assert problem.signature(problem.example()) == pytest.approx(2 * math.sqrt(delay / 64))
+
+
 @pytest.mark.parametrize("name", NOISES)
 def test_draws_repeat_and_differ(name):
     problem = noisy(QUADRATIC, name)
