@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from problems.noisy_runs import steps_judged
 from problems.one_minimum import OneMinimum
 from problems.problem import Card, CriticalPoint, Tree, dial
 from problems.registry import register
@@ -21,17 +22,19 @@ RESOLVED = 14.0  # narrowing beyond which float64 takes the curvature along for 
 def _breaking_point_of_descent(problem: NarrowingValley, budget: float) -> float:
     """Return the largest narrowing, to 0.05, that some constant rate of descent solves in the mean field.
 
-    By the mean loss over the last tenth of `budget` steps, at 48 rates from 1e-3 to 2. The rate must not
+    By the mean loss over the steps that judge a run of `budget` steps, at 48 rates from 1e-3 to 2. The rate must not
     be below ln(1/target) X/2B, and gets no farther than ln(2/η)/k: so the breaking point grows like the
     logarithm of the budget.
     """
-    steps = max(int(budget), 1)
-    last = max(20, steps // 10)
+    steps = int(budget)
+    last = steps_judged(steps)
+    if not last:
+        return 0.0
     lr = torch.logspace(-3, math.log10(2), 48, dtype=torch.float64)
     narrowing = 0.05 * torch.arange(400, dtype=torch.float64)[:, None]
     total = torch.zeros(len(narrowing), len(lr), dtype=torch.float64)
     places = problem.mean_field(narrowing / problem.length, lr)
-    for x, stiffness, square in itertools.islice(places, max(steps - last, 0), steps):
+    for x, stiffness, square in itertools.islice(places, steps - last, steps):
         total += (problem.length - x).square() / (2 * problem.length)
         total += stiffness * problem.walls * square / 2
     solved = (total / last <= problem.card.target * problem.length / 2).any(-1)

@@ -66,7 +66,7 @@ class NewtonNoise(Sampled, QuadraticForm):
         breaks=("newton", "noise"),
         signature="noise of a Newton step over that of a gradient, at the start: mean squares, each "
         "in relation to what it should be",
-        threshold=2.0,
+        threshold=1.0,
         truth="One minimum, 0 at m. A whole Newton step leaves ½ noise² d/(B − d − 1), from "
         "wherever it starts, which is infinite for B ≤ d + 1.",
         source="Goodfellow, Bengio & Courville 2016, section 8.1.3; Wishart 1928, Bartlett 1933",

@@ -84,7 +84,7 @@ class StepUnits(Problem):
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         answers = self._fields(x, data).sigmoid()
         error = answers.sum(-1) - data["outputs"]
-        pull = answers * (1 - answers) * (self.sharpness / self.examples * error).unsqueeze(-1)
+        pull = answers * (1 - answers) * (self._beta(x) / self.examples * error).unsqueeze(-1)
         gradient = torch.einsum("...nh,...nd->...hd", pull, data["inputs"])
         return 0.5 * error.square().mean(-1), gradient.flatten(-2)
 
@@ -104,4 +104,8 @@ class StepUnits(Problem):
     def _fields(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         """Return β wⱼ·x of each example and unit: (*runs, examples, hidden)."""
         weights = x.unflatten(-1, (self.hidden, self.inputs))
-        return self.sharpness * torch.einsum("...nd,...hd->...nh", data["inputs"], weights)
+        return self._beta(x) * torch.einsum("...nd,...hd->...nh", data["inputs"], weights)
+
+    def _beta(self, x: torch.Tensor) -> float:
+        """Return β, or the largest number of x's precision: an infinite one times a slope of 0 is no number."""
+        return min(self.sharpness, torch.finfo(x.dtype).max)

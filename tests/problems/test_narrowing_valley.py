@@ -60,6 +60,14 @@ def test_theory_grows_like_the_logarithm_of_the_budget():
     assert theory(replace(problem, length=100.0), 1000) < found[1]
 
 
+def test_theory_averages_the_steps_that_a_short_run_is_judged_by():
+    """The last five of ten; the start, at a loss of 20 times the target, is not one of them."""
+    problem = NarrowingValley(length=1.0, noise=0.1)
+    theory = problem.card.theory["sgd"]
+    assert theory(problem, 10) > 0
+    assert theory(problem, 3) == 0  # too few to be judged
+
+
 @pytest.mark.parametrize(("narrowing", "count"), [(6.0, 1), (50.0, 0)])
 def test_critical_points_are_stated_where_they_can_be_told(narrowing, count):
     problem = NarrowingValley(narrowing=narrowing)

@@ -60,6 +60,19 @@ def test_stated_noise_of_newton_steps():
     assert steps == pytest.approx([math.inf, math.inf, 122.7, 22.54, 1.164, 0.1110], rel=1e-3)
 
 
+def test_the_signature_is_above_the_threshold_whatever_the_start():
+    """At the starts along the flattest directions gradients are the noisiest, and the ratio is the least."""
+    problem = NewtonNoise()
+    for rung in (problem, problem.at_dial(0.1)):
+        assert (
+            min(rung.signature(rung.example(seed)) for seed in range(60)) > problem.card.threshold
+        )
+    control = problem.control()
+    assert (
+        max(control.signature(control.example(seed)) for seed in range(60)) < problem.card.threshold
+    )
+
+
 def test_theory_breaks_later_with_more_budget_and_less_noise():
     problem = NewtonNoise()
     theory = problem.card.theory["newton"]

@@ -22,6 +22,16 @@ def test_no_weight_divides(weights):
     assert gradient.tolist() == [error * b * c, error * a * c, error * a * b]
 
 
+@pytest.mark.parametrize(("dim", "finite"), [(56, True), (57, False)])
+def test_float32_overflows_where_it_is_said_to(dim, finite):
+    """At the highest start, 2.2 in all weights."""
+    assert ProductCliff.__doc__ and "from dim 57 on" in ProductCliff.__doc__
+    value, gradient = ProductCliff(dim=dim).value_and_gradient(
+        torch.full((dim,), 2.2, dtype=torch.float32), {}
+    )
+    assert bool(value.isfinite() and gradient.isfinite().all()) == finite
+
+
 def test_starts_are_on_the_side_of_the_minima():
     problem = ProductCliff(dim=8)
     starts = torch.stack([problem.example(seed)["start"] for seed in range(50)])

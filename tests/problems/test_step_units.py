@@ -23,6 +23,13 @@ def test_the_sharpest_sigmoid_is_the_step():
     assert problem.loss(data["planted"], data) == 0
 
 
+def test_the_sharpest_sigmoid_is_the_step_in_float32_too():
+    problem = StepUnits(sharpness=STEP)
+    data = {name: leaf.float() for name, leaf in problem.example().items()}
+    value, gradient = problem.value_and_gradient(data["start"], data)
+    assert value > 0 and gradient.dtype == torch.float32 and not gradient.any()
+
+
 def test_steps_make_plains_with_edges():
     """Along a line the loss has few values, and the gradient is zero at all points."""
     problem = StepUnits(sharpness=STEP, examples=20)
