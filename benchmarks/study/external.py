@@ -1,12 +1,7 @@
 """Ranks of optimizers in public results that nobody here made, derived from their tables.
 
 `python -m benchmarks.study.external algoperf_trials.csv marin_phase2.csv` writes docs/validity/external.csv from the
-tables of the trials and of the losses, which are not in the repository:
-
-- AlgoPerf v0.5, external tuning: logs in mlcommons/submissions_algorithms, Apache 2.0.
-- "Fantastic pretraining optimizers", phase II: figures cited from marin-community/marin.
-- The optimization track of modded-nanogpt: figures cited from records/track_3_optimization in
-  KellerJordan/modded-nanogpt, MIT.
+tables of the trials and of the losses, which are not in the repository. `SOURCES` says where they are from.
 """
 
 from __future__ import annotations
@@ -14,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas
 
@@ -22,7 +18,38 @@ from ravine import Refused
 
 EXTERNAL = Path("docs/validity/external.csv")
 COLUMNS = ["source", "workload", "entry", "optimizer", "rank", "seen"]
-SEEN = "in the pilot"  # beside LightBench's ranks; AlgoPerf's workloads were compared with each other alone
+SEEN = (
+    "in the pilot"  # so was AlgoPerf's table, but its workloads were compared with each other alone
+)
+
+
+class Source(NamedTuple):
+    """Where a public table is from.
+
+    Attributes:
+        name: As in the column `source`.
+        link: Where it is.
+        licence: Of the table.
+    """
+
+    name: str
+    link: str
+    licence: str
+
+
+SOURCES = (
+    Source("AlgoPerf v0.5", "https://github.com/mlcommons/submissions_algorithms", "Apache 2.0"),
+    Source(
+        "Marin, phase II",
+        "https://github.com/marin-community/marin/tree/main/experiments/optimizer_sweep/Analysis/PhaseII",
+        "not verified, so figures are only cited",
+    ),
+    Source(
+        "modded-nanogpt, track 3",
+        "https://github.com/KellerJordan/modded-nanogpt/tree/master/records/track_3_optimization",
+        "MIT",
+    ),
+)
 
 # By entry, the optimizer of the plan that is the same method; all other entries are other methods.
 ALGOPERF = {"schedule_free_adamw": "zoo/schedule_free_adamw"}
@@ -31,13 +58,13 @@ MARIN = {
     "lion": "lion+decay",
     "muon": "zoo/muon+decay",
 }
-# Steps to the target loss of the first valid entry of each plain method; Adam's was marked as undertuned.
+# Steps to the target loss of the first valid entry of each method without additions. SOAP and PSGD-Kron have valid
+# entries with the hyperball constraint only. Adam's only entry (2) is marked as invalid, and left out.
 TRACK_3 = {
-    "Muon (36)": ("zoo/muon+decay", 3250),
+    "Muon (6)": ("zoo/muon+decay", 3375),
     "SOAP, hyperball (27)": ("", 3125),
     "PSGD-Kron, hyperball (33)": ("", 3375),
     "Shampoo (21)": ("", 4100),
-    "Adam (2)": ("adam+decay", 5625),
 }
 
 
@@ -68,11 +95,13 @@ def derived(trials: pandas.DataFrame, marin: pandas.DataFrame) -> pandas.DataFra
     """
     track = {name: steps for name, (_, steps) in TRACK_3.items()}
     named = {name: word for name, (word, _) in TRACK_3.items()}
+    steps = pandas.DataFrame([track], ["GPT-2 small"])
+    names = [source.name for source in SOURCES]
     rows = [
-        *_rows("AlgoPerf v0.5", algoperf(trials), ALGOPERF, ""),
-        *_rows("Marin, phase II", marin.rank(axis=1), MARIN, SEEN),
-        *_rows("modded-nanogpt, track 3", pandas.DataFrame([track], ["GPT-2 small"]).rank(axis=1), named, SEEN),
-    ]  # fmt: skip
+        *_rows(names[0], algoperf(trials), ALGOPERF, ""),
+        *_rows(names[1], marin.rank(axis=1), MARIN, SEEN),
+        *_rows(names[2], steps.rank(axis=1), named, SEEN),
+    ]
     return pandas.DataFrame(rows, columns=COLUMNS)
 
 

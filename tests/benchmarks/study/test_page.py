@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.study import conclusions, page
 from benchmarks.study.conclusions import Tables, conclude, outcome
+from benchmarks.study.external import SOURCES
 from benchmarks.study.not_planned import not_planned
 from benchmarks.study.plan import PLAN, ROOT, Plan
 from benchmarks.study.simulated import HYPOTHESES, Simulation
@@ -222,14 +223,16 @@ def test_ranks_from_elsewhere_are_compared_where_there_are_enough():
     _, tables = simulated(Simulation())
     ours = page.by_mean(tables.profiles["tuned"], pandas.Index([0])).loc[0].sort_values()
     ours = ours.drop_duplicates()
-    rows = [["one", "w", name, name, rank, ""] for rank, name in enumerate(ours.index[:5], 1)]
-    rows += [["two", "w", name, name, rank, "yes"] for rank, name in enumerate(ours.index[:2], 1)]
-    rows.append(["one", "w", "unknown", "", 9, ""])
+    one, two = (source.name for source in SOURCES[:2])
+    rows = [[one, "w", name, name, rank, ""] for rank, name in enumerate(ours.index[:5], 1)]
+    rows += [[two, "w", name, name, rank, "yes"] for rank, name in enumerate(ours.index[:2], 1)]
+    rows.append([one, "w", "unknown", "", 9, ""])
     first, second = page._external(
         tables.profiles["tuned"], pandas.DataFrame(rows, columns=NOBODY.columns)
     )
-    assert first[2] == "1.00" and "unknown" not in first[1]
-    assert second[2:] == ["", "yes"]
+    assert first[0] == f"[{one}]({SOURCES[0].link})" and first[1] == SOURCES[0].licence
+    assert first[3] == "1.00" and "unknown" not in first[2]
+    assert second[2] == ", ".join(sorted(ours.index[:2])) and second[3] == ""
 
 
 def test_page_without_outcomes_says_so_first(tmp_path):
