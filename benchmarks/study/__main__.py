@@ -22,8 +22,7 @@ from benchmarks.study.page import PAGE, verdict, write
 from benchmarks.study.plan import ROOT, Plan, check_committed
 from benchmarks.study.profile import lacking, read_profile
 from benchmarks.study.results import OUTCOMES, SIGNATURES, add, read
-from benchmarks.study.signatures import FEATURES, rungs, signature
-from benchmarks.study.task import TASKS
+from benchmarks.study.signatures import FEATURES, rungs, signature, unmeasured
 from ravine import Refused
 
 PERMUTATIONS = 400  # of each simulated study
@@ -87,18 +86,12 @@ def _levels(plan: Plan, studies: int) -> dict[str, dict[str, float]]:
 
 
 def _signatures(plan: Plan, root: Path) -> Iterator[str]:
-    """Measure what is missing, and yield a line for each; tasks have no dial."""
+    """Measure what is missing, and yield a line for each."""
     check_committed(root)
-    file = root / SIGNATURES
-    there = read(file, plan.digest)
-    done = set() if there.empty else set(zip(there["name"], there["dial"].fillna(0.0), strict=True))
-    every = [(name, float("nan"), TASKS[name]) for name in plan.family]
-    for name, dial, problem in [*every, *rungs()]:
-        if (name, dial if dial == dial else 0.0) in done:
-            continue
+    for name, dial, problem in unmeasured(plan.family, read(root / SIGNATURES, plan.digest)):
         began = time.perf_counter()
         found = signature(problem)
-        add(file, plan.digest, [{"name": name, "dial": dial, **found}])
+        add(root / SIGNATURES, plan.digest, [{"name": name, "dial": dial, **found}])
         numbers = "  ".join(f"{feature} {value:.3g}" for feature, value in found.items())
         at = "" if dial != dial else f" at {dial:g}"
         yield f"{name}{at}  {numbers}  {time.perf_counter() - began:.0f} s"

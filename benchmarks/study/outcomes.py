@@ -28,13 +28,15 @@ from benchmarks.engine.trial_choice import median
 from benchmarks.explain.views import View
 from benchmarks.runner.worker import end_with_parent
 from benchmarks.study.plan import Plan, check_committed
-from benchmarks.study.results import OUTCOMES, add, read
+from benchmarks.study.results import OUTCOMES, SIGNATURES, add, read
+from benchmarks.study.signatures import unmeasured
 from benchmarks.study.task import TASKS, Task
 from optimizers import Optimizer
 from optimizers.adopted import shaped, told
 from optimizers.optimizer import Fault, NotApplicable, Oracle, State
 from optimizers.wrapper import Wrapper
 from problems import Tree
+from ravine import Refused
 
 GLIMPSED = 4  # examples
 
@@ -50,11 +52,18 @@ def run_family(name: str, plan: Plan, root: Path) -> Iterator[str]:
         root: The folder of the checkout.
 
     Raises:
-        Refused: If the plan has no such family or is not committed, or the file was made by another plan.
+        Refused: If the plan has no such family or is not committed, the file was made by another plan, or a task or a
+            rung has no signature, which come first.
     """
     tasks, file = plan.family_named(name), root / OUTCOMES / f"{name}.csv"
     check_committed(root)
     there = read(file, plan.digest)
+    without = len([*unmeasured(plan.family, read(root / SIGNATURES, plan.digest))])
+    if without:
+        raise Refused(
+            f"{SIGNATURES} lacks {without} tasks and rungs, and signatures come before outcomes: run "
+            "python -m benchmarks.study --signatures"
+        )
     done = set() if there.empty else set(zip(there["task"], there["optimizer"], strict=True))
     missing = [pair for pair in product(tasks, plan.kind) if pair not in done]
     with _processes() as processes:

@@ -73,7 +73,10 @@ class Plan:
         """
         file = root / PLAN
         if not file.is_file():
-            raise Refused(f"{PLAN} does not exist: the study runs in a checkout of the repository")
+            raise Refused(
+                f"{PLAN} does not exist in {root}: plan and results are in a checkout of the repository, not in an "
+                "installed package"
+            )
         text = file.read_bytes()
         stated = {name: value for name, value in json.loads(text).items() if name != "about"}
         known = {each.name for each in fields(cls)} - {"digest"}

@@ -13,15 +13,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+import pandas
 import torch
 
 from benchmarks.catalog.suites import suites
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.measurements import SPECTRUM_UP_TO, noise
 from benchmarks.engine.search_space import measure_units
-from benchmarks.study.task import Task
+from benchmarks.study.task import TASKS, Task
 from optimizers.lanczos import lanczos
 from problems import PROBLEMS, Problem
 
@@ -92,6 +93,22 @@ def rungs() -> Iterator[tuple[str, float, Problem]]:
         for dial in given.get("ladder", problem.card.ladder):
             rung = dataclasses.replace(problem, **fields).at_dial(dial)  # type: ignore[type-var]
             yield name, float(dial), rung
+
+
+def unmeasured(
+    tasks: Iterable[str], there: pandas.DataFrame
+) -> Iterator[tuple[str, float, Problem]]:
+    """Yield name, dial and problem of each task and rung without a signature; the dial of a task is NaN.
+
+    Args:
+        tasks: The names of the tasks.
+        there: The signatures that exist: `name`, `dial` and features.
+    """
+    done = set() if there.empty else set(zip(there["name"], there["dial"].fillna(0.0), strict=True))
+    every = [(name, math.nan, TASKS[name]) for name in tasks]
+    for name, dial, problem in itertools.chain(every, rungs()):
+        if (name, 0.0 if math.isnan(dial) else dial) not in done:
+            yield name, dial, problem
 
 
 def _exact(problem: Problem) -> Problem:

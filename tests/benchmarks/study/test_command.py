@@ -16,7 +16,8 @@ from benchmarks.study import TASKS, __main__, outcomes
 from benchmarks.study.page import PAGE
 from benchmarks.study.plan import PLAN, ROOT, Plan, check_committed, in_profile
 from benchmarks.study.profile import of_plan, ordering
-from benchmarks.study.results import OUTCOMES, add, read
+from benchmarks.study.results import OUTCOMES, SIGNATURES, add, read
+from benchmarks.study.signatures import unmeasured
 from ravine import Refused
 
 TINY = {
@@ -24,6 +25,9 @@ TINY = {
     "optimizers": {"gradient descent": ["sgd+decay"], "signs": ["sign_sgd+decay"]},
     "trials": 3, "tuning_seeds": 2, "seeds": 3, "steps": 12, "early": 0.25, "third": 0.5, "best_of": [1, 3],
 }  # fmt: skip
+
+
+NOTHING = pandas.DataFrame()
 
 
 def git(folder, *words):
@@ -35,6 +39,13 @@ def write_plan(folder, **changed):
     stated = json.loads((ROOT / PLAN).read_text()) | TINY | changed
     (folder / PLAN).parent.mkdir(parents=True, exist_ok=True)
     (folder / PLAN).write_text(json.dumps(stated))
+
+
+def write_signatures(folder):
+    """Signatures, of all tasks of the plan and of all rungs, that say nothing."""
+    plan = Plan.read(folder)
+    rows = [{"name": name, "dial": dial} for name, dial, _ in unmeasured(plan.family, NOTHING)]
+    add(folder / SIGNATURES, plan.digest, rows)
 
 
 @pytest.fixture
@@ -56,6 +67,7 @@ def test_the_plan_has_the_tasks_and_optimizers_that_there_are():
 
 
 def test_outcomes_are_written_once_and_continued(checkout, capsys):
+    write_signatures(checkout)
     assert __main__.main(["--family", "convex"], checkout) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2  # a line for each optimizer
     file = checkout / OUTCOMES / "convex.csv"
@@ -168,6 +180,22 @@ def test_results_of_another_plan_are_refused(checkout):
     )
     with pytest.raises(Refused, match="made by plan 0123456789ab"):
         __main__.main(["--family", "convex"], checkout)
+
+
+def test_outcomes_before_all_signatures_are_refused(checkout):
+    assert "signatures come before outcomes" in refusal(checkout)
+    write_signatures(checkout)
+    plan = Plan.read(checkout)
+    rows = read(checkout / SIGNATURES, plan.digest)
+    assert not [*unmeasured(plan.family, rows)]
+    (checkout / SIGNATURES).unlink()
+    add(checkout / SIGNATURES, plan.digest, rows.iloc[1:].to_dict("records"))
+    assert "lacks 1 tasks and rungs" in refusal(checkout)
+
+
+def test_a_folder_without_a_plan_is_refused(tmp_path):
+    with pytest.raises(Refused, match="in a checkout of the repository, not in an installed"):
+        __main__.main([], tmp_path)
 
 
 def test_names_that_are_unknown_are_refused_with_the_nearest(checkout):
