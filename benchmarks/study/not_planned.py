@@ -13,6 +13,7 @@ from benchmarks.study.plan import Plan
 from benchmarks.study.predictors import places
 
 SHOWN = (PRIMARY, "mean", "other tasks")
+FOR_ALL = "only rungs at which all can be used"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Analysis:
 
 
 def not_planned(tables: Tables, plan: Plan, samples: int = SAMPLES) -> Iterator[Analysis]:
-    """Yield the analyses: without each kind of optimizer, and with a profile by cost.
+    """Yield the analyses: without each kind of optimizer, at rungs for all of them, and with a profile by cost.
 
     Without a kind, the other optimizers are ranked again on tasks and rungs. The number of them that may be unusable at
     a rung stays the same.
@@ -49,8 +50,10 @@ def not_planned(tables: Tables, plan: Plan, samples: int = SAMPLES) -> Iterator[
         fewer = replace(plan, optimizers=kept, least_optimizers=least)
         profile = tables.profiles[PROFILES[0]][[*fewer.kind]]
         yield _analysis(f"left out: {kind}", tables, profile, fewer, SHOWN, samples)
-    costs = -places(tables.costs)
     of_profile = [name for name in SHOWN if name != "other tasks"]  # which reads no profile
+    profile, every = tables.profiles[PROFILES[0]], replace(plan, least_optimizers=len(plan.kind))
+    yield _analysis(FOR_ALL, tables, profile, every, of_profile, samples)
+    costs = -places(tables.costs)
     yield _analysis("profile by cost", tables, costs, plan, of_profile, samples)
 
 

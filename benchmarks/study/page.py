@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -30,6 +31,7 @@ from benchmarks.study.plan import Plan
 from benchmarks.study.predictors import by_mean
 from benchmarks.study.profile import all_alike, ordering, too_few
 
+BEST = 3  # optimizers on the tasks, which are named
 PAGE, PICTURE = Path("docs/validity.md"), "validity.svg"
 PREREGISTRATION = Path("docs/validity/preregistration.md")
 DEVIATIONS = "## Deviations"
@@ -37,7 +39,6 @@ TABLES = Path(__file__).with_name("tables.md")
 DISCUSSION = Path(__file__).with_name(
     "discussion.md"
 )  # written when the outcomes were known, without the numbers
-BEST = 3  # optimizers on the tasks, which are named
 FEWEST = 3  # optimizers of which a rank correlation says anything
 
 # The predictions as they are drawn and listed: name, what it is, whether it reads outcomes of real tasks.
@@ -73,7 +74,8 @@ def write(plan: Plan, root: Path, missing: Sequence[str]) -> None:
         found = conclude(tables, plan)
         save(figure(found), root / PAGE.parent / PICTURE)
         external = pandas.read_csv(root / EXTERNAL, keep_default_na=False)
-        text = "\n".join(with_outcomes(found, tables, external, [*not_planned(tables, plan)], plan))
+        lines = with_outcomes(found, tables, external, [*not_planned(tables, plan)], plan)
+        text = "\n".join(lines)
     deviations = planned[planned.index(DEVIATIONS) :].rstrip()
     (root / PAGE).write_text(f"{text}\n\n{deviations}\n")
 
@@ -142,14 +144,16 @@ def with_outcomes(
         value = found.tau[name].mean()
         tau = _in_table((value, *found.interval[name]))
         rows.append([f"`{name}`", said, reads, tau, f"{value / found.ceiling:.0%}"])
-    yield _table(["prediction", "what it is", "reads outcomes of", "τ", "of the ceiling"], rows)
+    rows.append(["`chance`", "a random order", "none", "0, by construction", "0%"])
+    yield table(["prediction", "what it is", "reads outcomes of", "τ", "of the ceiling"], rows)
     yield (
         f"\nThe ceiling is {found.ceiling:.2f}: the τ of the ranks from half of the seeds with those from the other "
-        "half. Ranks from all seeds are more reliable, so the shares in the last column are somewhat too large. A "
-        "random order has a τ of 0."
+        "half. Ranks from all seeds are more reliable, so the shares in the last column are somewhat too large. Both "
+        f"halves have the same setting, tuned on {plan.tuning_seeds} seeds: the noise of tuning is not in the ceiling, "
+        "and with it the ceiling would be lower."
     )
     yield "\nDifferences of τ, with intervals made in the same way:\n"
-    yield _table(
+    yield table(
         ["difference", "τ", "interval"],
         [
             [f"`{one}` − `{other}`", f"{mean:+.2f}", f"[{low:+.2f}, {high:+.2f}]"]
@@ -168,15 +172,17 @@ def with_outcomes(
          "holds" if found.adjusted[name] <= LEVEL else "not shown" if plan.critical[name] else "not tested"]
         for name, said in OF_HYPOTHESES.items()
     ]  # fmt: skip
-    yield _table(["", "says", "p", "critical p", "after calibration and Holm", "at 5 %"], rows)
+    yield table(["", "says", "p", "critical p", "after calibration and Holm", "at 5 %"], rows)
     yield (
         "\nA p below its critical value is not enough: several hypotheses are tested, and Holm's correction asks for "
         "more. Nor is an interval of τ above 0 a test of H1: it draws task families and keeps the optimizers, and the "
         "test of H1 permutes the optimizers."
     )
     yield (
-        f"\nThe smallest p that {len(plan.tasks)} families allow is 1/{2 ** len(plan.tasks)}. In simulated studies of "
-        "H4, chance reaches it too often, so H4 is not tested; the table above has only its difference and interval."
+        f"\nThe smallest p that {len(plan.tasks)} families allow is 1/{2 ** len(plan.tasks)}. {_least_of_h2(plan)}In "
+        "simulated studies of H4, chance reaches it too often, so H4 is not tested. Not planned: the lower end of "
+        f"the interval of `nearest` − `kind` is {found.above[PRIMARY, 'kind'][1]:+.2f}; if it were not below 0, it "
+        "would say that `nearest` is at least as good as `kind`."
     )
     high = found.interval[PRIMARY][1]
     yield (
@@ -193,16 +199,17 @@ def with_outcomes(
     )
     by = found.multiverse.groupby("outcome", sort=False)["tau"].agg(["min", "median", "max"])
     rows = [[str(row[0]), *(f"{each:.2f}" for each in row[1:])] for row in by.itertuples()]
-    yield _table(["outcome", "least", "median", "largest"], rows)
+    yield table(["outcome", "least", "median", "largest"], rows)
     yield "\n## Not planned\n"
     yield (
         "These analyses were chosen when the outcomes were known, so they are hints, and none is a test. Each repeats "
-        "the planned analysis with one change: without one kind of optimizer, or with a profile by cost, in which "
+        "the planned analysis with one change: without one kind of optimizer; with those rungs alone at which all "
+        f"{len(plan.kind)} optimizers can be used ({_for_all(tables, plan)}); or with a profile by cost, in which "
         "an optimizer is placed at a rung by the gradients that it needs (and last if it does not solve the rung). "
         "`other tasks` reads no profile.\n"
     )
     planned = {name: (found.tau[name].mean(), *found.interval[name]) for name in SHOWN}
-    yield _table(
+    yield table(
         ["change", "optimizers", *(f"`{name}`" for name in SHOWN)],
         (
             [
@@ -228,7 +235,7 @@ def with_outcomes(
         "half of all orders of three reach 0.33, and it rests on the mean place of `zoo/muon+decay`, which is not "
         "comparable, as said above. All three tables were read in the pilot, before the plan was made.\n"
     )
-    yield _table(
+    yield table(
         ["source", "licence", "optimizers in both", "τ"],
         _external(ordering(tables.profiles[PROFILES[0]], plan), external),
     )
@@ -252,6 +259,25 @@ def verdict(found: Conclusions, plan: Plan) -> str:
         else "That is undecided",
     }[found.foretells]
     return f"{said} (τ = {_with_interval(mean, low, high)} for the rungs that are nearest in signature)."
+
+
+def _least_of_h2(plan: Plan) -> str:
+    """Return what Holm's correction makes of the smallest p of H2, if it is too large."""
+    tests = sum(critical > 0 for critical in plan.critical.values())
+    least = LEVEL / plan.critical["H2"] / 2 ** len(plan.tasks)
+    if tests * least <= LEVEL:
+        return ""
+    return (
+        f"For H2 that is {least:.3f} after calibration, and times {tests}, by Holm, {tests * least:.3f}: H2 could hold "
+        "only behind another hypothesis with a smaller p. "
+    )
+
+
+def _for_all(tables: Tables, plan: Plan) -> str:
+    """Return how many rungs and problems all optimizers can be used at."""
+    every = replace(plan, least_optimizers=len(plan.kind))
+    problems = ordering(tables.profiles[PROFILES[0]], every).index.get_level_values("problem")
+    return f"{len(problems)} rungs of {problems.nunique()} problems"
 
 
 def _with_interval(mean: float, low: float, high: float) -> str:
@@ -335,7 +361,13 @@ def _of_plan(plan: Plan) -> Iterator[str]:
     )
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table.
+
+    Args:
+        names: Of the columns.
+        rows: The texts of the cells.
+    """
     return markdown_table(names, (map(markdown_cell, row) for row in rows))
 
 

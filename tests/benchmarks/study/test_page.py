@@ -13,7 +13,7 @@ import pytest
 from benchmarks.study import conclusions, page
 from benchmarks.study.conclusions import Tables, conclude, outcome
 from benchmarks.study.external import SOURCES
-from benchmarks.study.not_planned import not_planned
+from benchmarks.study.not_planned import FOR_ALL, not_planned
 from benchmarks.study.plan import PLAN, ROOT, Plan
 from benchmarks.study.simulated import HYPOTHESES, Simulation
 
@@ -205,6 +205,28 @@ def test_a_kind_is_left_out_as_if_it_had_never_been_there():
     for name, (mean, *ends) in without.tau.items():
         assert mean == pytest.approx(found.tau[name].mean())
         assert ends == pytest.approx(found.interval[name])
+
+
+def test_rungs_for_all_optimizers_are_those_without_a_gap():
+    plan, tables = simulated(Simulation(general=0.4, matched=0.6, reliability=1.0))
+    profile = tables.profiles["tuned"].copy()
+    profile.iloc[::2, 0] = np.nan
+    given = replace(tables, profiles=dict.fromkeys(conclusions.PROFILES, profile))
+    (found,) = (e for e in not_planned(given, plan, 10) if e.name == FOR_ALL)
+    kept = replace(tables, profiles=dict.fromkeys(conclusions.PROFILES, profile.iloc[1::2]))
+    alone = conclude(kept, plan, permutations=10, samples=10)
+    assert found.tau["nearest"][0] == pytest.approx(alone.tau["nearest"].mean())
+    assert found.tau["nearest"][0] != pytest.approx(
+        conclude(given, plan, permutations=10, samples=10).tau["nearest"].mean()
+    )
+    text = written(alone, given, plan)
+    assert f"{len(profile) // 2} rungs of" in text
+
+
+def test_the_smallest_p_of_h2_is_said_if_holm_makes_it_too_large():
+    plan = Plan.read()
+    assert "times 3, by Holm, 0.075" in page._least_of_h2(plan)
+    assert page._least_of_h2(replace(plan, critical=plan.critical | {"H2": 0.02})) == ""
 
 
 def test_by_cost_the_cheaper_is_better_and_what_is_not_solved_is_last():
