@@ -21,8 +21,9 @@ from benchmarks.study.outcomes import run_family
 from benchmarks.study.page import PAGE, verdict, write
 from benchmarks.study.plan import ROOT, Plan, check_committed
 from benchmarks.study.profile import lacking, read_profile
-from benchmarks.study.results import OUTCOMES, SIGNATURES, add, read
+from benchmarks.study.results import OUTCOMES, SIGNATURES, VERDICTS, add, read
 from benchmarks.study.signatures import FEATURES, rungs, signature, unmeasured
+from benchmarks.study.verdicts import verdicts
 from ravine import Refused
 
 PERMUTATIONS = 400  # of each simulated study
@@ -43,10 +44,12 @@ def main(words: Sequence[str], root: Path = ROOT) -> int:
         _print(_signatures(plan, root))
     if given.family:
         _print(run_family(given.family, plan, root))
+    if given.verdicts:
+        _verdicts(plan, root, given.verdicts)
     if given.page:
         write(plan, root, [line for line, whole in state(plan, root) if not whole])
         print(root / PAGE)
-    if not (given.levels or given.signatures or given.family or given.page):
+    if not any(vars(given).values()):
         parts = [*state(plan, root)]
         _print(line for line, _ in parts)
         if all(whole for _, whole in parts):
@@ -64,15 +67,40 @@ class _Parser(argparse.ArgumentParser):
             "--family", metavar="NAME", help="run what is missing of the outcomes of a task family"
         )
         self.add_argument(
-            "--levels", type=int, metavar="STUDIES", help="simulate the critical p, size and power"
+            "--levels",
+            type=studies,
+            metavar="STUDIES",
+            help="simulate the critical p, size and power",
         )
-
+        self.add_argument(
+            "--verdicts",
+            type=studies,
+            metavar="STUDIES",
+            help="simulate how often each verdict is said",
+        )
         self.add_argument(
             "--page", action="store_true", help="write docs/validity.md from what there is"
         )
 
     def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message}: [--signatures] [--family NAME] [--levels STUDIES] [--page]")
+        raise Refused(
+            f"{message}: [--signatures] [--family NAME] [--levels STUDIES] [--verdicts STUDIES] [--page]"
+        )
+
+
+def studies(text: str) -> int:
+    """Return how many studies are to be simulated.
+
+    Args:
+        text: As it was given.
+
+    Raises:
+        ValueError: If that is not a number from 1 on.
+    """
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -83,6 +111,15 @@ def _print(lines: Iterable[str]) -> None:
 def _levels(plan: Plan, studies: int) -> dict[str, dict[str, float]]:
     sizes = [len(words) for words in plan.optimizers.values()]
     return levels(sizes, len(plan.tasks), len(FEATURES), plan.nearest, studies, PERMUTATIONS)
+
+
+def _verdicts(plan: Plan, root: Path, studies: int) -> None:
+    """Simulate the verdicts, and write them in place of those that are there."""
+    check_committed(root)
+    rows = [*verdicts(plan, studies)]
+    (root / VERDICTS).unlink(missing_ok=True)
+    add(root / VERDICTS, plan.digest, rows)
+    print(root / VERDICTS)
 
 
 def _signatures(plan: Plan, root: Path) -> Iterator[str]:

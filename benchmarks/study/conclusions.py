@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.causes import holm
-from benchmarks.study.answers import Study, answers
+from benchmarks.study.answers import Answers, Study, answers
 from benchmarks.study.hypotheses import PERMUTATIONS, taus
 from benchmarks.study.levels import LEVEL
 from benchmarks.study.plan import Plan
@@ -53,6 +53,23 @@ class Tables:
     profiles: Mapping[str, pandas.DataFrame]
     costs: pandas.DataFrame
     rows: pandas.DataFrame
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the plan's rules say of a study.
+
+    Attributes:
+        interval: The ends of the 95 % interval of the mean τ of the nearest rungs.
+        adjusted: By hypothesis, p after calibration and Holm's correction.
+        foretells: What is said of the profile: "foretells", "does not foretell" or "undecided".
+        adds: True if it adds to what other tasks say.
+    """
+
+    interval: tuple[float, float]
+    adjusted: Mapping[str, float]
+    foretells: str
+    adds: bool
 
 
 @dataclass(frozen=True)
@@ -130,8 +147,7 @@ def conclude(
     tau = found.tau.assign(**{RACE: race})
     bounds = {name: interval(tau[name], plan.family, samples) for name in map(str, tau)}
     differences = {(one, other): tau[one] - tau[other] for one, other in COMPARED}
-    adjusted = _adjusted(found.p, plan.critical)
-    confirmed = {name for name, p in adjusted.items() if p <= LEVEL}
+    decision = decide(found, plan.family, plan, samples)
     return Conclusions(
         tau,
         bounds,
@@ -140,12 +156,29 @@ def conclude(
             for pair, each in differences.items()
         },
         found.p,
-        adjusted,
+        decision.adjusted,
         ceiling(tables.rows, plan),
-        _said(float(tau[PRIMARY].mean()), bounds[PRIMARY], confirmed, plan),
-        "H2" in confirmed,
+        decision.foretells,
+        decision.adds,
         pandas.DataFrame(_multiverse(tables, study, plan)),
     )
+
+
+def decide(found: Answers, family: Mapping[str, str], plan: Plan, samples: int) -> Decision:
+    """Return what the plan's rules say of a study.
+
+    Args:
+        found: Its answers.
+        family: By task, its family.
+        plan: The plan.
+        samples: How many, of the bootstrap.
+    """
+    tau = found.tau[PRIMARY]
+    bounds = interval(tau, family, samples)
+    adjusted = _adjusted(found.p, plan.critical)
+    confirmed = {name for name, p in adjusted.items() if p <= LEVEL}
+    said = _said(float(tau.mean()), bounds, confirmed, plan)
+    return Decision(bounds, adjusted, said, "H2" in confirmed)
 
 
 def study_of(tables: Tables, profile: pandas.DataFrame, plan: Plan) -> Study:

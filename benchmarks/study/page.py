@@ -10,8 +10,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas
 
-from benchmarks.pages.markdown import markdown_cell, markdown_table
 from benchmarks.plots.style import COLOURS, LOOK, Picture, save
+from benchmarks.study.afterwards import BEST, of_spaces, of_tasks, of_verdicts, table
 from benchmarks.study.conclusions import (
     OF_HYPOTHESES,
     PRIMARY,
@@ -27,11 +27,11 @@ from benchmarks.study.external import EXTERNAL, SOURCES
 from benchmarks.study.hypotheses import taus
 from benchmarks.study.levels import LEVEL
 from benchmarks.study.not_planned import SHOWN, Analysis, not_planned
-from benchmarks.study.plan import Plan
+from benchmarks.study.plan import COMMIT, Plan
 from benchmarks.study.predictors import by_mean
 from benchmarks.study.profile import all_alike, ordering, too_few
+from benchmarks.study.results import VERDICTS, read
 
-BEST = 3  # optimizers on the tasks, which are named
 PAGE, PICTURE = Path("docs/validity.md"), "validity.svg"
 PREREGISTRATION = Path("docs/validity/preregistration.md")
 DEVIATIONS = "## Deviations"
@@ -66,7 +66,7 @@ def write(plan: Plan, root: Path, missing: Sequence[str]) -> None:
         root: The folder of the checkout.
         missing: A line for each part that is not whole.
     """
-    planned = (root / PREREGISTRATION).read_text()
+    planned, appendix = (root / PREREGISTRATION).read_text(), ""
     if missing:
         text = "\n".join(without_outcomes(plan, missing))
     else:
@@ -74,10 +74,14 @@ def write(plan: Plan, root: Path, missing: Sequence[str]) -> None:
         found = conclude(tables, plan)
         save(figure(found), root / PAGE.parent / PICTURE)
         external = pandas.read_csv(root / EXTERNAL, keep_default_na=False)
-        lines = with_outcomes(found, tables, external, [*not_planned(tables, plan)], plan)
-        text = "\n".join(lines)
+        simulated = read(root / VERDICTS, plan.digest)
+        lines = with_outcomes(
+            found, tables, external, [*not_planned(tables, plan)], simulated, plan
+        )
+        text, appendix = "\n".join(lines), "\n".join(of_spaces(plan))
     deviations = planned[planned.index(DEVIATIONS) :].rstrip()
-    (root / PAGE).write_text(f"{text}\n\n{deviations}\n")
+    parts = [text, deviations, *filter(None, [appendix])]
+    (root / PAGE).write_text("\n\n".join(parts) + "\n")
 
 
 def without_outcomes(plan: Plan, missing: Sequence[str]) -> Iterator[str]:
@@ -104,6 +108,7 @@ def with_outcomes(
     tables: Tables,
     external: pandas.DataFrame,
     exploratory: Sequence[Analysis],
+    simulated: pandas.DataFrame,
     plan: Plan,
 ) -> Iterator[str]:
     """Yield the lines of the page.
@@ -113,6 +118,7 @@ def with_outcomes(
         tables: What they were drawn from.
         external: The ranks from elsewhere.
         exploratory: The analyses that were not planned.
+        simulated: How often each verdict is said in simulated studies; empty if that was not simulated.
         plan: The plan.
     """
     yield "# Does a profile foretell real ranks?\n"
@@ -189,6 +195,9 @@ def with_outcomes(
         "\nBy the plan, the profile is shown *not* to foretell ranks if the interval of the nearest rungs ends "
         f"below {plan.null:g}. It ends at {high:.2f}, so this {'is' if high < plan.null else 'is not'} shown."
     )
+    if not simulated.empty:
+        yield "\n## How likely each verdict was\n"
+        yield from of_verdicts(simulated, plan)
     yield "\n## All analyses\n"
     others = found.multiverse["tau"]
     yield (
@@ -200,6 +209,8 @@ def with_outcomes(
     by = found.multiverse.groupby("outcome", sort=False)["tau"].agg(["min", "median", "max"])
     rows = [[str(row[0]), *(f"{each:.2f}" for each in row[1:])] for row in by.itertuples()]
     yield table(["outcome", "least", "median", "largest"], rows)
+    yield "\n## Tasks\n"
+    yield from of_tasks(found, tables, plan)
     yield "\n## Not planned\n"
     yield (
         "These analyses were chosen when the outcomes were known, so they are hints, and none is a test. Each repeats "
@@ -356,19 +367,9 @@ def _external(profile: pandas.DataFrame, external: pandas.DataFrame) -> Iterator
 
 def _of_plan(plan: Plan) -> Iterator[str]:
     yield (
-        f"[The plan](validity/preregistration.md) was committed before any outcome; its hash is `{plan.digest}`, and "
-        "all results carry it."
+        f"[The plan](validity/preregistration.md) was committed before any outcome, in `{COMMIT}`; its hash is "
+        f"`{plan.digest}`, and all results carry it."
     )
-
-
-def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table.
-
-    Args:
-        names: Of the columns.
-        rows: The texts of the cells.
-    """
-    return markdown_table(names, (map(markdown_cell, row) for row in rows))
 
 
 def figure(found: Conclusions) -> Picture:

@@ -7,7 +7,7 @@ curvature and the like. All predictions are places: tasks × optimizers, lower i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas
@@ -75,14 +75,28 @@ def by_nearest(
         farthest: Take the farthest instead.
     """
     on_rungs = places(profile).to_numpy()
-    problem, _ = pandas.factorize(profile.index.get_level_values("problem"))
-    found = []
-    for row in distance[profile.index].to_numpy():
+    chosen = nearest_rungs(profile.index, distance, count, farthest)
+    found = [pandas.DataFrame(on_rungs[rungs]).mean() for rungs in chosen]
+    return pandas.DataFrame(found).set_axis(distance.index).set_axis(profile.columns, axis=1)
+
+
+def nearest_rungs(
+    rungs: pandas.Index, distance: pandas.DataFrame, count: int, farthest: bool = False
+) -> Iterator[np.ndarray]:
+    """Yield for each task the places in `rungs` of those nearest in signature, nearest first, one per problem at most.
+
+    Args:
+        rungs: (problem, dial), from which they are chosen.
+        distance: What `distances` returns.
+        count: How many rungs.
+        farthest: Take the farthest instead.
+    """
+    problem, _ = pandas.factorize(rungs.get_level_values("problem"))
+    for row in distance[rungs].to_numpy():
         known = np.isfinite(row).sum()
         order = np.argsort(-row if farthest else row, kind="stable")[:known]  # NaN comes last
         _, first = np.unique(problem[order], return_index=True)
-        found.append(pandas.DataFrame(on_rungs[order[np.sort(first)[:count]]]).mean())
-    return pandas.DataFrame(found).set_axis(distance.index).set_axis(profile.columns, axis=1)
+        yield order[np.sort(first)[:count]]
 
 
 def by_other_tasks(outcome: pandas.DataFrame, family: Mapping[str, str]) -> pandas.DataFrame:

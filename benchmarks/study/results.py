@@ -12,6 +12,7 @@ from ravine import Refused
 
 SIGNATURES = Path("results/study/signatures.csv")
 OUTCOMES = Path("results/study/outcomes")
+VERDICTS = Path("results/study/verdicts.csv")
 DIGITS = "%.6g"
 MARK = "# plan "
 

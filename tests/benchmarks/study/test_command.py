@@ -16,7 +16,7 @@ from benchmarks.study import TASKS, __main__, outcomes
 from benchmarks.study.page import PAGE
 from benchmarks.study.plan import PLAN, ROOT, Plan, check_committed, in_profile
 from benchmarks.study.profile import of_plan, ordering
-from benchmarks.study.results import OUTCOMES, SIGNATURES, add, read
+from benchmarks.study.results import OUTCOMES, SIGNATURES, VERDICTS, add, read
 from benchmarks.study.signatures import unmeasured
 from ravine import Refused
 
@@ -196,6 +196,15 @@ def test_outcomes_before_all_signatures_are_refused(checkout):
 def test_a_folder_without_a_plan_is_refused(tmp_path):
     with pytest.raises(Refused, match="in a checkout of the repository, not in an installed"):
         __main__.main([], tmp_path)
+
+
+def test_simulated_verdicts_replace_those_that_are_there(checkout, monkeypatch):
+    monkeypatch.setattr(__main__, "verdicts", lambda plan, studies: [{"studies": studies}])
+    for studies in (3, 2):
+        assert __main__.main(["--verdicts", str(studies)], checkout) == 0
+    table = read(checkout / VERDICTS, Plan.read(checkout).digest)
+    assert table["studies"].tolist() == [2]
+    assert "invalid studies value: '0'" in refusal(checkout, "--verdicts", "0")
 
 
 def test_names_that_are_unknown_are_refused_with_the_nearest(checkout):

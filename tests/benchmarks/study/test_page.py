@@ -10,12 +10,14 @@ import numpy as np
 import pandas
 import pytest
 
-from benchmarks.study import conclusions, page
+from benchmarks.study import conclusions, page, verdicts
+from benchmarks.study.afterwards import alike, near, of_verdicts
 from benchmarks.study.conclusions import Tables, conclude, outcome
 from benchmarks.study.external import SOURCES
 from benchmarks.study.not_planned import FOR_ALL, not_planned
 from benchmarks.study.plan import PLAN, ROOT, Plan
 from benchmarks.study.simulated import HYPOTHESES, Simulation
+from benchmarks.study.verdicts import VERDICTS
 
 FEW = {"permutations": 400, "samples": 400}
 NOBODY = pandas.DataFrame(columns=["source", "workload", "entry", "optimizer", "rank", "seen"])
@@ -50,7 +52,9 @@ def simulated(simulation, noise=0.02, seed=0):
 
 def written(found, tables, plan):
     exploratory = [*not_planned(tables, plan, samples=10)]
-    return "\n".join(page.with_outcomes(found, tables, NOBODY, exploratory, plan))
+    return "\n".join(
+        page.with_outcomes(found, tables, NOBODY, exploratory, pandas.DataFrame(), plan)
+    )
 
 
 def test_a_planted_effect_foretells():
@@ -227,6 +231,50 @@ def test_the_smallest_p_of_h2_is_said_if_holm_makes_it_too_large():
     plan = Plan.read()
     assert "times 3, by Holm, 0.075" in page._least_of_h2(plan)
     assert page._least_of_h2(replace(plan, critical=plan.critical | {"H2": 0.02})) == ""
+
+
+def test_orders_are_alike_by_the_mean_of_all_pairs():
+    orders = pandas.DataFrame([[1, 2, 3], [1, 2, 3], [3, 2, 1]], list("abc"))
+    assert alike(orders) == pytest.approx((1 - 1 - 1) / 3)
+
+
+def test_a_task_has_its_nearest_rungs_of_different_problems():
+    plan, tables = simulated(Simulation())
+    for task, rungs in near(tables, plan).items():
+        assert len({problem for problem, _ in rungs}) == plan.nearest
+        unit = tables.rungs.std(ddof=0)
+        squares = ((tables.rungs - tables.tasks.loc[task]) / unit).pow(2).mean(axis=1)
+        assert rungs[0] == squares.idxmin()
+
+
+def test_each_verdict_has_its_share():
+    rows = pandas.DataFrame(
+        [
+            ["unrelated (0, 0)", 10, 0.0, 0.9, 0.0, 0.2, 0.8, 0.1],
+            ["unrelated (0.3, 0)", 10, 0.0, 0.9, 0.0, 0.1, 0.9, 0.1],
+            ["weak (0.1, 0.1)", 10, 0.2, 0.5, 0.0, 0.85, 0.15, 0.1],
+            ["moderate (0.3, 0.15)", 10, 0.3, 0.6, 0.3, 0.7, 0.0, 0.5],
+            ["large (0.3, 0.35)", 10, 0.38, 0.6, 0.4, 0.6, 0.0, 0.5],
+        ],
+        columns=["profile", "studies", "tau", "contains", *VERDICTS, "adds"],
+    )
+    text = "\n".join(of_verdicts(rows, Plan.read()))
+    assert "the rules say so in 80% to 90%" in text
+    assert "in 85% with a weak effect, 70% with a moderate and 60% with a large" in text
+    assert "a mean τ of 0.38, and `foretells` asks for 0.4" in text
+    assert "| large (0.3, 0.35) | 0.38 | 40% | 60% | 0% | 50% | 60% |" in text
+    assert "the mean τ in 50% to 90%" in text
+
+
+def test_verdicts_are_those_of_the_plans_rules():
+    """An unrelated profile does not foretell, and a very large effect does, in nearly all of a few studies."""
+    rows = pandas.DataFrame(verdicts.verdicts(Plan.read(), 12)).set_index("profile")
+    assert rows[[*VERDICTS]].sum(axis=1).to_numpy() == pytest.approx(1)
+    unrelated = rows[rows.index.str.startswith("unrelated")]
+    assert abs(unrelated["tau"]).max() < 0.12
+    assert unrelated["foretells"].max() == 0 and unrelated["does not foretell"].min() > 0.5
+    assert rows.loc["very large (0.5, 0.35)", "foretells"] > 0.4
+    assert rows["tau"].iloc[-4:].is_monotonic_increasing
 
 
 def test_by_cost_the_cheaper_is_better_and_what_is_not_solved_is_last():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+import subprocess
+from collections import Counter
 from statistics import median
 
 import numpy as np
@@ -12,13 +14,16 @@ import pytest
 from scipy.stats import kendalltau
 
 from benchmarks.study import page
+from benchmarks.study.afterwards import COMMON, alike, near, of_spaces
 from benchmarks.study.conclusions import conclude, outcome, read_tables
 from benchmarks.study.external import EXTERNAL
 from benchmarks.study.not_planned import not_planned
 from benchmarks.study.outcomes import rows_of
-from benchmarks.study.plan import ROOT, Plan
-from benchmarks.study.profile import read_costs, read_profile
-from benchmarks.study.results import OUTCOMES, SIGNATURES, read
+from benchmarks.study.plan import COMMIT, ROOT, Plan
+from benchmarks.study.plan import PLAN as FILE
+from benchmarks.study.predictors import by_nearest, distances
+from benchmarks.study.profile import ordering, read_costs, read_profile
+from benchmarks.study.results import OUTCOMES, SIGNATURES, VERDICTS, read
 from benchmarks.study.signatures import FEATURES
 from tests.benchmarks.study.ranking_again import ranks
 
@@ -73,9 +78,37 @@ def text():
 
 def test_the_page_is_made_from_the_tables(tables, text):
     external = pandas.read_csv(ROOT / EXTERNAL, keep_default_na=False)
-    exploratory = [*not_planned(tables, PLAN)]
-    lines = page.with_outcomes(conclude(tables, PLAN), tables, external, exploratory, PLAN)
+    exploratory, simulated = [*not_planned(tables, PLAN)], read(ROOT / VERDICTS, PLAN.digest)
+    found = conclude(tables, PLAN)
+    lines = page.with_outcomes(found, tables, external, exploratory, simulated, PLAN)
     assert text.startswith("\n".join(lines))
+
+
+def test_the_page_has_the_space_of_every_optimizer(text):
+    pytest.importorskip("pytorch_optimizer")
+    spaces = "\n".join(of_spaces(PLAN))
+    assert spaces in text
+    assert all(re.search(rf"[ ,]{re.escape(word)}[ ,]", spaces) for word in PLAN.kind)
+
+
+def test_the_plan_is_that_of_the_commit_which_the_page_names():
+    def git(*words):
+        return subprocess.run(["git", "-C", ROOT, *words], capture_output=True)
+
+    if git("cat-file", "-e", COMMIT).returncode:
+        pytest.skip("the history is not here")
+    assert git("show", f"{COMMIT}:{FILE}").stdout == (ROOT / FILE).read_bytes()
+    assert git("show", f"{COMMIT}~:{FILE}").returncode  # it was not there before
+
+
+def test_few_problems_are_near_most_tasks(tables):
+    """The page says what follows where this is so."""
+    times = Counter(problem for rungs in near(tables, PLAN).values() for problem, _ in rungs)
+    common = [count for _, count in times.most_common(COMMON)]
+    assert sum(common) > times.total() / 2
+    profile = ordering(tables.profiles["tuned"], PLAN)
+    foretold = by_nearest(profile, distances(tables.tasks, tables.rungs), PLAN.nearest)
+    assert alike(foretold) > alike(outcome(tables.rows, PLAN)) + 0.1
 
 
 def test_the_discussion_says_no_more_than_the_numbers(tables):
