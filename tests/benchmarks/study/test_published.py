@@ -25,6 +25,7 @@ from benchmarks.study.predictors import by_nearest, distances
 from benchmarks.study.profile import ordering, read_costs, read_profile
 from benchmarks.study.results import OUTCOMES, SIGNATURES, VERDICTS, read
 from benchmarks.study.signatures import FEATURES
+from benchmarks.study.verdicts import PROFILES
 from tests.benchmarks.study.ranking_again import ranks
 
 PLAN = Plan.read()
@@ -101,6 +102,19 @@ def test_the_plan_is_that_of_the_commit_which_the_page_names():
     assert git("show", f"{COMMIT}~:{FILE}").returncode  # it was not there before
 
 
+def test_the_verdicts_are_those_that_the_page_says():
+    """Its words are fixed: an unrelated profile is found out, and less than a very large effect decides nothing."""
+    rows = read(ROOT / VERDICTS, PLAN.digest).set_index("profile")
+    assert [*rows.index] == [*PROFILES] and rows["studies"].min() >= 100
+    unrelated = rows.index.str.startswith("unrelated")
+    assert rows.loc[unrelated, "does not foretell"].min() > 0.8
+    between = rows.loc[~unrelated].drop("very large (0.5, 0.35)")
+    assert between["undecided"].min() > 0.5
+    assert rows.loc["large (0.3, 0.35)", "tau"] < PLAN.foretells["tau"]
+    assert rows.loc["very large (0.5, 0.35)", "foretells"] > 0.5
+    assert rows["contains"].max() < 0.97
+
+
 def test_few_problems_are_near_most_tasks(tables):
     """The page says what follows where this is so."""
     times = Counter(problem for rungs in near(tables, PLAN).values() for problem, _ in rungs)
@@ -126,6 +140,8 @@ def test_the_page_names_every_column(text):
     named = set(re.findall(r"`(\w+)`", text[text.index("## The tables") :]))
     outcomes = read(ROOT / OUTCOMES / "convex.csv", PLAN.digest)
     assert set(outcomes.columns) <= named
+    simulated = read(ROOT / VERDICTS, PLAN.digest)
+    assert {*simulated.columns} - {"foretells", "undecided", "does not foretell"} <= named
     signatures = read(ROOT / SIGNATURES, PLAN.digest)
     assert set(signatures.columns) == {"name", "dial", *FEATURES}
 
