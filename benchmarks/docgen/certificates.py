@@ -21,7 +21,7 @@ from benchmarks.checks.claims import OF_FORMULA, measured, spelled
 from benchmarks.display.explained import named, why
 from benchmarks.docgen.explained import EXPLAINED
 from benchmarks.docgen.paths import DOCS, NAMES_FILE
-from benchmarks.explain.certificate import certificate
+from benchmarks.explain.certificate import NOT_MEASURED, certificate
 from benchmarks.pages.markdown import markdown_cell, markdown_row
 from problems import PROBLEMS
 from ravine import Refused
@@ -135,14 +135,16 @@ def _line(cells: Iterable[object]) -> str:
 def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
     """Return the certificates as Markdown: the names of the ranked problems, then the claims by subsection."""
     holding = of_names[of_names["holds"]]
+    measured = ~of_names["why_not"].fillna("").str.startswith(NOT_MEASURED)
     total = (
         f"{int(table['holds'].sum())} of {len(table)} claims hold. "
-        f"The names of {len(holding)} of {len(of_names)} ranked problems hold. "
+        f"The names of {len(holding)} of {len(of_names)} ranked problems hold, "
+        f"{measured.sum() - len(holding)} fail, and {(~measured).sum()} are not measured. "
         f"{holding['cause'].str.contains('+', regex=False).sum()} of these state two causes."
     )
     lines = [HEAD, total, "", NAMES]
     for row in of_names.fillna("").itertuples():
-        fails = f"FAILS: {row.why_not}" + (f"; measured: {row.measured}" if row.measured else "")
+        fails = f"FAILS: {row.why_not}; measured: {row.measured}" if row.measured else row.why_not
         lines.append(
             _line((
                 f"`{row.problem}`", row.optimizer, named(str(row.cause)), row.breaking_point, row.without,

@@ -10,6 +10,7 @@ import pandas
 from benchmarks.explain.removals import Fields
 from problems import Card
 
+NOT_MEASURED = "not measured"  # the beginning of why_not if there are no rows: it may break or not
 RIVAL = 0.5  # share of the shift without the stated cause that the shift without any other must stay below
 
 
@@ -56,7 +57,7 @@ def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
     optimizer, cause = card.breaks
     rows = rows[rows["optimizer"] == optimizer]
     if rows.empty:
-        return Certificate(f"{optimizer} does not break", rows)
+        return Certificate(f"{NOT_MEASURED} for {optimizer}", rows)
     one_rung = (rows["first_rung"] == rows["last_rung"]).all()
     shift = rows["solved_without"] - rows["solved"] if one_rung else rows["shift_rungs"]
     ordered = rows.assign(shift=shift.fillna(0.0))
