@@ -28,9 +28,9 @@ DRAWS = 2000
 FEW = 5
 OUTCOMES = (
     "one cause", "two or more causes, each alone", "two causes together", "none of the causes",
-    TOO_FEW, "does not break", "not explained",
+    TOO_FEW, "does not break", "cannot be judged", "not measured",
 )  # fmt: skip
-ONE, SEVERAL, TOGETHER, NONE, _, UNBROKEN, UNEXPLAINED = OUTCOMES
+ONE, SEVERAL, TOGETHER, NONE, _, UNBROKEN, CANNOT_BE_JUDGED, NOT_MEASURED = OUTCOMES
 
 
 def half(problem: str) -> str:

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pandas
 
-from benchmarks.analysis.agreement import UNBROKEN, UNEXPLAINED, outcome
+from benchmarks.analysis.agreement import CANNOT_BE_JUDGED, NOT_MEASURED, UNBROKEN, outcome
 from benchmarks.analysis.causes import tuned
 from benchmarks.analysis.columns import WITHOUT_NUMBERS
+from benchmarks.analysis.dial_axis import number
 from benchmarks.analysis.folder import read_results, read_table
 from benchmarks.analysis.ranking import standings
 from benchmarks.docgen.paths import DOCS
+from benchmarks.engine.status import UNJUDGED
 from ravine import Refused
 
 EXPLAINED, READINGS, OUTCOMES = (
@@ -54,11 +56,17 @@ def outcomes(explained: pandas.DataFrame, points: pandas.DataFrame) -> pandas.Da
         points: The rows of `breaking_points.csv`.
     """
     jobs = dict(iter(explained.groupby(["problem", "optimizer"])))
+    hardest = points.set_index(["problem", "optimizer"])["last_rung"].to_dict()
     rows = []
     for row in standings(points).to_dict("records"):
         pair = row["problem"], row["optimizer"]
-        without = UNBROKEN if row["further"] == math.inf else UNEXPLAINED
-        found = outcome(jobs[pair]) if pair in jobs else without
+        if row["text"] in {status.replace("_", " ") for status in UNJUDGED}:
+            found = CANNOT_BE_JUDGED
+        elif pair in jobs:
+            found = outcome(jobs[pair])
+        else:
+            solves_all = row["further"] == math.inf or row["text"] == number(hardest[pair])
+            found = UNBROKEN if solves_all else NOT_MEASURED
         rows.append([*pair, row["text"], found])
     return pandas.DataFrame(rows, columns=["problem", "optimizer", "breaking_point", "outcome"])
 

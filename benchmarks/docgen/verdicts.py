@@ -13,14 +13,15 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.agreement import (
+    CANNOT_BE_JUDGED,
     FEW,
     HALVES,
+    NOT_MEASURED,
     ONE,
     OUTCOMES,
     SEVERAL,
     TOGETHER,
     UNBROKEN,
-    UNEXPLAINED,
     Agreement,
     Share,
     half,
@@ -202,14 +203,17 @@ def _outcomes(table: pandas.DataFrame) -> str:
          f"{(table['outcome'] == name).mean():.0%}"]
         for name in OUTCOMES
     ]  # fmt: skip
-    broken = ~table["outcome"].isin([UNBROKEN, UNEXPLAINED])
+    broken = ~table["outcome"].isin([UNBROKEN, CANNOT_BE_JUDGED])
+    measured = broken & (table["outcome"] != NOT_MEASURED)
     found = table["outcome"].isin([ONE, SEVERAL, TOGETHER])
     return (
-        f"Of {len(table)} pairs of an optimizer and a problem, {broken.sum()} break within the ladder, and "
-        f"{found.sum()} of these are explained:\n\n"
+        f"Of {len(table)} pairs of an optimizer and a problem, {broken.sum()} break within the ladder. Of "
+        f"{measured.sum()} of these the causes were measured, and {found.sum()} are explained:\n\n"
         + markdown_table(["explained by", *optimizers, "all", "share"], rows)
-        + "\n\n*Too few instances*: even the clearest outcome could not be told from chance. *Not explained*: "
-        "one step costs more than the budget, too few steps can be made, or the explanation failed."
+        + "\n\n*Too few instances*: even the clearest outcome could not be told from chance. *Does not break*: at "
+        "least half of the instances are solved even at the hardest rung. *Cannot be judged*: one step costs more "
+        "than the budget, or fewer steps can be made than a noisy run is judged by. *Not measured*: it breaks, but "
+        "explained.csv has no removals for it."
     )
 
 

@@ -121,13 +121,21 @@ def test_a_solved_run_is_not_read(swept):
     assert list(explained.readings(table, solved)["seed"]) == list(before["seed"][1:])
 
 
-def test_a_pair_that_breaks_and_has_no_rows_is_not_explained(swept):
+def test_pairs_without_rows_are_told_apart(swept):
     points = pandas.read_csv(swept / "breaking_points.csv")
-    found = explained.outcomes(pandas.DataFrame(columns=EXPLAINED), points)
-    assert dict(zip(found["optimizer"], found["outcome"], strict=True)) == {
-        "sgd": "not explained",
-        "newton": "does not break",
-    }
+    none = pandas.DataFrame(columns=EXPLAINED)
+
+    def outcome(**changed):
+        found = explained.outcomes(none, points.assign(**changed))
+        return dict(zip(found["optimizer"], found["outcome"], strict=True))
+
+    assert outcome() == {"sgd": "not measured", "newton": "does not break"}
+    half = {"breaking_point": points["last_rung"], "censored": None}  # half are solved at the last
+    assert set(outcome(**half).values()) == {"does not break"}
+    assert set(outcome(unjudged="no_step").values()) == {"cannot be judged"}
+    table = read_table(swept, "explained")
+    found = explained.outcomes(table, points.assign(unjudged="too_few_steps"))
+    assert set(found["outcome"]) == {"cannot be judged"}
 
 
 def test_what_is_no_explained_sweep_is_refused_in_a_line(swept, tmp_path, capsys):
