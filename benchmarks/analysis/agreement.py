@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas
 
-from benchmarks.analysis.causes import TOO_FEW
+from benchmarks.analysis.causes import TOO_FEW, unasked
 
 HALVES = ("developed", "held out")  # problems used, or not used, while the rules were written
 DRAWS = 2000
@@ -122,7 +122,9 @@ class Agreement:
         )
         taken = {
             name: {
-                each for cause in jobs[name]["cause"] for each in cause.replace("+", "/").split("/")
+                each
+                for cause in jobs[name].loc[~unasked(jobs[name]), "cause"]
+                for each in cause.replace("+", "/").split("/")
             }
             for name in holding
         }

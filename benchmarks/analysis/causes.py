@@ -33,6 +33,7 @@ LEVEL = 0.05
 CLEARLY = 0.2  # share of solved instances
 TOO_FEW = "too few instances"
 FAILED = "failed: "  # the beginning of the note of a removal that could not be run
+NOT_ASKED = "not asked: "  # the same of one that cannot be asked, though it may matter
 COLUMNS = [
     "removal", "cause", "holds", "dials", "instances", "tried", "solved", "solved_without", "gain", "p", "p_holm",
     "first_rung", "last_rung", "breaking_point", "low", "high", "text", "censored",
@@ -164,6 +165,7 @@ class Removed:
     gain: by which factor it makes the target cheaper where the pathology is absent.
     instead: the removal of the same cause that solves all, so that this one was not tried; empty if it was.
     error: the error in which its runs ended; empty if there was none.
+    unasked: why it cannot be asked; empty if it can.
     """
 
     removal: Cause
@@ -173,6 +175,7 @@ class Removed:
     gain: float = 1.0
     instead: str = ""
     error: str = ""
+    unasked: str = ""
 
     def solved(self, broken: Broken) -> np.ndarray:
         """Return which instances it solves at each of the rungs that was searched, bool (rungs, instances)."""
@@ -245,7 +248,7 @@ def _row(
         "holds": False,
         "dials": f"{first:g}",
         "instances": len(broken.solved[0]),
-        "tried": math.nan if each.instead or each.error else each.tried,
+        "tried": math.nan if each.instead or each.error or each.unasked else each.tried,
         "solved": int(broken.solved[0].sum()),
         **{name: base[name] for name in ("first_rung", "last_rung", *POINT)},
         "note": "does not help",
@@ -254,6 +257,8 @@ def _row(
         row["note"] = f"not tried: {each.instead} solves all"
     if each.error:
         row["note"] = f"{FAILED}{each.error}"
+    if each.unasked:
+        row["note"] = f"{NOT_ASKED}{each.unasked}"
     if each.runs is None:
         return row
     solving = each.solved(broken)
@@ -292,6 +297,11 @@ def _note(each: Removed, adjusted: float, few: bool) -> str:
 def failed(rows: pandas.DataFrame) -> pandas.Series:
     """Return which rows of `explained.csv` are of removals that could not be run, bool (rows)."""
     return rows["note"].astype(str).str.startswith(FAILED)
+
+
+def unasked(rows: pandas.DataFrame) -> pandas.Series:
+    """Return which rows of `explained.csv` are of removals that cannot be asked, bool (rows)."""
+    return rows["note"].astype(str).str.startswith(NOT_ASKED)
 
 
 def sign_flip(differences: np.ndarray) -> float:

@@ -7,13 +7,18 @@ from typing import Any
 
 import pandas
 
-from benchmarks.analysis.causes import FAILED, TOO_FEW, failed
+from benchmarks.analysis.causes import CLEARLY, FAILED, NOT_ASKED, TOO_FEW, failed, unasked
 from benchmarks.display.breaking_table import FALLING
 from benchmarks.display.view import View
 
 UNKNOWN = "not removed by anything we know"
 NOTHING_HELPS = "nothing that was taken away helps"
-NOT_ASKED, NO_HELP, NOT_RUN = "", "–", "failed"
+UNEXPLAINED = {  # by the mark in a table
+    "?": UNKNOWN,
+    "none": NOTHING_HELPS,
+    TOO_FEW: "not even the clearest outcome could be told apart from chance",
+}
+NO_MATTER, NO_HELP, NOT_RUN = "", "–", "failed"
 
 
 def explained(table: pandas.DataFrame) -> Iterator[View]:
@@ -26,23 +31,28 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         best = rows.drop_duplicates(["job", "cause"])
         by_cause = best.groupby("cause", sort=False)
         pair = best["cause"].str.contains("+", regex=False).groupby(best["cause"]).any()
-        helping = by_cause["solved_without"].max().gt(0) & (by_cause["holds"].any() | ~pair)
+        helping = by_cause["solved_without"].max().notna() & (by_cause["holds"].any() | ~pair)
         causes = by_cause["holds"].sum()[helping].sort_values(ascending=False, kind="stable").index
         cells = [_row(of_job, causes) for _, of_job in best.groupby("job", sort=False)]
-        ran = (~failed(best)).groupby(best["cause"], sort=False).any()
+        ran = best["tried"].notna().groupby(best["cause"], sort=False).any()
         tried = [named(str(each)) for each in helping.index[~helping & ran] if "+" not in str(each)]
         unnamed: dict[str, list[str]] = {}
         for name, of_job in rows.groupby("optimizer", sort=False):
             if not of_job["holds"].any():
                 unnamed.setdefault(why(of_job), []).append(str(name))
         remarks = [
-            f"How many of {rows['instances'].iloc[0]} instances are solved where it clearly breaks: as "
-            "it is, and without each cause, searched again in the same way.",
+            f"How many of {rows['instances'].iloc[0]} instances are solved{_where(rows)}: as it is, and without "
+            "each cause, searched again in the same way.",
             "* marks a cause: the gain is more than chance (5%, Holm over the removals). "
-            f"{NO_HELP}: no help at a few settings. Empty: not asked, because it cannot matter there.",
+            f"{NO_HELP}: helped at none of the settings tried. Empty: not asked, because it cannot matter there.",
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
-            *([f"No help to any: {', '.join(tried)}."] if tried else []),
+            *(
+                [f"Removed, but helped at none of the settings tried: {', '.join(tried)}."]
+                if tried
+                else []
+            ),
             *(f"{', '.join(names)}: {said}." for said, names in unnamed.items()),
+            *not_asked(best),
             *(
                 f"{row['optimizer']} with {row['removal']} {row['note']}"
                 for row in rows[failed(rows)].to_dict("records")
@@ -53,10 +63,24 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         )
 
 
+def _where(rows: pandas.DataFrame) -> str:
+    """Return where optimizers are explained, in words; empty if there is only one rung."""
+    if (rows["first_rung"] == rows["last_rung"]).all():
+        return ""
+    return f" at the first rung with at most {CLEARLY:.0%}, or else at the one with the fewest"
+
+
 def _removals(best: pandas.DataFrame, cause: str) -> list[str]:
     """Return the removals of a cause that were searched."""
     searched = best[(best["cause"] == cause) & best["solved_without"].notna()]
     return list(searched["removal"].unique())
+
+
+def not_asked(best: pandas.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each reason why removals cannot be asked: the optimizers, the causes, and the reason."""
+    for note, rows in best[unasked(best)].groupby("note", sort=False):
+        causes = ", ".join(map(named, rows["cause"].unique()))
+        yield f"{', '.join(rows['optimizer'].unique())}: not asked about {causes}{str(note)[len(NOT_ASKED) - 2 :]}."
 
 
 def by_problem(table: pandas.DataFrame) -> View:
@@ -69,18 +93,16 @@ def by_problem(table: pandas.DataFrame) -> View:
     for (optimizer, problem), of_job in table.groupby(["optimizer", "problem"], sort=False):
         rows.setdefault(str(optimizer), {"": str(optimizer)})[str(problem)] = _main_cause(of_job)
     shown = pandas.DataFrame(rows.values()).fillna("")
-    return View(
-        "Why it breaks: the cause whose removal helps most",
-        shown,
-        [f"? is {UNKNOWN}. Empty: it does not break."],
-        wraps=True,
-    )
+    said = {each for cells in rows.values() for each in cells.values()}
+    remarks = [f"{mark}: {words}." for mark, words in UNEXPLAINED.items() if mark in said]
+    remarks.append("Empty: it does not break, or could not be explained.")
+    return View("Why it breaks: the cause whose removal helps most", shown, remarks, wraps=True)
 
 
 def why(rows: pandas.DataFrame) -> str:
     """Return the causes of one job in words, each by its best removal, the largest shift first.
 
-    Behind "not" stand the causes whose removal solves no more instances; a gain within chance is left out.
+    Behind "no help" stand the causes whose removal solves no more instances; a gain within chance is left out.
 
     Args:
         rows: The rows of its removals.
@@ -88,17 +110,16 @@ def why(rows: pandas.DataFrame) -> str:
     best = rows.drop_duplicates("cause")
     holding = best[best["holds"].astype(bool)]
     if holding.empty:
-        few = rows[rows["note"] == TOO_FEW]
-        if len(few):
-            return f"not told: {few['instances'].iloc[0]} instances are too few"
-        helped = (rows["solved_without"] > rows["solved"]).any()
-        return UNKNOWN if helped else NOTHING_HELPS
+        mark = _unexplained(rows)
+        if mark == TOO_FEW:
+            return f"not told: {rows['instances'].iloc[0]} instances are too few"
+        return UNEXPLAINED[mark]
     causes = " · ".join(_said(row) for row in holding.to_dict("records"))
     said = {part for cause in holding["cause"] for part in cause.split("/")}
     helps = best["cause"].isin(said) | (best["solved_without"] > best["solved"])
-    tried = best.loc[~helps & ~failed(best), "cause"]
+    tried = best.loc[~helps & best["tried"].notna(), "cause"]
     others = [named(cause) for cause in tried if "+" not in cause]
-    return f"{causes} · not {', '.join(others)}" if others else causes
+    return f"{causes} · no help: {', '.join(others)}" if others else causes
 
 
 def named(cause: str) -> str:
@@ -125,9 +146,11 @@ def _row(rows: pandas.DataFrame, causes: pandas.Index) -> dict[str, Any]:
 
 def _cell(row: Mapping[Any, Any] | None) -> str:
     if row is None:
-        return NOT_ASKED
+        return NO_MATTER
     if str(row["note"]).startswith(FAILED):
         return NOT_RUN
+    if str(row["note"]).startswith(NOT_ASKED):
+        return NOT_ASKED.partition(":")[0]
     if pandas.isna(row["solved_without"]):
         return NO_HELP
     return f"{row['solved_without']:.0f}{'*' if row['holds'] else ' '}"
@@ -135,7 +158,15 @@ def _cell(row: Mapping[Any, Any] | None) -> str:
 
 def _main_cause(rows: pandas.DataFrame) -> str:
     holding = rows[rows["holds"].astype(bool)]
-    return named(holding["cause"].iloc[0]) if len(holding) else "?"
+    return named(holding["cause"].iloc[0]) if len(holding) else _unexplained(rows)
+
+
+def _unexplained(rows: pandas.DataFrame) -> str:
+    """Return which of `UNEXPLAINED` a job is whose causes do not hold."""
+    if (rows["note"] == TOO_FEW).any():
+        return TOO_FEW
+    helped = (rows["solved_without"] > rows["solved"]).any()
+    return "?" if helped else "none"
 
 
 def _said(row: Mapping[Any, Any]) -> str:

@@ -23,7 +23,7 @@ def tame(hessian: torch.Tensor) -> torch.Tensor:
 
 
 def constant(problem: Problem) -> bool:
-    """True for a quadratic, in any coordinates and with any noise: its Hessian is the same everywhere."""
+    """True for a convex quadratic, in any coordinates and with any noise: its Hessian is the same everywhere."""
     while isinstance(problem, ProblemModifier):
         problem = problem.inner
     return isinstance(problem, QuadraticForm)

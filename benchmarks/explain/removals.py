@@ -26,7 +26,8 @@ from optimizers import Optimizer
 from optimizers.clip import AdaptiveClip, Clip
 from optimizers.wrapper import Wrapper
 from problems import Problem, Tree
-from problems.modifiers.modifier import ProblemModifier
+from problems.modifiers import Noise, Noisy, ProblemModifier
+from problems.modifiers.noises import Biased
 
 UNEVEN = 5.0  # largest over least curvature above which a Hessian is worth conditioning
 ROUNDING = 1e-6  # of measured curvatures, relative: they are in single precision
@@ -56,7 +57,7 @@ class Nothing(Removal):
 
 @dataclass(frozen=True)
 class ExactLoss(Cause):
-    """The loss of each draw is the exact one; what the problem makes of its gradients stays."""
+    """The loss of each draw is the exact one; what the problem makes of the gradient of a draw stays."""
 
     name = "exact loss"
     cause = "noise"
@@ -262,46 +263,71 @@ def met_by(traces: Mapping[str, np.ndarray], runs: pandas.DataFrame) -> Met:
     )
 
 
-def removals(problem: Problem, optimizer: Optimizer, met: Met) -> Iterator[Cause]:
-    """Yield the removals that can matter to an optimizer on a problem, each once.
+def removals(problem: Problem, optimizer: Optimizer, met: Met) -> Iterator[tuple[Cause, str]]:
+    """Yield the removals that can matter to an optimizer on a problem, each once, and why one cannot be asked.
 
-    Those that diagonalize the Hessian are left out above `SPECTRUM_UP_TO` dimensions.
+    Those that diagonalize the Hessian are not asked above `SPECTRUM_UP_TO` dimensions.
 
     Args:
         problem: At the rung where the optimizer breaks.
         optimizer: The optimizer.
         met: What its runs met there.
+
+    Yields:
+        Each removal, and a reason in words; the reason is empty if the removal can be asked.
     """
     fields: dict[str, list[str]] = {}
     for cause, changed in problem.card.removes.items():
         fields.setdefault(repr(dict(changed)), []).append(cause)
     for causes in fields.values():
-        yield Fields(problem.card.removes[causes[0]], "/".join(causes))
-    if problem.noisy:
-        yield ExactLoss()
-    if problem.has_own("seen"):
-        yield ExactGradient()
+        yield Fields(problem.card.removes[causes[0]], "/".join(causes)), ""
+    draws, distorts = _inexact(problem)
+    if draws:
+        yield ExactLoss(), ""
+    if distorts:
+        yield ExactGradient(), ""
     data = problem.example()
     away = problem.distance(data["start"], data)
     known = away is not None and bool(torch.isfinite(away))
-    small = len(data["start"]) <= SPECTRUM_UP_TO
+    large = len(data["start"]) > SPECTRUM_UP_TO
+    too_large = f"more than {SPECTRUM_UP_TO} dimensions" if large else ""
     clips = _clips(optimizer)
+    negative = met.negative and not constant(problem)
     if not clips:
-        yield Clipped()
+        yield Clipped(), ""
     if known:
-        yield Leashed()
+        yield Leashed(), ""
     elif not clips:
-        yield Limited()
-    if small and met.stiffened:
-        yield Held()
-    if small and met.uneven:
-        yield Conditioned()
-    if small and met.negative:
-        yield Kick()
-    if small and met.negative and met.curvature_used:
-        yield Signs()
-    if met.negative and (known or nearest_minimizer(problem, data) is not None):
-        yield Raised()
+        yield Limited(), ""
+    if met.stiffened:
+        yield Held(), too_large
+    if met.uneven:
+        yield Conditioned(), too_large
+    if negative:
+        yield Kick(), too_large
+    if negative and met.curvature_used:
+        yield Signs(), too_large
+    if negative:
+        stated = known or nearest_minimizer(problem, data) is not None
+        yield Raised(), "" if stated else "no solution is known"
+
+
+def _inexact(problem: Problem) -> tuple[bool, bool]:
+    """Return whether the exact loss differs from what optimizers see, and whether exact gradients differ from its own.
+
+    Noise that is added to the loss leaves nothing else to remove, unless it is the same in each step: then the
+    gradients are wrong, and an exact loss would be the same removal.
+    """
+    noises = []
+    while isinstance(problem, ProblemModifier):
+        if isinstance(problem, Noisy):
+            noises.append(problem.noise)
+        problem = problem.inner
+    kinds = {type(each) for each in noises}
+    adds = {each for each in kinds if each.errors is not Noise.errors}
+    draws = problem.noisy or bool(adds - {Biased})
+    distorts = any(each.seen is not Noise.seen for each in kinds)
+    return draws, distorts or Biased in kinds or problem.has_own("seen")
 
 
 def _clips(optimizer: Optimizer) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.carryover import carryover
-from benchmarks.analysis.causes import FAILED
+from benchmarks.analysis.causes import CLEARLY, FAILED, NOT_ASKED
 from benchmarks.analysis.chosen_runs import chosen
 from benchmarks.analysis.columns import AT_END, SOLVING, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
@@ -24,7 +24,15 @@ from benchmarks.analysis.tuning import best_of
 from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
-from benchmarks.display.explained import NO_HELP, NOT_ASKED, NOT_RUN, breaks_then, named, why
+from benchmarks.display.explained import (
+    NO_HELP,
+    NO_MATTER,
+    NOT_RUN,
+    breaks_then,
+    named,
+    not_asked,
+    why,
+)
 from benchmarks.display.numbers_as_text import as_words, counted, decades, percent, predicted
 from benchmarks.display.view import READS_LIKE
 from benchmarks.pages.chart import Chart
@@ -296,7 +304,7 @@ class _Writer:
             if len(two):
                 both = two[two["job"] == entry.job].to_dict("records")
                 cells.append(
-                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(NOT_ASKED)
+                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(NO_MATTER)
                 )
             groups.setdefault("" if single else name, []).append(
                 HeatRow(self.styles[name], places[label], _anchor(label), name if single else label,
@@ -305,15 +313,17 @@ class _Writer:
         tried = alone[alone["tried"].notna()]
         unhelpful = [each for each in dict.fromkeys(tried[by]) if each not in keys]
         remarks = [
-            "Instances solved at the first rung where the optimizer clearly breaks: as it is, and without each cause, "
-            "searched again with the same trials on the same instances. Below: where it then breaks.",
+            f"Instances solved at the first rung with at most {CLEARLY:.0%}, or else at the one with the fewest: as it "
+            "is, and without each cause, searched again with the same trials on the same instances. Below: where it "
+            "then breaks.",
             "* and a frame mark a cause: the gain is more than chance explains (5 %, Holm over the removals). "
-            f"{NO_HELP}: in a short search it solves no more than as it is. Empty: not asked, because it cannot matter "
+            f"{NO_HELP}: helped at none of the settings tried. Empty: not asked, because it cannot matter "
             "there, or because another removal is enough.",
         ]
         if unhelpful:
             said = unhelpful if single else map(named, unhelpful)
-            remarks.append(f"Tried, and of no help: {', '.join(said)}.")
+            remarks.append(f"Removed, but helped at none of the settings tried: {', '.join(said)}.")
+        remarks += not_asked(alone)
         what = "removal" if single else "cause"
         return Heat(
             f"Instances solved without each {what}", "optimizer" if single else "pathology",
@@ -652,9 +662,11 @@ def _solved(count: float, instances: float) -> HeatCell:
 def _heat_cell(row: Mapping[Any, Any] | None, note: str = "") -> HeatCell:
     """Return the cell of a removal; `note` is what is taken away, if the column does not say it."""
     if row is None:
-        return HeatCell(NOT_ASKED, "not asked")
+        return HeatCell(NO_MATTER, "not asked")
     if str(row["note"]).startswith(FAILED):
         return HeatCell(NOT_RUN, str(row["note"]))
+    if str(row["note"]).startswith(NOT_ASKED):
+        return HeatCell("not asked", str(row["note"]).removeprefix(NOT_ASKED))
     if pandas.isna(row["tried"]):
         return HeatCell(NOT_ASKED, "not tried")
     if pandas.isna(row["solved_without"]):

@@ -85,11 +85,11 @@ class _Explanation:
         traces = self.store.read(str(measured["cell"].iloc[0])).traces
         met = met_by(traces, measured)
         alone: list[Removed] = []
-        for each in removals(at, optimizer, met):
-            enough = self._enough(each, alone)
+        for each, unasked in removals(at, optimizer, met):
+            enough = "" if unasked else self._enough(each, alone)
             found = (
-                Removed(each, 0, math.inf, instead=enough)
-                if enough
+                Removed(each, 0, math.inf, instead=enough, unasked=unasked)
+                if enough or unasked
                 else self._removed(each, self.broken.tuning)
             )
             if found is not None:
@@ -98,7 +98,7 @@ class _Explanation:
         if table.empty or table["holds"].any() or (table["note"] == TOO_FEW).any():
             return table
         orders = {each.removal.name: each.order(self.broken) for each in alone}
-        ranked = [each for each in alone if not each.instead and not each.error]
+        ranked = [each for each in alone if not (each.instead or each.error or each.unasked)]
         ranked.sort(key=lambda each: orders[each.removal.name], reverse=True)
         # One that takes more away than another, and is no better, makes no other pairs.
         ranked = [

@@ -56,7 +56,7 @@ def test_the_matrix_and_the_cards_say_what_was_measured(folder):
     }
     why = {page.optimizers[place]: cures[0].why for place, cures in page.cures.items()}
     assert why["adam"] == NOTHING_HELPS
-    assert why["sgd"] == "ill conditioning: curvatures made alike, 3 of 3 · not cliff"
+    assert why["sgd"] == "ill conditioning: curvatures made alike, 3 of 3 · no help: cliff"
     text = (folder / "report.html").read_text()
     assert "Why, as measured" in text and "<b>3 of 3 *</b>" in text and "(a cause)" in text
 

@@ -249,6 +249,9 @@ class TestTheTable:
         assert not Removed(Named("tried"), 9, GAP).solves_all(broken(10, 2, 0))
 
     def test_what_was_not_tried_says_why(self):
+        row = self.table(Removed(Named("even"), 0, GAP, unasked="more than 512 dimensions")).iloc[0]
+        assert row["note"] == "not asked: more than 512 dimensions" and math.isnan(row["tried"])
+        assert not row["holds"] and math.isnan(row["solved_without"])
         row = self.table(Removed(Named("limited"), 0, GAP, instead="clipped")).iloc[0]
         assert row["note"] == "not tried: clipped solves all" and math.isnan(row["tried"])
 

@@ -44,7 +44,57 @@ def test_why_no_cause_is_named_is_said():
 def test_a_cause_is_excluded_only_if_its_removal_does_not_help():
     cause = ROW | {"cause": "noise", "holds": True, "note": ""}
     rows = [cause, ROW, ROW | {"cause": "saddle", "solved_without": 0.0}]
-    assert why(pandas.DataFrame(rows)).partition(" · ")[2] == "not saddle"
+    assert why(pandas.DataFrame(rows)).partition(" · ")[2] == "no help: saddle"
+    unasked = ROW | {
+        "cause": "plateau",
+        "solved_without": None,
+        "tried": None,
+        "note": "not asked: x",
+    }
+    assert "plateau" not in why(pandas.DataFrame([*rows, unasked]))
+
+
+def test_of_what_was_only_tried_no_more_is_said():
+    tried = {"cause": "saddle", "solved_without": None, "note": "does not help"}
+    searched = {"cause": "noise", "solved_without": 0.0, "note": "not told apart from chance"}
+    view = shown({"holds": True, "note": ""}, tried, searched)
+    assert "Removed, but helped at none of the settings tried: saddle." in view.remarks
+    assert view.table["noise"].item().strip() == "0"
+
+
+def test_where_causes_are_removed_is_told_as_it_is_decided():
+    """Just below one half of the instances is not called clearly broken."""
+    assert "at the first rung with at most 20%, or else" in shown({}).remarks[0]
+    assert " rung" not in shown({"last_rung": 0.001}).remarks[0]
+
+
+def test_what_cannot_be_asked_is_said_with_the_reason():
+    large = {"solved_without": None, "tried": None, "note": "not asked: more than 512 dimensions"}
+    causes = [{"cause": name, **large} for name in ("saddle", "sharpening")]
+    said = "sgd: not asked about saddle, sharpening: more than 512 dimensions."
+    view = shown({}, *causes)
+    assert said in view.remarks and not any(
+        "none of the settings" in each for each in view.remarks[2:]
+    )
+    assert not any("not asked about" in each for each in shown({}).remarks)
+    both = shown({"optimizer": "adam", "job": "2", "cause": "saddle"}, *causes)
+    assert both.table["saddle"].tolist()[-1] == "not asked"
+
+
+def test_in_a_suite_three_kinds_of_unexplained_are_told_apart():
+    rows = [
+        ROW | {"note": note, "solved_without": solved, "problem": name}
+        for name, note, solved in [
+            ("few", TOO_FEW, 4.0), ("unknown", "not told apart from chance", 1.0), ("nothing", "does not help", None),
+        ]
+    ]  # fmt: skip
+    view = by_problem(pandas.DataFrame(rows))
+    assert view.table.iloc[0].to_dict() == {
+        "": "sgd", "few": TOO_FEW, "unknown": "?", "nothing": "none"
+    }  # fmt: skip
+    assert "?: not removed by anything we know." in view.remarks
+    assert "none: nothing that was taken away helps." in view.remarks
+    assert not any(each.startswith("?") for each in by_problem(pandas.DataFrame(rows[:1])).remarks)
 
 
 def test_causes_on_many_problems_are_no_wider_than_a_terminal():

@@ -38,8 +38,9 @@ from optimizers.oracle import CountingOracle
 from optimizers.sgd import SGD
 from problems import PROBLEMS, Problem, dial
 from problems.ill_conditioning.quadratic import Quadratic
+from problems.ill_conditioning.rosenbrock import Rosenbrock
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
-from problems.modifiers import noisy
+from problems.modifiers import noisy, transformed
 from problems.saddles.deep_linear import STRENGTHS, DeepLinear
 from tests.benchmarks.problems_for_tests import card
 
@@ -343,12 +344,40 @@ class TestWhatStays:
 
 class TestWhereItIsAsked:
     def names(self, problem, optimizer="sgd", **met):
+        return [name for name, why_not in self.asked(problem, optimizer, **met) if not why_not]
+
+    def asked(self, problem, optimizer="sgd", **met):
         found = removals.removals(problem, contender(optimizer).optimizer, Met(**met))
-        return [type(each).__name__ for each in found]
+        return [(type(each).__name__, why_not) for each, why_not in found]
 
     def test_noise_is_removed_where_there_is_some(self):
         assert "ExactLoss" in self.names(NOISY) and "ExactLoss" not in self.names(BOWL)
-        assert "ExactGradient" in self.names(GAUSSIAN) and "ExactGradient" not in self.names(NOISY)
+        assert "ExactGradient" not in self.names(NOISY)
+
+    @pytest.mark.parametrize(
+        ("noise", "asked"),
+        [
+            ("gaussian", {"ExactLoss"}),
+            ("heavy_tailed", {"ExactLoss"}),
+            ("correlated", {"ExactLoss"}),
+            ("biased", {"ExactGradient"}),
+            ("delayed", {"ExactGradient"}),
+            ("quantised", {"ExactGradient"}),
+            ("sign_compressed", {"ExactGradient"}),
+        ],
+    )
+    def test_noise_is_removed_once_and_by_its_name(self, noise, asked):
+        """The two removals are the same bits under noise that is added to the loss."""
+        both = {"ExactLoss", "ExactGradient"}
+        problem = transformed(noisy(BOWL, noise), ["rotate"])
+        assert both & set(self.names(problem)) == asked
+        assert both & set(self.names(noisy(NOISY, noise))) == asked | {"ExactLoss"}
+        steps = [
+            moved(each, noisy(BOWL, noise), SGD(lr=1.0), None, 2 * DATA["start"][0, 0])[0]
+            for each in (ExactLoss(), ExactGradient())
+        ]
+        added = noise in ("gaussian", "heavy_tailed", "correlated", "biased")
+        assert torch.equal(*steps) == added
 
     def test_nothing_is_kicked_or_raised_where_nothing_curves_down(self):
         asked = self.names(ROSENBROCK, "newton", negative=False)
@@ -371,16 +400,23 @@ class TestWhereItIsAsked:
 
     def test_slopes_are_raised_where_a_solution_is_known(self):
         assert "Raised" in self.names(PROBLEMS["deep_linear"])
-        assert "Raised" not in self.names(PROBLEMS["mountain"])
+        assert ("Raised", "no solution is known") in self.asked(PROBLEMS["mountain"])
 
-    def test_no_hessian_is_diagonalized_in_many_dimensions(self):
-        asked = self.names(replace(BOWL, dim=513))
-        assert not {"Held", "Conditioned", "Kick", "Signs"} & set(asked)
+    def test_no_hessian_is_diagonalized_in_many_dimensions_and_it_is_said(self):
+        found = self.asked(Rosenbrock(dim=513), "newton")
+        large = {name for name, why_not in found if why_not == "more than 512 dimensions"}
+        assert large == {"Held", "Conditioned", "Kick", "Signs"}
+        small = self.asked(Rosenbrock(dim=512), "newton")
+        assert large <= {name for name, why_not in small if not why_not}
+
+    def test_nothing_curves_down_in_a_convex_quadratic_of_any_dimension(self):
+        found = dict(self.asked(replace(BOWL, dim=513), "newton"))
+        assert not {"Kick", "Signs", "Raised"} & set(found) and "Conditioned" in found
 
     def test_fields_of_two_causes_are_asked_once(self):
         found = [
             each
-            for each in removals.removals(PROBLEMS["cliff"], SGD(), Met())
+            for each, _ in removals.removals(PROBLEMS["cliff"], SGD(), Met())
             if isinstance(each, Fields)
         ]
         assert [each.cause for each in found] == ["vanishing_gradient/exploding_gradient"]
