@@ -212,14 +212,14 @@ class Removed:
 
 
 def judged(broken: Broken, found: Sequence[Removed]) -> pandas.DataFrame:
-    """Return one row per removal: those that hold first, the largest shift first.
+    """Return one row per removal, as `ordered` has them.
 
     Columns: `holds` is True if the removal solves more than chance explains. `dials` are the rungs where it was
     searched, and `solved`, `solved_without` how many instances are solved at the first of them, as it is and without
-    the cause. The breaking points are those of the tuned trials; `shift` is in the dial's units (a factor if its
-    scale is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True; empty on a
-    single rung. `censored` is ">" or "<" where a breaking point lies beyond the rungs; it then equals the outermost
-    rung.
+    the cause. The breaking points are those of the tuned trials; `shift` is in the dial's units (a factor if its scale
+    is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True, and at most 0 where
+    nothing is solved without the cause; empty on a single rung. `censored` is ">" or "<" where a breaking point
+    lies beyond the rungs; it then equals the outermost rung.
     """
     searched = [each for each in found if each.runs is not None]
     by_name = {each.removal.name: each for each in searched}
@@ -232,10 +232,18 @@ def judged(broken: Broken, found: Sequence[Removed]) -> pandas.DataFrame:
         _row(broken, base, each, *adjusted.get(id(each), (math.nan, math.nan)), few)
         for each in found
     ]
-    table = pandas.DataFrame(rows, columns=COLUMNS)
-    return table.sort_values(
-        ["holds", "shift_rungs", "solved_without", "tried"], ascending=False, kind="stable"
-    ).reset_index(drop=True)
+    return ordered(pandas.DataFrame(rows, columns=COLUMNS))
+
+
+def ordered(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the rows of a job's removals: those that hold first, the largest shift and most solved instances first.
+
+    Of those that are equal, the ones with other fields of the problem come last: they take the whole pathology away.
+    """
+    fields = table["removal"].str.contains("=", regex=False)  # such as `steps=5`
+    keys = ["holds", "shift_rungs", "solved_without", "fields", "tried"]
+    found = table.assign(fields=~fields).sort_values(keys, ascending=False, kind="stable")
+    return found.drop(columns="fields").reset_index(drop=True)
 
 
 def _row(
@@ -265,7 +273,12 @@ def _row(
     without = broken.point(each.runs, 1 / each.gain)
     shift, shift_rungs = math.nan, math.nan  # a single rung has nowhere to shift to
     if base["first_rung"] != base["last_rung"]:
-        shift, shift_rungs = broken.shift(base["breaking_point"], without["breaking_point"])
+        before, after = base["breaking_point"], without["breaking_point"]
+        shift, shift_rungs = broken.shift(before, after)
+        easier = ">" if broken.falling else "<"
+        if without["censored"] == easier and not solving.any() and shift_rungs > 0:
+            # Its breaking point is only known to be below the first rung where it was searched.
+            shift, shift_rungs = broken.shift(before, before)
     spent = tuned(each.runs[each.runs["dial"] == first], 1 / each.gain)
     return row | {
         "holds": adjusted <= LEVEL,

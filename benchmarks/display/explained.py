@@ -84,7 +84,7 @@ def not_asked(best: pandas.DataFrame) -> Iterator[str]:
 
 
 def by_problem(table: pandas.DataFrame) -> View:
-    """Return a view of a suite: the cause that explains most, of each optimizer on each problem.
+    """Return a view of a suite: the cause that explains most, of each optimizer on each problem, and what is solved.
 
     Args:
         table: The rows of `explained.csv`.
@@ -94,7 +94,8 @@ def by_problem(table: pandas.DataFrame) -> View:
         rows.setdefault(str(optimizer), {"": str(optimizer)})[str(problem)] = _main_cause(of_job)
     shown = pandas.DataFrame(rows.values()).fillna("")
     said = {each for cells in rows.values() for each in cells.values()}
-    remarks = [f"{mark}: {words}." for mark, words in UNEXPLAINED.items() if mark in said]
+    remarks = ["of: instances solved without the cause, where the optimizer is explained."]
+    remarks += [f"{mark}: {words}." for mark, words in UNEXPLAINED.items() if mark in said]
     remarks.append("Empty: it does not break, or could not be explained.")
     return View("Why it breaks: the cause whose removal helps most", shown, remarks, wraps=True)
 
@@ -158,7 +159,10 @@ def _cell(row: Mapping[Any, Any] | None) -> str:
 
 def _main_cause(rows: pandas.DataFrame) -> str:
     holding = rows[rows["holds"].astype(bool)]
-    return named(holding["cause"].iloc[0]) if len(holding) else _unexplained(rows)
+    if holding.empty:
+        return _unexplained(rows)
+    first = holding.iloc[0]
+    return f"{named(first['cause'])}: {first['solved_without']:.0f} of {first['instances']}"
 
 
 def _unexplained(rows: pandas.DataFrame) -> str:

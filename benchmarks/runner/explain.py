@@ -45,7 +45,7 @@ TRIED = 13  # settings that a removal is tried at: the tuned one, eight others, 
 
 
 def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> pandas.DataFrame:
-    """Return one row for each removal of a job, the largest shift first; none if it does not break on its rungs.
+    """Return one row for each removal of a job, as `ordered` has them; none if it does not break on its rungs.
 
     Args:
         job: The job that was run.

@@ -204,6 +204,31 @@ class TestTheTable:
         assert list(table.index) == ["large", "small", "tried"]
         assert table["shift_rungs"].is_monotonic_decreasing
 
+    def test_of_equal_shifts_other_fields_of_the_problem_are_last(self):
+        fields = Removed(
+            Fields({"steps": 5}, "exploding_gradient"),
+            10,
+            GAP,
+            runs(rung(10, of(10)), rung(100, of(10))),
+        )
+        table = self.table(fields, self.removed("clip", 10, 10))
+        assert list(table.index) == ["clip", "steps=5"] and table["shift_rungs"].nunique() == 1
+        fewer = self.table(fields, self.removed("clip", 9, 10))
+        assert list(fewer.index) == ["steps=5", "clip"]
+
+    @pytest.mark.parametrize("falling", [False, True])
+    @pytest.mark.parametrize("scale", ["log", "linear"])
+    def test_what_solves_nothing_shifts_nothing_outwards(self, falling, scale):
+        """At the full budget it solves the rung, so that no easier one is searched; at its share of it, none."""
+        dials = (100.0, 50.0, 10.0, 1.0) if falling else (1.0, 5.0, 10.0, 100.0)
+        counts = (10, 6, 0, 0)
+        found = runs(*(rung(dial, of(n)) for dial, n in zip(dials, counts, strict=True)))
+        job = Broken.of(found, scale, falling, dials)
+        late = Removed(Named("late"), 10, GAP, rung(dials[2], of(10), cost=600.0), 2.0)
+        row = judged(job, [late]).iloc[0]
+        assert row["censored_without"] == (">" if falling else "<")
+        assert row["shift_rungs"] == 0 and row["shift"] == (1 if scale == "log" else 0)
+
     def test_a_removal_that_was_only_tried_is_no_test(self):
         tried = [Removed(Named(f"tried {k}"), 0, GAP) for k in range(9)]
         table = self.table(self.removed("clip", 8, 0), *tried)

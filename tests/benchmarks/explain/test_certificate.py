@@ -8,7 +8,7 @@ import numpy as np
 import pandas
 import pytest
 
-from benchmarks.analysis.causes import EXPLAINED
+from benchmarks.analysis.causes import EXPLAINED, ordered
 from benchmarks.catalog.contenders import contender
 from benchmarks.catalog.suites import suites
 from benchmarks.cli import show
@@ -153,6 +153,19 @@ def test_on_one_rung_the_solved_instances_are_compared():
 
 def test_a_breaking_point_must_shift():
     assert "does not shift" in certificate(CLIFF, rows(CLIPPED | {"shift_rungs": 0.0})).why_not
+
+
+def test_the_published_causes_are_in_the_order_of_the_code():
+    table = pandas.read_csv(certificates.EXPLAINED)
+    for _, rows in table.groupby(["problem", "optimizer"], sort=False):
+        assert list(ordered(rows)["removal"]) == list(rows["removal"])
+
+
+def test_the_published_shifts_of_what_solves_nothing_are_not_positive():
+    table = pandas.read_csv(certificates.EXPLAINED)
+    easier = np.where(table["first_rung"] > table["last_rung"], ">", "<")
+    nothing = (table["censored_without"] == easier) & (table["solved_without"] == 0)
+    assert nothing.sum() > 5 and (table.loc[nothing, "shift_rungs"] <= 0).all()
 
 
 def test_the_page_and_its_table_agree_with_the_published_causes():

@@ -105,11 +105,12 @@ def test_causes_on_many_problems_are_no_wider_than_a_terminal():
         "note": "",
         "solved": 0,
         "solved_without": 10,
+        "instances": 10,
     }
     rows = [
         {"optimizer": name, "problem": each, **row} for name in ("sgd", "adam") for each in problems
     ]
     text = by_problem(pandas.DataFrame(rows)).text()
     assert max(map(len, text.splitlines())) <= TABLES
-    assert text.count("ill conditioning") == 16
+    assert text.count("ill conditioning: 10 of 10") == 16
     assert text.count("sgd  ") == 3  # problems a block
