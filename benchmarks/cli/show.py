@@ -177,7 +177,10 @@ def _breaks(name: str, card: Card) -> str:
     """Return what a problem breaks, and whether the published measurements certify it."""
     assert card.breaks is not None
     optimizer, cause = card.breaks
-    said = f"{optimizer} by {' and '.join(filter(None, [cause, card.also])).replace('_', ' ')}"
+    said = f"{optimizer} by {' and '.join(filter(None, [cause, card.also]))}"
+    if card.same:
+        said += f"; counted as one with {' and '.join(card.same)}"
+    said = said.replace("_", " ")
     if not NAMES_FILE.is_file():  # in an installed package
         return said
     with NAMES_FILE.open(newline="") as lines:

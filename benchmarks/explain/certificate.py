@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas
@@ -24,6 +25,8 @@ class Certificate:
         own: That of the best removal of the stated cause; None if there is none.
         rival: That of the best removal of another cause; None if none shifts the breaking point.
         second: That of the best removal of the second stated cause; that of both at once is `own` and `second`.
+        same: By cause that counts as one with the stated one, that of its best removal; None if there is none.
+        unit: What `shift` of these rows counts: "rungs", or on a ladder of one rung "instances".
     """
 
     why_not: str
@@ -31,6 +34,8 @@ class Certificate:
     own: pandas.Series | None = None
     rival: pandas.Series | None = None
     second: pandas.Series | None = None
+    same: Mapping[str, pandas.Series | None] = field(default_factory=dict)
+    unit: str = "rungs"
 
     @property
     def holds(self) -> bool:
@@ -46,8 +51,9 @@ def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
     that change the problem's fields take everything away: they count for a stated cause only if it has no other
     removal, and are no rivals; nor are removals of the causes in `card.same`, or of two causes at once.
 
-    A removal of the cause in `card.also` must hold as well, and is no rival. If neither of the two holds alone, the
-    removal of both at once must. A removal of fields may take both away: it then is the removal of either.
+    A removal of the cause in `card.also` must hold as well and is compared in the same way, but not with that of the
+    first cause. If neither of the two holds alone, the removal of both at once must. A removal of fields may take both
+    away: it then is the removal of either.
 
     Args:
         card: Of a problem that states `breaks`.
@@ -69,9 +75,13 @@ def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
     fields = alone["removal"].isin([Fields(each, "").name for each in card.removes.values()])
     others = alone[~fields & ~expected & (alone["shift"] > 0)]
     rival = None if others.empty else others.iloc[0]
+    found = Certificate(
+        "no removal of this cause applies", rows, rival=rival, unit="instances" if one_rung else "rungs",
+        same={each: _furthest(alone, each) for each in card.same},
+    )  # fmt: skip
     own = _best(alone, fields, cause)
     if own is None:
-        return Certificate("no removal of this cause applies", rows, None, rival)
+        return found
     second = _best(alone, fields, card.also) if card.also else None
     if card.also in own["cause"].split("/"):  # it takes both away
         second = own
@@ -91,7 +101,15 @@ def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
         why_not = "the breaking point does not shift"
     elif rival is not None and rival["shift"] >= RIVAL * own["shift"]:
         why_not = "another removal shifts the breaking point at least half as far"
-    return Certificate(why_not, rows, own, rival, second)
+    elif second is not None and rival is not None and rival["shift"] >= RIVAL * second["shift"]:
+        why_not = "another removal shifts the breaking point at least half as far as that of the second cause"
+    return replace(found, why_not=why_not, own=own, second=second)
+
+
+def _furthest(alone: pandas.DataFrame, cause: str) -> pandas.Series | None:
+    """Return the removal of a cause, of any kind, that shifts the breaking point farthest; None if there is none."""
+    of_cause = alone[[cause in each.split("/") for each in alone["cause"]]]
+    return None if of_cause.empty else of_cause.iloc[0]
 
 
 def _best(alone: pandas.DataFrame, fields: pandas.Series, cause: str) -> pandas.Series | None:

@@ -76,6 +76,26 @@ def test_causes_that_are_one_thing_are_no_rivals():
     assert not certificate(replace(CLIFF, same=()), rows(CLIPPED, same)).holds
 
 
+def test_what_is_counted_as_one_is_told_with_its_shift():
+    found = certificate(
+        replace(CLIFF, same=("exploding_gradient", "plateau")), rows(STEPS, CLIPPED)
+    )
+    assert found.holds and found.unit == "rungs"
+    assert found.same["exploding_gradient"]["shift"] == 1.5 and found.same["plateau"] is None
+    table = pandas.read_csv(NAMES_FILE, keep_default_na=False).set_index("problem")
+    assert table.loc["cliff", "same"] == "exploding gradient by steps=5: > 32 (+1.39 rungs)"
+    page = certificates.FILE.with_suffix(".md").read_text()
+    assert all(each.replace("<", "&lt;") in page for each in table["same"])
+    assert (table["holds_by_one"] | ~table["holds_by_one_alone"]).all()
+    assert f"alone, with the second one as a rival, {table['holds_by_one'].sum()} hold; " in page
+    assert f"{table['holds_by_one_alone'].sum()} do if nothing is counted as one" in page
+
+
+def test_the_page_names_the_problems_that_cannot_be_certified():
+    page = certificates.FILE.with_suffix(".md").read_text()
+    assert "`digits_mlp` (3), `adding` (3), `copy_memory` (3) cannot be certified" in page
+
+
 def test_other_fields_count_where_nothing_else_takes_the_cause_away():
     assert certificate(MOUNTAIN, rows(NO_MOUNTAIN, CLIPPED | {"shift_rungs": 0.2})).holds
     assert not certificate(MOUNTAIN, rows(NO_MOUNTAIN, CLIPPED)).holds
@@ -108,6 +128,7 @@ def test_of_two_stated_causes_taking_away_either_must_help():
     second = CONDITIONED | {"holds": True, "shift_rungs": 2.0}
     found = certificate(card, rows(CLIPPED, second))
     assert found.holds and found.own["cause"] == "cliff" and found.rival is None
+    assert not certificate(replace(card, also=""), rows(CLIPPED, second)).holds
     assert found.second["cause"] == "ill_conditioning"
     fails = rows(CLIPPED, CONDITIONED | {"note": "does not help"})
     assert certificate(card, fails).why_not == "taking the second cause away: does not help"
@@ -115,6 +136,11 @@ def test_of_two_stated_causes_taking_away_either_must_help():
     assert only.why_not == "no removal of the second cause applies"
     saddle = CONDITIONED | {"cause": "saddle", "removal": "kicked", "shift_rungs": 0.5}
     assert "another removal" in certificate(card, rows(CLIPPED, second, saddle)).why_not
+    weaker = second | {"shift_rungs": 0.5}
+    rival = saddle | {"shift_rungs": 0.25}
+    found = certificate(card, rows(CLIPPED, weaker, rival))
+    assert found.why_not.endswith("at least half as far as that of the second cause")
+    assert certificate(card, rows(CLIPPED, weaker, rival | {"shift_rungs": 0.2})).holds
 
 
 def test_of_two_stated_causes_that_help_only_together_both_are_taken_away():
@@ -176,7 +202,7 @@ def test_the_page_and_its_table_agree_with_the_published_causes():
     page = certificates.FILE.with_suffix(".md").read_text()
     assert f"The names of {found['holds'].sum()} of {len(found)} ranked problems hold," in page
     two = sum(bool(PROBLEMS[name].card.also) for name in found.loc[found["holds"], "problem"])
-    assert f"{two} of these state two causes." in page
+    assert f"{two} of those that hold state two causes." in page
     section = page.split("## Does each")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| `")]
     assert [line.split("`")[1] for line in lines] == list(RANKED)
@@ -189,6 +215,7 @@ def test_the_page_and_its_table_agree_with_the_published_causes():
 
 
 def test_the_card_says_whether_the_name_is_certified(monkeypatch, tmp_path):
+    assert "sgd by cliff; counted as one with exploding gradient (certified)" in shown("cliff")
     assert "sgd by ill conditioning (certified)" in shown("quadratic")
     file = tmp_path / "names.csv"
     monkeypatch.setattr(show, "NAMES_FILE", file)
