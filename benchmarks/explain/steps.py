@@ -169,13 +169,17 @@ class WithCurvature(Changed):
 
 
 def conditioning(measured: Modes, constant: bool) -> Multiplied:
-    """Return the function that multiplies gᵢ, the part of a vector along a curvature λᵢ > 0, by λmax/(λᵢ + δ)."""
+    """Return the function that multiplies gᵢ, the part of a vector along a curvature λᵢ > 0, by λmax/(λᵢ + δ).
+
+    Where no curvature is positive, a vector stays as it is, to the bit.
+    """
     curvatures, basis = measured
     top = curvatures.amax(-1, keepdim=True).clamp(min=0)
     damping = (EXACT if constant else CAREFUL) * top
     factors = top / (curvatures + damping).clamp(min=TINY)
     factors = torch.where(curvatures > 0, factors, 1.0)
-    return lambda vector: along(basis, factors * into(basis, vector))
+    some = (curvatures > 0).any(-1, keepdim=True)
+    return lambda vector: torch.where(some, along(basis, factors * into(basis, vector)), vector)
 
 
 @dataclass(frozen=True)

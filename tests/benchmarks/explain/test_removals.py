@@ -79,6 +79,19 @@ class Saddle(Problem):
         return (x[..., 0] ** 2 + (x[..., 1].abs() - 1) ** 2).sqrt()
 
 
+@dataclass(frozen=True)
+class Hill(Saddle):
+    """−¼ (x + 2 y)² − ¼ y⁴: it curves downwards or not at all, and not along the axes."""
+
+    def loss(self, x, data):
+        return -0.25 * (x[..., 0] + 2 * x[..., 1]) ** 2 - 0.25 * x[..., 1] ** 4
+
+
+def way(share):
+    """The points (instances, 1, dim) on the way from the minimizer of the bowl to the start."""
+    return DATA["minimizer"] + share * (DATA["start"] - DATA["minimizer"])
+
+
 def ran(problem, optimizer: str | Contender = "sgd", removal=None):
     found = optimizer if isinstance(optimizer, Contender) else contender(optimizer)
     return run_cell(problem, replace(found, removal=removal), SIZE.settled(problem)).runs
@@ -148,6 +161,30 @@ class TestWhereItDoesNotApply:
 
     def test_slopes_of_a_convex_function(self):
         same_bits(ran(BOWL, slow_descent()), ran(BOWL, slow_descent(), Raised()))
+
+    @pytest.mark.parametrize("optimizer", ["sgd", "adam", "newton"])
+    def test_no_limit_where_gradients_are_shorter_than_at_the_start(self, optimizer):
+        method = contender(optimizer).optimizer
+        self.same_steps(Limited(), BOWL, method, [way(each) for each in (0.9, 0.5, 0.7)])
+
+    def test_no_clipping_of_gradients_that_only_shrink(self):
+        """The first one is its own median, and is left but for clip's 1e-6."""
+        points = [way(each) for each in (1.0, 0.9, 0.5, 0.2)]
+        self.same_steps(Clipped(), BOWL, SGD(lr=0.1), points, after=1)
+
+    @pytest.mark.parametrize("optimizer", ["sgd", "adam", "newton"])
+    def test_nothing_is_conditioned_where_nothing_curves_upwards(self, optimizer):
+        points = torch.randn(7, 2, generator=torch.Generator().manual_seed(0)).double()
+        method = contender(optimizer).optimizer
+        self.same_steps(Conditioned(), Hill(), method, list(points))
+
+    def same_steps(self, removal, problem, optimizer, points, after=0):
+        """Bitwise, behind the first few."""
+        found, own = (
+            [step for _, step in steps_of(each, problem, optimizer, points)][after:]
+            for each in (removal, removals.Removal())
+        )
+        assert all(map(torch.equal, found, own)) and all(step.abs().sum() > 0 for step in own)
 
     @pytest.mark.parametrize("removal", [Conditioned(), Limited()])
     def test_up_to_rounding(self, removal):
