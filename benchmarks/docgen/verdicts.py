@@ -71,6 +71,8 @@ gradients, curvatures made alike, other fields of the problem, and so on. Withou
 other optimizer, with the same trials on the same instances. A cause holds if more instances are then solved than chance
 explains, compared instance by instance, with Holm's correction over the removals; what a removal gains where the
 pathology is absent does not count. If no cause holds alone, the best removal is combined with each of the others.
+(Where no removal even helps when it is tried, `explain=true` now tries all pairs of six causes; the published table was
+made before.)
 [How Ravine explains](explain.md) has the removals and the rules.
 
 To try removals at the one setting of a run would not be enough, because a removal may need another learning rate:

@@ -3,12 +3,14 @@
 In two stages. Each removal is tried at a few settings, on the tuning instances; those with which more of them are
 solved are searched like any contender, with the same trials on the same instances. A removal is not tried if another
 one of the same cause solves all. Where no removal holds alone, the best one is kept and each of the others is added to
-it; the two next best are tried together, too.
+it; the two next best are tried together, too. Where none even helps when it is tried, nothing says which is best: then
+pairs of all causes are tried, up to `PAIRED` causes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import sys
 from collections.abc import Iterable, Sequence
@@ -42,6 +44,8 @@ from problems import Problem
 from ravine import left_out
 
 TRIED = 13  # settings that a removal is tried at: the tuned one, eight others, and four near the best of these
+
+PAIRED = 6  # causes of which all pairs are tried where no removal alone helps: at most 15
 
 
 def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> pandas.DataFrame:
@@ -108,11 +112,9 @@ class _Explanation:
         ]
         if not ranked:
             return table
-        best, *others = ranked
-        couples = [(best, each) for each in others] + [(*others[:2],)] * (len(others) > 1)
         pairs = [
             self._removed(Both(first.removal, second.removal), first.tried)
-            for first, second in couples
+            for first, second in _couples(ranked)
             if first.removal.cause != second.removal.cause
         ]
         return judged(self.broken, [*alone, *(each for each in pairs if each is not None)])
@@ -221,6 +223,17 @@ class _Explanation:
             for each in (None if stored else Nothing(), removal)
         )
         return 1.0 if math.isinf(base) or other == 0 else max(base / other, 1.0)
+
+
+def _couples(ranked: Sequence[Removed]) -> list[tuple[Removed, Removed]]:
+    """Return which of the removals, the best first, are combined."""
+    best, *others = ranked
+    if all(each.runs is None for each in ranked):
+        by_cause: dict[str, Removed] = {}
+        for each in ranked:
+            by_cause.setdefault(each.removal.cause, each)
+        return list(itertools.combinations(list(by_cause.values())[:PAIRED], 2))
+    return [(best, each) for each in others] + [(*others[:2],)] * (len(others) > 1)
 
 
 @dataclass(frozen=True)

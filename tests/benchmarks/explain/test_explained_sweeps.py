@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+import itertools
+from dataclasses import dataclass, replace
 
 import pandas
 import pytest
 
+from benchmarks.analysis.causes import Removed
 from benchmarks.catalog.contenders import contender
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.protocol import Protocol
-from benchmarks.explain.removals import Conditioned, Held, control
+from benchmarks.explain.removals import Cause, Conditioned, Held, control
 from benchmarks.runner import explain as explaining
 from benchmarks.runner.job import Job, run_job, run_rung
 from benchmarks.runner.progress import JobsProgress
@@ -105,6 +107,25 @@ def test_no_pair_is_tried_where_no_outcome_could_be_told(ravine, files):
     table = pandas.read_csv(files / "swept" / "explained.csv")
     assert set(table.dropna(subset="p")["note"]) == {"too few instances"}
     assert not table["cause"].str.contains("+", regex=False).any()
+
+
+def test_where_nothing_helps_all_pairs_of_six_causes_are_combined():
+    @dataclass(frozen=True)
+    class Named(Cause):
+        cause: str = ""
+
+    removed = [Removed(Named(name), 0, 0.0) for name in "aabcdefg"]
+    pairs = [
+        first.removal.cause + second.removal.cause for first, second in explaining._couples(removed)
+    ]
+    assert pairs == [*map("".join, itertools.combinations("abcdef", 2))] and len(pairs) == 15
+    searched = [replace(removed[0], runs=pandas.DataFrame()), *removed[2:]]
+    pairs = [
+        first.removal.cause + second.removal.cause
+        for first, second in explaining._couples(searched)
+    ]
+    assert pairs == ["ab", "ac", "ad", "ae", "af", "ag", "bc"]
+    assert not explaining._couples(removed[:1])
 
 
 def test_what_ended_in_an_error_is_not_said_to_hold(ravine, files):
