@@ -259,7 +259,7 @@ def _row(
         "tried": math.nan if each.instead or each.error or each.unasked else each.tried,
         "solved": int(broken.solved[0].sum()),
         **{name: base[name] for name in ("first_rung", "last_rung", *POINT)},
-        "note": "does not help",
+        "note": "helped at none of the settings tried",
     }
     if each.instead:
         row["note"] = f"not tried: {each.instead} solves all"

@@ -53,8 +53,7 @@ a breaking point in brackets, such as (+1.39 rungs), is its shift. The measureme
 [explained.csv](explained.csv); the same rows are in [names.csv](names.csv).
 
 Five problems' causes were restated after they had been measured: `shelf`, `narrowing_valley`, `product_cliff`,
-`meander` and `separable_logistic` (see [CHANGELOG](../CHANGELOG.md)). Before that, 27 of 40 names held (commit
-7a3a602).
+`meander` and `separable_logistic` (see CHANGELOG.md). Before that, 27 of 40 names held (commit 7a3a602).
 """
 HEADER = """\
 | problem | breaks | cause | breaking point | without the cause | counted as one | strongest rival | |

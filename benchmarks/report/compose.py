@@ -313,9 +313,9 @@ class _Writer:
         tried = alone[alone["tried"].notna()]
         unhelpful = [each for each in dict.fromkeys(tried[by]) if each not in keys]
         remarks = [
-            f"Instances solved at the first rung with at most {CLEARLY:.0%}, or else at the one with the fewest: as it "
-            "is, and without each cause, searched again with the same trials on the same instances. Below: where it "
-            "then breaks.",
+            f"Instances solved at the first rung with at most {100 * CLEARLY:.0f} %, or else at the one with the "
+            "fewest: as it is, and without each cause, searched again with the same trials on the same instances. "
+            "Below: where it then breaks.",
             "* and a frame mark a cause: the gain is more than chance explains (5 %, Holm over the removals). "
             f"{NO_HELP}: helped at none of the settings tried. Empty: not asked, because it cannot matter "
             "there, or because another removal is enough.",

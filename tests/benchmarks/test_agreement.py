@@ -133,7 +133,7 @@ def test_an_interval_counts_problems_and_not_runs():
         ([("a", "cliff", True), ("a", "cliff", True)], "", "one cause"),  # by two removals
         ([("a", "noise", True), ("a", "cliff", True)], "", "two or more causes, each alone"),
         ([("a", "noise+cliff", True), ("a", "noise", False)], "", "two causes together"),
-        ([("a", "noise", False)], "does not help", "none of the causes"),
+        ([("a", "noise", False)], "helped at none of the settings tried", "none of the causes"),
         ([("a", "noise", False)], "too few instances", "too few instances"),
     ],
 )

@@ -19,7 +19,7 @@ from problems.ill_conditioning.quadratic import Quadratic
 ROW = {
     "problem": "quadratic", "dial_name": "condition", "holds": False, "dials": "10", "instances": 3, "tried": 0,
     "solved": 0, "first_rung": 1, "last_rung": 10, "breaking_point": 3.0, "text": "3 [1, 10]",
-    "note": "does not help",
+    "note": "helped at none of the settings tried",
 }  # fmt: skip
 HOLDS = {"holds": True, "solved_without": 3, "text_without": "> 10", "beyond": True, "note": ""}
 

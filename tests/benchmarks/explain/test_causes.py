@@ -233,9 +233,9 @@ class TestTheTable:
         tried = [Removed(Named(f"tried {k}"), 0, GAP) for k in range(9)]
         table = self.table(self.removed("clip", 8, 0), *tried)
         assert table.loc["clip", "p"] == table.loc["clip", "p_holm"]
-        assert table.loc["tried 0", "note"] == "does not help" and math.isnan(
-            table.loc["tried 0", "p"]
-        )
+        assert table.loc[
+            "tried 0", "note"
+        ] == "helped at none of the settings tried" and math.isnan(table.loc["tried 0", "p"])
 
     def test_too_few_instances_are_said_and_are_no_verdict(self):
         found = broken(4, 0, 0, instances=4)

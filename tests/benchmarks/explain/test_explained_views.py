@@ -37,7 +37,7 @@ def test_why_no_cause_is_named_is_said():
     assert few in shown({}).remarks
     assert few not in shown({"holds": True, "note": ""}).remarks
     assert f"sgd, adam{few[3:]}" in shown({}, {"optimizer": "adam", "job": "2"}).remarks
-    nothing = {"solved_without": None, "note": "does not help"}
+    nothing = {"solved_without": None, "note": "helped at none of the settings tried"}
     assert "sgd: nothing that was taken away helps." in shown(nothing).remarks
 
 
@@ -55,7 +55,11 @@ def test_a_cause_is_excluded_only_if_its_removal_does_not_help():
 
 
 def test_of_what_was_only_tried_no_more_is_said():
-    tried = {"cause": "saddle", "solved_without": None, "note": "does not help"}
+    tried = {
+        "cause": "saddle",
+        "solved_without": None,
+        "note": "helped at none of the settings tried",
+    }
     searched = {"cause": "noise", "solved_without": 0.0, "note": "not told apart from chance"}
     view = shown({"holds": True, "note": ""}, tried, searched)
     assert "Removed, but helped at none of the settings tried: saddle." in view.remarks
@@ -85,7 +89,8 @@ def test_in_a_suite_three_kinds_of_unexplained_are_told_apart():
     rows = [
         ROW | {"note": note, "solved_without": solved, "problem": name}
         for name, note, solved in [
-            ("few", TOO_FEW, 4.0), ("unknown", "not told apart from chance", 1.0), ("nothing", "does not help", None),
+            ("few", TOO_FEW, 4.0), ("unknown", "not told apart from chance", 1.0),
+            ("nothing", "helped at none of the settings tried", None),
         ]
     ]  # fmt: skip
     view = by_problem(pandas.DataFrame(rows))
