@@ -94,7 +94,9 @@ def by_problem(table: pandas.DataFrame) -> View:
         rows.setdefault(str(optimizer), {"": str(optimizer)})[str(problem)] = _main_cause(of_job)
     shown = pandas.DataFrame(rows.values()).fillna("")
     said = {each for cells in rows.values() for each in cells.values()}
-    remarks = ["of: instances solved without the cause, where the optimizer is explained."]
+    remarks = [
+        "Behind each cause: how many instances are solved without it, where the optimizer is explained."
+    ]
     remarks += [f"{mark}: {words}." for mark, words in UNEXPLAINED.items() if mark in said]
     remarks.append("Empty: it does not break, or could not be explained.")
     return View("Why it breaks: the cause whose removal helps most", shown, remarks, wraps=True)
