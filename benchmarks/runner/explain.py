@@ -233,7 +233,8 @@ def _couples(ranked: Sequence[Removed]) -> list[tuple[Removed, Removed]]:
         for each in ranked:
             by_cause.setdefault(each.removal.cause, each)
         return list(itertools.combinations(list(by_cause.values())[:PAIRED], 2))
-    return [(best, each) for each in others] + [(*others[:2],)] * (len(others) > 1)
+    next_best = [(others[0], others[1])] if len(others) > 1 else []
+    return [*((best, each) for each in others), *next_best]
 
 
 @dataclass(frozen=True)
