@@ -107,6 +107,7 @@ class Doctor:
         self.first_order_only: str | None = None  # why second derivatives fail
         self._open_from = 0  # the next step at which to ask for a measurement
         self._looked_at = 0  # the step behind the last that was looked at
+        self._finite_at = -1  # the last step whose gradient was seen to be finite
         self._last: torch.Tensor | float = math.nan
         self._closures: Sequence[Closure] = ()  # of the last step
         self._before_update: Callable[[], object] | None = None
@@ -146,6 +147,8 @@ class Doctor:
             return self._plain_step(closures, before_update)
         budget, step = self._budget, self.steps
         began = budget.start(step)
+        if step == 0:
+            self._program.begin(self._patient())
         kind = None
         if self._window is None and step >= self._open_from and self._schedule.due(step):
             kind = self._kind()
@@ -246,8 +249,13 @@ class Doctor:
                 diverged,
             )
             self._budget.spend("trials", price)
+        patient = self._patient()
+        if not self._program.not_held(
+            patient
+        ):  # another optimizer moves what was missing at the start
+            tried = [each for each in tried if each.change.cause != "frozen_weights"]
         faults = self._program.faults(
-            self._patient(), [each.layers for each in measured], self.losses.lowest
+            patient, [each.layers for each in measured], self.losses.lowest
         )
         run = Run(
             self.record, measured, self.losses, self.floor, tuple(faults), tuple(tried), self.not_finite,
@@ -426,6 +434,8 @@ class Doctor:
         skips = self._scaler is not None and self._scaler.is_enabled()  # steps that overflow
         if norm is not None and not math.isfinite(norm) and not skips:
             self._breaks(closures, before)
+        elif norm is not None:
+            self._finite_at = self.steps
         rates = [float(group["lr"]) for group in self._optimizer.param_groups if "lr" in group]
         since = self.losses.since(self._looked_at)
         self._looked_at = len(self.losses)
@@ -445,8 +455,9 @@ class Doctor:
         """Find out what is not finite, the first time that something is not."""
         if self.not_finite is None:
             self.not_finite = not_finite(
-                self.steps, self._model, self._patient(), closures, self.losses.last, before
-            )
+                self.steps, self._model, self._patient(), closures, self.losses.last, before,
+                self._finite_at == self.steps - 1,
+            )  # fmt: skip
 
     def _norm(self) -> float | None:
         """Return the norm of the gradient in the parameters' `grad`; None if there is none."""

@@ -113,7 +113,10 @@ class Judgement:
 
 
 def blown_up(losses: Losses, found: NotFinite | None) -> bool:
-    """True if the run has diverged: its level rises far above the lowest before, or a step lets weights overflow."""
+    """True if the run has diverged: its level rises far above the lowest before, or a step lets weights overflow.
+
+    Weights that are not finite do not show it if the gradient of the step may have been so before.
+    """
     if found is not None and found.at in ("weights", "overflow"):
         return True
     values = losses.values
@@ -170,9 +173,10 @@ def judge(run: Run) -> Judgement:
         *measured.evidence,
     )
     refuted = _refuted(run, helped)
+    told = run.measured and run.not_finite is None  # else nothing is ruled out
     ruled_out = tuple(dict.fromkeys(
         each for each in (*measured.ruled_out, *sorted(refuted)) if each not in named
-    )) if measured.evidence else ()  # fmt: skip
+    )) if told else ()  # fmt: skip
     verdict = Verdict(cause, causes, ruled_out, measured.unresolved if not named else (), evidence)
     remedies = {name: each.remedy for name, each in own.items() if name in named}
     return Judgement(verdict, tuple(_why(run, cause, own, helped)), remedies, helped)
@@ -188,12 +192,14 @@ def _helped(run: Run) -> dict[str, Tried]:
     """
     if run.moving:
         return {}
+    broken = run.not_finite is not None and not blown_up(run.losses, run.not_finite)
     falls = run.losses.falls and run.not_finite is None
     shorter = any(each.lower for each in run.tried if each.change.factor < 1 and each.began)
     best: dict[str, Tried] = {}
     for each in run.tried:
         change = each.change
-        counts = each.helps
+        # A run that broke for another reason never gets anywhere, whatever is compared with it.
+        counts = each.helps and not (broken and math.isinf(each.gain))
         if change.factor < 1:
             counts &= each.began == 0 or not falls
         if change.batches > 1:
@@ -311,9 +317,10 @@ def _without_cause(run: Run) -> str:
 
 
 def _not_finite(found: NotFinite) -> Fault:
+    which = "the step before" if found.at == "unseen" else "that step"
     return fault(
         "not_finite", found.sentence,
-        "Look at the batch of that step: inputs, targets, and every logarithm, root and division before the loss "
+        f"Look at the batch of {which}: inputs, targets, and every logarithm, root and division before the loss "
         "(add a small number inside). torch.autograd.detect_anomaly() names the operation.",
         "step of the first number that is not finite", float(found.step), 0.0,
     )  # fmt: skip

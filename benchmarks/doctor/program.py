@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from benchmarks.diagnosis import Evidence
 from benchmarks.doctor.measurement import FORWARD, Closure, Patient, parted
@@ -144,6 +145,9 @@ class Program:
         self.without_gradient: set[str] | None = None
         self.pairing: list[float] = []  # relative change of the loss if outputs meet other targets
         self.mixing = 0.0  # change of the other outputs, over their spread, if one example changes
+        self._sizes: dict[
+            torch.nn.Parameter, float
+        ] = {}  # norms, at the start, of what is not held
         self._constant: torch.Tensor | None = None
         self._constants: list[float] = []
         self.first_loss = math.nan
@@ -183,6 +187,10 @@ class Program:
     @property
     def best_constant(self) -> torch.Tensor | None:
         return self._constant
+
+    def begin(self, patient: Patient) -> None:
+        """Note, before the first update, the weights that the optimizer does not hold."""
+        self._sizes = {p: _size(p) for _, p in self.not_held(patient)}
 
     def ask(
         self, step: int, patient: Patient, closure: Closure, beginning: RandomState | None
@@ -403,9 +411,13 @@ class Program:
         self._standing += steps * (rate < DECAYED * self.largest_rate)
 
     def not_held(self, patient: Patient) -> list[tuple[str, torch.nn.Parameter]]:
-        """Return the model's parameters that its optimizer does not move."""
+        """Return the model's parameters that its optimizer does not move, nor anyone else has moved so far."""
         held = {id(each) for each in patient.parameters}
-        return [(name, p) for name, p in self._model.named_parameters() if id(p) not in held]
+        return [
+            (name, p)
+            for name, p in self._model.named_parameters()
+            if id(p) not in held and (p not in self._sizes or _size(p) == self._sizes[p])
+        ]
 
     def faults(
         self, patient: Patient, layers: Sequence[dict[str, dict[str, float]]], lowest: float
@@ -641,7 +653,8 @@ class NotFinite:
     """Where a run first met a number that is not finite.
 
     step: number of the step. what: "the loss is nan". where: what broke first, a sentence. at: the same in a word,
-    "weights", "data", "overflow", "module", "loss" or "gradient".
+    "weights", "data", "overflow", "module", "loss", "gradient", or "unseen" for weights that a step has broken whose
+    gradient was not looked at.
     """
 
     step: int
@@ -656,13 +669,19 @@ class NotFinite:
 
 def not_finite(
     step: int, model: torch.nn.Module, patient: Patient, closures: Sequence[Closure], loss: float,
-    beginning: RandomState | None,
+    beginning: RandomState | None, seen: bool,
 ) -> NotFinite:  # fmt: skip
-    """Find what broke first: a weight, the batch, a module's output, or the loss behind it; or else a gradient."""
+    """Find what broke first: a weight, the batch, a module's output, or the loss behind it; or else a gradient.
+
+    `seen` is true if the gradient of the step before was looked at, and was finite.
+    """
     what = f"the loss is {loss}" if not math.isfinite(loss) else "the gradient is not finite"
-    for name, p in model.named_parameters():
-        if not torch.isfinite(p).all():
-            return NotFinite(step, what, f"The step before had made {name} not finite.", "weights")
+    bad = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
+    if bad:
+        where = f"The step before had made {_named(bad)} not finite"
+        if seen:
+            return NotFinite(step, what, f"{where}.", "weights")
+        return NotFinite(step, what, f"{where}; its gradient was not looked at.", "unseen")
     with (
         randomness_restored(patient.devices, beginning),
         aside(model, patient.parameters),
@@ -732,7 +751,7 @@ def not_finite(
     return NotFinite(
         step,
         what,
-        f"The loss was finite; the gradient of {_named(broken[-3:])} was not: a root or norm at 0?",
+        f"The loss was finite; the gradient of {_named(broken[-3:])} was not: perhaps of a root or norm at 0.",
         "gradient",
     )
 
@@ -740,6 +759,10 @@ def not_finite(
 DISTANCES = ("MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss")
 _LOSSES = ("MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits",
            "NllLoss", "NllLoss2D", "NllLossNd", "KlDiv", "SoftMarginLoss")  # fmt: skip
+
+
+def _size(weights: torch.Tensor) -> float:
+    return math.nan if is_lazy(weights) else weights.detach().double().norm().item()
 
 
 def _tensor(output: Any) -> torch.Tensor | None:

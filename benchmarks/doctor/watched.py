@@ -82,7 +82,7 @@ class Watched:
     ):
         inner = getattr(optimizer, "optimizer", None)
         self._optimizer = inner if isinstance(inner, torch.optim.Optimizer) else optimizer
-        self._model, self._floor = model, floor
+        self._model, self._floor, self._program = model, floor, Program(model)
         self._names = {p: name for name, p in model.named_parameters()}
         if not {p for p in self._names if p.requires_grad} & {*self._parameters}:
             raise Refused(
@@ -166,17 +166,11 @@ class Watched:
 
         recent = [each for each in self._norms[-RECENT:] if math.isfinite(each)]
         usual = float(np.median(recent)) if recent else math.nan
-        losses, program = Losses(), Program(self._model)
+        losses, program = Losses(), self._program
         for loss in self._losses:
             losses.add(loss)
-        for rate in self._rates:
-            program.note(rate, 1)
-        parameters = self._parameters
-        names = [self._names.get(p, f"parameter {k}") for k, p in enumerate(parameters)]
         layers = [each.layers for each in self.measured]
-        faults = [
-            *self._faults(), *program.faults(Patient(self._model, names, parameters), layers, losses.lowest)
-        ]  # fmt: skip
+        faults = [*self._faults(), *program.faults(self._patient, layers, losses.lowest)]
         return Report.of(
             Run(
                 self.record,
@@ -243,6 +237,11 @@ class Watched:
     def _parameters(self) -> list[torch.nn.Parameter]:
         groups = self._optimizer.param_groups
         return [p for group in groups for p in group["params"] if p.requires_grad]
+
+    @property
+    def _patient(self) -> Patient:
+        names = [self._names.get(p, f"parameter {k}") for k, p in enumerate(self._parameters)]
+        return Patient(self._model, names, self._parameters)
 
     # Backward.
 
@@ -387,6 +386,9 @@ class Watched:
         self._norms.append(norm)
         rate = self._optimizer.param_groups[0].get("lr")
         self._rates.append(math.nan if rate is None else float(rate))  # Adafactor may have none
+        if self.steps == 0:
+            self._program.begin(self._patient)
+        self._program.note(self._rates[-1], 1)
         if losses:
             self._loss_steps.append(self.steps)
             self._losses.append(sum(losses))

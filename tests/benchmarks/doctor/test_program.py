@@ -344,6 +344,26 @@ def test_weights_that_the_optimizer_lacks_are_counted():
     }
 
 
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("watched", [True, False])
+def test_weights_that_a_second_optimizer_moves_are_not_frozen(watched, both):
+    model = layers()
+    own, other = (torch.optim.SGD(model[k].parameters(), lr=0.1) for k in (2, 0))
+    seen = watch(model, own) if watched else Doctor(model, own)
+    for _ in range(60):
+        model.zero_grad()
+        if isinstance(seen, Doctor):
+            seen.step(lambda: crossed(model, X, Y))
+        else:
+            crossed(model, X, Y).backward()
+            own.step()
+        if both:
+            other.step()
+    report = seen.report()
+    assert ("frozen_weights" in {each.cause for each in report.run.faults}) != both
+    assert not (both and any("in the optimizer" in each.change.name for each in report.run.tried))
+
+
 def test_a_layer_that_was_replaced_after_the_optimizer_was_made():
     model = layers()
     held = list(model.parameters())
@@ -714,6 +734,61 @@ def test_weights_that_a_step_has_broken():
     assert doctor.not_finite is not None
     assert doctor.not_finite.at in ("weights", "overflow")
     assert "not_finite" not in dict(doctor.report().verdict.causes)
+
+
+def late(rate: float, root: bool) -> Doctor:
+    """A run of 1040 steps; at one whose gradient is not looked at the loss may have an infinite slope."""
+    model = layers()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    doctor = Doctor(model, optimizer, trials=False, allowance=0, overhead=0)
+    for step in range(1040):
+        if step == 1005:
+            optimizer.param_groups[0]["lr"] = rate
+
+        def loss(step=step):
+            z = model(X)
+            edge = (z - z.detach()).square().sum().sqrt() if root and step == 1005 else 0.0
+            return functional.cross_entropy(z, Y) + edge
+
+        doctor.step(loss)
+    return doctor
+
+
+def test_a_late_gradient_that_is_not_finite_is_no_step_too_large():
+    report = late(rate=0.01, root=True).report()
+    assert report.verdict.cause == "not_finite"
+    assert (
+        "had made 0.weight, 0.bias, 2.weight and 1 more not finite; its gradient" in report.why[0]
+    )
+    assert "step_too_large" not in dict(report.verdict.causes)
+
+
+def test_a_late_step_that_is_too_large_is_one_though_the_weights_break():
+    doctor = late(rate=1e3, root=False)
+    assert "step_too_large" in dict(doctor.report().verdict.causes)
+
+
+def test_after_a_broken_batch_no_trial_looks_good_and_nothing_is_ruled_out():
+    model = layers()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.01))
+    for step in range(120):
+        order = torch.randperm(32, generator=torch.Generator().manual_seed(step))
+        x = with_a_hole(X, 5) if step == 110 else X
+        doctor.step(lambda x=x, order=order: crossed(model, x[order], Y[order]))
+    report = doctor.report()
+    assert any(math.isinf(each.gain) for each in report.run.tried)
+    assert [name for name, _ in report.verdict.causes] == ["not_finite"]
+    assert report.verdict.ruled_out == ()
+
+
+def test_without_a_measurement_nothing_is_ruled_out():
+    model = layers()
+    doctor = Doctor(model, SLOWLY(model.parameters()), trials=False, allowance=0, overhead=0)
+    for _ in range(30):
+        doctor.step(lambda: crossed(model, X, Y))
+    assert not doctor.measured
+    assert doctor.report().verdict.ruled_out == ()
+    assert trained(layers(), crossed, steps=30).report().verdict.ruled_out != ()
 
 
 def test_a_number_that_is_not_finite_in_a_module_that_is_given_one_number():
