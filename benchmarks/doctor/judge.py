@@ -174,8 +174,9 @@ def judge(run: Run) -> Judgement:
     )
     refuted = _refuted(run, helped)
     told = run.measured and run.not_finite is None  # else nothing is ruled out
+    open_still = {*named, *(each.cause for each in run.faults if each.cause == "no_signal")}
     ruled_out = tuple(dict.fromkeys(
-        each for each in (*measured.ruled_out, *sorted(refuted)) if each not in named
+        each for each in (*measured.ruled_out, *sorted(refuted)) if each not in open_still
     )) if told else ()  # fmt: skip
     verdict = Verdict(cause, causes, ruled_out, measured.unresolved if not named else (), evidence)
     remedies = {name: each.remedy for name, each in own.items() if name in named}
@@ -198,8 +199,8 @@ def _helped(run: Run) -> dict[str, Tried]:
     best: dict[str, Tried] = {}
     for each in run.tried:
         change = each.change
-        # A run that broke for another reason never gets anywhere, whatever is compared with it.
-        counts = each.helps and not (broken and math.isinf(each.gain))
+        # A run that broke for another reason never gets anywhere, whatever is compared with it; nor was it too slow.
+        counts = each.helps and not (broken and (math.isinf(each.gain) or change.factor > 1))
         if change.factor < 1:
             counts &= each.began == 0 or not falls
         if change.batches > 1:
@@ -229,14 +230,15 @@ def _in_order(
     """Return the causes that hold, the root first."""
     if run.arrived:
         return []
-    certain = [each.cause for each in faults if each.cause in CERTAIN]
+    late = [each.cause for each in faults if each.late]
+    certain = [each.cause for each in faults if each.cause in CERTAIN and not each.late]
     growth = chain(run.measured)
     steep = []
     if growth > CHAIN and ("exploding_gradient" in helped or diverged):
         steep = ["exploding_gradient"]
     elif growth < 1 / CHAIN:
         steep = ["vanishing_gradient"]
-    scales = [each.cause for each in faults if each.cause not in certain]
+    scales = [each.cause for each in faults if each.cause not in (*certain, *late)]
     simple = [name for name in _simple_order(run) if name in helped]
     if "step_too_large" in helped and "exploding_gradient" in helped and not steep:
         simple.remove("exploding_gradient")  # a shorter step is the plainer remedy
@@ -248,10 +250,10 @@ def _in_order(
         return certain
     if run.moving:  # in a game of two networks a loss that does not fall may be none's fault
         return certain
-    decided = [*certain, *steep, *scales, *simple, *structural]
+    decided = [*certain, *steep, *scales, *simple, *structural, *late]
     by_evidence = [name for name, _ in measured.causes if name not in refuted]
-    if diverged and not decided:
-        by_evidence = ["step_too_large", *by_evidence]
+    if diverged and decided == late:
+        decided = ["step_too_large", *late]
     if decided:  # what stands still for these reasons is noisy, flat and slow
         by_evidence = [name for name in by_evidence if name not in STANDSTILL]
     elif run.losses.falls and len(run.tried) > 1:

@@ -65,8 +65,17 @@ def dead_units(
 ) -> dict[str, float]:
     """Return the share of units (rows of a weight) whose gradient is exactly zero, by the weight's name.
 
-    Biases and embeddings are left out: the row of a word that did not occur has a zero gradient, too.
+    Biases and embeddings are left out: the row of a word that did not occur has a zero gradient, too. A unit whose bias
+    has a gradient is not off: its inputs are 0.
     """
+    known = dict(zip(names, gradients, strict=True))
+
+    def off(name: str, gradient: torch.Tensor) -> torch.Tensor:
+        zero = (gradient.flatten(1) == 0).all(1)
+        bias = known.get(name.replace("weight", "bias"))
+        fits = bias is not None and bias.shape == zero.shape
+        return zero & (bias == 0) if fits else zero
+
     embeddings = {
         id(weight)
         for _, module in model.named_modules()
@@ -75,7 +84,7 @@ def dead_units(
     }
     weights = dict(model.named_parameters())
     return {
-        name: (gradient.flatten(1) == 0).all(1).float().mean().item()
+        name: off(name, gradient).float().mean().item()
         for name, gradient in zip(names, gradients, strict=True)
         if gradient.ndim >= 2 and id(weights.get(name)) not in embeddings
     }

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -46,9 +46,9 @@ DECAYED, STANDING = 1e-3, 0.5
 RANGES = {
     "Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, math.inf),
 }  # fmt: skip
-LIMITED = (torch.nn.Sigmoid, torch.nn.Tanh)
+LIMITED = ("Sigmoid", "Tanh")
 ACTIVATIONS = (
-    *LIMITED, torch.nn.Softmax, torch.nn.ReLU, torch.nn.ReLU6, torch.nn.Hardtanh,
+    torch.nn.Sigmoid, torch.nn.Tanh, torch.nn.Softmax, torch.nn.ReLU, torch.nn.ReLU6, torch.nn.Hardtanh,
     torch.nn.Softsign, torch.nn.Softplus, torch.nn.LeakyReLU, torch.nn.ELU, torch.nn.GELU, torch.nn.SiLU,
 )  # fmt: skip
 BATCH_NORM = torch.nn.modules.batchnorm._BatchNorm
@@ -76,6 +76,7 @@ class Fault:
         remedy: What to do: a sentence.
         evidence: The test behind it.
         chosen: True if it may be on purpose: it is none if the run learns.
+        late: True if it was not yet so at the start: it then follows from any other cause that holds.
     """
 
     cause: str
@@ -83,6 +84,7 @@ class Fault:
     remedy: str
     evidence: Evidence
     chosen: bool = False
+    late: bool = False
 
 
 def fault(
@@ -93,6 +95,7 @@ def fault(
     value: float,
     threshold: float,
     chosen: bool = False,
+    late: bool = False,
 ) -> Fault:
     """Return a fault whose test is `why`, with the measured number and the one that it is compared with."""
     return Fault(
@@ -101,6 +104,7 @@ def fault(
         remedy,
         Evidence(cause, why, formula, value, threshold, True, "the program"),
         chosen,
+        late,
     )
 
 
@@ -113,7 +117,7 @@ class Seen:
     the model's output, or the first of several; None if it is no tensor, or not all that the loss is computed from.
     chain: what stands between the loss and the last layer, from the loss on. unit: what computes the output, if it is
     among it; elements: then, numbers that the loss is the mean of. single: True if a softmax has one
-    unit. saturated: share of units without slope, by activation. unregistered: shapes of leaves that belong to no
+    unit. saturated: share of units without slope, by sigmoid or tanh. unregistered: shapes of leaves that belong to no
     module. last: the last module that was called.
     """
 
@@ -125,7 +129,7 @@ class Seen:
     unit: str = ""
     elements: int = 0
     single: bool = False
-    saturated: dict[str, float] | None = None
+    saturated: dict[str, float] = field(default_factory=dict)
     unregistered: tuple[tuple[int, ...], ...] = ()
     last: torch.nn.Module | None = None
     alike: tuple[str, ...] = ()
@@ -224,19 +228,16 @@ class Program:
 
     def _look(self, step: int, closure: Closure) -> tuple[Seen, float]:
         """Call the closure once, and return what hooks and the graph show, and the loss."""
-        seen = Seen(step, saturated={})
-        assert seen.saturated is not None
+        seen = Seen(step)
         outputs: list[Any] = []
+        made: dict[Any, str] = {}  # the module that made a node of the graph
 
         def leaf(module: torch.nn.Module, inputs: Any, out: Any) -> None:
             if seen.last is None and isinstance(module, NORMS):
                 seen.normalized = True
             seen.last = module
-            if isinstance(module, LIMITED) and isinstance(out, torch.Tensor) and out.ndim > 1:
-                low, high = RANGES[type(module).__name__]
-                edge = EDGE * (high - low)
-                off = ((out < low + edge) | (out > high - edge)).float().mean().item()
-                seen.saturated[names[module]] = off  # type: ignore[index]
+            if isinstance(out, torch.Tensor) and out.grad_fn is not None:
+                made[out.grad_fn] = names[module]
 
         def top(module: torch.nn.Module, inputs: Any, keywords: Any, out: Any) -> None:
             outputs.append(out)
@@ -270,6 +271,7 @@ class Program:
         if seen.output is not None and _met(loss, given) != {seen.output.grad_fn}:
             seen.output = None
         self._read(seen, loss)
+        seen.saturated = _saturated(loss, made, _met(loss, given))
         if seen.output is not None:
             seen.output = seen.output.detach()
         return seen, loss.item()
@@ -623,8 +625,8 @@ class Program:
                 "stay alike.",
                 "difference between the units' weights", 0.0, 0.0, chosen=True,
             )  # fmt: skip
-        for name, share in (seen.saturated or {}).items():
-            if share >= SATURATED and seen.last is not dict(self._model.named_modules()).get(name):
+        for name, share in seen.saturated.items():
+            if share >= SATURATED:
                 yield fault(
                     "vanishing_gradient",
                     f"{share:.0%} of the outputs of {name} are at the ends of its range at the start, where it has no "
@@ -634,18 +636,23 @@ class Program:
                     "share of saturated outputs", share, SATURATED,
                 )  # fmt: skip
         if len(layers) > 1:  # a single one may be of weights that start at 0
-            dead = {
-                name: min(row["dead units"], layers[-1].get(name, row)["dead units"])
-                for name, row in layers[0].items()
-            }
-            off = [name for name, share in dead.items() if share >= DEAD]
+            off = dead_layers(layers[-1])
+            late = not off.keys() & dead_layers(layers[0]).keys()
             if off:
                 yield fault(
                     "no_signal",
-                    f"no gradient reaches {_named(off)}, from the start to the end: the units are all off",
+                    f"no gradient reaches {_named([*off])}, {'at the end' if late else 'from the start to the end'}: "
+                    "the units are all off",
+                    "Restart with a smaller learning rate, or leaky units: units that have died stay off." if late else
                     "Restart with smaller biases, another initialization (He) or leaky units: no learning rate helps.",
-                    "share of units without gradient", max(dead[each] for each in off), DEAD,
+                    "share of units without gradient", max(off.values()), DEAD, chosen=late, late=late,
                 )  # fmt: skip
+
+
+def dead_layers(layers: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Return the share of dead units of each layer of a measurement whose units are all, or nearly all, off."""
+    shares = {name: row["dead units"] for name, row in layers.items()}
+    return {name: share for name, share in shares.items() if share >= DEAD}
 
 
 @dataclass(frozen=True)
@@ -839,7 +846,12 @@ def _name(node: Any) -> str:
 
 def _graph(loss: torch.Tensor, ends: Sequence[Any] = ()) -> Iterator[Any]:
     """Yield the nodes of a graph, largest graphs aside, but none behind these ends."""
-    waiting: list[Any] = [loss.grad_fn]
+    yield from _behind(loss.grad_fn, ends)
+
+
+def _behind(node: Any, ends: Sequence[Any] = ()) -> Iterator[Any]:
+    """Yield this node and those that it is computed from."""
+    waiting: list[Any] = [node]
     known: set[Any] = {None}
     while waiting and len(known) < 100_000:
         node = waiting.pop()
@@ -859,6 +871,42 @@ def _met(loss: torch.Tensor, outputs: Any) -> set[Any]:
         if isinstance(each, torch.Tensor) and each.grad_fn is not None
     ]
     return {node for node in _graph(loss, ends) if node in ends}
+
+
+def _saturated(
+    loss: torch.Tensor, made: dict[Any, str], outputs: Iterable[Any]
+) -> dict[str, float]:
+    """Return the share of outputs without slope of each sigmoid and tanh in the graph.
+
+    The last units and gates, sigmoids by which something is multiplied, do not count. The name of a module is its own,
+    that of a function says which module's output it is computed from; several calls count together.
+    """
+    nodes = list(_graph(loss))
+    multiplied = {each for node in nodes if _name(node) == "Mul" for each, _ in node.next_functions}
+    last = set()
+    for node in outputs:
+        while node is not None and node not in last:
+            last.add(node)
+            shaped = any(_name(node).startswith(each) for each in SHAPES)
+            node = node.next_functions[0][0] if shaped else None
+    shares: dict[str, list[float]] = {}
+    for node in nodes:
+        unit = _name(node)
+        gate = unit == "Sigmoid" and node in multiplied and node not in made
+        if unit not in LIMITED or node in last or gate:
+            continue
+        try:
+            out = node._saved_result.detach()
+        except RuntimeError:  # it was changed in place, and backward will say so
+            continue
+        low, high = RANGES[unit]
+        edge = EDGE * (high - low)
+        if out.ndim > 1:
+            before = next((made[each] for each in _behind(node) if each in made), None)
+            behind = f"the {unit.lower()}" + (f" behind {before}" if before else "")
+            off = ((out < low + edge) | (out > high - edge)).float().mean().item()
+            shares.setdefault(made.get(node, behind), []).append(off)
+    return {name: statistics.fmean(each) for name, each in shares.items()}
 
 
 def _unregistered(model: torch.nn.Module) -> Iterator[torch.Tensor]:

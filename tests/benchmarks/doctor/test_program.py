@@ -587,7 +587,32 @@ def test_dead_units_are_found_though_all_later_biases_learn():
     with torch.no_grad():
         model[0].bias -= 20
     found = faults(model, crossed, steps=12)
-    assert "no gradient reaches 0.weight, 2.weight" in found["no_signal"]
+    assert found["no_signal"].startswith("no gradient reaches 0.weight, from the start to the end")
+
+
+@pytest.mark.parametrize("die", [True, False])
+def test_units_that_die_on_the_way_are_dead_at_the_end(die):
+    """Whatever made them die comes first, and dead units are never ruled out as a cause."""
+    model = layers()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.1), trials=False)
+    for step in range(130):
+        order = torch.randperm(32, generator=torch.Generator().manual_seed(step))
+        doctor.step(lambda order=order: crossed(model, X[order], X[order, :3].argmax(1)))
+        if step == 20 and die:
+            with torch.no_grad():
+                model.get_parameter("0.bias").sub_(20)
+    report = doctor.report()
+    found = {each.cause: each for each in report.run.faults}
+    assert ("no_signal" in found) == ("no_signal" in dict(report.verdict.causes)) == die
+    if die:
+        assert "at the end" in found["no_signal"].why and found["no_signal"].late
+        assert "no_signal" not in report.verdict.ruled_out
+
+
+def test_units_whose_bias_gets_a_gradient_are_not_off():
+    found = trained(layers(), crossed, x=torch.zeros(32, 4), steps=12).report()
+    assert found.by_layer["0.weight"]["dead units"] < 0.95
+    assert "no_signal" not in {each.cause for each in found.run.faults}
 
 
 def test_weights_that_start_at_zero_are_not_dead():
@@ -608,6 +633,39 @@ def test_units_that_start_at_the_ends_of_their_range(unit, size):
     assert ("of the outputs of 1 are at the ends" in found.get("vanishing_gradient", "")) == (
         size > 1
     )
+
+
+class Functions(nn.Sequential):
+    """Two layers with functions of their own behind them."""
+
+    def __init__(self, hidden: Callable, last: Callable = torch.clone, out: int = 3):
+        torch.manual_seed(0)
+        super().__init__(nn.Linear(4, 8), nn.Linear(8, out))
+        self.hidden, self.last = hidden, last
+
+    def forward(self, input):
+        return self.last(self[1](self.hidden(self[0](input))))
+
+
+@pytest.mark.parametrize("unit", [torch.tanh, torch.sigmoid, torch.Tensor.tanh_])
+@pytest.mark.parametrize("size", [1.0, 200.0])
+def test_functions_that_start_at_the_ends_of_their_range(unit, size):
+    model = Functions(unit)
+    with torch.no_grad():
+        model.get_parameter("0.weight").mul_(size)
+    found = faults(model, crossed).get("vanishing_gradient", "")
+    assert ("behind 0 are at the ends" in found) == (size > 1)
+
+
+def test_gates_and_last_units_at_the_ends_of_their_range_are_no_fault():
+    for model, loss, y in (
+        (Functions(lambda x: x * torch.sigmoid(200 * x)), crossed, Y),
+        (
+            Functions(torch.relu, lambda x: torch.sigmoid(200 * x)[:, 0], out=1),
+            squared, HALVES[:, 0],
+        ),
+    ):  # fmt: skip
+        assert "vanishing_gradient" not in faults(model, loss, y=y)
 
 
 # Schedules.
