@@ -34,8 +34,8 @@ DECIDES = {
     "ill_conditioning": {"ill_conditioning"},
 }
 CERTAIN = (  # faults of the program that are seen and not guessed
-    "gradients_not_zeroed", "not_finite", "saddle", "output_unit", "mixed_examples", "broadcast_shapes",
-    "same_targets", "unscaled_targets", "unregistered_weights", "cut_graph", "frozen_weights", "no_signal",
+    "gradients_not_zeroed", "not_finite", "saddle", "ignored_inputs", "output_unit", "mixed_examples",
+    "broadcast_shapes", "same_targets", "unscaled_targets", "unregistered_weights", "cut_graph", "frozen_weights", "no_signal",
     "no_critical_point",
 )  # fmt: skip
 STANDSTILL = {

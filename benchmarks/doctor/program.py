@@ -1,9 +1,10 @@
 """Find faults of the program: what no learning rate mends. Most are seen for nothing, the others by forward passes.
 
 Hooks see the inputs, outputs and activations of a pass, autograd's graph shows what stands between the last layer and
-the loss, and four questions are put to the model: what loss does the best constant output get, does it matter which
-output meets which target, does an example change the outputs of the others, and which module is the first whose output
-is not finite? They take at most 20 forward passes at the first three steps, and two at each later measurement.
+the loss, and five questions are put to the model: what loss does the best constant output get, does it matter which
+output meets which target, do the inputs matter, does an example change the outputs of the others, and which module is
+the first whose output is not finite? They take at most 20 forward passes at the first three steps, and two at each
+later measurement.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves, tree_map
 
 from benchmarks.diagnosis import Evidence
 from benchmarks.doctor.measurement import FORWARD, Closure, Patient, parted
@@ -148,6 +150,7 @@ class Program:
         self.first: Seen | None = None
         self.without_gradient: set[str] | None = None
         self.pairing: list[float] = []  # relative change of the loss if outputs meet other targets
+        self.ignores = False  # True if neither outputs nor layers notice other inputs
         self.mixing = 0.0  # change of the other outputs, over their spread, if one example changes
         self._sizes: dict[
             torch.nn.Parameter, float
@@ -205,7 +208,9 @@ class Program:
             aside(self._model, patient.parameters),
             torch.enable_grad(),
         ):
-            seen, loss = self._look(step, closure)
+            asks_inputs = step == ASKED - 1 or self.ignores  # layers that start at 0 have moved
+            with self._layers_given() if asks_inputs else nullcontext([]) as given:
+                seen, loss = self._look(step, closure)
             self.cost += FORWARD
             begins = self.first is None
             self.first = self.first or seen
@@ -213,7 +218,10 @@ class Program:
             output = seen.output
             if output is None or output.ndim == 0 or not math.isfinite(loss):
                 return
-            if len(output) > 1 and _vary(output):
+            if asks_inputs:
+                here.restore()
+                self._ask_inputs(closure, output, given)
+            elif len(output) > 1 and _vary(output):
                 here.restore()
                 with _output(self._model, lambda out: out.roll(1, 0)):
                     other = parted(closure(), graph=False)[0].item()
@@ -314,6 +322,68 @@ class Program:
             )
             self._others = {each: each._version for each in weights}
         self.moving |= any(each._version != version for each, version in self._others.items())
+
+    @contextmanager
+    def _layers_given(self) -> Iterator[list[float]]:
+        """Collect, inside the context, a number for each call of a layer that depends on the inputs and their order."""
+        given: list[float] = []
+
+        def note(module: torch.nn.Module, inputs: Any, keywords: Any) -> None:
+            for each in tree_leaves((inputs, keywords)):
+                if isinstance(each, torch.Tensor):
+                    x = each.detach().flatten().double()
+                    given.append((x @ torch.arange(1, len(x) + 1).to(x)).item())
+
+        layers = [
+            each
+            for each in self._model.modules()
+            if each is not self._model and any(True for _ in each.parameters(recurse=False))
+        ]
+        handles = [each.register_forward_pre_hook(note, with_kwargs=True) for each in layers]
+        try:
+            yield given
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _ask_inputs(self, closure: Closure, output: torch.Tensor, given: Sequence[float]) -> None:
+        """Note whether nothing changes if each example gets the inputs of the one before it.
+
+        It is left open if some inputs do not have one row for each example, or all examples are alike.
+        """
+        outputs: list[torch.Tensor | None] = []
+        changes: list[bool] = []
+
+        def roll(x: Any) -> Any:
+            if not isinstance(x, torch.Tensor):
+                changes.append(x is None or isinstance(x, (bool, int, float, str)))
+                return x
+            if x.ndim == 0 or len(x) != len(output):
+                changes.append(False)
+                return x
+            rolled = x.roll(1, 0)
+            changes.append(not torch.equal(rolled, x))
+            return rolled
+
+        def change(module: torch.nn.Module, inputs: Any, keywords: Any) -> Any:
+            return tree_map(roll, inputs), tree_map(roll, keywords)
+
+        def keep(module: torch.nn.Module, inputs: Any, out: Any) -> None:
+            outputs.append(_tensor(out))
+
+        handles = [
+            self._model.register_forward_pre_hook(change, with_kwargs=True),
+            self._model.register_forward_hook(keep),
+        ]
+        try:
+            with self._layers_given() as others:
+                parted(closure(), graph=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.cost += FORWARD
+        same = len(outputs) == 1 and outputs[0] is not None and torch.equal(outputs[0], output)
+        self.ignores = all(changes) and len(given) > 0 and others == given and same
 
     @property
     def _takes_sequences(self) -> bool:
@@ -494,6 +564,15 @@ class Program:
 
     def _of_the_loss(self, seen: Seen) -> Iterator[Fault]:
         output, chain = seen.output, seen.chain
+        if self.ignores:
+            yield fault(
+                "ignored_inputs",
+                "the outputs stay the same to the last digit if each example gets the inputs of another, and so do the "
+                "inputs of all layers",
+                "Look in forward() at what is made of the inputs before the first layer: a wrong variable, zeros_like, "
+                "a product with 0, a cast to whole numbers.",
+                "change of the outputs if examples get other inputs", 0.0, 0.0,
+            )  # fmt: skip
         if output is not None and self.pairing and statistics.median(self.pairing) < ALIKE:
             shape = tuple(output.shape)
             if seen.elements > output.numel():

@@ -208,11 +208,84 @@ def test_nll_loss_of_logits_has_no_constant():
 def test_what_asking_costs():
     """20 forward passes at the first three steps, a third of a gradient each.
 
-    At each step one to look, one for other targets and one for the constant output; one for examples that mix; the
-    rest fits the constant output.
+    At each step one to look, one for other targets (or, at the last, other inputs) and one for the constant output; one
+    for examples that mix; the rest fits the constant output.
     """
     doctor = trained(Last(batch_first=False), crossed, SEQUENCES, steps=ASKED)
     assert 10 < doctor._program.cost * 3 <= 20 + 1e-9  # sums of thirds round
+
+
+# Inputs that do not matter.
+
+
+class Given(nn.Sequential):
+    """Layers that get what a function makes of the inputs."""
+
+    def __init__(self, way: Callable, *inner: nn.Module):
+        super().__init__(*(inner or layers()))
+        self.way = way
+
+    def forward(self, input):
+        return super().forward(self.way(input))
+
+
+def dropped(way: Callable) -> nn.Module:
+    return Given(way, nn.Linear(4, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 3))
+
+
+IGNORING = {
+    "zeros": lambda: Given(torch.zeros_like),
+    "a product with 0": lambda: Given(lambda x: 0 * x),
+    "another variable": lambda: Given(lambda x: X),
+    "whole numbers": lambda: Given(lambda x: (x / 100).long().float()),
+    "dropout": lambda: dropped(torch.zeros_like),
+}
+
+
+@pytest.mark.parametrize("name", IGNORING)
+def test_inputs_that_do_not_matter(name):
+    found = faults(IGNORING[name](), crossed, steps=12)
+    assert "stay the same to the last digit" in found["ignored_inputs"]
+    assert "no_signal" not in found
+
+
+def dead() -> nn.Module:
+    model = layers()
+    with torch.no_grad():
+        model.get_parameter("0.bias").sub_(20)
+    return model
+
+
+def zero_head() -> nn.Module:
+    model = layers()
+    nn.init.zeros_(model.get_parameter("2.weight"))
+    return model
+
+
+def words(length: int) -> nn.Module:
+    """The next word from some words before it."""
+    return nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(4 * length, 3))
+
+
+HEEDING = {
+    "as they are": (layers, X),
+    "dropout": (lambda: dropped(torch.clone), X),
+    "examples that are all alike": (layers, torch.ones(32, 4)),
+    "units that are off": (dead, X),
+    "sigmoids through which no digit passes": (
+        lambda: nn.Sequential(*(m for _ in range(40) for m in (nn.Linear(4, 4), nn.Sigmoid())), nn.Linear(4, 3)), X,
+    ),
+    "a last layer that starts at 0": (zero_head, X),
+    "one word": (lambda: words(1), classes(9)[:, None]),
+    "three words": (lambda: words(3), torch.stack([classes(9, seed) for seed in range(3)], 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEEDING)
+def test_inputs_that_matter(name):
+    make, x = HEEDING[name]
+    torch.manual_seed(0)
+    assert "ignored_inputs" not in faults(make(), crossed, x, steps=12)
 
 
 # Examples that mix.
