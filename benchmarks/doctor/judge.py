@@ -35,8 +35,8 @@ DECIDES = {
 }
 CERTAIN = (  # faults of the program that are seen and not guessed
     "gradients_not_zeroed", "not_finite", "saddle", "ignored_inputs", "output_unit", "mixed_examples",
-    "broadcast_shapes", "same_targets", "unscaled_targets", "unregistered_weights", "cut_graph", "frozen_weights", "no_signal",
-    "no_critical_point",
+    "broadcast_shapes", "same_targets", "unscaled_targets", "unregistered_weights", "cut_graph", "frozen_weights",
+    "no_signal", "no_critical_point",
 )  # fmt: skip
 STANDSTILL = {
     "noise",
@@ -86,8 +86,12 @@ class Run:
         """True if the run ends clearly below the best constant output, as far as that is known."""
         end, error = self.losses.end
         error = error if math.isfinite(error) else 0.0
-        known = self.least if math.isnan(self.constant) else self.constant
-        return math.isnan(known) or end + SURE * error < known
+        return math.isnan(self.level) or end + SURE * error < self.level
+
+    @property
+    def level(self) -> float:
+        """Return the loss of the best constant output, or else a lower bound; NaN if neither is known."""
+        return self.least if math.isnan(self.constant) else self.constant
 
     @property
     def arrived(self) -> bool:
@@ -256,6 +260,8 @@ def _in_order(
         decided = ["step_too_large", *late]
     if decided:  # what stands still for these reasons is noisy, flat and slow
         by_evidence = [name for name in by_evidence if name not in STANDSTILL]
+    elif run.losses.falls and (found := _unrelated(run)) is not None:
+        by_evidence = [found]
     elif run.losses.falls and len(run.tried) > 1:
         by_evidence = []  # nothing that was tried is much faster, and the run goes on
     elif run.losses.falls:
@@ -303,18 +309,21 @@ def _simple_order(run: Run) -> list[str]:
 def _unrelated(run: Run) -> str | None:
     """Return the cause of a run that ends where a constant output does, whatever was tried; None if it does not."""
     end, _ = run.losses.end
-    if len(run.losses) < LONG or not end > LOWER * run.constant or not run.tried or run.moving:
+    low, high, falls = LOWER * run.constant, run.constant / LOWER, run.losses.falls
+    there = end > low and (end < high or not falls)
+    if len(run.losses) < LONG or not there or not run.tried or run.moving:
         return None
-    if any(each.lower for each in run.tried):
+    # A change may bring a run that falls to that level sooner: it must get below.
+    if any(each.lower and (each.loss < low or not falls) for each in run.tried):
         return None
     layers = run.measured[0].positions if run.measured else []
     return "local_minimum" if len(layers) == 1 else "noise_labels"
 
 
 def _without_cause(run: Run) -> str:
-    """Return "healthy" if curvature was seen, and the run has arrived or falls; otherwise "nothing_found"."""
+    """Return "healthy" if curvature was seen, and the run has arrived or is below the best constant output."""
     curved = bool(np.isfinite(run.record.lambda_max).any())
-    falls = run.losses.falls and run.below and run.not_finite is None
+    falls = run.losses.falls and run.below and not math.isnan(run.level) and run.not_finite is None
     return "healthy" if curved and (run.arrived or falls) else NOTHING
 
 
@@ -366,6 +375,11 @@ def _why(run: Run, cause: str, faults: dict[str, Fault], helped: dict[str, Tried
         seen = "its measurements" if run.measured else "the loss alone"
         tried = f", and {len(run.tried)} changes that were tried" if run.tried else ""
         sentences.append(f"Nothing was found with what could be measured: {seen}{tried}.")
+        if run.losses.falls and math.isnan(run.level):
+            sentences.append(
+                "What the best constant output gets is not known, so the fall does not show that anything was learnt "
+                "from the inputs."
+            )
     if cause == "healthy" and not run.arrived:
         loss += (
             ", and nothing that was tried is much faster: train longer"

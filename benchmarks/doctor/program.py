@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -120,7 +120,8 @@ class Seen:
     chain: what stands between the loss and the last layer, from the loss on. unit: what computes the output, if it is
     among it; elements: then, numbers that the loss is the mean of. single: True if a softmax has one
     unit. saturated: share of units without slope, by sigmoid or tanh. unregistered: shapes of leaves that belong to no
-    module. last: the last module that was called.
+    module. last: the last module that was called. source: the module whose output it is: the model, or its last layer
+    if the model returns a dict or computes its own loss.
     """
 
     step: int
@@ -136,6 +137,7 @@ class Seen:
     last: torch.nn.Module | None = None
     alike: tuple[str, ...] = ()
     over_batch: bool = False
+    source: torch.nn.Module | None = None
 
 
 class Program:
@@ -216,20 +218,20 @@ class Program:
             self.first = self.first or seen
             self.first_loss = loss if math.isnan(self.first_loss) else self.first_loss
             output = seen.output
-            if output is None or output.ndim == 0 or not math.isfinite(loss):
+            if output is None or seen.source is None or output.ndim == 0 or not math.isfinite(loss):
                 return
             if asks_inputs:
                 here.restore()
-                self._ask_inputs(closure, output, given)
+                self._ask_inputs(closure, seen, output, given)
             elif len(output) > 1 and _vary(output):
                 here.restore()
-                with _output(self._model, lambda out: out.roll(1, 0)):
+                with _output(seen.source, lambda out: out.roll(1, 0)):
                     other = parted(closure(), graph=False)[0].item()
                 self.cost += FORWARD
                 self.pairing.append(abs(other - loss) / max(abs(loss), 1e-30))
                 if begins and self._takes_sequences:
                     here.restore()
-                    self._ask_mixing(closure, output)
+                    self._ask_mixing(closure, seen, output)
             if step < ASKED and len(output) >= ROWS:
                 here.restore()
                 self._ask_constant(closure, seen, output)
@@ -239,6 +241,9 @@ class Program:
         seen = Seen(step)
         outputs: list[Any] = []
         made: dict[Any, str] = {}  # the module that made a node of the graph
+        layers: list[
+            tuple[torch.nn.Module, torch.Tensor]
+        ] = []  # in the order of their calls, with outputs
 
         def leaf(module: torch.nn.Module, inputs: Any, out: Any) -> None:
             if seen.last is None and isinstance(module, NORMS):
@@ -246,6 +251,7 @@ class Program:
             seen.last = module
             if isinstance(out, torch.Tensor) and out.grad_fn is not None:
                 made[out.grad_fn] = names[module]
+                layers.append((module, out))
 
         def top(module: torch.nn.Module, inputs: Any, keywords: Any, out: Any) -> None:
             outputs.append(out)
@@ -274,8 +280,11 @@ class Program:
             for handle in handles:
                 handle.remove()
         if len(outputs) == 1:
-            seen.output = _tensor(outputs[0])
+            seen.output, seen.source = _tensor(outputs[0]), self._model
         given = outputs[0] if len(outputs) == 1 and type(outputs[0]) in (tuple, list) else outputs
+        if len(outputs) == 1 and _has_the_loss(outputs[0]):
+            seen.output, seen.source = _last_layer(loss, layers)
+            given = [seen.output]
         if seen.output is not None and _met(loss, given) != {seen.output.grad_fn}:
             seen.output = None
         self._read(seen, loss)
@@ -346,7 +355,9 @@ class Program:
             for handle in handles:
                 handle.remove()
 
-    def _ask_inputs(self, closure: Closure, output: torch.Tensor, given: Sequence[float]) -> None:
+    def _ask_inputs(
+        self, closure: Closure, seen: Seen, output: torch.Tensor, given: Sequence[float]
+    ) -> None:
         """Note whether nothing changes if each example gets the inputs of the one before it.
 
         It is left open if some inputs do not have one row for each example, or all examples are alike.
@@ -371,9 +382,10 @@ class Program:
         def keep(module: torch.nn.Module, inputs: Any, out: Any) -> None:
             outputs.append(_tensor(out))
 
+        assert seen.source is not None
         handles = [
             self._model.register_forward_pre_hook(change, with_kwargs=True),
-            self._model.register_forward_hook(keep),
+            seen.source.register_forward_hook(keep),
         ]
         try:
             with self._layers_given() as others:
@@ -392,7 +404,7 @@ class Program:
         time_first = any(isinstance(m, SEQUENTIAL) and not m.batch_first for m in modules)
         return time_first and not any(isinstance(m, BATCH_NORM) for m in modules)
 
-    def _ask_mixing(self, closure: Closure, output: torch.Tensor) -> None:
+    def _ask_mixing(self, closure: Closure, seen: Seen, output: torch.Tensor) -> None:
         """Note how much the other outputs change if the first example becomes a copy of the second.
 
         Only where the output has one row for each example; in outputs along time, later ones rightly depend on earlier
@@ -415,9 +427,10 @@ class Program:
         def keep(module: torch.nn.Module, inputs: Any, out: Any) -> None:
             outputs.append(_tensor(out))
 
+        assert seen.source is not None
         handles = [
             self._model.register_forward_pre_hook(copy_second, with_kwargs=True),
-            self._model.register_forward_hook(keep),
+            seen.source.register_forward_hook(keep),
         ]
         try:
             parted(closure(), graph=False)
@@ -441,7 +454,7 @@ class Program:
 
             def evaluate() -> torch.Tensor:
                 search.zero_grad()
-                with _output(self._model, lambda out: within(value).expand_as(out)):
+                with _output(seen.source, lambda out: within(value).expand_as(out)):
                     loss = parted(closure())[0]
                 self.cost += FORWARD
                 (value.grad,) = torch.autograd.grad(loss, [value])
@@ -455,7 +468,7 @@ class Program:
         constant = self._constant
         if constant.shape != shape:  # sequences of another length
             return
-        with _output(self._model, lambda out: constant.expand_as(out)):
+        with _output(seen.source, lambda out: constant.expand_as(out)):
             loss = parted(closure(), graph=False)[0].item()
         self.cost += FORWARD
         if not self._constants:
@@ -858,18 +871,38 @@ def _tensor(output: Any) -> torch.Tensor | None:
     return output if isinstance(output, torch.Tensor) and output.is_floating_point() else None
 
 
+def _has_the_loss(output: Any) -> bool:
+    """True if a model returns a mapping, or its own loss, alone or first."""
+    if type(output) in (tuple, list) and output:
+        output = output[0]
+    return isinstance(output, Mapping) or (isinstance(output, torch.Tensor) and output.ndim == 0)
+
+
+def _last_layer(
+    loss: torch.Tensor, layers: Sequence[tuple[torch.nn.Module, torch.Tensor]]
+) -> tuple[torch.Tensor | None, torch.nn.Module | None]:
+    """Return the one output of a layer that the loss is computed from directly, and the layer, if it is called once."""
+    met = _met(loss, [out for _, out in layers])
+    found = [(module, out) for module, out in layers if out.grad_fn in met]
+    if len(met) != 1 or sum(module is found[-1][0] for module, _ in layers) > 1:
+        return None, None
+    module, out = found[-1]
+    return out, module
+
+
 @contextmanager
 def _output(
-    model: torch.nn.Module, change: Callable[[torch.Tensor], torch.Tensor]
+    module: torch.nn.Module | None, change: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[None]:
-    """Change the model's output inside the context."""
+    """Change a module's output inside the context."""
+    assert module is not None
 
     def hook(module: torch.nn.Module, inputs: Any, out: Any) -> Any:
         if isinstance(out, torch.Tensor):
             return change(out)
         return type(out)([change(out[0]), *out[1:]]) if type(out) in (tuple, list) else out
 
-    handle = model.register_forward_hook(hook)
+    handle = module.register_forward_hook(hook)
     try:
         yield
     finally:

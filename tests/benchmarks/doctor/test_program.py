@@ -1268,6 +1268,67 @@ def test_the_best_constant_output_of_small_batches_is_unknown():
     assert doctor.report().verdict.cause != "healthy"
 
 
+class Wrapped(nn.Module):
+    """A classifier whose first outputs are far too large; it returns its outputs, or these and its own loss."""
+
+    def __init__(self, own_loss: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.own_loss = layers(), own_loss
+        with torch.no_grad():
+            self.inner.get_parameter("2.weight").mul_(8)
+
+    def forward(self, x, y):
+        out = self.inner(x)
+        loss = functional.cross_entropy(out, y)
+        return {"loss": loss, "logits": out} if self.own_loss else loss
+
+
+@pytest.mark.parametrize("related", [True, False])
+@pytest.mark.parametrize("own_loss", [True, False])
+def test_labels_that_do_not_depend_on_the_inputs_though_the_loss_falls(own_loss, related):
+    """It falls from far above the best constant output down to it, which is all that can be learnt."""
+    model = Wrapped(own_loss)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(300):
+        x, y = torch.randn(64, 4, generator=draws), torch.randint(3, (64,), generator=draws)
+        y = x[:, :3].argmax(1) if related else y
+        doctor.step(lambda x=x, y=y: model(x, y))
+    report = doctor.report()
+    assert report.run.losses.falls
+    assert report.run.constant == pytest.approx(math.log(3), rel=0.05)
+    assert report.verdict.cause == ("healthy" if related else "noise_labels")
+
+
+@pytest.mark.parametrize("related", [True, False])
+def test_labels_that_do_not_depend_on_the_inputs_where_the_loss_stays(related):
+    model = layers()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.5))
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(300):
+        x, y = torch.randn(64, 4, generator=draws), torch.randint(3, (64,), generator=draws)
+        y = x[:, :3].argmax(1) if related else y
+        doctor.step(lambda x=x, y=y: crossed(model, x, y))
+    report = doctor.report()
+    assert report.verdict.cause == ("healthy" if related else "noise_labels")
+    assert ("a tiny subset" in " ".join(report.to_try)) != related
+
+
+def test_without_a_constant_a_fall_is_no_health():
+    """A loss of two outputs at once has no constant output to be compared with."""
+    model = layers()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.5), trials=False)
+    for step in range(100):
+        x = normal(32, 4, seed=step)
+        y = x[:, :3].argmax(1)
+        doctor.step(lambda x=x, y=y: (crossed(model, x, y) + crossed(model, -x, -y % 3)) / 2)
+    report = doctor.report()
+    assert report.run.losses.falls and math.isnan(report.run.constant)
+    assert report.verdict.cause == "nothing_found"
+    assert any("the best constant output gets is not known" in each for each in report.why)
+
+
 def test_a_state_that_is_detached_at_each_step_cuts_the_graph():
     class Cell(nn.Module):
         def __init__(self):
