@@ -170,7 +170,8 @@ def _noise(chart: Chart) -> str:
 
 def _clip(chart: Chart) -> str:
     at = f" at norm {_number(chart.usual_norm)}, the running median"
-    return f"Try clipping the gradient{'' if math.isnan(chart.usual_norm) else at}: {_CLIPPING}."
+    norm = "" if math.isnan(chart.usual_norm) else at
+    return f"Try clipping the gradient{norm}: clip_grad_norm_ between backward and the step."
 
 
 def _exploding(chart: Chart) -> str:
@@ -231,7 +232,6 @@ def _saddle(chart: Chart) -> str:
     return f"Try a kick along negative curvature{measured}, momentum, or a saddle-free Newton step."
 
 
-_CLIPPING = "doctor.step(…, before_update=lambda: clip_grad_norm_(model.parameters(), …))"
 _TO_TRY: dict[str, Callable[[Chart], str]] = {
     "ill_conditioning": _ill_conditioning,
     "sharpening": _lower,

@@ -290,6 +290,8 @@ class Doctor:
             yield "Nothing was tried: this optimizer evaluates the loss itself, or gradients are scaled."
         else:
             yield from self._trials.remarks
+        if self._program.pace:
+            yield self._program.pace
         yield "This is about the training loss alone: whether the model generalizes is another question."
 
     @property
@@ -437,9 +439,10 @@ class Doctor:
         elif norm is not None:
             self._finite_at = self.steps
         rates = [float(group["lr"]) for group in self._optimizer.param_groups if "lr" in group]
+        given = [float(group.get("initial_lr", math.nan)) for group in self._optimizer.param_groups]
         since = self.losses.since(self._looked_at)
         self._looked_at = len(self.losses)
-        self._program.note(max(rates, default=math.nan), len(since))
+        self._program.note(max(rates, default=math.nan), len(since), max(given))
         return self._watch.event(self.steps, since, norm)
 
     def _notes(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -44,6 +45,13 @@ OVERFLOWS = 1e10  # size of a module's inputs from which its outputs may overflo
 # A run stands still for want of a step if its rate is below this share of the largest in this share of its steps: many
 # schedules end there on purpose.
 DECAYED, STANDING = 1e-3, 0.5
+# A warm-up is meant for steps, and stepped per epoch, if the rate still rises, is below this share of the rate that the
+# optimizer was given, and has changed in at most this share of the steps.
+WARMING, SELDOM = 0.1, 0.25
+# A schedule is meant for epochs, and stepped per batch, if the rate falls to this share of its largest and comes back
+# at least so many times, in at most so many steps each.
+LOW, CYCLES, SHORT = 0.01, 5, 50
+PACED = 1000  # first steps whose rates are kept
 
 RANGES = {
     "Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, math.inf),
@@ -165,6 +173,10 @@ class Program:
         )  # the loss of the best constant output on the minibatch that it was fitted to
         self.largest_rate = self.rate = math.nan
         self._steps = self._standing = 0  # all, and those at a rate that has decayed
+        self._given = math.nan
+        self._rates = array("d")  # of the first steps
+        self._changes = self._looks = 0  # of the rate, and how often it was looked at
+        self._rises = False  # at its last change
         self.cost = 0.0
         self._others: dict[
             torch.Tensor, int
@@ -487,13 +499,36 @@ class Program:
             none if self.without_gradient is None else self.without_gradient & none
         )
 
-    def note(self, rate: float, steps: int) -> None:
-        """Note the learning rate of so many steps."""
+    def note(self, rate: float, steps: int, given: float) -> None:
+        """Note the learning rate of so many steps, and that which the optimizer was given before any schedule."""
+        self._given = given
+        if self._looks and rate != self.rate:
+            self._changes += 1
+            self._rises = rate > self.rate
+        self._looks += 1
+        if steps == 1 and len(self._rates) < PACED:
+            self._rates.append(rate)
         self.rate = rate
         if not rate <= self.largest_rate:  # which is NaN at first
             self.largest_rate = rate
         self._steps += steps
         self._standing += steps * (rate < DECAYED * self.largest_rate)
+
+    @property
+    def pace(self) -> str:
+        """Return a sentence about a rate that falls to almost 0 and comes back every few steps; else nothing."""
+        low, times = False, 0
+        for rate in self._rates:
+            if rate <= LOW * self.largest_rate:
+                low = True
+            elif low and rate >= (1 - LOW) * self.largest_rate:
+                low, times = False, times + 1
+        if times < CYCLES or len(self._rates) > SHORT * times:
+            return ""
+        return (
+            f"The learning rate fell to almost 0 and came back {times} times in the first {len(self._rates)} steps: if "
+            "its schedule counts epochs, let it step once an epoch instead of once a batch."
+        )
 
     def not_held(self, patient: Patient) -> list[tuple[str, torch.nn.Parameter]]:
         """Return the model's parameters that its optimizer does not move, nor anyone else has moved so far."""
@@ -539,6 +574,20 @@ class Program:
                 "share of the steps at less than a thousandth of the largest rate",
                 self._standing / self._steps, STANDING,
             )  # fmt: skip
+        if self._warms:
+            yield fault(
+                "step_too_small",
+                f"the learning rate still rises: it has come to {self.rate:.2g} in {self._steps} steps and "
+                f"{self._changes + 1} stages, not yet a tenth of the {self._given:.2g} that the optimizer was given",
+                "Let the warm-up step once a batch instead of once an epoch, or shorten it.",
+                "learning rate/rate that the optimizer was given", self.rate / self._given, WARMING, chosen=True,
+            )  # fmt: skip
+
+    @property
+    def _warms(self) -> bool:
+        """True if a warm-up has hardly begun, and goes in stages."""
+        staged = 1 < self._changes < SELDOM * self._looks
+        return staged and self._rises and self.largest_rate == self.rate < WARMING * self._given
 
     def _of_the_parameters(self, patient: Patient) -> Iterator[Fault]:
         missing = self.not_held(patient)

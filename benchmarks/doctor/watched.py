@@ -32,11 +32,26 @@ if TYPE_CHECKING:
     from benchmarks.doctor.report import Report
 
 BEFORE_SCALING = "_ravine_before_scaling"  # of a scaled loss: the loss itself, and its scale
-CANNOT = (
-    "Watched without a closure, so this is evidence of first order. It can show numbers that are not finite, a loss "
-    "that stalls, dead units, and a gradient that is 0, vanishes, explodes or leaps. Ill-conditioning, sharpening, "
-    "saddles, minima, plateaus, what noise costs, wrong directions and steps that are too large or too small need "
-    "doctor.step(closure)."
+SHOWN = (  # what can be told without a closure; the table in docs/doctor.md has the same words
+    "numbers that are not finite",
+    "a forgotten zero_grad",
+    "frozen weights",
+    "a loss that stalls or diverges",
+    "a learning rate that decays too fast",
+    "dead units",
+    "a gradient that is 0, vanishes, explodes or leaps",
+)
+NOT_SHOWN = (
+    "steps that are too small, or too large without divergence",
+    "ill-conditioning and sharpening",
+    "saddles, minima and plateaus",
+    "what noise costs",
+    "wrong directions",
+    "output units, shapes, scales and labels that do not fit",
+)
+LIMITS = (
+    "Watched without a closure, so this is evidence of first order. It can show "
+    f"{', '.join(SHOWN[:-1])}, and {SHOWN[-1]}. Only doctor.step(closure) shows {'; '.join(NOT_SHOWN)}."
 )
 ASSUMED = (
     f"|m|² and tr S are from the gradients of {DRAWS} successive steps, as the optimizer gets them, after clipping. "
@@ -217,8 +232,10 @@ class Watched:
         if self._losses:
             log = self.log  # what is not finite has been said
             yield from readings(Log(log.loss.finite, log.lr, log.grad_norm.finite))
+        if self._program.pace:
+            yield self._program.pace
         yield from self._noise()
-        yield CANNOT
+        yield LIMITS
         if self._measured:
             yield ASSUMED
 
@@ -388,7 +405,8 @@ class Watched:
         self._rates.append(math.nan if rate is None else float(rate))  # Adafactor may have none
         if self.steps == 0:
             self._program.begin(self._patient)
-        self._program.note(self._rates[-1], 1)
+        given = self._optimizer.param_groups[0].get("initial_lr", math.nan)
+        self._program.note(self._rates[-1], 1, float(given))
         if losses:
             self._loss_steps.append(self.steps)
             self._losses.append(sum(losses))

@@ -774,6 +774,60 @@ def test_a_schedule_that_ends_near_zero_is_none_that_decays_too_fast(name):
     assert not decays(chosen, steps=119)
 
 
+def paced(schedule, every: int = 1, steps: int = 240) -> Doctor:
+    """A run whose schedule takes a step after so many batches."""
+    model = layers()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    chosen = schedule(optimizer)
+    doctor = Doctor(model, optimizer, trials=False, allowance=100)
+    for step in range(steps):
+        doctor.step(lambda: crossed(model, X, Y))
+        if (step + 1) % every == 0:
+            chosen.step()
+    return doctor
+
+
+def warm_up(steps: int) -> Callable:
+    return lambda each: torch.optim.lr_scheduler.LambdaLR(
+        each, lambda done: min(1.0, (done + 1) / steps)
+    )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "every", "found"),
+    [
+        (warm_up(1000), 16, True),
+        (warm_up(100), 1, False),
+        (warm_up(10000), 1, False),  # a long one, step by step
+        (warm_up(5), 80, False),  # of some epochs on purpose
+        (lambda each: torch.optim.lr_scheduler.StepLR(each, 1, 0.5), 80, False),
+    ],
+)
+def test_a_warm_up_that_is_stepped_once_an_epoch(schedule, every, found):
+    doctor = paced(schedule, every)
+    assert ("step_too_small" in {each.cause for each in doctor.report().run.faults}) == found
+
+
+SCHEDULES = torch.optim.lr_scheduler
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (lambda each: SCHEDULES.CosineAnnealingLR(each, 10), True),
+        (lambda each: SCHEDULES.CosineAnnealingWarmRestarts(each, 10), False),
+        (lambda each: SCHEDULES.CosineAnnealingLR(each, 240), False),
+        (lambda each: SCHEDULES.CosineAnnealingWarmRestarts(each, 60), False),
+        (lambda each: SCHEDULES.CyclicLR(each, 0.001, 0.01, step_size_up=10), False),
+        (lambda each: SCHEDULES.OneCycleLR(each, 0.01, 241), False),
+    ],
+)
+def test_a_rate_that_goes_up_and_down_every_few_steps_is_a_remark(schedule, said):
+    report = paced(schedule).report()
+    assert any("once an epoch instead" in each for each in report.remarks) == said
+    assert "step_too_small" not in {each.cause for each in report.run.faults}
+
+
 # Numbers that are not finite.
 
 

@@ -238,6 +238,13 @@ def test_curvature_speaks_against_a_larger_rate_only_where_it_limits_it():
         assert "larger rate" not in text and "nan" not in text
 
 
+@pytest.mark.parametrize("cause", ["cliff", "exploding_gradient"])
+def test_advice_to_clip_holds_in_a_loop_that_is_watched(cause):
+    text = said(cause)
+    assert "at norm 7, the running median: clip_grad_norm_ between backward" in text
+    assert "doctor.step" not in text
+
+
 def test_causes_with_one_remedy_get_it_once():
     both = Verdict("step_too_large", (("step_too_large", 1.0), ("sharpening", 0.9)), (), (), ())
     assert len(advice(Judgement(both, (), {}, {}), Chart(run().record, (), math.nan))) == 1

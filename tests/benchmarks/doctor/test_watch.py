@@ -5,13 +5,17 @@ from __future__ import annotations
 import copy
 import io
 import math
+from itertools import zip_longest
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+import benchmarks.doctor
 from benchmarks.doctor import Doctor, watch
+from benchmarks.doctor.watched import NOT_SHOWN, SHOWN
 from ravine import Refused
 from tests.benchmarks.doctor.optimizers import adam, lbfgs, sgd
 from tests.benchmarks.doctor.reports import unwrapped
@@ -327,9 +331,44 @@ def test_the_report_says_what_needs_a_closure():
         assert "No step of this optimizer was seen" in unwrapped(watched.report())
         plainly(model, optimizer, 40)
     report = unwrapped(watched.report())
-    assert "need doctor.step(closure)" in report
+    assert "Only doctor.step(closure) shows" in report
     assert "40 values, steps 0 to 39" in report
     assert math.isfinite(watched.report().record.grad_sq[-1])
+
+
+def test_the_page_says_the_same():
+    text = (Path(benchmarks.doctor.__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
+    rows = (" | ".join(row) for row in zip_longest(SHOWN, NOT_SHOWN, fillvalue=""))
+    assert "\n".join(f"| {row} |".replace("  |", " |") for row in rows) in text
+
+
+@pytest.mark.parametrize("rate", [0.01, 2.0])
+def test_a_step_too_large_shows_itself_where_the_loss_diverges(rate):
+    torch.manual_seed(0)
+    model = nn.Linear(6, 3)
+    optimizer = torch.optim.SGD(model.parameters(), rate)
+    with watch(model, optimizer) as watched:
+        for x, _ in batches(60):
+            optimizer.zero_grad()
+            (model(x) - x[:, :3]).square().sum(1).mean().backward()
+            optimizer.step()
+    report = watched.report()
+    assert ("step_too_large" in dict(report.verdict.causes)) == (rate > 1)
+    assert "doctor.step" not in " ".join(report.to_try)
+
+
+@pytest.mark.parametrize("decay", [0.7, 1.0])
+def test_a_learning_rate_that_decays_too_fast_is_seen(decay):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.001)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
+    with watch(model, optimizer) as watched:
+        for x, y in batches(60):
+            optimizer.zero_grad()
+            cross_entropy(model(x), y).backward()
+            optimizer.step()
+            schedule.step()
+    assert ("step_too_small" in {each.cause for each in watched.report().run.faults}) == (decay < 1)
 
 
 def test_measurements_grow_with_the_logarithm_of_the_steps():
