@@ -349,7 +349,16 @@ def _objects(path: Path, text: str) -> list[dict[str, Any]]:
         found = found.get("log_history", [found])
     if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
         raise Refused(f"{path} must hold a list of objects, a log_history, or one object a line")
-    return found
+    return [dict(_flat(each)) for each in found]
+
+
+def _flat(given: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested objects by their paths: {"train": {"loss": 1}} has train.loss."""
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 def _number(given: object) -> float | None:

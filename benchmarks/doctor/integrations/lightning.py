@@ -1,7 +1,5 @@
 """The doctor beside Lightning's Trainer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from lightning import Callback  # pyright: ignore[reportMissingImports] - an extra of its own

@@ -126,6 +126,12 @@ def as_lines(path: Path) -> Path:
     return path
 
 
+def as_nested(path: Path) -> Path:
+    nested = ({"step": each.pop("step"), "train": each, "val": {"loss": 9.0}} for each in rows())
+    path.write_text("\n".join(map(json.dumps, nested)))
+    return path
+
+
 def as_trainer_state(path: Path) -> Path:
     history = [{**each, "epoch": 0.1, "learning_rate": each["lr"]} for each in rows()]
     for each in history:
@@ -141,6 +147,7 @@ FILES = {
         folder / "log.txt", loss="train/loss", lr="lr-AdamW", step="trainer/global_step"
     ),
     "JSON lines": lambda folder: as_lines(folder / "log.jsonl"),
+    "nested JSON lines": lambda folder: as_nested(folder / "nested.jsonl"),
     "trainer_state.json": lambda folder: as_trainer_state(folder / "trainer_state.json"),
 }  # fmt: skip
 
