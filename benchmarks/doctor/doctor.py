@@ -260,7 +260,7 @@ class Doctor:
         run = Run(
             self.record, measured, self.losses, self.floor, tuple(faults), tuple(tried), self.not_finite,
             self._program.constant, self.usual_norm, self._program.moving, tuple(self._watch.jumped),
-            self._program.fitted,
+            self._program.fitted, self._program.heeds,
         )  # fmt: skip
         return Report.of(run, self._remarks(run.record, len(measured)))
 

@@ -65,6 +65,7 @@ class Run:
         usual_norm: The median norm of the gradient.
         moving: True if the weights of another model change the loss meanwhile.
         least: The loss of a constant output on the minibatch that it was fitted to, a lower bound; NaN if unknown.
+        heeds: True if in the end the outputs fit their own targets far better than others.
         jumps: Steps at which the loss or the gradient jumped, at most a few per decade.
     """
 
@@ -80,6 +81,7 @@ class Run:
     moving: bool = False
     jumps: Sequence[int] = ()
     least: float = math.nan
+    heeds: bool = False
 
     @property
     def below(self) -> bool:
@@ -323,7 +325,8 @@ def _unrelated(run: Run) -> str | None:
 def _without_cause(run: Run) -> str:
     """Return "healthy" if curvature was seen, and the run has arrived or is below the best constant output."""
     curved = bool(np.isfinite(run.record.lambda_max).any())
-    falls = run.losses.falls and run.below and not math.isnan(run.level) and run.not_finite is None
+    learnt = run.losses.falls and run.below and (run.heeds or not math.isnan(run.level))
+    falls = learnt and run.not_finite is None
     return "healthy" if curved and (run.arrived or falls) else NOTHING
 
 

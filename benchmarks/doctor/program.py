@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ ROWS = 8  # examples of a batch from which a constant output is fitted
 SPREAD = 100.0  # ratio of the scales of two inputs from which they are named
 SAME = 1e-4  # the same for distances to a target, which a constant output brings to 0
 MIXED = 1e-3  # change of the other examples' outputs, over their spread, from which an example mixes with them
+# Outputs fit their own targets if the loss rises by so much at each of the last times that they met others.
+LAST, FITS = 5, 0.1
 APART = 0.25  # share by which the loss of a constant output may differ between minibatches
 ONE_KIND = 0.4  # loss of a constant output over the first loss, below which a batch has targets of one kind
 FAR = 30.0  # inputs' root mean square over the bias's input 1, likewise
@@ -39,6 +41,7 @@ TARGETS = 100.0  # scale of the targets over that of the first outputs, likewise
 ALIKE = 1e-5  # relative difference of two losses that are the same up to rounding
 SATURATED = 0.5  # share of a layer's units without slope from which it is named
 DEAD = 0.95  # share of a layer's units without gradient, likewise
+NEAR = 5  # steps back in the graph in which the layer before a function is looked for
 EDGE = 0.01  # distance to the ends of an activation's range, over its length, within which it has no slope
 UNBOUNDED = 10.0  # times the size of the first loss, below 0: a constant output makes the loss fall without end
 OVERFLOWS = 1e10  # size of a module's inputs from which its outputs may overflow
@@ -129,7 +132,8 @@ class Seen:
     among it; elements: then, numbers that the loss is the mean of. single: True if a softmax has one
     unit. saturated: share of units without slope, by sigmoid or tanh. unregistered: shapes of leaves that belong to no
     module. last: the last module that was called. source: the module whose output it is: the model, or its last layer
-    if the model returns a dict or computes its own loss.
+    if the model returns a dict or computes its own loss. several: True if the loss is computed from this output of the
+    model and from others.
     """
 
     step: int
@@ -146,6 +150,7 @@ class Seen:
     alike: tuple[str, ...] = ()
     over_batch: bool = False
     source: torch.nn.Module | None = None
+    several: bool = False
 
 
 class Program:
@@ -159,7 +164,7 @@ class Program:
         self._model = model
         self.first: Seen | None = None
         self.without_gradient: set[str] | None = None
-        self.pairing: list[float] = []  # relative change of the loss if outputs meet other targets
+        self.exchanged: list[float] = []  # relative rise of the loss if outputs meet other targets
         self.ignores = False  # True if neither outputs nor layers notice other inputs
         self.mixing = 0.0  # change of the other outputs, over their spread, if one example changes
         self._sizes: dict[
@@ -211,7 +216,7 @@ class Program:
 
     def begin(self, patient: Patient) -> None:
         """Note, before the first update, the weights that the optimizer does not hold."""
-        self._sizes = {p: _size(p) for _, p in self.not_held(patient)}
+        self._sizes = {p: _size(p) for _, p in self.not_held(patient) if not is_lazy(p)}
 
     def ask(
         self, step: int, patient: Patient, closure: Closure, beginning: RandomState | None
@@ -230,23 +235,43 @@ class Program:
             self.first = self.first or seen
             self.first_loss = loss if math.isnan(self.first_loss) else self.first_loss
             output = seen.output
-            if output is None or seen.source is None or output.ndim == 0 or not math.isfinite(loss):
+            if not math.isfinite(loss):
+                return
+            if output is None and seen.several:
+                here.restore()
+                self._exchange(closure, self._model, loss)
+            if output is None or seen.source is None or output.ndim == 0:
                 return
             if asks_inputs:
                 here.restore()
                 self._ask_inputs(closure, seen, output, given)
             elif len(output) > 1 and _vary(output):
                 here.restore()
-                with _output(seen.source, lambda out: out.roll(1, 0)):
-                    other = parted(closure(), graph=False)[0].item()
-                self.cost += FORWARD
-                self.pairing.append(abs(other - loss) / max(abs(loss), 1e-30))
+                self._exchange(closure, seen.source, loss)
                 if begins and self._takes_sequences:
                     here.restore()
                     self._ask_mixing(closure, seen, output)
             if step < ASKED and len(output) >= ROWS:
                 here.restore()
                 self._ask_constant(closure, seen, output)
+
+    def _exchange(self, closure: Closure, source: torch.nn.Module, loss: float) -> None:
+        """Note by how much the loss rises if each target meets the output of another example."""
+        with _output(source, lambda out: out.roll(1, 0)):
+            other = parted(closure(), graph=False)[0].item()
+        self.cost += FORWARD
+        self.exchanged.append((other - loss) / max(abs(loss), 1e-30))
+
+    @property
+    def pairing(self) -> float:
+        """Return the median change of the loss if outputs meet other targets; NaN if it was not asked."""
+        return statistics.median(map(abs, self.exchanged)) if self.exchanged else math.nan
+
+    @property
+    def heeds(self) -> bool:
+        """True if in the end the outputs fit their own targets far better than others: they depend on the inputs."""
+        last = self.exchanged[-LAST:]
+        return len(last) == LAST and min(last) > FITS
 
     def _look(self, step: int, closure: Closure) -> tuple[Seen, float]:
         """Call the closure once, and return what hooks and the graph show, and the loss."""
@@ -273,6 +298,7 @@ class Program:
             if (
                 seen.inputs is None
                 and given is not None
+                and _is_plain(given)
                 and given.is_floating_point()
                 and given.ndim > 1
             ):
@@ -297,7 +323,10 @@ class Program:
         if len(outputs) == 1 and _has_the_loss(outputs[0]):
             seen.output, seen.source = _last_layer(loss, layers)
             given = [seen.output]
-        if seen.output is not None and _met(loss, given) != {seen.output.grad_fn}:
+        if seen.output is not None and (met := _met(loss, given)) != {seen.output.grad_fn}:
+            seen.several = (
+                seen.output.grad_fn in met and seen.output.ndim > 1 and len(seen.output) > 1
+            )
             seen.output = None
         self._read(seen, loss)
         seen.saturated = _saturated(loss, made, _met(loss, given))
@@ -351,9 +380,11 @@ class Program:
 
         def note(module: torch.nn.Module, inputs: Any, keywords: Any) -> None:
             for each in tree_leaves((inputs, keywords)):
-                if isinstance(each, torch.Tensor):
+                if _is_plain(each):
                     x = each.detach().flatten().double()
                     given.append((x @ torch.arange(1, len(x) + 1).to(x)).item())
+                elif isinstance(each, torch.Tensor):
+                    given.append(math.nan)  # which equals nothing, so the question stays open
 
         layers = [
             each
@@ -381,7 +412,7 @@ class Program:
             if not isinstance(x, torch.Tensor):
                 changes.append(x is None or isinstance(x, (bool, int, float, str)))
                 return x
-            if x.ndim == 0 or len(x) != len(output):
+            if not _is_plain(x) or x.ndim == 0 or len(x) != len(output):
                 changes.append(False)
                 return x
             rolled = x.roll(1, 0)
@@ -395,6 +426,7 @@ class Program:
             outputs.append(_tensor(out))
 
         assert seen.source is not None
+        self.cost += FORWARD
         handles = [
             self._model.register_forward_pre_hook(change, with_kwargs=True),
             seen.source.register_forward_hook(keep),
@@ -402,10 +434,11 @@ class Program:
         try:
             with self._layers_given() as others:
                 parted(closure(), graph=False)
+        except Exception:  # the model may refuse them, as lengths that are no longer sorted
+            return
         finally:
             for handle in handles:
                 handle.remove()
-        self.cost += FORWARD
         same = len(outputs) == 1 and outputs[0] is not None and torch.equal(outputs[0], output)
         self.ignores = all(changes) and len(given) > 0 and others == given and same
 
@@ -563,7 +596,8 @@ class Program:
             )  # fmt: skip
         if self.first is not None:
             yield from self._of_the_scales(self.first)
-            yield from self._of_the_units(self.first, layers)
+            yield from self._of_the_units(self.first)
+        yield from self._of_the_dead(layers)
         if self._standing > STANDING * self._steps:
             yield fault(
                 "step_too_small",
@@ -635,7 +669,7 @@ class Program:
                 "a product with 0, a cast to whole numbers.",
                 "change of the outputs if examples get other inputs", 0.0, 0.0,
             )  # fmt: skip
-        if output is not None and self.pairing and statistics.median(self.pairing) < ALIKE:
+        if output is not None and self.pairing < ALIKE:
             shape = tuple(output.shape)
             if seen.elements > output.numel():
                 yield fault(
@@ -644,7 +678,7 @@ class Program:
                     f"{seen.elements} differences, and which output meets which target does not matter",
                     "Give outputs and targets one shape: targets[:, None], or outputs.squeeze(1). Shapes (N, 1) and "
                     "(N,) broadcast to (N, N).",
-                    "change of the loss if outputs meet other targets", statistics.median(self.pairing), ALIKE,
+                    "change of the loss if outputs meet other targets", self.pairing, ALIKE,
                 )  # fmt: skip
             elif (
                 seen.unit
@@ -657,7 +691,7 @@ class Program:
                     "same_targets",
                     "which output meets which target does not matter: the targets of a batch are all the same",
                     "Shuffle the data, so that each batch has targets of all kinds.",
-                    "change of the loss if outputs meet other targets", statistics.median(self.pairing), ALIKE,
+                    "change of the loss if outputs meet other targets", self.pairing, ALIKE,
                 )  # fmt: skip
         if self.mixing > MIXED:
             yield fault(
@@ -754,9 +788,7 @@ class Program:
                     "size of the targets/size of the first outputs", size / outputs, TARGETS,
                 )  # fmt: skip
 
-    def _of_the_units(
-        self, seen: Seen, layers: Sequence[dict[str, dict[str, float]]]
-    ) -> Iterator[Fault]:
+    def _of_the_units(self, seen: Seen) -> Iterator[Fault]:
         if seen.alike:
             yield fault(
                 "saddle",
@@ -776,6 +808,8 @@ class Program:
                     "(ReLU).",
                     "share of saturated outputs", share, SATURATED,
                 )  # fmt: skip
+
+    def _of_the_dead(self, layers: Sequence[dict[str, dict[str, float]]]) -> Iterator[Fault]:
         if len(layers) > 1:  # a single one may be of weights that start at 0
             off = dead_layers(layers[-1])
             late = not off.keys() & dead_layers(layers[0]).keys()
@@ -910,7 +944,7 @@ _LOSSES = ("MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "BinaryCrossEntropy
 
 
 def _size(weights: torch.Tensor) -> float:
-    return math.nan if is_lazy(weights) else weights.detach().double().norm().item()
+    return weights.detach().double().norm().item()
 
 
 def _tensor(output: Any) -> torch.Tensor | None:
@@ -918,6 +952,12 @@ def _tensor(output: Any) -> torch.Tensor | None:
     if type(output) in (tuple, list) and output:
         output = output[0]
     return output if isinstance(output, torch.Tensor) and output.is_floating_point() else None
+
+
+def _is_plain(given: Any) -> bool:
+    """True for a tensor of real numbers with all its elements in order."""
+    plain = isinstance(given, torch.Tensor) and given.layout == torch.strided
+    return plain and not given.is_complex() and not given.is_nested
 
 
 def _has_the_loss(output: Any) -> bool:
@@ -1054,8 +1094,8 @@ def _saturated(
     for node in nodes:
         unit = _name(node)
         gate = unit == "Sigmoid" and node in multiplied and node not in made
-        if unit not in LIMITED or node in last or gate:
-            continue
+        if unit not in LIMITED or not hasattr(type(node), "_saved_result") or node in last or gate:
+            continue  # the derivative of a tanh has its name, too
         try:
             out = node._saved_result.detach()
         except RuntimeError:  # it was changed in place, and backward will say so
@@ -1063,7 +1103,9 @@ def _saturated(
         low, high = RANGES[unit]
         edge = EDGE * (high - low)
         if out.ndim > 1:
-            before = next((made[each] for each in _behind(node) if each in made), None)
+            before = next(
+                (made[each] for each in islice(_behind(node), NEAR) if each in made), None
+            )
             behind = f"the {unit.lower()}" + (f" behind {before}" if before else "")
             off = ((out < low + edge) | (out > high - edge)).float().mean().item()
             shares.setdefault(made.get(node, behind), []).append(off)

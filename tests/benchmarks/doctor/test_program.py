@@ -281,6 +281,41 @@ HEEDING = {
 }  # fmt: skip
 
 
+class Sorted(nn.Module):
+    """A recurrent network that wants the longest sequence first; its batches are sorted."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.GRU(4, 8, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True)
+        return self.head(self.layer(packed)[1][0])
+
+
+def test_inputs_that_a_model_refuses_in_another_order_leave_the_question_open():
+    lengths = torch.tensor([7, 6, 5, 4] * 8).sort(descending=True).values
+    found = faults(
+        Sorted(), lambda model, x, y: functional.cross_entropy(model(SEQUENCES, lengths), y)
+    )
+    assert found == {}
+
+
+def test_sparse_inputs_leave_the_question_open():
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(normal(4, 3))
+
+        def forward(self, x):
+            return torch.sparse.mm(x, self.weight)
+
+    def loss(model, x, y):
+        return functional.cross_entropy(model(x.to_sparse()), y)
+
+    assert faults(nn.Sequential(Product()), loss) == {}
+
+
 @pytest.mark.parametrize("name", HEEDING)
 def test_inputs_that_matter(name):
     make, x = HEEDING[name]
@@ -432,6 +467,8 @@ def test_weights_that_a_second_optimizer_moves_are_not_frozen(watched, both):
             own.step()
         if both:
             other.step()
+    if not isinstance(seen, Doctor):
+        seen.close()
     report = seen.report()
     assert ("frozen_weights" in {each.cause for each in report.run.faults}) != both
     assert not (both and any("in the optimizer" in each.change.name for each in report.run.tried))
@@ -1367,6 +1404,36 @@ def test_labels_that_do_not_depend_on_the_inputs_where_the_loss_stays(related):
     report = doctor.report()
     assert report.verdict.cause == ("healthy" if related else "noise_labels")
     assert ("a tiny subset" in " ".join(report.to_try)) != related
+
+
+class Encoder(nn.Module):
+    """A variational autoencoder, whose loss takes two of its outputs, of its inputs or of noise."""
+
+    def __init__(self, heeds: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        self.code, self.out, self.heeds = nn.Linear(4, 3), nn.Linear(3, 4), heeds
+
+    def forward(self, x):
+        code = self.code(x if self.heeds else torch.randn_like(x))
+        return self.out(code), code
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_without_a_constant_health_is_that_outputs_fit_their_own_targets(heeds):
+    model = Encoder(heeds)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    for step in range(300):
+        x = normal(64, 4, seed=step) + 2
+
+        def loss(x=x):
+            out, code = model(x)
+            return (out - x).square().mean() + 1e-2 * code.square().mean()
+
+        doctor.step(loss)
+    report = doctor.report()
+    assert math.isnan(report.run.constant) and report.run.losses.falls
+    assert report.run.heeds == heeds
 
 
 def test_without_a_constant_a_fall_is_no_health():

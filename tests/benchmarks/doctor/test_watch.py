@@ -290,7 +290,10 @@ def test_dead_units_are_seen_though_the_last_bias_learns():
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with watch(model, optimizer) as watched:
         plainly(model, optimizer, 8)
-    assert watched.report().by_layer["0.weight"]["dead units"] == 1
+    report = watched.report()
+    assert report.by_layer["0.weight"]["dead units"] == 1
+    assert report.verdict.cause == "no_signal"
+    assert "no_signal" not in report.verdict.ruled_out
 
 
 def test_scaled_gradients_of_a_fused_optimizer_are_unscaled():
