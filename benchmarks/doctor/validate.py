@@ -8,16 +8,12 @@ quick looks: they print the tables and write nothing.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import torch
 
 from benchmarks.diagnosis import OUTCOMES
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
@@ -25,6 +21,7 @@ from benchmarks.doctor.cases import CASES, FAULTY, HEALTHY, PUBLIC, Case, train
 from benchmarks.doctor.demos import DEMOS
 from benchmarks.pages.markdown import markdown_table, with_part
 from ravine import Refused, nearest, require
+from ravine.processes import one_per_core
 
 if TYPE_CHECKING:
     import pandas
@@ -182,9 +179,7 @@ def in_processes(
         A row per job, in their order. The verdict of a job that failed is "failed", and `also` is the message.
     """
     rows: dict[Job, dict[str, Any]] = {}
-    with ProcessPoolExecutor(
-        os.cpu_count(), multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)
-    ) as processes:
+    with one_per_core() as processes:
         running = {processes.submit(work, job): job for job in jobs}
         for done in as_completed(running):
             job, error = running[done], done.exception()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import pickle
 import signal
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +19,8 @@ from benchmarks.runner.job import CellDone, run_job
 from benchmarks.runner.progress import Ahead, JobsProgress, Progress, cell_note, job_note
 from benchmarks.runner.setup import Setup
 from benchmarks.store.sweep_folder import SweepFolder
+from ravine.processes import end_with_parent
 
-WATCHED = 1.0  # seconds between two looks at the parent
 BEAT = 5.0  # seconds between two signs of life of a job on another machine
 
 
@@ -109,18 +107,6 @@ class _Remote(Task):
             super().__call__(number)
         finally:
             over.set()
-
-
-@functools.cache  # once in a process
-def end_with_parent(parent: int) -> None:
-    """End this process within seconds of its parent's death; an idle one would wait for jobs that never come."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(WATCHED)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _in_worker(

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -26,7 +21,6 @@ from benchmarks.engine.search_space import Box, measure_units
 from benchmarks.engine.status import DIVERGED
 from benchmarks.engine.trial_choice import median
 from benchmarks.explain.views import View
-from benchmarks.runner.worker import end_with_parent
 from benchmarks.study.plan import Plan, check_committed
 from benchmarks.study.results import OUTCOMES, SIGNATURES, add, read
 from benchmarks.study.signatures import unmeasured
@@ -37,6 +31,7 @@ from optimizers.optimizer import Fault, NotApplicable, Oracle, State
 from optimizers.wrapper import Wrapper
 from problems import Tree
 from ravine import Refused
+from ravine.processes import one_per_core
 
 GLIMPSED = 4  # examples
 
@@ -66,7 +61,7 @@ def run_family(name: str, plan: Plan, root: Path) -> Iterator[str]:
         )
     done = set() if there.empty else set(zip(there["task"], there["optimizer"], strict=True))
     missing = [pair for pair in product(tasks, plan.kind) if pair not in done]
-    with _processes() as processes:
+    with one_per_core() as processes:
         running = [processes.submit(_timed, task, word, plan) for task, word in missing]
         for (task, word), each in zip(missing, running, strict=True):
             rows, seconds = each.result()
@@ -74,25 +69,6 @@ def run_family(name: str, plan: Plan, root: Path) -> Iterator[str]:
             loss = np.median([row["train_loss"] for row in rows])
             note = rows[0]["note"] or rows[0]["setting"]
             yield f"{task}  {word}  loss {loss:.4g}  {note}  {seconds:.0f} s"
-
-
-@contextmanager
-def _processes() -> Iterator[ProcessPoolExecutor]:
-    """One process per core, with one thread each; if anything ends the context early, they end at once."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), spawn, _begin, (os.getpid(),)) as processes:
-        try:
-            yield processes
-        except BaseException:
-            for each in multiprocessing.active_children():
-                each.terminate()
-            raise
-
-
-def _begin(parent: int) -> None:
-    end_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is for the process that waits
-    torch.set_num_threads(1)
 
 
 def _timed(task_name: str, word: str, plan: Plan) -> tuple[list[Row], float]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
 
 import numpy as np
 import pandas
@@ -257,19 +255,3 @@ def test_every_optimizer_of_the_plan_can_be_run(checkout):
         rows = outcomes.rows_of("softmax_cancer", word, tiny)
         assert [row["note"] for row in rows] == ["", ""], word
         assert all(row["setting"] for row in rows), word
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_processes_end_with_the_command(number):
-    code = (
-        "import time\n"
-        "from benchmarks.study.outcomes import _processes\n"
-        "with _processes() as processes:\n"
-        "    print(processes.submit(abs, -1).result(), flush=True)\n"
-        "    time.sleep(100)\n"
-    )
-    script = [sys.executable, "-c", code]
-    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True, cwd=ROOT) as command:
-        assert command.stdout is not None and command.stdout.readline() == "1\n"
-        command.send_signal(number)
-        assert command.communicate(timeout=60)[0] == ""  # closed by all who can write to it
