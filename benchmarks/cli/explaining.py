@@ -13,7 +13,7 @@ from benchmarks.analysis.causes import EXPLAINED, NAMED
 from benchmarks.analysis.folder import read_table
 from benchmarks.analysis.tables import Tables
 from benchmarks.cli.compose import Plan, Planned
-from benchmarks.runner.explain import Explaining
+from benchmarks.runner.explain import Explaining, RunningAhead
 from benchmarks.runner.launchers.launcher import cores, one_by_one
 from benchmarks.runner.launchers.processes import Processes
 from benchmarks.runner.progress import JobsProgress
@@ -50,15 +50,18 @@ def explain(
         if wanted and identity in keys:
             jobs.append((each, identity))
     configs, cells = [each.config for each, _ in jobs], [keys[name] for _, name in jobs]
-    processes = min(cores(), len(jobs))
-    alone = processes <= 1 or plan.jobs[0].setup.threads > 1
-    launch = one_by_one if alone else Processes(processes)
+    processes = cores() if plan.jobs[0].setup.threads == 1 else 1
+    shares = processes // len(jobs) if jobs else 1  # of the cores, for each job
+    launch = one_by_one if min(processes, len(jobs)) <= 1 else Processes(min(processes, len(jobs)))
     rows = []
     with TemporaryDirectory() as scratch:
         task = Explaining(folder, configs, {}, None, cells, Path(scratch))
         progress = JobsProgress("explained", len(jobs), task.ended)
         try:
             progress.watch()
+            if shares > 1:
+                ahead = RunningAhead(folder, configs, {}, None, cells, shares=shares)
+                Processes(processes)(ahead, len(jobs) * shares, progress.watch, say)
             launch(dataclasses.replace(task, shown=progress), len(jobs), progress.watch, say)
             progress.watch()
         finally:

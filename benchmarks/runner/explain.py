@@ -14,6 +14,7 @@ import itertools
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +58,21 @@ def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> 
         protocol: Its protocol.
         store: Where its cells are, and those of its removals will be.
     """
+    explanation = _explanation(job, keys, protocol, store)
+    return pandas.DataFrame() if explanation is None else explanation.rows()
+
+
+def _explanation(
+    job: Job, keys: Iterable[str], protocol: Protocol, store: Cells
+) -> _Explanation | None:
+    """Return the explanation of a job, before anything is removed; None if the job does not break on its rungs."""
     cells = pandas.concat([_runs(store, key) for key in keys], ignore_index=True)
     runs = filled(cells, falls(job.problem))
     if runs.empty:
-        return pandas.DataFrame()
+        return None
     ladder = rungs(job.problem, protocol.rungs, job.ladder)
     broken = Broken.of(runs, job.problem.card.scale, falls(job.problem), ladder)
-    if broken is None:
-        return pandas.DataFrame()
-    return _Explanation(job, broken, protocol, store).rows()
+    return None if broken is None else _Explanation(job, broken, protocol, store)
 
 
 class _FailedRuns(Exception):
@@ -83,21 +90,7 @@ class _Explanation:
 
     def rows(self) -> pandas.DataFrame:
         """Return the rows of all removals, alone and where needed in pairs."""
-        at = self.job.problem.at_dial(self.broken.rungs[0])
-        optimizer = self.job.contender.optimizer
-        measured = self.broken.at(self.broken.measured)
-        traces = self.store.read(str(measured["cell"].iloc[0])).traces
-        met = met_by(traces, measured)
-        alone: list[Removed] = []
-        for each, unasked in removals(at, optimizer, met):
-            enough = "" if unasked else self._enough(each, alone)
-            found = (
-                Removed(each, 0, math.inf, instead=enough, unasked=unasked)
-                if enough or unasked
-                else self._removed(each, self.broken.tuning)
-            )
-            if found is not None:
-                alone.append(found)
+        alone = self._alone(self._removals())
         table = judged(self.broken, alone)
         if table.empty or table["holds"].any() or (table["note"] == TOO_FEW).any():
             return table
@@ -118,6 +111,38 @@ class _Explanation:
             if first.removal.cause != second.removal.cause
         ]
         return judged(self.broken, [*alone, *(each for each in pairs if each is not None)])
+
+    def run_ahead(self, share: int, shares: int) -> None:
+        """Run the cells of the removals of some of the causes, which `rows` then finds in the store.
+
+        Args:
+            share: Which causes: one in so many, from this one on.
+            shares: In how many.
+        """
+        found = self._removals()
+        causes = [*dict.fromkeys(each.cause for each, _ in found)][share::shares]
+        self._alone([pair for pair in found if pair[0].cause in causes])
+
+    def _removals(self) -> list[tuple[Cause, str]]:
+        """Return what is taken away, and why it cannot be."""
+        measured = self.broken.at(self.broken.measured)
+        traces = self.store.read(str(measured["cell"].iloc[0])).traces
+        at = self.job.problem.at_dial(self.broken.rungs[0])
+        return [*removals(at, self.job.contender.optimizer, met_by(traces, measured))]
+
+    def _alone(self, found: Iterable[tuple[Cause, str]]) -> list[Removed]:
+        """Return what each of these removals does alone, as far as the optimizer can be used without the cause."""
+        alone: list[Removed] = []
+        for each, unasked in found:
+            enough = "" if unasked else self._enough(each, alone)
+            done = (
+                Removed(each, 0, math.inf, instead=enough, unasked=unasked)
+                if enough or unasked
+                else self._removed(each, self.broken.tuning)
+            )
+            if done is not None:
+                alone.append(done)
+        return alone
 
     def _removed(self, removal: Cause, before: int) -> Removed | None:
         """Return what a removal does: tried, and searched if it then solves more than `before`.
@@ -271,6 +296,27 @@ class Explaining(Task):
 
     def _file(self, number: int) -> Path:
         return self.scratch / f"{number}.pickle"
+
+
+@dataclass(frozen=True)
+class RunningAhead(Explaining):
+    """Runs cells that the explanations of jobs will need: several numbers for each job, each for some of the causes.
+
+    shares: how many for each job.
+    """
+
+    shares: int = 1
+
+    def name(self, number: int) -> str:
+        return super().name(number // self.shares)
+
+    def __call__(self, number: int) -> None:
+        job, share = divmod(number, self.shares)
+        setup = self.setup(job)
+        with suppress(Exception):  # the explanation meets it again, and says so
+            explanation = _explanation(setup.job, self.keys[job], setup.protocol, setup.store)
+            if explanation is not None:
+                explanation.run_ahead(share, self.shares)
 
 
 def _runs(store: Cells, key: str) -> pandas.DataFrame:

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.analysis.causes import Removed
 from benchmarks.catalog.contenders import contender
+from benchmarks.cli import explaining as cli
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.protocol import Protocol
 from benchmarks.explain.removals import Cause, Conditioned, Held, control
@@ -55,6 +56,42 @@ def test_a_sweep_is_explained_afterwards_for_some_of_its_optimizers(ravine, file
     assert "solved by default" not in out  # that table was printed by the sweep
     assert "explaining cliff · sgd" in err and "explained 1/1\n" in err
     assert set(pandas.read_csv(files / "swept" / "explained.csv")["optimizer"]) == {"sgd"}
+
+
+def test_two_cores_explain_one_job_as_one_does(ravine, files, monkeypatch):
+    """Each runs the removals of every other cause ahead; the explanation then finds their cells."""
+    tables = []
+    for cores in (1, 2):
+        monkeypatch.setattr(cli, "cores", lambda cores=cores: cores)
+        code, _, err = ravine(f"{SWEEP}{cores} cells=cells{cores} explain=true")
+        assert code == 0, err
+        tables.append((files / f"swept{cores}" / "explained.csv").read_bytes())
+    assert tables[0] == tables[1]
+    found = [{info.optimizer for _, info in Store(files / f"cells{k}").infos()} for k in (1, 2)]
+    assert found[0] == found[1] and len(found[0]) > 3
+
+
+def test_what_runs_ahead_runs_the_removals_of_its_causes_alone(tmp_path, monkeypatch):
+    job, size = (
+        Job("cliff", Cliff(units=14, steps=30), contender("sgd")),
+        Protocol(trials=8, seeds=8, budget=300),
+    )
+    store = Store(tmp_path)
+    explanation = explaining._explanation(
+        job, run_job(job, size, store, lambda done: None), size, store
+    )
+    assert explanation is not None
+    causes = list(dict.fromkeys(each.cause for each, _ in explanation._removals()))
+    asked: list[str] = []
+    monkeypatch.setattr(
+        explaining._Explanation,
+        "_removed",
+        lambda self, removal, before: asked.append(removal.cause),
+    )
+    for share in range(3):
+        asked.clear()
+        explanation.run_ahead(share, 3)
+        assert list(dict.fromkeys(asked)) == causes[share::3]
 
 
 def test_what_cannot_be_explained_is_refused_in_a_line(ravine, files):
