@@ -72,7 +72,8 @@ def dead_units(
 
     def off(name: str, gradient: torch.Tensor) -> torch.Tensor:
         zero = (gradient.flatten(1) == 0).all(1)
-        bias = known.get(name.replace("weight", "bias"))
+        module, dot, weight = name.rpartition(".")
+        bias = known.get(f"{module}{dot}{weight.replace('weight', 'bias')}")
         fits = bias is not None and bias.shape == zero.shape
         return zero & (bias == 0) if fits else zero
 

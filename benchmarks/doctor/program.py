@@ -32,7 +32,7 @@ ROWS = 8  # examples of a batch from which a constant output is fitted
 SPREAD = 100.0  # ratio of the scales of two inputs from which they are named
 SAME = 1e-4  # the same for distances to a target, which a constant output brings to 0
 MIXED = 1e-3  # change of the other examples' outputs, over their spread, from which an example mixes with them
-# Outputs fit their own targets if the loss rises by so much at each of the last times that they met others.
+# Outputs fit their own targets better, by a tenth of the loss, at each of the last 5 exchanges.
 LAST, FITS = 5, 0.1
 APART = 0.25  # share by which the loss of a constant output may differ between minibatches
 ONE_KIND = 0.4  # loss of a constant output over the first loss, below which a batch has targets of one kind
@@ -41,7 +41,7 @@ TARGETS = 100.0  # scale of the targets over that of the first outputs, likewise
 ALIKE = 1e-5  # relative difference of two losses that are the same up to rounding
 SATURATED = 0.5  # share of a layer's units without slope from which it is named
 DEAD = 0.95  # share of a layer's units without gradient, likewise
-NEAR = 5  # steps back in the graph in which the layer before a function is looked for
+NEAR = 5  # nodes of the graph, from a function's own, among which the layer before it is looked for
 EDGE = 0.01  # distance to the ends of an activation's range, over its length, within which it has no slope
 UNBOUNDED = 10.0  # times the size of the first loss, below 0: a constant output makes the loss fall without end
 OVERFLOWS = 1e10  # size of a module's inputs from which its outputs may overflow
@@ -72,7 +72,7 @@ SEQUENTIAL = (
 )  # modules that take the time first unless told otherwise
 UNITS = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
 SHAPES = (
-    "View", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Permute", "ToCopy", "Slice", "Select", "Clone",
+    "View", "Squeeze", "Unsqueeze", "Reshape", "Expand", "Transpose", "Permute", "ToCopy", "Slice", "Select", "Clone",
 )  # fmt: skip
 # A weight of the loss, or a penalty behind it; and what a regression's loss is made of if it is written by hand.
 SCALES = ("Add", "Mul", "Div")
@@ -89,7 +89,7 @@ class Fault:
         remedy: What to do: a sentence.
         evidence: The test behind it.
         chosen: True if it may be on purpose: it is none if the run learns.
-        late: True if it was not yet so at the start: it then follows from any other cause that holds.
+        late: True if it was not yet so at the start: it is ranked behind all other causes.
     """
 
     cause: str
@@ -269,7 +269,7 @@ class Program:
 
     @property
     def heeds(self) -> bool:
-        """True if in the end the outputs fit their own targets far better than others: they depend on the inputs."""
+        """True if outputs fit their own targets better, by a tenth of the loss, at each of the last 5 exchanges."""
         last = self.exchanged[-LAST:]
         return len(last) == LAST and min(last) > FITS
 
@@ -374,9 +374,9 @@ class Program:
         self.moving |= any(each._version != version for each, version in self._others.items())
 
     @contextmanager
-    def _layers_given(self) -> Iterator[list[float]]:
+    def _layers_given(self) -> Iterator[list[object]]:
         """Collect, inside the context, a number for each call of a layer that depends on the inputs and their order."""
-        given: list[float] = []
+        given: list[object] = []
 
         def note(module: torch.nn.Module, inputs: Any, keywords: Any) -> None:
             for each in tree_leaves((inputs, keywords)):
@@ -384,7 +384,7 @@ class Program:
                     x = each.detach().flatten().double()
                     given.append((x @ torch.arange(1, len(x) + 1).to(x)).item())
                 elif isinstance(each, torch.Tensor):
-                    given.append(math.nan)  # which equals nothing, so the question stays open
+                    given.append(object())  # which equals nothing, so the question stays open
 
         layers = [
             each
@@ -399,48 +399,59 @@ class Program:
                 handle.remove()
 
     def _ask_inputs(
-        self, closure: Closure, seen: Seen, output: torch.Tensor, given: Sequence[float]
+        self, closure: Closure, seen: Seen, output: torch.Tensor, given: Sequence[object]
     ) -> None:
         """Note whether nothing changes if each example gets the inputs of the one before it.
 
-        It is left open if some inputs do not have one row for each example, or all examples are alike.
+        It is left open if an input is neither a number nor a tensor with one row for each example, or if no tensor
+        tells the examples apart.
         """
-        outputs: list[torch.Tensor | None] = []
-        changes: list[bool] = []
+        changes: list[bool] = []  # False where an input could not be changed
 
         def roll(x: Any) -> Any:
-            if not isinstance(x, torch.Tensor):
-                changes.append(x is None or isinstance(x, (bool, int, float, str)))
+            if x is None or isinstance(x, (int, float)):
                 return x
             if not _is_plain(x) or x.ndim == 0 or len(x) != len(output):
                 changes.append(False)
                 return x
             rolled = x.roll(1, 0)
-            changes.append(not torch.equal(rolled, x))
+            if not torch.equal(rolled, x):
+                changes.append(True)
             return rolled
 
-        def change(module: torch.nn.Module, inputs: Any, keywords: Any) -> Any:
-            return tree_map(roll, inputs), tree_map(roll, keywords)
+        self.cost += FORWARD
+        try:
+            with self._other_inputs(roll, seen.source) as outputs, self._layers_given() as others:
+                parted(closure(), graph=False)
+        except Exception:  # the model may refuse them, as lengths that are no longer sorted
+            return
+        same = len(outputs) == 1 and outputs[0] is not None and torch.equal(outputs[0], output)
+        rolled = len(changes) > 0 and all(changes)
+        self.ignores = rolled and len(given) > 0 and others == given and same
+
+    @contextmanager
+    def _other_inputs(
+        self, change: Callable[[Any], Any], source: torch.nn.Module | None
+    ) -> Iterator[list[torch.Tensor | None]]:
+        """Change, inside the context, each of the model's inputs, and collect the outputs of a module."""
+        assert source is not None
+        outputs: list[torch.Tensor | None] = []
+
+        def changed(module: torch.nn.Module, inputs: Any, keywords: Any) -> Any:
+            return tree_map(change, inputs), tree_map(change, keywords)
 
         def keep(module: torch.nn.Module, inputs: Any, out: Any) -> None:
             outputs.append(_tensor(out))
 
-        assert seen.source is not None
-        self.cost += FORWARD
         handles = [
-            self._model.register_forward_pre_hook(change, with_kwargs=True),
-            seen.source.register_forward_hook(keep),
+            self._model.register_forward_pre_hook(changed, with_kwargs=True),
+            source.register_forward_hook(keep),
         ]
         try:
-            with self._layers_given() as others:
-                parted(closure(), graph=False)
-        except Exception:  # the model may refuse them, as lengths that are no longer sorted
-            return
+            yield outputs
         finally:
             for handle in handles:
                 handle.remove()
-        same = len(outputs) == 1 and outputs[0] is not None and torch.equal(outputs[0], output)
-        self.ignores = all(changes) and len(given) > 0 and others == given and same
 
     @property
     def _takes_sequences(self) -> bool:
@@ -457,31 +468,16 @@ class Program:
         """
         if output.ndim > 2:
             return
-        outputs: list[torch.Tensor | None] = []
 
-        def copy_second(module: torch.nn.Module, inputs: Any, keywords: Any) -> Any:
-            def changed(x: Any) -> Any:
-                if not isinstance(x, torch.Tensor) or x.ndim < 2 or len(x) != len(output):
-                    return x
-                if x.shape[0] == x.shape[1]:  # either may be the time
-                    return x
-                return torch.cat([x[1:2], x[1:]])
+        def copy_second(x: Any) -> Any:
+            if not isinstance(x, torch.Tensor) or x.ndim < 2 or len(x) != len(output):
+                return x
+            if x.shape[0] == x.shape[1]:  # either may be the time
+                return x
+            return torch.cat([x[1:2], x[1:]])
 
-            return tuple(map(changed, inputs)), {k: changed(x) for k, x in keywords.items()}
-
-        def keep(module: torch.nn.Module, inputs: Any, out: Any) -> None:
-            outputs.append(_tensor(out))
-
-        assert seen.source is not None
-        handles = [
-            self._model.register_forward_pre_hook(copy_second, with_kwargs=True),
-            seen.source.register_forward_hook(keep),
-        ]
-        try:
+        with self._other_inputs(copy_second, seen.source) as outputs:
             parted(closure(), graph=False)
-        finally:
-            for handle in handles:
-                handle.remove()
         self.cost += FORWARD
         if len(outputs) == 1 and outputs[0] is not None and outputs[0].shape == output.shape:
             change = (outputs[0].detach() - output)[1:].abs().max()
@@ -810,9 +806,11 @@ class Program:
                 )  # fmt: skip
 
     def _of_the_dead(self, layers: Sequence[dict[str, dict[str, float]]]) -> Iterator[Fault]:
-        if len(layers) > 1:  # a single one may be of weights that start at 0
-            off = dead_layers(layers[-1])
-            late = not off.keys() & dead_layers(layers[0]).keys()
+        if len(layers) < 2:  # a single one may be of weights that start at 0
+            return
+        first, last = dead_layers(layers[0]), dead_layers(layers[-1])
+        for late in (False, True):
+            off = {name: share for name, share in last.items() if (name not in first) == late}
             if off:
                 yield fault(
                     "no_signal",
@@ -970,7 +968,11 @@ def _has_the_loss(output: Any) -> bool:
 def _last_layer(
     loss: torch.Tensor, layers: Sequence[tuple[torch.nn.Module, torch.Tensor]]
 ) -> tuple[torch.Tensor | None, torch.nn.Module | None]:
-    """Return the one output of a layer that the loss is computed from directly, and the layer, if it is called once."""
+    """Return the one output of a layer that the loss is computed from directly, and the layer, if it is called once.
+
+    A module whose output is a single number is no layer: it is the criterion.
+    """
+    layers = [(module, out) for module, out in layers if out.ndim > 0]
     met = _met(loss, [out for _, out in layers])
     found = [(module, out) for module, out in layers if out.grad_fn in met]
     if len(met) != 1 or sum(module is found[-1][0] for module, _ in layers) > 1:
@@ -1083,17 +1085,14 @@ def _saturated(
     that of a function says which module's output it is computed from; several calls count together.
     """
     nodes = list(_graph(loss))
-    multiplied = {each for node in nodes if _name(node) == "Mul" for each, _ in node.next_functions}
-    last = set()
-    for node in outputs:
-        while node is not None and node not in last:
-            last.add(node)
-            shaped = any(_name(node).startswith(each) for each in SHAPES)
-            node = node.next_functions[0][0] if shaped else None
+    gates = _before_shapes(
+        gate for node in nodes if _name(node) == "Mul" for gate in _factors(node)
+    )
+    last = _before_shapes(outputs)
     shares: dict[str, list[float]] = {}
     for node in nodes:
         unit = _name(node)
-        gate = unit == "Sigmoid" and node in multiplied and node not in made
+        gate = unit == "Sigmoid" and node in gates
         if unit not in LIMITED or not hasattr(type(node), "_saved_result") or node in last or gate:
             continue  # the derivative of a tanh has its name, too
         try:
@@ -1110,6 +1109,35 @@ def _saturated(
             off = ((out < low + edge) | (out > high - edge)).float().mean().item()
             shares.setdefault(made.get(node, behind), []).append(off)
     return {name: statistics.fmean(each) for name, each in shares.items()}
+
+
+def _before_shapes(nodes: Iterable[Any]) -> set[Any]:
+    """Return these nodes of the graph, and what they only bring into another shape."""
+    found: set[Any] = set()
+    for node in nodes:
+        while node is not None and node not in found:
+            found.add(node)
+            shaped = any(_name(node).startswith(each) for each in SHAPES)
+            node = node.next_functions[0][0] if shaped else None
+    return found
+
+
+def _factors(node: Any) -> Iterator[Any]:
+    """Yield the factors of a product in the graph, unless they multiply a constant: a number or a mask, as of dropout.
+
+    A constant of more than two different numbers may be the inputs.
+    """
+    factors = [each for each, _ in node.next_functions]
+    if None not in factors or not hasattr(type(node), "_saved_self"):
+        yield from factors
+        return
+    one, other = factors
+    try:
+        given = node._saved_self if one is None else node._saved_other
+    except RuntimeError:  # it was changed in place, and backward will say so
+        return
+    if isinstance(given, torch.Tensor) and len(given.unique()) > 2:
+        yield other if one is None else one
 
 
 def _unregistered(model: torch.nn.Module) -> Iterator[torch.Tensor]:

@@ -12,7 +12,7 @@ import torch
 from benchmarks.doctor.curvature import DAMPING, direction, ends, ritz
 from benchmarks.doctor.doctor import Doctor
 from benchmarks.doctor.double_precision import double_precision
-from benchmarks.doctor.layers import outputs
+from benchmarks.doctor.layers import dead_units, outputs
 from benchmarks.doctor.measurement import DRAWS, MOST_DRAWS, Patient, Window
 from benchmarks.doctor.no_side_effects import NumpyState, RandomState
 from benchmarks.doctor.stability import stability
@@ -552,6 +552,14 @@ def test_dead_units_are_counted_and_words_that_did_not_occur_are_not():
     layers = doctor.measured[0].layers
     assert layers["2.weight"]["dead units"] == 0.5
     assert math.isnan(layers["0.weight"]["dead units"])
+
+
+def test_the_bias_of_a_layer_whose_name_has_a_weight_in_it_shows_that_units_are_not_off():
+    model = torch.nn.ModuleDict({"weighted": torch.nn.Linear(2, 2)})
+    names = [name for name, _ in model.named_parameters()]
+    for bias, share in ((1.0, 0.0), (0.0, 1.0)):
+        off = dead_units(model, names, [torch.zeros(2, 2), torch.full((2,), bias)])
+        assert off == {"weighted.weight": share}
 
 
 # Randomness.

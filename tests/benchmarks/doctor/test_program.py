@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from benchmarks.doctor import Doctor, watch
 from benchmarks.doctor.measurement import parted
-from benchmarks.doctor.program import ASKED
+from benchmarks.doctor.program import ASKED, Program
 from ravine import Refused
 
 Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], object]
@@ -242,6 +242,25 @@ IGNORING = {
 }
 
 
+@pytest.mark.parametrize("mask", [torch.ones(32, 4), None, 1, 0.5, True])
+def test_inputs_that_do_not_matter_beside_a_mask_of_ones_or_a_number(mask):
+    """An input that is alike in all rows leaves the question to the others."""
+
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = layers()
+
+        def forward(self, x, mask):
+            out = self.inner(torch.zeros_like(x))
+            return out * mask[:, :1] if isinstance(mask, torch.Tensor) else out
+
+    found = faults(
+        Masked(), lambda model, x, y: functional.cross_entropy(model(x, mask), y), steps=12
+    )
+    assert "ignored_inputs" in found
+
+
 @pytest.mark.parametrize("name", IGNORING)
 def test_inputs_that_do_not_matter(name):
     found = faults(IGNORING[name](), crossed, steps=12)
@@ -301,19 +320,74 @@ def test_inputs_that_a_model_refuses_in_another_order_leave_the_question_open():
     assert found == {}
 
 
+class Product(nn.Module):
+    """A layer for sparse inputs."""
+
+    def __init__(self, out: int):
+        super().__init__()
+        self.weight = nn.Parameter(normal(4, out))
+
+    def forward(self, x):
+        return torch.sparse.mm(x, self.weight)
+
+
 def test_sparse_inputs_leave_the_question_open():
-    class Product(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(normal(4, 3))
-
-        def forward(self, x):
-            return torch.sparse.mm(x, self.weight)
-
     def loss(model, x, y):
         return functional.cross_entropy(model(x.to_sparse()), y)
 
-    assert faults(nn.Sequential(Product()), loss) == {}
+    assert faults(nn.Sequential(Product(3)), loss) == {}
+
+
+def test_inputs_that_the_model_makes_sparse_leave_the_question_open():
+    """The units are off, so that nothing but the sparse inputs of a layer would tell."""
+
+    class Sparse(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = Product(8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.last((self.first(x.to_sparse()) - 100).relu())
+
+    assert "ignored_inputs" not in faults(Sparse(), crossed, steps=12)
+
+
+class Stored(nn.Module):
+    """A network that keeps its data."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = layers()
+        self.register_buffer("data", X)
+
+    def forward(self, *given):
+        return self.inner(self.data)
+
+
+class Spelled(nn.Module):
+    """A network of words that it is given as strings."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = words(3)
+
+    def forward(self, texts):
+        return self.inner(torch.tensor([[ord(each) % 9 for each in text] for text in texts]))
+
+
+TEXTS = ["".join(chr(ord("a") + int(k)) for k in row) for row in classes(9, rows=96).reshape(32, 3)]
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [(Stored, ()), (Stored, (None, 3)), (Spelled, (TEXTS,)), (Spelled, (tuple(TEXTS),))],
+    ids=["nothing", "a number", "a list of strings", "a tuple of strings"],
+)
+def test_without_a_tensor_for_each_example_the_question_stays_open(make, given):
+    torch.manual_seed(0)
+    found = faults(make(), lambda model, x, y: functional.cross_entropy(model(*given), Y), steps=12)
+    assert "ignored_inputs" not in found
 
 
 @pytest.mark.parametrize("name", HEEDING)
@@ -719,6 +793,15 @@ def test_units_that_die_on_the_way_are_dead_at_the_end(die):
         assert "no_signal" not in report.verdict.ruled_out
 
 
+def test_units_that_were_off_from_the_start_and_those_that_died_are_two_faults():
+    measured = [{"a": 1.0, "b": 0.0}, {"a": 1.0, "b": 1.0}]
+    off = [{name: {"dead units": share} for name, share in each.items()} for each in measured]
+    first, late = Program(layers())._of_the_dead(off)
+    assert first.why.startswith("no gradient reaches a, from the start to the end")
+    assert late.why.startswith("no gradient reaches b, at the end")
+    assert (first.late, late.late) == (False, True)
+
+
 def test_units_whose_bias_gets_a_gradient_are_not_off():
     found = trained(layers(), crossed, x=torch.zeros(32, 4), steps=12).report()
     assert found.by_layer["0.weight"]["dead units"] < 0.95
@@ -765,6 +848,39 @@ def test_functions_that_start_at_the_ends_of_their_range(unit, size):
         model.get_parameter("0.weight").mul_(size)
     found = faults(model, crossed).get("vanishing_gradient", "")
     assert ("behind 0 are at the ends" in found) == (size > 1)
+
+
+class Gated(nn.Module):
+    """A network whose sigmoid, open wide, multiplies its hidden units, or stands among its layers."""
+
+    def __init__(self, way: Callable, *behind: nn.Module):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.way = nn.Linear(4, 8), nn.Linear(8, 3), way
+        self.open, self.gate = nn.Linear(4, 8), nn.Sequential(nn.Sigmoid(), *behind)
+        with torch.no_grad():
+            self.open.bias.add_(8)
+
+    def forward(self, x):
+        return self.last(self.way(self.first(x).relu(), self.gate(self.open(x))))
+
+
+@pytest.mark.parametrize(
+    ("way", "behind", "fault"),
+    [
+        (torch.mul, (), False),
+        (lambda x, gate: x.detach() * gate, (), False),
+        (torch.mul, (nn.Unflatten(1, (8, 1)), nn.Flatten(1)), False),
+        (lambda x, gate: x * gate[:, :1].expand_as(x), (), False),
+        (lambda x, gate: gate, (), True),
+        (lambda x, gate: gate, (nn.Dropout(0.5),), True),
+        (lambda x, gate: 2 * gate, (), True),
+    ],
+    ids=["gate", "constant", "shaped", "expanded", "layer", "dropout", "number"],
+)
+def test_a_module_that_is_a_gate_may_be_at_the_ends_of_its_range(way, behind, fault):
+    """What is multiplied by a number, or by dropout's zeros, is no gate."""
+    assert ("vanishing_gradient" in faults(Gated(way, *behind), crossed)) == fault
 
 
 def test_gates_and_last_units_at_the_ends_of_their_range_are_no_fault():
@@ -1362,24 +1478,33 @@ def test_the_best_constant_output_of_small_batches_is_unknown():
 class Wrapped(nn.Module):
     """A classifier whose first outputs are far too large; it returns its outputs, or these and its own loss."""
 
-    def __init__(self, own_loss: bool):
+    def __init__(self, own_loss: bool, criterion: Callable = functional.cross_entropy):
         super().__init__()
         torch.manual_seed(0)
-        self.inner, self.own_loss = layers(), own_loss
+        self.inner, self.own_loss, self.criterion = layers(), own_loss, criterion
         with torch.no_grad():
             self.inner.get_parameter("2.weight").mul_(8)
 
     def forward(self, x, y):
         out = self.inner(x)
-        loss = functional.cross_entropy(out, y)
+        loss = self.criterion(out, y)
         return {"loss": loss, "logits": out} if self.own_loss else loss
 
 
 @pytest.mark.parametrize("related", [True, False])
-@pytest.mark.parametrize("own_loss", [True, False])
-def test_labels_that_do_not_depend_on_the_inputs_though_the_loss_falls(own_loss, related):
+@pytest.mark.parametrize(
+    ("own_loss", "criterion"),
+    [
+        (True, functional.cross_entropy),
+        (True, nn.CrossEntropyLoss()),
+        (False, functional.cross_entropy),
+    ],
+)
+def test_labels_that_do_not_depend_on_the_inputs_though_the_loss_falls(
+    own_loss, criterion, related
+):
     """It falls from far above the best constant output down to it, which is all that can be learnt."""
-    model = Wrapped(own_loss)
+    model = Wrapped(own_loss, criterion)
     doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.1))
     draws = torch.Generator().manual_seed(0)
     for _ in range(300):
