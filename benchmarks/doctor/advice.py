@@ -171,7 +171,10 @@ def _noise(chart: Chart) -> str:
 def _clip(chart: Chart) -> str:
     at = f" at norm {_number(chart.usual_norm)}, the running median"
     norm = "" if math.isnan(chart.usual_norm) else at
-    return f"Try clipping the gradient{norm}: clip_grad_norm_ between backward and the step."
+    return (
+        f"Try clipping the gradient{norm}: clip_grad_norm_ between backward and the step (with doctor.step: in "
+        "before_update)."
+    )
 
 
 def _exploding(chart: Chart) -> str:

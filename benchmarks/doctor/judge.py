@@ -65,7 +65,7 @@ class Run:
         usual_norm: The median norm of the gradient.
         moving: True if the weights of another model change the loss meanwhile.
         least: The loss of a constant output on the minibatch that it was fitted to, a lower bound; NaN if unknown.
-        heeds: True if in the end the outputs fit their own targets far better than others.
+        heeds: True if outputs fit their own targets better, by a tenth of the loss, at each of the last 5 exchanges.
         jumps: Steps at which the loss or the gradient jumped, at most a few per decade.
     """
 
@@ -96,6 +96,17 @@ class Run:
         return self.least if math.isnan(self.constant) else self.constant
 
     @property
+    def curved(self) -> bool:
+        """True if curvature was seen."""
+        return bool(np.isfinite(self.record.lambda_max).any())
+
+    @property
+    def learnt(self) -> bool:
+        """True if the loss falls, and is known to do so by what was learnt from the inputs."""
+        known = self.heeds or not math.isnan(self.level)
+        return self.losses.falls and self.below and known and self.not_finite is None
+
+    @property
     def arrived(self) -> bool:
         """True if the run needs no explanation."""
         return self.not_finite is None and self.losses.arrived(self.floor, self.constant)
@@ -121,7 +132,7 @@ class Judgement:
 def blown_up(losses: Losses, found: NotFinite | None) -> bool:
     """True if the run has diverged: its level rises far above the lowest before, or a step lets weights overflow.
 
-    Weights that are not finite do not show it if the gradient of the step may have been so before.
+    Weights that are not finite count only if the gradient of that step is known to have been finite.
     """
     if found is not None and found.at in ("weights", "overflow"):
         return True
@@ -205,7 +216,7 @@ def _helped(run: Run) -> dict[str, Tried]:
     best: dict[str, Tried] = {}
     for each in run.tried:
         change = each.change
-        # A run that broke for another reason never gets anywhere, whatever is compared with it; nor was it too slow.
+        # A run that broke has no final loss to compare with: infinite gains, and gains of larger rates, do not count.
         counts = each.helps and not (broken and (math.isinf(each.gain) or change.factor > 1))
         if change.factor < 1:
             counts &= each.began == 0 or not falls
@@ -323,11 +334,8 @@ def _unrelated(run: Run) -> str | None:
 
 
 def _without_cause(run: Run) -> str:
-    """Return "healthy" if curvature was seen, and the run has arrived or is below the best constant output."""
-    curved = bool(np.isfinite(run.record.lambda_max).any())
-    learnt = run.losses.falls and run.below and (run.heeds or not math.isnan(run.level))
-    falls = learnt and run.not_finite is None
-    return "healthy" if curved and (run.arrived or falls) else NOTHING
+    """Return "healthy" if curvature was seen, and the run has arrived or learns from its inputs."""
+    return "healthy" if run.curved and (run.arrived or run.learnt) else NOTHING
 
 
 def _not_finite(found: NotFinite) -> Fault:
@@ -378,7 +386,11 @@ def _why(run: Run, cause: str, faults: dict[str, Fault], helped: dict[str, Tried
         seen = "its measurements" if run.measured else "the loss alone"
         tried = f", and {len(run.tried)} changes that were tried" if run.tried else ""
         sentences.append(f"Nothing was found with what could be measured: {seen}{tried}.")
-        if run.losses.falls and math.isnan(run.level):
+        if run.arrived or run.learnt:
+            sentences.append(
+                "The loss falls as it should, but no curvature was seen, without which no run is called healthy."
+            )
+        elif run.losses.falls and math.isnan(run.level):
             sentences.append(
                 "What the best constant output gets is not known, so the fall does not show that anything was learnt "
                 "from the inputs."

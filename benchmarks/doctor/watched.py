@@ -37,12 +37,12 @@ SHOWN = (  # what can be told without a closure; the table in docs/doctor.md has
     "a forgotten zero_grad",
     "frozen weights",
     "a loss that stalls or diverges",
-    "a learning rate that decays too fast",
+    "a learning rate that decays too fast or warms up too slowly",
     "dead units",
     "a gradient that is 0, vanishes, explodes or leaps",
 )
 NOT_SHOWN = (
-    "steps that are too small, or too large without divergence",
+    "constant steps that are too small, or too large without divergence",
     "ill-conditioning and sharpening",
     "saddles, minima and plateaus",
     "what noise costs",

@@ -26,7 +26,7 @@ MEANINGS = {
     "not_finite": "the loss or the gradient is no longer a finite number",
     "gradients_not_zeroed": "steps add their gradients to older ones",
     "output_unit": "what stands behind the last layer does not fit the loss",
-    "ignored_inputs": "the loss does not depend on the inputs",
+    "ignored_inputs": "the outputs do not depend on the inputs",
     "mixed_examples": "the outputs of an example depend on the others in its batch",
     "broadcast_shapes": "the loss compares each output with every target",
     "same_targets": "the targets of a batch are all the same",

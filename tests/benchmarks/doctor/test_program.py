@@ -1559,6 +1559,40 @@ def test_without_a_constant_health_is_that_outputs_fit_their_own_targets(heeds):
     report = doctor.report()
     assert math.isnan(report.run.constant) and report.run.losses.falls
     assert report.run.heeds == heeds
+    assert report.verdict.cause == ("healthy" if heeds else "nothing_found")
+    unknown = any("the best constant output gets is not known" in each for each in report.why)
+    assert unknown != heeds
+
+
+class Once(torch.autograd.Function):
+    """The identity, without a second derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return gradient
+
+
+def test_a_run_that_learns_but_whose_curvature_was_not_seen_is_told_so():
+    model = Encoder(True)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.1), trials=False)
+    for step in range(300):
+        x = normal(64, 4, seed=step) + 2
+
+        def loss(x=x):
+            out, code = model(x)
+            return (Once.apply(out) - x).square().mean() + 1e-2 * code.square().mean()
+
+        doctor.step(loss)
+    report = doctor.report()
+    assert report.verdict.cause == "nothing_found" and report.run.heeds
+    why = " ".join(report.why)
+    assert "no curvature was seen" in why
+    assert "learnt from the inputs" not in why
 
 
 def test_without_a_constant_a_fall_is_no_health():

@@ -239,10 +239,10 @@ def test_curvature_speaks_against_a_larger_rate_only_where_it_limits_it():
 
 
 @pytest.mark.parametrize("cause", ["cliff", "exploding_gradient"])
-def test_advice_to_clip_holds_in_a_loop_that_is_watched(cause):
+def test_advice_to_clip_holds_with_the_doctor_and_in_a_loop_that_is_watched(cause):
     text = said(cause)
-    assert "at norm 7, the running median: clip_grad_norm_ between backward" in text
-    assert "doctor.step" not in text
+    assert "at norm 7, the running median: clip_grad_norm_ between backward and the step" in text
+    assert "(with doctor.step: in before_update)" in text
 
 
 def test_causes_with_one_remedy_get_it_once():

@@ -374,6 +374,22 @@ def test_a_learning_rate_that_decays_too_fast_is_seen(decay):
     assert ("step_too_small" in {each.cause for each in watched.report().run.faults}) == (decay < 1)
 
 
+def test_a_warm_up_that_is_too_slow_is_seen_and_the_report_says_that_it_can_be():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(1, (done + 1) / 1000))
+    with watch(model, optimizer) as watched:
+        for step in range(240):
+            plainly(model, optimizer, 1)
+            if (step + 1) % 16 == 0:
+                schedule.step()
+    report = watched.report()
+    assert report.verdict.cause == "step_too_small"
+    shown, _, only = unwrapped(report).partition("Only doctor.step(closure) shows")
+    assert "decays too fast or warms up too slowly" in shown
+    assert only.lstrip().startswith("constant steps that are too small")
+
+
 def test_measurements_grow_with_the_logarithm_of_the_steps():
     model = nn.Linear(6, 3)
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
