@@ -333,7 +333,7 @@ def has_the_stated_critical_points(problem: Problem) -> None:
 
 @contract(unless="floor")
 def has_nothing_below_its_floor(problem: Problem) -> None:
-    """Nothing lies below the floor, the minimum or a stated level, nor below that of the control."""
+    """Nothing lies below the floor (the minimum or a stated level), on the problem and on its control."""
     for each, said in ((problem, "the floor"), (problem.control(), "the control's floor")):
         data = _drawn(each, 0)
         height, slope, length = _scales(each, data)
@@ -341,7 +341,7 @@ def has_nothing_below_its_floor(problem: Problem) -> None:
         minimizers = each.minimizers(data)
         centers = [data["start"], *([] if minimizers is None else minimizers[:4])]
         seen = [_around(each, data, center, lengths, seed) for seed, center in enumerate(centers)]
-        if not each.card.floor_is_minimum:  # no center is low
+        if not each.card.floor_is_minimum and slope > 0:  # no center is low
             path = descent(each, data, data["start"], 0.1 * length / slope, threshold=slope)
             seen.append(torch.stack(list(islice(path, 100))))
         for points in seen:

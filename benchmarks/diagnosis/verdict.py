@@ -15,7 +15,11 @@ CAUSES = (
     "local_minimum", "saddle", "plateau", "no_signal", "cliff", "exploding_gradient",
     "vanishing_gradient", "no_critical_point", "long_path",
 )  # fmt: skip
-MEASURED = ("negative_curvature", "misleading_slope")  # causes that no verdict names
+MEASURED = (
+    "negative_curvature",
+    "misleading_slope",
+    "winding_path",
+)  # causes that no verdict names
 OUTCOMES = ("solved", "healthy", "not_sure", STEP_NOT_FINITE)  # verdicts that are no cause
 
 

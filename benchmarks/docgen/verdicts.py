@@ -56,7 +56,7 @@ of it."""
 BY_CAUSE = """## By cause
 
 Of the runs for which a cause holds, the share whose reading names this very cause (recall). No verdict is called
-negative curvature or misleading slope, so these causes are always missed."""
+negative curvature, misleading slope or winding path, so these causes are always missed."""
 BY_READING = """## By reading
 
 Of the runs with this verdict, the share for which it is right (precision), and in how many its cause was taken away."""

@@ -52,8 +52,7 @@ def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
     removal, and are no rivals; nor are removals of the causes in `card.same`, or of two causes at once.
 
     A removal of the cause in `card.also` must hold as well and is compared in the same way, but not with that of the
-    first cause. If neither of the two holds alone, the removal of both at once must. A removal of fields may take both
-    away: it then is the removal of either.
+    first cause. If neither of the two holds alone, the removal of both at once must.
 
     Args:
         card: Of a problem that states `breaks`.
@@ -83,8 +82,6 @@ def certificate(card: Card, rows: pandas.DataFrame) -> Certificate:
     if own is None:
         return found
     second = _best(alone, fields, card.also) if card.also else None
-    if card.also in own["cause"].split("/"):  # it takes both away
-        second = own
     if card.also and not own["holds"] and (second is None or not second["holds"]):
         pair = {cause, card.also}
         of_both = couples[[set(each.split("+")) == pair for each in couples["cause"]]]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmarks.checks.contract import Broken, NothingStated
-from benchmarks.checks.contracts import CONTRACTS, examined
+from benchmarks.checks.contracts import CONTRACTS, examined, has_nothing_below_its_floor
 from problems import Card, CriticalPoint, Problem, about, claim, dial
 from ravine import Refused
 
@@ -183,6 +183,17 @@ class WrongLevel(Saddle):
 
     def minimizers(self, data):
         return None
+
+
+class LevelAndFlatStart(WrongLevel):
+    """A level that holds, and a start that descent never leaves."""
+
+    def floor(self, data):
+        return torch.tensor(0.0)
+
+    def instance(self, generator):
+        data = super().instance(generator)
+        return {**data, "start": data["middle"]}
 
 
 class WrongFloorOfControl(Saddle):
@@ -442,6 +453,10 @@ def test_a_planted_fault_is_found(fault, contract):
             found.append(str(error))
     assert found
     assert all(text and "\n" not in text for text in found)
+
+
+def test_a_level_is_judged_where_the_gradient_at_the_start_is_zero():
+    has_nothing_below_its_floor(LevelAndFlatStart())
 
 
 def test_every_contract_has_a_fault_that_it_finds():

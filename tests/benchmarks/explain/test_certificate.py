@@ -169,15 +169,6 @@ def test_of_two_stated_causes_that_help_only_together_both_are_taken_away():
     assert "helped at none of the settings tried" in certificate(card, rows(other, *alone)).why_not
 
 
-def test_other_fields_may_take_two_stated_causes_away_at_once():
-    card = PROBLEMS["winding_ravine"].card
-    bend = STEPS | {"removal": "shear=0.0", "cause": "long_path/ill_conditioning"}
-    fails = CONDITIONED | {"note": "helps where the pathology is absent, too"}
-    found = certificate(card, rows(bend, fails))
-    assert found.holds and found.own["removal"] == found.second["removal"] == "shear=0.0"
-    assert not certificate(card, rows(bend | {"cause": "long_path"}, fails)).holds
-
-
 def test_an_optimizer_without_rows_was_not_measured_and_may_break_or_not():
     others = rows(CLIPPED, optimizer="momentum")
     for table in (others, others[:0]):
