@@ -95,11 +95,11 @@ def studies(text: str) -> int:
         text: As it was given.
 
     Raises:
-        ValueError: If that is not a number from 1 on.
+        argparse.ArgumentTypeError: If that is not a whole number from 1 on.
     """
-    count = int(text)
+    count = int(text) if text.isdecimal() else 0
     if count < 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 on")
     return count
 
 

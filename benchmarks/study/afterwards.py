@@ -76,8 +76,8 @@ def of_tasks(found: Conclusions, tables: Tables, plan: Plan) -> Iterator[str]:
     yield (
         f"Added afterwards. τ of `nearest` is from {tau.min():.2f} to {tau.max():.2f}. The same few problems are near "
         f"most tasks: {COMMON} take {share:.0%} of the {times.total()} places among the nearest rungs, "
-        f"{', '.join(f'`{problem}` on {count} tasks' for problem, count in common)}. Two tasks have foretold orders "
-        f"that agree with τ = {alike(foretold):.2f} on average, and measured orders that agree with "
+        f"{', '.join(f'`{problem}` on {count} tasks' for problem, count in common)}. Averaged over all pairs of tasks, "
+        f"the predicted orders of two tasks agree with τ = {alike(foretold):.2f}, the measured ones with "
         f"{alike(ranks):.2f}: `nearest` tells tasks apart less than they differ.\n"
     )
     yield table(
@@ -116,7 +116,10 @@ def of_verdicts(simulated: pandas.DataFrame, plan: Plan) -> Iterator[str]:
         "response to the task's pathologies, as in the plan's table of power.\n"
     )
     yield table(
-        ["simulated profile", "mean τ", *(f"`{each}`" for each in VERDICTS), "adds", "interval has the mean τ"],
+        [
+            "simulated profile", "mean τ", *(f"`{each}`" for each in VERDICTS), "adds (H2 holds)",
+            "interval has the mean τ",
+        ],
         (
             [row["profile"], f"{row['tau']:.2f}", *(f"{row[each]:.0%}" for each in (*VERDICTS, "adds", "contains"))]
             for _, row in simulated.iterrows()
@@ -124,13 +127,13 @@ def of_verdicts(simulated: pandas.DataFrame, plan: Plan) -> Iterator[str]:
     )  # fmt: skip
     no = unrelated["does not foretell"]
     yield (
-        f"\nIf a profile is unrelated, the rules say so in {no.min():.0%} to {no.max():.0%} of the studies. If it "
-        f"foretells, `undecided` was the likely verdict: it comes out in {undecided['weak']:.0%} with a weak effect, "
-        f"{undecided['moderate']:.0%} with a moderate and {undecided['large']:.0%} with a large one. The large effect, "
-        f"for which the plan states its power, has a mean τ of {rows['tau']['large']:.2f}, and `foretells` asks for "
-        f"{least:g}. So the study could tell no effect and a very large one, and hardly anything between. If the true "
-        f"τ is between {plan.null:g} and {least:g}, no number of optimizers or tasks leads to another verdict than "
-        "`undecided`; so no number that would be enough is given here."
+        f"\nIf a profile is unrelated, the rules say so in {no.min():.0%} to {no.max():.0%} of the studies. With a "
+        f"weak, moderate or large effect, `undecided` was the likely verdict: it comes out in {undecided['weak']:.0%}, "
+        f"{undecided['moderate']:.0%} and {undecided['large']:.0%} of the studies. The larger of the two effects in "
+        f"the plan's table of power has a mean τ of {rows['tau']['large']:.2f}, and `foretells` asks for {least:g}. So "
+        "the study could tell no effect and a very large one, and hardly anything between. If the true τ is between "
+        f"{plan.null:g} and {least:g}, more optimizers and tasks only make `undecided` more certain, so no number that "
+        "would be enough is given here."
     )
     yield (
         f"\nThe intervals of 95 % have the mean τ in {simulated['contains'].min():.0%} to "
@@ -149,8 +152,8 @@ def of_spaces(plan: Plan) -> Iterator[str]:
     yield (
         "Added afterwards: plan.json does not have the ranges in which hyperparameters were searched. They were those "
         f"of the code in the commit of the plan, `{COMMIT}`, and have not changed since. The [units](protocol.md) are "
-        "those of the engine; `log` spaces values evenly in their logarithm, and `complement` does so with 1 − value, "
-        "whose ends are given.\n"
+        "those of the engine; `log` spaces values evenly in their logarithm, and `complement` does so with 1 − value; "
+        "for `complement`, the table gives the range of 1 − value.\n"
     )
     words: dict[tuple[str, ...], list[str]] = {}
     for word in plan.kind:

@@ -17,10 +17,7 @@ from benchmarks.study.plan import ROOT
 from ravine import Refused
 
 EXTERNAL = Path("docs/validity/external.csv")
-COLUMNS = ["source", "workload", "entry", "optimizer", "rank", "seen"]
-SEEN = (
-    "in the pilot"  # so was AlgoPerf's table, but its workloads were compared with each other alone
-)
+COLUMNS = ["source", "workload", "entry", "optimizer", "rank"]
 
 
 class Source(NamedTuple):
@@ -98,19 +95,17 @@ def derived(trials: pandas.DataFrame, marin: pandas.DataFrame) -> pandas.DataFra
     steps = pandas.DataFrame([track], ["GPT-2 small"])
     names = [source.name for source in SOURCES]
     rows = [
-        *_rows(names[0], algoperf(trials), ALGOPERF, ""),
-        *_rows(names[1], marin.rank(axis=1), MARIN, SEEN),
-        *_rows(names[2], steps.rank(axis=1), named, SEEN),
+        *_rows(names[0], algoperf(trials), ALGOPERF),
+        *_rows(names[1], marin.rank(axis=1), MARIN),
+        *_rows(names[2], steps.rank(axis=1), named),
     ]
     return pandas.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(
-    source: str, ranks: pandas.DataFrame, named: Mapping[str, str], seen: str
-) -> Iterator[list[object]]:
+def _rows(source: str, ranks: pandas.DataFrame, named: Mapping[str, str]) -> Iterator[list[object]]:
     for workload, row in ranks.iterrows():
         for entry, rank in row.items():
-            yield [source, workload, entry, named.get(str(entry), ""), rank, seen]
+            yield [source, workload, entry, named.get(str(entry), ""), rank]
 
 
 def main(files: Sequence[str]) -> int:

@@ -23,7 +23,7 @@ from benchmarks.engine.trial_choice import median
 from benchmarks.explain.views import View
 from benchmarks.study.plan import Plan, check_committed
 from benchmarks.study.results import OUTCOMES, SIGNATURES, add, read
-from benchmarks.study.signatures import unmeasured
+from benchmarks.study.signatures import rungs, unmeasured
 from benchmarks.study.task import TASKS, Task
 from optimizers import Optimizer
 from optimizers.adopted import shaped, told
@@ -47,17 +47,18 @@ def run_family(name: str, plan: Plan, root: Path) -> Iterator[str]:
         root: The folder of the checkout.
 
     Raises:
-        Refused: If the plan has no such family or is not committed, the file was made by another plan, or a task or a
-            rung has no signature, which come first.
+        Refused: If the plan has no such family or is not committed, the file was made by another plan, or a task or
+            rung has no signature yet.
     """
     tasks, file = plan.family_named(name), root / OUTCOMES / f"{name}.csv"
     check_committed(root)
     there = read(file, plan.digest)
     without = len([*unmeasured(plan.family, read(root / SIGNATURES, plan.digest))])
     if without:
+        wanted = len(plan.family) + len([*rungs()])
         raise Refused(
-            f"{SIGNATURES} lacks {without} tasks and rungs, and signatures come before outcomes: run "
-            "python -m benchmarks.study --signatures"
+            f"{SIGNATURES} lacks the signatures of {without} of {wanted} tasks and rungs, and signatures come before "
+            "outcomes: run python -m benchmarks.study --signatures"
         )
     done = set() if there.empty else set(zip(there["task"], there["optimizer"], strict=True))
     missing = [pair for pair in product(tasks, plan.kind) if pair not in done]

@@ -239,8 +239,8 @@ def with_outcomes(
     yield f"\nWhichever kind is left out, τ is {_listed(ranges)}."
     yield "\n## Results from elsewhere\n"
     yield (
-        "AlgoPerf, the one table that the plan names, could not be compared: only one optimizer is in both, and not "
-        "ten, as the plan says. So nothing here is a test. The table below has it beside two other public tables, with "
+        "AlgoPerf, the one table that the plan names, could not be compared: only one optimizer is in both; the "
+        "plan says ten. So nothing here is a test. The table below has it beside two other public tables, with "
         "τ between the mean rank over all problems and the mean rank in the table ([the "
         f"ranks](validity/external.csv)). Fewer than {FEWEST} optimizers have no τ. The only τ is hardly evidence: "
         "half of all orders of three reach 0.33, and it rests on the mean place of `zoo/muon+decay`, which is not "
@@ -279,8 +279,8 @@ def _least_of_h2(plan: Plan) -> str:
     if tests * least <= LEVEL:
         return ""
     return (
-        f"For H2 that is {least:.3f} after calibration, and times {tests}, by Holm, {tests * least:.3f}: H2 could hold "
-        "only behind another hypothesis with a smaller p. "
+        f"For H2 that is {least:.3f} after calibration, and times {tests}, by Holm, {tests * least:.3f}, so H2 can "
+        "hold only if another hypothesis has a smaller calibrated p and holds. "
     )
 
 

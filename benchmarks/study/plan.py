@@ -16,7 +16,7 @@ from ravine import Refused, nearest
 
 ROOT = Path(__file__).parents[2]
 PLAN = Path("docs/validity/plan.json")
-COMMIT = "5abdb0aa88ca"  # in which plan.json has come, as it still is
+COMMIT = "5abdb0aa88ca"  # the commit that added plan.json, unchanged since
 
 
 @dataclass(frozen=True)

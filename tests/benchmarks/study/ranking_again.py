@@ -1,6 +1,6 @@
 """The rank of each optimizer on each task, from the rows of outcomes: written from the preregistration alone.
 
-Its author had not seen the code of the study, so that a mistake there is not repeated here.
+It shares no code with the study.
 """
 
 from __future__ import annotations

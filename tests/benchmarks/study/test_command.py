@@ -188,7 +188,7 @@ def test_outcomes_before_all_signatures_are_refused(checkout):
     assert not [*unmeasured(plan.family, rows)]
     (checkout / SIGNATURES).unlink()
     add(checkout / SIGNATURES, plan.digest, rows.iloc[1:].to_dict("records"))
-    assert "lacks 1 tasks and rungs" in refusal(checkout)
+    assert f"lacks the signatures of 1 of {len(rows)} tasks and rungs" in refusal(checkout)
 
 
 def test_a_folder_without_a_plan_is_refused(tmp_path):
@@ -202,7 +202,9 @@ def test_simulated_verdicts_replace_those_that_are_there(checkout, monkeypatch):
         assert __main__.main(["--verdicts", str(studies)], checkout) == 0
     table = read(checkout / VERDICTS, Plan.read(checkout).digest)
     assert table["studies"].tolist() == [2]
-    assert "invalid studies value: '0'" in refusal(checkout, "--verdicts", "0")
+    for option, text in [("--verdicts", "0"), ("--levels", "x"), ("--levels", "-1")]:
+        said = f"argument {option}: '{text}' must be a whole number from 1 on"
+        assert said in refusal(checkout, f"{option}={text}")
 
 
 def test_names_that_are_unknown_are_refused_with_the_nearest(checkout):

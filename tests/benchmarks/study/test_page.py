@@ -20,7 +20,7 @@ from benchmarks.study.simulated import HYPOTHESES, Simulation
 from benchmarks.study.verdicts import VERDICTS
 
 FEW = {"permutations": 400, "samples": 400}
-NOBODY = pandas.DataFrame(columns=["source", "workload", "entry", "optimizer", "rank", "seen"])
+NOBODY = pandas.DataFrame(columns=["source", "workload", "entry", "optimizer", "rank"])
 
 
 def simulated(simulation, noise=0.02, seed=0):
@@ -260,7 +260,7 @@ def test_each_verdict_has_its_share():
     )
     text = "\n".join(of_verdicts(rows, Plan.read()))
     assert "the rules say so in 80% to 90%" in text
-    assert "in 85% with a weak effect, 70% with a moderate and 60% with a large" in text
+    assert "it comes out in 85%, 70% and 60% of the studies" in text
     assert "a mean τ of 0.38, and `foretells` asks for 0.4" in text
     assert "| large (0.3, 0.35) | 0.38 | 40% | 60% | 0% | 50% | 60% |" in text
     assert "the mean τ in 50% to 90%" in text
@@ -294,9 +294,9 @@ def test_ranks_from_elsewhere_are_compared_where_there_are_enough():
     ours = page.by_mean(tables.profiles["tuned"], pandas.Index([0])).loc[0].sort_values()
     ours = ours.drop_duplicates()
     one, two = (source.name for source in SOURCES[:2])
-    rows = [[one, "w", name, name, rank, ""] for rank, name in enumerate(ours.index[:5], 1)]
-    rows += [[two, "w", name, name, rank, "yes"] for rank, name in enumerate(ours.index[:2], 1)]
-    rows.append([one, "w", "unknown", "", 9, ""])
+    rows = [[one, "w", name, name, rank] for rank, name in enumerate(ours.index[:5], 1)]
+    rows += [[two, "w", name, name, rank] for rank, name in enumerate(ours.index[:2], 1)]
+    rows.append([one, "w", "unknown", "", 9])
     first, second = page._external(
         tables.profiles["tuned"], pandas.DataFrame(rows, columns=NOBODY.columns)
     )
