@@ -412,9 +412,10 @@ class Problem:
     def solved_when(self) -> str:
         """What a run must reach to be solved, in words. A problem that overrides `solved` overrides this, too."""
         if self.has_own("solved"):
-            return "a test of the problem's own holds"
-        level = "" if self.card.floor_is_minimum else " above a level"
-        return f"relative gap at most {self.card.target:g}{level}"
+            return "the problem's own test holds"
+        if not self.card.floor_is_minimum:
+            return f"gap above the stated level at most {self.card.target:g} of that at the start"
+        return f"relative gap at most {self.card.target:g}"
 
     def distance(self, x: torch.Tensor, data: Tree) -> torch.Tensor | None:
         """Return the Euclidean distance to the *set* of solutions.

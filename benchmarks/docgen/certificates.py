@@ -50,10 +50,13 @@ of a cause that is *counted as one* with the stated one because the book treats 
 and the exploding gradient that makes it. If a problem states two causes, it must have both: either removal must help
 and be compared with all others but the other of the two; if neither helps alone, both together must help. What follows
 a breaking point in brackets, such as (+1.39 rungs), is its shift. The measurements are those of the standard suite in
-[explained.csv](explained.csv); the same rows are in [names.csv](names.csv).
+[explained.csv](explained.csv); the same rows are in [names.csv](names.csv), where `holds_first_cause` says whether the
+name holds by the first cause alone, with the second one as a rival, and `holds_first_cause_strictly` whether it also
+does if nothing is counted as one.
 
-Five problems' causes were restated after they had been measured: `shelf`, `narrowing_valley`, `product_cliff`,
-`meander` and `separable_logistic` (see CHANGELOG.md). Before that, 27 of 40 names held (commit 7a3a602).
+Seven problems' causes were restated after they had been measured: `shelf`, `narrowing_valley`, `product_cliff`,
+`meander`, `separable_logistic`, `winding_ravine` and `mountain` (see CHANGELOG.md). Before that, 27 of 40 names held
+(commit 7a3a602).
 """
 HEADER = """\
 | problem | breaks | cause | breaking point | without the cause | counted as one | strongest rival | |
@@ -71,6 +74,7 @@ def stated() -> pandas.DataFrame:
             "low": claim.within[0],
             "high": claim.within[1],
             "source": claim.source,
+            "formula": claim.formula,
         }
         for problems in by_subsection().values()
         for name, problem in problems.items()
@@ -127,8 +131,8 @@ def names(explained: pandas.DataFrame) -> pandas.DataFrame:
                 ),
                 "rival": _without(found.rival, found.unit),
                 "holds": found.holds,
-                "holds_by_one": stricter[0],
-                "holds_by_one_alone": stricter[1],
+                "holds_first_cause": stricter[0],
+                "holds_first_cause_strictly": stricter[1],
                 "why_not": found.why_not,
                 "measured": "" if found.rows.empty else why(found.rows),
             }
@@ -169,8 +173,8 @@ def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
         f"The names of {len(holding)} of {len(of_names)} ranked problems hold, "
         f"{measured.sum() - len(holding)} fail, and {(~measured).sum()} are not measured. "
         f"{holding['cause'].str.contains('+', regex=False).sum()} of those that hold state two causes. By the first "
-        f"stated cause alone, with the second one as a rival, {of_names['holds_by_one'].sum()} hold; "
-        f"{of_names['holds_by_one_alone'].sum()} do if nothing is counted as one with it, either."
+        f"stated cause alone, with the second one as a rival, {of_names['holds_first_cause'].sum()} hold; "
+        f"{of_names['holds_first_cause_strictly'].sum()} do if nothing is counted as one with it, either."
     )
     lines = [HEAD, total, "", NAMES, _uncertified(), "", HEADER]
     for row in of_names.fillna("").itertuples():

@@ -126,8 +126,8 @@ class BlockHessian(QuadraticForm):
         "learning rate for each block gains",
         threshold=10.0,
         truth="One minimum, 0 at m, and no other critical point; the Hessian is H everywhere. The path "
-        "of Adam does not depend on the heterogeneity, up to eps. The control is one for Adam's lead: its blocks are "
-        "alike, and it breaks descent as the problem does.",
+        "of Adam does not depend on the heterogeneity, up to eps. The control removes Adam's lead, not the "
+        "ill-conditioning: its blocks are alike, and descent breaks on it as on the problem.",
         source="Zhang, Chen, Ding, Li, Sun & Luo 2024",
         theory={
             "sgd": _breaking_point("sgd"),

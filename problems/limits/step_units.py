@@ -107,5 +107,5 @@ class StepUnits(Problem):
         return self._beta(x) * torch.einsum("...nd,...hd->...nh", data["inputs"], weights)
 
     def _beta(self, x: torch.Tensor) -> float:
-        """Return β, or the largest number of x's precision: an infinite one times a slope of 0 is no number."""
-        return min(self.sharpness, torch.finfo(x.dtype).max)
+        """Return β, capped so that β wⱼ·x is finite in x's precision, because inf · 0 is NaN."""
+        return min(self.sharpness, torch.finfo(x.dtype).max / 1e8)

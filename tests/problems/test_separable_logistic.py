@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from benchmarks.checks.contracts import (
     has_the_derivatives_of_its_loss,
     has_the_stated_minimizers,
 )
+from problems.descent import descent
 from problems.global_structure._certificates import separable_logistic as evidence
 from problems.global_structure.separable_logistic import SeparableLogistic
 
@@ -65,14 +67,11 @@ def test_without_noise_there_is_none():
     assert problem.floor(data) == 0
 
 
-def test_descent_along_the_axes_is_descent_on_the_loss():
-    """The scalar loop of the claims against the problem's gradient, turned back."""
-    problem = SeparableLogistic(inverse_margin=2.0)
+@pytest.mark.parametrize("inverse", [1.0, 2.0, 30.0])
+def test_descent_along_the_axes_is_descent_on_the_loss(inverse):
+    """The scalar loop of the claims against descent on the problem, turned back: but for 1000 steps of rounding."""
+    problem = SeparableLogistic(inverse_margin=inverse)
     data = problem.example()
-    x = torch.zeros(2)
-    for _ in range(50):
-        x = x - 0.5 * problem.value_and_gradient(x, data)[1]
-    first, second = evidence.descend(problem, 50)
-    along = data["widest"] / data["widest"].norm()
-    assert (x @ along).item() == pytest.approx(second)
-    assert (x - (x @ along) * along).norm().item() == pytest.approx(abs(first))
+    end = next(islice(descent(problem, data, torch.zeros(2), 0.5), 1000, None))
+    expected = torch.tensor(evidence.descend(problem, 1000))
+    torch.testing.assert_close(evidence.axes(problem) @ end, expected, rtol=0, atol=1e-9)

@@ -28,6 +28,7 @@ def test_the_sharpest_sigmoid_is_the_step_in_float32_too():
     data = {name: leaf.float() for name, leaf in problem.example().items()}
     value, gradient = problem.value_and_gradient(data["start"], data)
     assert value > 0 and gradient.dtype == torch.float32 and not gradient.any()
+    assert not problem.hvp(data["start"], data, torch.ones(30)).any()
 
 
 def test_steps_make_plains_with_edges():

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
 
 import torch
 
 from problems.claims import about, claim
-from problems.descent import descent
 from problems.global_structure.separable_logistic import SeparableLogistic
 from problems.portrait import Curves
 
@@ -29,7 +27,7 @@ def axes(problem: SeparableLogistic) -> torch.Tensor:
 def descend(problem: SeparableLogistic, steps: int, rate: float = 0.5) -> tuple[float, float]:
     """Return w after `steps` of gradient descent from 0, in the axes of the problem's docstring.
 
-    It is written out for the problem's two examples, to be fast; `error_of_the_loop` compares it with `descent`.
+    It is written out for the problem's two examples, to be fast.
     """
     (a1, a2), (b1, b2) = (problem.example()["examples"] @ axes(problem).T).tolist()
     exp, first, second = math.exp, 0.0, 0.0
@@ -39,24 +37,6 @@ def descend(problem: SeparableLogistic, steps: int, rate: float = 0.5) -> tuple[
         first += rate * (a1 * a + b1 * b)
         second += rate * (a2 * a + b2 * b)
     return first, second
-
-
-@claim(
-    SeparableLogistic,
-    "the largest difference between the weights of the loop that the other claims use, and of descent on the problem, "
-    "after 1000 steps at 1/γ = 1 and 30",
-    stated=0.0,
-    within=(0.0, 1e-9),  # 1000 steps of rounding
-    source="the same steps",
-)
-def error_of_the_loop(problem: SeparableLogistic) -> float:
-    errors = []
-    for variant in (UNIT, SeparableLogistic(inverse_margin=30.0)):
-        data = variant.example()
-        end = next(islice(descent(variant, data, torch.zeros(2), 0.5), 1000, None))
-        found = axes(variant) @ end - torch.tensor(descend(variant, 1000))
-        errors.append(found.abs().max().item())
-    return max(errors)
 
 
 @claim(

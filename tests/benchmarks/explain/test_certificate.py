@@ -86,9 +86,11 @@ def test_what_is_counted_as_one_is_told_with_its_shift():
     assert table.loc["cliff", "same"] == "exploding gradient by steps=5: > 32 (+1.39 rungs)"
     page = certificates.FILE.with_suffix(".md").read_text()
     assert all(each.replace("<", "&lt;") in page for each in table["same"])
-    assert (table["holds_by_one"] | ~table["holds_by_one_alone"]).all()
-    assert f"alone, with the second one as a rival, {table['holds_by_one'].sum()} hold; " in page
-    assert f"{table['holds_by_one_alone'].sum()} do if nothing is counted as one" in page
+    assert (table["holds_first_cause"] | ~table["holds_first_cause_strictly"]).all()
+    assert (
+        f"alone, with the second one as a rival, {table['holds_first_cause'].sum()} hold; " in page
+    )
+    assert f"{table['holds_first_cause_strictly'].sum()} do if nothing is counted as one" in page
 
 
 def test_the_page_names_the_problems_that_cannot_be_certified():
