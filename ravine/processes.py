@@ -36,12 +36,13 @@ def end_with_parent(parent: int) -> None:
 @contextmanager
 def one_per_core() -> Iterator[ProcessPoolExecutor]:
     """One process per core, with one thread each; if anything ends the context early, they end at once."""
+    others = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), spawn, _begin, (os.getpid(),)) as processes:
         try:
             yield processes
         except BaseException:
-            for each in multiprocessing.active_children():
+            for each in set(multiprocessing.active_children()) - others:
                 each.terminate()
             raise
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+
+from ravine.processes import one_per_core
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -23,3 +29,24 @@ def test_processes_end_with_the_command(number):
         assert command.stdout is not None and command.stdout.readline() == "1\n"
         command.send_signal(number)
         assert command.communicate(timeout=60)[0] == ""  # closed by all who can write to it
+
+
+def test_an_error_ends_the_pool_and_no_other_process():
+    def fails(begun):
+        with one_per_core() as processes:
+            begun.append(processes.submit(time.sleep, 600))
+            raise ValueError("no way")
+
+    begun: list[Future] = []
+    spawn = multiprocessing.get_context("spawn")
+    other = spawn.Process(target=time.sleep, args=(600,))
+    other.start()
+    try:
+        with pytest.raises(ValueError, match="no way"):
+            fails(begun)
+        assert isinstance(begun[0].exception(), BrokenProcessPool)
+        other.join(1)
+        assert other.is_alive()
+    finally:
+        other.kill()
+        other.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,7 +52,7 @@ def explain(
             jobs.append((each, identity))
     configs, cells = [each.config for each, _ in jobs], [keys[name] for _, name in jobs]
     processes = cores() if plan.jobs[0].setup.threads == 1 else 1
-    shares = processes // len(jobs) if jobs else 1  # of the cores, for each job
+    shares = math.ceil(processes / len(jobs)) if jobs else 1  # of the removals of each job
     launch = one_by_one if min(processes, len(jobs)) <= 1 else Processes(min(processes, len(jobs)))
     rows = []
     with TemporaryDirectory() as scratch:

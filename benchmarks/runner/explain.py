@@ -3,8 +3,8 @@
 In two stages. Each removal is tried at a few settings, on the tuning instances; those with which more of them are
 solved are searched like any contender, with the same trials on the same instances. A removal is not tried if another
 one of the same cause solves all. Where no removal holds alone, the best one is kept and each of the others is added to
-it; the two next best are tried together, too. Where none even helps when it is tried, nothing says which is best: then
-pairs of all causes are tried, up to `PAIRED` causes.
+it; the two next best are tried together, too. Where none even helps when it is tried, the ranking says little: then all
+pairs of the `PAIRED` best causes are tried.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import dataclasses
 import itertools
 import math
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -263,14 +264,25 @@ def _couples(ranked: Sequence[Removed]) -> list[tuple[Removed, Removed]]:
 
 
 @dataclass(frozen=True)
-class Explaining(Task):
-    """Explains the jobs of a sweep, each by its number.
+class _Ended(Task, ABC):
+    """A task on the jobs of a sweep that has ended.
 
     keys: the cells of each job.
-    scratch: a folder for the rows of each, for the process that puts them together.
     """
 
     keys: Sequence[Sequence[str]] = ()
+
+    @abstractmethod
+    def __call__(self, number: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Explaining(_Ended):
+    """Explains the jobs of a sweep, each by its number.
+
+    scratch: a folder for the rows of each, for the process that puts them together.
+    """
+
     scratch: Path = Path()
 
     def __call__(self, number: int) -> None:
@@ -299,7 +311,7 @@ class Explaining(Task):
 
 
 @dataclass(frozen=True)
-class RunningAhead(Explaining):
+class RunningAhead(_Ended):
     """Runs cells that the explanations of jobs will need: several numbers for each job, each for some of the causes.
 
     shares: how many for each job.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -21,6 +22,7 @@ from benchmarks.runner.progress import JobsProgress
 from benchmarks.store.cells import Store
 from benchmarks.store.code import _reached
 from benchmarks.store.key import cell_key
+from benchmarks.store.sweep_folder import SweepFolder
 from problems import PROBLEMS
 from problems.cliffs.cliff import Cliff
 from problems.ill_conditioning.quadratic import Quadratic
@@ -92,6 +94,44 @@ def test_what_runs_ahead_runs_the_removals_of_its_causes_alone(tmp_path, monkeyp
         asked.clear()
         explanation.run_ahead(share, 3)
         assert list(dict.fromkeys(asked)) == causes[share::3]
+
+
+def test_after_what_runs_ahead_no_single_removal_is_run(tmp_path, monkeypatch):
+    job, size = (
+        Job("cliff", Cliff(units=14, steps=30), contender("sgd")),
+        Protocol(trials=8, seeds=8, budget=300),
+    )
+    store = Store(tmp_path / "cells")
+    keys = list(run_job(job, size, store, lambda done: None))
+    built = SimpleNamespace(job=job, protocol=size, store=store)
+    monkeypatch.setattr(explaining.RunningAhead, "setup", lambda self, number: built)
+    ahead = explaining.RunningAhead(SweepFolder(tmp_path, store), [{}], {}, None, [keys], shares=2)
+    found = []
+    for step in (
+        lambda: ahead(0),
+        lambda: ahead(1),
+        lambda: explaining.explain(job, keys, size, store),
+    ):
+        step()
+        found.append({key for key, info in store.infos() if " and " not in info.optimizer})
+    assert set(keys) < found[0] < found[1] == found[2]
+
+
+def test_every_core_runs_ahead_where_jobs_are_fewer(ravine, files, monkeypatch):
+    counts = []
+
+    def launched(n_jobs):
+        def launch(task, count, watch, say):
+            counts.append((type(task), n_jobs, count))
+            return []
+
+        return launch
+
+    ravine(SWEEP.replace("optimizer=sgd", "optimizer=sgd,momentum"))
+    monkeypatch.setattr(cli, "cores", lambda: 3)
+    monkeypatch.setattr(cli, "Processes", launched)
+    ravine("explain swept")
+    assert counts == [(explaining.RunningAhead, 3, 4), (explaining.Explaining, 2, 2)]
 
 
 def test_what_cannot_be_explained_is_refused_in_a_line(ravine, files):
