@@ -33,7 +33,8 @@ LEVEL = 0.05
 CLEARLY = 0.2  # share of solved instances
 TOO_FEW = "too few instances"
 FAILED = "failed: "  # the beginning of the note of a removal that could not be run
-NOT_ASKED = "not asked: "  # the same of one that cannot be asked, though it may matter
+NOT_ASKED = "not asked"  # the same of one that cannot be asked, though it may matter
+NEVER_HELPED = "helped at none of the settings tried"  # the note of one that was only tried
 COLUMNS = [
     "removal", "cause", "holds", "dials", "instances", "tried", "solved", "solved_without", "gain", "p", "p_holm",
     "first_rung", "last_rung", "breaking_point", "low", "high", "text", "censored",
@@ -217,9 +218,9 @@ def judged(broken: Broken, found: Sequence[Removed]) -> pandas.DataFrame:
     Columns: `holds` is True if the removal solves more than chance explains. `dials` are the rungs where it was
     searched, and `solved`, `solved_without` how many instances are solved at the first of them, as it is and without
     the cause. The breaking points are those of the tuned trials; `shift` is in the dial's units (a factor if its scale
-    is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True, and at most 0 where
-    nothing is solved without the cause; empty on a single rung. `censored` is ">" or "<" where a breaking point
-    lies beyond the rungs; it then equals the outermost rung.
+    is log), `shift_rungs` in steps of the ladder, both at least so large where `beyond` is True, and no improvement
+    (`shift_rungs` ≤ 0) where nothing is solved without the cause; empty on a single rung. `censored` is ">" or "<"
+    where a breaking point lies beyond the rungs; it then equals the outermost rung.
     """
     searched = [each for each in found if each.runs is not None]
     by_name = {each.removal.name: each for each in searched}
@@ -259,14 +260,14 @@ def _row(
         "tried": math.nan if each.instead or each.error or each.unasked else each.tried,
         "solved": int(broken.solved[0].sum()),
         **{name: base[name] for name in ("first_rung", "last_rung", *POINT)},
-        "note": "helped at none of the settings tried",
+        "note": NEVER_HELPED,
     }
     if each.instead:
         row["note"] = f"not tried: {each.instead} solves all"
     if each.error:
         row["note"] = f"{FAILED}{each.error}"
     if each.unasked:
-        row["note"] = f"{NOT_ASKED}{each.unasked}"
+        row["note"] = f"{NOT_ASKED}: {each.unasked}"
     if each.runs is None:
         return row
     solving = each.solved(broken)
@@ -277,7 +278,7 @@ def _row(
         shift, shift_rungs = broken.shift(before, after)
         easier = ">" if broken.falling else "<"
         if without["censored"] == easier and not solving.any() and shift_rungs > 0:
-            # Its breaking point is only known to be below the first rung where it was searched.
+            # Its breaking point is only known to be easier than the first rung where it was searched.
             shift, shift_rungs = broken.shift(before, before)
     spent = tuned(each.runs[each.runs["dial"] == first], 1 / each.gain)
     return row | {

@@ -7,7 +7,15 @@ from typing import Any
 
 import pandas
 
-from benchmarks.analysis.causes import CLEARLY, FAILED, NOT_ASKED, TOO_FEW, failed, unasked
+from benchmarks.analysis.causes import (
+    CLEARLY,
+    FAILED,
+    NEVER_HELPED,
+    NOT_ASKED,
+    TOO_FEW,
+    failed,
+    unasked,
+)
 from benchmarks.display.breaking_table import FALLING
 from benchmarks.display.view import View
 
@@ -41,18 +49,14 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
             if not of_job["holds"].any():
                 unnamed.setdefault(why(of_job), []).append(str(name))
         remarks = [
-            f"How many of {rows['instances'].iloc[0]} instances are solved{_where(rows)}: as it is, and without "
+            f"How many of {rows['instances'].iloc[0]} instances are solved{where(rows)}: as it is, and without "
             "each cause, searched again in the same way.",
-            "* marks a cause: the gain is more than chance (5%, Holm over the removals). "
-            f"{NO_HELP}: helped at none of the settings tried. Empty: not asked, because it cannot matter there.",
+            "* marks a cause: the gain is more than chance (5 %, Holm over the removals). "
+            f"{NO_HELP}: {NEVER_HELPED}. Empty: {NOT_ASKED}, because it cannot matter there.",
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
-            *(
-                [f"Removed, but helped at none of the settings tried: {', '.join(tried)}."]
-                if tried
-                else []
-            ),
+            *([f"Removed, but {NEVER_HELPED}: {', '.join(tried)}."] if tried else []),
             *(f"{', '.join(names)}: {said}." for said, names in unnamed.items()),
-            *not_asked(best),
+            *not_asked(rows),
             *(
                 f"{row['optimizer']} with {row['removal']} {row['note']}"
                 for row in rows[failed(rows)].to_dict("records")
@@ -63,11 +67,14 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         )
 
 
-def _where(rows: pandas.DataFrame) -> str:
-    """Return where optimizers are explained, in words; empty if there is only one rung."""
+def where(rows: pandas.DataFrame) -> str:
+    """Return where optimizers are explained, in words that follow "solved"; empty if there is only one rung."""
     if (rows["first_rung"] == rows["last_rung"]).all():
         return ""
-    return f" at the first rung with at most {CLEARLY:.0%}, or else at the one with the fewest"
+    return (
+        f" at the first rung where at most {100 * CLEARLY:.0f} % of them are solved or, if there is none, "
+        "at the rung where the fewest are"
+    )
 
 
 def _removals(best: pandas.DataFrame, cause: str) -> list[str]:
@@ -76,11 +83,19 @@ def _removals(best: pandas.DataFrame, cause: str) -> list[str]:
     return list(searched["removal"].unique())
 
 
-def not_asked(best: pandas.DataFrame) -> Iterator[str]:
-    """Yield a sentence for each reason why removals cannot be asked: the optimizers, the causes, and the reason."""
-    for note, rows in best[unasked(best)].groupby("note", sort=False):
-        causes = ", ".join(map(named, rows["cause"].unique()))
-        yield f"{', '.join(rows['optimizer'].unique())}: not asked about {causes}{str(note)[len(NOT_ASKED) - 2 :]}."
+def not_asked(rows: pandas.DataFrame) -> Iterator[str]:
+    """Yield a sentence for the optimizers on a problem that could not be asked about the same causes, with the reason.
+
+    Args:
+        rows: Those of the problem in `explained.csv`.
+    """
+    optimizers: dict[str, list[str]] = {}
+    for (name, note), of_job in rows[unasked(rows)].groupby(["optimizer", "note"], sort=False):
+        causes = ", ".join(map(named, of_job["cause"].unique()))
+        said = f"{NOT_ASKED} about {causes}{str(note).removeprefix(NOT_ASKED)}."
+        optimizers.setdefault(said, []).append(str(name))
+    for said, names in optimizers.items():
+        yield f"{', '.join(names)}: {said}"
 
 
 def by_problem(table: pandas.DataFrame) -> View:
@@ -95,7 +110,7 @@ def by_problem(table: pandas.DataFrame) -> View:
     shown = pandas.DataFrame(rows.values()).fillna("")
     said = {each for cells in rows.values() for each in cells.values()}
     remarks = [
-        "Behind each cause: how many instances are solved without it, where the optimizer is explained."
+        "Behind each cause: how many instances are solved without it, at the rung that is explained."
     ]
     remarks += [f"{mark}: {words}." for mark, words in UNEXPLAINED.items() if mark in said]
     remarks.append("Empty: it does not break, or could not be explained.")
@@ -153,7 +168,7 @@ def _cell(row: Mapping[Any, Any] | None) -> str:
     if str(row["note"]).startswith(FAILED):
         return NOT_RUN
     if str(row["note"]).startswith(NOT_ASKED):
-        return NOT_ASKED.partition(":")[0]
+        return NOT_ASKED
     if pandas.isna(row["solved_without"]):
         return NO_HELP
     return f"{row['solved_without']:.0f}{'*' if row['holds'] else ' '}"

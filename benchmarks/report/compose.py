@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.carryover import carryover
-from benchmarks.analysis.causes import CLEARLY, FAILED, NOT_ASKED
+from benchmarks.analysis.causes import FAILED, NEVER_HELPED, NOT_ASKED
 from benchmarks.analysis.chosen_runs import chosen
 from benchmarks.analysis.columns import AT_END, SOLVING, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
@@ -31,6 +31,7 @@ from benchmarks.display.explained import (
     breaks_then,
     named,
     not_asked,
+    where,
     why,
 )
 from benchmarks.display.numbers_as_text import as_words, counted, decades, percent, predicted
@@ -313,17 +314,17 @@ class _Writer:
         tried = alone[alone["tried"].notna()]
         unhelpful = [each for each in dict.fromkeys(tried[by]) if each not in keys]
         remarks = [
-            f"Instances solved at the first rung with at most {100 * CLEARLY:.0f} %, or else at the one with the "
-            "fewest: as it is, and without each cause, searched again with the same trials on the same instances. "
-            "Below: where it then breaks.",
+            f"Instances solved{where(rows)}: as it is, and without each cause, searched again with the same trials "
+            "on the same instances. Below: where it then breaks.",
             "* and a frame mark a cause: the gain is more than chance explains (5 %, Holm over the removals). "
-            f"{NO_HELP}: helped at none of the settings tried. Empty: not asked, because it cannot matter "
+            f"{NO_HELP}: {NEVER_HELPED}. Empty: {NOT_ASKED}, because it cannot matter "
             "there, or because another removal is enough.",
         ]
         if unhelpful:
             said = unhelpful if single else map(named, unhelpful)
-            remarks.append(f"Removed, but helped at none of the settings tried: {', '.join(said)}.")
-        remarks += not_asked(alone)
+            remarks.append(f"Removed, but {NEVER_HELPED}: {', '.join(said)}.")
+        for name, of_problem in alone.groupby("problem", sort=False):
+            remarks += [said if single else f"{name} · {said}" for said in not_asked(of_problem)]
         what = "removal" if single else "cause"
         return Heat(
             f"Instances solved without each {what}", "optimizer" if single else "pathology",
@@ -662,13 +663,13 @@ def _solved(count: float, instances: float) -> HeatCell:
 def _heat_cell(row: Mapping[Any, Any] | None, note: str = "") -> HeatCell:
     """Return the cell of a removal; `note` is what is taken away, if the column does not say it."""
     if row is None:
-        return HeatCell(NO_MATTER, "not asked")
+        return HeatCell(NO_MATTER, NOT_ASKED)
     if str(row["note"]).startswith(FAILED):
         return HeatCell(NOT_RUN, str(row["note"]))
     if str(row["note"]).startswith(NOT_ASKED):
-        return HeatCell("not asked", str(row["note"]).removeprefix(NOT_ASKED))
+        return HeatCell(NOT_ASKED, str(row["note"]).removeprefix(f"{NOT_ASKED}: "))
     if pandas.isna(row["tried"]):
-        return HeatCell(NOT_ASKED, "not tried")
+        return HeatCell(NO_MATTER, "not tried")
     if pandas.isna(row["solved_without"]):
         return HeatCell(NO_HELP, "no help")
     then = ", ".join(filter(None, [note, breaks_then(row)]))

@@ -14,6 +14,8 @@ from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.cli.main import main
 from benchmarks.display.explained import NOTHING_HELPS
 from benchmarks.report import report
+from benchmarks.report.compose import _heat_cell
+from benchmarks.report.page import HeatCell
 from problems.ill_conditioning.quadratic import Quadratic
 
 ROW = {
@@ -59,6 +61,50 @@ def test_the_matrix_and_the_cards_say_what_was_measured(folder):
     assert why["sgd"] == "ill conditioning: curvatures made alike, 3 of 3 · no help: cliff"
     text = (folder / "report.html").read_text()
     assert "Why, as measured" in text and "<b>3 of 3 *</b>" in text and "(a cause)" in text
+
+
+def test_what_was_not_asked_or_not_tried_is_told_apart(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    table = pandas.read_csv(copy / "explained.csv").iloc[:1]
+    empty = {"holds": False, "tried": None, "solved_without": None}
+    unasked = {"removal": "kicked off saddles", "cause": "saddle", "note": "not asked: x"}
+    untried = {
+        "removal": "small gradients raised",
+        "cause": "plateau",
+        "note": "not tried: y solves all",
+    }
+    found = [table.assign(**empty, **each) for each in (unasked, untried)]
+    pandas.concat([table, *found]).to_csv(copy / "explained.csv", index=False)
+    heat = report([copy]).heat
+    assert heat is not None and "sgd: not asked about saddle: x." in heat.remarks
+    assert "at the first rung where at most 20 % of them are solved" in heat.remarks[0]
+    cells = {each["cause"]: _heat_cell({**ROW, **empty, **each}) for each in (unasked, untried)}
+    assert cells == {
+        "saddle": HeatCell("not asked", "x"),
+        "plateau": HeatCell("", "not tried"),
+    }
+    assert _heat_cell(None) == HeatCell("", "not asked")
+
+
+def test_of_several_problems_what_was_not_asked_is_told_with_the_problem(tmp_path):
+    size: dict[str, Any] = {"trials": 2, "tuning_seeds": 1, "seeds": 3, "budget": 60}
+    problems = ["quadratic", "rosenbrock"]
+    result = sweep(problems, "sgd", rungs=2, out=tmp_path / "swept", **size)
+    unasked = {
+        "optimizer": "sgd",
+        "removal": "kicked off saddles",
+        "cause": "saddle",
+        "tried": None,
+    }
+    rows = [
+        {**ROW, **unasked, "problem": cell.info.problem, "job": cell.info.job, "note": "not asked: x"}
+        for cell in {cell.info.job: cell for cell in result.tables.cells.values()}.values()
+    ]  # fmt: skip
+    pandas.DataFrame(rows, columns=EXPLAINED).to_csv(tmp_path / "swept/explained.csv", index=False)
+    heat = report([tmp_path / "swept"]).heat
+    assert heat is not None and heat.remarks[-2:] == [
+        f"{name} · sgd: not asked about saddle: x." for name in problems
+    ]
 
 
 def test_without_the_table_the_page_says_how_to_get_it(folder, tmp_path):

@@ -68,7 +68,7 @@ def test_of_what_was_only_tried_no_more_is_said():
 
 def test_where_causes_are_removed_is_told_as_it_is_decided():
     """Just below one half of the instances is not called clearly broken."""
-    assert "at the first rung with at most 20%, or else" in shown({}).remarks[0]
+    assert "at the first rung where at most 20 % of them are solved or, if" in shown({}).remarks[0]
     assert " rung" not in shown({"last_rung": 0.001}).remarks[0]
 
 
@@ -83,6 +83,28 @@ def test_what_cannot_be_asked_is_said_with_the_reason():
     assert not any("not asked about" in each for each in shown({}).remarks)
     both = shown({"optimizer": "adam", "job": "2", "cause": "saddle"}, *causes)
     assert both.table["saddle"].tolist()[-1] == "not asked"
+
+
+def test_each_optimizer_is_told_what_it_was_not_asked_about():
+    large = {"solved_without": None, "tried": None, "note": "not asked: more than 512 dimensions"}
+    unknown = large | {"note": "not asked: no solution is known", "cause": "plateau"}
+    rows = [
+        large | {"cause": "saddle"},
+        unknown,
+        large | {"cause": "sharpening", "optimizer": "adam", "job": "2"},
+        large | {"cause": "saddle", "optimizer": "lion", "job": "3"},
+    ]
+    assert [each for each in shown(*rows).remarks if "not asked about" in each] == [
+        "sgd, lion: not asked about saddle: more than 512 dimensions.",
+        "sgd: not asked about plateau: no solution is known.",
+        "adam: not asked about sharpening: more than 512 dimensions.",
+    ]
+
+
+def test_what_cannot_be_asked_is_said_beside_another_removal_of_the_cause():
+    unknown = {"solved_without": None, "tried": None, "note": "not asked: no solution is known"}
+    view = shown({"cause": "plateau", "removal": "steps=5"}, {"cause": "plateau", **unknown})
+    assert "sgd: not asked about plateau: no solution is known." in view.remarks
 
 
 def test_in_a_suite_three_kinds_of_unexplained_are_told_apart():
