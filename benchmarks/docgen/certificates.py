@@ -47,16 +47,16 @@ cause is removed, and so is each other cause, one at a time; the optimizer is tu
 chance explains, and if the removal of any other cause shifts the breaking point less than half as far. Two kinds of
 removals are not compared: those that change the problem itself, unless the stated cause has no other removal, and those
 of a cause that is *counted as one* with the stated one because the book treats them as the same thing, such as a cliff
-and the exploding gradient that makes it. If a problem states two causes, it must have both: either removal must help
-and be compared with all others but the other of the two; if neither helps alone, both together must help. What follows
-a breaking point in brackets, such as (+1.39 rungs), is its shift. The measurements are those of the standard suite in
-[explained.csv](explained.csv); the same rows are in [names.csv](names.csv), where `holds_first_cause` says whether the
-name holds by the first cause alone, with the second one as a rival, and `holds_first_cause_strictly` whether it also
-does if nothing is counted as one.
+and the exploding gradient that makes it. If a problem states two causes, it must have both: the removal of each must
+help, and is compared with all others except that of the other; if neither helps alone, removing both together must
+help. What follows a breaking point in parentheses, such as (+1.39 rungs), is its shift. The measurements are those of the
+standard suite in [explained.csv](explained.csv); the same rows are in [names.csv](names.csv), where `holds_first_cause`
+says whether the name holds by the first cause alone, with the second one as a rival, and `holds_first_cause_strictly`
+whether it also does without causes counted as one.
 
 Seven problems' causes were restated after they had been measured: `shelf`, `narrowing_valley`, `product_cliff`,
-`meander`, `separable_logistic`, `winding_ravine` and `mountain` (see CHANGELOG.md). Before that, 27 of 40 names held
-(commit 7a3a602).
+`meander`, `separable_logistic`, `winding_ravine` and `mountain` (see CHANGELOG.md). With the causes stated before, the
+names of 27 of 40 problems held (this page in commit 7a3a602).
 """
 HEADER = """\
 | problem | breaks | cause | breaking point | without the cause | counted as one | strongest rival | |
@@ -174,7 +174,7 @@ def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
         f"{measured.sum() - len(holding)} fail, and {(~measured).sum()} are not measured. "
         f"{holding['cause'].str.contains('+', regex=False).sum()} of those that hold state two causes. By the first "
         f"stated cause alone, with the second one as a rival, {of_names['holds_first_cause'].sum()} hold; "
-        f"{of_names['holds_first_cause_strictly'].sum()} do if nothing is counted as one with it, either."
+        f"without causes counted as one, {of_names['holds_first_cause_strictly'].sum()} hold."
     )
     lines = [HEAD, total, "", NAMES, _uncertified(), "", HEADER]
     for row in of_names.fillna("").itertuples():

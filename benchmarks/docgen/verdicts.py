@@ -71,8 +71,7 @@ gradients, curvatures made alike, other fields of the problem, and so on. Withou
 other optimizer, with the same trials on the same instances. A cause holds if more instances are then solved than chance
 explains, compared instance by instance, with Holm's correction over the removals; what a removal gains where the
 pathology is absent does not count. If no cause holds alone, the best removal is combined with each of the others.
-(Where no removal even helps when it is tried, `explain=true` now tries all pairs of six causes; the published table was
-made before.)
+The published table has only the pairs with the best removal.
 [How Ravine explains](explain.md) has the removals and the rules.
 
 To try removals at the one setting of a run would not be enough, because a removal may need another learning rate:
@@ -209,8 +208,8 @@ def _outcomes(table: pandas.DataFrame) -> str:
     measured = broken & (table["outcome"] != NOT_MEASURED)
     found = table["outcome"].isin([ONE, SEVERAL, TOGETHER])
     return (
-        f"Of {len(table)} pairs of an optimizer and a problem, {broken.sum()} break within the ladder. Of "
-        f"{measured.sum()} of these the causes were measured, and {found.sum()} are explained:\n\n"
+        f"Of {len(table)} pairs of an optimizer and a problem, {broken.sum()} break within the ladder. "
+        f"The causes of {measured.sum()} of these were measured, and {found.sum()} are explained:\n\n"
         + markdown_table(["explained by", *optimizers, "all", "share"], rows)
         + "\n\n*Too few instances*: even the clearest outcome could not be told from chance. *Does not break*: at "
         "least half of the instances are solved even at the hardest rung. *Cannot be judged*: one step costs more "
