@@ -49,10 +49,10 @@ removals are not compared: those that change the problem itself, unless the stat
 of a cause that is *counted as one* with the stated one because the book treats them as the same thing, such as a cliff
 and the exploding gradient that makes it. If a problem states two causes, it must have both: the removal of each must
 help, and is compared with all others except that of the other; if neither helps alone, removing both together must
-help. What follows a breaking point in parentheses, such as (+1.39 rungs), is its shift. The measurements are those of the
-standard suite in [explained.csv](explained.csv); the same rows are in [names.csv](names.csv), where `holds_first_cause`
-says whether the name holds by the first cause alone, with the second one as a rival, and `holds_first_cause_strictly`
-whether it also does without causes counted as one.
+help. What follows a breaking point in parentheses, such as (+1.39 rungs), is its shift. The measurements are those of
+the standard suite in [explained.csv](explained.csv); the same rows are in [names.csv](names.csv), where
+`holds_first_cause` says whether the name holds by the first cause alone, with the second one as a rival, and
+`holds_first_cause_strictly` whether it also does without causes counted as one.
 
 Seven problems' causes were restated after they had been measured: `shelf`, `narrowing_valley`, `product_cliff`,
 `meander`, `separable_logistic`, `winding_ravine` and `mountain` (see CHANGELOG.md). With the causes stated before, the

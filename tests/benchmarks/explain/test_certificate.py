@@ -90,7 +90,9 @@ def test_what_is_counted_as_one_is_told_with_its_shift():
     assert (
         f"alone, with the second one as a rival, {table['holds_first_cause'].sum()} hold; " in page
     )
-    assert f"without causes counted as one, {table['holds_first_cause_strictly'].sum()} hold." in page
+    assert (
+        f"without causes counted as one, {table['holds_first_cause_strictly'].sum()} hold." in page
+    )
 
 
 def test_the_page_names_the_problems_that_cannot_be_certified():
