@@ -84,9 +84,9 @@ def test_the_predicted_gap_of_descent_is_the_least_of_many_learning_rates(steps)
     assert 0.999 * best < predicted_gap(PROBLEM, "sgd", steps) < 1.1 * best
 
 
-def test_the_card_says_what_the_control_is_one_for():
+def test_the_card_says_what_the_control_removes():
     """The control leaves descent as it is; where the scales differ most, it makes Adam slow."""
-    assert "The control is one for Adam's lead" in PROBLEM.card.truth
+    assert "The control removes Adam's lead, not the ill-conditioning" in PROBLEM.card.truth
     rung = PROBLEM.at_dial(1e4)
     steps = {
         name: [predicted_steps(each, name) for each in (rung, rung.control())]
