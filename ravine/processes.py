@@ -49,5 +49,5 @@ def one_per_core() -> Iterator[ProcessPoolExecutor]:
 
 def _begin(parent: int) -> None:
     end_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is for the process that waits
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     torch.set_num_threads(1)
