@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete(SUBCOMMANDS, parser)
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _warning_in_a_line(), _ending_on_signals():
+        with _warning_in_a_line(), _ending_on_signals(), _interruptions_as_they_are():
             code = _run(words)
         sys.stdout.flush()
         return code
@@ -101,6 +101,17 @@ def _ending_on_signals() -> Iterator[None]:
     finally:
         for each in ours:
             signal.signal(each, signal.SIG_DFL)
+
+
+@contextmanager
+def _interruptions_as_they_are() -> Iterator[None]:
+    """Take an interruption out of the RuntimeError in which Python 3.11 wraps what is raised while a class is made."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
 
 
 def _terminate(number: int, _: Any) -> None:

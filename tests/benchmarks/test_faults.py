@@ -157,6 +157,27 @@ def of_group(group):
     return True
 
 
+class Interrupts:
+    """What a class has as an attribute while it is made, when a signal comes."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __set_name__(self, owner, name):
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_while_a_class_is_made_ends_as_any_other(number, code, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "benchmarks.cli.main._run", lambda words: type("Made", (), {"field": Interrupts(number)})
+    )
+    assert main([]) == code
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("whom", [os.kill, os.killpg])
