@@ -104,20 +104,24 @@ class Matrix:
             first, last = k == 0, k == len(blocks) - 1
             yield View(self._title() if first else "", table, self.remarks() if last else [])
 
-    def weakest(self) -> Entry | None:
-        """Return the lowest entry of the user's optimizers; without any, that of the last optimizer run everywhere.
-
-        Ties go to the problem on which the other optimizers get furthest. None if nothing breaks.
-        """
+    @property
+    def of_interest(self) -> list[str]:
+        """The user's optimizers; without any, the last one that was run everywhere."""
         names = [name for name in self.optimizers if name in self.own]
         most = max(len(self._places(name)) for name in self.optimizers)
         everywhere = [name for name in self.optimizers if len(self._places(name)) == most]
+        return names or everywhere[-1:]
+
+    def weakest(self) -> Entry | None:
+        """Return the lowest entry of the optimizers of interest.
+
+        Ties go to the problem on which the other optimizers get furthest. None if nothing breaks.
+        """
+        names = self.of_interest
         candidates = [
             each
             for each in self.entries.values()
-            if each.optimizer in (names or everywhere[-1:])
-            and each.place is not None
-            and each.place < 1
+            if each.optimizer in names and each.place is not None and each.place < 1
         ]
         return min(candidates, key=lambda each: (each.place, -self._of_others(each)), default=None)
 
