@@ -103,7 +103,7 @@ class Ended:
                 "counts as breaking."
             )
         if (shares < 1).any():
-            row = tuned.loc[shares.idxmin()]
+            row = tuned.iloc[int(shares.argmin())]
             dial = self.tables.cells[row["cell"]].info.dial_name
             yield (
                 f"Fewest: {row['optimizer']} on {row['problem']} solves {row['solved']:g} of {row['runs']:g} "

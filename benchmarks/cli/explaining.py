@@ -66,11 +66,11 @@ def explain(
     rows = []
     with TemporaryDirectory() as scratch:
         task = Explaining(folder, configs, {}, None, cells, Path(scratch))
-        progress = JobsProgress("explained", len(jobs), task.ended)
+        progress = JobsProgress("explained", len(jobs), task.ended, task.running)
         try:
             progress.watch()
             if shares > 1:
-                ahead = RunningAhead(folder, configs, {}, None, cells, shares=shares)
+                ahead = RunningAhead(folder, configs, {}, None, cells, Path(scratch), shares)
                 Processes(processes)(ahead, len(jobs) * shares, progress.watch, say)
             launch(dataclasses.replace(task, shown=progress), len(jobs), progress.watch, say)
             progress.watch()

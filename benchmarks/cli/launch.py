@@ -61,7 +61,8 @@ def run(
     with phase("importing pandas"):  # with pyarrow; otherwise each worker does, with its first cell
         import pyarrow.dataset  # noqa: F401
 
-    progress = Progress(expected.ahead, expected.processes, Notes(folder))
+    then = "explaining" if explained or first.config["explain"] else ""
+    progress = Progress(expected.ahead, expected.processes, Notes(folder), then)
     task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
     launch = launch or launcher(plan.of_hydra, folder.path)
     failed: list[Exception] = []
