@@ -43,7 +43,7 @@ from benchmarks.catalog.defaults import (
 )
 from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.catalog.suites import suites
-from benchmarks.display.breaking_table import FALLING, said_of_rungs
+from benchmarks.display.breaking_table import dial_of, said_of_rungs
 from benchmarks.display.explained import named
 from benchmarks.display.leaderboard import YARDSTICK, Leaderboard
 from benchmarks.docgen import prices
@@ -423,9 +423,7 @@ def _rows(table: pandas.DataFrame, names: Sequence[str]) -> Iterator[list[str]]:
         for name in problems:
             of_problem = [texts.get((name, each), "") for each in names]
             if any(of_problem):
-                card = problems[name].card
-                dial = card.dial + (FALLING if card.ladder[0] > card.ladder[-1] else "")
-                yield [title, f"{name}: {dial}", *of_problem]
+                yield [title, f"{name}: {dial_of(problems[name].card)}", *of_problem]
 
 
 def _reasons(summary: pandas.DataFrame) -> Iterator[str]:
