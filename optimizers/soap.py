@@ -31,9 +31,9 @@ class SOAP(KroneckerOptimizer):
     U and V are the eigenvectors of the means of G Gᵀ and of Gᵀ G (decay β₂); m is the mean of the gradients G, and v
     that of the squares of Uᵀ G V. The first gradient only gives the first U and V, so that no step uses a basis that
     its own gradient went into. Without noise the second gradient is the first, and U and V leave nothing of it off the
-    diagonal but rounding, which eps keeps small. Every `every` steps a basis moves by a step of power iteration and a QR decomposition,
-    in the order of falling eigenvalues, and v goes along with its directions. Vectors, and sides longer than 512, keep
-    their own basis: there it is Adam. Weight decay as in AdamW.
+    diagonal but rounding, which eps keeps small. Every `every` steps a basis moves by a step of power iteration and a
+    QR decomposition, in the order of falling eigenvalues, and v goes along with its directions. Vectors, and sides
+    longer than 512, keep their own basis: there it is Adam. Weight decay as in AdamW.
 
     Vyas et al. 2024, arXiv:2409.11321; defaults and order of operations are those of the authors' code, but a kernel is
     a matrix, and no number is rounded to float32.
