@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from benchmarks.store.cells import Store, lock
+from benchmarks.store.cells import LOCK, Store, alone
 from benchmarks.store.past_sweeps import past_sweeps
 from benchmarks.store.sweep_folder import MARKERS, SweepFolder
 
@@ -58,10 +58,8 @@ def test_how_a_sweep_ended_is_told(results, ravine):
     assert state() == "interrupted"
     (results / "first" / MARKERS).mkdir()
     assert state() == "killed"
-    handle = os.open(results / "first", os.O_RDONLY)
-    lock(handle, wait=False)
-    assert state() == "running"
-    os.close(handle)
+    with alone(results / "first" / LOCK):
+        assert state() == "running"
     file.write_text("{")
     assert state() == "unreadable" and "unreadable" in ravine("list").out
     file.write_text(json.dumps({**manifest, "rows": "chosen"}))
