@@ -66,6 +66,16 @@ def test_how_a_sweep_ended_is_told(results, ravine):
     assert not past_sweeps(results / "first")
 
 
+def test_what_a_foreign_manifest_says_does_not_reach_the_terminal_raw(results, ravine):
+    file = results / "first" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    file.write_text(json.dumps({**manifest, "argv": ["+problem=\x1b[31mcliff\n\x9b2J"]}))
+    out = ravine("list results/first").out
+    assert r"\x1b[31mcliff" in out and "\x1b" not in out and "\x9b" not in out
+    file.write_text(json.dumps({**manifest, "argv": [5]}))
+    assert "unreadable" in ravine("list results/first").out
+
+
 def test_an_interrupted_sweep_says_so_until_it_is_finished(results, ravine, files):
     folder = SweepFolder(results / "first", Store(results / "cells"))
     folder.finish(1.0, print, interrupted=True)
