@@ -265,7 +265,11 @@ class Store:
             if stated.pop("schema") != SCHEMA:
                 raise Unreadable(f"{file} is of another version")
             sums = stated.pop("crc32", {})
-            return CellInfo.of(stated), sums
+            info = CellInfo.of(stated)
+            if info.traceback:  # the store may have been moved, or written from another directory
+                traceback = str(self.folder / key / "traceback.txt")
+                info = dataclasses.replace(info, traceback=traceback)
+            return info, sums
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unreadable(f"{file} cannot be read ({_said(error)})") from error
 

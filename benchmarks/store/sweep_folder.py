@@ -200,6 +200,28 @@ class SweepFolder:
         folder = self.path / MARKERS
         return sorted(each for each in folder.glob("[!.]*") if each.name != BEATS)
 
+    def begin_job(self, number: int) -> None:
+        """Note that a job begins on another machine; in vain if the sweep is over."""
+        with (
+            suppress(FileNotFoundError),
+            (self.path / MARKERS / BEATS / str(number)).open("a") as file,
+        ):
+            file.write("+")
+
+    def begun(self, number: int) -> int:
+        """Return how many times a job has begun on another machine."""
+        with suppress(FileNotFoundError):
+            return (self.path / MARKERS / BEATS / str(number)).stat().st_size
+        return 0
+
+    def forget_job(self, number: int) -> None:
+        """Forget the signs of life of a job that is given to another machine."""
+        (self.path / MARKERS / BEATS / str(number)).unlink(missing_ok=True)
+
+    def absolute(self) -> SweepFolder:
+        """Return the same folder for a process in another working directory."""
+        return SweepFolder(self.path.absolute(), Store(self.store.folder.absolute()))
+
     def beat(self, number: int) -> None:
         """Give a sign of life of a job that runs on another machine; in vain if the sweep is over."""
         with suppress(FileNotFoundError):
@@ -392,6 +414,9 @@ def _check_types(manifest: Mapping[str, Any]) -> None:
         if not isinstance(table[name], kind):
             wanted = KINDS.get(kind, "a number")
             raise TypeError(f"{path} is {_shortened(table[name])}, but must be {wanted}")
+    for words in (manifest.get("argv", []), *manifest.get("commands", [])):
+        if not (isinstance(words, list) and all(isinstance(each, str) for each in words)):
+            raise TypeError(f"{_shortened(words)} is no command: it must be a list of texts")
 
 
 def _shortened(value: Any) -> str:
