@@ -12,11 +12,13 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from benchmarks.engine.protocol import Protocol
 from benchmarks.store.cell_info import SCHEMA, SKIPPED, CellInfo, by_job, cells_of, ordered
@@ -201,18 +203,21 @@ class SweepFolder:
         return sorted(each for each in folder.glob("[!.]*") if each.name != BEATS)
 
     def begin_job(self, number: int) -> None:
-        """Note that a job begins on another machine; in vain if the sweep is over."""
-        with (
-            suppress(FileNotFoundError),
-            (self.path / MARKERS / BEATS / str(number)).open("a") as file,
-        ):
-            file.write("+")
-
-    def begun(self, number: int) -> int:
-        """Return how many times a job has begun on another machine."""
+        """Note that a job begins on another machine, perhaps again; in vain if the sweep is over."""
+        beat = self.path / MARKERS / BEATS / str(number)
         with suppress(FileNotFoundError):
-            return (self.path / MARKERS / BEATS / str(number)).stat().st_size
-        return 0
+            if beat.exists():
+                beat.with_name(f"{number}.{uuid4().hex}").touch()
+            beat.touch()
+
+    def begun_again(self) -> Counter[int]:
+        """Return how many times each job has begun on another machine, after the first time."""
+        files = (self.path / MARKERS / BEATS).glob("*.*")
+        return Counter(int(each.stem) for each in files)
+
+    def has_begun(self) -> bool:
+        """True if any job has begun on another machine."""
+        return any((self.path / MARKERS / BEATS).glob("*"))
 
     def forget_job(self, number: int) -> None:
         """Forget the signs of life of a job that is given to another machine."""
@@ -283,9 +288,14 @@ class SweepFolder:
         (self.path / MARKERS / BEFORE).unlink(missing_ok=True)  # no manifest describes a mixture
         for name in names:
             (aside / name).replace(self.path / name)
-            for other in (self.path / name).parent.glob(f"{Path(name).stem}.*"):
-                if other.name not in names:
-                    other.unlink()  # the same table in another format
+            for other in (
+                (self.path / name).with_suffix(".csv"),
+                (self.path / name).with_suffix(".parquet"),
+            ):
+                if other.name != name:
+                    other.unlink(
+                        missing_ok=True
+                    )  # the same table, from when it was smaller or larger
         self._end()
         return names
 
@@ -371,7 +381,8 @@ KINDS = {dict: "a table", list: "a list", str: "a text", int: "a whole number"}
 def tables_before(folder: Path) -> dict[str, Any] | None:
     """Return the manifest of the tables in a half-written folder; None if it has none, or they are being replaced."""
     before = folder / MARKERS / BEFORE
-    return read_manifest(folder, before) if before.exists() else None
+    # Path.is_file raises where a name is too long.
+    return read_manifest(folder, before) if os.path.isfile(before) else None  # noqa: PTH113
 
 
 def read_manifest(folder: Path, file: Path | None = None) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def test_a_job_that_begins_again_is_told_once(files):
     (files / MARKERS / BEATS).mkdir(parents=True)
     task = SimpleNamespace(folder=folder, name=lambda number: f"job {number}")
     lines = []
-    retries = launcher.Retries(task, 2, lines.append)
+    retries = launcher.Retries(task, lines.append)
     for number in (0, 1, 1):
         folder.begin_job(number)
     retries()
@@ -198,11 +198,11 @@ def test_a_cluster_without_workers_is_told_once(files, monkeypatch):
     for begun in (False, True):
         if begun:
             folder.begin_job(0)
-        look = launcher.NoWorkers(SimpleNamespace(folder=folder), 2, lines.append)
+        look = launcher.NoWorkers(SimpleNamespace(folder=folder), lines.append)
         look()
         look()
     assert lines == [
-        "no job has begun for 0 s: has the cluster workers? This command waits for them"
+        "no job has begun for 0 s: the cluster may have no free worker; this command waits for one"
     ]
 
 
@@ -247,4 +247,6 @@ def test_jobs_at_an_address_are_limited(n_jobs, in_flight, files):
 def test_a_scheduler_that_is_gone_loses_all_jobs_in_one_line(files):
     _, failed, lines = on_dask(2, "cancelled", files)
     assert len(failed) == 5 and {type(each) for each in failed} == {launcher.ProcessLost}
-    assert lines == ["the Dask scheduler is gone: 5 jobs are left out; the same command runs them"]
+    assert lines == [
+        "the Dask scheduler is gone: what has not ended is left out; the same command runs it"
+    ]

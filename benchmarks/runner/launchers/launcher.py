@@ -6,6 +6,7 @@ import importlib
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,35 +78,34 @@ class AtAddress:
 class Retries:
     """A function that says which jobs have begun again, because their worker died."""
 
-    def __init__(self, task: Task, count: int, say: Callable[[str], None]):
+    def __init__(self, task: Task, say: Callable[[str], None]):
         self._task, self._say = task, say
-        self._begun = dict.fromkeys(range(count), 1)
+        self._said = Counter[int]()
 
     def __call__(self) -> None:
-        """Say it of each job once for each time."""
-        for number, said in self._begun.items():
-            begun = self._task.folder.begun(number)
-            if begun > said:
-                self._say(f"{self._task.name(number)}: its worker died, it is run again")
-                self._begun[number] = begun
+        """Say it of each job, once for each time."""
+        again = self._task.folder.begun_again()
+        for number in (again - self._said).elements():
+            self._say(f"{self._task.name(number)}: its worker died, it is run again")
+        self._said = again
 
 
 class NoWorkers:
-    """A function that says once that no job has begun for a while: the cluster may have no workers."""
+    """A function that says once that no job has begun for a while."""
 
-    def __init__(self, task: Task, count: int, say: Callable[[str], None]):
-        self._task, self._count, self._say = task, count, say
-        self._since = time.monotonic()
-        self._over = False
+    def __init__(self, task: Task, say: Callable[[str], None]):
+        self._task, self._say = task, say
+        self._since, self._over = time.monotonic(), False
 
     def __call__(self) -> None:
         """Say it, if no job has begun."""
         if self._over or time.monotonic() - self._since < NO_WORKERS:
             return
         self._over = True
-        if not any(self._task.folder.begun(number) for number in range(self._count)):
+        if not self._task.folder.has_begun():
             self._say(
-                f"no job has begun for {NO_WORKERS:.0f} s: has the cluster workers? This command waits for them"
+                f"no job has begun for {NO_WORKERS:.0f} s: the cluster may have no free worker; "
+                "this command waits for one"
             )
 
 
@@ -142,7 +142,7 @@ def lost_with_the_cluster(
     lost: list[Exception | None] = [
         ProcessLost(task.name(number), f"the {cluster} is gone") for number in numbers
     ]
-    say(f"the {cluster} is gone: {len(lost)} jobs are left out; the same command runs them")
+    say(f"the {cluster} is gone: what has not ended is left out; the same command runs it")
     return lost
 
 

@@ -60,7 +60,7 @@ def _run(
     say: Callable[[str], None],
 ) -> list[Exception]:
     waiting, jobs = deque(range(count)), dict[Future, int]()
-    retries, no_workers = Retries(task, count, say), NoWorkers(task, count, say)
+    retries, no_workers = Retries(task, say), NoWorkers(task, say)
     failed: list[Exception | None] = []
     while waiting or jobs:
         while waiting and len(jobs) < at_most:

@@ -45,7 +45,7 @@ class Ray(AtAddress):
             remote = ray.remote(max_retries=1, num_cpus=1)(_run)
             shared, at_most = ray.put(task), self.at_most(count)
             waiting, jobs = deque(range(count)), dict[Any, int]()
-            retries, no_workers = Retries(task, count, say), NoWorkers(task, count, say)
+            retries, no_workers = Retries(task, say), NoWorkers(task, say)
             failed: list[Exception | None] = []
             while waiting or jobs:
                 while waiting and len(jobs) < at_most:
