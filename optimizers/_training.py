@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from optimizers.adopted import shaped
 from optimizers.optimizer import NotApplicable, Optimizer
 from optimizers.oracle import KINDS, LOSS, Count, CountingOracle, Tree, cost
 from ravine import Refused
@@ -83,6 +84,7 @@ class AsTorch(torch.optim.Optimizer):
                 "parameters must be one group, of one dtype and on one device, some requiring gradients, but are "
                 f"{len(self.param_groups)} groups of {sorted(map(str, kinds)) or 'no such parameters'}"
             )
+        optimizer = shaped(optimizer, tuple(tuple(p.shape) for p in self._model.parameters))
         self._optimizer = optimizer
         self._budget = budget
         x = self._model.x

@@ -34,10 +34,10 @@ class Adam(Optimizer):
         """Return s = −lr · m̂ / (√v̂ + eps)."""
         mean, square, t = state
         gradient, t = oracle.gradient, t + 1
-        mean = self.beta1 * mean + (1 - self.beta1) * gradient
-        square = self.beta2 * square + (1 - self.beta2) * gradient**2
-        root = (square / (1 - self.beta2**t)).sqrt()
-        step = -self.lr / (1 - self.beta1**t) * mean / (root + self.eps)
+        mean = (self.beta1 * mean).add_((1 - self.beta1) * gradient)
+        square = (self.beta2 * square).add_(gradient.square().mul_(1 - self.beta2))
+        root = (square / (1 - self.beta2**t)).sqrt_()
+        step = (-self.lr / (1 - self.beta1**t) * mean).div_(root.add_(self.eps))
         return step, (mean, square, t)
 
     def stability(

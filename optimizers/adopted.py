@@ -18,6 +18,7 @@ from optimizers.failure import Shapes, described, is_own, remedy_for, words
 from optimizers.global_generators import seed_of, undisturbed, watched
 from optimizers.hyperparameter import Range, log
 from optimizers.learning_rate_unit import DIM, LR, STEPS, Bowl, is_learning_rate, measured_unit
+from optimizers.matrices import MatrixOptimizer
 from optimizers.needs import needs, reads_groups
 from optimizers.optimizer import (
     Fault,
@@ -429,7 +430,7 @@ def told(optimizer: Optimizer, budget: float) -> Optimizer:
 
 
 def shaped(optimizer: Optimizer, shapes: Shapes | None) -> Optimizer:
-    """Return the same method for an x that concatenates parameters of these shapes; only adopted classes use them.
+    """Return the same method for an x that concatenates parameters of these shapes, if it uses them.
 
     Args:
         optimizer: The method, with or without wrappers.
@@ -438,7 +439,7 @@ def shaped(optimizer: Optimizer, shapes: Shapes | None) -> Optimizer:
     Returns:
         The method.
     """
-    if isinstance(optimizer, Adopted):
+    if isinstance(optimizer, Adopted | MatrixOptimizer):
         return optimizer.on(shapes)
     if isinstance(optimizer, Wrapper):
         return optimizer.around(shaped(optimizer.inner, shapes))

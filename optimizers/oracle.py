@@ -206,8 +206,7 @@ class At:
         if trial_value:
             return torch.where(finite, answer, torch.finfo(answer.dtype).max)
         asked = _finite(self.x) if asked_for is None else _finite(self.x) & _finite(asked_for)
-        self._oracle.astray |= ~finite & ~asked & ~self._oracle.broken
-        self._oracle.broken |= ~finite
+        self._oracle.mark(~finite, ~asked)
         return torch.where(finite.reshape(*runs, *[1] * (answer.dim() - len(runs))), answer, 0.0)
 
 
@@ -234,7 +233,7 @@ class CountingOracle:
 
     `counts` are those of the step; `broken` (*runs) are the runs that met a number that is not finite, `astray` (*runs)
     those of them whose optimizer asked at a point that is not finite itself; `alive` (*runs) are those that have not
-    ended: the steps of the others have no effect.
+    ended: the steps of the others have no effect. All three are replaced, never changed in place.
     """
 
     def __init__(
@@ -259,7 +258,7 @@ class CountingOracle:
         self._first_gradient = True
         self._progress: Count | None = None
         self.broken = torch.zeros(runs, dtype=torch.bool, device=device)
-        self.astray = self.broken.clone()
+        self.astray = self.broken
         self.alive = ~self.broken
         self.noisy = False
 
@@ -344,7 +343,7 @@ class CountingOracle:
         if self._spectrum is None:
             hessian = self._landscape.hessian(self._data["start"], self._data)
             finite = torch.isfinite(hessian).all(-1).all(-1)
-            self.broken |= ~finite
+            self.mark(~finite, torch.zeros_like(finite))
             unit = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
             curvatures = torch.linalg.eigvalsh(torch.where(finite[..., None, None], hessian, unit))
             low, high = (curvatures[..., [k]].expand(*self.runs, 1) for k in (0, -1))
@@ -384,8 +383,7 @@ class CountingOracle:
                 self._memory_alone[alone] = memory
                 self._met_alone.add(alone)
         if not torch.isfinite(value + (gradient * 0).sum()):
-            self.astray[instance, trial] |= ~_finite(x) & ~self.broken[instance, trial]
-            self.broken[instance, trial] = True
+            self.mark(charged.bool(), ~_finite(x))
             return torch.zeros_like(value[0, 0]), torch.zeros_like(x)
         return value[0, 0], gradient[0, 0]
 
@@ -400,6 +398,11 @@ class CountingOracle:
         return None if self.noisy else self.here.exact.get("gradient")
 
     # Used by the points.
+
+    def mark(self, runs: torch.Tensor, astray: torch.Tensor) -> None:
+        """Mark these runs (a mask) as broken, and those of them that are in the other mask as astray."""
+        self.astray = self.astray | (runs & astray & ~self.broken)
+        self.broken = self.broken | runs
 
     def charge(self, kind: str, runs: Count) -> None:
         """Add the runs, as 0 or 1, to a count of the step."""

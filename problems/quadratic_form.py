@@ -26,7 +26,12 @@ class QuadraticForm(OneMinimum):
     def hvp(self, x: torch.Tensor, data: Tree, vector: torch.Tensor) -> torch.Tensor:
         if "curvatures" in data:
             return vector * data["curvatures"]
-        return torch.einsum("...i,...ij->...j", vector, data["hessian"])
+        hessian = data["hessian"]
+        if vector.dim() == 3 and hessian.shape[:-2] == (len(vector), 1):
+            return torch.bmm(
+                vector, hessian.squeeze(1)
+            )  # einsum does this, too, but decides slowly
+        return torch.einsum("...i,...ij->...j", vector, hessian)
 
     def hessian(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
         whole = data["curvatures"].diag_embed() if "curvatures" in data else data["hessian"]

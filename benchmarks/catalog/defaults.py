@@ -31,8 +31,8 @@ PUBLISHED = {
     "Adam's family": (
         "adam", "adamw", "amsgrad", "zoo/nadam", "zoo/radam", "zoo/ademamix", "zoo/adopt",
     ),
-    "adaptive, no momentum": ("adagrad", "rmsprop", "zoo/adafactor"),
-    "matrix": ("zoo/muon", "zoo/soap", "zoo/shampoo", "zoo/kron"),
+    "adaptive, no momentum": ("adagrad", "rmsprop", "adafactor"),
+    "matrix": ("zoo/muon", "soap", "shampoo", "kron"),
     "no rate or schedule": ("zoo/schedule_free_adamw", "prodigy"),
     "curvature": ("newton", "damped_newton", "saddle_free_newton", "newton_cg", "lbfgs"),
 }  # fmt: skip

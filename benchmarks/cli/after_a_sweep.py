@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,12 @@ from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.loading import is_own
 from benchmarks.catalog.suites import fields_of, suites
 from benchmarks.cli import help
-from benchmarks.cli.compose import Plan, foreign
+from benchmarks.cli.compose import Plan, Planned, foreign
+from benchmarks.cli.explaining import jobs_to_explain
 from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.display.explained import by_problem, explained
 from benchmarks.display.sweep_views import failures, views
+from benchmarks.engine.status import UNJUDGED
 from ravine.terminal import TABLES, columns, filled, phase
 
 NAMED = 4  # missing cells
@@ -24,13 +26,20 @@ NAMED = 4  # missing cells
 
 @dataclass
 class Ended:
-    """A sweep that has ended: its plan, its tables, the written files, and their folder."""
+    """A sweep that has ended: its plan, its tables, the written files, and their folder.
+
+    explained: why optimizers break; None if that was not asked.
+    asked: about which jobs it was asked; None for all ranked ones.
+    typed: the words of the command that runs the sweep, if they are not those of the plan.
+    """
 
     plan: Plan
     tables: Tables
     files: Sequence[str]
     folder: Path
     explained: pandas.DataFrame | None = None
+    asked: Callable[[Planned], bool] | None = None
+    typed: Sequence[str] | None = None
 
     @cached_property
     def matrix(self) -> Matrix:
@@ -60,14 +69,46 @@ class Ended:
         if self.explained is None:
             return
         if self.explained.empty:
-            failed = (self.tables.summary["status"] == "error").any()
-            which = "No optimizer without an error breaks" if failed else "Nothing breaks"
-            print(f"{which} here, so there is nothing to explain.")
+            print(filled(" ".join(self._nothing_explained())))
             return
         suite = self.plan.suite is not None
         for view in [by_problem(self.explained)] if suite else explained(self.explained):
             print(view.for_stdout(), end="\n\n")
         print(self.folder / "explained.csv")
+
+    def _nothing_explained(self) -> Iterator[str]:
+        """Yield sentences on why no row explains anything, and which optimizer is nearest to breaking."""
+        summary = self.tables.summary
+        asked = {
+            each.setup.job.identity(each.setup.protocol)
+            for each in jobs_to_explain(self.plan.jobs, self.asked)
+        }
+        failed = (summary["status"] == "error").any()
+        which = "no optimizer without an error" if failed else "no optimizer"
+        if "choice" not in summary:
+            yield f"Nothing to explain: {which} was run."
+            return
+        jobs = summary["cell"].map({key: cell.info.job for key, cell in self.tables.cells.items()})
+        tuned = summary[(summary["choice"] == "tuned") & jobs.isin(asked)]
+        tuned = tuned[~tuned["status"].isin(UNJUDGED)]
+        shares = tuned["solved"] / tuned["runs"]
+        if (shares < 0.5).any():
+            yield (
+                "Nothing was explained: where fewer than half of the instances are solved, more are at a harder rung, "
+                "or no removal of a cause could be run."
+            )
+        else:
+            yield (
+                f"Nothing to explain: {which} solves fewer than half of the instances at any rung, which is what "
+                "counts as breaking."
+            )
+        if (shares < 1).any():
+            row = tuned.iloc[int(shares.argmin())]
+            dial = self.tables.cells[row["cell"]].info.dial_name
+            yield (
+                f"Fewest: {row['optimizer']} on {row['problem']} solves {row['solved']:g} of {row['runs']:g} "
+                f"at {dial} {row['dial']:g}."
+            )
 
     def print_what_is_missing(self) -> None:
         """Print which cells of an interrupted sweep are not in its tables, and the command that runs them."""
@@ -84,7 +125,7 @@ class Ended:
             print(
                 f"{len(missing)} of {len(planned)} cells {are} missing: {', '.join(missing[:NAMED])}{more}."
             )
-            command = [*self._words_without("out"), f"out={self.folder}"]
+            command = self.typed or [*self._words_without("out"), f"out={self.folder}"]
             print(f"Go on:  {help.command_line(command)}")
 
     def print_what_is_next(self, report: bool) -> None:
@@ -115,19 +156,26 @@ class Ended:
         """Print where an optimizer breaks first, and a command that looks closer at it."""
         entry = self.matrix.weakest()
         if entry is None:
-            print("Nothing breaks here.")
+            names = ", ".join(self.matrix.of_interest)
+            print(
+                filled(
+                    f"No breaking point of {names}: at least half of the instances are solved at every rung."
+                )
+            )
             return
         job = next(each.setup for each in self.plan.jobs if each.setup.job.name == entry.problem)
         closer = "preset=careful" if job.protocol.rungs == "auto" else "rungs=auto"
-        fields = fields_of(suites()[suite], entry.problem)
+        given = set(map(_name, self.plan.words))
         command = [
             f"+problem={entry.problem}",
             *(
                 f"{name}={value if name != 'ladder' else ','.join(map(str, value)).join('[]')}"
-                for name, value in fields.items()
+                for name, value in fields_of(suites()[suite], entry.problem).items()
+                if name not in given
             ),
-            *self._words_without("suite", "out", "rungs", "preset", *fields),
+            *self._words_without("suite", "out", "rungs", _name(closer)),
             *dict.fromkeys(["rungs=auto", closer]),
+            *self._out_beside(entry.problem),
         ]
         print(self.matrix.breaks_first(entry))
         print(f"Look closer:  {help.command_line(command)}")
@@ -143,8 +191,16 @@ class Ended:
         """Print the command that finds the breaking points, after a sweep of one rung."""
         one_rung = self.plan.jobs[0].setup.protocol.rungs == 1
         if one_rung and not any(_name(word).startswith("problem.") for word in self.plan.words):
-            command = [*self._words_without("rungs", "out"), "rungs=auto"]
+            command = [
+                *self._words_without("rungs", "out"),
+                "rungs=auto",
+                *self._out_beside("breaking-points"),
+            ]
             print(f"Find the breaking points:  {help.command_line(command)}")
+
+    def _out_beside(self, name: str) -> list[str]:
+        """Return out= for a sweep of another protocol, which this one's folder cannot take; none if none is given."""
+        return [f"out={self.folder}-{name}"] if self.plan.jobs[0].config["out"] else []
 
     def _words_without(self, *options: str) -> list[str]:
         return [word for word in self.plan.words if _name(word) not in options]

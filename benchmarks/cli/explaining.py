@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +19,17 @@ from benchmarks.runner.launchers.launcher import cores, one_by_one
 from benchmarks.runner.launchers.processes import Processes
 from benchmarks.runner.progress import JobsProgress
 from benchmarks.store.sweep_folder import SweepFolder
+
+
+def jobs_to_explain(
+    jobs: Iterable[Planned], asked: Callable[[Planned], bool] | None
+) -> list[Planned]:
+    """Return the jobs that are asked about: by default those of ranked optimizers."""
+    return [
+        each
+        for each in jobs
+        if (each.setup.job.contender.optimizer.role == "ranked" if asked is None else asked(each))
+    ]
 
 
 def explain(
@@ -44,11 +55,9 @@ def explain(
     for key, cell in tables.cells.items():
         keys.setdefault(cell.info.job, []).append(key)
     jobs = []
-    for each in plan.jobs:
-        optimizer = each.setup.job.contender.optimizer
-        wanted = optimizer.role == "ranked" if asked is None else asked(each)
+    for each in jobs_to_explain(plan.jobs, asked):
         identity = each.setup.job.identity(each.setup.protocol)
-        if wanted and identity in keys:
+        if identity in keys:
             jobs.append((each, identity))
     configs, cells = [each.config for each, _ in jobs], [keys[name] for _, name in jobs]
     processes = cores() if plan.jobs[0].setup.threads == 1 else 1
@@ -57,11 +66,11 @@ def explain(
     rows = []
     with TemporaryDirectory() as scratch:
         task = Explaining(folder, configs, {}, None, cells, Path(scratch))
-        progress = JobsProgress("explained", len(jobs), task.ended)
+        progress = JobsProgress("explained", len(jobs), task.ended, task.running)
         try:
             progress.watch()
             if shares > 1:
-                ahead = RunningAhead(folder, configs, {}, None, cells, shares=shares)
+                ahead = RunningAhead(folder, configs, {}, None, cells, Path(scratch), shares)
                 Processes(processes)(ahead, len(jobs) * shares, progress.watch, say)
             launch(dataclasses.replace(task, shown=progress), len(jobs), progress.watch, say)
             progress.watch()

@@ -26,13 +26,19 @@ from ravine.terminal import phase
 WORTH_PROCESSES = 2.0  # seconds of computing; for less, nothing is gained
 
 
-def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: bool = True) -> int:
+def run(
+    plan: Plan,
+    explained: Callable[[Planned], bool] | None = None,
+    report: bool = True,
+    typed: Sequence[str] | None = None,
+) -> int:
     """Run the sweep, write and print its tables, and return the exit code.
 
     Args:
         plan: The sweep.
         explained: Which of its jobs are explained where they break; by default all if the command asks for it.
         report: Whether the report of a suite is written, which takes a minute for the standard suite.
+        typed: The words of the command, if they are not those of the sweep.
     """
     first, began = plan.jobs[0], time.perf_counter()
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -56,7 +62,8 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: 
     with phase("importing pandas"):  # with pyarrow; otherwise each worker does, with its first cell
         import pyarrow.dataset  # noqa: F401
 
-    progress = Progress(expected.ahead, expected.processes, Notes(folder))
+    then = "explaining" if explained or first.config["explain"] else ""
+    progress = Progress(expected.ahead, expected.processes, Notes(folder), then)
     task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
     launch = launch or launcher(plan.of_hydra, folder.path)
     failed: list[Exception] = []
@@ -81,7 +88,11 @@ def run(plan: Plan, explained: Callable[[Planned], bool] | None = None, report: 
             progress.close()
             with phase("making the tables"):
                 found = collect(folder, time.perf_counter() - began, _say, not whole)
-            ended = None if found is None else Ended(plan, *found, folder.path)
+            ended = (
+                None
+                if found is None
+                else Ended(plan, *found, folder.path, asked=explained, typed=typed)
+            )
             if ended is not None:
                 if explained is None:  # otherwise they were printed when the sweep was run
                     ended.print_tables()

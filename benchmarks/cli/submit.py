@@ -63,7 +63,7 @@ def main(given: Namespace) -> int:
             raise Refused(f"--{name} is given without --verify: {USAGE}")
     rest = [word for word in options if _name(word) not in OURS]
     part, against = (_folder(name, options) for name in OURS)
-    return _submit(named[0], rest, part, against or _published())
+    return _submit(named[0], rest, part, against or _published(), ["submit", *given.words])
 
 
 def _folder(name: str, options: Sequence[str]) -> Path | None:
@@ -83,7 +83,9 @@ def _published() -> Path:
     return own if own.exists() and not AGAINST.exists() else AGAINST
 
 
-def _submit(word: str, rest: Sequence[str], part: Path | None, against: Path) -> int:
+def _submit(
+    word: str, rest: Sequence[str], part: Path | None, against: Path, typed: Sequence[str]
+) -> int:
     given = {_name(each): each.partition("=")[2] for each in rest}
     what = given.get("suite", SOME if "problem" in given else WHOLE)
     added = [f"+suite={what}"] if what == WHOLE and "suite" not in given else []
@@ -99,7 +101,7 @@ def _submit(word: str, rest: Sequence[str], part: Path | None, against: Path) ->
     part = part or out / "part"
     names = {each.setup.job.contender.name for each in plan.jobs}
     _check_part(part, out, names)
-    code = run(plan, report=False)
+    code = run(plan, report=False, typed=typed)
     if code not in (0, FAILED) or first.config["dry_run"]:
         return code
     try:

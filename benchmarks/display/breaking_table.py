@@ -17,15 +17,22 @@ from benchmarks.analysis.rungs import judged, too_few
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.display.default_beats_tuned import default_beats_tuned
+from benchmarks.display.first_rung import unsolved_first_rungs, why_unsolved
 from benchmarks.display.numbers_as_text import as_words
 from benchmarks.display.unjudged import why_unjudged
 from benchmarks.display.view import View
 from benchmarks.engine.status import UNJUDGED
 from benchmarks.store.cell_info import CellInfo
+from problems import Card
 from ravine.terminal import TABLES
 
 EASIER, HARDER = -1.0, 2.0  # places of censored breaking points
 FALLING = " ↓"
+
+
+def dial_of(card: Card) -> str:
+    """Return the name of a problem's dial, marked if the problem gets harder as it falls."""
+    return f"{card.dial}{FALLING if card.ladder[0] > card.ladder[-1] else ''}"
 
 
 @dataclass(frozen=True)
@@ -104,20 +111,24 @@ class Matrix:
             first, last = k == 0, k == len(blocks) - 1
             yield View(self._title() if first else "", table, self.remarks() if last else [])
 
-    def weakest(self) -> Entry | None:
-        """Return the lowest entry of the user's optimizers; without any, that of the last optimizer run everywhere.
-
-        Ties go to the problem on which the other optimizers get furthest. None if nothing breaks.
-        """
+    @property
+    def of_interest(self) -> list[str]:
+        """The user's optimizers; without any, the last one that was run everywhere."""
         names = [name for name in self.optimizers if name in self.own]
         most = max(len(self._places(name)) for name in self.optimizers)
         everywhere = [name for name in self.optimizers if len(self._places(name)) == most]
+        return names or everywhere[-1:]
+
+    def weakest(self) -> Entry | None:
+        """Return the lowest entry of the optimizers of interest.
+
+        Ties go to the problem on which the other optimizers get furthest. None if nothing breaks.
+        """
+        names = self.of_interest
         candidates = [
             each
             for each in self.entries.values()
-            if each.optimizer in (names or everywhere[-1:])
-            and each.place is not None
-            and each.place < 1
+            if each.optimizer in names and each.place is not None and each.place < 1
         ]
         return min(candidates, key=lambda each: (each.place, -self._of_others(each)), default=None)
 
@@ -239,6 +250,8 @@ class Matrix:
         entries = self.entries.values()
         points = [each.point for each in entries if each.point is not None]
         absent = len(self.entries) < len(self.optimizers) * len(self.problems)
+        unsolved = unsolved_first_rungs(self.tables, self.of_interest)
+        others = self.tables.summary[~self.tables.summary["cell"].isin(unsolved)]
         skipped = int((self.tables.runs["status"] == "skipped").sum())
         said = {
             "> and <: outside the tested rungs.": any(each.censored for each in points),
@@ -249,7 +262,8 @@ class Matrix:
             **dict.fromkeys(why_unjudged(each.unjudged for each in entries), True),
             f"{skipped} of {len(self.tables.cells)} cells were skipped and count as not solved: "
             "no trial solves an easier rung.": skipped > 0,
-            **dict.fromkeys(default_beats_tuned(self.tables.summary), True),
+            **dict.fromkeys(why_unsolved(self.tables, unsolved), True),
+            **dict.fromkeys(default_beats_tuned(others), True),
         }  # fmt: skip
         return [text for text, holds in said.items() if holds]
 

@@ -19,6 +19,7 @@ from benchmarks.analysis.tuning import best_of
 from benchmarks.diagnosis.run_features import SET_BACK
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
 from benchmarks.display.default_beats_tuned import default_beats_tuned
+from benchmarks.display.first_rung import unsolved_first_rungs, why_unsolved
 from benchmarks.display.numbers_as_text import (
     counted,
     decades,
@@ -209,10 +210,13 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     odd = shown.loc[~shown["dose_response"].fillna(True), "optimizer"]
     remarks = [f"{name}: a harder dial does not mean fewer solved here." for name in odd]
     summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
+    unsolved = unsolved_first_rungs(tables, set(table[""]))
+    unsolved = {cell: row for cell, row in unsolved.items() if cell in set(summary["cell"])}
     remarks += [
         *_effort(runs, tables),
         *_at_the_edge(summary, tables),
-        *default_beats_tuned(summary),
+        *why_unsolved(tables, unsolved),
+        *default_beats_tuned(summary[~summary["cell"].isin(unsolved)]),
     ]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs)]
     remarks += why_unjudged([*points.get("unjudged", ()), *tuned_runs["status"]])

@@ -20,6 +20,7 @@ from benchmarks.analysis.causes import too_few
 from benchmarks.catalog.subsections import by_subsection
 from benchmarks.catalog.suites import suites
 from benchmarks.checks.claims import OF_FORMULA, measured, spelled
+from benchmarks.display.breaking_table import FALLING, dial_of
 from benchmarks.display.explained import named, why
 from benchmarks.docgen.explained import EXPLAINED
 from benchmarks.docgen.paths import DOCS, NAMES_FILE
@@ -39,27 +40,36 @@ that name gives the reason for the range.
 `ravine check --slow NAME` measures again. Claims that fail are listed, too. `python -m benchmarks.docgen.certificates`
 writes this page; the same rows are in [certificates.csv](certificates.csv).
 """
-NAMES = """## Does each ranked problem break what it says, and why it says?
+NAMES = f"""## Does each ranked problem break what it says, and why it says?
 
 A ranked problem states an optimizer and the cause that breaks it, such as sgd and the cliff on `cliff`. The stated
 cause is removed, and so is each other cause, one at a time; the optimizer is tuned again each time. The problem's name
-**holds** if the problem breaks the optimizer, if the optimizer solves more instances without the stated cause than
-chance explains, and if the removal of any other cause shifts the breaking point less than half as far. Two kinds of
-removals are not compared: those that change the problem itself, unless the stated cause has no other removal, and those
-of a cause that is *counted as one* with the stated one because the book treats them as the same thing, such as a cliff
-and the exploding gradient that makes it. If a problem states two causes, it must have both: the removal of each must
-help, and is compared with all others except that of the other; if neither helps alone, removing both together must
-help. What follows a breaking point in parentheses, such as (+1.39 rungs), is its shift. The measurements are those of
-the standard suite in [explained.csv](explained.csv); the same rows are in [names.csv](names.csv), where
-`holds_first_cause` says whether the name holds by the first cause alone, with the second one as a rival, and
-`holds_first_cause_strictly` whether it also does without causes counted as one.
+**holds** if
+
+- the problem breaks the optimizer,
+- without the stated cause, the optimizer solves more instances than chance explains, and
+- without any rival cause, the breaking point shifts less than half as far.
+
+All other causes are rivals, except those *counted as one* with the stated cause. The book treats these as the same
+thing, such as a cliff and the exploding gradient that makes it. A removal that changes the problem itself, such as
+`steps=5`, takes all causes away. So it is never a rival, and it counts for the stated cause only if that has no other
+removal.
+
+If a problem states two causes, it must have both: the removal of each must help, and each is compared with the rivals,
+but not with the other. If neither helps alone, removing both together must help.
+
+{FALLING.strip()}: the problem gets harder as this dial falls, so that > and < change places. The number in parentheses
+behind a breaking point, as in (+1.39 rungs), is its shift. The measurements are those of the standard suite in
+[explained.csv](explained.csv). The same rows are in [names.csv](names.csv): `holds_first_cause` says whether the name
+still holds if the second stated cause is a rival, and `holds_first_cause_strictly` whether it does if, besides, no
+causes are counted as one.
 
 Seven problems' causes were restated after they had been measured: `shelf`, `narrowing_valley`, `product_cliff`,
 `meander`, `separable_logistic`, `winding_ravine` and `mountain` (see CHANGELOG.md). With the causes stated before, the
 names of 27 of 40 problems held (this page in commit 7a3a602).
 """
 HEADER = """\
-| problem | breaks | cause | breaking point | without the cause | counted as one | strongest rival | |
+| problem: dial | breaks | cause | breaking point | without the cause | counted as one | strongest rival | |
 |---|---|---|---|---|---|---|---|"""
 
 
@@ -172,16 +182,17 @@ def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
         f"{int(table['holds'].sum())} of {len(table)} claims hold. "
         f"The names of {len(holding)} of {len(of_names)} ranked problems hold, "
         f"{measured.sum() - len(holding)} fail, and {(~measured).sum()} are not measured. "
-        f"{holding['cause'].str.contains('+', regex=False).sum()} of those that hold state two causes. By the first "
-        f"stated cause alone, with the second one as a rival, {of_names['holds_first_cause'].sum()} hold; "
-        f"without causes counted as one, {of_names['holds_first_cause_strictly'].sum()} hold."
+        f"{holding['cause'].str.contains('+', regex=False).sum()} of those that hold state two causes. Under stricter "
+        f"rules fewer hold: {of_names['holds_first_cause'].sum()} if the second stated cause is a rival of the first, "
+        f"and {of_names['holds_first_cause_strictly'].sum()} if, besides, no two causes are counted as one."
     )
     lines = [HEAD, total, "", NAMES, _uncertified(), "", HEADER]
     for row in of_names.fillna("").itertuples():
         fails = f"FAILS: {row.why_not}; measured: {row.measured}" if row.measured else row.why_not
+        problem = f"`{row.problem}`: {dial_of(PROBLEMS[str(row.problem)].card)}"
         lines.append(
             _line((
-                f"`{row.problem}`", row.optimizer, named(str(row.cause)), row.breaking_point, row.without,
+                problem, row.optimizer, named(str(row.cause)), row.breaking_point, row.without,
                 row.same or "–", row.rival or "none", "holds" if row.holds else fails,
             ))
         )  # fmt: skip

@@ -3,14 +3,15 @@
 `python -m benchmarks.docgen.explained FOLDER …` reads the folders of sweeps with explain=true, for instance one per
 optimizer. It writes docs/explained.csv, their table of measured causes; docs/readings.csv, the readings of the
 reporting runs of the tuned trial that are not solved, at the first rung at which their job was explained; and
-docs/outcomes.csv, how each optimizer × problem is explained.
+docs/outcomes.csv, how each optimizer × problem is explained. All rows of an optimizer that is in one of the folders are
+replaced; those of other optimizers stay.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas
@@ -72,7 +73,7 @@ def outcomes(explained: pandas.DataFrame, points: pandas.DataFrame) -> pandas.Da
 
 
 def main(words: Sequence[str]) -> int:
-    """Write the three tables."""
+    """Replace the rows of the optimizers in the given folders, in all three tables."""
     if not words:
         print("give folders of sweeps with explain=true", file=sys.stderr)
         return 2
@@ -100,9 +101,20 @@ def main(words: Sequence[str]) -> int:
             f"{optimizer} on {problem} is in two of the folders: give one of them", file=sys.stderr
         )
         return 2
+    given = set(found["optimizer"])
     for file, tables in ((EXPLAINED, causes), (READINGS, read), (OUTCOMES, ends)):
-        pandas.concat(tables).to_csv(file, index=False)
+        rows = pandas.concat([_of_others(file, given), *tables])
+        # In an order that does not depend on which optimizer was published first.
+        rows.sort_values("optimizer", kind="stable").to_csv(file, index=False)
     return 0
+
+
+def _of_others(file: Path, optimizers: Collection[str]) -> pandas.DataFrame:
+    """Return the published rows of all other optimizers, as they are written."""
+    if not file.exists():
+        return pandas.DataFrame()
+    rows = pandas.read_csv(file, dtype=str, keep_default_na=False)
+    return rows[~rows["optimizer"].isin(optimizers)]
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ from benchmarks.catalog.defaults import (
 )
 from benchmarks.catalog.subsections import by_subsection, families
 from benchmarks.catalog.suites import suites
-from benchmarks.display.breaking_table import FALLING, said_of_rungs
+from benchmarks.display.breaking_table import dial_of, said_of_rungs
+from benchmarks.display.explained import named
 from benchmarks.display.leaderboard import YARDSTICK, Leaderboard
 from benchmarks.docgen import prices
 from benchmarks.docgen.paths import DOCS
@@ -398,7 +399,8 @@ def _cures() -> Iterator[str]:
     yield (
         "Where an optimizer breaks, one cause after another was removed and the search repeated ([how](explain.md)). "
         "The table lists the causes without which more instances are solved than chance explains, with the problems. "
-        "Each optimizer was explained on some problems only, and those without a row on none.\n"
+        "*Explained on*: the number of problems on which the optimizer breaks and causes were removed. Optimizers "
+        "without a row were not measured.\n"
     )
     rows = []
     for name, of_optimizer in causes.groupby("optimizer", sort=True):
@@ -406,7 +408,7 @@ def _cures() -> Iterator[str]:
         cured: dict[str, list[str]] = {}
         for cause, of_cause in held.groupby("cause"):
             names = sorted(set(of_cause["problem"]))
-            cured[str(cause).replace("_", " ")] = names
+            cured[named(str(cause))] = names
         ordered = sorted(cured.items(), key=lambda each: (-len(each[1]), each[0]))
         said = "; ".join(f"{cause} ({', '.join(problems)})" for cause, problems in ordered)
         problems = of_optimizer["problem"].nunique()
@@ -421,9 +423,7 @@ def _rows(table: pandas.DataFrame, names: Sequence[str]) -> Iterator[list[str]]:
         for name in problems:
             of_problem = [texts.get((name, each), "") for each in names]
             if any(of_problem):
-                card = problems[name].card
-                dial = card.dial + (FALLING if card.ladder[0] > card.ladder[-1] else "")
-                yield [title, f"{name}: {dial}", *of_problem]
+                yield [title, f"{name}: {dial_of(problems[name].card)}", *of_problem]
 
 
 def _reasons(summary: pandas.DataFrame) -> Iterator[str]:

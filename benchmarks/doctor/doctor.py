@@ -269,7 +269,7 @@ class Doctor:
         kinds = "1 measurement" if measurements == 1 else f"{measurements} measurements"
         yield (
             f"{self.steps} steps, {kinds}; measuring took {self._budget.spent:.0f} gradients and {self.overhead:.0%} "
-            f"of the wall time ({self.seconds:.2g} s)."
+            f"of the wall time ({self.seconds:.2g} s). {self._budget.allowed}"
         )
         if self._budget.capped is not None:
             yield (

@@ -46,6 +46,16 @@ class Budget:
             return 0.0
         return self.seconds_spent / (self.ended - self.began)
 
+    @property
+    def allowed(self) -> str:
+        """Return a sentence on what measuring may cost, beside which its share of the time is read."""
+        if math.isinf(self.overhead):
+            return "Its cost is not limited (overhead=inf)."
+        return (
+            f"It may take up to {self.allowance:g} gradients (allowance=) beside {self.overhead:.2g} of the run's own "
+            f"{self.training:.0f} (overhead=), so its share of a short run is large."
+        )
+
     def start(self, step: int) -> float:
         """Begin a step, and with the first one the run; return the time."""
         now, self._step = time.perf_counter(), step

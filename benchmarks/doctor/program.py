@@ -4,7 +4,7 @@ Hooks see the inputs, outputs and activations of a pass, autograd's graph shows 
 the loss, and five questions are put to the model: what loss does the best constant output get, does it matter which
 output meets which target, do the inputs matter, does an example change the outputs of the others, and which module is
 the first whose output is not finite? They take at most 20 forward passes at the first three steps, and two at each
-later measurement.
+later measurement; and one for each input of a model whose outputs notice none of them.
 """
 
 from __future__ import annotations
@@ -243,8 +243,7 @@ class Program:
             if output is None or seen.source is None or output.ndim == 0:
                 return
             if asks_inputs:
-                here.restore()
-                self._ask_inputs(closure, seen, output, given)
+                self._ask_inputs(closure, seen, output, given, loss, here)
             elif len(output) > 1 and _vary(output):
                 here.restore()
                 self._exchange(closure, seen.source, loss)
@@ -399,35 +398,56 @@ class Program:
                 handle.remove()
 
     def _ask_inputs(
-        self, closure: Closure, seen: Seen, output: torch.Tensor, given: Sequence[object]
+        self,
+        closure: Closure,
+        seen: Seen,
+        output: torch.Tensor,
+        given: Sequence[object],
+        loss: float,
+        here: RandomState,
     ) -> None:
         """Note whether nothing changes if each example gets the inputs of the one before it.
 
         It is left open if an input is neither a number nor a tensor with one row for each example, or if no tensor
-        tells the examples apart.
+        tells the examples apart. What changes the loss alone is a target: a model that computes its own loss is given
+        them, too.
         """
-        changes: list[bool] = []  # False where an input could not be changed
 
-        def roll(x: Any) -> Any:
-            if x is None or isinstance(x, (int, float)):
-                return x
-            if not _is_plain(x) or x.ndim == 0 or len(x) != len(output):
-                changes.append(False)
-                return x
-            rolled = x.roll(1, 0)
-            if not torch.equal(rolled, x):
+        def asked(only: int | None = None) -> tuple[int, float] | None:
+            """Return how many inputs can change, and the loss, if no layer notices a change of all or of one."""
+            changes: list[bool] = []  # False where an input could not be changed
+
+            def roll(x: Any) -> Any:
+                if x is None or isinstance(x, (int, float)):
+                    return x
+                if not _is_plain(x) or x.ndim == 0 or len(x) != len(output):
+                    changes.append(False)
+                    return x
+                rolled = x.roll(1, 0)
+                if torch.equal(rolled, x):
+                    return x
                 changes.append(True)
-            return rolled
+                return rolled if only in (None, len(changes) - 1) else x
 
-        self.cost += FORWARD
-        try:
-            with self._other_inputs(roll, seen.source) as outputs, self._layers_given() as others:
-                parted(closure(), graph=False)
-        except Exception:  # the model may refuse them, as lengths that are no longer sorted
-            return
-        same = len(outputs) == 1 and outputs[0] is not None and torch.equal(outputs[0], output)
-        rolled = len(changes) > 0 and all(changes)
-        self.ignores = rolled and len(given) > 0 and others == given and same
+            here.restore()
+            self.cost += FORWARD
+            try:
+                with (
+                    self._other_inputs(roll, seen.source) as outputs,
+                    self._layers_given() as others,
+                ):
+                    other = parted(closure(), graph=False)[0].item()
+            except Exception:  # the model may refuse them, as lengths that are no longer sorted
+                return None
+            same = len(outputs) == 1 and outputs[0] is not None and torch.equal(outputs[0], output)
+            rolled = len(changes) > 0 and all(changes)
+            unnoticed = rolled and len(given) > 0 and others == given and same
+            return (len(changes), other) if unnoticed else None
+
+        found = asked()
+        self.ignores = found is not None and (
+            found[1] == loss or any(asked(k) == (found[0], loss) for k in range(found[0]))
+        )
 
     @contextmanager
     def _other_inputs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -58,10 +59,12 @@ class Instances:
             self.problem.draws(tree, generator(seed, purpose))
             for tree, seed in zip(self.trees, self.seeds, strict=True)
         ]
-        while True:
+        noisy = [each for each in streams if each is not None]
+        while noisy:
             with default_dtype(torch.float64):
-                items = [next(stream) for stream in streams if stream is not None]
-            yield stack(items, self.dtype, self.device) if items else None
+                items = [next(stream) for stream in noisy]
+            yield stack(items, self.dtype, self.device)
+        yield from itertools.repeat(None)
 
     def normals(self):
         """Return a function that draws standard normal numbers (instances, 1, dim), new ones at each call."""

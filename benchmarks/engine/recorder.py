@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ MEASURED_AT = (
 )  # shares of the budget at which curvature is measured, besides start and end
 
 
+@functools.cache
 def scheduled(step: int) -> bool:
     """True for about 20 steps per decade: every step up to 10, about every hundredth near 1000."""
     if step < 10:
@@ -166,8 +168,6 @@ class Recorder:
         share: Count,
     ) -> None:  # fmt: skip
         """Note the share of the stability limit of the runs (a mask) that ended at x; `gradient` is the exact one."""
-        if not who.any():
-            return
         if gradient is None:
             gradient = self._problem.value_and_gradient(x, self._data)[1]
         found = self._stability(state, gradient, share)

@@ -14,8 +14,8 @@ import itertools
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,19 @@ from optimizers.optimizer import NotApplicable
 from problems import Problem
 from ravine import left_out
 
+RUNNING = "running"  # suffix of a file with what is being done
 TRIED = 13  # settings that a removal is tried at: the tuned one, eight others, and four near the best of these
 
 PAIRED = 6  # causes of which all pairs are tried where no removal alone helps: at most 15
 
 
-def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> pandas.DataFrame:
+def explain(
+    job: Job,
+    keys: Iterable[str],
+    protocol: Protocol,
+    store: Cells,
+    say: Callable[[str], None] = lambda what: None,
+) -> pandas.DataFrame:
     """Return one row for each removal of a job, as `ordered` has them; none if it does not break on its rungs.
 
     Args:
@@ -58,13 +65,18 @@ def explain(job: Job, keys: Iterable[str], protocol: Protocol, store: Cells) -> 
         keys: Its cells.
         protocol: Its protocol.
         store: Where its cells are, and those of its removals will be.
+        say: Called with what is done next, such as "removal 3 of 6".
     """
-    explanation = _explanation(job, keys, protocol, store)
+    explanation = _explanation(job, keys, protocol, store, say)
     return pandas.DataFrame() if explanation is None else explanation.rows()
 
 
 def _explanation(
-    job: Job, keys: Iterable[str], protocol: Protocol, store: Cells
+    job: Job,
+    keys: Iterable[str],
+    protocol: Protocol,
+    store: Cells,
+    say: Callable[[str], None] = lambda what: None,
 ) -> _Explanation | None:
     """Return the explanation of a job, before anything is removed; None if the job does not break on its rungs."""
     cells = pandas.concat([_runs(store, key) for key in keys], ignore_index=True)
@@ -73,7 +85,7 @@ def _explanation(
         return None
     ladder = rungs(job.problem, protocol.rungs, job.ladder)
     broken = Broken.of(runs, job.problem.card.scale, falls(job.problem), ladder)
-    return None if broken is None else _Explanation(job, broken, protocol, store)
+    return None if broken is None else _Explanation(job, broken, protocol, store, say)
 
 
 class _FailedRuns(Exception):
@@ -88,6 +100,7 @@ class _Explanation:
     broken: Broken
     protocol: Protocol
     store: Cells
+    say: Callable[[str], None]
 
     def rows(self) -> pandas.DataFrame:
         """Return the rows of all removals, alone and where needed in pairs."""
@@ -106,11 +119,15 @@ class _Explanation:
         ]
         if not ranked:
             return table
-        pairs = [
-            self._removed(Both(first.removal, second.removal), first.tried)
+        couples = [
+            (first, second)
             for first, second in _couples(ranked)
             if first.removal.cause != second.removal.cause
         ]
+        pairs = []
+        for number, (first, second) in enumerate(couples, start=1):
+            self.say(f"pair of removals {number} of {len(couples)}")
+            pairs.append(self._removed(Both(first.removal, second.removal), first.tried))
         return judged(self.broken, [*alone, *(each for each in pairs if each is not None)])
 
     def run_ahead(self, share: int, shares: int) -> None:
@@ -131,10 +148,11 @@ class _Explanation:
         at = self.job.problem.at_dial(self.broken.rungs[0])
         return [*removals(at, self.job.contender.optimizer, met_by(traces, measured))]
 
-    def _alone(self, found: Iterable[tuple[Cause, str]]) -> list[Removed]:
+    def _alone(self, found: Sequence[tuple[Cause, str]]) -> list[Removed]:
         """Return what each of these removals does alone, as far as the optimizer can be used without the cause."""
         alone: list[Removed] = []
-        for each, unasked in found:
+        for number, (each, unasked) in enumerate(found, start=1):
+            self.say(f"removal {number} of {len(found)}")
             enough = "" if unasked else self._enough(each, alone)
             done = (
                 Removed(each, 0, math.inf, instead=enough, unasked=unasked)
@@ -268,22 +286,34 @@ class _Ended(Task, ABC):
     """A task on the jobs of a sweep that has ended.
 
     keys: the cells of each job.
+    scratch: a folder for what the processes tell the one that puts it together.
     """
 
     keys: Sequence[Sequence[str]] = ()
+    scratch: Path = Path()
 
     @abstractmethod
     def __call__(self, number: int) -> None: ...
 
+    @contextmanager
+    def saying(self, number: int) -> Iterator[Callable[[str], None]]:
+        """Give a function that says what is being done in a job, until the end."""
+        file = self.scratch / f"{number}.{RUNNING}"
+        try:
+            yield lambda what: _write(file, f"{self.name(number)}: {what}")
+        finally:
+            file.unlink(missing_ok=True)
+
+    def running(self) -> Iterator[str]:
+        """Yield what is being done in each job that runs."""
+        for file in sorted(self.scratch.glob(f"*.{RUNNING}")):
+            with suppress(FileNotFoundError):  # it has ended
+                yield file.read_text()
+
 
 @dataclass(frozen=True)
 class Explaining(_Ended):
-    """Explains the jobs of a sweep, each by its number.
-
-    scratch: a folder for the rows of each, for the process that puts them together.
-    """
-
-    scratch: Path = Path()
+    """Explains the jobs of a sweep, each by its number."""
 
     def __call__(self, number: int) -> None:
         """Run the cells of the removals of one job, and keep its rows; one that fails is named and left out."""
@@ -291,8 +321,8 @@ class Explaining(_Ended):
         if not sys.stderr.isatty():
             print(f"ravine: explaining {name}", file=sys.stderr)
         setup, rows = self.setup(number), pandas.DataFrame()
-        with left_out(f"the explanation of {name}"):
-            rows = explain(setup.job, self.keys[number], setup.protocol, setup.store)
+        with left_out(f"the explanation of {name}"), self.saying(number) as say:
+            rows = explain(setup.job, self.keys[number], setup.protocol, setup.store, say)
         rows.to_pickle(self._file(number))
         if self.shown is not None:
             self.shown.watch()
@@ -325,10 +355,18 @@ class RunningAhead(_Ended):
     def __call__(self, number: int) -> None:
         job, share = divmod(number, self.shares)
         setup = self.setup(job)
-        with suppress(Exception):  # the explanation meets it again, and says so
-            explanation = _explanation(setup.job, self.keys[job], setup.protocol, setup.store)
+        # What goes wrong is met again by the explanation, which says so.
+        with suppress(Exception), self.saying(number) as say:
+            explanation = _explanation(setup.job, self.keys[job], setup.protocol, setup.store, say)
             if explanation is not None:
                 explanation.run_ahead(share, self.shares)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that others read at any moment."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
 
 
 def _runs(store: Cells, key: str) -> pandas.DataFrame:

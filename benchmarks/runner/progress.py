@@ -74,6 +74,7 @@ class Progress:
     ahead: the work ahead, by job.
     processes: cells that run at a time.
     notes: returns the notes, of `cell_note` and `job_note`, since the last call.
+    then: what comes after the cells, which the time left leaves out.
 
     Time left = (work ahead × seconds/work of the cells that were computed + stored cells ahead × median seconds of
     those that were read)/processes. Only seconds within cells count, so a slow start of the workers does not matter.
@@ -86,8 +87,10 @@ class Progress:
         ahead: Mapping[str, Ahead],
         processes: int,
         notes: Callable[[], Iterable[Mapping[str, Any]]],
+        then: str = "",
     ):
         self.ahead = ahead
+        self.then = f", then {then}" if then else ""
         self.processes = processes
         self.notes = notes
         self.bar = _Bar() if is_live(sys.stderr) else None
@@ -206,7 +209,9 @@ class Progress:
         reads = max(min(stored - len(self.read), self._total() - self.cells), 0)
         # The first one takes longer in each process, which imports what it needs.
         seconds = computing + reads * median_low([READING] * self.processes + self.read)
-        return f" · about {duration(seconds / self.processes)} left" if seconds else ""
+        if not seconds:
+            return ""
+        return f" · about {duration(seconds / self.processes)} left{self.then}"
 
     def _print(self, line: str) -> None:
         if self.bar is not None:
@@ -216,32 +221,41 @@ class Progress:
 
 
 class JobsProgress:
-    """Count jobs that have ended and estimate the time left: one live line on a terminal, else a line for each.
+    """Count jobs that have ended: one live line on a terminal, which also says what runs, else a line for each.
+
+    The time left is not told: a job that does not break takes none, and how much another needs is seen as it goes.
 
     what: What is done with them.
     count: The number of jobs.
     ended: Returns how many have ended.
+    running: Returns what is being done at the moment.
     """
 
-    def __init__(self, what: str, count: int, ended: Callable[[], int]):
-        self._what, self._count, self._ended = what, count, ended
+    def __init__(
+        self,
+        what: str,
+        count: int,
+        ended: Callable[[], int],
+        running: Callable[[], Iterable[str]],
+    ):
+        self._what, self._count, self._ended, self._running = what, count, ended, running
         self._bar = _Bar() if is_live(sys.stderr) else None
-        self._began, self._shown = time.time(), -1
+        self._shown = ""
         self._lock = threading.Lock()
 
     def watch(self) -> None:
-        """Show how many jobs have ended, if that has changed."""
+        """Show what has changed."""
         with self._lock:
             self._watch()
 
     def _watch(self) -> None:
         done = self._ended()
-        if done == self._shown or (self._bar is None and done == 0):
+        line = f"{self._what} {done}/{self._count}"
+        if self._bar is not None:
+            line = " · ".join([line, *self._running()])
+        if line == self._shown or (self._bar is None and done == 0):
             return
-        self._shown = done
-        seconds = (time.time() - self._began) / max(done, 1) * (self._count - done)
-        left = f" · about {duration(seconds)} left" if 0 < done < self._count else ""
-        line = f"{self._what} {done}/{self._count}{left}"
+        self._shown = line
         if self._bar is not None:
             self._bar.show(done / max(self._count, 1), line)
         else:

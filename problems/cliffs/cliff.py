@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,9 @@ from ravine import bounded
 
 WANTED = 0.7  # what σ(x_T) should be
 STATE = 0.5  # x_0, where the unit begins
+TOGETHER = (
+    7  # steps differentiated at a time: fewer calls than one by one, and they fit into the cache
+)
 
 
 @register("cliff")
@@ -137,20 +141,17 @@ class Cliff(Problem):
     def _each_unit(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.
 
-        ∂x_t = (σ(x_{t−1}), 1) + w σ'(x_{t−1}) ∂x_{t−1} is carried along with x_t, in place: autograd's
-        tape does not fit into the cache.
+        ∂x_t = (σ(x_{t−1}), 1) + w σ'(x_{t−1}) ∂x_{t−1} follows x_t, for autograd's tape does not fit into the cache.
         """
         w, b = w.contiguous(), b.contiguous()
-        state, factor = torch.full_like(w, STATE), torch.zeros_like(w)
-        direct = w.new_ones(2, *w.shape)
-        sigmoid = direct[0]
-        first = torch.zeros_like(direct)
-        torch.sigmoid(state, out=sigmoid)
-        for _ in range(self.steps):
-            torch.addcmul(direct, factor, first, out=first)
-            torch.addcmul(b, w, sigmoid, out=state)
-            torch.sigmoid(state, out=sigmoid)
-            torch.addcmul(sigmoid, sigmoid, sigmoid, value=-1, out=factor).mul_(w)
+        state, first = torch.full_like(w, STATE), w.new_zeros(2, *w.shape)
+        factors = w.new_empty(TOGETHER, *w.shape)
+        each = factors.unbind()
+        for sigmoids, direct in self._unrolled(w, b, state):
+            torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=factors).mul_(w)
+            for row, factor in zip(direct, each, strict=False):
+                torch.addcmul(row, factor, first, out=first)
+        sigmoid = state.sigmoid()
         error = sigmoid - WANTED
         return error.square(), (2 * error * sigmoid * (1 - sigmoid) * first).movedim(0, -1)
 
@@ -161,23 +162,42 @@ class Cliff(Problem):
         u (wσ'' u + 2σ'), v (wσ'' u + σ') and v (wσ'' v).
         """
         w, b = (each.contiguous() for each in x.unflatten(-1, (self.units, 2)).unbind(-1))
-        sigmoid = torch.full_like(w, STATE).sigmoid()
-        first = w.new_zeros(2, *w.shape)
-        second = w.new_zeros(3, *w.shape)  # ∂²x_t: ww, wb, bb
-        for _ in range(self.steps):
-            slope = torch.addcmul(sigmoid, sigmoid, sigmoid, value=-1)
-            factor = w * slope
-            bent = torch.addcmul(factor, factor, sigmoid, value=-2) * first
-            second *= factor
-            second[0].addcmul_(first[0], bent[0] + 2 * slope)
-            second[1].addcmul_(first[1], bent[0] + slope)
-            second[2].addcmul_(first[1], bent[1])
-            first *= factor
-            first[0] += sigmoid
-            first[1] += 1
-            sigmoid = torch.addcmul(b, w, sigmoid).sigmoid()
+        state, first = torch.full_like(w, STATE), w.new_zeros(2, *w.shape)
+        second, bent = w.new_zeros(3, *w.shape), torch.empty_like(first)
+        (u, v), (uu, uv, vv), (bent_u, bent_v) = first.unbind(), second.unbind(), bent.unbind()
+        for sigmoids, direct in self._unrolled(w, b, state):
+            slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1)
+            factors = w * slopes
+            bends = torch.addcmul(factors, factors, sigmoids, value=-2)
+            steps = zip(direct, slopes.unbind(), factors.unbind(), bends.unbind(), strict=False)
+            for row, slope, factor, bend in steps:
+                torch.mul(bend, first, out=bent)
+                second *= factor
+                uu.addcmul_(u, torch.add(bent_u, slope, alpha=2))
+                uv.addcmul_(v, bent_u + slope)
+                vv.addcmul_(v, bent_v)
+                first.mul_(factor).add_(row)
+        sigmoid = state.sigmoid()
         error, slope = sigmoid - WANTED, sigmoid * (1 - sigmoid)
         along = slope.square() + error * slope * (1 - 2 * sigmoid)
-        squares = torch.stack([first[0] * first[0], first[0] * first[1], first[1] * first[1]])
+        squares = torch.stack([u * u, u * v, v * v])
         ww, wb, bb = 2 / self.units * (along * squares + error * slope * second)
         return torch.stack([ww, wb, wb, bb], -1).unflatten(-1, (2, 2))
+
+    def _unrolled(
+        self, w: torch.Tensor, b: torch.Tensor, state: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
+        """Take `state` from x_0 to x_T, and yield σ(x_t) and each (σ(x_t), 1) on the way, some steps at a time.
+
+        The sigmoids are (TOGETHER, *w.shape); at the end only those count that are in a pair. What is yielded is
+        overwritten by the next.
+        """
+        direct = w.new_ones(TOGETHER, 2, *w.shape)
+        sigmoids, pairs = direct[:, 0], direct.unbind()
+        rows = sigmoids.unbind()
+        for done in range(0, self.steps, TOGETHER):
+            ahead = slice(self.steps - done)
+            for row in rows[ahead]:
+                torch.sigmoid(state, out=row)
+                torch.addcmul(b, w, row, out=state)
+            yield sigmoids, pairs[ahead]

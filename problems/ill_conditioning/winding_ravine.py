@@ -27,8 +27,8 @@ class WindingRavine(OneMinimum):
     two of Newton's steps end there; but from c/(b s w²) up the wall the Hessian is indefinite, and
     Newton's method is thrown about.
 
-    At shear 1.5 neither the longer path nor the steeper walls break descent alone; `shear=0` removes
-    both.
+    At shear 1.5 the longer path alone would not break descent, and the steeper walls alone would not:
+    it takes both. `shear=0` removes both.
 
     shear: s w, the steepest slope of the floor. 0 is a straight ravine.
     swing: s.

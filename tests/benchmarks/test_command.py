@@ -746,6 +746,12 @@ def test_the_time_left_of_a_rerun_is_right_within_a_factor_of_two(
         assert 0.5 <= float(told) / (max(clocks) - now) <= 2
 
 
+def test_the_time_left_names_what_it_leaves_out():
+    ahead = {"job": progress.Ahead({1.0: 2.0})}
+    left = [progress.Progress(ahead, 1, list, *then)._left() for then in ((), ("explaining",))]
+    assert left == [" · about 2 s left", " · about 2 s left, then explaining"]
+
+
 def test_a_cell_that_ended_in_an_error_is_expected_to_do_so_again(ravine, monkeypatch):
     """The forecast for it is the time that it took to fail, and nothing for the rest of its job."""
     told = []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.engine.instances import Instances, generator
-from benchmarks.engine.loop import run
+from benchmarks.engine.loop import CEILING, _range, run
 from benchmarks.engine.recorder import scheduled
 from optimizers import Optimizer
 from optimizers.controls import Idle, RandomSearch
@@ -19,8 +20,9 @@ from optimizers.momentum import Momentum
 from optimizers.newton import Newton
 from optimizers.saddle_free_newton import SaddleFreeNewton
 from optimizers.sgd import SGD
+from problems import Card
 from problems.noisy_runs import steps_judged
-from tests.benchmarks.problems_for_tests import Bowl, Hole, NoisyBowl
+from tests.benchmarks.problems_for_tests import Bowl, Hole, NoisyBowl, card
 
 
 @dataclass(frozen=True)
@@ -385,6 +387,59 @@ def test_the_record_is_never_charged_and_changes_nothing():
     bare = run(Momentum(), instances, 1, 50.0, record=False)
     for name, column in bare.numbers.items():
         assert torch.equal(column.nan_to_num(), recorded.numbers[name].nan_to_num()), name
+
+
+EVENTFUL = {
+    "solved, missed, diverged": (SGD(), Bowl(), {"lr": [0.5, 0.001, 3.0]}),
+    "in and out": (Momentum(momentum=0.95), Bowl(), {"lr": [0.9, 0.5, 0.001]}),
+    "not finite": (SGD(), Hole(), {"lr": [0.5, 0.001, 0.9]}),
+    "judged by the gradient": (SGD(), Resting(), {"lr": [0.5, 0.001, 3.0]}),
+    "noisy": (SGD(), NoisyBowl(noise=1e-3), {"lr": [0.5, 0.001, 3.0]}),
+    "out of budget run by run": (DampedNewton(), Bowl(), {"lr": [0.5, 0.001, 3.0]}),
+}
+
+
+@pytest.mark.parametrize("case", EVENTFUL)
+def test_a_step_is_judged_alike_whether_or_not_its_range_says_that_nothing_happens(
+    case, monkeypatch
+):
+    """To the last bit: where the range of the gaps tells that no run can have ended, tests are left out."""
+    optimizer, problem, rates = EVENTFUL[case]
+    status, numbers, trace = outcome(optimizer, problem, trials=3, **rates)
+
+    def wide(gap):
+        low, high = _range(gap)
+        return min(low, -1.0), max(high, 2 * CEILING)
+
+    monkeypatch.setattr("benchmarks.engine.loop._range", wide)
+    again = outcome(optimizer, problem, trials=3, **rates)
+    assert again[0] == status
+    exactly = {"rtol": 0, "atol": 0, "equal_nan": True}
+    torch.testing.assert_close(again[1], numbers, **exactly)
+    torch.testing.assert_close(again[2].columns, trace.columns, **exactly)
+
+
+@dataclass(frozen=True)
+class Level(Bowl):
+    """1 at the start, and elsewhere the target, as the run's precision rounds it."""
+
+    card: ClassVar[Card] = card(target=1e-3)  # float32 rounds it up
+
+    def loss(self, x, data):
+        there = x.new_tensor(self.card.target)
+        return torch.where((x == data["start"]).all(-1), 1.0, there)
+
+    def value_and_gradient(self, x, data):
+        return self.loss(x, data), torch.zeros_like(x)
+
+    def hvp(self, x, data, vector):
+        return torch.zeros_like(vector)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gap_that_equals_the_target_is_inside_in_either_precision(dtype):
+    instances = Instances(Level(), ("a", "b"), dtype)
+    assert run(RandomSearch(), instances, 1, 100.0).status == [["solved"]] * 2
 
 
 def test_the_schedule_has_about_twenty_steps_a_decade():

@@ -161,7 +161,7 @@ NUMBERS = [
     ("an update",
      r"return -self\.lr \* oracle", "return -2 * self.lr * oracle", "**/sgd.py",
      {"quadratic sgd", "Mine sgd"} | CONDITIONED),
-    ("another update", r"self\.beta1 \* mean \+", "2 * self.beta1 * mean +", "**/adam.py", CLIFF - ADOPTED),
+    ("another update", r"self\.beta1 \* mean", "2 * self.beta1 * mean", "**/adam.py", CLIFF - ADOPTED),
     ("a wrapper", r"norm \+ 1e-6", "norm + 1e-5", "**/clip.py", {"cliff adam+clip"}),
     ("what adopts a class", r"steps \+ 1\)", "steps + 2)", "**/adopted.py", ADOPTED),
     ("a price", r"HVP = 1 / 3, ", "HVP = 1 / 2, ", "**/oracle.py", ALL),

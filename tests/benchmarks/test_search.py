@@ -13,6 +13,7 @@ from benchmarks.catalog.contenders import contender
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.search_space import Box, measure_units
 from optimizers import OPTIMIZERS
+from optimizers.matrices import KroneckerOptimizer
 from problems import dial
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Bowl
@@ -42,6 +43,17 @@ class Stretched(Bowl):
         return (self.height * self._curvature(x)).sqrt() * (x - data["minimizer"]) / self.width
 
 
+@dataclass(frozen=True)
+class StretchedMatrix(Stretched):
+    """The same of a matrix and of a vector, for methods that need a matrix."""
+
+    dim: int = 6
+
+    @property
+    def shapes(self):
+        return ((2, 2), (2,))
+
+
 def test_units_are_the_medians_over_the_tuning_seeds():
     instances = Instances(Bowl(steepness=4.0, dim=9), ("a", "b", "c", "d"))
     units = measure_units(instances, slice(0, 3))
@@ -58,14 +70,17 @@ def test_units_are_the_medians_over_the_tuning_seeds():
 def test_rescaling_the_loss_and_the_space_leaves_the_tuned_row_unchanged(name):
     """Each alone, and both at once: no two units change alike then, and a constant in any of them shows."""
     optimizer = OPTIMIZERS[name]
+    kind = StretchedMatrix if isinstance(optimizer, KroneckerOptimizer) else Stretched
     scaled = {"eps", "weight_decay"} & optimizer.hyperparameters.keys()  # not searched
     lengths = {"d0"} & optimizer.hyperparameters.keys()  # which cannot be 0
     found = []
     alone = ((1e-3, 1), (1e3, 1), (1, 1e-3), (1, 1e3))
     for height, width in ((1, 1), *alone, (1e-3, 1e2), (1e3, 1e-2)):
-        problem = Stretched(height=height, width=width)
+        problem = kind(height=height, width=width)
         values = dict.fromkeys(scaled, 0.0)
         values |= {each: getattr(optimizer, each) * width for each in lengths}
+        if name == "soap":  # without eps it divides rounding by rounding
+            values["eps"] = optimizer.eps * height / width
         summary = sweep(
             problem, name, settings={name: values} if values else {}, **SIZE
         ).summary.set_index("choice")

@@ -220,7 +220,7 @@ def test_the_folder_depends_on_what_is_run_and_there_is_a_ladder(
     ravine, files, monkeypatch, options, folder, rungs
 ):
     plans = []
-    monkeypatch.setattr(submit, "run", lambda plan, report: plans.append(plan) or 130)
+    monkeypatch.setattr(submit, "run", lambda plan, report, typed: plans.append(plan) or 130)
     assert ravine(f"submit sgd {options}").code == 130
     config = plans[0].jobs[0].config
     assert config["out"] == f"results/submitted/sgd/{folder}" and config["rungs"] == rungs

@@ -12,6 +12,7 @@ from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.analysis.folder import read_results, read_table
 from benchmarks.diagnosis.verdict import CAUSES, MEASURED, OUTCOMES
 from benchmarks.docgen import explained, verdicts
+from benchmarks.docgen.paths import DOCS
 from benchmarks.explain.removals import Cause
 from problems import PROBLEMS
 from problems.ill_conditioning.quadratic import Quadratic
@@ -109,6 +110,37 @@ def test_the_tables_of_several_folders_are_joined_and_no_pair_is_counted_twice(
     assert explained.main([str(swept), str(other), str(swept)]) == 2
     assert "on quadratic is in two of the folders" in capsys.readouterr().err
     assert explained.READINGS.read_bytes() == before
+
+
+def test_only_the_optimizers_that_are_given_are_replaced(swept, tmp_path, monkeypatch):
+    files = {
+        name: tmp_path / f"{name.lower()}.csv" for name in ("EXPLAINED", "READINGS", "OUTCOMES")
+    }
+    for name, file in files.items():
+        monkeypatch.setattr(explained, name, file)
+        shutil.copy(DOCS / file.name, file)
+    lines = {name: file.read_text().splitlines() for name, file in files.items()}
+    assert explained.main([str(swept)]) == 0
+    once = {name: file.read_bytes() for name, file in files.items()}
+    for name, file in files.items():
+        table = pandas.read_csv(file)
+        after = file.read_text().splitlines()
+        given = table[table["optimizer"].isin(["sgd", "newton"])]
+        assert set(given["problem"]) <= {"quadratic"}, name
+        kept = [line for line in lines[name][1:] if ",adam," in line]
+        assert kept and [line for line in after[1:] if ",adam," in line] == kept
+        assert len(after) == 1 + len(kept) + len(given)
+    assert explained.main([str(swept)]) == 0
+    assert {name: file.read_bytes() for name, file in files.items()} == once
+
+
+def test_an_optimizer_that_no_longer_breaks_has_no_rows_of_causes(swept, tmp_path, monkeypatch):
+    for name in ("EXPLAINED", "READINGS", "OUTCOMES"):
+        monkeypatch.setattr(explained, name, tmp_path / f"{name.lower()}.csv")
+    shutil.copy(DOCS / "explained.csv", explained.EXPLAINED)
+    assert "newton" in set(pandas.read_csv(explained.EXPLAINED)["optimizer"])
+    assert explained.main([str(swept)]) == 0
+    assert "newton" not in set(pandas.read_csv(explained.EXPLAINED)["optimizer"])
 
 
 def test_a_solved_run_is_not_read(swept):

@@ -102,8 +102,23 @@ mutants(
     ("a run diverges a step too early", "ends.end(above >= HOLD", "ends.end(above + 1 >= HOLD"),
     (
         "one step above the ceiling counts for ever",
-        "above = torch.where(high, above + 1, 0)",
-        "above = torch.where(high, above + 1, above)",
+        "above = torch.where(gap > CEILING, above + 1, 0)",
+        "above = torch.where(gap > CEILING, above + 1, above)",
+    ),
+    (
+        "no run is looked at in the step in which the last one leaves the target",
+        "if inside_before or any_inside:",
+        "if any_inside:",
+    ),
+    (
+        "a gap is at the target only where it is below",
+        "low <= target",
+        "low < target",
+    ),
+    (
+        "a gap in float32 is held against a target that is not rounded",
+        "torch.tensor(problem.card.target, dtype=x.dtype).item()",
+        "problem.card.target",
     ),
     (
         "the gap is relative to the start's loss without the floor",

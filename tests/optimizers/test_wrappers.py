@@ -13,6 +13,7 @@ from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from optimizers import OPTIMIZERS, NotApplicable
 from optimizers.adam import Adam
+from optimizers.adopted import shaped
 from optimizers.average import Average
 from optimizers.clip import AdaptiveClip, Clip
 from optimizers.cosine import Cosine
@@ -28,6 +29,7 @@ from problems.modifiers import noisy
 from ravine import Refused
 
 STEPS = 50
+SHAPES = ((2, 1), (1,))  # of three numbers: some methods need a matrix
 # Each schedule of torch for an optimizer of torch, as it is made for a run of STEPS steps.
 SCHEDULES = {
     "decay": lambda each: lr_scheduler.LinearLR(each, 1.0, 0.0, total_iters=STEPS),
@@ -153,7 +155,7 @@ def test_every_optimizer_can_be_wrapped_or_is_refused_in_a_line(walk, draw, vall
         optimizer = OPTIMIZERS[f"{name}+{wrapper}"]
         assert len(optimizer.space) <= 2
         try:
-            points = walk(optimizer, valley, draw(), steps=5).points
+            points = walk(shaped(optimizer, SHAPES), valley, draw(), steps=5).points
         except NotApplicable:
             assert inner.role == "oracle"
             continue

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from problems.cliffs.cliff import Cliff
+from problems.cliffs.cliff import TOGETHER, Cliff
 from problems.descent import descent
 
 
@@ -56,6 +56,21 @@ def test_closed_forms_hold_on_the_face_of_the_cliff_too():
     torch.testing.assert_close(gradient, gradients, rtol=1e-6, atol=0)
     hessian = torch.func.vmap(torch.func.hessian(lambda point: problem.loss(point, {})))(x)
     torch.testing.assert_close(problem.hessian(x, {}), hessian, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("steps", [1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER + 2])
+@pytest.mark.parametrize("units", [1, 6])
+def test_derivatives_are_the_same_however_many_steps_are_taken_together(steps, units, monkeypatch):
+    """To the last bit, on three starts × five points."""
+    problem = Cliff(units=units, steps=steps)
+    x = starts(problem, 3).unsqueeze(1) + 0.01 * torch.arange(5).unsqueeze(-1)
+
+    def derivatives():
+        return *problem.value_and_gradient(x, {}), problem.hessian(x, {})
+
+    together = derivatives()
+    monkeypatch.setattr("problems.cliffs.cliff.TOGETHER", 1)
+    assert all(map(torch.equal, together, derivatives()))
 
 
 def test_starts_lie_above_the_cliff_and_do_not_depend_on_the_number_of_units():

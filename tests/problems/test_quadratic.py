@@ -20,6 +20,19 @@ KAPPA = 1e3
 SPECTRA = get_args(Spectrum)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("instances", "trials", "dim"), [(1, 1, 3), (1, 4, 7), (3, 1, 20), (15, 17, 100)]
+)
+def test_a_batch_is_multiplied_as_einsum_does(instances, trials, dim, dtype):
+    """To the last bit: it is a shorter road to the same product."""
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.randn(instances, trials, dim, generator=generator, dtype=dtype)
+    hessian = torch.randn(instances, 1, dim, dim, generator=generator, dtype=dtype)
+    product = Quadratic(dim=dim).hvp(vector, {"hessian": hessian}, vector)
+    assert torch.equal(product, torch.einsum("...i,...ij->...j", vector, hessian))
+
+
 @pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize(
     ("dim", "condition"), [(2, 1.0), (2, 50.0), (7, 3.0), (100, 1e3), (99, 1e5)]

@@ -365,6 +365,30 @@ class Stored(nn.Module):
         return self.inner(self.data)
 
 
+class OwnLoss(nn.Module):
+    """A network that is given its targets and returns its loss."""
+
+    def __init__(self, way: Callable = lambda x: x):
+        super().__init__()
+        self.inner = layers()
+        self.way = way
+        self.register_buffer("data", X)
+
+    def forward(self, targets, x=None):
+        return functional.cross_entropy(
+            self.inner(self.data if x is None else self.way(x)), targets
+        )
+
+
+def test_targets_are_no_inputs():
+    """Of the twin the inputs do not matter, and the same targets stand beside them."""
+    found = faults(OwnLoss(), lambda model, x, y: model(Y), steps=12)
+    assert "ignored_inputs" not in found
+    assert "ignored_inputs" not in faults(OwnLoss(), lambda model, x, y: model(y, x), steps=12)
+    found = faults(OwnLoss(torch.zeros_like), lambda model, x, y: model(y, x), steps=12)
+    assert "ignored_inputs" in found
+
+
 class Spelled(nn.Module):
     """A network of words that it is given as strings."""
 

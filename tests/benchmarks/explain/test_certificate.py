@@ -87,12 +87,20 @@ def test_what_is_counted_as_one_is_told_with_its_shift():
     page = certificates.FILE.with_suffix(".md").read_text()
     assert all(each.replace("<", "&lt;") in page for each in table["same"])
     assert (table["holds_first_cause"] | ~table["holds_first_cause_strictly"]).all()
+    assert f"{table['holds_first_cause'].sum()} if the second stated cause is a rival" in page
     assert (
-        f"alone, with the second one as a rival, {table['holds_first_cause'].sum()} hold; " in page
+        f"{table['holds_first_cause_strictly'].sum()} if, besides, no two causes are counted"
+        in page
     )
-    assert (
-        f"without causes counted as one, {table['holds_first_cause_strictly'].sum()} hold." in page
-    )
+
+
+def test_a_dial_that_makes_a_problem_harder_as_it_falls_is_marked():
+    page = certificates.FILE.with_suffix(".md").read_text()
+    for name in RANKED:
+        card = PROBLEMS[name].card
+        falls = card.ladder[0] > card.ladder[-1]
+        (line,) = [each for each in page.splitlines() if each.startswith(f"| `{name}`: ")]
+        assert line.split(" | ")[0].endswith(f"{card.dial} ↓" if falls else f": {card.dial}")
 
 
 def test_the_page_names_the_problems_that_cannot_be_certified():
