@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -28,6 +28,24 @@ def end_with_parent(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(WATCHED)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@functools.cache
+def end_with(process: int) -> None:
+    """End this process within seconds of the death of another one of this machine, which need not be its parent.
+
+    Args:
+        process: The other's process number.
+    """
+
+    def watch() -> None:
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(process, 0)
+                time.sleep(WATCHED)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

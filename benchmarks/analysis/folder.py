@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas
 
@@ -18,9 +19,11 @@ from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.analysis.columns import NUMBERS, WORDS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, contradictions
 from benchmarks.store.cell_info import CellInfo, cells_of
-from benchmarks.store.sweep_folder import MARKERS, read_manifest
-from ravine import Refused, nearest
+from benchmarks.store.sweep_folder import BEFORE, MARKERS, read_manifest, tables_before
+from ravine import LeftOut, Refused, nearest
 
+READINGS = 5  # at most, of a folder whose tables are replaced again and again
+T = TypeVar("T")
 AGAIN = "giving the command of its sweep again writes it anew"
 KNOWN = (
     "problem",
@@ -56,9 +59,9 @@ def read_results(folder: Path, *, whole: bool = False) -> Results:
     """Return the contents of a sweep's folder.
 
     whole: Refuse a folder that keeps only the runs of the chosen trials. Raises Refused also for a folder that is
-    incomplete or was edited.
+    incomplete or was edited. Of a folder to which a sweep is being added, it returns what was there before.
     """
-    manifest, cells = finished(folder)
+    manifest, cells = _with_tables(folder)
     if whole and manifest.get("rows") == CHOSEN_ROWS:
         raise Refused(
             f"{folder} has only the runs of the chosen trials: enough for compare, too few for a report: "
@@ -87,6 +90,45 @@ def _explained(folder: Path) -> pandas.DataFrame:
             if rows[name].isna().any():
                 raise contradicted(folder, f"{name} in explained is missing")
     return table
+
+
+def unchanged(read: Callable[[], T], folders: Sequence[Path]) -> T:
+    """Return what `read` does; read again if a sweep replaces the tables of a folder meanwhile."""
+    for _ in range(READINGS):
+        before = [_stamp(each) for each in folders]
+        try:
+            found = read()
+        except Refused:
+            if before == [_stamp(each) for each in folders]:
+                raise
+        else:
+            if before == [_stamp(each) for each in folders]:
+                return found
+    raise Refused(f"the tables of {', '.join(map(str, folders))} are being written: try again")
+
+
+def _stamp(folder: Path) -> list[int | None]:
+    """Return what changes when the tables of a folder are replaced."""
+    found: list[int | None] = []
+    for file in (folder / "manifest.json", folder / MARKERS / BEFORE):
+        try:
+            found.append(file.stat().st_mtime_ns)
+        except OSError:
+            found.append(None)
+    return [*found, os.path.isdir(folder / MARKERS)]  # noqa: PTH112 (as in `finished`)
+
+
+def _with_tables(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
+    """Return what `finished` does; of a half-written folder with the tables of before, their manifest and cells."""
+    before = tables_before(folder)
+    if before is None:
+        return finished(folder)
+    warnings.warn(
+        f"{folder} is half-written, as its sweep is still running, or was killed: these are its results from before",
+        LeftOut,
+        stacklevel=3,
+    )
+    return before, cells_of(before["jobs"])
 
 
 def finished(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:

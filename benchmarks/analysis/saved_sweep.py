@@ -12,7 +12,7 @@ import pandas
 
 from benchmarks.analysis.columns import NUMBERS, WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import misplaced
-from benchmarks.analysis.folder import Results, contradicted, read_results, read_table
+from benchmarks.analysis.folder import Results, contradicted, read_results, read_table, unchanged
 from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.loading import is_own
 from benchmarks.store.cell_info import CellInfo
@@ -74,6 +74,10 @@ def read_saved(folders: Sequence[Path]) -> tuple[Saved, list[Results]]:
     Raises:
         Refused: For a folder that is not a complete sweep, or was edited.
     """
+    return unchanged(lambda: _read(folders), folders)
+
+
+def _read(folders: Sequence[Path]) -> tuple[Saved, list[Results]]:
     results = [read_results(folder, whole=True) for folder in folders]
     clashing = _clashing(results)
     parts = [_frames(each, clashing) for each in results]

@@ -202,7 +202,6 @@ class Tables:
                 frame.to_csv(folder / name, index=False)
             else:
                 _write_parquet(_of_one_kind(frame), folder / name)
-        (folder / f"runs.{'csv' if large else 'parquet'}").unlink(missing_ok=True)
         return [*files, "traces.parquet"]
 
 
@@ -375,4 +374,4 @@ def collect(
     if not cells:
         return None
     tables = Tables(cells)
-    return tables, tables.write(folder.path)
+    return tables, folder.replace_tables(tables.write)

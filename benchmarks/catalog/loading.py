@@ -2,6 +2,9 @@
 
 A loaded class is registered, so that its name can be used like any other. A `torch.optim.Optimizer` is
 adopted unchanged. Loading the same specification in a worker process gives the same name.
+
+The working directory joins the import path once a class is named that is in it, for what that class imports later. In a
+folder in which no class is named, such as a folder of results that somebody shares, nothing is imported.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from importlib.metadata import distributions
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +38,7 @@ CONF = Path(__file__).parents[1] / "conf"
 PLUGINS = "ravine.plugins"  # entry points of installed packages with problems and optimizers
 REGISTRIES: dict[str, Registry[Any]] = {"problem": PROBLEMS, "optimizer": OPTIMIZERS}
 _files: dict[str, int] = {}  # modules loaded from files, and the files' times of change in ns
+_own: set[str] = set()  # packages in the working directory of which a class was named
 
 
 def is_specification(word: str) -> bool:
@@ -184,6 +189,15 @@ def of_either_kind(word: str) -> tuple[str, str]:
     return kind, find(word, kind)[0]
 
 
+def is_foreign(word: str) -> bool:
+    """True if a word, with wrappers or without, names a class in a file or in a module that is not installed."""
+    if ":" in word or word.endswith(".py"):
+        return True
+    place = word.partition(AND)[0]
+    registered = any(place in registry for registry in REGISTRIES.values())
+    return "." in place and not registered and not _is_installed(place.partition(".")[0])
+
+
 def presets() -> dict[str, Path]:
     """Return the files of the presets by name: each has a package's class, and values other than its defaults.
 
@@ -199,15 +213,10 @@ def preset_words() -> list[str]:
 
 
 def load_plugins() -> None:
-    """Import the plugins of installed packages; the working directory is appended to the import path.
-
-    What lies in the working directory is not installed: a folder of results that somebody shares runs no code.
-    """
+    """Import the plugins of installed packages; what lies in the working directory is not installed."""
     here = Path.cwd().resolve()
     installed = [each for each in sys.path if Path(each or ".").resolve() != here]
     every = (each.entry_points for each in distributions(path=installed))
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
     for entry_point in dict.fromkeys(each for of in every for each in of if each.group == PLUGINS):
         try:
             entry_point.load()
@@ -347,8 +356,9 @@ def _module_of_file(path: Path, given: str) -> ModuleType:
     stamp = path.stat().st_mtime_ns
     if _files.get(name) == stamp:
         return sys.modules[name]
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    _import_also_from(path.parent)
+    if Path.cwd() in path.parents:
+        _import_also_from(Path.cwd())
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -361,8 +371,24 @@ def _module_of_file(path: Path, given: str) -> ModuleType:
     return module
 
 
+def _import_also_from(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _is_installed(package: str) -> bool:
+    """True if a package is found without the working directory."""
+    if package in sys.modules:
+        return package not in _own
+    return importlib.util.find_spec(package) is not None
+
+
 def _module_of_path(dotted: str, given: str) -> ModuleType:
+    package = dotted.partition(".")[0]
     try:
+        if not _is_installed(package) and PathFinder.find_spec(package, [str(Path.cwd())]):
+            _own.add(package)
+            _import_also_from(Path.cwd())
         return importlib.import_module(dotted)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{dotted}.".startswith(f"{error.name}."):

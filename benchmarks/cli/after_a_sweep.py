@@ -13,7 +13,7 @@ from benchmarks.analysis.tables import Tables
 from benchmarks.catalog.loading import is_own
 from benchmarks.catalog.suites import fields_of, suites
 from benchmarks.cli import help
-from benchmarks.cli.compose import Plan, Planned
+from benchmarks.cli.compose import Plan, Planned, foreign
 from benchmarks.cli.explaining import jobs_to_explain
 from benchmarks.display.breaking_table import Matrix, separation
 from benchmarks.display.explained import by_problem, explained
@@ -137,7 +137,8 @@ class Ended:
         else:
             self._print_the_weakest(self.plan.suite)
         if self.explained is None and self._breaks():
-            print(f"Measure why:  {help.command_line(['explain', str(self.folder)])}")
+            trust = ["--trust"] if foreign(self.plan.words) else []
+            print(f"Measure why:  {help.command_line(['explain', str(self.folder), *trust])}")
         if self.plan.suite is None:
             return
 

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,14 +191,25 @@ def _of_hydra(option: Option) -> Option:
     return option
 
 
+def foreign(words: Sequence[str]) -> list[str]:
+    """Return the words in a command that name a class in a file, or in a module that is not installed."""
+    return [word for _, word in _classes(_parsed(words)) if loading.is_foreign(word)]
+
+
+def _classes(given: Mapping[str, Option]) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the word of each problem and optimizer that is given."""
+    for kind, registry in loading.REGISTRIES.items():
+        for word in dict.fromkeys(given[kind].names(registry)) if kind in given else ():
+            yield kind, word
+
+
 def _load(given: Mapping[str, Option]) -> tuple[dict[str, str], list[str]]:
     """Load the classes given by file or path; return the name of each word, and `kind=where` of each class."""
     names, adopted = {}, []
-    for kind, registry in loading.REGISTRIES.items():
-        for word in dict.fromkeys(given[kind].names(registry)) if kind in given else ():
-            if loading.is_specification(word) or AND in word:
-                names[word], where = loading.find(word, kind)
-                adopted += [f"{kind}={where}"] if where else []
+    for kind, word in _classes(given):
+        if loading.is_specification(word) or AND in word:
+            names[word], where = loading.find(word, kind)
+            adopted += [f"{kind}={where}"] if where else []
     return names, adopted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,19 +10,32 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from benchmarks.analysis.folder import finished, read_table
-from benchmarks.cli.compose import Planned, planned
+from benchmarks.cli.compose import Planned, foreign, planned
 from benchmarks.cli.launch import run
 from benchmarks.display.as_json import as_json
 from ravine import Refused, nearest
 
+OF_HYDRA = re.compile(r"\+*hydra[./]")
+
 
 def main(given: Namespace) -> int:
-    """Run the commands of a folder again, of which all cells are stored, and explain what breaks."""
+    """Run the commands of a folder again, of which all cells are stored, and explain what breaks.
+
+    The folder may be anyone's: files and modules that its commands name are run only with --trust, and all on this
+    machine.
+    """
     manifest, _ = finished(given.folder)
     commands = [each for each in manifest.get("commands", [manifest.get("argv", [])]) if each]
     if not commands:
         raise Refused(f"{given.folder} was not made by a command: give explain=true to one")
-    plans = [planned(_again(each, given.folder)) for each in commands]
+    again = [_again(each, given.folder) for each in commands]
+    named = dict.fromkeys(word for words in again for word in foreign(words))
+    if named and not given.trust:
+        raise Refused(
+            f"{given.folder} was made with {', '.join(named)}, whose code would be run: "
+            "add --trust if it is yours, or if you have read it"
+        )
+    plans = [planned(each) for each in again]
     asked = {}
     for kind, text in (("problem", given.problem), ("optimizer", given.optimizer)):
         there = sorted({_name(each, kind) for plan in plans for each in plan.jobs})
@@ -40,8 +54,12 @@ def main(given: Namespace) -> int:
 
 
 def _again(words: Sequence[str], folder: Path) -> list[str]:
-    """Return the words of a command that runs into a folder."""
-    kept = (word for word in words if word.partition("=")[0] not in ("out", "explain", "keep"))
+    """Return the words of a command that runs into a folder, on this machine."""
+    kept = (
+        word
+        for word in words
+        if word.partition("=")[0] not in ("out", "explain", "keep") and not OF_HYDRA.match(word)
+    )
     return [*kept, f"out={folder}"]
 
 

@@ -89,5 +89,7 @@ def explain(
         kept = old[old["job"].isin(there - done)]
         new = pandas.concat([kept, new], ignore_index=True)
     new = new[EXPLAINED]
-    new.to_csv(file, index=False)
+    aside = file.with_name(f".{file.name}")
+    new.to_csv(aside, index=False)
+    aside.replace(file)
     return new

@@ -20,6 +20,7 @@ from benchmarks.runner.launchers.processes import Processes
 from benchmarks.runner.progress import Progress, watched
 from benchmarks.runner.worker import Task
 from benchmarks.store.sweep_folder import Lost, Notes, SweepFolder
+from ravine import printable
 from ravine.terminal import phase
 
 WORTH_PROCESSES = 2.0  # seconds of computing; for less, nothing is gained
@@ -120,7 +121,7 @@ def _lost(plan: Plan, folder: SweepFolder) -> Lost:
 
 
 def _say(line: str) -> None:
-    print(f"ravine: {line}", file=sys.stderr)
+    print(f"ravine: {printable(line)}", file=sys.stderr)
 
 
 def _expected(plan: Plan) -> tuple[Launcher | None, Forecast]:

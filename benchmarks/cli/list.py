@@ -11,7 +11,7 @@ from benchmarks.cli.help import command_line, listed
 from benchmarks.display.as_json import as_json
 from benchmarks.display.numbers_as_text import counted
 from benchmarks.store.past_sweeps import Past, past_sweeps
-from ravine import Refused
+from ravine import Refused, printable
 
 
 def main(given: Namespace) -> int:
@@ -26,7 +26,7 @@ def main(given: Namespace) -> int:
     elif not found:
         print(f"No sweep in {given.folder}.")
     elif given.last:
-        print(found[0].folder)
+        print(printable(str(found[0].folder)))
     else:
         print("\n".join(listed([_row(each) for each in found])))
     return 0
@@ -44,9 +44,9 @@ def _row(sweep: Past) -> list[str]:
     cells = counted(sweep.cells, "cell") + (f", {sweep.failed} failed" if sweep.failed else "")
     when = datetime.fromtimestamp(sweep.written).strftime("%Y-%m-%d %H:%M")
     return [
-        str(sweep.folder),
+        printable(str(sweep.folder)),
         when,
         cells,
         sweep.state,
-        command_line(sweep.command) if sweep.command else "",
+        printable(command_line(sweep.command)) if sweep.command else "",
     ]

@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     1 if `check` finds something broken, `compare --fail-on-regression` a regression, or `submit --verify` a run that
-    differs; 2 for bad input or a full disk, 3 if a cell failed, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+    differs; 2 for bad input or an error of the system, as a full disk, 3 if a cell failed, 130 for Ctrl-C, 143 for
+    SIGTERM, 129 for SIGHUP.
     """
     if completing():
         complete(SUBCOMMANDS, parser)
@@ -78,10 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"a worker process died: {KEPT} ({error})")
         return FAILED
     except OSError as error:
-        if error.errno not in FULL:
-            raise
         where = f" ({error.filename})" if error.filename else ""
-        _say(f"the disk is full{where}: {KEPT}, once there is room")
+        if error.errno in FULL:
+            _say(f"the disk is full{where}: {KEPT}, once there is room")
+        else:
+            _say(f"{error.strerror or error}{where}: {KEPT}, once that is mended")
         return REFUSED
 
 

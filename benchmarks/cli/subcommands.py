@@ -109,6 +109,11 @@ def _explain(parser: Parser) -> None:
     parser.add(
         "--optimizer", metavar="NAME,…", complete=completion.optimizers, help="only for these"
     )
+    parser.add(
+        "--trust",
+        action="store_true",
+        help="run the files and modules that the folder's commands name (not in a folder of others)",
+    )
     parser.add_json()
 
 

@@ -27,7 +27,7 @@ from benchmarks.store.cell_info import CellInfo, cells_of
 from benchmarks.store.sweep_folder import check_writable, read_manifest
 from optimizers.registry import AND
 from problems import PROBLEMS
-from ravine import Refused, require
+from ravine import Refused, printable, require
 from ravine.terminal import phase
 
 USAGE = "submit OPTIMIZER [option=value …], as in submit my_opt.py:MyOpt"
@@ -140,7 +140,7 @@ def _board(part: Path, against: Path) -> Leaderboard:
             published = read_results(against)
         check_alike([published, mine])
     except Refused as why:
-        print(f"\nNot beside the optimizers of {against}: {why}")
+        print(f"\nNot beside the optimizers of {against}: {printable(str(why))}")
         return board
     return (
         Leaderboard.of(published).on({info.problem for info in mine.cells.values()}).joined(board)
@@ -262,7 +262,7 @@ def _say_what_runs(info: CellInfo, at: int, cells: int) -> None:
 
 
 def _called(info: CellInfo) -> str:
-    return f"{info.problem} {info.dial:g} · {info.optimizer}"
+    return printable(f"{info.problem} {info.dial:g} · {info.optimizer}")
 
 
 def _name(word: str) -> str:

@@ -21,7 +21,7 @@ from benchmarks.analysis.chosen_runs import RUNG, chosen, with_variant
 from benchmarks.analysis.columns import WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import IN_SUMMARY
 from benchmarks.analysis.dial_axis import number
-from benchmarks.analysis.folder import read_results
+from benchmarks.analysis.folder import read_results, unchanged
 from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import (
     LEVEL,
@@ -354,7 +354,7 @@ def _against(newcomers: pandas.DataFrame) -> pandas.DataFrame:
 
 def _side(given: Any, name: str) -> _Side:
     if isinstance(given, (str, Path)):
-        return _of_folder(Path(given))
+        return unchanged(lambda: _of_folder(Path(given)), [Path(given)])
     if not hasattr(given, "tables"):
         raise Refused(f"{given!r} is neither a folder nor what `sweep` returns")
     tables = given.tables

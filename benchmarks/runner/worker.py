@@ -88,6 +88,10 @@ class Task:
         script = getattr(sys.modules["__main__"], "__file__", None)
         kind = _Remote if type(self) is Task else type(self)
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        # The worker may have been started in another directory.
+        folder = self.folder.absolute()
+        fields["folder"] = folder
+        fields["configs"] = [{**each, "cells": str(folder.store.folder)} for each in self.configs]
         return _in_worker, (kind, {**fields, "shown": None}, loading.portable_entries(), script)
 
 
@@ -96,9 +100,9 @@ class _Remote(Task):
 
     def __call__(self, number: int) -> None:
         over = threading.Event()
+        self.folder.begin_job(number)
 
         def beat() -> None:
-            self.folder.beat(number)
             while not over.wait(BEAT):
                 self.folder.beat(number)
 

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 PATIENCE = 60.0  # seconds after which what is half-written may be a leftover
+LOCK = ".lock"  # the name of the file that is locked in a folder
 PAUSES = (0.01, 0.05, 0.2)  # seconds between tries to read what another process replaces
 LEFT = "it is not touched; ask its owner for permission, or name another folder with cells="
 T = TypeVar("T")
@@ -127,12 +129,13 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         half = self.folder / f".{key}.{uuid4().hex}"
         half.mkdir()
-        with _locked(half):  # so that no other process takes it for a leftover
-            try:
-                self._fill(half, key, cell)
-                self._put(half, path)
-            finally:
-                shutil.rmtree(half, ignore_errors=True)  # if it was not renamed, nobody needs it
+        lock, _ = _hold(half / "cell.json")  # so that no other process takes it for a leftover
+        try:
+            self._fill(half, key, cell)
+            self._put(half, path)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)  # if it was not renamed, nobody needs it
+            os.close(lock)
 
     def describe(self, key: str, info: CellInfo) -> None:
         """Replace the description of a stored cell, unless only another user may."""
@@ -187,10 +190,9 @@ class Store:
         for half in self.folder.glob(".*.*"):
             try:
                 is_old = time.time() - half.stat().st_mtime > PATIENCE
-                if is_old and half.is_dir():
-                    with _locked(half, wait=False):
-                        shutil.rmtree(half, ignore_errors=True)
-            except OSError:  # it is in use, or gone
+                if is_old and half.is_dir() and is_held(half / "cell.json") is False:
+                    shutil.rmtree(half, ignore_errors=True)
+            except OSError:  # it is gone
                 continue
 
     def _found(self, key: str) -> Stored | None:
@@ -224,7 +226,7 @@ class Store:
     def _put(self, half: Path, path: Path) -> None:
         """Give a cell its name, in place of one that ended in an error or is damaged.
 
-        The old cell is checked and moved away under its own lock, so that no other process replaces it in between.
+        The old cell is checked and moved away under the store's lock, so that no other process replaces it in between.
         """
         away = half.with_name(f"{half.name}.away")
         while True:
@@ -235,15 +237,11 @@ class Store:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
             try:
-                with _locked(path) as handle:
-                    if not is_at(handle, path):
-                        continue
+                with alone(self.folder / LOCK):
                     if self._is_sound(path.name):
                         return
                     path.rename(away)
             except FileNotFoundError:  # another process was faster
-                if path.is_symlink():  # to nothing
-                    raise
                 continue
             except PermissionError as error:
                 raise Refused(f"{path} cannot be replaced ({_said(error)}): {LEFT}") from error
@@ -267,7 +265,11 @@ class Store:
             if stated.pop("schema") != SCHEMA:
                 raise Unreadable(f"{file} is of another version")
             sums = stated.pop("crc32", {})
-            return CellInfo.of(stated), sums
+            info = CellInfo.of(stated)
+            if info.traceback:  # the store may have been moved, or written from another directory
+                traceback = str(self.folder / key / "traceback.txt")
+                info = dataclasses.replace(info, traceback=traceback)
+            return info, sums
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unreadable(f"{file} cannot be read ({_said(error)})") from error
 
@@ -307,49 +309,80 @@ def _again(read: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _locked(path: Path, wait: bool = True) -> Iterator[int]:
-    """Hold the lock of a folder or a file, and yield it open; the system releases the lock when a process ends.
+def alone(file: Path, waits: Callable[[], None] = lambda: None) -> Iterator[bool]:
+    """Hold a lock; the system releases it when a process ends.
 
-    Raises:
-        OSError: If it is gone, or another process has its lock and `wait` is false.
+    It is that of a file, opened to be written, because network file systems have no locks for folders. The file is made
+    with its folder, and removed afterwards.
+
+    Args:
+        file: The file. Whoever may write to its folder may have the lock.
+        waits: Called before it waits for another process.
+
+    Yields:
+        False where the file system has no locks.
     """
-    handle = os.open(path, os.O_RDONLY)
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle, locked = _hold(file, waits)
+        except FileNotFoundError:  # its folder has been removed since
+            continue
+        if _has_a_name(handle):
+            break
+        os.close(handle)  # the process that had the lock has removed the file
     try:
-        if not lock(handle, wait) and not wait:
-            raise BlockingIOError(f"{path}: whether it is in use cannot be known here")
-        yield handle
+        with suppress(OSError):  # not the owner
+            os.fchmod(handle, stat.S_IMODE(file.parent.stat().st_mode) & 0o666)
+        yield locked
     finally:
+        with suppress(OSError):
+            file.unlink()
         os.close(handle)
 
 
-def is_at(handle: int, path: Path) -> bool:
-    """True if what is open is what is at a path now."""
+def _hold(file: Path, waits: Callable[[], None] = lambda: None) -> tuple[int, bool]:
+    """Open a file, made if it is not there, and lock it; return it, and False where the file system has no locks."""
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            waits()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except BaseException:  # Ctrl-C
+            os.close(handle)
+            raise
+    except OSError:
+        return handle, False
+    return handle, True
+
+
+def is_held(file: Path) -> bool | None:
+    """True if a process holds the lock of a file; None if that cannot be known."""
+    try:
+        handle = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
         return False
-
-
-def lock(handle: int, wait: bool) -> bool:
-    """Lock an open folder until it is closed or the process ends.
-
-    Args:
-        handle: Its file descriptor.
-        wait: Wait while another process has the lock.
-
-    Returns:
-        False where the file system has no locks.
-
-    Raises:
-        BlockingIOError: If another process has the lock and `wait` is false.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        raise
     except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    return False
+
+
+def _has_a_name(handle: int) -> bool:
+    """True if an open file has not been removed."""
+    try:
+        return os.fstat(handle).st_nlink > 0
+    except OSError:  # removed on another machine
         return False
-    return True
 
 
 def _array(column: pyarrow.ChunkedArray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.store.cell_info import cells_of
-from benchmarks.store.cells import lock
+from benchmarks.store.cells import LOCK, is_held
 from benchmarks.store.sweep_folder import KEY, MARKERS, read_manifest
 from ravine import Refused
 
@@ -22,7 +22,8 @@ class Past:
     command: the words of its last command; none of a sweep in Python.
     cells: how many have ended; failed: of these, in an error.
     seconds: how long its commands took together.
-    state: "finished", "running", "interrupted" (not all of its cells were run), "killed" or "unreadable".
+    state: "finished", "running", "interrupted" (not all of its cells were run), "killed" or "unreadable"; "running or
+        killed" where the file system has no locks.
     """
 
     folder: Path
@@ -66,11 +67,4 @@ def _found(root: Path) -> Iterator[Past]:
 def _state(folder: Path, manifest: Mapping[str, Any]) -> str:
     if not (folder / MARKERS).exists():
         return "interrupted" if manifest.get("interrupted") else "finished"
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        lock(handle, wait=False)
-    except BlockingIOError:
-        return "running"
-    finally:
-        os.close(handle)
-    return "killed"
+    return {True: "running", False: "killed", None: "running or killed"}[is_held(folder / LOCK)]

@@ -1,7 +1,8 @@
 """The folder of a sweep: the list of its cells, which survives if the process is killed.
 
 The numbers are in the store of cells. The folder lists the cells of this sweep: the process that runs a cell writes a
-marker file when it ends, and `manifest.json` lists all of them at the end.
+marker file when it ends, and `manifest.json` lists all of them at the end. As long as there is the folder of markers,
+the folder is half-written: what its tables hold, if it has any, is in the manifest that is kept with the markers.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from benchmarks.engine.protocol import Protocol
 from benchmarks.store.cell_info import SCHEMA, SKIPPED, CellInfo, by_job, cells_of, ordered
-from benchmarks.store.cells import Store, Stored, Unreadable, is_at, lock
+from benchmarks.store.cells import LOCK, Store, Stored, Unreadable, alone
 from benchmarks.store.provenance import provenance
 from ravine import Refused
 
 NAMED = 4  # optimizers or problems in a line; of more, their number is said
 MARKERS, ENDED, BEATS = ".cells", ".ended", "beats"
+BEFORE, TABLES = ".before.json", ".tables"  # in the folder of markers
 KEY = re.compile(rf"[0-9a-f]{{24}}({SKIPPED})?")  # the name of a cell's folder
 
 
@@ -65,7 +69,9 @@ class SweepFolder:
         check_writable("out", self.path)
         check_writable("cells", self.store.folder)
         _check_cells(self.store.folder)
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or all(
+            each.name.startswith(".") for each in self.path.iterdir()
+        ):  # of a sweep that was killed as it began
             return
         manifest = self._manifest()
         there = manifest.get("config", {}).get("protocol")
@@ -125,43 +131,44 @@ class SweepFolder:
         """Make the folder and keep other sweeps out of it, also those of other processes; wait for one that is in it.
 
         Args:
-            say: Called with a line before it waits.
+            say: Called with a line before it waits, and where the file system has no locks.
 
         Raises:
             Refused: If the folder cannot be made.
         """
         new = [each for each in (self.path, *self.path.parents) if not each.exists()]
-        handle = self._opened()
+        _make("out", self.path)
+        waits = f"out={self.path}: another sweep is running there, this one waits until it ends"
         try:
-            try:
-                lock(handle, wait=False)
-            except BlockingIOError:
-                say(
-                    f"out={self.path}: another sweep is running there, this one waits until it ends"
-                )
-                lock(handle, wait=True)
-            while not is_at(handle, self.path):  # the other sweep has removed its folder
-                os.close(handle)
-                handle = self._opened()
-                lock(handle, wait=True)
-            yield
+            with alone(self.path / LOCK, lambda: say(waits)) as locked:
+                if not locked:
+                    say(
+                        f"out={self.path}: this file system has no locks, so start no second sweep there "
+                        "before this one has ended"
+                    )
+                yield
         finally:
-            for each in dict.fromkeys([self.path, *new]):  # before the next sweep looks for it
+            for each in dict.fromkeys([self.path, *new]):
                 with suppress(OSError):
                     each.rmdir()  # if nothing is in it
-            os.close(handle)
-
-    def _opened(self) -> int:
-        _make("out", self.path)
-        return os.open(self.path, os.O_RDONLY)
 
     def begin(
         self, argv: Sequence[str], config: Mapping[str, Any], without: Container[str] = ()
     ) -> None:
-        """Write the manifest, before anything else is in the folder; leave out the cells `without`."""
+        """Write the manifest, before anything else is in the folder; leave out the cells `without`.
+
+        What the tables of the folder hold is kept aside until they are written anew.
+        """
         _make("cells", self.store.folder)
         self.store.clean()
-        old = self._manifest()
+        old, markers = self._manifest(), self.path / MARKERS
+        current = self._current(old)
+        if not markers.exists():
+            spare = self._spare()
+            spare.mkdir()
+            if old:
+                shutil.copyfile(self.path / "manifest.json", spare / BEFORE)
+            spare.rename(markers)
         jobs = old.get("config", {}).get("jobs", [])
         jobs += [each for each in config["jobs"] if each not in jobs]
         commands = old.get("commands", [old["argv"]] if "argv" in old else [])
@@ -174,13 +181,13 @@ class SweepFolder:
                 **provenance(),
                 "threads": config["threads"],
                 "seconds": old.get("seconds", 0.0),
-                "jobs": by_job(
-                    {k: info for k, info in self._current(old).items() if k not in without}
-                ),
+                "jobs": by_job({k: info for k, info in current.items() if k not in without}),
             }
         )
-        shutil.rmtree(self.path / MARKERS, ignore_errors=True)
-        (self.path / MARKERS / BEATS).mkdir(parents=True)
+        for each in self.marks():
+            each.unlink()
+        shutil.rmtree(markers / BEATS, ignore_errors=True)
+        (markers / BEATS).mkdir()
 
     def mark(self, key: str, note: Mapping[str, Any] | None = None) -> None:
         """Mark that a cell has ended. `note` is for the other processes; its "job" is the job's name in this sweep."""
@@ -193,7 +200,32 @@ class SweepFolder:
     def marks(self) -> list[Path]:
         """Return the marker files of all processes since `begin`."""
         folder = self.path / MARKERS
-        return sorted(each for each in folder.glob("*") if each.name != BEATS)
+        return sorted(each for each in folder.glob("[!.]*") if each.name != BEATS)
+
+    def begin_job(self, number: int) -> None:
+        """Note that a job begins on another machine, perhaps again; in vain if the sweep is over."""
+        beat = self.path / MARKERS / BEATS / str(number)
+        with suppress(FileNotFoundError):
+            if beat.exists():
+                beat.with_name(f"{number}.{uuid4().hex}").touch()
+            beat.touch()
+
+    def begun_again(self) -> Counter[int]:
+        """Return how many times each job has begun on another machine, after the first time."""
+        files = (self.path / MARKERS / BEATS).glob("*.*")
+        return Counter(int(each.stem) for each in files)
+
+    def has_begun(self) -> bool:
+        """True if any job has begun on another machine."""
+        return any((self.path / MARKERS / BEATS).glob("*"))
+
+    def forget_job(self, number: int) -> None:
+        """Forget the signs of life of a job that is given to another machine."""
+        (self.path / MARKERS / BEATS / str(number)).unlink(missing_ok=True)
+
+    def absolute(self) -> SweepFolder:
+        """Return the same folder for a process in another working directory."""
+        return SweepFolder(self.path.absolute(), Store(self.store.folder.absolute()))
 
     def beat(self, number: int) -> None:
         """Give a sign of life of a job that runs on another machine; in vain if the sweep is over."""
@@ -209,7 +241,7 @@ class SweepFolder:
     def finish(
         self, seconds: float, say: Callable[[str], None], interrupted: bool = False
     ) -> dict[str, Stored]:
-        """List the cells of the sweep in its manifest and return them by key; without cells, remove its files.
+        """List the cells of the sweep in its manifest and return them by key; without cells, end it.
 
         Args:
             seconds: How long the sweep took.
@@ -223,9 +255,13 @@ class SweepFolder:
             self._write_manifest(
                 {**manifest, "seconds": seconds, "interrupted": interrupted, "jobs": by_job(infos)}
             )
-        shutil.rmtree(self.path / MARKERS, ignore_errors=True)
-        if not infos:
-            (self.path / "manifest.json").unlink()
+        else:
+            before = self.path / MARKERS / BEFORE
+            if before.exists():  # nothing was done: the folder is as it was
+                before.replace(self.path / "manifest.json")
+            else:
+                (self.path / "manifest.json").unlink()
+            self._end()
         cells = {}
         for key, info in infos.items():
             try:
@@ -235,6 +271,45 @@ class SweepFolder:
             except Unreadable as error:
                 say(f"{error}: it is in no table; its command runs it again")
         return cells
+
+    def replace_tables(self, write: Callable[[Path], list[str]]) -> list[str]:
+        """Replace the tables once all are written, and end the sweep.
+
+        Args:
+            write: Writes all tables into a folder, and returns the names of the files.
+
+        Returns:
+            The names of the files.
+        """
+        aside = self.path / MARKERS / TABLES
+        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+        aside.mkdir()
+        names = write(aside)
+        (self.path / MARKERS / BEFORE).unlink(missing_ok=True)  # no manifest describes a mixture
+        for name in names:
+            (aside / name).replace(self.path / name)
+            for other in (
+                (self.path / name).with_suffix(".csv"),
+                (self.path / name).with_suffix(".parquet"),
+            ):
+                if other.name != name:
+                    other.unlink(
+                        missing_ok=True
+                    )  # the same table, from when it was smaller or larger
+        self._end()
+        return names
+
+    def _end(self) -> None:
+        """Remove the markers; the folder is finished at once, also if another machine writes a sign of life."""
+        spare = self._spare()
+        (self.path / MARKERS).rename(spare)
+        shutil.rmtree(spare, ignore_errors=True)
+
+    def _spare(self) -> Path:
+        """Return where the markers are made and removed; nothing is there."""
+        spare = self.path / f"{MARKERS}.aside"
+        shutil.rmtree(spare, ignore_errors=True)
+        return spare
 
     def _current(self, manifest: Mapping[str, Any]) -> dict[str, CellInfo]:
         """Return the last cell of each job and rung, of those in the manifest and those that ended since.
@@ -303,13 +378,20 @@ ALLOWED = {
 KINDS = {dict: "a table", list: "a list", str: "a text", int: "a whole number"}
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a sweep's folder.
+def tables_before(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of the tables in a half-written folder; None if it has none, or they are being replaced."""
+    before = folder / MARKERS / BEFORE
+    # Path.is_file raises where a name is too long.
+    return read_manifest(folder, before) if os.path.isfile(before) else None  # noqa: PTH113
+
+
+def read_manifest(folder: Path, file: Path | None = None) -> dict[str, Any]:
+    """Return the manifest of a sweep's folder, or that in another file.
 
     Raises Refused, in a line that names the way out, for one that cannot be read, is of another schema, or has an
     entry of another type.
     """
-    file = folder / "manifest.json"
+    file = file or folder / "manifest.json"
     way_out = f"give another folder, or delete {folder} and run its command again"
     try:
         manifest = json.loads(file.read_text())
@@ -343,6 +425,9 @@ def _check_types(manifest: Mapping[str, Any]) -> None:
         if not isinstance(table[name], kind):
             wanted = KINDS.get(kind, "a number")
             raise TypeError(f"{path} is {_shortened(table[name])}, but must be {wanted}")
+    for words in (manifest.get("argv", []), *manifest.get("commands", [])):
+        if not (isinstance(words, list) and all(isinstance(each, str) for each in words)):
+            raise TypeError(f"{_shortened(words)} is no command: it must be a list of texts")
 
 
 def _shortened(value: Any) -> str:

@@ -7,6 +7,7 @@ import itertools
 import os
 import pty
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -201,6 +202,46 @@ def test_workers_end_with_their_parent(files, number, whom):
     assert not of_group(sweeping.pid)
 
 
+SLEEPS = """
+import os, pathlib, time, torch
+class Sleeps(torch.optim.SGD):
+    def step(self, closure=None):
+        if self.param_groups[0]["params"][0].numel() == 7:
+            half = pathlib.Path(HERE) / "half"
+            half.write_text(str(os.getpid()))
+            half.rename(half.with_name("worker"))
+            time.sleep(600)
+        return super().step(closure)
+"""
+
+
+def runs(process):
+    """True if a process is there, and no zombie."""
+    found = subprocess.run(["ps", "-o", "stat=", "-p", process], capture_output=True, text=True)
+    return found.stdout.strip()[:1] not in ("", "Z")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "dask", "slurm hydra.launcher.cluster=local"])
+def test_workers_of_other_packages_end_with_the_command(files, launcher):
+    """Those of submitit have a parent between them and the command."""
+    if "slurm" in launcher:
+        pytest.importorskip("submitit")
+    (files / "mine.py").write_text(SLEEPS.replace("HERE", repr(str(files))))
+    given = f"+problem=quadratic problem.dim=7 optimizer=sgd,mine.py:Sleeps {SIZE} out=swept hydra/launcher={launcher}"
+    sweeping = start("-m", "benchmarks", *given.split(), folder=files)
+    while not (files / "worker").exists() and sweeping.poll() is None:
+        time.sleep(0.1)
+    worker = (files / "worker").read_text()
+    assert runs(worker)
+    sweeping.kill()
+    sweeping.wait()
+    limit = time.monotonic() + 60
+    while runs(worker) and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert not runs(worker)
+
+
 # One full disk.
 
 
@@ -222,6 +263,19 @@ def test_a_full_disk_among_the_cells_is_one_line(cells, ravine, files, monkeypat
     code, _, err = ravine(THREE)
     assert code == 0 and err.count("had been run before") == cells - 1
     assert len(summarized(files / "swept")) == 3
+
+
+def test_another_error_of_the_system_is_one_line(ravine, files, monkeypatch):
+    def fails(*_):
+        raise OSError(errno.EIO, "Input/output error", "cells")
+
+    monkeypatch.setattr(Store, "write", fails)
+    code, _, err = ravine(THREE)
+    assert code == 2 and "Traceback" not in err
+    assert err.splitlines()[-1] == (
+        "ravine: Input/output error (cells): finished cells are kept; "
+        "the same command runs the rest, once that is mended"
+    )
 
 
 @pytest.mark.parametrize("writer", [(pandas.DataFrame, "to_csv"), (tables, "_write_parquet")])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pandas
 import pytest
 
 from benchmarks.store import cells as store_of_cells
+from benchmarks.store.cells import Store
+from benchmarks.store.sweep_folder import SweepFolder
 from tests.benchmarks.forked import ended, run, start
 
 SWEEP = (
@@ -30,6 +34,13 @@ def tables(folder):
 
 def names(folder):
     return {each.name for each in folder.iterdir()} if folder.exists() else set()
+
+
+def is_read_or_half_written(folder, said):
+    """True if `compare` reads the folder, or refuses it because its sweep was killed; never as edited by hand."""
+    read = run(["compare", "out", "out"], folder, said)
+    not_begun = "out does not exist", "it has no manifest.json", "out is half-written: its sweep"
+    return read.code == 0 or (read.code == 2 and any(each in read.err for each in not_begun))
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +66,7 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(undisturbed, tmp_path, monkey
         os.kill(process, number)
         killed = ended(process, said)
         assert killed.code in (0, SIGNALS[number]) and "Traceback" not in killed.err
+        assert is_read_or_half_written(folder, said)
         finished = [each for each in names(folder / "cells") if not each.startswith(".")]
         again = run(WORDS, folder, said)
         assert again.code == 0 and again.err.count("had been run before") == len(finished)
@@ -63,3 +75,52 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(undisturbed, tmp_path, monkey
         assert names(folder / "cells") == names(whole / "cells")
         for name, table in tables(folder).items():
             pandas.testing.assert_frame_equal(table, expected[name], check_exact=True)
+
+
+def killed_at(patch, owner, name, at):
+    """Let this process be killed instead of calling a function or method for the `at`-th time."""
+    call, calls = getattr(owner, name), itertools.count(1)
+
+    def kill(*given, **named):
+        if next(calls) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*given, **named)
+
+    patch.setattr(owner, name, kill)
+
+
+HALF = (
+    "out is half-written: its sweep is still running, or was killed; giving the same command again"
+)
+OLD = "out is half-written, as its sweep is still running, or was killed: these are its results from before"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "at", "old"),
+    [
+        (Store, "write", 1, True),
+        (pandas.DataFrame, "to_csv", 2, True),
+        (Path, "replace", 4, False),  # the first two are of the manifest
+        (SweepFolder, "_end", 1, False),
+    ],
+)
+def test_a_sweep_that_is_added_is_killed(tmp_path, monkeypatch, owner, name, at, old):
+    """Until the tables are replaced, those of before are read, with a line; a mixture never is."""
+    first = [word.replace("sgd,adam", "sgd") for word in WORDS]
+    assert run([*first, "hydra/launcher=basic"], tmp_path, tmp_path / "said").code == 0
+    before = tables(tmp_path)
+    with monkeypatch.context() as patch:
+        killed_at(patch, owner, name, at)
+        assert run([*WORDS, "hydra/launcher=basic"], tmp_path, tmp_path / "said").code == -9
+    for words in ("compare out out", "report out"):
+        read = run(words.split(), tmp_path, tmp_path / "said")
+        assert read.code == (0 if old else 2)
+        (line,) = {*read.err.splitlines()}
+        assert line.startswith(f"ravine: {OLD if old else HALF}")
+    if old:
+        for table, there in tables(tmp_path).items():
+            pandas.testing.assert_frame_equal(there, before[table], check_exact=True)
+    assert run(WORDS, tmp_path, tmp_path / "said").code == 0
+    read = run(["compare", "out", "out"], tmp_path, tmp_path / "said")
+    assert (read.code, read.err) == (0, "")
+    assert not any(each.startswith(".") for each in names(tmp_path / "out"))

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from benchmarks.store.cells import Store, lock
+from benchmarks.store.cells import LOCK, Store, alone
 from benchmarks.store.past_sweeps import past_sweeps
 from benchmarks.store.sweep_folder import MARKERS, SweepFolder
 
@@ -58,14 +58,22 @@ def test_how_a_sweep_ended_is_told(results, ravine):
     assert state() == "interrupted"
     (results / "first" / MARKERS).mkdir()
     assert state() == "killed"
-    handle = os.open(results / "first", os.O_RDONLY)
-    lock(handle, wait=False)
-    assert state() == "running"
-    os.close(handle)
+    with alone(results / "first" / LOCK):
+        assert state() == "running"
     file.write_text("{")
     assert state() == "unreadable" and "unreadable" in ravine("list").out
     file.write_text(json.dumps({**manifest, "rows": "chosen"}))
     assert not past_sweeps(results / "first")
+
+
+def test_what_a_foreign_manifest_says_does_not_reach_the_terminal_raw(results, ravine):
+    file = results / "first" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    file.write_text(json.dumps({**manifest, "argv": ["+problem=\x1b[31mcliff\n\x9b2J"]}))
+    out = ravine("list results/first").out
+    assert r"\x1b[31mcliff" in out and "\x1b" not in out and "\x9b" not in out
+    file.write_text(json.dumps({**manifest, "argv": [5]}))
+    assert "unreadable" in ravine("list results/first").out
 
 
 def test_an_interrupted_sweep_says_so_until_it_is_finished(results, ravine, files):

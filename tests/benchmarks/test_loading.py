@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import sys
+from pathlib import Path
 
 import pandas
 import pytest
@@ -12,11 +14,13 @@ import torch
 
 from benchmarks import sweep
 from benchmarks.catalog import loading
+from benchmarks.cli import explain
 from optimizers import OPTIMIZERS
 from optimizers.clip import Clip
 from problems import PROBLEMS
 from ravine import Refused
 
+ROOT = Path(__file__).parents[2]
 SIGN = """
 import torch
 class Sign(torch.optim.Optimizer):
@@ -170,6 +174,80 @@ def test_what_lies_in_the_working_directory_is_not_installed(files, monkeypatch,
     monkeypatch.syspath_prepend(first)
     loading.load_plugins()
     assert "their_code" not in sys.modules
+
+
+LEAVES_A_TRACE = "import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
+
+
+def in_a_process(folder, *words, safe=True):
+    """Run a command as the installed script does; `python -m` looks into the working directory first."""
+    flags = ["-P"] * safe
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *flags, "-m", "benchmarks", *words],
+        cwd=folder, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_folder_that_somebody_shares_runs_no_code(ravine, files, safe):
+    """Pandas imports numexpr and bottleneck, and torch opt_einsum, if they are anywhere on the path."""
+    assert ravine(f"+problem=quadratic optimizer=sgd {SMALL} rungs=2 out=swept").code == 0
+    for name in ("numexpr", "bottleneck", "opt_einsum"):
+        (files / f"{name}.py").write_text(LEAVES_A_TRACE)
+    ended = in_a_process(files, "report", "swept", safe=safe)
+    assert ended.returncode == 0 and not list(files.glob("*.ran"))
+
+
+def test_explain_runs_the_code_that_a_folder_names_only_if_told_so(ravine, files):
+    (files / "mine.py").write_text(SIGN)
+    (files / "own_package").mkdir()
+    (files / "own_package" / "inner.py").write_text(SIGN)
+    given = f"+problem=quadratic optimizer=mine.py:Sign,own_package.inner.Sign,torch.optim.Adagrad {SMALL}"
+    assert ravine(f"{given} hydra/launcher=basic rungs=2 out=swept").code == 0
+    for file in ("mine.py", "own_package/inner.py"):
+        (files / file).write_text(LEAVES_A_TRACE + SIGN)
+    ended = in_a_process(files, "explain", "swept")
+    assert ended.returncode == 2 and not list(files.rglob("*.ran"))
+    assert ended.stderr.splitlines()[-1] == (
+        "ravine: swept was made with mine.py:Sign, own_package.inner.Sign, whose code would be run: "
+        "add --trust if it is yours, or if you have read it"
+    )
+    ended = in_a_process(files, "explain", "swept", "--trust")
+    assert ended.returncode == 0 and len(list(files.rglob("*.ran"))) == 2
+
+
+def test_what_a_folder_says_about_launchers_is_not_heeded(files):
+    words = [
+        "+problem=cliff",
+        "hydra/launcher=joblib",
+        "+hydra.launcher._target_=os.system",
+        "out=a",
+    ]
+    assert explain._again(words, Path("b")) == ["+problem=cliff", "out=b"]
+
+
+def test_a_module_in_the_working_directory_imports_its_neighbours_also_later(files):
+    (files / "lazy_package").mkdir()
+    (files / "lazy_package" / "inner.py").write_text(
+        f"{SIGN}\n    def later(self):\n        from lazy_package.late import word\n        return word\n"
+    )
+    (files / "lazy_package" / "late.py").write_text("word = 'found'\n")
+    name, _ = loading.load("lazy_package.inner.Sign", "optimizer")
+    assert OPTIMIZERS[name].method.later(None) == "found"
+
+
+def test_a_file_below_the_working_directory_imports_from_there(files):
+    (files / "own_project").mkdir()
+    (files / "own_project" / "neighbour.py").write_text(SIGN)
+    (files / "own_project" / "file.py").write_text("from own_project.neighbour import Sign\n")
+    assert loading.load("own_project/file.py:Sign", "optimizer")[0] == "Sign"
+
+
+def test_the_working_directory_is_not_on_the_path_before_a_class_in_it_is_named(files):
+    loading.load_plugins()
+    loading.load("torch.optim.Adagrad", "optimizer")
+    assert str(files) not in sys.path
 
 
 def test_what_travels_to_other_processes_can_be_pickled(files):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import re
@@ -19,12 +21,14 @@ import pandas
 import pyarrow.parquet
 import pytest
 
+from benchmarks.analysis import folder as folder_of_tables
 from benchmarks.analysis.tables import collect
 from benchmarks.catalog.contenders import contender
+from benchmarks.cli.main import main
 from benchmarks.engine.protocol import Protocol
 from benchmarks.runner.job import Job, run_job
 from benchmarks.store import cells as store_of_cells
-from benchmarks.store.cells import Memory, Store, Unreadable, _locked
+from benchmarks.store.cells import Memory, Store, Unreadable, alone
 from benchmarks.store.sweep_folder import SweepFolder
 from problems import PROBLEMS
 from tests.benchmarks.problems_for_tests import Bowl
@@ -147,7 +151,8 @@ def test_what_a_process_that_ended_left_half_written_is_removed(tmp_path):
         (tmp_path / name / "runs.parquet").touch()
     for name in (".key.left", ".key.used"):
         os.utime(tmp_path / name, (old, old))
-    with _locked(tmp_path / ".key.used"):
+    with alone(tmp_path / ".key.used" / "cell.json"):
+        os.utime(tmp_path / ".key.used", (old, old))
         store.clean()
     assert {each.name for each in tmp_path.iterdir()} == {".key.young", ".key.used"}
 
@@ -299,6 +304,61 @@ def test_a_folder_that_the_first_sweep_removed_is_made_again(tmp_path):
             time.sleep(0.01)
     other.join(timeout=30)
     assert made == [True] and not (tmp_path / "out").exists()
+
+
+def locks_like_nfs(monkeypatch):
+    """Let only files that are open to be written have an exclusive lock."""
+    flock = fcntl.flock
+
+    def flock_of_files(handle, kind):
+        writes = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+        if kind & fcntl.LOCK_EX and not (writes and stat.S_ISREG(os.fstat(handle).st_mode)):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", flock_of_files)
+
+
+def test_two_sweeps_wait_for_each_other_on_a_file_system_that_locks_no_folders(
+    tmp_path, monkeypatch
+):
+    locks_like_nfs(monkeypatch)
+    test_a_second_sweep_into_a_folder_waits_for_the_first_and_is_added_to_it(tmp_path)
+
+
+def test_a_file_system_without_locks_is_named_in_a_line(ravine, files, monkeypatch):
+    def none(handle, kind):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    small = "+problem=quadratic optimizer=sgd trials=2 tuning_seeds=1 seeds=2 budget=5 out=out"
+    code, _, err = ravine(small)
+    assert code == 0 and err.splitlines()[0] == (
+        "ravine: out=out: this file system has no locks, so start no second sweep there before this one has ended"
+    )
+    assert not list((files / "out").glob(".*"))
+
+
+def test_who_may_write_to_a_folder_may_have_its_lock(tmp_path):
+    tmp_path.chmod(0o777)
+    with alone(tmp_path / ".lock"):
+        assert mode(tmp_path / ".lock") == 0o666
+    assert not any(tmp_path.iterdir())
+
+
+def test_tables_that_are_replaced_while_they_are_read_are_read_again(ravine, files, monkeypatch):
+    small = "+problem=quadratic trials=2 tuning_seeds=1 seeds=2 budget=5 out=out"
+    assert ravine(f"{small} optimizer=sgd").code == 0
+    read, words = folder_of_tables.read_table, [f"{small} optimizer=sgd,adam"]
+
+    def meanwhile(folder, name):
+        if name == "summary" and words:
+            assert main(words.pop().split()) == 0
+        return read(folder, name)
+
+    monkeypatch.setattr(folder_of_tables, "read_table", meanwhile)
+    code, _, err = ravine("compare out out")
+    assert code == 0 and not words and "edited by hand" not in err
 
 
 def test_a_cell_that_cannot_be_read_at_the_end_is_named_and_the_others_are_in_the_tables(tmp_path):

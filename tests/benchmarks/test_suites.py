@@ -344,7 +344,7 @@ def test_a_suite_ends_with_its_matrix_and_what_to_look_at_next(ravine, files):
     names = [line.split()[0] for line in lines if line.startswith(("Mine ", "sgd "))]
     assert names[:2] == ["Mine", "sgd"]
     said, closer, why, named = lines[-4:]
-    assert why.endswith(" explain swept") and named == "Report:  swept/report.html"
+    assert why.endswith(" explain swept --trust") and named == "Report:  swept/report.html"
     assert "Suite plateaus" in (files / "swept" / "report.html").read_text()
     assert said.startswith("Mine breaks first on ")
     command = shlex.split(closer.partition("  ")[2])

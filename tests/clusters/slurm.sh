@@ -48,7 +48,5 @@ same_tables hydra/launcher=slurm hydra.launcher.n_jobs=2
 sweep=$!
 until ls killed/.cells/beats/0 2>/dev/null; do sleep 0.2; done
 until pkill -KILL -o -f "^[^ ]*python.* submitit.core._submit $work/"; do sleep 0.2; done
-code=0
-wait $sweep || code=$?
-[[ $code == 3 ]] || { echo "exit code $code, not 3"; exit 1; }
-echo "a killed job was noticed"
+wait $sweep
+echo "a killed job cost no cell"

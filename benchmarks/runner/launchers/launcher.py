@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from benchmarks.runner.worker import Task
 from ravine import Refused
 
 POLLED = 0.2  # seconds between two looks at what runs elsewhere
+TRIES = 2  # a job whose process dies as often as this is given up
+NO_WORKERS = 10.0  # seconds without a job that begins after which a line says so
 NAMES = {  # each a class, and the extra that it needs
     "processes": ("benchmarks.runner.launchers.processes.Processes", ""),
     "slurm": ("benchmarks.runner.launchers.slurm.Slurm", "slurm"),
@@ -54,17 +58,55 @@ class AtAddress:
     """Workers of a cluster, or of this machine.
 
     address: that of the cluster; without one, workers are started on this machine.
-    n_jobs: how many are started here, -1 for one per core.
+    n_jobs: how many jobs run at a time; -1 for one per core of this machine, and for no limit at an address.
     """
 
     address: str | None = None
     n_jobs: int = -1
+
+    def at_most(self, count: int) -> int:
+        """Return how many of so many jobs are given to the workers at a time."""
+        return count if self.address and self.n_jobs == -1 else min(limit(self.n_jobs), count)
 
     def refused(self, error: Exception) -> Refused:
         """Return the refusal of an address where no cluster answers."""
         return Refused(
             f"hydra.launcher.address is {self.address}, but no cluster answers there ({error})"
         )
+
+
+class Retries:
+    """A function that says which jobs have begun again, because their worker died."""
+
+    def __init__(self, task: Task, say: Callable[[str], None]):
+        self._task, self._say = task, say
+        self._said = Counter[int]()
+
+    def __call__(self) -> None:
+        """Say it of each job, once for each time."""
+        again = self._task.folder.begun_again()
+        for number in (again - self._said).elements():
+            self._say(f"{self._task.name(number)}: its worker died, it is run again")
+        self._said = again
+
+
+class NoWorkers:
+    """A function that says once that no job has begun for a while."""
+
+    def __init__(self, task: Task, say: Callable[[str], None]):
+        self._task, self._say = task, say
+        self._since, self._over = time.monotonic(), False
+
+    def __call__(self) -> None:
+        """Say it, if no job has begun."""
+        if self._over or time.monotonic() - self._since < NO_WORKERS:
+            return
+        self._over = True
+        if not self._task.folder.has_begun():
+            self._say(
+                f"no job has begun for {NO_WORKERS:.0f} s: the cluster may have no free worker; "
+                "this command waits for one"
+            )
 
 
 def one_by_one(
@@ -91,6 +133,17 @@ def watching(watch: Callable[[], None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def lost_with_the_cluster(
+    task: Task, numbers: Iterable[int], say: Callable[[str], None], cluster: str
+) -> list[Exception | None]:
+    """Return the jobs that are lost because their cluster is gone, after a line."""
+    lost: list[Exception | None] = [
+        ProcessLost(task.name(number), f"the {cluster} is gone") for number in numbers
+    ]
+    say(f"the {cluster} is gone: what has not ended is left out; the same command runs it")
+    return lost
 
 
 def raised(ended: Iterable[Exception | None]) -> list[Exception]:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import ray  # pyright: ignore[reportMissingImports] - an extra of its own
 from ray.exceptions import (  # pyright: ignore[reportMissingImports]
     NodeDiedError,
+    RaySystemError,
     WorkerCrashedError,
 )
 
-from benchmarks.runner.launchers.launcher import POLLED, AtAddress, ProcessLost, limit, raised
+from benchmarks.runner.launchers.launcher import (
+    POLLED,
+    AtAddress,
+    NoWorkers,
+    ProcessLost,
+    Retries,
+    limit,
+    lost_with_the_cluster,
+    raised,
+)
 from benchmarks.runner.worker import Task
 
 
@@ -31,23 +43,39 @@ class Ray(AtAddress):
             raise self.refused(error) from error
         try:
             remote = ray.remote(max_retries=1, num_cpus=1)(_run)
-            shared = ray.put(task)
-            jobs = {remote.remote(shared, number): number for number in range(count)}
+            shared, at_most = ray.put(task), self.at_most(count)
+            waiting, jobs = deque(range(count)), dict[Any, int]()
+            retries, no_workers = Retries(task, say), NoWorkers(task, say)
             failed: list[Exception | None] = []
-            left = list(jobs)
-            while left:
-                ended, left = ray.wait(left, num_returns=len(left), timeout=POLLED)
-                watch()
-                for each in ended:
-                    try:
-                        failed.append(ray.get(each))
-                    except (WorkerCrashedError, NodeDiedError):
-                        name = task.name(jobs[each])
-                        failed.append(ProcessLost(name, "its process died twice"))
-                        say(str(failed[-1]))
+            while waiting or jobs:
+                while waiting and len(jobs) < at_most:
+                    number = waiting.popleft()
+                    jobs[remote.remote(shared, number)] = number
+                try:
+                    ended, _ = ray.wait([*jobs], num_returns=len(jobs), timeout=POLLED)
+                    watch()
+                    retries()
+                    no_workers()
+                    for each in ended:
+                        failed.append(_answer(task, jobs[each], each, say))
+                        del jobs[each]
+                except (ConnectionError, RaySystemError):
+                    left = [*jobs.values(), *waiting]
+                    failed += lost_with_the_cluster(task, left, say, "Ray cluster")
+                    break
             return raised(failed)
         finally:
             ray.shutdown()
+
+
+def _answer(task: Task, number: int, job: Any, say: Callable[[str], None]) -> Exception | None:
+    """Return what a job raised that has ended."""
+    try:
+        return ray.get(job)
+    except (WorkerCrashedError, NodeDiedError):
+        lost = ProcessLost(task.name(number), "its process died twice")
+        say(str(lost))
+        return lost
 
 
 def _run(task: Task, number: int) -> Exception | None:

@@ -16,11 +16,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.runner.launchers.launcher import POLLED, ProcessLost, limit, raised
+from benchmarks.runner.launchers.launcher import POLLED, TRIES, ProcessLost, limit, raised
 from benchmarks.runner.worker import Task
 from ravine.processes import end_with_parent
-
-TRIES = 2  # a job whose process dies as often as this is given up
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import shutil
 import subprocess
@@ -10,15 +11,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import submitit
 from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.slurm.slurm import SlurmInfoWatcher
 
-from benchmarks.runner.launchers.launcher import POLLED, ProcessLost, limit, raised
+from benchmarks.runner.launchers.launcher import POLLED, TRIES, ProcessLost, limit, raised
 from benchmarks.runner.worker import BEAT, Task
 from ravine import Refused, nearest
+from ravine.processes import end_with
 
 CLUSTERS = ("slurm", "local")
 SILENT = 12 * BEAT  # seconds without a sign of life after which a job that has begun counts as lost
@@ -26,7 +29,7 @@ SILENT = 12 * BEAT  # seconds without a sign of life after which a job that has 
 
 @dataclass(frozen=True)
 class Slurm:
-    """Jobs of Slurm.
+    """Jobs of Slurm. One whose process is killed, or silent, is submitted once more.
 
     cluster: "slurm"; "local" runs them on this machine, to try the command.
     n_jobs: how many run at a time; -1 for no limit on Slurm, and one per core with "local".
@@ -58,19 +61,21 @@ class Slurm:
             shutil.rmtree(files, ignore_errors=True)
             raise Refused(f"hydra/launcher=slurm: {' '.join(str(error).split())}") from error
         local = self.cluster != "slurm"
+        attempt = partial(_attempt_here, task, os.getpid()) if local else task.attempt
         at_most = limit(self.n_jobs) if local or self.n_jobs != -1 else count
         waiting, jobs = list(range(count)), {}
         if not local:
             executor.update_parameters(slurm_array_parallelism=at_most)
-            jobs = dict(zip(waiting, executor.map_array(task.attempt, waiting), strict=True))
+            jobs = dict(zip(waiting, executor.map_array(attempt, waiting), strict=True))
             waiting = []
         failed: list[Exception | None] = []
+        tries = Counter[int]()
         alive, queue = _SignsOfLife(task), _Queue(task)
         try:
             while jobs or waiting:
                 while waiting and len(jobs) < at_most:
                     number = waiting.pop(0)
-                    jobs[number] = executor.submit(task.attempt, number)
+                    jobs[number] = executor.submit(attempt, number)
                 time.sleep(POLLED)
                 watch()
                 gone = set() if local else queue.gone(jobs, say)
@@ -90,6 +95,14 @@ class Slurm:
                         else:
                             why = "it was killed"
                         why += f" (see {job.paths.stderr})"
+                        tries[number] += 1
+                        has_begun = number not in gone and not isinstance(error, FailedJobError)
+                        if has_begun and tries[number] < TRIES:
+                            say(f"{task.name(number)}: {why}, it is run again")
+                            job.cancel()  # it may only be silent
+                            alive.forget(number)
+                            waiting.append(number)
+                            continue
                         failed.append(ProcessLost(task.name(number), why))
                         say(str(failed[-1]))
                     else:
@@ -97,9 +110,15 @@ class Slurm:
         finally:
             for job in jobs.values():
                 job.cancel()
-        if not any(isinstance(each, ProcessLost) for each in failed):
+        if not tries:  # else a line has named one of them
             shutil.rmtree(files, ignore_errors=True)
         return raised(failed)
+
+
+def _attempt_here(task: Task, command: int, number: int) -> Exception | None:
+    """Run a job on the machine of the command, with which it ends; its parent is a process of submitit."""
+    end_with(command)
+    return task.attempt(number)
 
 
 class _Queue:
@@ -162,6 +181,10 @@ class _SignsOfLife:
     def __init__(self, task: Task):
         self._folder = task.folder
         self._seen: dict[int, tuple[float, float]] = {}  # the last beat, and when it was seen
+
+    def forget(self, number: int) -> None:
+        self._folder.forget_job(number)
+        self._seen.pop(number, None)
 
     def missing(self, number: int) -> bool:
         beat = self._folder.last_beat(number)

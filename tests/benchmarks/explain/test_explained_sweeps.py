@@ -146,7 +146,7 @@ def test_what_cannot_be_explained_is_refused_in_a_line(ravine, files):
         ("explain", "the following arguments are required: FOLDER: "),
         (
             "explain swept --speed",
-            "unknown flag --speed: (allowed: --help, --json, --optimizer, --problem)",
+            "unknown flag --speed: (allowed: --help, --json, --optimizer, --problem, --trust)",
         ),
         ("explain nowhere", "nowhere does not exist, but must be the folder of a sweep"),
         ("explain swept/runs.csv", "swept/runs.csv is a file, but must be the folder of a sweep"),
