@@ -399,6 +399,11 @@ class CountingOracle:
         """Return the exact gradient at the current point (*runs, dim) if it has been evaluated, else None."""
         return None if self.noisy else self.here.exact.get("gradient")
 
+    def forget(self) -> None:
+        """Drop the points. They hold the oracle, as it holds them: Python would free their tensors late."""
+        self._points = []
+        del self.here
+
     # Used by the points.
 
     def charge(self, kind: str, runs: Count) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
 import os
 import subprocess
@@ -17,6 +18,8 @@ from benchmarks.catalog.contenders import typed
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine import cell
 from benchmarks.engine.contender import Contender
+from benchmarks.engine.instances import Instances
+from benchmarks.engine.loop import run
 from benchmarks.engine.protocol import Settled
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS
@@ -34,7 +37,10 @@ def test_a_cell_in_parts_is_the_same_cell(monkeypatch, name, most):
     size = Settled(5, 3, 6, 60.0, "float64", "cpu")
     whole = cell.run_cell(PROBLEMS[name], of, size)
     monkeypatch.setitem(cell.RUNS, "cpu", most)
-    parts = cell.run_cell(PROBLEMS[name], of, size)
+    same_cell(whole, cell.run_cell(PROBLEMS[name], of, size))
+
+
+def same_cell(whole, parts):
     alike(whole.runs, parts.runs, 1e-9)
     rows = [
         np.lexsort((each["step"], each["seed"], each["trial"]))
@@ -45,6 +51,45 @@ def test_a_cell_in_parts_is_the_same_cell(monkeypatch, name, most):
         for each, row in zip((whole, parts), rows, strict=True)
     ]
     alike(ordered[0], ordered[1], 1e-4)
+
+
+@pytest.mark.parametrize("name", ["quadratic", "noisy_quadratic"])
+def test_a_cell_of_long_vectors_is_the_same_cell_in_small_batches(monkeypatch, name):
+    sgd = OPTIMIZERS["sgd"]
+    of = Contender("sgd", sgd, dict(sgd.space))
+    size = Settled(5, 3, 6, 60.0, "float64", "cpu")
+    whole = cell.run_cell(PROBLEMS[name], of, size)
+    one = 9 * PROBLEMS[name].example()["start"].nbytes  # bytes of the points of a trial
+    batches, run = [], cell.run
+
+    def counted(optimizer, instances, trials, budget, record):
+        batches.append((trials, record))
+        return run(optimizer, instances, trials, budget, record)
+
+    monkeypatch.setattr(cell, "run", counted)
+    monkeypatch.setitem(cell.POINTS, "cpu", 2 * one)
+    monkeypatch.setattr(cell, "KEPT", 5 * 4 * one - 1)  # not the traces of all five trials
+    same_cell(whole, cell.run_cell(PROBLEMS[name], of, size))
+    assert [trials for trials, _ in batches[:3]] == [2, 2, 1]
+    assert not any(record for _, record in batches[:3]) and batches[-1][1]
+
+
+def test_a_run_that_has_ended_leaves_no_vectors_in_memory():
+    instances = Instances(Quadratic(dim=1000, rotated=False), ("0",))
+    gc.collect()
+    gc.disable()
+    try:
+        before = vectors()
+        run(OPTIMIZERS["sgd"], instances, 2, 5.0, record=False)
+        assert vectors() == before
+    finally:
+        gc.enable()
+
+
+def vectors():
+    """Return how many tensors of at least 1000 numbers are alive, those in circles that Python will free included."""
+    every = gc.get_objects()
+    return sum(issubclass(type(each), torch.Tensor) and each.numel() >= 1000 for each in every)
 
 
 def alike(one, other, rounding):
