@@ -39,7 +39,7 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
     Returns:
         The same rows with the column `variant`.
     """
-    fields = sorted(name for name in map(str, rows) if name.startswith(OF_PROBLEMS))
+    fields = sorted(filter(is_field, map(str, rows)))
 
     def text(values: Sequence[Any]) -> str:
         known = [(name, each) for name, each in zip(fields, values, strict=True) if each == each]
@@ -56,6 +56,16 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
         )
     }
     return rows.assign(variant=rows["cell"].map(variants))
+
+
+def is_field(name: str) -> bool:
+    """True for the name of a column with a field of a problem."""
+    return name.startswith(OF_PROBLEMS)
+
+
+def without_fields(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """Return rows without the problems' fields, of which a suite has two hundred."""
+    return rows[[name for name in map(str, rows) if not is_field(name)]]
 
 
 def alike(value: Any) -> str:
@@ -93,16 +103,12 @@ def chosen(rows: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFram
         return found
     numbers, others = zip(*likes, strict=True)
     origin = skipped.take(np.repeat(numbers, [len(each) for each in others]))
-    where = ["dial", "cell", "budget", *(name for name in map(str, rows) if _is_field(name))]
-    own = {name: origin[name].to_numpy() for name in where}
+    where = ["dial", "cell", "budget", "variant", *filter(is_field, map(str, rows))]
+    own = {name: origin[name].to_numpy() for name in where if name in origin}
     instead = found.take(np.concatenate(others)).assign(
         status="missed", cost=own["budget"], cost_to_target=math.nan, gap_final=math.nan, **own
     )
     return pandas.concat([found, instead], ignore_index=True)
-
-
-def _is_field(name: str) -> bool:
-    return name == "variant" or name.startswith(OF_PROBLEMS)
 
 
 def with_numbers(runs: pandas.DataFrame) -> pandas.DataFrame:
