@@ -91,9 +91,8 @@ def chosen(rows: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFram
     choices = summary.reindex(columns=["cell", "choice", "trial"]).dropna()
     choices = choices.astype({"trial": "int64"})
     if "role" not in rows:  # traces, which only reporting runs have
-        return rows.astype({"trial": "int64"}).merge(choices, on=["cell", "trial"])
-    reporting = rows[rows["role"] == "reporting"].astype({"trial": "int64"})
-    found = reporting.merge(choices, on=["cell", "trial"])
+        return _whole(rows).merge(choices, on=["cell", "trial"])
+    found = _whole(rows[rows["role"] == "reporting"]).merge(choices, on=["cell", "trial"])
     skipped = rows[rows["status"] == "skipped"]
     examples = found.groupby(["problem", "optimizer"])["cell"].min()
     places = found.groupby("cell", sort=False).indices
@@ -108,7 +107,13 @@ def chosen(rows: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFram
     instead = found.take(np.concatenate(others)).assign(
         status="missed", cost=own["budget"], cost_to_target=math.nan, gap_final=math.nan, **own
     )
-    return pandas.concat([found, instead], ignore_index=True)
+    # Assigning has put each column into a block of its own, and those of the two frames would be cut alike.
+    return pandas.concat([found, instead.copy()], ignore_index=True)
+
+
+def _whole(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """Return rows with their trial as a whole number. `astype` of a frame would put each column into its own block."""
+    return rows.assign(trial=rows["trial"].astype("int64"))
 
 
 def with_numbers(runs: pandas.DataFrame) -> pandas.DataFrame:
