@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.analysis.intervals import order_statistics
 from benchmarks.catalog.contenders import typed
+from benchmarks.checks import preflight
 from benchmarks.checks.preflight import check_problem
 from benchmarks.engine import cell
 from benchmarks.engine.contender import Contender
@@ -161,6 +162,19 @@ def test_a_problem_that_needs_too_much_memory_is_refused_before_it_is_drawn():
             Refused, match=f"problem {name} of dimension 200000 needs at least .* bytes"
         ):
             check_problem(name, dataclasses.replace(PROBLEMS[name], dim=200_000))  # type: ignore[type-var]
+
+
+def test_memory_that_caches_files_is_there_to_be_had(monkeypatch, tmp_path):
+    stated = tmp_path / "meminfo"
+    stated.write_text(
+        "MemTotal: 24000000 kB\nMemFree: 1 kB\nMemAvailable:   22000000 kB\nBuffers: 5 kB\n"
+    )
+    monkeypatch.setattr(preflight, "MEMORY", stated)
+    assert preflight._available() == 22_000_000 * 1024
+    stated.write_text("MemTotal: 24000000 kB\nMemFree: 1 kB\n")  # as Linux before 3.14
+    assert preflight._available() > 1024
+    stated.unlink()
+    assert preflight._available() > 1024
 
 
 def test_a_whole_number_may_be_written_as_1e5():
