@@ -39,6 +39,11 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
     Returns:
         The same rows with the column `variant`.
     """
+    return rows.assign(variant=rows["cell"].map(_variants(rows)))
+
+
+def _variants(rows: pandas.DataFrame) -> dict[Any, str]:
+    """Return by cell the fields of its problem as text."""
     fields = sorted(filter(is_field, map(str, rows)))
 
     def text(values: Sequence[Any]) -> str:
@@ -49,13 +54,12 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
         )  # fmt: skip
 
     cells = rows.drop_duplicates("cell")
-    variants = {
+    return {
         cell: text(values)
         for cell, values in zip(
             cells["cell"], cells[fields].itertuples(index=False, name=None), strict=True
         )
     }
-    return rows.assign(variant=rows["cell"].map(variants))
 
 
 def is_field(name: str) -> bool:
@@ -118,5 +122,7 @@ def _whole(rows: pandas.DataFrame) -> pandas.DataFrame:
 
 def with_numbers(runs: pandas.DataFrame) -> pandas.DataFrame:
     """Return the runs that have numbers, without the problems' fields: a suite has two hundred of them."""
-    found = with_variant(runs[~runs["status"].isin(WITHOUT_NUMBERS)])
+    has_numbers = ~runs["status"].isin(WITHOUT_NUMBERS)
+    found = runs.loc[has_numbers, [name for name in OF_A_RUN if name in runs and name != "variant"]]
+    found = found.assign(variant=found["cell"].map(_variants(runs)))
     return found[[name for name in OF_A_RUN if name in found]]
