@@ -330,7 +330,7 @@ class CountingOracle:
     def floor(self) -> torch.Tensor:
         """The minimum (*runs, 1), for methods of the role "oracle"; not charged."""
         floor = self._landscape.floor(self._data)
-        return floor.to(self.x.dtype).expand(self.runs).unsqueeze(-1)
+        return floor.to(self.x).expand(self.runs).unsqueeze(-1)
 
     @property
     def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
