@@ -329,7 +329,7 @@ class CountingOracle:
     def floor(self) -> torch.Tensor:
         """The minimum (*runs, 1), for methods of the role "oracle"; not charged."""
         floor = self._landscape.floor(self._data)
-        return floor.to(self.x.dtype).expand(self.runs).unsqueeze(-1)
+        return floor.to(self.x).expand(self.runs).unsqueeze(-1)
 
     @property
     def spectrum(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -396,6 +396,11 @@ class CountingOracle:
     def true_gradient(self) -> torch.Tensor | None:
         """Return the exact gradient at the current point (*runs, dim) if it has been evaluated, else None."""
         return None if self.noisy else self.here.exact.get("gradient")
+
+    def forget(self) -> None:
+        """Drop the points. They hold the oracle, as it holds them: Python would free their tensors late."""
+        self._points = []
+        del self.here
 
     # Used by the points.
 

@@ -39,7 +39,12 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
     Returns:
         The same rows with the column `variant`.
     """
-    fields = sorted(name for name in map(str, rows) if name.startswith(OF_PROBLEMS))
+    return rows.assign(variant=rows["cell"].map(_variants(rows)))
+
+
+def _variants(rows: pandas.DataFrame) -> dict[Any, str]:
+    """Return by cell the fields of its problem as text."""
+    fields = sorted(filter(is_field, map(str, rows)))
 
     def text(values: Sequence[Any]) -> str:
         known = [(name, each) for name, each in zip(fields, values, strict=True) if each == each]
@@ -49,13 +54,22 @@ def with_variant(rows: pandas.DataFrame) -> pandas.DataFrame:
         )  # fmt: skip
 
     cells = rows.drop_duplicates("cell")
-    variants = {
+    return {
         cell: text(values)
         for cell, values in zip(
             cells["cell"], cells[fields].itertuples(index=False, name=None), strict=True
         )
     }
-    return rows.assign(variant=rows["cell"].map(variants))
+
+
+def is_field(name: str) -> bool:
+    """True for the name of a column with a field of a problem."""
+    return name.startswith(OF_PROBLEMS)
+
+
+def without_fields(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """Return rows without the problems' fields, of which a suite has two hundred."""
+    return rows[[name for name in map(str, rows) if not is_field(name)]]
 
 
 def alike(value: Any) -> str:
@@ -81,9 +95,8 @@ def chosen(rows: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFram
     choices = summary.reindex(columns=["cell", "choice", "trial"]).dropna()
     choices = choices.astype({"trial": "int64"})
     if "role" not in rows:  # traces, which only reporting runs have
-        return rows.astype({"trial": "int64"}).merge(choices, on=["cell", "trial"])
-    reporting = rows[rows["role"] == "reporting"].astype({"trial": "int64"})
-    found = reporting.merge(choices, on=["cell", "trial"])
+        return _whole(rows).merge(choices, on=["cell", "trial"])
+    found = _whole(rows[rows["role"] == "reporting"]).merge(choices, on=["cell", "trial"])
     skipped = rows[rows["status"] == "skipped"]
     examples = found.groupby(["problem", "optimizer"])["cell"].min()
     places = found.groupby("cell", sort=False).indices
@@ -93,19 +106,23 @@ def chosen(rows: pandas.DataFrame, summary: pandas.DataFrame) -> pandas.DataFram
         return found
     numbers, others = zip(*likes, strict=True)
     origin = skipped.take(np.repeat(numbers, [len(each) for each in others]))
-    where = ["dial", "cell", "budget", *(name for name in map(str, rows) if _is_field(name))]
-    own = {name: origin[name].to_numpy() for name in where}
+    where = ["dial", "cell", "budget", "variant", *filter(is_field, map(str, rows))]
+    own = {name: origin[name].to_numpy() for name in where if name in origin}
     instead = found.take(np.concatenate(others)).assign(
         status="missed", cost=own["budget"], cost_to_target=math.nan, gap_final=math.nan, **own
     )
-    return pandas.concat([found, instead], ignore_index=True)
+    # Assigning has put each column into a block of its own, and those of the two frames would be cut alike.
+    return pandas.concat([found, instead.copy()], ignore_index=True)
 
 
-def _is_field(name: str) -> bool:
-    return name == "variant" or name.startswith(OF_PROBLEMS)
+def _whole(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """Return rows with their trial as a whole number. `astype` of a frame would put each column into its own block."""
+    return rows.assign(trial=rows["trial"].astype("int64"))
 
 
 def with_numbers(runs: pandas.DataFrame) -> pandas.DataFrame:
     """Return the runs that have numbers, without the problems' fields: a suite has two hundred of them."""
-    found = with_variant(runs[~runs["status"].isin(WITHOUT_NUMBERS)])
+    has_numbers = ~runs["status"].isin(WITHOUT_NUMBERS)
+    found = runs.loc[has_numbers, [name for name in OF_A_RUN if name in runs and name != "variant"]]
+    found = found.assign(variant=found["cell"].map(_variants(runs)))
     return found[[name for name in OF_A_RUN if name in found]]

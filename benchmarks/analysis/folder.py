@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pandas
 
 from benchmarks.analysis.causes import EXPLAINED
+from benchmarks.analysis.chosen_runs import is_field, with_variant, without_fields
 from benchmarks.analysis.columns import NUMBERS, WORDS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, contradictions
 from benchmarks.store.cell_info import CellInfo, cells_of
@@ -55,11 +56,12 @@ class Results:
     explained: pandas.DataFrame
 
 
-def read_results(folder: Path, *, whole: bool = False) -> Results:
+def read_results(folder: Path, *, whole: bool = False, fields: bool = True) -> Results:
     """Return the contents of a sweep's folder.
 
-    whole: Refuse a folder that keeps only the runs of the chosen trials. Raises Refused also for a folder that is
-    incomplete or was edited. Of a folder to which a sweep is being added, it returns what was there before.
+    whole: Refuse a folder that keeps only the runs of the chosen trials. fields: Whether the runs have the fields of
+    their problem; if not, they have the column `variant`. Raises Refused also for a folder that is incomplete or was
+    edited. Of a folder to which a sweep is being added, it returns what was there before.
     """
     manifest, cells = _with_tables(folder)
     if whole and manifest.get("rows") == CHOSEN_ROWS:
@@ -67,7 +69,7 @@ def read_results(folder: Path, *, whole: bool = False) -> Results:
             f"{folder} has only the runs of the chosen trials: enough for compare, too few for a report: "
             f"compare {folder} with a sweep of yours"
         )
-    runs, summary = (read_table(folder, name) for name in ("runs", "summary"))
+    runs, summary = read_table(folder, "runs", fields=fields), read_table(folder, "summary")
     wrong = next(contradictions(manifest, cells, runs, summary), None)
     if wrong:
         raise contradicted(folder, wrong)
@@ -152,12 +154,14 @@ def finished(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
     return manifest, cells
 
 
-def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
+def read_table(folder: str | Path, name: str, *, fields: bool = True) -> pandas.DataFrame:
     """Read a table of a sweep's folder, whichever file it is in.
 
     Args:
         folder: The folder of a sweep.
         name: "runs", "summary", "breaking_points", "traces" or "explained".
+        fields: Whether to read the fields of the problems; if not, the column `variant` has them as text. A suite has
+            two hundred of them, which are the same in all rows of a cell.
 
     Returns:
         The table.
@@ -172,9 +176,10 @@ def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
         raise Refused(f"{folder} is half-written: it has no {wanted}; {AGAIN}")
     try:
         if file.suffix == ".parquet":
-            table = pandas.read_parquet(file).replace("", math.nan)  # as read from a CSV
+            table = _of_parquet(file, fields).replace("", math.nan)  # as read from a CSV
         else:
             table = pandas.read_csv(file, low_memory=False)
+            table = table if fields else without_fields(with_variant(table))
         table = table.copy()  # in one block, because it is wide
     except (ValueError, OSError) as error:
         raise Refused(f"{file} cannot be read: {error}; {AGAIN}") from error
@@ -182,6 +187,19 @@ def read_table(folder: str | Path, name: str) -> pandas.DataFrame:
     if wrong:
         raise contradicted(Path(folder), wrong)
     return table
+
+
+def _of_parquet(file: Path, fields: bool) -> pandas.DataFrame:
+    """Return the table in a file; without the fields, it takes these from the first row of each cell alone."""
+    if fields:
+        return pandas.read_parquet(file)
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file)
+    rows = table.drop_columns([each for each in table.column_names if is_field(each)]).to_pandas()
+    firsts = table.filter(~rows["cell"].duplicated().to_numpy()).to_pandas()
+    variants = with_variant(firsts.replace("", math.nan)).set_index("cell")["variant"]
+    return rows.assign(variant=rows["cell"].map(variants))
 
 
 def _wrong(name: str, table: pandas.DataFrame) -> Iterator[str]:

@@ -26,7 +26,7 @@ from benchmarks.diagnosis.rules.step_and_curvature import (
 )
 from benchmarks.diagnosis.run_features import SET_BACK, RunFeatures
 from benchmarks.diagnosis.thresholds import Thresholds
-from benchmarks.diagnosis.verdict import STEP_NOT_FINITE, Evidence, Verdict
+from benchmarks.diagnosis.verdict import GRADIENT_NOT_FINITE, STEP_NOT_FINITE, Evidence, Verdict
 
 CONSEQUENCES = {
     "sharpening", "saddle", "plateau", "local_minimum", "no_signal", "vanishing_gradient", "step_too_small",
@@ -35,6 +35,11 @@ CONSEQUENCES = {
 OF_A_THROW = {"cliff", "exploding_gradient", "plateau", "saddle", "sharpening"}
 OF_THE_STEP = {"ill_conditioning", "sharpening", "step_too_large", "step_too_small"}
 CHOSEN = Thresholds()
+# Outcomes by what was the first not to be finite, and words. Not a loss, which overflows where a step has led.
+BROKEN = {
+    "gradient": (GRADIENT_NOT_FINITE, "the gradient was not finite (step {}) where the loss was", "|g|"),
+    "step": (STEP_NOT_FINITE, "the optimizer's own step was not finite (step {}) where the gradient was", "|s|"),
+}  # fmt: skip
 
 
 def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
@@ -47,7 +52,8 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
 
     Returns:
         The verdict; its cause is "not_sure" if no cause holds, and "healthy" if the run also makes progress. It is
-        "step_not_finite" if the optimizer's own step was not finite, unless the run had been thrown far up before.
+        "gradient_not_finite" or "step_not_finite" if a gradient, or the optimizer's own step, was the first number
+        not to be finite, unless the run had been thrown far up before.
     """
     if record.status == "solved" or not len(record.step):
         return Verdict("solved" if record.status == "solved" else "not_sure", (), (), (), ())
@@ -63,22 +69,26 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
     causes = tuple((each.cause, each.strength) for each in holding)
     progresses = record.status == "running" and features.progress > thresholds.stalled
     cause = causes[0][0] if causes else "healthy" if progresses else "not_sure"
-    of_the_optimizer = () if record.not_finite is None else (_own_step(record.not_finite),)
+    broken = _broken(record)
+    if broken and not (thrown and causes):
+        cause = broken[0].cause
     return Verdict(
-        cause=STEP_NOT_FINITE if of_the_optimizer and not (thrown and causes) else cause,
+        cause=cause,
         causes=causes,
         ruled_out=tuple(each.cause for each in findings if each.ruled_out and not each.strength),
         unresolved=tuple(dict.fromkeys(text for each in findings for text in each.unresolved)),
-        evidence=(*of_the_optimizer, *(row for each in findings for row in each.evidence)),
+        evidence=(*broken, *(row for each in findings for row in each.evidence)),
     )
 
 
-def _own_step(number: int) -> Evidence:
-    """Return the evidence that the optimizer itself made a number that is not finite, in the step of this number."""
-    return Evidence(
-        STEP_NOT_FINITE, f"the optimizer's own step was not finite (step {number}) where the gradient was",
-        "|s|", math.inf, sys.float_info.max, True, "a run ends where loss or gradient are not finite",
-    )  # fmt: skip
+def _broken(record: Record) -> tuple[Evidence, ...]:
+    """Return the evidence that a gradient or a step was the first number not to be finite; none if it was not."""
+    what, step = record.not_finite or ("", 0)
+    if what not in BROKEN:
+        return ()
+    cause, test, formula = BROKEN[what]
+    largest, why = sys.float_info.max, "a run ends where loss or gradient are not finite"
+    return (Evidence(cause, test.format(step), formula, math.inf, largest, True, why),)
 
 
 def _after_a_throw(findings: list[Finding]) -> list[Finding]:

@@ -31,11 +31,11 @@ def traced_record(
     status: Status,
     known: Known,
     settings: Mapping[str, Any] | None = None,
-    not_finite: int | None = None,
+    not_finite: tuple[str, int] | None = None,
 ) -> Record:
     """Return the record of a run: `trace` has its rows by column, `known` is what is known of its cell.
 
-    `not_finite` is the number of the step that was not finite where the gradient was, if any.
+    `not_finite` says what was the first not to be finite, if anything, and in which step.
 
     Columns that the trace lacks are NaN. Spectra are computed densely, so that their residual is 0. If the
     optimizer sees the exact gradient, noise is 0.
@@ -96,6 +96,6 @@ def traced_records(
             if name.startswith(SETTINGS)
         }
         trace = {name: column[first:end] for name, column in traces.items()}
-        own = "not_finite" in runs and runs["not_finite"][row] == "step"
-        step = int(runs["not_finite_at"][row]) if own else None
-        yield row, traced_record(trace, status, known, settings, step)
+        what = runs["not_finite"][row] if "not_finite" in runs else ""
+        not_finite = (what, int(runs["not_finite_at"][row])) if what else None
+        yield row, traced_record(trace, status, known, settings, not_finite)

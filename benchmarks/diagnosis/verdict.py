@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas
 
 STEP_NOT_FINITE = "step_not_finite"  # the optimizer's own fault, whatever it met on its way
+GRADIENT_NOT_FINITE = "gradient_not_finite"  # the fault of the problem or of its code
 CAUSES = (
     "ill_conditioning", "sharpening", "step_too_large", "step_too_small", "noise", "wrong_direction",
     "local_minimum", "saddle", "plateau", "no_signal", "cliff", "exploding_gradient",
@@ -20,7 +21,9 @@ MEASURED = (
     "misleading_slope",
     "winding_path",
 )  # causes that no verdict names
-OUTCOMES = ("solved", "healthy", "not_sure", STEP_NOT_FINITE)  # verdicts that are no cause
+OUTCOMES = (
+    "solved", "healthy", "not_sure", STEP_NOT_FINITE, GRADIENT_NOT_FINITE,
+)  # verdicts that are no cause  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Verdict:
     """The diagnosis of a run.
 
     Attributes:
-        cause: The strongest cause, or one of `OUTCOMES`: none holds, or the optimizer's own step was not finite.
+        cause: The strongest cause, or one of `OUTCOMES`: none holds, or a gradient or step was not finite.
         causes: All causes that hold, strongest first, each with its strength in (0, 1].
         ruled_out: Causes that the evidence speaks against.
         unresolved: Sentences about causes that these measurements cannot tell apart.

@@ -43,6 +43,10 @@ from ravine.terminal import filled
 
 ON = [*RUNG, "optimizer", "choice"]
 VERSIONS = ("ravine", "torch")  # packages whose version may change the numbers
+USED = (
+    *RUNG, "optimizer", "cell", "trial", "role", "seed", "status", "cost", "cost_to_target", "gap_final", "budget",
+    "grad_sq_initial", "trials", "tuning_seeds",
+)  # columns of the runs  # fmt: skip
 STATED = ("dtype", "device")  # protocol options that are not in the runs
 NAMED = 8  # problems that a list names; a longer list gives their number
 ROWS = 20  # of the table on the terminal
@@ -362,7 +366,7 @@ def _side(given: Any, name: str) -> _Side:
     stated = {each: {str(getattr(info.protocol, each)) for info in infos} for each in STATED}
     return _Side(
         name=name,
-        **_tables(tables.runs, tables.summary),
+        **_tables(with_variant(tables.runs), tables.summary),
         versions={each: version_of(each) for each in VERSIONS},
         protocol={each: ", ".join(sorted(values)) for each, values in stated.items()},
         noisy=_noisy(infos),
@@ -371,7 +375,7 @@ def _side(given: Any, name: str) -> _Side:
 
 def _of_folder(folder: Path) -> _Side:
     """Return a sweep read from its folder, checked."""
-    results = read_results(folder)
+    results = read_results(folder, fields=False)
     manifest, runs, summary = results.manifest, results.runs, results.summary
     packages = manifest.get("packages", {})
     protocol = manifest["config"]["protocol"]
@@ -389,8 +393,8 @@ def _noisy(infos: Iterable[CellInfo]) -> frozenset[str]:
 
 
 def _tables(runs: pandas.DataFrame, summary: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
-    """Return both tables with the column `variant`; the summary's comes from the runs, as some rows lack the fields."""
-    runs = with_variant(runs)
+    """Return both tables with the column `variant`, the summary's from the runs, as some rows lack the fields."""
+    runs = runs[[name for name in USED if name in runs]]
     variants = runs.drop_duplicates("cell").set_index("cell")["variant"]
     summary = summary.reindex(columns=list(dict.fromkeys([*summary, *IN_SUMMARY, "error"])))
     return {"runs": runs, "summary": summary.assign(variant=summary["cell"].map(variants))}

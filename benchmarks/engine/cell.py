@@ -22,7 +22,7 @@ from benchmarks.engine.instances import Instances, Parts
 from benchmarks.engine.loop import Outcome, run
 from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import Settled, stream
-from benchmarks.engine.recorder import Trace
+from benchmarks.engine.recorder import KEPT_POINTS, Trace
 from benchmarks.engine.search_space import Box, measure_units
 from benchmarks.engine.status import DIVERGED, SOLVED
 from benchmarks.engine.trial_choice import SMALLEST, best, keys
@@ -35,6 +35,12 @@ SOBOL_SHARE = 2 / 3  # of the searched trials
 MEMORY = 2**31  # bytes per batch, at most
 COPIES = 8  # of the largest tensor that are alive at a time
 RUNS = {"cpu": 2**14, "cuda": 2**18}  # per batch, at most, by the kind of device
+# Bytes of a batch's points, at most: the C library asks the system for each array above 32 MiB anew, which takes four
+# times as long as the arithmetic.
+POINTS = {"cpu": 2**24, "cuda": MEMORY // COPIES}
+KEPT = (
+    2**29
+)  # bytes of points that are kept for traces, at most, else the chosen trials run once more
 TRACED = 1000  # reporting instances, at most: a trace takes thirty times the memory of a run's row
 
 Columns = dict[str, np.ndarray]
@@ -161,7 +167,9 @@ def _run(
         }
         chunks.append(_Chunk(optimizer.batched(some), len(chunk)))
     # Of a larger cell, not all traces fit into memory: the chosen trials run once more, and are traced then.
-    record = removal is None and settled.trials * len(parts.seeds) <= parts.size
+    runs = settled.trials * len(parts.seeds)
+    kept = runs * KEPT_POINTS * parts[0].data["start"][0].nbytes
+    record = removal is None and runs <= parts.size and kept <= KEPT
     found = []
     for first, instances in parts:
         beside = []
@@ -191,9 +199,9 @@ def _outcome(
 def _chunk(optimizer: Optimizer, instances: Instances) -> int:
     """Return the number of trials per batch; it depends on the configuration alone."""
     start = instances.data["start"]
-    numbers = start.numel() * optimizer.vectors(start.shape[-1])
-    fitting = MEMORY // (COPIES * start.element_size() * numbers)
-    return max(1, min(fitting, RUNS[start.device.type] // len(start)))
+    device = start.device.type
+    fitting = MEMORY // (COPIES * start.nbytes * optimizer.vectors(start.shape[-1]))
+    return max(1, min(fitting, POINTS[device] // start.nbytes, RUNS[device] // len(start)))
 
 
 def _runs(

@@ -193,6 +193,7 @@ def _run(
         before, x = x, moved
         step_index += 1
 
+    oracle.forget()
     fewest = FEWEST if oracle.noisy else 1
     return _outcome(
         problem, data, x, floor, scale, best, entry_cost, entry_step, ends, recorder, fewest

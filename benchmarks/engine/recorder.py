@@ -25,6 +25,7 @@ MEASURED_AT = (
     1 / 10,
     1 / 3,
 )  # shares of the budget at which curvature is measured, besides start and end
+KEPT_POINTS = len(MEASURED_AT) + 2  # of each run
 
 
 @functools.cache

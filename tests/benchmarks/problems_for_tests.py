@@ -65,6 +65,17 @@ class Hole(Bowl):
 
 
 @dataclass(frozen=True)
+class Slip(Bowl):
+    """A bowl whose gradient is NaN within `radius` of the minimizer: `where` differentiates the root that it drops."""
+
+    radius: float = 0.1
+
+    def loss(self, x, data):
+        beyond = (x - data["minimizer"]).norm(dim=-1) - self.radius
+        return super().loss(x, data) + 1e-9 * torch.where(beyond < 0, 0.0, beyond.sqrt())
+
+
+@dataclass(frozen=True)
 class NoisyBowl(Bowl):
     """A bowl of which one sees the gradient plus noise."""
 

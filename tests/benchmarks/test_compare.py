@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks import assert_no_regression, compare_sweeps, read_table, sweep
 from benchmarks.analysis import tables
+from benchmarks.analysis.chosen_runs import with_variant
 from benchmarks.cli.main import main
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from ravine import Refused
@@ -560,3 +561,28 @@ def test_a_column_of_several_kinds_is_text_in_parquet(tmp_path):
     mixed = pandas.DataFrame({"hp.x": [1.0, "fast", None, True], "cost": [1.0, 2.0, 3.0, 4.0]})
     tables._of_one_kind(mixed).to_parquet(tmp_path / "runs.parquet")
     assert read_table(tmp_path, "runs")["hp.x"].fillna("").tolist() == ["1.0", "fast", "", "True"]
+
+
+REFERENCE = Path(__file__).parents[2] / "results/reference"
+
+
+def test_a_wide_table_is_read_without_the_problems_fields(whole):
+    """Of the reference's ninety columns, seventy are fields, and reading them took longer than all the rest."""
+    for folder in (whole, REFERENCE):
+        every = with_variant(read_table(folder, "runs"))
+        few = read_table(folder, "runs", fields=False)
+        assert not [name for name in map(str, few) if name.startswith("problem.")]
+        pandas.testing.assert_frame_equal(few, every[list(few)])
+
+
+def test_a_comparison_reads_no_fields(monkeypatch):
+    read = []
+
+    def noted(*given, **how):
+        read.append(read_table(*given, **how))
+        return read[-1]
+
+    monkeypatch.setattr("benchmarks.analysis.folder.read_table", noted)
+    compare_sweeps(REFERENCE, REFERENCE)
+    runs = [table for table in read if "seed" in table]
+    assert len(runs) == 2 and max(map(len, (table.columns for table in runs))) < 25

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.catalog.contenders import contender
+from benchmarks.engine import cell
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.contender import Contender
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.protocol import Settled
 from optimizers import OPTIMIZERS, NotApplicable
+from optimizers.registry import WRAPPERS
 from optimizers.sgd import SGD
 from problems import PROBLEMS
 from problems.ill_conditioning.quadratic import Quadratic
+from problems.modifiers import NOISES, TRANSFORMS, noisy, transformed
+from tests.benchmarks.second_device import NAME, second_device
 
 MAKE = {
     torch.arange, torch.as_tensor, torch.empty, torch.eye, torch.full, torch.linspace, torch.logspace, torch.ones,
@@ -57,53 +63,102 @@ def guarded(monkeypatch):
     monkeypatch.setattr("benchmarks.engine.cell.run", guarded_run)
 
 
+@pytest.fixture
+def beside(monkeypatch):
+    """Let a cell run on the second device."""
+    for limits in (cell.RUNS, cell.POINTS):
+        monkeypatch.setitem(limits, NAME, limits["cpu"])
+
+
+def settled(device):
+    return Settled(trials=3, tuning_seeds=1, seeds=2, budget=12.0, dtype="float64", device=device)
+
+
 def ran(problem, optimizer, device="cpu"):
     """Return a cell of a few runs of a dozen gradients, with traces and measurements."""
-    size = Settled(trials=3, tuning_seeds=1, seeds=2, budget=12.0, dtype="float64", device=device)
+    on = second_device() if device == NAME else nullcontext()
     try:
-        return run_cell(problem, Contender("checked", optimizer, dict(optimizer.space)), size)
+        with on:
+            return run_cell(
+                problem, Contender("checked", optimizer, dict(optimizer.space)), settled(device)
+            )
     except NotApplicable as reason:
         pytest.skip(str(reason))
 
 
-EACH = [
-    *(pytest.param(PROBLEMS[name], SGD(), id=name) for name in PROBLEMS),
+OF_PROBLEMS = [pytest.param(PROBLEMS[name], SGD(), id=name) for name in PROBLEMS]
+ON_A_BOWL = [
+    *(pytest.param(noisy(Quadratic(dim=3), name), SGD(), id=f"noise-{name}") for name in NOISES),
+    *(pytest.param(transformed(Quadratic(dim=3), [name]), SGD(), id=name) for name in TRANSFORMS),
     *(pytest.param(Quadratic(dim=3), OPTIMIZERS[name], id=name) for name in OPTIMIZERS),
+    *(pytest.param(Quadratic(dim=3), WRAPPERS[name], id=f"sgd+{name}") for name in WRAPPERS),
+    *(
+        pytest.param(Quadratic(dim=3), contender(each).optimizer, id=each.__name__)
+        for each in (torch.optim.SGD, torch.optim.Adam, torch.optim.LBFGS)
+    ),
 ]
 
 
-@pytest.mark.parametrize(("problem", "optimizer"), EACH)
+@pytest.mark.parametrize(("problem", "optimizer"), OF_PROBLEMS)
 def test_numbers_are_made_on_the_problem_s_device(guarded, problem, optimizer):
+    """Not on the second device, which batched derivatives by autograd end in a segmentation fault."""
     ran(problem, optimizer)
 
 
-class Elsewhere(Quadratic):
-    def loss(self, x, data):
-        return super().loss(x, data) + torch.zeros(x.shape[:-1], dtype=x.dtype)
-
-    def value_and_gradient(self, x, data):
-        value, gradient = super().value_and_gradient(x, data)
-        return value, gradient * torch.ones(x.shape[-1], dtype=x.dtype)
+@pytest.mark.parametrize(("problem", "optimizer"), ON_A_BOWL)
+def test_a_second_device_gives_the_same_results(beside, problem, optimizer):
+    there, here = ran(problem, optimizer, NAME).runs, ran(problem, optimizer).runs
+    np.testing.assert_allclose(there["gap_initial"], here["gap_initial"], rtol=1e-9)
+    assert (there["status"] == here["status"]).all()
 
 
-class StepsElsewhere(SGD):
+class MadeHere(SGD):
+    """SGD, with a number per coordinate that is made on the CPU in one of several ways."""
+
     def update(self, oracle, state):
         step, state = super().update(oracle, state)
-        return step + torch.zeros(step.shape, dtype=step.dtype), state
+        return step + WAYS[float(self.lr)](step.shape), state
+
+
+WAYS = {
+    1e-3: lambda shape: torch.zeros(shape),
+    2e-3: lambda shape: torch.from_numpy(np.zeros(shape)),
+    3e-3: lambda shape: torch.normal(torch.zeros(shape), 1e-9),
+    4e-3: lambda shape: torch.Tensor(np.zeros(shape).tolist()),
+    5e-3: lambda shape: torch.zeros(shape, dtype=torch.int64),
+    6e-3: lambda shape: torch.zeros(shape, dtype=torch.bool),
+}
+
+
+@pytest.mark.parametrize("rate", WAYS)
+def test_numbers_made_on_the_cpu_are_noticed(beside, rate):
+    pinned = Contender("checked", MadeHere(lr=rate), {})
+    with pytest.raises(RuntimeError, match="mixes devices"), second_device():
+        run_cell(Quadratic(dim=3), pinned, settled(NAME))
+
+
+class ReadHere(SGD):
+    def update(self, oracle, state):
+        return -self.lr * oracle.gradient.cpu(), state
+
+
+class ComputedHere(Quadratic):
+    def loss(self, x, data):
+        return super().loss(x, data) + torch.zeros(x.shape[:-1], dtype=x.dtype)
 
 
 @pytest.mark.parametrize(
     ("problem", "optimizer"),
-    [(Elsewhere(dim=3), SGD()), (Quadratic(dim=3), StepsElsewhere())],
-    ids=["problem", "optimizer"],
+    [(ComputedHere(dim=3), SGD()), (Quadratic(dim=3), ReadHere())],
+    ids=["problem", "moved"],
 )
-def test_a_fault_is_noticed(guarded, problem, optimizer):
-    with pytest.raises(AssertionError, match=r"without a device at .*test_device"):
-        ran(problem, optimizer)
+def test_a_fault_is_noticed(beside, problem, optimizer):
+    with pytest.raises(RuntimeError, match="mixes devices"):
+        ran(problem, optimizer, NAME)
 
 
 @CUDA
-@pytest.mark.parametrize(("problem", "optimizer"), EACH)
+@pytest.mark.parametrize(("problem", "optimizer"), [*OF_PROBLEMS, *ON_A_BOWL])
 def test_a_gpu_gives_the_same_results(problem, optimizer):
     there, here = (ran(problem, optimizer, device).runs for device in ("cuda", "cpu"))
     np.testing.assert_allclose(there["gap_initial"], here["gap_initial"], rtol=1e-6)

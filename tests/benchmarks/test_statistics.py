@@ -254,6 +254,18 @@ class TestSuccess:
         assert set(found["variant"]) == {"dial 3"}
         assert statistics.expected_running_time(found) == math.inf
 
+    def test_a_wide_table_stays_in_few_blocks(self):
+        """A suite has two hundred fields of problems; pandas warns of frames in more than a hundred blocks."""
+        fields = [f"problem.field_{k}" for k in range(150)]
+        hopeless = cell({1: [MISS] * 3}, dial=2.0)
+        wide = pandas.concat(
+            [hopeless, pandas.DataFrame(1.0, index=hopeless.index, columns=fields)], axis=1
+        )
+        skipped = wide.iloc[:1].assign(status="skipped", role=None, cell="skipped", budget=700.0)
+        for runs in (wide, pooled(wide, skipped)):
+            rows = statistics.chosen(runs, summary(hopeless))
+            assert list(statistics.with_variant(rows).assign(more=1)) == [*rows, "variant", "more"]
+
 
 class TestAttainment:
     @staticmethod

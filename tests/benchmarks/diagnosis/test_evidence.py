@@ -461,19 +461,32 @@ def test_a_bias_counts_where_it_is_no_matter_of_a_sample():
 def test_a_step_that_was_not_finite_is_the_optimizers_own_fault_unless_the_run_was_thrown_before():
     slow = record(**SLOW, stability=at(*[0.5] * 4), status="diverged")
     before = diagnose(slow)
-    verdict = diagnose(replace(slow, not_finite=1000))
+    verdict = diagnose(replace(slow, not_finite=("step", 1000)))
     assert verdict.cause == "step_not_finite" and verdict.cause not in before.ruled_out
     assert verdict.causes == before.causes and verdict.causes
     first, *others = verdict.evidence
     assert first.holds and [each.test for each in others] == [each.test for each in before.evidence]
     said = "the optimizer's own step was not finite (step 1000) where the gradient was"
     assert said in verdict.text() and "Also: long path" in verdict.text()
-    unclear = record(loss=1 + np.exp(-STEPS / 100), status="diverged", not_finite=3)
+    unclear = record(loss=1 + np.exp(-STEPS / 100), status="diverged", not_finite=("step", 3))
     assert diagnose(unclear).cause == "step_not_finite"
     # What overflows after a throw is a consequence; if the throw has no cause, the step is all that is known.
     rising = np.geomspace(1.0, 1e9, len(STEPS))
-    thrown = record(loss=rising, change=1.0, s_h_s=3.0, status="diverged", not_finite=1000, gap=1e9)
-    assert diagnose(thrown).cause == "step_too_large"
+    for what in ("step", "gradient"):
+        late = (what, 1000)
+        thrown = record(
+            loss=rising, change=1.0, s_h_s=3.0, status="diverged", not_finite=late, gap=1e9
+        )
+        assert diagnose(thrown).cause == "step_too_large"
+
+
+def test_a_gradient_that_was_not_finite_is_named_and_a_loss_is_where_a_step_has_led():
+    slow = record(**SLOW, stability=at(*[0.5] * 4), status="diverged")
+    before = diagnose(slow)
+    verdict = diagnose(replace(slow, not_finite=("gradient", 6)))
+    assert verdict.cause == "gradient_not_finite" and verdict.causes == before.causes
+    assert "the gradient was not finite (step 6) where the loss was" in verdict.text()
+    assert diagnose(replace(slow, not_finite=("loss", 6))).cause == before.cause
 
 
 def test_causes_are_ranked_by_strength_and_thresholds_decide():

@@ -18,7 +18,7 @@ from benchmarks.engine.measurements import DRAWS
 from optimizers import OPTIMIZERS
 from problems import PROBLEMS, Problem
 from problems.descent import descent
-from tests.benchmarks.problems_for_tests import Bowl, Hole
+from tests.benchmarks.problems_for_tests import Bowl, Hole, Slip
 
 
 def records(problem: Problem, optimizer: str, settings: dict, budget: float, seeds: int = 2):
@@ -213,6 +213,16 @@ def test_a_nan_of_the_problems_making_is_not_the_optimizers():
     assert "its own step" not in str(found)
     first = found.runs.loc[found.runs["role"] == "reporting", "not_finite_at"].min()
     assert f"the loss was not finite, in 2 of 2 tuned runs, first in step {first}." in str(found)
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adam", 0.1), ("sgd", 0.3), ("sgd", 1.9)])
+def test_a_nan_gradient_is_named_at_every_rate(optimizer, rate):
+    found = sweep(
+        Slip(), [optimizer], settings={optimizer: {"lr": rate}}, trials=1, seeds=2, tuning_seeds=1, budget=100
+    )  # fmt: skip
+    assert (found.runs["not_finite"] == "gradient").all()
+    assert {verdict.cause for verdict in found.verdicts.values()} == {"gradient_not_finite"}
+    assert "gradient not finite 2" in str(found)
 
 
 def test_a_gradient_that_underflows_along_the_chain_is_called_vanishing():
