@@ -22,11 +22,11 @@ class Adafactor(MatrixOptimizer):
     1 − t^beta2_decay: the first is g², so that nothing needs a bias correction. rms is the root mean square of one
     parameter. lr is a share of rms(x), and has no unit; eps, a length, is what moves parameters that are 0.
 
-    Shazeer & Stern 2018, arXiv:1804.04235. From torch.optim.Adafactor are the defaults, lr as the largest ρ (0.01 in
-    the paper), kernels as a stack of matrices of their last two dimensions, and the least divisor: the precision.
+    Shazeer & Stern 2018, arXiv:1804.04235. As in torch.optim.Adafactor: the defaults; lr is the largest ρ (0.01 in the
+    paper); a kernel is a stack of matrices of its last two dimensions; divisors are at least the machine precision.
     """
 
-    lr: Hyper = hyper(1e-2, search=log(1e-3, 2.0), low=0)
+    lr: Hyper = hyper(1e-2, search=log(1e-3, 1.0), low=0)
     beta2_decay: Hyper = hyper(-0.8, high=0)
     eps: Hyper = hyper(1e-3, low=0)
     clipping: Hyper = hyper(1.0, low=1)

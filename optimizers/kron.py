@@ -19,7 +19,7 @@ from optimizers.matrices import (
 from optimizers.optimizer import Oracle, State
 from optimizers.registry import register
 
-# Factors are fitted at a share of the steps that falls from 1, in steps 501 to about 4000, to 0.03: the authors' code.
+# Factors are fitted at a share of the steps that falls from 1, in steps 501 to about 4000, to 0.03, as in PSGD Kron.
 ALWAYS, DECAY, RARELY = 500, 1e-3, 0.03
 LONGEST = 1.1  # root mean square of a parameter's step, in units of lr
 
@@ -40,10 +40,10 @@ class Kron(KroneckerOptimizer):
     then ever more rarely, down to 0.03 of them. A step's root mean square is at most 1.1 lr in each parameter.
 
     Li 2015, arXiv:1512.04202; Pooladzandi & Li 2024, arXiv:2402.04553. Defaults and order of operations are those of
-    the code that is known as PSGD Kron, but for two things. The factors begin at the scale of the first gradient, as in
-    Li's own code, and not at 1, so that the gradient's unit changes nothing. And the norms of Q and R are balanced at
+    the code that is known as PSGD Kron, but for these points. The factors begin at the scale of the first gradient, as
+    in Li's own code, and not at 1, so that the gradient's unit changes nothing. The norms of Q and R are balanced at
     each fit, and not at random; that changes no step. Where a parameter's momentum is 0, its factors stay: they would
-    grow without end.
+    grow without end. Kernels are matrices, and factors are diagonal beyond 512, not 8192.
     """
 
     lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length"), low=0)

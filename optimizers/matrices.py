@@ -11,7 +11,7 @@ import torch
 from optimizers.failure import Shapes
 from optimizers.optimizer import NotApplicable, Optimizer
 
-# The longest side of a parameter that has a dense factor, n × n numbers per run; longer ones have a diagonal one. The
+# The longest side of a parameter that has a dense factor, n × n numbers per run. The
 # published codes put the limit at 8192 or 10000 for a single run on a GPU; batches of runs have to fit into memory.
 LARGEST = 512
 
@@ -49,8 +49,8 @@ class MatrixOptimizer(Optimizer):
 class KroneckerOptimizer(MatrixOptimizer):
     """A method with a factor for each side of a matrix, its rows and its columns; a vector has one side.
 
-    A factor is a matrix (*runs, n, n), or a diagonal one (*runs, n) where a side is longer than LARGEST. A kernel of
-    more than two dimensions is a matrix with a row for each of the first.
+    A factor is a matrix (*runs, n, n). Where a side is longer than LARGEST, Shampoo and Kron keep a diagonal one
+    (*runs, n), and SOAP none. A kernel of more than two dimensions is a matrix with a row for each of the first.
 
     Attributes:
         on_vectors: What the method is where no parameter is a matrix: it is not applicable there.

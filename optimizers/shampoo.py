@@ -29,9 +29,9 @@ class Shampoo(KroneckerOptimizer):
     diagonals of their factors, as in the paper.
 
     The roots are computed at every `every`-th step, from the first on: always, by default, as in the paper's algorithm.
-    An old root multiplies by eps^(−1/4) what is new in a gradient, so that longer waits need a rate that warms up or a
-    length that is borrowed from another method. Gupta, Koren & Singer 2018, arXiv:1802.09568. lr and eps are
-    pytorch_optimizer.Shampoo's.
+    An old root multiplies a direction that is new in rows and columns by up to eps^(−1/2), which is 1000, so that
+    longer waits need a rate that warms up or a length that is borrowed from another method. lr and eps are
+    pytorch_optimizer.Shampoo's. Gupta, Koren & Singer 2018, arXiv:1802.09568.
     """
 
     lr: Hyper = hyper(1e-3, search=log(1e-5, 1e1, unit="length"), low=0)

@@ -26,7 +26,8 @@ Factors: TypeAlias = "tuple[tuple[torch.Tensor | None, ...], ...]"  # by block, 
 @register("soap")
 @dataclass(frozen=True)
 class SOAP(KroneckerOptimizer):
-    """SOAP: Adam in the eigenbasis of Shampoo's factors, s = −lr · U (m̂′/(√v̂ + eps)) Vᵀ, with m̂′ = Uᵀ m̂ V.
+    """SOAP: Adam in the eigenbasis of Shampoo's factors, s = −lr · c · U (m′/(√v + eps)) Vᵀ, with m′ = Uᵀ m V
+    and Adam's correction c = √(1 − β₂ᵗ)/(1 − β₁ᵗ).
 
     U and V are the eigenvectors of the means of G Gᵀ and of Gᵀ G (decay β₂); m is the mean of the gradients G, and v
     that of the squares of Uᵀ G V. The first gradient only gives the first U and V, so that no step uses a basis that
@@ -62,7 +63,7 @@ class SOAP(KroneckerOptimizer):
         return torch.zeros_like(x), torch.zeros_like(x), factors, (), 0
 
     def update(self, oracle: Oracle, state: State) -> tuple[torch.Tensor, State]:
-        """Return s = −lr · U (m̂′/(√v̂ + eps)) Vᵀ − lr · weight_decay · (x + s), or 0 at first."""
+        """Return Adam's step s in the basis and the decay after it, s − lr · weight_decay · (x + s), or 0 at first."""
         mean, square, factors, bases, t = state
         x, gradient = oracle.x, oracle.gradient
         factors = self._factors(factors, gradient)

@@ -42,7 +42,7 @@ def end_with(process: int) -> None:
     """
 
     def watch() -> None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # another user's has its number
             while True:
                 os.kill(process, 0)
                 time.sleep(WATCHED)

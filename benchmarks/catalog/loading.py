@@ -380,7 +380,12 @@ def _is_installed(package: str) -> bool:
     """True if a package is found without the working directory."""
     if package in sys.modules:
         return package not in _own
-    return importlib.util.find_spec(package) is not None
+    found = importlib.util.find_spec(package)
+    return (
+        found is not None
+        and found.origin is not None
+        and Path.cwd() not in Path(found.origin).parents
+    )
 
 
 def _module_of_path(dotted: str, given: str) -> ModuleType:

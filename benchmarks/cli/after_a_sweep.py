@@ -94,8 +94,8 @@ class Ended:
         shares = tuned["solved"] / tuned["runs"]
         if (shares < 0.5).any():
             yield (
-                "Nothing was explained: where fewer than half of the instances are solved, more are at a harder rung, "
-                "or no removal of a cause could be run."
+                "Nothing was explained. Where fewer than half of the instances are solved, either a harder rung does "
+                "better, so that this does not count as breaking, or no removal could be run."
             )
         else:
             yield (

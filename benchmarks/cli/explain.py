@@ -54,11 +54,13 @@ def main(given: Namespace) -> int:
 
 
 def _again(words: Sequence[str], folder: Path) -> list[str]:
-    """Return the words of a command that runs into a folder, on this machine."""
+    """Return the words of a command that runs into a folder on this machine, with a store of cells if it is there."""
     kept = (
         word
         for word in words
-        if word.partition("=")[0] not in ("out", "explain", "keep") and not OF_HYDRA.match(word)
+        if word.partition("=")[0] not in ("out", "explain", "keep")
+        and not OF_HYDRA.match(word)
+        and not (word.startswith("cells=") and not Path(word.partition("=")[2]).is_dir())
     )
     return [*kept, f"out={folder}"]
 

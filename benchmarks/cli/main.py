@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno in FULL:
             _say(f"the disk is full{where}: {KEPT}, once there is room")
         else:
-            _say(f"{error.strerror or error}{where}: {KEPT}, once that is mended")
+            _say(f"{error.strerror or error}{where}")
         return REFUSED
 
 

@@ -26,7 +26,7 @@ from benchmarks.diagnosis.rules.step_and_curvature import (
 )
 from benchmarks.diagnosis.run_features import SET_BACK, RunFeatures
 from benchmarks.diagnosis.thresholds import Thresholds
-from benchmarks.diagnosis.verdict import GRADIENT_NOT_FINITE, STEP_NOT_FINITE, Evidence, Verdict
+from benchmarks.diagnosis.verdict import DERIVATIVE_NOT_FINITE, STEP_NOT_FINITE, Evidence, Verdict
 
 CONSEQUENCES = {
     "sharpening", "saddle", "plateau", "local_minimum", "no_signal", "vanishing_gradient", "step_too_small",
@@ -37,7 +37,9 @@ OF_THE_STEP = {"ill_conditioning", "sharpening", "step_too_large", "step_too_sma
 CHOSEN = Thresholds()
 # Outcomes by what was the first not to be finite, and words. Not a loss, which overflows where a step has led.
 BROKEN = {
-    "gradient": (GRADIENT_NOT_FINITE, "the gradient was not finite (step {}) where the loss was", "|g|"),
+    "gradient": (
+        DERIVATIVE_NOT_FINITE, "a gradient or a Hessian was not finite (step {}) where the loss was", "largest entry",
+    ),
     "step": (STEP_NOT_FINITE, "the optimizer's own step was not finite (step {}) where the gradient was", "|s|"),
 }  # fmt: skip
 
@@ -52,8 +54,8 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
 
     Returns:
         The verdict; its cause is "not_sure" if no cause holds, and "healthy" if the run also makes progress. It is
-        "gradient_not_finite" or "step_not_finite" if a gradient, or the optimizer's own step, was the first number
-        not to be finite, unless the run had been thrown far up before.
+        "derivative_not_finite" or "step_not_finite" if a gradient or a Hessian, or the optimizer's own step, was the
+        first number not to be finite, unless the run had been thrown far up before.
     """
     if record.status == "solved" or not len(record.step):
         return Verdict("solved" if record.status == "solved" else "not_sure", (), (), (), ())
@@ -82,7 +84,7 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
 
 
 def _broken(record: Record) -> tuple[Evidence, ...]:
-    """Return the evidence that a gradient or a step was the first number not to be finite; none if it was not."""
+    """Return the evidence that a derivative or a step was the first number not to be finite; none if it was not."""
     what, step = record.not_finite or ("", 0)
     if what not in BROKEN:
         return ()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas
 
 STEP_NOT_FINITE = "step_not_finite"  # the optimizer's own fault, whatever it met on its way
-GRADIENT_NOT_FINITE = "gradient_not_finite"  # the fault of the problem or of its code
+DERIVATIVE_NOT_FINITE = "derivative_not_finite"
 CAUSES = (
     "ill_conditioning", "sharpening", "step_too_large", "step_too_small", "noise", "wrong_direction",
     "local_minimum", "saddle", "plateau", "no_signal", "cliff", "exploding_gradient",
@@ -22,7 +22,7 @@ MEASURED = (
     "winding_path",
 )  # causes that no verdict names
 OUTCOMES = (
-    "solved", "healthy", "not_sure", STEP_NOT_FINITE, GRADIENT_NOT_FINITE,
+    "solved", "healthy", "not_sure", STEP_NOT_FINITE, DERIVATIVE_NOT_FINITE,
 )  # verdicts that are no cause  # fmt: skip
 
 

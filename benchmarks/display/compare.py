@@ -21,7 +21,7 @@ from benchmarks.analysis.chosen_runs import RUNG, chosen, with_variant
 from benchmarks.analysis.columns import WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import IN_SUMMARY
 from benchmarks.analysis.dial_axis import number
-from benchmarks.analysis.folder import read_results, unchanged
+from benchmarks.analysis.folder import finished, read_results, unchanged
 from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import (
     LEVEL,
@@ -288,6 +288,13 @@ def compare_sweeps(a: str | Path | HasTables, b: str | Path | HasTables) -> Comp
     )
 
 
+def check_finished(*sweeps: str | Path | HasTables) -> None:
+    """Raise Refused for a folder whose sweep is running or was killed: it has only what was there before."""
+    for each in sweeps:
+        if isinstance(each, str | Path):
+            finished(Path(each))
+
+
 def assert_no_regression(before: str | Path | HasTables, after: str | Path | HasTables) -> None:
     """Assert that nothing became worse from one sweep to another, for a test of pytest.
 
@@ -305,6 +312,7 @@ def assert_no_regression(before: str | Path | HasTables, after: str | Path | Has
         >>> size = {"trials": 2, "tuning_seeds": 1, "seeds": 6, "budget": 50}
         >>> assert_no_regression(sweep("quadratic", "sgd", **size), sweep("quadratic", "sgd", **size))
     """
+    check_finished(before, after)
     found = compare_sweeps(before, after)
     lines = [f"{each}: {line}" for each in ("error", "worse") for line in found.where(each)]
     if lines:

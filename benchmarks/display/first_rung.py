@@ -44,7 +44,7 @@ def why_unsolved(tables: Tables, rows: dict[str, pandas.Series]) -> Iterator[str
         tables: Those of a sweep.
         rows: What `unsolved_first_rungs` returns.
     """
-    chosen, at_edge, never, hint = [], [], [], ""
+    chosen, at_edge, never = [], [], []
     reporting = tables.runs[tables.runs["role"] == "reporting"]
     solved = reporting["status"].eq("solved").groupby([reporting["cell"], reporting["trial"]]).sum()
     for cell, row in rows.items():
@@ -54,25 +54,23 @@ def why_unsolved(tables: Tables, rows: dict[str, pandas.Series]) -> Iterator[str
             chosen.append(f"{name} ({row['solved']:g} of {count} tuned, {most} with another)")
         elif pandas.notna(row["edge"]) and row["edge"]:
             at_edge.append(f"{name} (at most {most} of {count})")
-            searched = next(iter(tables.cells[cell].info.searched), "lr")
-            hint = f"'optimizers.{row['optimizer']}.{searched}=[LOW,HIGH]'"
         else:
             never.append(f"{name} (at most {most} of {count})")
     if chosen:
         yield (
-            f"At the first rung another setting than the tuned one solves half of the instances: {_listed(chosen)}. So "
-            "the choice is at fault, not the optimizer. It is made on few tuning instances: more tuning_seeds= make it "
-            "safer."
+            f"At the first rung another setting than the tuned one solves half of the instances: {_listed(chosen)}. "
+            "Either the choice, which is made on few tuning instances, was bad, or the other setting was lucky: more "
+            "tuning_seeds= and seeds= tell."
         )
     if at_edge:
         yield (
             "No setting that was tried solves half of the instances at the first rung, and the tuned one is at the "
-            f"edge of its range: {_listed(at_edge)}. A wider range may help, as in {hint}."
+            f"edge of its range: {_listed(at_edge)}. A wider range may help."
         )
     if never:
         yield (
             "No setting that was tried solves half of the instances at the first rung, and the tuned one is inside its "
-            f"range: {_listed(never)}. The optimizer fails there, unless more trials= find a better setting."
+            f"range: {_listed(never)}. The optimizer fails there, unless more trials= or a larger budget= help."
         )
 
 

@@ -212,11 +212,12 @@ def _ladder(runs: pandas.DataFrame, info: CellInfo, tables: Tables) -> View:
     summary = tables.summary[tables.summary["cell"].isin(runs["cell"].unique())]
     unsolved = unsolved_first_rungs(tables, set(table[""]))
     unsolved = {cell: row for cell, row in unsolved.items() if cell in set(summary["cell"])}
+    others = summary[~summary["cell"].isin(unsolved)]
     remarks += [
         *_effort(runs, tables),
-        *_at_the_edge(summary, tables),
+        *_at_the_edge(others, tables),
         *why_unsolved(tables, unsolved),
-        *default_beats_tuned(summary[~summary["cell"].isin(unsolved)]),
+        *default_beats_tuned(others),
     ]
     remarks += [*_own_steps(runs), *_not_finite(tuned_runs)]
     remarks += why_unjudged([*points.get("unjudged", ()), *tuned_runs["status"]])

@@ -48,7 +48,7 @@ cause is removed, and so is each other cause, one at a time; the optimizer is tu
 
 - the problem breaks the optimizer,
 - without the stated cause, the optimizer solves more instances than chance explains, and
-- without any rival cause, the breaking point shifts less than half as far.
+- removing any one rival cause shifts the breaking point less than half as far.
 
 All other causes are rivals, except those *counted as one* with the stated cause. The book treats these as the same
 thing, such as a cliff and the exploding gradient that makes it. A removal that changes the problem itself, such as
@@ -159,12 +159,16 @@ def _without(row: pandas.Series | None, unit: str) -> str:
     return f"{row['removal']}: {row['text_without']} ({row['shift']:+.2f} {unit})"
 
 
-def _uncertified() -> str:
-    """Return a sentence on the ranked problems whose names no outcome could prove."""
+def _uncertified() -> dict[str, int]:
+    """Return the ranked problems whose names no outcome could prove, with their reporting instances."""
     sizes = {name: PROBLEMS[name].card.cell.seeds for name in suites()["standard"].problems}
-    few = [f"`{name}` ({seeds})" for name, seeds in sizes.items() if too_few(seeds, 1)]
+    return {name: seeds for name, seeds in sizes.items() if too_few(seeds, 1)}
+
+
+def _said_of_uncertified() -> str:
+    few = [f"`{name}` ({seeds})" for name, seeds in _uncertified().items()]
     return (
-        f"{', '.join(few)} cannot be certified with as few reporting instances as they have (in brackets): not even "
+        f"{', '.join(few)} cannot be judged with as few reporting instances as they have (in brackets): not even "
         "the clearest outcome could be told apart from chance."
     )
 
@@ -178,17 +182,20 @@ def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
     """Return the certificates as Markdown: the names of the ranked problems, then the claims by subsection."""
     holding = of_names[of_names["holds"]]
     measured = ~of_names["why_not"].fillna("").str.startswith(NOT_MEASURED)
+    too_small = measured & ~of_names["holds"] & of_names["problem"].isin(_uncertified())
     total = (
         f"{int(table['holds'].sum())} of {len(table)} claims hold. "
         f"The names of {len(holding)} of {len(of_names)} ranked problems hold, "
-        f"{measured.sum() - len(holding)} fail, and {(~measured).sum()} are not measured. "
+        f"{measured.sum() - len(holding) - too_small.sum()} fail, {too_small.sum()} cannot be judged, and "
+        f"{(~measured).sum()} are not measured. "
         f"{holding['cause'].str.contains('+', regex=False).sum()} of those that hold state two causes. Under stricter "
         f"rules fewer hold: {of_names['holds_first_cause'].sum()} if the second stated cause is a rival of the first, "
         f"and {of_names['holds_first_cause_strictly'].sum()} if, besides, no two causes are counted as one."
     )
-    lines = [HEAD, total, "", NAMES, _uncertified(), "", HEADER]
+    lines = [HEAD, total, "", NAMES, _said_of_uncertified(), "", HEADER]
     for row in of_names.fillna("").itertuples():
-        fails = f"FAILS: {row.why_not}; measured: {row.measured}" if row.measured else row.why_not
+        how = "cannot be judged" if row.problem in _uncertified() else "FAILS"
+        fails = f"{how}: {row.why_not}; measured: {row.measured}" if row.measured else row.why_not
         problem = f"`{row.problem}`: {dial_of(PROBLEMS[str(row.problem)].card)}"
         lines.append(
             _line((

@@ -48,12 +48,12 @@ class Budget:
 
     @property
     def allowed(self) -> str:
-        """Return a sentence on what measuring may cost, beside which its share of the time is read."""
+        """Return a sentence on how much measuring may cost."""
         if math.isinf(self.overhead):
             return "Its cost is not limited (overhead=inf)."
         return (
-            f"It may take up to {self.allowance:g} gradients (allowance=) beside {self.overhead:.2g} of the run's own "
-            f"{self.training:.0f} (overhead=), so its share of a short run is large."
+            f"Allowed: {self.overhead:.0%} of the run's own {self.training:.0f} gradients (overhead=), and up to "
+            f"{self.allowance:g} more (allowance=), so the share of a short run is large."
         )
 
     def start(self, step: int) -> float:

@@ -4,7 +4,7 @@ Hooks see the inputs, outputs and activations of a pass, autograd's graph shows 
 the loss, and five questions are put to the model: what loss does the best constant output get, does it matter which
 output meets which target, do the inputs matter, does an example change the outputs of the others, and which module is
 the first whose output is not finite? They take at most 20 forward passes at the first three steps, and two at each
-later measurement; and one for each input of a model whose outputs notice none of them.
+later measurement. If no output changes with the inputs but the loss does, each input takes one more.
 """
 
 from __future__ import annotations
@@ -406,42 +406,41 @@ class Program:
         loss: float,
         here: RandomState,
     ) -> None:
-        """Note whether nothing changes if each example gets the inputs of the one before it.
+        """Note whether nothing changes if every example gets the inputs of the first.
 
         It is left open if an input is neither a number nor a tensor with one row for each example, or if no tensor
-        tells the examples apart. What changes the loss alone is a target: a model that computes its own loss is given
-        them, too.
+        tells the examples apart. An input that changes the loss alone, such as a target or a weight, is not ignored.
         """
 
         def asked(only: int | None = None) -> tuple[int, float] | None:
             """Return how many inputs can change, and the loss, if no layer notices a change of all or of one."""
             changes: list[bool] = []  # False where an input could not be changed
 
-            def roll(x: Any) -> Any:
+            def repeat(x: Any) -> Any:
                 if x is None or isinstance(x, (int, float)):
                     return x
                 if not _is_plain(x) or x.ndim == 0 or len(x) != len(output):
                     changes.append(False)
                     return x
-                rolled = x.roll(1, 0)
-                if torch.equal(rolled, x):
+                repeated = x[:1].expand_as(x).clone()
+                if torch.equal(repeated, x):
                     return x
                 changes.append(True)
-                return rolled if only in (None, len(changes) - 1) else x
+                return repeated if only in (None, len(changes) - 1) else x
 
             here.restore()
             self.cost += FORWARD
             try:
                 with (
-                    self._other_inputs(roll, seen.source) as outputs,
+                    self._other_inputs(repeat, seen.source) as outputs,
                     self._layers_given() as others,
                 ):
                     other = parted(closure(), graph=False)[0].item()
             except Exception:  # the model may refuse them, as lengths that are no longer sorted
                 return None
             same = len(outputs) == 1 and outputs[0] is not None and torch.equal(outputs[0], output)
-            rolled = len(changes) > 0 and all(changes)
-            unnoticed = rolled and len(given) > 0 and others == given and same
+            repeated = len(changes) > 0 and all(changes)
+            unnoticed = repeated and len(given) > 0 and others == given and same
             return (len(changes), other) if unnoticed else None
 
         found = asked()

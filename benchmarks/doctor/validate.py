@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.diagnosis import OUTCOMES
-from benchmarks.diagnosis.verdict import GRADIENT_NOT_FINITE, STEP_NOT_FINITE
+from benchmarks.diagnosis.verdict import DERIVATIVE_NOT_FINITE, STEP_NOT_FINITE
 from benchmarks.doctor.cases import CASES, FAULTY, HEALTHY, PUBLIC, Case, train
 from benchmarks.doctor.demos import DEMOS
 from benchmarks.pages.markdown import markdown_table, with_part
@@ -35,7 +35,7 @@ KINDS = {
     "own": [case.name for case in (*FAULTY, *HEALTHY)],
 }
 # Verdicts that name no fault.
-SILENT = {*OUTCOMES, "nothing_found"} - {STEP_NOT_FINITE, GRADIENT_NOT_FINITE}
+SILENT = {*OUTCOMES, "nothing_found"} - {STEP_NOT_FINITE, DERIVATIVE_NOT_FINITE}
 RATE = re.compile(r"learning rate (?:of )?(\d[\d.e+-]*\d|\d)")  # a rate that the advice proposes
 NUMBERLESS = {  # how advice without a number says the direction
     "lower": re.compile(r"a tenth|(lower|smaller|reduce|decrease)( the)?( learning)? rate"),

@@ -14,7 +14,7 @@ import itertools
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +139,7 @@ class _Explanation:
         """
         found = self._removals()
         causes = [*dict.fromkeys(each.cause for each, _ in found)][share::shares]
-        self._alone([pair for pair in found if pair[0].cause in causes])
+        self._alone(found, causes)
 
     def _removals(self) -> list[tuple[Cause, str]]:
         """Return what is taken away, and why it cannot be."""
@@ -148,10 +148,17 @@ class _Explanation:
         at = self.job.problem.at_dial(self.broken.rungs[0])
         return [*removals(at, self.job.contender.optimizer, met_by(traces, measured))]
 
-    def _alone(self, found: Sequence[tuple[Cause, str]]) -> list[Removed]:
-        """Return what each of these removals does alone, as far as the optimizer can be used without the cause."""
+    def _alone(
+        self, found: Sequence[tuple[Cause, str]], causes: Container[str] | None = None
+    ) -> list[Removed]:
+        """Return what each of these removals does alone, as far as the optimizer can be used without the cause.
+
+        causes: Of which causes; by default all.
+        """
         alone: list[Removed] = []
         for number, (each, unasked) in enumerate(found, start=1):
+            if causes is not None and each.cause not in causes:
+                continue
             self.say(f"removal {number} of {len(found)}")
             enough = "" if unasked else self._enough(each, alone)
             done = (

@@ -134,8 +134,8 @@ class Store:
             self._fill(half, key, cell)
             self._put(half, path)
         finally:
-            shutil.rmtree(half, ignore_errors=True)  # if it was not renamed, nobody needs it
             os.close(lock)
+            shutil.rmtree(half, ignore_errors=True)  # if it was not renamed, nobody needs it
 
     def describe(self, key: str, info: CellInfo) -> None:
         """Replace the description of a stored cell, unless only another user may."""
@@ -312,11 +312,11 @@ def _again(read: Callable[[], T]) -> T:
 def alone(file: Path, waits: Callable[[], None] = lambda: None) -> Iterator[bool]:
     """Hold a lock; the system releases it when a process ends.
 
-    It is that of a file, opened to be written, because network file systems have no locks for folders. The file is made
-    with its folder, and removed afterwards.
+    It locks a file opened for writing, because network file systems have no exclusive locks for folders. It creates the
+    file and its folder, and removes the file afterwards.
 
     Args:
-        file: The file. Whoever may write to its folder may have the lock.
+        file: The file. Any user who can write to its folder can take the lock.
         waits: Called before it waits for another process.
 
     Yields:
@@ -328,7 +328,7 @@ def alone(file: Path, waits: Callable[[], None] = lambda: None) -> Iterator[bool
             handle, locked = _hold(file, waits)
         except FileNotFoundError:  # its folder has been removed since
             continue
-        if _has_a_name(handle):
+        if _is_at(handle, file):
             break
         os.close(handle)  # the process that had the lock has removed the file
     try:
@@ -377,11 +377,11 @@ def is_held(file: Path) -> bool | None:
     return False
 
 
-def _has_a_name(handle: int) -> bool:
-    """True if an open file has not been removed."""
+def _is_at(handle: int, file: Path) -> bool:
+    """True if an open file is there; one that was removed may still have another name on a network file system."""
     try:
-        return os.fstat(handle).st_nlink > 0
-    except OSError:  # removed on another machine
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except OSError:
         return False
 
 

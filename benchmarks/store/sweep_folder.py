@@ -69,9 +69,11 @@ class SweepFolder:
         check_writable("out", self.path)
         check_writable("cells", self.store.folder)
         _check_cells(self.store.folder)
+        # A sweep that was killed as it began leaves no more than these.
         if not self.path.exists() or all(
-            each.name.startswith(".") for each in self.path.iterdir()
-        ):  # of a sweep that was killed as it began
+            each.name.startswith((MARKERS, LOCK, ".manifest", ".slurm", ".nfs"))
+            for each in self.path.iterdir()
+        ):
             return
         manifest = self._manifest()
         there = manifest.get("config", {}).get("protocol")
@@ -259,7 +261,9 @@ class SweepFolder:
             before = self.path / MARKERS / BEFORE
             if before.exists():  # nothing was done: the folder is as it was
                 before.replace(self.path / "manifest.json")
-            else:
+            elif not any(
+                each for each in self.path.iterdir() if each.suffix in (".csv", ".parquet")
+            ):
                 (self.path / "manifest.json").unlink()
             self._end()
         cells = {}
@@ -307,9 +311,9 @@ class SweepFolder:
 
     def _spare(self) -> Path:
         """Return where the markers are made and removed; nothing is there."""
-        spare = self.path / f"{MARKERS}.aside"
-        shutil.rmtree(spare, ignore_errors=True)
-        return spare
+        for each in self.path.glob(f"{MARKERS}.*"):
+            shutil.rmtree(each, ignore_errors=True)
+        return self.path / f"{MARKERS}.{uuid4().hex}"
 
     def _current(self, manifest: Mapping[str, Any]) -> dict[str, CellInfo]:
         """Return the last cell of each job and rung, of those in the manifest and those that ended since.

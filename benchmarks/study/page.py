@@ -127,8 +127,8 @@ def with_outcomes(
         f"**{verdict(found, plan)}** "
         "For comparison: the mean rank on other task families reaches "
         f"τ = {found.tau['other tasks'].mean():.2f}, and a race over 5 % of the steps {found.tau[RACE].mean():.2f}. "
-        f"Much more than {found.ceiling:.2f} cannot be reached: that is the τ between two halves of the seeds. The "
-        f"profile {adds} to what other tasks say.\n"
+        f"Two halves of the seeds agree with τ = {found.ceiling:.2f}, about the most that any prediction can reach. "
+        f"The profile {adds} to what other tasks say.\n"
     )
     yield f"![How well each prediction orders the optimizers, with intervals]({PICTURE})\n"
     yield (
@@ -266,10 +266,13 @@ def verdict(found: Conclusions, plan: Plan) -> str:
         "foretells": "Yes: an optimizer's profile foretells its rank on small real tasks",
         "does not foretell": "No: an optimizer's profile does not foretell its rank on small real tasks",
         "undecided": "It is undecided whether an optimizer's profile foretells its rank on small real tasks: the "
-        "plan's conditions for yes and for no are both unmet"
-        + (". If it does, then weakly" if high < plan.foretells["tau"] else ""),
+        "plan's conditions for yes and for no are both unmet",
     }[found.foretells]
-    return f"{said} (τ = {_with_interval(mean, low, high)} for the rungs that are nearest in signature)."
+    weak = found.foretells == "undecided" and high < plan.foretells["tau"]
+    return (
+        f"{said}. By the rungs that are nearest in signature it reaches τ = {_with_interval(mean, low, high)}"
+        f"{', so the relation is weak if there is one' if weak else ''}."
+    )
 
 
 def _least_of_h2(plan: Plan) -> str:

@@ -189,8 +189,8 @@ class Cliff(Problem):
     ) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
         """Take `state` from x_0 to x_T, and yield σ(x_t) and each (σ(x_t), 1) on the way, some steps at a time.
 
-        The sigmoids are (TOGETHER, *w.shape); at the end only those count that are in a pair. What is yielded is
-        overwritten by the next.
+        The sigmoids are (TOGETHER, *w.shape); in the last block only those of the pairs are valid. Each block
+        overwrites the one before.
         """
         direct = w.new_ones(TOGETHER, 2, *w.shape)
         sigmoids, pairs = direct[:, 0], direct.unbind()

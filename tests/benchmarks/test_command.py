@@ -352,7 +352,7 @@ def test_a_sweep(ravine, files):
     assert out.startswith("quadratic · ")
     written, hint, _ = out.splitlines()[-3:]
     assert written.split() == ["swept/", "summary.csv", "runs.csv", "traces.parquet"]
-    assert hint.endswith(f" {given} rungs=auto")
+    assert hint.endswith(f" {given} rungs=auto out=swept-breaking-points")
     assert err.splitlines()[1].startswith("2/2 quadratic at 1000 · newton: 6 runs in ")
     assert {each.name for each in files.iterdir()} == {"swept", "results"}
     assert {each.name for each in (files / "results").iterdir()} == {"cells"}

@@ -50,8 +50,8 @@ def said(*given, **more) -> list[str]:
 @pytest.mark.parametrize(
     ("given", "blamed", "counts"),
     [
-        (([0, 4, 1], False), "the choice is at fault", "mine on bowl (1 of 4 tuned, 4 with another"),
-        (([0, 2, 1], True), "the choice is at fault", "mine on bowl (1 of 4 tuned, 2 with another"),
+        (([0, 4, 1], False), "Either the choice", "mine on bowl (1 of 4 tuned, 4 with another"),
+        (([0, 2, 1], True), "Either the choice", "mine on bowl (1 of 4 tuned, 2 with another"),
         (([0, 0, 1], True), "the edge of its range", "mine on bowl (at most 1 of 4)"),
         (([0, 1, 0], False), "The optimizer fails there", "mine on bowl (at most 1 of 4)"),
         (([0, 1, 0], float("nan")), "The optimizer fails there", "mine on bowl (at most 1 of 4)"),
@@ -60,7 +60,6 @@ def said(*given, **more) -> list[str]:
 def test_the_blame_is_read_off_all_settings_that_were_tried(given, blamed, counts):
     (line,) = said(*given)
     assert blamed in line and counts in line
-    assert ("'optimizers.mine.lr=[LOW,HIGH]'" in line) == (blamed == "the edge of its range")
 
 
 def test_only_breaking_points_before_the_first_rung_are_explained():

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pandas
@@ -307,8 +308,13 @@ def test_a_folder_that_the_first_sweep_removed_is_made_again(tmp_path):
 
 
 def locks_like_nfs(monkeypatch):
-    """Let only files that are open to be written have an exclusive lock."""
+    """Let only files that are open to be written have an exclusive lock; one that is removed has another name."""
     flock = fcntl.flock
+
+    def removed(file, missing_ok=False):
+        file.rename(file.with_name(f".nfs{uuid4().hex}"))
+
+    monkeypatch.setattr(Path, "unlink", removed)
 
     def flock_of_files(handle, kind):
         writes = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
@@ -351,10 +357,10 @@ def test_tables_that_are_replaced_while_they_are_read_are_read_again(ravine, fil
     assert ravine(f"{small} optimizer=sgd").code == 0
     read, words = folder_of_tables.read_table, [f"{small} optimizer=sgd,adam"]
 
-    def meanwhile(folder, name):
+    def meanwhile(folder, name, **how):
         if name == "summary" and words:
             assert main(words.pop().split()) == 0
-        return read(folder, name)
+        return read(folder, name, **how)
 
     monkeypatch.setattr(folder_of_tables, "read_table", meanwhile)
     code, _, err = ravine("compare out out")

@@ -44,9 +44,10 @@ trap 'scancel -u root; kill $(cat "$work"/slurm*.pid); rm -rf "$work"' EXIT
 cd "$work"
 same_tables hydra/launcher=slurm hydra.launcher.n_jobs=2
 "$python" -m benchmarks +problem=cliff optimizer=sgd,adam,newton out=killed cells=c hydra/launcher=slurm \
-  hydra.launcher.n_jobs=2 &
+  hydra.launcher.n_jobs=2 2>killed.txt &
 sweep=$!
 until ls killed/.cells/beats/0 2>/dev/null; do sleep 0.2; done
 until pkill -KILL -o -f "^[^ ]*python.* submitit.core._submit $work/"; do sleep 0.2; done
 wait $sweep
-echo "a killed job cost no cell"
+grep "it is run again" killed.txt
+echo "a killed job is run again"

@@ -59,7 +59,8 @@ class Ray(AtAddress):
                     for each in ended:
                         failed.append(_answer(task, jobs[each], each, say))
                         del jobs[each]
-                except (ConnectionError, RaySystemError):
+                except (ConnectionError, RaySystemError) as error:
+                    say(" ".join(str(error).split()))
                     left = [*jobs.values(), *waiting]
                     failed += lost_with_the_cluster(task, left, say, "Ray cluster")
                     break

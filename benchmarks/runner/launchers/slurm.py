@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shlex
 import shutil
@@ -25,6 +26,7 @@ from ravine.processes import end_with
 
 CLUSTERS = ("slurm", "local")
 SILENT = 12 * BEAT  # seconds without a sign of life after which a job that has begun counts as lost
+ENDING = SILENT  # seconds in which a cancelled job may still give signs of life
 
 
 @dataclass(frozen=True)
@@ -181,14 +183,20 @@ class _SignsOfLife:
     def __init__(self, task: Task):
         self._folder = task.folder
         self._seen: dict[int, tuple[float, float]] = {}  # the last beat, and when it was seen
+        self._forgotten: dict[int, float] = {}  # when jobs were given to another machine
 
     def forget(self, number: int) -> None:
         self._folder.forget_job(number)
         self._seen.pop(number, None)
+        self._forgotten[number] = time.monotonic()
 
     def missing(self, number: int) -> bool:
         beat = self._folder.last_beat(number)
         if beat is None:
+            return False
+        if time.monotonic() - self._forgotten.get(number, -math.inf) < ENDING:
+            self._folder.forget_job(number)  # of the process that is being ended
+            self._seen.pop(number, None)
             return False
         if number not in self._seen or self._seen[number][0] != beat:
             self._seen[number] = beat, time.monotonic()

@@ -484,8 +484,8 @@ def test_a_gradient_that_was_not_finite_is_named_and_a_loss_is_where_a_step_has_
     slow = record(**SLOW, stability=at(*[0.5] * 4), status="diverged")
     before = diagnose(slow)
     verdict = diagnose(replace(slow, not_finite=("gradient", 6)))
-    assert verdict.cause == "gradient_not_finite" and verdict.causes == before.causes
-    assert "the gradient was not finite (step 6) where the loss was" in verdict.text()
+    assert verdict.cause == "derivative_not_finite" and verdict.causes == before.causes
+    assert "a gradient or a Hessian was not finite (step 6) where the loss was" in verdict.text()
     assert diagnose(replace(slow, not_finite=("loss", 6))).cause == before.cause
 
 

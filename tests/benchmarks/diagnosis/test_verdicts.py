@@ -221,7 +221,7 @@ def test_a_nan_gradient_is_named_at_every_rate(optimizer, rate):
         Slip(), [optimizer], settings={optimizer: {"lr": rate}}, trials=1, seeds=2, tuning_seeds=1, budget=100
     )  # fmt: skip
     assert (found.runs["not_finite"] == "gradient").all()
-    assert {verdict.cause for verdict in found.verdicts.values()} == {"gradient_not_finite"}
+    assert {verdict.cause for verdict in found.verdicts.values()} == {"derivative_not_finite"}
     assert "gradient not finite 2" in str(found)
 
 

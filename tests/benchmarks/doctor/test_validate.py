@@ -34,7 +34,7 @@ def _row(name="lr_raw", repaired=False, **more):
         (True, "not_sure", "silent"),
         (True, "step_too_small", "alarm"),
         (True, "step_not_finite", "alarm"),
-        (True, "gradient_not_finite", "alarm"),
+        (True, "derivative_not_finite", "alarm"),
     ],
 )
 def test_what_a_verdict_is(repaired, verdicts, expected):
