@@ -105,7 +105,7 @@ def test_a_dial_that_makes_a_problem_harder_as_it_falls_is_marked():
 
 def test_the_page_names_the_problems_that_cannot_be_certified():
     page = certificates.FILE.with_suffix(".md").read_text()
-    assert "`digits_mlp` (3), `adding` (3), `copy_memory` (3) cannot be certified" in page
+    assert "`digits_mlp` (3), `adding` (3), `copy_memory` (3) cannot be judged" in page
 
 
 def test_other_fields_count_where_nothing_else_takes_the_cause_away():
