@@ -410,6 +410,7 @@ class Program:
 
         It is left open if an input is neither a number nor a tensor with one row for each example, or if no tensor
         tells the examples apart. An input that changes the loss alone, such as a target or a weight, is not ignored.
+        Of a model that computes its own loss it is left open, too, if none does: one of them may be a target.
         """
 
         def asked(only: int | None = None) -> tuple[int, float] | None:
@@ -444,9 +445,10 @@ class Program:
             return (len(changes), other) if unnoticed else None
 
         found = asked()
-        self.ignores = found is not None and (
-            found[1] == loss or any(asked(k) == (found[0], loss) for k in range(found[0]))
-        )
+        if found is not None and found[1] == loss:
+            self.ignores = seen.source is self._model
+        elif found is not None:
+            self.ignores = any(asked(k) == (found[0], loss) for k in range(found[0]))
 
     @contextmanager
     def _other_inputs(

@@ -277,10 +277,7 @@ def test_another_error_of_the_system_is_one_line(ravine, files, monkeypatch):
     monkeypatch.setattr(Store, "write", fails)
     code, _, err = ravine(THREE)
     assert code == 2 and "Traceback" not in err
-    assert err.splitlines()[-1] == (
-        "ravine: Input/output error (cells): finished cells are kept; "
-        "the same command runs the rest, once that is mended"
-    )
+    assert err.splitlines()[-1] == "ravine: Input/output error (cells)"
 
 
 @pytest.mark.parametrize("writer", [(pandas.DataFrame, "to_csv"), (tables, "_write_parquet")])

@@ -222,7 +222,7 @@ def test_a_nan_gradient_is_named_at_every_rate(optimizer, rate):
     )  # fmt: skip
     assert (found.runs["not_finite"] == "gradient").all()
     assert {verdict.cause for verdict in found.verdicts.values()} == {"derivative_not_finite"}
-    assert "gradient not finite 2" in str(found)
+    assert "derivative not finite 2" in str(found)
 
 
 def test_a_gradient_that_underflows_along_the_chain_is_called_vanishing():
