@@ -226,9 +226,14 @@ def test_the_page_and_its_table_agree_with_the_published_causes():
     assert [line.endswith("| holds |") for line in lines] == list(found["holds"])
     missing = [why_not == "not measured for adam" for why_not in found["why_not"]]
     assert [line.endswith("| not measured for adam |") for line in lines] == missing
-    fails = ~found["holds"] & ~np.array(missing)
+    few = found["problem"].isin(["digits_mlp", "adding", "copy_memory"]) & ~np.array(missing)
+    fails = ~found["holds"] & ~few & ~np.array(missing)
     assert ["| FAILS: " in line for line in lines] == list(fails)
-    assert f"{fails.sum()} fail, and {sum(missing)} are not measured." in page
+    assert ["| cannot be judged: " in line for line in lines] == list(few)
+    assert (
+        f"{fails.sum()} fail, {few.sum()} cannot be judged, and {sum(missing)} are not measured."
+        in page
+    )
 
 
 def test_the_card_says_whether_the_name_is_certified(monkeypatch, tmp_path):
