@@ -377,15 +377,14 @@ def _import_also_from(folder: Path) -> None:
 
 
 def _is_installed(package: str) -> bool:
-    """True if a package is found without the working directory."""
+    """True if a package is found outside the working directory, or in the environment, which may be in it."""
     if package in sys.modules:
         return package not in _own
     found = importlib.util.find_spec(package)
-    return (
-        found is not None
-        and found.origin is not None
-        and Path.cwd() not in Path(found.origin).parents
-    )
+    if found is None or found.origin is None:  # a folder without an __init__.py has no origin
+        return False
+    around = Path(found.origin).parents
+    return Path(sys.prefix) in around or Path.cwd() not in around
 
 
 def _module_of_path(dotted: str, given: str) -> ModuleType:

@@ -38,9 +38,8 @@ RUNS = {"cpu": 2**14, "cuda": 2**18}  # per batch, at most, by the kind of devic
 # Bytes of a batch's points, at most: the C library asks the system for each array above 32 MiB anew, which takes four
 # times as long as the arithmetic.
 POINTS = {"cpu": 2**24, "cuda": MEMORY // COPIES}
-KEPT = (
-    2**29
-)  # bytes of points that are kept for traces, at most, else the chosen trials run once more
+# Bytes of points that are kept for traces, at most; else the chosen trials run once more.
+KEPT = 2**29
 TRACED = 1000  # reporting instances, at most: a trace takes thirty times the memory of a run's row
 
 Columns = dict[str, np.ndarray]

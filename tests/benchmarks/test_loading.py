@@ -422,3 +422,19 @@ def test_a_preset_without_its_package_says_how_to_get_it(ravine, monkeypatch):
         needs = f"{word.partition('+')[0]} needs pytorch_optimizer"
         said = f"ravine: {needs}: pip install -c constraints.txt -e '.[zoo]'\n"
         assert (code, out, err) == (2, "", said)
+
+
+def test_an_environment_in_the_working_directory_is_installed_and_a_folder_is_not(
+    files, monkeypatch
+):
+    installed = files / ".venv" / "site"
+    for folder in (installed / "of_the_environment", files / "of_the_user"):
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(SIGN)
+    (files / "without_init").mkdir()
+    (files / "without_init" / "inner.py").write_text(SIGN)
+    monkeypatch.setattr(sys, "prefix", str(files / ".venv"))
+    monkeypatch.setattr(sys, "path", [str(files), str(installed), *sys.path])
+    assert not loading.is_foreign("of_the_environment.Sign")
+    assert loading.is_foreign("of_the_user.Sign")
+    assert loading.is_foreign("without_init.inner.Sign+clip")
