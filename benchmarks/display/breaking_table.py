@@ -133,7 +133,9 @@ class Matrix:
         return min(candidates, key=lambda each: (each.place, -self._of_others(each)), default=None)
 
     def breaks_first(self, weakest: Entry, why: str = "") -> str:
-        """Return a sentence on where the weakest entry's optimizer breaks first, with all problems where it does.
+        """Return a sentence on where the weakest entry's optimizer breaks first, or on one rung solves fewest.
+
+        It names all problems where it does.
 
         Args:
             weakest: What `weakest` returns.
@@ -146,10 +148,12 @@ class Matrix:
             and each.place == weakest.place
             and each.label != weakest.label
         ]
+        one_rung = weakest.point is None
+        what = "solves fewest on" if one_rung else "breaks first on"
         return (
-            f"{weakest.optimizer} breaks first on {weakest.label}: {weakest.dial} {weakest.text}"
+            f"{weakest.optimizer} {what} {weakest.label}: {'' if one_rung else f'{weakest.dial} '}{weakest.text}"
             + (f" ({why})" if why else "")
-            + (f", and as early on {', '.join(tied)}" if tied else "")
+            + (f", and as {'few' if one_rung else 'early'} on {', '.join(tied)}" if tied else "")
             + "."
         )
 

@@ -286,7 +286,10 @@ def test_what_was_not_run_and_what_does_not_apply_are_told_apart():
 
 
 def test_with_one_rung_the_matrix_counts():
-    assert matrix(rungs=1).entries["newton", "Bowl"].text == "3 of 3"
+    found = matrix(rungs=1)
+    assert found.entries["newton", "Bowl"].text == "3 of 3"
+    said = found.breaks_first(found.entries["newton", "Bowl"])
+    assert said.startswith("newton solves fewest on Bowl: 3 of 3")
 
 
 def test_who_cannot_pay_for_one_step_is_said_to_make_none():
