@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from optimizers import Optimizer
+from optimizers import NotApplicable, Optimizer
+from optimizers.adopted import shaped
+from optimizers.failure import Shapes
 from optimizers.optimizer import RunAgain, State
 from optimizers.oracle import KINDS, CountingOracle, Landscape, cost
 from problems import Problem, Tree
@@ -70,6 +72,27 @@ def draw(instances: int = RUNS, dim: int = RUNS) -> Tree:
     return {name: torch.stack(each) for name, each in data.items()}
 
 
+def shapes_for(optimizer: Optimizer, x: torch.Tensor) -> Shapes | None:
+    """Return the shapes of the parameters as which an optimizer is checked on x (instances, trials, dim).
+
+    Returns:
+        None, for one vector; for a method that needs a matrix, one of two columns, or of one if `dim` is odd.
+    """
+    try:
+        optimizer.init(x)
+    except NotApplicable:
+        dim = x.shape[-1]
+        columns = 1 if dim % 2 else 2
+        return ((dim // columns, columns),)
+    return None
+
+
+def on_its_shapes(optimizer: Optimizer, x: torch.Tensor) -> Optimizer:
+    """Return an optimizer for the shapes of the parameters as which it is checked on x (instances, trials, dim)."""
+    shapes = shapes_for(optimizer, x)
+    return shaped(optimizer, shapes) if shapes else optimizer
+
+
 @dataclass(frozen=True)
 class Walk:
     """The steps of an optimizer.
@@ -99,9 +122,9 @@ class Walker:
         self.oracle = CountingOracle(
             landscape, data, self.runs, lambda: next(numbers), start.device
         )
-        self.optimizer = optimizer
         self.x = start.expand(*self.runs, -1).clone()
-        self.state = optimizer.init(self.x)
+        self.optimizer = on_its_shapes(optimizer, self.x)
+        self.state = self.optimizer.init(self.x)
 
     def step(self, progress: float) -> torch.Tensor:
         """Take a step and return it, (instances, trials, dim)."""

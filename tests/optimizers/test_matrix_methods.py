@@ -8,13 +8,10 @@ import math
 import pytest
 import torch
 
-from benchmarks.checks.contract import NothingStated
-from benchmarks.checks.optimizer_contracts import CONTRACTS
 from optimizers import OPTIMIZERS, NotApplicable, as_torch
 from optimizers import matrices as module
 from optimizers.adopted import shaped
-from optimizers.matrices import MatrixOptimizer, eigen
-from problems.precision import default_dtype
+from optimizers.matrices import eigen
 
 SHAPES = ((3, 2), (3,), (2, 3))  # 15 numbers: a layer with biases, and one without
 VECTOR = ((15,),)
@@ -342,27 +339,6 @@ def test_each_number_may_differ_between_trials(walk, draw, valley, name):
             for trial, each in enumerate((value, other)):
                 alone = walk(optimizer.replace(**{field: each}), valley, data, steps=6).points
                 torch.testing.assert_close(found[:, :, [trial]], alone, rtol=0, atol=1e-8)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda each: each.name)
-def test_contracts_hold_on_a_matrix(monkeypatch, name, contract):
-    """Theirs are checked on vectors, on which three of the four are absent."""
-
-    def shapes_in(self, dim):
-        rows = (dim + 1) // 2
-        return ((rows, 1), (dim - rows,)) if dim % 2 and dim > 1 else ((dim // rows, rows),)
-
-    monkeypatch.setattr(MatrixOptimizer, "shapes_in", shapes_in)
-    with default_dtype(torch.float64):
-        try:
-            contract.holds(OPTIMIZERS[name])
-        except NothingStated as nothing:
-            reason = str(nothing)
-        else:
-            return
-    assert not reason.startswith("not applicable")
-    pytest.skip(reason)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ from benchmarks.checks.check import check_optimizer
 from benchmarks.checks.optimizer_contracts import CONTRACTS, examined
 from optimizers import OPTIMIZERS, Hyper, Optimizer, hyper, linear, log
 from optimizers.adopted import Adopted
+from optimizers.matrices import KroneckerOptimizer
 
 
 def broken(optimizer):
@@ -235,6 +236,38 @@ def test_a_wrong_unit_changes_what_a_search_finds():
 
 def test_every_contract_has_a_fault_that_it_finds():
     assert {*FAULTS.values(), "does_not_depend_on_units"} == {each.name for each in CONTRACTS}
+
+
+class OfMatrices(Sound, KroneckerOptimizer):
+    """Heavy ball for matrices alone."""
+
+    on_vectors = "heavy ball"
+
+    def init(self, x):
+        self.need_a_matrix(x)
+        return super().init(x)
+
+
+class MixesRunsOfMatrices(OfMatrices, MixesRuns):
+    """The same, with the mean over the runs."""
+
+
+@pytest.mark.parametrize("name", ["soap", "shampoo", "kron"])
+def test_a_method_that_needs_a_matrix_is_checked_on_one(name):
+    lines = []
+    assert check_optimizer(name, OPTIMIZERS[name], lines.append)
+    assert "not applicable" not in "\n".join(lines)
+
+
+def test_a_fault_of_a_method_that_needs_a_matrix_is_found():
+    assert broken(OfMatrices()) == set()
+    assert "does_not_mix_runs" in broken(MixesRunsOfMatrices())
+
+
+def test_a_class_of_torch_for_matrices_alone_is_checked_on_one():
+    lines = []
+    assert check_optimizer("Muon", Adopted(torch.optim.Muon), lines.append)
+    assert "not applicable" not in "\n".join(lines)
 
 
 def test_a_class_of_torch_is_checked_and_its_unit_named():
