@@ -94,6 +94,11 @@ class BlockHessian(QuadraticForm):
     for every method that is invariant to the scale of each block's gradient, such as Muon, which gets each block as a
     square matrix.
 
+    To reach the target, Adam also needs its long memory: with β₂ = 0.999, √v̂ keeps the large gradients of the start,
+    and a step shrinks with the gradient, like that of descent. Methods with a short memory (SOAP, Adafactor) or none
+    (Muon, sign descent) take steps as long as the learning rate says. One rate must then suffice for the way and be
+    small enough for the target, so they miss it, or barely reach it, at any heterogeneity.
+
     The dial changes the condition number, and nothing that Adam sees. The twin with `mixed` changes what Adam sees,
     and nothing for descent: the same curvatures, and the start's errors along them, are dealt to the blocks in turn,
     the steepest first. Then all blocks are alike, each is nearly as badly conditioned as H, and Adam is slow, too.

@@ -314,3 +314,20 @@ def test_bad_input_is_one_line(ravine, published, words, said):
 def test_the_command_says_which_options_are_its_own():
     said = subcommands.parser("submit").format_help()
     assert all(f"{name}=FOLDER" in said for name in submit.OURS)
+
+
+@pytest.mark.slow
+def test_a_twin_of_adam_is_not_told_apart_from_it_on_any_problem(ravine, files):
+    (files / "twin.py").write_text(TWIN)
+    short = "+suite=standard rungs=2 trials=2 tuning_seeds=2 seeds=6 budget=30"
+    for name in ("adam", "twin.py:Twin"):
+        code, _, err = ravine(
+            f"submit {name} {short} part=parts/{name.partition(':')[2] or name} against=nowhere"
+        )
+        assert code == 0, err
+    board = Leaderboard.of(read_results(files / "parts" / "adam")).joined(
+        Leaderboard.of(read_results(files / "parts" / "Twin"))
+    )
+    assert len(board.climbed) > 40
+    duel = board.duels("Twin").query("optimizer == 'adam'")
+    assert len(duel) == 1 and (duel[["better", "worse"]] == 0).all(axis=None)

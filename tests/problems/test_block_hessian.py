@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import sweep
+from problems.descent import adam, examples
 from problems.ill_conditioning.block_hessian import (
     BlockHessian,
     predicted_gap,
@@ -125,3 +127,19 @@ def test_tuned_optimizers_need_the_predicted_steps():
         assert 0.5 < cost["adam"] / predicted_steps(rung, "adam") < 2
         predicted = predicted_steps(rung, "sgd") / predicted_steps(rung, "adam")
         assert 0.5 < cost["sgd"] / cost["adam"] / predicted < 2
+
+
+def test_adam_needs_its_long_memory_to_reach_the_target():
+    """With a short one it stays at about the target, even where all blocks have the same scale."""
+    problem = PROBLEM.at_dial(1.0)
+    data = examples(problem, range(3))
+    first, lr = problem.loss(data["start"], data), torch.logspace(-4, 0, 17)[:, None, None]
+
+    def least_gap(beta2):
+        start = data["start"].expand(len(lr), -1, -1)
+        points = itertools.islice(adam(problem, data, start, lr, beta2=beta2), 1000)
+        gaps = torch.stack([problem.loss(x, data) / first for x, _ in points]).amin(0)
+        return gaps.median(-1).values.min().item()
+
+    assert least_gap(0.999) < 1e-16 * problem.card.target
+    assert least_gap(0.95) > problem.card.target / 10
