@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -15,7 +16,7 @@ from ravine import bounded
 WANTED = 0.7  # what σ(x_T) should be
 STATE = 0.5  # x_0, where the unit begins
 TOGETHER = (
-    7  # steps differentiated at a time: fewer calls than one by one, and they fit into the cache
+    10  # steps differentiated at a time: fewer calls than one by one, and they fit into the cache
 )
 
 
@@ -89,7 +90,7 @@ class Cliff(Problem):
         return state.sigmoid() - WANTED
 
     def value_and_gradient(self, x: torch.Tensor, data: Tree) -> tuple[torch.Tensor, torch.Tensor]:
-        value, gradient = self._each_unit(*x.unflatten(-1, (self.units, 2)).movedim(-1, 0))
+        value, gradient = self._each_unit(*x.unflatten(-1, (self.units, 2)).unbind(-1))
         return value.mean(-1), gradient.flatten(-2) / self.units
 
     def chain(self, x: torch.Tensor, data: Tree) -> torch.Tensor:
@@ -138,23 +139,24 @@ class Cliff(Problem):
         gradient = self.units * self.value_and_gradient(x, {})[1]
         return gradient.unflatten(-1, (self.units, 2)).norm(dim=-1)
 
+    @torch.inference_mode()  # a tenth faster: so many calls on small tensors
     def _each_unit(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.
 
         ∂x_t = (σ(x_{t−1}), 1) + w σ'(x_{t−1}) ∂x_{t−1} follows x_t, for autograd's tape does not fit into the cache.
         """
         w, b = w.contiguous(), b.contiguous()
-        state, first = torch.full_like(w, STATE), w.new_zeros(2, *w.shape)
+        sigmoid, first = torch.full_like(w, STATE).sigmoid_(), w.new_zeros(2, *w.shape)
         factors = w.new_empty(TOGETHER, *w.shape)
         each = factors.unbind()
-        for sigmoids, direct in self._unrolled(w, b, state):
+        for sigmoids, direct in self._unrolled(w, b, sigmoid):
             torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=factors).mul_(w)
             for row, factor in zip(direct, each, strict=False):
                 torch.addcmul(row, factor, first, out=first)
-        sigmoid = state.sigmoid()
         error = sigmoid - WANTED
         return error.square(), (2 * error * sigmoid * (1 - sigmoid) * first).movedim(0, -1)
 
+    @torch.inference_mode()
     def _blocks(self, x: torch.Tensor) -> torch.Tensor:
         """Return the Hessian's diagonal blocks (*runs, units, 2, 2); the rest is zero.
 
@@ -162,10 +164,10 @@ class Cliff(Problem):
         u (wσ'' u + 2σ'), v (wσ'' u + σ') and v (wσ'' v).
         """
         w, b = (each.contiguous() for each in x.unflatten(-1, (self.units, 2)).unbind(-1))
-        state, first = torch.full_like(w, STATE), w.new_zeros(2, *w.shape)
+        sigmoid, first = torch.full_like(w, STATE).sigmoid_(), w.new_zeros(2, *w.shape)
         second, bent = w.new_zeros(3, *w.shape), torch.empty_like(first)
         (u, v), (uu, uv, vv), (bent_u, bent_v) = first.unbind(), second.unbind(), bent.unbind()
-        for sigmoids, direct in self._unrolled(w, b, state):
+        for sigmoids, direct in self._unrolled(w, b, sigmoid):
             slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1)
             factors = w * slopes
             bends = torch.addcmul(factors, factors, sigmoids, value=-2)
@@ -177,7 +179,6 @@ class Cliff(Problem):
                 uv.addcmul_(v, bent_u + slope)
                 vv.addcmul_(v, bent_v)
                 first.mul_(factor).add_(row)
-        sigmoid = state.sigmoid()
         error, slope = sigmoid - WANTED, sigmoid * (1 - sigmoid)
         along = slope.square() + error * slope * (1 - 2 * sigmoid)
         squares = torch.stack([u * u, u * v, v * v])
@@ -185,9 +186,9 @@ class Cliff(Problem):
         return torch.stack([ww, wb, wb, bb], -1).unflatten(-1, (2, 2))
 
     def _unrolled(
-        self, w: torch.Tensor, b: torch.Tensor, state: torch.Tensor
+        self, w: torch.Tensor, b: torch.Tensor, sigmoid: torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
-        """Take `state` from x_0 to x_T, and yield σ(x_t) and each (σ(x_t), 1) on the way, some steps at a time.
+        """Take `sigmoid` from σ(x_0) to σ(x_T), and yield σ(x_t) and each (σ(x_t), 1) on the way, some steps at a time.
 
         The sigmoids are (TOGETHER, *w.shape); in the last block only those of the pairs are valid. Each block
         overwrites the one before.
@@ -197,7 +198,9 @@ class Cliff(Problem):
         rows = sigmoids.unbind()
         for done in range(0, self.steps, TOGETHER):
             ahead = slice(self.steps - done)
-            for row in rows[ahead]:
-                torch.sigmoid(state, out=row)
-                torch.addcmul(b, w, row, out=state)
+            sigmoids.copy_(b)  # b + w σ(x_t) is added up in place
+            rows[0].copy_(sigmoid)
+            for row, after in pairwise(rows[ahead]):
+                after.addcmul_(w, row).sigmoid_()
+            torch.addcmul(b, w, rows[ahead][-1], out=sigmoid).sigmoid_()
             yield sigmoids, pairs[ahead]
