@@ -328,6 +328,5 @@ def test_a_twin_of_adam_is_not_told_apart_from_it_on_any_problem(ravine, files):
     board = Leaderboard.of(read_results(files / "parts" / "adam")).joined(
         Leaderboard.of(read_results(files / "parts" / "Twin"))
     )
-    assert len(board.climbed) > 40
     duel = board.duels("Twin").query("optimizer == 'adam'")
-    assert len(duel) == 1 and (duel[["better", "worse"]] == 0).all(axis=None)
+    assert len(duel) > 40 and (duel[["better", "worse"]] == 0).all(axis=None)
