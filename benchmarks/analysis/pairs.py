@@ -56,7 +56,7 @@ def paired(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
         exact interval `effect_low`, `effect_high` of coverage `level`; and `p` of the sign test.
     """
     ratio = _ratio(first, second, ROUNDING)
-    return _numbers(_sign(ratio), ratio)
+    return {name: each.item() for name, each in _numbers(_sign(ratio)[None], ratio[None]).items()}
 
 
 def _ratio(first: Any, second: Any, alike: float) -> np.ndarray:
@@ -70,30 +70,33 @@ def _sign(ratio: np.ndarray) -> np.ndarray:
     return np.sign(np.nan_to_num(ratio)).astype(int)
 
 
-def _median(ratio: np.ndarray) -> float:
-    """Return the median, NaN if there is none or it depends on what is unknown."""
-    if not len(ratio):
-        return math.nan
+def _median(ratio: np.ndarray) -> np.ndarray:
+    """Return the median over the last axis, NaN if there is none or it depends on what is unknown."""
+    if not ratio.shape[-1]:
+        return np.full(ratio.shape[:-1], math.nan)
     ends = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
     with np.errstate(invalid="ignore"):  # halfway from −inf to +inf
-        low, high = (float(median(each)) for each in ends)
-    return low if low == high else math.nan
+        low, high = (median(each) for each in ends)
+    return np.where(low == high, low, math.nan)
 
 
-def _numbers(sign: np.ndarray, ratio: np.ndarray) -> dict[str, float]:
-    """Return the numbers of `paired`: who is better in each pair, and by which ratio."""
+def _numbers(sign: np.ndarray, ratio: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the numbers of `paired` by row: who is better in each pair, and by which ratio, both (rows, pairs)."""
     low, high = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
-    wins, losses, n = int((sign < 0).sum()), int((sign > 0).sum()), len(sign)
+    rows, n = sign.shape
+    wins, losses = (sign < 0).sum(-1), (sign > 0).sum(-1)
     return {
-        "pairs": n,
+        "pairs": np.full(rows, n),
         "wins": wins,
         "losses": losses,
         "ties": n - wins - losses,
         "effect": _median(ratio),
-        "effect_low": float(median_interval(low)[0]),
-        "effect_high": float(median_interval(high)[1]),
-        "level": order_statistics(n)[1] if n else math.nan,
-        "p": sign_test(wins, losses),
+        "effect_low": median_interval(low)[0],
+        "effect_high": median_interval(high)[1],
+        "level": np.full(rows, order_statistics(n)[1] if n else math.nan),
+        "p": np.array(
+            [sign_test(*each) for each in zip(wins.tolist(), losses.tolist(), strict=True)]
+        ),
     }
 
 
@@ -160,51 +163,74 @@ def pairings(
     The arguments, and what is refused, are those of `differences`.
     """
     on = list(on)
-    mine, theirs = _Paid(first), _Paid(second)
-    # pandas states neither that the names are tuples nor that the rows are arrays.
-    rows_of_second: Any = second.groupby(on, sort=False).indices
-    rows_of_first: Any = first.groupby(on, sort=False).indices
-    for name, rows in sorted(rows_of_first.items(), key=lambda each: each[1][0]):
-        others = rows_of_second.get(name)
-        if others is None:
-            continue
-        # Of one column, pandas names the groups by its values.
-        name = name if len(on) > 1 else (name,)
-        named = dict(zip(on, name, strict=True))
-        for seeds in (mine.seeds[rows], theirs.seeds[others]):
-            if len(np.unique(seeds)) < len(seeds):
-                raise Refused(f"two searches of the same, {', '.join(map(str, name))}: keep one")
-        seeds, i, j = np.intersect1d(
-            mine.seeds[rows], theirs.seeds[others], assume_unique=True, return_indices=True
-        )
-        by_gap = str(named["problem"]) in noisy
-        yield Pairing(name, seeds, *_judged(mine, rows[i], theirs, others[j], by_gap))
+    mine, theirs = _Paid(first, on), _Paid(second, on)
+    names = [name for name in mine.rows if name in theirs.rows]
+    if not names:
+        return
+    seeds = np.unique(np.concatenate([mine.seeds, theirs.seeds]))
+    (rows, instances), (others, same) = (each.instances(names, seeds) for each in (mine, theirs))
+    both, i, j = np.intersect1d(instances, same, assume_unique=True, return_indices=True)
+    comparison, seed = np.divmod(both, len(seeds))
+    cost = _ratio(mine.log_cost[rows[i]], theirs.log_cost[others[j]], ROUNDING)
+    gap = _ratio(mine.log_gap[rows[i]], theirs.log_gap[others[j]], SAME_GAP)
+    by_cost = _sign(np.where(np.isnan(cost), gap, cost))
+    # The gap of a skipped run is unknown, but not that it missed the target.
+    by_gap = _sign(np.where(np.isnan(gap), cost, gap))
+    ends = np.searchsorted(comparison, np.arange(len(names) + 1))
+    is_known = np.empty(len(names), dtype=bool)
+    for n, alike in _of_one_length(np.diff(ends)):
+        costs_alike = cost[ends[alike, None] + np.arange(n)]
+        is_known[alike] = (n == 0) | ~np.isnan(_median(costs_alike))
+    for k, name in enumerate(names):
+        at = slice(ends[k], ends[k + 1])
+        if str(name[on.index("problem")]) in noisy:
+            yield Pairing(name, seeds[seed[at]], "gap", by_gap[at], gap[at])
+        elif is_known[k]:
+            yield Pairing(name, seeds[seed[at]], "cost", by_cost[at], cost[at])
+        else:
+            yield Pairing(name, seeds[seed[at]], "gap", by_cost[at], gap[at])
 
 
 class _Paid:
     """What each run paid, as arrays: one pass over a frame instead of one for each of thousands of comparisons.
 
+    rows: by the values of the columns `on`, in the order of the frame.
     log_gap: of the final gap, NaN for runs of a skipped cell, which `chosen` adds without any.
     """
 
-    def __init__(self, runs: pandas.DataFrame):
+    def __init__(self, runs: pandas.DataFrame, on: list[str]):
+        # pandas states neither that the names are tuples nor that the rows are arrays.
+        rows: Any = runs.groupby(on, sort=False).indices
+        by_place = sorted(rows.items(), key=lambda each: each[1][0])
+        # Of one column, pandas names the groups by its values.
+        self.rows = {name if len(on) > 1 else (name,): each for name, each in by_place}
         self.seeds = runs["seed"].to_numpy()
         self.log_cost = np.log10(costs(runs))
         skipped = (runs["status"] == "missed") & runs["gap_final"].isna()
         self.log_gap = np.where(skipped, np.nan, log_gaps(runs))
 
+    def instances(
+        self, names: Sequence[tuple[Any, ...]], seeds: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows with these names, and a number for each: its name's place times `seeds`, plus its seed's.
 
-def _judged(
-    first: _Paid, rows: np.ndarray, second: _Paid, others: np.ndarray, by_gap: bool
-) -> tuple[str, np.ndarray, np.ndarray]:
-    """Return measure, sign and ratio of the same instances, row by row."""
-    cost = _ratio(first.log_cost[rows], second.log_cost[others], ROUNDING)
-    gap = _ratio(first.log_gap[rows], second.log_gap[others], SAME_GAP)
-    if by_gap:  # of a skipped run it is unknown, but not that it missed the target
-        return "gap", _sign(np.where(np.isnan(gap), cost, gap)), gap
-    sign = _sign(np.where(np.isnan(cost), gap, cost))
-    known = not len(cost) or not math.isnan(_median(cost))
-    return ("cost", sign, cost) if known else ("gap", sign, gap)
+        Raises Refused if two rows have the same.
+        """
+        rows = [self.rows[name] for name in names]
+        found = np.concatenate(rows)
+        place = np.repeat(np.arange(len(names)), [len(each) for each in rows])
+        numbers = place * len(seeds) + np.searchsorted(seeds, self.seeds[found])
+        values, counts = np.unique(numbers, return_counts=True)
+        if len(values) < len(numbers):
+            name = names[values[counts > 1][0] // len(seeds)]
+            raise Refused(f"two searches of the same, {', '.join(map(str, name))}: keep one")
+        return found, numbers
+
+
+def _of_one_length(lengths: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each length, and the places where it is: thousands of small arrays are computed on as a few large ones."""
+    for n in np.unique(lengths):
+        yield int(n), np.flatnonzero(lengths == n)
 
 
 def differences(
@@ -236,15 +262,16 @@ def differences(
 
 def compared(given: Iterable[Pairing], on: Sequence[str]) -> pandas.DataFrame:
     """Return `differences` of pairings whose names are the columns `on`."""
-    rows = [
-        {
-            **dict(zip(on, each.name, strict=True)),
-            "measure": each.measure,
-            **_numbers(each.sign, each.ratio),
-        }
-        for each in given
-    ]
-    found = pandas.DataFrame(rows, columns=[*on, "measure", *paired(np.ones(1), np.ones(1))])
+    given = list(given)
+    named = [[*each.name, each.measure] for each in given]
+    parts = []
+    for _, alike in _of_one_length([len(each.sign) for each in given]):
+        sign = np.stack([given[k].sign for k in alike])
+        ratio = np.stack([given[k].ratio for k in alike])
+        parts.append(pandas.DataFrame(_numbers(sign, ratio), index=alike))
+    nothing = pandas.DataFrame(columns=[*paired(np.ones(1), np.ones(1))])
+    numbers = pandas.concat(parts).sort_index() if parts else nothing
+    found = pandas.DataFrame(named, columns=[*on, "measure"]).join(numbers)
     differ = found["wins"].astype(int) + found["losses"].astype(int)
     return found.assign(p_holm=holm(found["p"], differ))
 
@@ -331,9 +358,12 @@ def over_families(
     counted = found[found["pairs"] > 0]
     net = ((counted["wins"] - counted["losses"]) / counted["pairs"]).astype(float)
     families = [family.get(name, name) for name in counted["problem"]]
-    for name, group in counted.assign(net=net, family=families).groupby(by, sort=False):
-        problems = group.groupby(["family", "problem"])["net"].mean()
-        unit = problems.groupby("family").mean().round(9).to_numpy()
+    groups = [*by, "family"]
+    problems = counted.assign(net=net, family=families).groupby([*groups, "problem"])["net"].mean()
+    units = problems.groupby(groups).mean().round(9).reset_index()
+    unit_of = {name: group["net"].to_numpy() for name, group in units.groupby(by)}
+    for name in counted[by].drop_duplicates().itertuples(index=False, name=None):
+        unit = unit_of[name]
         better, worse = int((unit > 0).sum()), int((unit < 0).sum())
         low, high = median_interval(unit)
         rows.append({

@@ -198,6 +198,13 @@ def is_foreign(word: str) -> bool:
     return "." in place and not registered and not _is_installed(place.partition(".")[0])
 
 
+def missing_files(word: str) -> list[str]:
+    """Return the files that a word names, with wrappers or without, and that do not exist."""
+    in_files = (each for each in word.split(AND) if ":" in each or each.endswith(".py"))
+    files = (f"{each.partition('.py')[0]}.py" for each in in_files)
+    return [each for each in files if not Path(each).expanduser().is_file()]
+
+
 def presets() -> dict[str, Path]:
     """Return the files of the presets by name: each has a package's class, and values other than its defaults.
 

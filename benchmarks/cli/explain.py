@@ -10,6 +10,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from benchmarks.analysis.folder import finished, read_table
+from benchmarks.catalog import loading
 from benchmarks.cli.compose import Planned, foreign, planned
 from benchmarks.cli.launch import run
 from benchmarks.display.as_json import as_json
@@ -30,6 +31,12 @@ def main(given: Namespace) -> int:
         raise Refused(f"{given.folder} was not made by a command: give explain=true to one")
     again = [_again(each, given.folder) for each in commands]
     named = dict.fromkeys(word for words in again for word in foreign(words))
+    missing = [each for word in named for each in loading.missing_files(word)]
+    if missing:
+        raise Refused(
+            f"{given.folder} was made with {', '.join(missing)}, and there is no such file here: "
+            "run it where the sweep was run"
+        )
     if named and not given.trust:
         raise Refused(
             f"{given.folder} was made with {', '.join(named)}, whose code would be run: "

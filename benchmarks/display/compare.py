@@ -343,7 +343,7 @@ def _newcomers(
     at = [*RUNG, "optimizer", "against"]
     parts = []
     ours = before[before["choice"] == "tuned"]
-    for name in sorted(set(after["optimizer"]) - set(before["optimizer"])):
+    for name in sorted(set(after["optimizer"].unique()) - set(before["optimizer"].unique())):
         mine = after[(after["optimizer"] == name) & (after["choice"] == "tuned")]
         for other, theirs in ours.groupby("optimizer"):
             pair = (each.assign(optimizer=name, against=other) for each in (theirs, mine))

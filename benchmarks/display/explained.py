@@ -41,7 +41,8 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         pair = best["cause"].str.contains("+", regex=False).groupby(best["cause"]).any()
         helping = by_cause["solved_without"].max().notna() & (by_cause["holds"].any() | ~pair)
         causes = by_cause["holds"].sum()[helping].sort_values(ascending=False, kind="stable").index
-        cells = [_row(of_job, causes) for _, of_job in best.groupby("job", sort=False)]
+        cells = (_row(of_job, causes) for _, of_job in best.groupby("job", sort=False))
+        shown = pandas.DataFrame(cells)
         ran = best["tried"].notna().groupby(best["cause"], sort=False).any()
         tried = [named(str(each)) for each in helping.index[~helping & ran] if "+" not in str(each)]
         unnamed: dict[str, list[str]] = {}
@@ -51,8 +52,7 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         remarks = [
             f"How many of {rows['instances'].iloc[0]} instances are solved{where(rows)}: as it is, and without "
             "each cause, searched again in the same way.",
-            "* marks a cause: the gain is more than chance (5 %, Holm over the removals). "
-            f"{NO_HELP}: {NEVER_HELPED}. Empty: {NOT_ASKED}, because it cannot matter there.",
+            *_legend(shown[list(map(named, causes))]),
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
             *([f"Removed, but {NEVER_HELPED}: {', '.join(tried)}."] if tried else []),
             *(f"{', '.join(names)}: {said}." for said, names in unnamed.items()),
@@ -62,9 +62,22 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
                 for row in rows[failed(rows)].to_dict("records")
             ),
         ]
-        yield View(
-            f"{problem} · why it breaks, by taking causes away", pandas.DataFrame(cells), remarks
-        )
+        yield View(f"{problem} · why it breaks, by taking causes away", shown, remarks)
+
+
+def _legend(cells: pandas.DataFrame) -> list[str]:
+    """Return one remark about the marks that occur in the cells; none without any."""
+    texts = {str(each) for each in cells.to_numpy().ravel()}
+    marks = [
+        (
+            "* marks a cause: the gain is more than chance (5 %, Holm over the removals).",
+            any(each.endswith("*") for each in texts),
+        ),
+        (f"{NO_HELP}: {NEVER_HELPED}.", NO_HELP in texts),
+        (f"Empty: {NOT_ASKED}, because it cannot matter there.", NO_MATTER in texts),
+    ]
+    words = " ".join(words for words, occurs in marks if occurs)
+    return [words] if words else []
 
 
 def where(rows: pandas.DataFrame) -> str:
@@ -108,12 +121,13 @@ def by_problem(table: pandas.DataFrame) -> View:
     for (optimizer, problem), of_job in table.groupby(["optimizer", "problem"], sort=False):
         rows.setdefault(str(optimizer), {"": str(optimizer)})[str(problem)] = _main_cause(of_job)
     shown = pandas.DataFrame(rows.values()).fillna("")
-    said = {each for cells in rows.values() for each in cells.values()}
+    said = {str(each) for each in shown.to_numpy().ravel()}
     remarks = [
         "Behind each cause: how many instances are solved without it, at the rung that is explained."
     ]
     remarks += [f"{mark}: {words}." for mark, words in UNEXPLAINED.items() if mark in said]
-    remarks.append("Empty: it does not break, or could not be explained.")
+    if "" in said:
+        remarks.append("Empty: it does not break, or could not be explained.")
     return View("Why it breaks: the cause whose removal helps most", shown, remarks, wraps=True)
 
 

@@ -217,6 +217,22 @@ def test_explain_runs_the_code_that_a_folder_names_only_if_told_so(ravine, files
     assert ended.returncode == 0 and len(list(files.rglob("*.ran"))) == 2
 
 
+@pytest.mark.parametrize("trust", [[], ["--trust"]])
+def test_explain_says_from_where_it_finds_the_files(ravine, files, trust):
+    (files / "mine.py").write_text(SIGN)
+    assert (
+        ravine(f"+problem=quadratic optimizer=mine.py:Sign+clip {SMALL} rungs=2 out=swept").code
+        == 0
+    )
+    (files / "elsewhere").mkdir()
+    (files / "elsewhere" / "other.py").write_text("")
+    ended = in_a_process(files / "elsewhere", "explain", "../swept", *trust)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == (
+        "ravine: ../swept was made with mine.py, and there is no such file here: run it where the sweep was run"
+    )
+
+
 def test_what_a_folder_says_about_launchers_is_not_heeded(files):
     words = [
         "+problem=cliff",

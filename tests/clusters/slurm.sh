@@ -5,12 +5,20 @@ set -euo pipefail
 python=$(realpath -s "$1")
 source "$(dirname "$0")/same_tables.sh"
 work=$(mktemp -d)
+end() {
+  scancel -u root || true
+  for daemon in slurmd slurmctld munged; do  # each writes into the folder until it has ended
+    if pid=$(cat "$work/$daemon.pid"); then kill "$pid" && tail --pid="$pid" -f /dev/null; fi
+  done
+  rm -rf "$work"
+}
+trap end EXIT
 export SLURM_CONF=$work/slurm.conf
 host=$(hostname -s)
 mkdir -p "$work"/{spool,state}
 chmod 755 "$work"
 (umask 077 && head -c 1024 /dev/urandom >"$work/munge.key")
-munged --force --key-file="$work/munge.key" --socket="$work/munge.socket" --pid-file="$work/slurm-munge.pid" \
+munged --force --key-file="$work/munge.key" --socket="$work/munge.socket" --pid-file="$work/munged.pid" \
   --log-file="$work/munge.log" --seed-file="$work/munge.seed"
 cat >"$SLURM_CONF" <<CONF
 ClusterName=loop
@@ -40,7 +48,6 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=4000 State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 slurmctld && slurmd
-trap 'scancel -u root; kill $(cat "$work"/slurm*.pid); rm -rf "$work"' EXIT
 cd "$work"
 same_tables hydra/launcher=slurm hydra.launcher.n_jobs=2
 "$python" -m benchmarks +problem=cliff optimizer=sgd,adam,newton out=killed cells=c hydra/launcher=slurm \

@@ -137,10 +137,16 @@ class _Queue:
         if time.monotonic() - self._asked < SILENT:
             return set()
         self._asked = time.monotonic()
-        waiting = {k: job for k, job in jobs.items() if self._folder.last_beat(k) is None}
-        states = _states() if waiting else {}
+        silent = {k: job for k, job in jobs.items() if self._folder.last_beat(k) is None}
+        states = _states() if silent else {}
         if states is None:
             return set()
+        # One that runs is about to give a sign of life.
+        waiting = {
+            k: job
+            for k, job in silent.items()
+            if not states.get(job.job_id, "").startswith("RUNNING")
+        }
         unknown = {
             k
             for k, job in waiting.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas
 
-from benchmarks.analysis.causes import EXPLAINED, TOO_FEW
+from benchmarks.analysis.causes import EXPLAINED, NEVER_HELPED, TOO_FEW
 from benchmarks.display.explained import by_problem, explained, why
 from ravine.terminal import TABLES
 
@@ -141,3 +141,16 @@ def test_causes_on_many_problems_are_no_wider_than_a_terminal():
     assert max(map(len, text.splitlines())) <= TABLES
     assert text.count("ill conditioning: 10 of 10") == 16
     assert text.count("sgd  ") == 3  # problems a block
+
+
+def test_only_the_marks_that_a_table_has_are_explained():
+    def marks(*rows):
+        said = " ".join(shown(*rows).remarks)
+        return ["* marks a cause" in said, " –: " in said, "Empty: " in said]
+
+    holding = {"holds": True, "note": ""}
+    assert marks({"note": ""}) == [False, False, False]
+    assert marks(holding) == [True, False, False]
+    without = {"optimizer": "adam", "job": "2", "solved_without": None}
+    assert f"–: {NEVER_HELPED}." in shown(holding, without).remarks[1]
+    assert "Empty: " in shown(holding, without | {"cause": "noise"}).remarks[1]
