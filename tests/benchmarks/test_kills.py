@@ -18,6 +18,7 @@ from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import SweepFolder
 from ravine.whole_file import write_whole
 from tests.benchmarks.forked import ended, run, start
+from tests.benchmarks.test_shared_store import ran
 
 SWEEP = (
     "+problem=quadratic,matrix_power optimizer=sgd,adam trials=2 seeds=2 tuning_seeds=1 budget=60"
@@ -130,9 +131,9 @@ def test_a_sweep_that_is_added_is_killed(tmp_path, monkeypatch, owner, name, at,
 
 def test_a_description_that_was_cut_is_cleaned_away(tmp_path, monkeypatch):
     monkeypatch.setattr(store_of_cells, "PATIENCE", 0.0)
-    assert run(WORDS, tmp_path, tmp_path / "said").code == 0
-    store = Store(tmp_path / "cells")
-    key, info = next(store.infos())
+    store = Store(tmp_path)
+    key, _ = ran(store)
+    info = store.read(key).info
     process = os.fork()
     if process == 0:
         killed_at(monkeypatch, Path, "rename", 1)
