@@ -14,7 +14,7 @@ class LeftOut(UserWarning):
 
 
 @contextmanager
-def left_out(what: str) -> Iterator[None]:
+def left_out(what: str, unless: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Go on after an exception in the block, with a warning that names what is left out.
 
     >>> with left_out("the theory of bowl · sgd"):
@@ -22,10 +22,13 @@ def left_out(what: str) -> Iterator[None]:
 
     Args:
         what: What the block makes, and of which cell.
+        unless: The exceptions that are raised nevertheless.
     """
     try:
         yield
     except Exception as error:
+        if isinstance(error, unless):
+            raise
         reason = " ".join(traceback.format_exception_only(error)[-1].split())
         _say(f"{what} is left out: {reason}")
 

@@ -19,7 +19,6 @@ from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Stored
 from problems import PROBLEMS, Problem
 from problems.modifiers import noisy, transformed
-from ravine import Refused
 
 PLACED = (
     "problem", "optimizer", "choice", "budget", "breaking_point", "censored", "text", "job",
@@ -102,14 +101,14 @@ def rebuilt(info: CellInfo) -> Problem | str:
     if info.problem not in PROBLEMS:
         return f"{info.problem} is not registered here"
     prototype, of_problem = PROBLEMS[info.problem], "problem."
-    whole = info.dial_column == prototype.dial_column and prototype.has_whole_dial
-    settings = {**info.settings, info.dial_column: round(info.dial) if whole else info.dial}
-    fields = {
-        name.removeprefix(of_problem): value
-        for name, value in settings.items()
-        if name.startswith(of_problem)
-    }
     try:
+        whole = info.dial_column == prototype.dial_column and prototype.has_whole_dial
+        settings = {**info.settings, info.dial_column: round(info.dial) if whole else info.dial}
+        fields = {
+            name.removeprefix(of_problem): value
+            for name, value in settings.items()
+            if name.startswith(of_problem)
+        }
         problem = dataclasses.replace(prototype, **fields)  # type: ignore[type-var]
         if "transform" in settings:
             problem = transformed(problem, settings["transform"].split("+"))
@@ -117,11 +116,7 @@ def rebuilt(info: CellInfo) -> Problem | str:
             problem = noisy(problem, settings["noise"], settings["noise.strength"])
             if info.dial_column != problem.dial_column:
                 problem = dataclasses.replace(problem, walks="problem")
-    except (
-        Refused,
-        TypeError,
-        ValueError,
-    ) as error:  # another version of the problem
+    except Exception as error:  # of another version of the problem, or edited by hand
         return f"{info.problem} has changed since: {' '.join(str(error).split())}"
     return problem
 

@@ -125,6 +125,8 @@ def planned(words: Sequence[str]) -> Plan:
             )
     if shared["cells"] == "":
         raise Refused("cells is empty, but must be a folder, as in cells=results/cells")
+    if shared["out"] == "":
+        raise Refused("out is empty, but must be a folder, as in out=results/mine")
 
     jobs = []
     for combination in watched([*itertools.product(*axes.values())], "composing jobs"):

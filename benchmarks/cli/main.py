@@ -33,7 +33,7 @@ from benchmarks.cli.subcommands import SUBCOMMANDS, parser
 from ravine import LeftOut, Refused, nearest, printable
 from ravine.terminal import phase
 
-KEPT = "finished cells are kept; the same command runs the rest"
+KEPT = ": finished cells are kept; the same command runs the rest"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if completing():
         complete(SUBCOMMANDS, parser)
     words = list(sys.argv[1:] if argv is None else argv)
+    kept = KEPT if _runs_cells(words) else ""
     try:
         with _warning_in_a_line(), _ending_on_signals(), _interruptions_as_they_are():
             code = _run(words)
@@ -70,21 +71,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(str(refusal))
         return REFUSED
     except Terminated as signalled:
-        _say(f"terminated: {KEPT}")
+        _say(f"terminated{kept}")
         return 128 + signalled.number
     except KeyboardInterrupt:
-        _say(f"interrupted: {KEPT}")
+        _say(f"interrupted{kept}")
         return INTERRUPTED
     except BrokenExecutor as error:
-        _say(f"a worker process died: {KEPT} ({error})")
+        _say(f"a worker process died{kept} ({error})")
         return FAILED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         if error.errno in FULL:
-            _say(f"the disk is full{where}: {KEPT}, once there is room")
+            _say(f"the disk is full{where}{kept and f'{kept}, once there is room'}")
         else:
             _say(f"{error.strerror or error}{where}")
         return REFUSED
+
+
+def _runs_cells(words: Sequence[str]) -> bool:
+    """True for a sweep, and for the subcommands that run the cells of one and keep them."""
+    name, verified = next(iter(words), ""), "--verify" in words  # which keeps none
+    return name not in SUBCOMMANDS or name == "explain" or (name == "submit" and not verified)
 
 
 def _say(text: str) -> None:
@@ -96,13 +103,14 @@ def _ending_on_signals() -> Iterator[None]:
     """Raise `Terminated` on a signal; not where it is ignored, as by nohup, or handled by others already."""
     main = threading.current_thread() is threading.main_thread()
     ours = [each for each in ENDING if main and signal.getsignal(each) == signal.SIG_DFL]
+    before = {each: signal.getsignal(each) for each in (*ours, signal.SIGINT) if ours}
     for each in ours:
         signal.signal(each, _terminate)
     try:
         yield
     finally:
-        for each in ours:
-            signal.signal(each, signal.SIG_DFL)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager
@@ -117,7 +125,10 @@ def _interruptions_as_they_are() -> Iterator[None]:
 
 
 def _terminate(number: int, _: Any) -> None:
-    for each in ENDING:  # a second one must not interrupt the writing of the tables
+    for each in (
+        *ENDING,
+        signal.SIGINT,
+    ):  # a second one must not interrupt the writing of the tables
         signal.signal(each, signal.SIG_IGN)
     if number == signal.SIGHUP:
         _say_nothing_more(where=lambda mode: stat.S_ISCHR(mode))  # a terminal that is gone

@@ -16,6 +16,7 @@ from benchmarks.doctor.judge import Judgement, Run, judge
 from benchmarks.doctor.trials import HELPS, Tried
 from benchmarks.doctor.words import MEANINGS, listed, position, spelled, words
 from ravine.terminal import PROSE, columns
+from ravine.whole_file import write_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -176,10 +177,8 @@ class Report:
         Returns:
             The path.
         """
-        from benchmarks.pages.render import write
-
         path = Path(path)
-        write(self._page(), path)
+        write_whole(self._page(), path)
         return path
 
     def _page(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.explorer.lecture import LECTURE
 from benchmarks.explorer.scenes import LONGEST, METHODS, SCENES, described
 from benchmarks.pages import render
+from ravine.whole_file import write_whole
 
 HERE = Path(__file__).parent
 TITLE = "<title>Explore · Ravine</title>".encode()
@@ -49,7 +50,7 @@ def _libraries() -> Iterator[str]:
 
 def write(file: Path) -> None:
     """Write the page whole or not at all, as the previous file may be open."""
-    render.write(html(), file)
+    write_whole(html(), file)
 
 
 def is_page(file: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +38,6 @@ def html(template: Path, script: str = "", **values: Any) -> str:
     }
     environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(name.split("_"))
     return environment.get_template(template.name).render(**values)
-
-
-def write(text: str, file: Path) -> None:
-    """Write a page whole or not at all, as the previous file may be open."""
-    half = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        half.write_text(text, encoding="utf-8")
-        half.replace(file)
-    except OSError:
-        half.unlink(missing_ok=True)
-        raise
 
 
 def _by(field: Field) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.pages import render
 from benchmarks.report.page import Page, legend
+from ravine.whole_file import write_whole
 
 HERE = Path(__file__).parent
 
@@ -27,4 +28,4 @@ def html(page: Page) -> str:
 
 def write(page: Page, file: Path) -> None:
     """Write the page whole or not at all, as the previous file may be open."""
-    render.write(html(page), file)
+    write_whole(html(page), file)

@@ -43,7 +43,7 @@ from benchmarks.store.key import cell_key
 from optimizers import Range
 from optimizers.optimizer import NotApplicable
 from problems import Problem
-from ravine import left_out
+from ravine import Refused, left_out
 
 RUNNING = "running"  # suffix of a file with what is being done
 TRIED = 13  # settings that a removal is tried at: the tuned one, eight others, and four near the best of these
@@ -323,14 +323,21 @@ class Explaining(_Ended):
     """Explains the jobs of a sweep, each by its number."""
 
     def __call__(self, number: int) -> None:
-        """Run the cells of the removals of one job, and keep its rows; one that fails is named and left out."""
+        """Run the cells of the removals of one job, and keep its rows; one that fails is named and left out.
+
+        Raises OSError, as for a full disk, and Refused: what stops one job may stop all, and is no result.
+        """
         name = self.name(number)
         if not sys.stderr.isatty():
             print(f"ravine: explaining {name}", file=sys.stderr)
-        setup, rows = self.setup(number), pandas.DataFrame()
-        with left_out(f"the explanation of {name}"), self.saying(number) as say:
+        setup, rows = self.setup(number), None
+        what = left_out(f"the explanation of {name}", unless=(OSError, Refused))
+        with what, self.saying(number) as say:
             rows = explain(setup.job, self.keys[number], setup.protocol, setup.store, say)
-        rows.to_pickle(self._file(number))
+        file = self._file(number)
+        half = file.with_suffix(".half")  # the process may be ended here
+        pandas.to_pickle(rows, half)
+        half.replace(file)
         if self.shown is not None:
             self.shown.watch()
 
@@ -338,10 +345,10 @@ class Explaining(_Ended):
         """Return how many jobs have ended."""
         return sum(self._file(number).exists() for number in range(len(self.configs)))
 
-    def rows(self, number: int) -> pandas.DataFrame:
-        """Return the rows of one job; none if it could not be explained."""
+    def rows(self, number: int) -> pandas.DataFrame | None:
+        """Return the rows of one job, None if it has not been explained."""
         file = self._file(number)
-        return pandas.read_pickle(file) if file.exists() else pandas.DataFrame()
+        return pandas.read_pickle(file) if file.exists() else None
 
     def _file(self, number: int) -> Path:
         return self.scratch / f"{number}.pickle"

@@ -6,9 +6,10 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.engine.protocol import Settled
+from benchmarks.store.schema import check, fields_of
 
 SCHEMA = 2  # version of cells and manifests; other versions are not read
 SKIPPED = "-skipped"  # the end of the key of a cell that was not run
@@ -34,10 +35,10 @@ class CellInfo:
     problem: str
     dial: float
     optimizer: str
-    role: str
+    role: Literal["ranked", "control", "oracle"]
     dial_name: str
     dial_column: str
-    scale: str
+    scale: Literal["log", "linear", "list"]
     falling: bool
     settings: Mapping[str, Any]
     noisy: bool
@@ -64,8 +65,15 @@ class CellInfo:
 
     @classmethod
     def of(cls, stated: Mapping[str, Any]) -> CellInfo:
-        """Return the description that `plain` returned."""
-        return cls(**{**stated, "protocol": Settled(**stated["protocol"])})
+        """Return the description that `plain` returned. Raises TypeError for anything else."""
+        protocol = stated["protocol"]
+        check("protocol", protocol, dict)
+        made = {**stated, "protocol": Settled(**protocol)}
+        for values, owner, path in ((made, cls, ""), (protocol, Settled, "protocol.")):
+            for name, kind in fields_of(owner).items():
+                if name in values:
+                    check(f"{path}{name}", values[name], kind)
+        return cls(**made)
 
 
 def ordered(infos: Mapping[str, CellInfo]) -> dict[str, CellInfo]:
@@ -87,11 +95,14 @@ def by_job(infos: Mapping[str, CellInfo]) -> list[dict[str, Any]]:
 
 
 def cells_of(jobs: Iterable[Mapping[str, Any]]) -> dict[str, CellInfo]:
-    """Return the cells of the entries of `by_job`."""
+    """Return the cells of the entries of `by_job`. Raises TypeError or KeyError for anything else."""
     found = {}
     for job in jobs:
+        check("an entry of jobs", job, dict)
+        check("cells in jobs", job["cells"], dict)
         shared = {name: value for name, value in job.items() if name != "cells"}
         for key, own in job["cells"].items():
+            check(f"cell {key} in jobs", own, dict)
             found[key] = CellInfo.of({**shared, **own})
     return ordered(found)
 

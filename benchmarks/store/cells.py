@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import stat
 import time
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 PATIENCE = 60.0  # seconds after which what is half-written may be a leftover
+HALF = re.compile(r"\..+\.[0-9a-f]{32}(\.away)?")  # the name of what is half-written
 LOCK = ".lock"  # the name of the file that is locked in a folder
 PAUSES = (0.01, 0.05, 0.2)  # seconds between tries to read what another process replaces
 LEFT = "it is not touched; ask its owner for permission, or name another folder with cells="
@@ -139,12 +141,15 @@ class Store:
 
     def describe(self, key: str, info: CellInfo) -> None:
         """Replace the description of a stored cell, unless only another user may."""
-        half = self.folder / key / f"{uuid4().hex}.json"
+        half = self.folder / f".{key}.{uuid4().hex}"
         # FileNotFoundError and Unreadable: another process replaces the cell at this moment.
         with suppress(FileNotFoundError, PermissionError, Unreadable):
             _, sums = self._info(key)
-            half.write_text(_text(info, sums))
-            half.rename(self.folder / key / "cell.json")
+            try:
+                half.write_text(_text(info, sums))
+                half.rename(self.folder / key / "cell.json")
+            finally:
+                half.unlink(missing_ok=True)
 
     def info(self, key: str) -> CellInfo | None:
         """Return the description of a stored cell; None if there is none that can be read."""
@@ -189,10 +194,13 @@ class Store:
         """Remove what processes that ended while they wrote have left."""
         for half in self.folder.glob(".*.*"):
             try:
-                is_old = time.time() - half.stat().st_mtime > PATIENCE
-                if is_old and half.is_dir() and is_held(half / "cell.json") is False:
+                if time.time() - half.stat().st_mtime <= PATIENCE:
+                    continue
+                if half.is_file() and HALF.fullmatch(half.name):
+                    half.unlink()
+                elif half.is_dir() and is_held(half / "cell.json") is False:
                     shutil.rmtree(half, ignore_errors=True)
-            except OSError:  # it is gone
+            except OSError:  # it is gone, or another user's
                 continue
 
     def _found(self, key: str) -> Stored | None:

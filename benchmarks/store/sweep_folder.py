@@ -24,7 +24,9 @@ from benchmarks.engine.protocol import Protocol
 from benchmarks.store.cell_info import SCHEMA, SKIPPED, CellInfo, by_job, cells_of, ordered
 from benchmarks.store.cells import LOCK, Store, Stored, Unreadable, alone
 from benchmarks.store.provenance import provenance
+from benchmarks.store.schema import check, shortened
 from ravine import Refused
+from ravine.whole_file import write_whole
 
 NAMED = 4  # optimizers or problems in a line; of more, their number is said
 MARKERS, ENDED, BEATS = ".cells", ".ended", "beats"
@@ -347,13 +349,7 @@ class SweepFolder:
         return read_manifest(self.path) if (self.path / "manifest.json").exists() else {}
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        half = self.path / ".manifest.json"
-        try:
-            half.write_text(json.dumps(manifest, indent=1, default=str))
-            half.replace(self.path / "manifest.json")
-        except OSError:  # the disk is full: half a manifest would be taken for a foreign file
-            half.unlink(missing_ok=True)
-            raise
+        write_whole(json.dumps(manifest, indent=1, default=str), self.path / "manifest.json")
 
 
 class Notes:
@@ -376,10 +372,9 @@ class Notes:
 
 NEEDED = {"schema": int, "config": dict, "config.protocol": dict, "jobs": list}  # in a manifest
 ALLOWED = {
-    "config.jobs": list, "seconds": (int, float), "packages": dict, "argv": list, "commands": list, "git": dict,
+    "config.jobs": list, "seconds": float, "packages": dict, "argv": list, "commands": list, "git": dict,
     "python": str, "cpu": str, "threads": int, "rows": str, "interrupted": bool,
 }  # fmt: skip
-KINDS = {dict: "a table", list: "a list", str: "a text", int: "a whole number"}
 
 
 def tables_before(folder: Path) -> dict[str, Any] | None:
@@ -400,11 +395,11 @@ def read_manifest(folder: Path, file: Path | None = None) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text())
         if not isinstance(manifest, dict):
-            raise TypeError(f"it holds {_shortened(manifest)}, but must hold a table")
+            raise TypeError(f"it holds {shortened(manifest)}, but must hold a table")
         if "schema" in manifest and manifest["schema"] != SCHEMA:
             raise Refused(
                 f"{folder} was written by another version of Ravine "
-                f"(schema {_shortened(manifest['schema'])}, this one has {SCHEMA}): {way_out}"
+                f"(schema {shortened(manifest['schema'])}, this one has {SCHEMA}): {way_out}"
             )
         _check_types(manifest)
         cells_of(manifest["jobs"])
@@ -426,17 +421,10 @@ def _check_types(manifest: Mapping[str, Any]) -> None:
         table = manifest[owner] if owner else manifest
         if name not in table and path in ALLOWED:
             continue
-        if not isinstance(table[name], kind):
-            wanted = KINDS.get(kind, "a number")
-            raise TypeError(f"{path} is {_shortened(table[name])}, but must be {wanted}")
+        check(path, table[name], kind)
     for words in (manifest.get("argv", []), *manifest.get("commands", [])):
         if not (isinstance(words, list) and all(isinstance(each, str) for each in words)):
-            raise TypeError(f"{_shortened(words)} is no command: it must be a list of texts")
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
+            raise TypeError(f"{shortened(words)} is no command: it must be a list of texts")
 
 
 def _which(cells: Mapping[str, CellInfo]) -> str:
@@ -454,7 +442,7 @@ def check_writable(option: str, path: Path) -> None:
     try:
         existing = next(each for each in (path, *path.absolute().parents) if each.exists())
     except OSError as error:  # a name that is too long
-        raise Refused(f"{option}={_shortened(str(path))}: {error.strerror}") from error
+        raise Refused(f"{option}={shortened(str(path))}: {error.strerror}") from error
     if not existing.is_dir():
         raise Refused(f"{option}={path}: {existing} is a file, but must be a folder")
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -149,6 +149,7 @@ OUT = {
     "out=papers": "out=papers holds files that are not a sweep's: give a new folder, or one of a sweep",
     "out=half": "half/manifest.json cannot be read: Expecting value: line 1 column 1 (char 0); "
     "give another folder, or delete half and run its command again",
+    "out=": "out is empty, but must be a folder, as in out=results/mine",
     "cells=": "cells is empty, but must be a folder, as in cells=results/cells",
     "cells=papers": "cells=papers holds draft.tex, which is not a cell: give a new folder, or one of cells",
     "out=" + 300 * "x": "out='" + 39 * "x" + "…: File name too long",

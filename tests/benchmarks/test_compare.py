@@ -400,8 +400,35 @@ def lines(folder, name, change):
     file.write_text(change(file.read_text()))
 
 
+def of_cells(name, value):
+    """Return a change of a folder: a field of all its cells, in the manifest."""
+
+    def change(folder):
+        file = folder / "manifest.json"
+        manifest = json.loads(file.read_text())
+        for job in manifest["jobs"]:
+            for own in job["cells"].values():
+                own[name] = value
+        file.write_text(json.dumps(manifest))
+
+    return change
+
+
 AGAIN = "giving the command of its sweep again writes it"
+OF_CELLS = [
+    ("settings", 3, "a table"), ("dial", "x", "a number"), ("theory", 5, "a table, each entry a number"),
+    ("theory", ["x"], "a table, each entry a number"), ("scale", "zz", "one of log, linear, list"),
+    ("dial_column", 3, "a text"), ("target", "x", "a number"), ("problem", None, "a text"), ("optimizer", 3, "a text"),
+    ("searched", 3, "a table, each entry a number or null"), ("protocol", 3, "a table"), ("noisy", 1, "true or false"),
+    ("predicted_share", "x", "a number or null"), ("role", "ranks", "one of ranked, control, oracle"),
+]  # fmt: skip
 SPOILT = {
+    **{
+        f"{name} {value}": (
+            of_cells(name, value), f"{{copy}}/manifest.json cannot be read: {name} is {value!r}, but must be {kind}; "
+        )
+        for name, value, kind in OF_CELLS
+    },
     "no folder": (shutil.rmtree, "{copy} does not exist, but must be the folder of a sweep"),
     "no manifest": (
         drop("manifest.json"), "{copy} is not the folder of a sweep: it has no manifest.json",

@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks import sweep
 from benchmarks.analysis import tables
-from benchmarks.cli.main import main
+from benchmarks.cli.main import KEPT, main
 from benchmarks.diagnosis import diagnose
 from benchmarks.runner import worker
 from benchmarks.store.cells import Store
@@ -156,6 +156,39 @@ def of_group(group):
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [(["report", "swept"], False), (["show"], False), (["explain", "swept"], True)],
+)
+def test_only_a_command_that_runs_cells_says_that_they_are_kept(words, kept, monkeypatch, capsys):
+    def interrupted(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.cli.main._run", interrupted)
+    assert main(words) == 130
+    assert capsys.readouterr().err == f"ravine: interrupted{KEPT if kept else ''}\n"
+
+
+def test_ctrl_c_after_a_signal_does_not_cut_the_writing_of_tables(monkeypatch, request):
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL),
+    ):  # fmt: skip
+        before = signal.signal(number, handler)  # in the background a shell has them ignored
+        request.addfinalizer(lambda number=number, before=before: signal.signal(number, before))
+    written = []
+
+    def writes(words):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            written.append(True)
+
+    monkeypatch.setattr("benchmarks.cli.main._run", writes)
+    assert main([]) == 143 and written
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 class Interrupts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import random
@@ -15,7 +16,9 @@ import pytest
 from benchmarks.store import cells as store_of_cells
 from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import SweepFolder
+from ravine.whole_file import write_whole
 from tests.benchmarks.forked import ended, run, start
+from tests.benchmarks.test_shared_store import ran
 
 SWEEP = (
     "+problem=quadratic,matrix_power optimizer=sgd,adam trials=2 seeds=2 tuning_seeds=1 budget=60"
@@ -124,3 +127,45 @@ def test_a_sweep_that_is_added_is_killed(tmp_path, monkeypatch, owner, name, at,
     read = run(["compare", "out", "out"], tmp_path, tmp_path / "said")
     assert (read.code, read.err) == (0, "")
     assert not any(each.startswith(".") for each in names(tmp_path / "out"))
+
+
+def test_a_description_that_was_cut_is_cleaned_away(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_of_cells, "PATIENCE", 0.0)
+    store = Store(tmp_path)
+    key, _ = ran(store)
+    info = store.read(key).info
+    process = os.fork()
+    if process == 0:
+        killed_at(monkeypatch, Path, "rename", 1)
+        store.describe(key, dataclasses.replace(info, unranked="odd"))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -9
+    (half,) = (each for each in names(store.folder) if each.startswith("."))
+    assert {*names(store.folder / key)} == {"cell.json", "runs.parquet", "traces.parquet"}
+    store.clean()
+    assert half not in names(store.folder) and store.info(key) == info
+
+
+def test_a_page_that_was_cut_is_removed_by_the_next(tmp_path, monkeypatch):
+    page = tmp_path / "report.html"
+    process = os.fork()
+    if process == 0:
+        killed_at(monkeypatch, Path, "replace", 1)
+        write_whole("half", page)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -9
+    assert names(tmp_path) == {f".report.html.{process}"}
+    other = tmp_path / f".report.html.{os.getppid()}"  # of a process that writes at this moment
+    other.touch()
+    write_whole("whole", page)
+    assert names(tmp_path) == {"report.html", other.name} and page.read_text() == "whole"
+
+
+def test_an_interrupted_page_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole("half", tmp_path / "report.html")
+    assert not names(tmp_path)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
+import os
+import signal
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -11,9 +14,10 @@ from types import SimpleNamespace
 import pandas
 import pytest
 
-from benchmarks.analysis.causes import Removed
+from benchmarks.analysis.causes import COLUMNS, Removed
 from benchmarks.catalog.contenders import contender
 from benchmarks.cli import explaining as cli
+from benchmarks.cli.after_a_sweep import Ended
 from benchmarks.engine.cell import run_cell
 from benchmarks.engine.protocol import Protocol
 from benchmarks.explain.removals import Cause, Conditioned, Held, control
@@ -27,6 +31,7 @@ from benchmarks.store.sweep_folder import SweepFolder
 from problems import PROBLEMS
 from problems.cliffs.cliff import Cliff
 from problems.ill_conditioning.quadratic import Quadratic
+from ravine import Refused
 from tests.benchmarks.terminal import Terminal
 
 SWEEP = "+problem=cliff problem.steps=30 ladder=[6,14] rungs=2 optimizer=sgd budget=300 trials=8 seeds=8 out=swept"
@@ -135,7 +140,7 @@ def test_every_core_runs_ahead_where_jobs_are_fewer(ravine, files, monkeypatch):
     monkeypatch.setattr(cli, "cores", lambda: 3)
     monkeypatch.setattr(cli, "Processes", launched)
     ravine("explain swept")
-    assert counts == [(explaining.RunningAhead, 3, 4), (explaining.Explaining, 2, 2)]
+    assert counts == [(explaining.RunningAhead, 3, 4), (explaining.Explaining, 3, 2)]
 
 
 def test_what_cannot_be_explained_is_refused_in_a_line(ravine, files):
@@ -178,9 +183,77 @@ def test_one_explanation_that_fails_is_named_and_the_others_are_kept(ravine, fil
         "benchmarks.cli.explaining.cores", lambda: 1
     )  # what workers say is not captured
     code, _, err = ravine("explain swept")
-    assert code == 0
+    assert code == 0, err
     assert "ravine: the explanation of cliff · sgd is left out: ValueError: no way" in err
     assert set(pandas.read_csv(files / "swept" / "explained.csv")["optimizer"]) == {"momentum"}
+
+
+CHEAP = "+problem=quadratic problem.dim=2 optimizer=momentum,sgd trials=1 seeds=2 tuning_seeds=1 budget=5 out=swept"
+ROW = {
+    "removal": "one", "cause": "noise", "holds": False, "instances": 2, "solved": 0, "text": "< 1",
+}  # fmt: skip
+
+
+def dies():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def is_full():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def is_refused():
+    raise Refused("another user's")
+
+
+def is_broken():
+    raise ValueError("no way")
+
+
+def terminates():
+    signal.raise_signal(signal.SIGTERM)
+
+
+KEPT = "finished cells are kept; the same command runs the rest"
+
+
+@pytest.mark.parametrize(
+    ("ends", "cores", "code", "said"),
+    [
+        (dies, 2, 3, "quadratic · sgd: its process died (signal 9) for the second time, and it is left out; the same "
+                     "command runs it"),
+        (is_full, 1, 2, f"the disk is full: {KEPT}, once there is room"),
+        (is_refused, 1, 2, "another user's"),
+        (is_broken, 1, 0, "the explanation of quadratic · sgd is left out: ValueError: no way"),
+        (terminates, 1, 143, f"terminated: {KEPT}"),
+    ],
+)  # fmt: skip
+def test_whatever_ends_an_explanation_its_rows_of_before_and_those_of_others_are_kept(
+    ends, cores, code, said, ravine, files, monkeypatch, request
+):
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it may be ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, handler))
+    assert ravine(CHEAP).code == 0
+    file, note = files / "swept" / "explained.csv", "of before"
+
+    def explain(job, *given):
+        if note != "of before" and job.contender.name == "sgd":
+            ends()
+        return pandas.DataFrame([dict.fromkeys(COLUMNS) | ROW | {"note": note}])
+
+    monkeypatch.setattr(explaining, "explain", explain)
+    monkeypatch.setattr(cli, "cores", lambda: 1)
+    monkeypatch.setattr(Ended, "print_explained", lambda self: None)
+    assert ravine("explain swept").code == 0
+    note = "new"
+    monkeypatch.setattr(cli, "cores", lambda: cores)
+    found = ravine("explain swept")
+    assert found.code == code and f"ravine: {said}\n" in found.err
+    assert "Traceback" not in found.err
+    table = pandas.read_csv(file)
+    old = table["note"] == "of before"
+    assert set(table[old]["optimizer"]) == {"sgd"} and set(table[~old]["optimizer"]) == {"momentum"}
+    assert not list(files.glob("swept/.explained*"))
 
 
 def test_no_pair_is_tried_where_no_outcome_could_be_told(ravine, files):
