@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import pickle
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -336,7 +337,7 @@ class Explaining(_Ended):
             rows = explain(setup.job, self.keys[number], setup.protocol, setup.store, say)
         file = self._file(number)
         half = file.with_suffix(".half")  # the process may be ended here
-        pandas.to_pickle(rows, half)
+        half.write_bytes(pickle.dumps(rows))
         half.replace(file)
         if self.shown is not None:
             self.shown.watch()
@@ -348,7 +349,7 @@ class Explaining(_Ended):
     def rows(self, number: int) -> pandas.DataFrame | None:
         """Return the rows of one job, None if it has not been explained."""
         file = self._file(number)
-        return pandas.read_pickle(file) if file.exists() else None
+        return pickle.loads(file.read_bytes()) if file.exists() else None
 
     def _file(self, number: int) -> Path:
         return self.scratch / f"{number}.pickle"

@@ -312,7 +312,8 @@ def locks_like_nfs(monkeypatch):
     flock = fcntl.flock
 
     def removed(file, missing_ok=False):
-        file.rename(file.with_name(f".nfs{uuid4().hex}"))
+        if file.exists() or not missing_ok:
+            file.rename(file.with_name(f".nfs{uuid4().hex}"))
 
     monkeypatch.setattr(Path, "unlink", removed)
 
