@@ -66,18 +66,16 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
 
 
 def _legend(cells: pandas.DataFrame) -> list[str]:
-    """Return one remark about the marks that occur in the cells; none without any."""
+    """Return a remark about each mark that occurs in the cells."""
     texts = {str(each) for each in cells.to_numpy().ravel()}
-    marks = [
-        (
-            "* marks a cause: the gain is more than chance (5 %, Holm over the removals).",
-            any(each.endswith("*") for each in texts),
+    marks = {
+        "* marks a cause: the gain is more than chance (5 %, Holm over the removals).": any(
+            each.endswith("*") for each in texts
         ),
-        (f"{NO_HELP}: {NEVER_HELPED}.", NO_HELP in texts),
-        (f"Empty: {NOT_ASKED}, because it cannot matter there.", NO_MATTER in texts),
-    ]
-    words = " ".join(words for words, occurs in marks if occurs)
-    return [words] if words else []
+        f"{NO_HELP}: its removal {NEVER_HELPED}.": NO_HELP in texts,
+        f"Empty: {NOT_ASKED}, because it cannot matter there.": NO_MATTER in texts,
+    }
+    return [words for words, occurs in marks.items() if occurs]
 
 
 def where(rows: pandas.DataFrame) -> str:

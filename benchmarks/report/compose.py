@@ -59,6 +59,11 @@ FIELDS = ("problem.", "hp.", AT_END)  # columns that not all problems or optimiz
 PANELS = 3  # rungs of a problem that are drawn
 NOTHING = "–"
 NO_BREAK = "Nothing breaks here: try harder rungs with ladder=, or a smaller budget."
+NOTES = {  # below an answer of the matrix, by kind
+    "growth": "how its cost grows with the dial",
+    "theory": "the breaking point that theory predicts",
+    "reading": "a reading of the failed runs, guessed from their traces",
+}
 ELSEWHERE = "Yours"  # the section of problems that are in no subsection of the book
 
 
@@ -79,19 +84,24 @@ class _Writer:
             name = self.entries_of(label)[0].problem
             by_section.setdefault(titles.get(name, ELSEWHERE), []).append(label)
         weakest = matrix.weakest()
+        sections = [
+            Section(title, [self._row(label) for label in labels], [self._landscape(label) for label in labels])
+            for title, labels in sorted(by_section.items())
+        ]  # fmt: skip
+        answers = [each for section in sections for row in section.rows for each in row.answers]
         places = {
             label: place for place, (_, labels) in enumerate(sorted(by_section.items())) for label in labels
         }  # fmt: skip
         return Page(
             title=self._title(),
             protocol=self._protocol(),
+            heading="Instances solved" if self.rungs == {"one"} else "Breaking points",
+            key=self._key(answers),
+            guessed=any("reading" in each.notes for each in answers),
             next=matrix.breaks_first(weakest, self._reason(weakest)) if weakest else NO_BREAK,
             next_anchor=_anchor(weakest.label) if weakest else "",
             optimizers=matrix.optimizers,
-            sections=[
-                Section(title, [self._row(label) for label in labels], [self._landscape(label) for label in labels])
-                for title, labels in sorted(by_section.items())
-            ],
+            sections=sections,
             remarks=[*matrix.remarks(), *self._carries()],
             failures=self._failures(),
             heat=self._heat(places),
@@ -102,6 +112,14 @@ class _Writer:
     @cached_property
     def matrix(self) -> Matrix:
         return Matrix(self.saved, self.saved.own)
+
+    @cached_property
+    def rungs(self) -> set[str]:
+        """Whether the entries of the matrix with numbers are of "one" rung or "several", or some of either."""
+        entries = self.matrix.entries.values()
+        return {
+            "one" if each.point is None else "several" for each in entries if each.place is not None
+        }
 
     @cached_property
     def styles(self) -> dict[str, int]:
@@ -169,11 +187,14 @@ class _Writer:
                 f"each up to {_range(sizes['trials'])} trials × ({_range(seeds[0])} tuning + {_range(seeds[1])} "
                 f"reporting) instances, and {_range(sizes['budget'])} gradients per run"
             )
-        return [
-            "; ".join(said) + ".",
-            "All optimizers are tuned: the tuning instances choose one trial, the reporting instances give its "
-            "results. A breaking point is the dial up to which half of them are solved, with its 95 % interval.",
+        tuned = [
+            "All optimizers are tuned: the tuning instances choose one trial, the reporting instances give its results."
         ]
+        if self.rungs != {"one"}:
+            tuned.append(
+                "A breaking point is the dial up to which half of them are solved, with its 95 % interval."
+            )
+        return ["; ".join(said) + ".", " ".join(tuned)]
 
     def _carries(self) -> list[str]:
         """Return a sentence on how far the optimizers' order carries; none for fewer than three, or three problems."""
@@ -192,28 +213,46 @@ class _Writer:
 
     # The matrix.
 
+    def _key(self, answers: Sequence[Answer]) -> str:
+        """Return what the marks of the matrix mean, of those that occur, without a full stop."""
+        bars = {
+            "several": "how far up the problem’s ladder the optimizer gets",
+            "one": "the share of instances solved"
+            + (", where there is a single rung" if "several" in self.rungs else ""),
+        }
+        notes = [
+            words for kind, words in NOTES.items() if any(kind in each.notes for each in answers)
+        ]
+        below = " and ".join(filter(None, [", ".join(notes[:-1]), *notes[-1:]]))
+        said = {
+            "Bar": "; ".join(words for kind, words in bars.items() if kind in self.rungs),
+            "Brackets": "95 % interval" if any(each.interval for each in answers) else "",
+            "Below": below,
+        }
+        return ". ".join(f"{mark}: {words}" for mark, words in said.items() if words)
+
     def _row(self, label: str) -> MatrixRow:
         entries = {each.optimizer: each for each in self.entries_of(label)}
         answers = [
             self._answer(entries[name]) if name in entries
-            else Answer(style, "not run", "", [], None, math.nan, "")
+            else Answer(style, "not run", "", {}, None, math.nan, "")
             for name, style in self.styles.items()
         ]  # fmt: skip
         return MatrixRow(_anchor(label), label, next(iter(entries.values())).dial, answers)
 
     def _answer(self, entry: Entry) -> Answer:
         point = self._point(entry.job)
-        notes, interval = [], ""
+        notes, interval = {}, ""
         if point is not None:
             interval = BreakingPoint.of(point).interval
             if not pandas.isna(point["dose_exponent"]):
-                notes.append(f"cost ∝ dial^{point['dose_exponent']:.2f}")
+                notes["growth"] = f"cost ∝ dial^{point['dose_exponent']:.2f}"
             theory = point.get("theory")
             if theory is not None and not pandas.isna(theory):
-                notes.append(f"theory {predicted(theory)}")
+                notes["theory"] = f"theory {predicted(theory)}"
         reason = self._reason(entry)
         if reason:
-            notes.append(reason)
+            notes["reading"] = reason
         spoken = {HARDER: "does not break", EASIER: "breaks at once"}.get(entry.place or 0.0, "")
         return Answer(
             style=self.styles[entry.optimizer],

@@ -52,12 +52,17 @@ class Landscape:
 
 @dataclass(frozen=True)
 class Answer:
-    """A cell of the matrix. filled: the place on the ladder, from 0 to 1; None without numbers."""
+    """A cell of the matrix.
+
+    notes: What stands below, by kind.
+    filled: The place on the ladder or, of a single rung, the share of instances solved, from 0 to 1; None without
+        numbers.
+    """
 
     style: int
     text: str
     interval: str
-    notes: Sequence[str]
+    notes: Mapping[str, str]
     filled: float | None
     order: float
     spoken: str
@@ -135,10 +140,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole report."""
+    """The whole report. heading and key: of the matrix; guessed: True if the key ends with the readings."""
 
     title: str
     protocol: Sequence[str]
+    heading: str
+    key: str
+    guessed: bool
     next: str
     next_anchor: str
     optimizers: Sequence[str]

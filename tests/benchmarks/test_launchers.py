@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import re
 import shlex
 import signal
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from unittest import mock
 
 import pandas
 import pytest
@@ -250,3 +253,64 @@ def test_a_scheduler_that_is_gone_loses_all_jobs_in_one_line(files):
     assert lines == [
         "the Dask scheduler is gone: what has not ended is left out; the same command runs it"
     ]
+
+
+class OnlyThere(Exception):
+    """What a worker raises and the command cannot read."""
+
+    def __reduce__(self):
+        return importlib.import_module, ("only_there",)
+
+
+class ARay(ModuleType):
+    """Ray without a cluster: a job ends at once, and an answer that cannot be read is an error of the system."""
+
+    class RaySystemError(Exception):
+        """An error of the system."""
+
+    def __init__(self):
+        super().__init__("ray")
+        self.exceptions = ModuleType("ray.exceptions")
+        for name in ("NodeDiedError", "WorkerCrashedError"):
+            setattr(self.exceptions, name, type(name, (Exception,), {}))
+        self.exceptions.RaySystemError = self.RaySystemError
+        self.init = lambda *given, **named: None
+        self.shutdown = lambda: None
+        self.put = lambda value: value
+        self.wait = lambda jobs, num_returns, timeout: (jobs, [])
+
+    def remote(self, **options):
+        def run(function):
+            def submit(*given):
+                job = Submitted()
+                job.answer = pickle.dumps(function(*given))
+                return job
+
+            return SimpleNamespace(remote=submit)
+
+        return run
+
+    def get(self, job):
+        try:
+            return pickle.loads(job.answer)
+        except Exception as error:
+            raise self.RaySystemError(str(error)) from error
+
+
+def test_an_error_that_cannot_be_read_here_costs_only_its_job_on_ray(files):
+    ray, lines = ARay(), []
+    with mock.patch.dict(sys.modules, {"ray": ray, "ray.exceptions": ray.exceptions}):
+        sys.modules.pop("benchmarks.runner.launchers.on_ray", None)
+        on_ray = importlib.import_module("benchmarks.runner.launchers.on_ray")
+    task = SimpleNamespace(
+        folder=SweepFolder(files, Store(files)),
+        name=lambda number: f"job {number}",
+        attempt=[OnlyThere(), None, OSError("full"), None].__getitem__,
+    )
+    failed = on_ray.Ray(n_jobs=1)(task, 4, lambda: None, lines.append)
+    assert list(map(repr, failed)) == [
+        'RuntimeError("job 0: what it raised cannot be read here '
+        "(ModuleNotFoundError: No module named 'only_there')\")",
+        "OSError('full')",
+    ]
+    assert lines == []

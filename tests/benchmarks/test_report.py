@@ -138,7 +138,7 @@ def test_the_matrix_is_the_one_of_the_tables_in_memory(swept, page):
         assert answer.order == pytest.approx(entry.place)
     weakest = Matrix(swept[0].tables, {repr(Named())}).weakest()
     assert weakest is not None and page.next.startswith(f"{weakest.optimizer} breaks first on")
-    reason = rows[weakest.label].answers[page.optimizers.index(weakest.optimizer)].notes[-1]
+    reason = rows[weakest.label].answers[page.optimizers.index(weakest.optimizer)].notes["reading"]
     assert page.next.endswith(f"{weakest.text} ({reason}), and as early on rosenbrock.")
     assert "× (2 tuning + 3 reporting) instances, and 60 gradients" in " ".join(page.protocol)
 
@@ -149,10 +149,34 @@ def test_interval_theory_exponent_and_reason_are_in_the_cells(swept, page):
     answers = dict(zip(page.optimizers, rows_of(page)["quadratic"].answers, strict=True))
     for name, answer in answers.items():
         assert f"{answer.text} {answer.interval}".strip() == points["text"][name]
-    theory, reason = answers["sgd"].notes
+    theory, reason = answers["sgd"].notes.values()
     assert answers["sgd"].interval and theory == f"theory {number(points['theory']['sgd'])}"
     assert reason == "reading: ill conditioning"  # it is the quadratic's whole point
-    assert answers["newton"].notes[0] == f"cost ∝ dial^{points['dose_exponent']['newton']:.2f}"
+    assert (
+        answers["newton"].notes["growth"] == f"cost ∝ dial^{points['dose_exponent']['newton']:.2f}"
+    )
+
+
+def test_the_key_explains_only_the_marks_that_occur(swept, page, small, tmp_path):
+    """One rung has neither breaking points nor intervals, and its bar is a share."""
+    ladder = "Bar: how far up the problem’s ladder the optimizer gets"
+    assert page.heading == "Breaking points"
+    assert page.key == (
+        f"{ladder}. Brackets: 95 % interval. Below: how its cost grows with the dial, the breaking point "
+        "that theory predicts and a reading of the failed runs, guessed from their traces"
+    )
+    text = (swept[1] / "report.html").read_text()
+    assert f">{page.key} (explain=true measures why).</p>" in text
+    sweep(Quadratic(dim=2, condition=1.0), ["newton"], rungs=1, out=tmp_path / "one", **SIZE)
+    one = report([tmp_path / "one"])
+    (answer,) = rows_of(one)["quadratic"].answers
+    assert (answer.text, answer.filled, answer.notes) == ("3 of 3", 1, {})
+    assert (one.heading, one.key) == ("Instances solved", "Bar: the share of instances solved")
+    assert f">{one.key}.</p>" in (tmp_path / "one" / "report.html").read_text()
+    assert "breaking point" not in " ".join(one.protocol)
+    both = report([small, tmp_path / "one"], tmp_path / "both.html")
+    share = "the share of instances solved, where there is a single rung"
+    assert both.heading == "Breaking points" and both.key.startswith(f"{ladder}; {share}. ")
 
 
 def test_figures_have_the_numbers_of_the_tables(swept, page):
@@ -227,7 +251,7 @@ def test_the_commonest_verdict_on_what_is_not_solved_is_the_reason(copy):
     edit(copy, "summary", lambda summary: summary.assign(**judged))
     found = report([copy])
     (answer,) = rows_of(found)["quadratic"].answers
-    assert answer.notes[-1] == "reading: ill conditioning"
+    assert answer.notes["reading"] == "reading: ill conditioning"
     row = texts(landscapes(found)["quadratic"].runs)[0]
     assert (row["reads like"], row["ruled out"]) == ("long path", "noise, saddle")
 

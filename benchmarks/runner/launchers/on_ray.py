@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,12 +73,19 @@ class Ray(AtAddress):
 def _answer(task: Task, number: int, job: Any, say: Callable[[str], None]) -> Exception | None:
     """Return what a job raised that has ended."""
     try:
-        return ray.get(job)
+        answer = ray.get(job)
     except (WorkerCrashedError, NodeDiedError):
         lost = ProcessLost(task.name(number), "its process died twice")
         say(str(lost))
         return lost
+    try:
+        return pickle.loads(answer)
+    except Exception as error:
+        return RuntimeError(
+            f"{task.name(number)}: what it raised cannot be read here ({type(error).__name__}: {error})"
+        )
 
 
-def _run(task: Task, number: int) -> Exception | None:
-    return task.attempt(number)
+def _run(task: Task, number: int) -> bytes:
+    """Run a job; pickle what it raised, as Ray would call an answer that it cannot read a fault of the cluster."""
+    return pickle.dumps(task.attempt(number))
