@@ -40,7 +40,7 @@ class Ray(AtAddress):
         here = {} if self.address else {"num_cpus": limit(self.n_jobs), "include_dashboard": False}
         try:
             ray.init(self.address, logging_level=logging.ERROR, log_to_driver=False, **here)
-        except (ConnectionError, ValueError) as error:
+        except Exception as error:  # Ray has no class of its own for a node that does not start
             raise self.refused(error) from error
         try:
             remote = ray.remote(max_retries=1, num_cpus=1)(_run)
