@@ -786,7 +786,7 @@ def test_a_screen_reader_is_told_what_everything_is(opened):
     assert len(images) > 10 and all(len(name) > 20 for name in images)
     tables = by_role["table"]
     assert len(tables) > 3 and all(tables)
-    assert "Breaking point by pathology and optimizer" in tables
+    assert "Breaking points by pathology and optimizer" in tables
     assert {"Breaking points", "Problem by problem"} <= set(by_role["heading"])
     assert len(by_role["checkbox"]) == 3
     for role in ("checkbox", "button", "combobox", "link", "columnheader", "rowheader"):
