@@ -201,7 +201,7 @@ def _bad(kind: Any) -> list[Any]:
 @contract()
 def can_be_swept(problem: Problem) -> None:
     """A sweep accepts it: its loss is finite, has the right shape and does not mix runs."""
-    check_problem(type(problem).__name__, problem)
+    check_problem(type(problem).__name__, problem, device=_device(problem))
 
 
 @contract()
@@ -337,7 +337,7 @@ def has_nothing_below_its_floor(problem: Problem) -> None:
     for each, said in ((problem, "the floor"), (problem.control(), "the control's floor")):
         data = _drawn(each, 0)
         height, slope, length = _scales(each, data)
-        lengths = length * torch.logspace(-3, 1, 200)
+        lengths = length * torch.logspace(-3, 1, 200, device=data["start"].device)
         minimizers = each.minimizers(data)
         centers = [data["start"], *([] if minimizers is None else minimizers[:4])]
         seen = [_around(each, data, center, lengths, seed) for seed, center in enumerate(centers)]
@@ -377,7 +377,7 @@ def has_the_gradient_that_differences_see(problem: Problem) -> None:
 def has_the_derivatives_of_its_loss(problem: Problem) -> None:
     """Closed forms are the derivatives of the loss."""
     data = _drawn(problem, 0)
-    vector = torch.randn(data["start"].shape, generator=_generator(0))
+    vector = _normals(data["start"], data["start"].shape)
 
     def check(
         loss: Callable, point: torch.Tensor, pair: tuple[torch.Tensor, torch.Tensor],
@@ -451,14 +451,15 @@ def does_not_mix_runs(problem: Problem) -> None:
         trees = [_drawn(problem, SEEDS[k % len(SEEDS)]) for k in range(runs)]
         streams = [problem.draws(tree, _generator(k)) for k, tree in enumerate(trees)]
         noises = [None if stream is None else next(stream) for stream in streams]
+        ones = torch.ones(runs, device=trees[0]["start"].device)
         x = torch.stack([
-            _around(problem, tree, tree["start"], torch.ones(runs), k) for k, tree in enumerate(trees)
+            _around(problem, tree, tree["start"], ones, k) for k, tree in enumerate(trees)
         ])  # fmt: skip
-        vectors = torch.randn(x.shape, generator=_generator(0))
+        vectors = _normals(x, x.shape)
         noise = None
         if noises[0] is not None:
-            noise = stack([each for each in noises if each is not None], torch.float64)
-        batch = _answers(problem, x, stack(trees, torch.float64), noise, vectors)
+            noise = stack([each for each in noises if each is not None], torch.float64, x.device)
+        batch = _answers(problem, x, stack(trees, torch.float64, x.device), noise, vectors)
         for i, j in {(0, 0), (0, runs - 1), (runs - 1, 0), (runs // 2, runs // 3)}:
             single = _answers(problem, x[i, j], trees[i], noises[i], vectors[i, j])
             for name, answer in batch.items():
@@ -579,7 +580,7 @@ def _solved(problem: Problem, optimizer: str, budget: float, **values: Any) -> l
     """Return True for each reporting instance of a sweep that one setting of an optimizer solves."""
     cell = problem.card.cell
     seeds = tuple(stream(FIRST_REPORTING_SEED + k) for k in range(cell.seeds))
-    instances = Instances(problem, seeds, getattr(torch, cell.dtype))
+    instances = Instances(problem, seeds, getattr(torch, cell.dtype), _device(problem))
     method = OPTIMIZERS[optimizer].replace(**values)
     status = run(method, instances, trials=1, budget=budget, record=False).status
     return [row[0] == SOLVED for row in status]
@@ -608,6 +609,16 @@ def _agree(actual: torch.Tensor, expected: torch.Tensor, what: str) -> None:
 
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def _normals(like: torch.Tensor, shape: Sequence[int], seed: int = 0) -> torch.Tensor:
+    """Return standard normal numbers on the device of a tensor; they are the same on all devices."""
+    return torch.randn(shape, generator=_generator(seed)).to(like.device)
+
+
+def _device(problem: Problem) -> str:
+    """Return the device on which the problem's examples are."""
+    return str(_drawn(problem, 0)["start"].device)
 
 
 @lru_cache(maxsize=16)
@@ -643,7 +654,7 @@ def _around(
     problem: Problem, data: Tree, center: torch.Tensor, lengths: torch.Tensor, seed: int
 ) -> torch.Tensor:
     """Return a point at each of these lengths from `center`, in random directions."""
-    directions = torch.randn(len(lengths), center.shape[-1], generator=_generator(seed))
+    directions = _normals(center, (len(lengths), center.shape[-1]), seed)
     points = center + lengths[:, None] * directions / directions.norm(dim=-1, keepdim=True)
     return torch.stack([problem.project(point, data) for point in points])
 
@@ -651,5 +662,6 @@ def _around(
 def _some_points(problem: Problem, data: Tree, seed: int = 0) -> Sequence[torch.Tensor]:
     """Return the start, and points within a length of it."""
     *_, length = _scales(problem, data)
-    near = _around(problem, data, data["start"], length * torch.tensor([0.03, 0.3, 1.0]), seed)
+    lengths = length * torch.tensor([0.03, 0.3, 1.0], device=data["start"].device)
+    near = _around(problem, data, data["start"], lengths, seed)
     return [data["start"], *near]

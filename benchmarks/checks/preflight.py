@@ -22,12 +22,14 @@ ROUNDING = {
 }  # a batch may add in another order than a single run
 
 
-def check_problem(name: str, problem: Problem, dtype: torch.dtype = torch.float64) -> None:
+def check_problem(
+    name: str, problem: Problem, dtype: torch.dtype = torch.float64, device: str = "cpu"
+) -> None:
     """Raise Refused with the reason if a problem cannot be swept."""
     seeds = tuple(stream(k) for k in range(3))
     _check_memory(name, problem, dtype)
     try:
-        instances = Instances(problem, seeds, dtype)
+        instances = Instances(problem, seeds, dtype, device)
     except KeyError as error:
         raise Refused(
             f"problem {name}: every instance must draw the same names, and {error} is missing"
@@ -50,7 +52,7 @@ def check_problem(name: str, problem: Problem, dtype: torch.dtype = torch.float6
             f"problem {name}: 'start' has shape {tuple(start.shape[2:])}, but must be (dim,)"
         )
     # Three instances × three trials: shapes that could hide a mix-up of the two.
-    x = start + 0.01 * torch.arange(3, dtype=dtype).view(1, 3, 1)
+    x = start + 0.01 * torch.arange(3, dtype=dtype, device=device).view(1, 3, 1)
     try:
         loss = problem.loss(x, data)
     except (RuntimeError, IndexError) as error:

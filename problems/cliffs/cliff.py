@@ -122,7 +122,8 @@ class Cliff(Problem):
 
     def minimizers(self, data: Tree) -> torch.Tensor:
         """Return the one at w = 0, where x_T is b."""
-        return torch.tensor([0.0, math.log(WANTED / (1 - WANTED))]).repeat(1, self.units)
+        one = torch.tensor([0.0, math.log(WANTED / (1 - WANTED))], device=data["start"].device)
+        return one.repeat(1, self.units)
 
     def signature(self, data: Tree) -> float:
         w = data["start"].unflatten(-1, (self.units, 2))[:, 0]

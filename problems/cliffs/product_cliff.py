@@ -115,7 +115,7 @@ class ProductCliff(Problem):
     def minimizers(self, data: Tree) -> torch.Tensor:
         """Return the one with equal weights, where the valley is widest, and an unequal one."""
         equal = data["signs"] * self.product ** (1 / self.dim)
-        factor = torch.ones(self.dim)
+        factor = torch.ones_like(equal)
         factor[0], factor[1] = 2.0, 0.5
         return torch.stack([equal, factor * equal])
 
@@ -127,7 +127,7 @@ class ProductCliff(Problem):
         return (
             CriticalPoint(lowest, 0.0, 0, self.dim - 1),
             CriticalPoint(skew, 0.0, 0, self.dim - 1),
-            CriticalPoint(torch.zeros(self.dim), height, *flat),
+            CriticalPoint(torch.zeros_like(skew), height, *flat),
             CriticalPoint(two_zeros, height, 1, self.dim - 2),
         )
 

@@ -181,7 +181,7 @@ class ScaleInvariant(Problem):
             away = signs.count(-1.0)
             points.append(
                 CriticalPoint(
-                    x=(torch.tensor(signs)[:, None] * target).flatten(),
+                    x=(torch.tensor(signs, device=target.device)[:, None] * target).flatten(),
                     value=2.0 * away,
                     index=away * (self.width**2 - 1),
                     nullity=self.layers,

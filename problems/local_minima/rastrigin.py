@@ -77,8 +77,10 @@ class Rastrigin(Multimodal):
         """Return the minimum, and if there are traps the first trap and the first wall on an axis, and a
         corner between the walls, from which all directions go down."""
 
+        rank = torch.arange(self.dim, device=data["start"].device)
+
         def point(z: float, times: int, index: int) -> CriticalPoint:
-            coordinates = z * (torch.arange(self.dim) < times).to(torch.get_default_dtype())
+            coordinates = torch.where(rank < times, z, torch.zeros_like(data["start"]))
             height = z**2 + self.amplitude * (1 - math.cos(2 * math.pi * z))
             return CriticalPoint(self.place(coordinates, data), times * height, index)
 

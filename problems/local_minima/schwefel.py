@@ -77,8 +77,8 @@ class Schwefel(Multimodal):
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         """Return the best minimum, the second-best, the wall beside the best and the corner between walls."""
-        best = torch.full((self.dim,), OPTIMUM)
-        one = torch.eye(self.dim)[0] > 0
+        best = torch.full_like(data["start"], OPTIMUM)
+        one = torch.arange(self.dim, device=best.device) == 0
         second, wall = torch.where(one, -WALL, best), torch.where(one, WALL, best)
         corner, height = torch.full_like(best, WALL), DEPTH - WALL_DEPTH
         return (

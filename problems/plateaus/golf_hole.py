@@ -67,7 +67,8 @@ class GolfHole(OneMinimum):
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         """Return the minimum, and a point beside the hole."""
-        beside = data["minimizer"] + 1.1 * self.hole * torch.eye(self.dim)[0]
+        beside = data["minimizer"].clone()
+        beside[0] += 1.1 * self.hole
         return (
             CriticalPoint(data["minimizer"], 0.0, 0),
             CriticalPoint(beside, 1.0, 0, nullity=self.dim),

@@ -83,7 +83,7 @@ class Shelf(OneMinimum):
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         """Return the minimum, and the middle of the shelf."""
-        middle = self.place(torch.full((self.dim,), 1 + self.width / 2), data)
+        middle = self.place(torch.full_like(data["start"], 1 + self.width / 2), data)
         return (
             CriticalPoint(data["minimizer"], 0.0, 0),
             CriticalPoint(middle, self.dim / 2, 0, nullity=self.dim),

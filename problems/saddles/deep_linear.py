@@ -115,7 +115,7 @@ class DeepLinear(Problem):
 
     def minimizers(self, data: Tree) -> torch.Tensor:
         """Return the balanced layers that have learned all modes."""
-        return self.aligned(torch.tensor(STRENGTHS), data)[None]
+        return self.aligned(torch.tensor(STRENGTHS, device=data["start"].device), data)[None]
 
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         """Return the balanced layers that have learned some of the modes, if there are two layers or more.
@@ -133,10 +133,10 @@ class DeepLinear(Problem):
                 wrong = sum(j < i for i in learned for j in missing)  # the stronger mode is missing
                 joined = len(missing) ** 2 if self.depth == 2 else 0
                 curved = rank**2 + 2 * rank * len(missing) + 2 * joined
-                kept = torch.tensor([s * (i in learned) for i, s in enumerate(STRENGTHS)])
+                kept = [s * (i in learned) for i, s in enumerate(STRENGTHS)]
                 points.append(
                     CriticalPoint(
-                        x=self.aligned(kept, data),
+                        x=self.aligned(torch.tensor(kept, device=data["start"].device), data),
                         value=0.5 * sum(STRENGTHS[j] ** 2 for j in missing),
                         index=wrong + joined,
                         nullity=self.depth * MODES**2 - curved,

@@ -110,7 +110,7 @@ class Octopus(Problem):
 
     def minimizers(self, data: Tree) -> torch.Tensor:
         """Return two of the 2^d minima."""
-        corner = torch.full((self.saddles + 1,), 4 * TAU, dtype=torch.float64)
+        corner = torch.full_like(data["start"], 4 * TAU)
         corner[-1] = 0
         return torch.stack([corner, -corner])
 
@@ -120,9 +120,10 @@ class Octopus(Problem):
     def critical_points(self, data: Tree) -> tuple[CriticalPoint, ...]:
         """Return the saddles and the minimum without negative coordinates."""
         corner = self.minimizers(data)[0]
+        rank = torch.arange(self.saddles + 1, device=corner.device)
         return tuple(
             CriticalPoint(
-                torch.where(torch.arange(self.saddles + 1) < k, corner, 0.0),
+                torch.where(rank < k, corner, 0.0),
                 -k * self._drop,
                 index=int(k < self.saddles),
             )

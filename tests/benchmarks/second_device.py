@@ -54,8 +54,8 @@ class _Numbers(TorchFunctionMode):
         if func is torch.Tensor.__getitem__ and isinstance(args[1], tuple):
             places = (torch.tensor(each) if isinstance(each, list) else each for each in args[1])
             return func(args[0], tuple(places))
-        if func is torch.Tensor.tolist:
-            return args[0].cpu().tolist()
+        if func in (torch.Tensor.tolist, torch.Tensor.__format__):
+            return func(args[0].cpu(), *args[1:])
         return func(*args, **kwargs)
 
 
