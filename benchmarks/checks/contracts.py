@@ -201,7 +201,7 @@ def _bad(kind: Any) -> list[Any]:
 @contract()
 def can_be_swept(problem: Problem) -> None:
     """A sweep accepts it: its loss is finite, has the right shape and does not mix runs."""
-    check_problem(type(problem).__name__, problem, device=_device(problem))
+    check_problem(type(problem).__name__, problem)
 
 
 @contract()

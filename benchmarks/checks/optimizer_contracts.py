@@ -308,12 +308,12 @@ def does_not_depend_on_units(optimizer: Optimizer) -> None:
     if not plain:
         raise NothingStated("in seven trials it solves none of the bowls")
     # Far beyond the six decades of a searched learning rate; with larger gradients, as clipping has an absolute eps.
-    # Powers of two change no digit of a number: where few instances are solved, rounding decides which ones.
-    for height, width in ((2.0**26, 1), (1, 2.0**-20), (2.0**26, 2.0**-14)):
-        other = _solved_when_tuned(optimizer, height, width)
+    # Powers of two are exact, so all units round alike: otherwise rounding decides which of few instances are solved.
+    for up, down in ((26, 0), (0, 20), (26, 14)):
+        other = _solved_when_tuned(optimizer, 2.0**up, 2.0**-down)
         ensure(
             other == plain,
-            f"with losses × {height:g} and lengths × {width:g} it solves {other} instances, and not {plain}",
+            f"with losses × 2^{up} and lengths × 2^-{down} it solves {other} instances, and not {plain}",
         )
 
 

@@ -73,10 +73,10 @@ def draw(instances: int = RUNS, dim: int = RUNS) -> Tree:
 
 
 def shapes_for(optimizer: Optimizer, x: torch.Tensor) -> Shapes | None:
-    """Return the shapes of the parameters as which an optimizer is checked on x (instances, trials, dim).
+    """Return the parameter shapes with which to check an optimizer on x (instances, trials, dim).
 
     Returns:
-        None, for one vector; for a method that needs a matrix, one of two columns, or of one if `dim` is odd.
+        None, for one vector, if it accepts a vector; else those of one matrix, of two columns, or one if `dim` is odd.
     """
     try:
         optimizer.init(x)
@@ -88,7 +88,7 @@ def shapes_for(optimizer: Optimizer, x: torch.Tensor) -> Shapes | None:
 
 
 def on_its_shapes(optimizer: Optimizer, x: torch.Tensor) -> Optimizer:
-    """Return an optimizer for the shapes of the parameters as which it is checked on x (instances, trials, dim)."""
+    """Return the optimizer, given the shape of a matrix for x (instances, trials, dim) if it needs one."""
     shapes = shapes_for(optimizer, x)
     return shaped(optimizer, shapes) if shapes else optimizer
 

@@ -140,7 +140,7 @@ class Cliff(Problem):
         gradient = self.units * self.value_and_gradient(x, {})[1]
         return gradient.unflatten(-1, (self.units, 2)).norm(dim=-1)
 
-    @torch.inference_mode()  # a tenth faster: so many calls on small tensors
+    @torch.inference_mode()  # a tenth faster, as there are many calls on small tensors
     def _each_unit(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.
 
@@ -189,7 +189,9 @@ class Cliff(Problem):
     def _unrolled(
         self, w: torch.Tensor, b: torch.Tensor, sigmoid: torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
-        """Take `sigmoid` from σ(x_0) to σ(x_T), and yield σ(x_t) and each (σ(x_t), 1) on the way, some steps at a time.
+        """Advance `sigmoid` in place from σ(x_0) to σ(x_T), and yield σ(x_t) and each (σ(x_t), 1) on the way.
+
+        Some steps are yielded at a time.
 
         The sigmoids are (TOGETHER, *w.shape); in the last block only those of the pairs are valid. Each block
         overwrites the one before.

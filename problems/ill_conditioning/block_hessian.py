@@ -94,8 +94,8 @@ class BlockHessian(QuadraticForm):
     for every method that is invariant to the scale of each block's gradient, such as Muon, which gets each block as a
     square matrix.
 
-    To reach the target, Adam also needs its long memory: with β₂ = 0.999, √v̂ keeps the large gradients of the start,
-    and a step shrinks with the gradient, like that of descent. Methods with a short memory (SOAP, Adafactor) or none
+    To reach the target, Adam also needs a long memory, β₂ ≥ 0.99: √v̂ keeps the large gradients of the start, and a step
+    shrinks with the gradient, like that of descent. Methods with a shorter memory (SOAP, whose default is 0.95) or none
     (Muon, sign descent) take steps as long as the learning rate says. One rate must then suffice for the way and be
     small enough for the target, so they miss it, or barely reach it, at any heterogeneity.
 

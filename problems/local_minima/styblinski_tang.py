@@ -86,9 +86,10 @@ class StyblinskiTang(Multimodal):
             return (CriticalPoint(data["minimizer"], float(self.floor(data)), 0),)
         best, wall, other = self.turning_points()
         kinds = [(*[wall] * k, *[best] * (self.dim - k)) for k in range(self.dim + 1)]
+        start = data["start"]
         return tuple(
             CriticalPoint(
-                self.place(torch.tensor(z), data), sum(map(self.height, z)), z.count(wall)
+                self.place(start.new_tensor(z), data), sum(map(self.height, z)), z.count(wall)
             )
             for z in [*kinds, (other,) * self.dim]
         )

@@ -153,7 +153,7 @@ class DigitsMlp(Problem):
         weights u and v is that of vᵀGu: 9 curvatures up, 9 down; that in the biases has rank 9.
         """
         shares = data["wanted"].mean(0)
-        outer = torch.zeros(CLASSES, self.hidden + 1, dtype=shares.dtype)
+        outer = shares.new_zeros(CLASSES, self.hidden + 1)
         outer[:, -1] = shares.log()
         rank = CLASSES - 1
         return (

@@ -52,7 +52,10 @@ class _Numbers(TorchFunctionMode):
             like, data = args
             return torch.tensor(data, dtype=kwargs.get("dtype", like.dtype)).to(like.device)
         if func is torch.Tensor.__getitem__ and isinstance(args[1], tuple):
-            places = (torch.tensor(each) if isinstance(each, list) else each for each in args[1])
+            places = (
+                torch.tensor(each, dtype=torch.long) if isinstance(each, list) else each
+                for each in args[1]
+            )
             return func(args[0], tuple(places))
         if func in (torch.Tensor.tolist, torch.Tensor.__format__):
             return func(args[0].cpu(), *args[1:])

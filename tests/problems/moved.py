@@ -1,4 +1,4 @@
-"""Problems on another device: contracts find their numbers there, as a sweep on that device does."""
+"""Move a problem's examples and draws to another device, as a sweep on that device would."""
 
 from __future__ import annotations
 

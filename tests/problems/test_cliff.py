@@ -69,7 +69,7 @@ def test_derivatives_are_the_same_however_many_steps_are_taken_together(steps, u
         return *problem.value_and_gradient(x, {}), problem.hessian(x, {})
 
     together = derivatives()
-    assert not any(each.is_inference() for each in together)  # others may change them in place
+    assert not any(each.is_inference() for each in together)  # callers may change them in place
     monkeypatch.setattr("problems.cliffs.cliff.TOGETHER", 1)
     assert all(map(torch.equal, together, derivatives()))
 

@@ -71,12 +71,11 @@ def _predicted_rest(problem: EdgeOfStability, limit: float) -> float:
 
 @claim(
     EdgeOfStability,
-    "the largest curvature where heavy ball rests, over 2 (1 + β)/(η r²): what is farthest from 1 of β = 0 and 0.9 on "
-    "k = 4, 6 and 12 at rates up to 2 (1 + β)/1000",
+    "the largest curvature where heavy ball rests, over 2 (1 + β)/(η r²): the value farthest from 1 among β = 0 and "
+    "0.9 and k = 4, 6 and 12, at rates up to 2 (1 + β)/1000",
     stated=1.0,
-    within=about(
-        1.0, rel=0.05
-    ),  # the walls' slope along the floor adds up to r = 1.5 less than that
+    # For r up to 1.5 the slope of the walls along the floor adds less than 5 %.
+    within=about(1.0, rel=0.05),
     source="derived: h/r³ on the walls, for h = 2 (1 + β) r/η",
     slow=True,
 )
@@ -195,8 +194,8 @@ def _first_solved(
 def measured_steps(problem: EdgeOfStability, optimizer: str) -> float:
     """Return the steps to the target at the best of many hyperparameters, at the middle h₀.
 
-    Of heavy ball 59 rates × 49 values of β, of Adam 121 rates. Some of the heavy ball's runs are lucky: with four times
-    as many settings the least number of steps falls by up to a sixth.
+    Heavy ball: 59 rates × 49 values of β; Adam: 121 rates. A few settings of heavy ball get there by luck, so its
+    minimum depends on the grid: with four times as many settings it is up to a sixth lower.
     """
     if optimizer == "sgd":
         return _steps_of_descent(problem)
@@ -305,7 +304,7 @@ def portrait(problem: EdgeOfStability) -> Curves:
     ends = shown[[0, -1]]
     return Curves(
         caption="The largest curvature grows until it meets the optimizer's limit of stability, 2 (1 + β)/η, and "
-        "rests there, or a little below: the larger the rate, the flatter the walls on which the run comes to rest.",
+        "rests there or below, at 2 (1 + β)/(η r²): the larger the rate, the flatter the walls on which the run rests.",
         x_label="step",
         y_label="largest eigenvalue of the Hessian",
         lines={
