@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import torch
 
@@ -58,6 +58,10 @@ class SampleSizes:
     dtype: Literal["float32", "float64"] = "float64"
 
 
+Scale = Literal["log", "linear", "list"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+
+
 @dataclass(frozen=True)
 class Card:
     """What a problem states about itself; `ravine check` and the tests measure it.
@@ -93,7 +97,7 @@ class Card:
         dial: The name of the field that is declared by `dial(...)`; filled in.
     """
 
-    scale: Literal["log", "linear", "list"]
+    scale: Scale
     ladder: tuple[float, ...]
     target: float
     budget: float
@@ -114,6 +118,10 @@ class Card:
     floor_is_minimum: bool = True
     cell: SampleSizes = SampleSizes()
     dial: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise Refused(f"scale is {self.scale!r}, but must be one of {', '.join(SCALES)}")
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,29 @@
-"""Write a file whole or not at all, so that who reads it never meets half of it."""
+"""Write a file whole or not at all, so that a reader never sees half of it."""
 
 from __future__ import annotations
 
 import glob
 import os
+import platform
 from contextlib import suppress
 from pathlib import Path
 
 
 def write_whole(text: str, file: Path) -> None:
-    """Write a file under another name, which has the number of this process, and rename it.
+    """Write to a temporary name, which has those of this machine and process, then rename.
 
-    What processes that were killed have left of the same file is removed.
+    Leftovers of processes of this machine that were killed are removed.
 
     Args:
         text: What to write, in UTF-8.
         file: The file, which is replaced if it is there.
     """
-    for left in file.parent.glob(f".{glob.escape(file.name)}.*"):
+    begin = f".{file.name}.{platform.node()}."
+    for left in file.parent.glob(f"{glob.escape(begin)}*"):
         if _has_ended(left.suffix[1:]):
             with suppress(OSError):  # another user's
                 left.unlink()
-    half = file.with_name(f".{file.name}.{os.getpid()}")
+    half = file.with_name(f"{begin}{os.getpid()}")
     try:
         half.write_text(text, encoding="utf-8")
         half.replace(file)

@@ -78,12 +78,15 @@ def shapes_for(optimizer: Optimizer, x: torch.Tensor) -> Shapes | None:
     Returns:
         None, for one vector, if it accepts a vector; else those of one matrix, of two columns, or one if `dim` is odd.
     """
-    try:
-        optimizer.init(x)
-    except NotApplicable:
-        dim = x.shape[-1]
-        columns = 1 if dim % 2 else 2
-        return ((dim // columns, columns),)
+    dim = x.shape[-1]
+    columns = 1 if dim % 2 else 2
+    matrix: Shapes = ((dim // columns, columns),)
+    for shapes in (None, matrix):
+        try:
+            (shaped(optimizer, shapes) if shapes else optimizer).init(x)
+        except NotApplicable:
+            continue
+        return shapes
     return None
 
 

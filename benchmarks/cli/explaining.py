@@ -39,7 +39,7 @@ def explain(
     folder: SweepFolder,
     asked: Callable[[Planned], bool] | None,
     say: Callable[[str], None],
-) -> tuple[pandas.DataFrame, list[Exception]]:
+) -> tuple[pandas.DataFrame | None, list[Exception]]:
     """Explain the jobs of a sweep that has ended where they break, and write `explained.csv`, however this ends.
 
     Args:
@@ -50,8 +50,8 @@ def explain(
         say: Called with a line for each job that could not be explained.
 
     Returns:
-        The table, with the rows of earlier commands for jobs that this one has not explained; and `ProcessLost`
-        for each job whose process was lost.
+        The table, with the rows of earlier commands for jobs that this one has not explained, or None if it is empty
+        because jobs are missing; and `ProcessLost` for each job whose process was lost.
 
     Raises:
         OSError, Refused: What a job raised so, after the others have ended.
@@ -93,7 +93,7 @@ def explain(
     for error in failed:
         if not isinstance(error, ProcessLost):
             raise error
-    return table, failed
+    return (None if table.empty and len(new) < len(jobs) else table), failed
 
 
 def _before(folder: SweepFolder, jobs: Iterable[str]) -> pandas.DataFrame:

@@ -101,12 +101,10 @@ def run(
         if ended is not None and (explained or first.config["explain"]):
             from benchmarks.cli.explaining import explain
 
-            table, unexplained = explain(plan, ended.tables, folder, explained, _say)
-            # An empty table does not say that nothing breaks if a job is missing.
-            ended.explained = None if unexplained and table.empty else table
-            failed += unexplained
-    if ended is None:
-        return FAILED if failed else 0
+            ended.explained, lost = explain(plan, ended.tables, folder, explained, _say)
+            failed += lost
+    if ended is None:  # no cell could be run or read
+        return FAILED
     ended.print_explained()
     ended.print_what_is_next(report)
     return FAILED if failed or (ended.tables.runs["status"] == "error").any() else 0

@@ -6,10 +6,11 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks.engine.protocol import Settled
 from benchmarks.store.schema import check, fields_of
+from problems.problem import Scale
 
 SCHEMA = 2  # version of cells and manifests; other versions are not read
 SKIPPED = "-skipped"  # the end of the key of a cell that was not run
@@ -35,10 +36,10 @@ class CellInfo:
     problem: str
     dial: float
     optimizer: str
-    role: Literal["ranked", "control", "oracle"]
+    role: str
     dial_name: str
     dial_column: str
-    scale: Literal["log", "linear", "list"]
+    scale: Scale
     falling: bool
     settings: Mapping[str, Any]
     noisy: bool
@@ -65,7 +66,7 @@ class CellInfo:
 
     @classmethod
     def of(cls, stated: Mapping[str, Any]) -> CellInfo:
-        """Return the description that `plain` returned. Raises TypeError for anything else."""
+        """Return the description that `plain` returned. Raises TypeError or KeyError for anything else."""
         protocol = stated["protocol"]
         check("protocol", protocol, dict)
         made = {**stated, "protocol": Settled(**protocol)}

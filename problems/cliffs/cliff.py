@@ -140,61 +140,59 @@ class Cliff(Problem):
         gradient = self.units * self.value_and_gradient(x, {})[1]
         return gradient.unflatten(-1, (self.units, 2)).norm(dim=-1)
 
-    @torch.inference_mode()  # a tenth faster, as there are many calls on small tensors
     def _each_unit(self, w: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each unit's loss, shaped as w and b, and its gradient, with a last dimension of 2.
 
         ∂x_t = (σ(x_{t−1}), 1) + w σ'(x_{t−1}) ∂x_{t−1} follows x_t, for autograd's tape does not fit into the cache.
         """
-        w, b = w.contiguous(), b.contiguous()
-        sigmoid, first = torch.full_like(w, STATE).sigmoid_(), w.new_zeros(2, *w.shape)
-        factors = w.new_empty(TOGETHER, *w.shape)
-        each = factors.unbind()
-        for sigmoids, direct in self._unrolled(w, b, sigmoid):
-            torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=factors).mul_(w)
-            for row, factor in zip(direct, each, strict=False):
-                torch.addcmul(row, factor, first, out=first)
-        error = sigmoid - WANTED
-        return error.square(), (2 * error * sigmoid * (1 - sigmoid) * first).movedim(0, -1)
+        with torch.inference_mode():  # a tenth faster, as there are many calls on small tensors
+            w, b = w.contiguous(), b.contiguous()
+            sigmoid, first = torch.full_like(w, STATE).sigmoid_(), w.new_zeros(2, *w.shape)
+            factors = w.new_empty(TOGETHER, *w.shape)
+            each = factors.unbind()
+            for sigmoids, direct in self._unrolled(w, b, sigmoid):
+                torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=factors).mul_(w)
+                for row, factor in zip(direct, each, strict=False):
+                    torch.addcmul(row, factor, first, out=first)
+            error = sigmoid - WANTED
+            return error.square(), (2 * error * sigmoid * (1 - sigmoid) * first).movedim(0, -1)
 
-    @torch.inference_mode()
     def _blocks(self, x: torch.Tensor) -> torch.Tensor:
         """Return the Hessian's diagonal blocks (*runs, units, 2, 2); the rest is zero.
 
         With u = ∂x_t/∂w and v = ∂x_t/∂b the next second derivatives are w σ' times the last, plus
         u (wσ'' u + 2σ'), v (wσ'' u + σ') and v (wσ'' v).
         """
-        w, b = (each.contiguous() for each in x.unflatten(-1, (self.units, 2)).unbind(-1))
-        sigmoid, first = torch.full_like(w, STATE).sigmoid_(), w.new_zeros(2, *w.shape)
-        second, bent = w.new_zeros(3, *w.shape), torch.empty_like(first)
-        (u, v), (uu, uv, vv), (bent_u, bent_v) = first.unbind(), second.unbind(), bent.unbind()
-        for sigmoids, direct in self._unrolled(w, b, sigmoid):
-            slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1)
-            factors = w * slopes
-            bends = torch.addcmul(factors, factors, sigmoids, value=-2)
-            steps = zip(direct, slopes.unbind(), factors.unbind(), bends.unbind(), strict=False)
-            for row, slope, factor, bend in steps:
-                torch.mul(bend, first, out=bent)
-                second *= factor
-                uu.addcmul_(u, torch.add(bent_u, slope, alpha=2))
-                uv.addcmul_(v, bent_u + slope)
-                vv.addcmul_(v, bent_v)
-                first.mul_(factor).add_(row)
-        error, slope = sigmoid - WANTED, sigmoid * (1 - sigmoid)
-        along = slope.square() + error * slope * (1 - 2 * sigmoid)
-        squares = torch.stack([u * u, u * v, v * v])
-        ww, wb, bb = 2 / self.units * (along * squares + error * slope * second)
-        return torch.stack([ww, wb, wb, bb], -1).unflatten(-1, (2, 2))
+        with torch.inference_mode():
+            w, b = (each.contiguous() for each in x.unflatten(-1, (self.units, 2)).unbind(-1))
+            sigmoid, first = torch.full_like(w, STATE).sigmoid_(), w.new_zeros(2, *w.shape)
+            second, bent = w.new_zeros(3, *w.shape), torch.empty_like(first)
+            (u, v), (uu, uv, vv), (bent_u, bent_v) = first.unbind(), second.unbind(), bent.unbind()
+            for sigmoids, direct in self._unrolled(w, b, sigmoid):
+                slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1)
+                factors = w * slopes
+                bends = torch.addcmul(factors, factors, sigmoids, value=-2)
+                steps = zip(direct, slopes.unbind(), factors.unbind(), bends.unbind(), strict=False)
+                for row, slope, factor, bend in steps:
+                    torch.mul(bend, first, out=bent)
+                    second *= factor
+                    uu.addcmul_(u, torch.add(bent_u, slope, alpha=2))
+                    uv.addcmul_(v, bent_u + slope)
+                    vv.addcmul_(v, bent_v)
+                    first.mul_(factor).add_(row)
+            error, slope = sigmoid - WANTED, sigmoid * (1 - sigmoid)
+            along = slope.square() + error * slope * (1 - 2 * sigmoid)
+            squares = torch.stack([u * u, u * v, v * v])
+            ww, wb, bb = 2 / self.units * (along * squares + error * slope * second)
+            return torch.stack([ww, wb, wb, bb], -1).unflatten(-1, (2, 2))
 
     def _unrolled(
         self, w: torch.Tensor, b: torch.Tensor, sigmoid: torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
         """Advance `sigmoid` in place from σ(x_0) to σ(x_T), and yield σ(x_t) and each (σ(x_t), 1) on the way.
 
-        Some steps are yielded at a time.
-
-        The sigmoids are (TOGETHER, *w.shape); in the last block only those of the pairs are valid. Each block
-        overwrites the one before.
+        Some steps are yielded at a time. The sigmoids are (TOGETHER, *w.shape); in the last block only those of the
+        pairs are valid. Each block overwrites the one before.
         """
         direct = w.new_ones(TOGETHER, 2, *w.shape)
         sigmoids, pairs = direct[:, 0], direct.unbind()

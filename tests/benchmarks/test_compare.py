@@ -420,7 +420,7 @@ OF_CELLS = [
     ("theory", ["x"], "a table, each entry a number"), ("scale", "zz", "one of log, linear, list"),
     ("dial_column", 3, "a text"), ("target", "x", "a number"), ("problem", None, "a text"), ("optimizer", 3, "a text"),
     ("searched", 3, "a table, each entry a number or null"), ("protocol", 3, "a table"), ("noisy", 1, "true or false"),
-    ("predicted_share", "x", "a number or null"), ("role", "ranks", "one of ranked, control, oracle"),
+    ("predicted_share", "x", "a number or null"), ("role", 3, "a text"),
 ]  # fmt: skip
 SPOILT = {
     **{

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import platform
 import random
 import signal
 import time
@@ -154,8 +155,10 @@ def test_a_page_that_was_cut_is_removed_by_the_next(tmp_path, monkeypatch):
         write_whole("half", page)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -9
-    assert names(tmp_path) == {f".report.html.{process}"}
-    other = tmp_path / f".report.html.{os.getppid()}"  # of a process that writes at this moment
+    assert names(tmp_path) == {f".report.html.{platform.node()}.{process}"}
+    other = (
+        tmp_path / f".report.html.{platform.node()}.{os.getppid()}"
+    )  # of a process that writes now
     other.touch()
     write_whole("whole", page)
     assert names(tmp_path) == {"report.html", other.name} and page.read_text() == "whole"

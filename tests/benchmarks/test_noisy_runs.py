@@ -112,7 +112,7 @@ def test_the_page_says_too_few_steps(swept):
     page = report([swept[1]])
     (row,) = (each for section in page.sections for each in section.rows)
     answer = row.answers[page.optimizers.index("newton")]
-    assert (answer.text, answer.notes, answer.spoken) == ("too few steps", [], "")
+    assert (answer.text, answer.notes, answer.spoken) == ("too few steps", {}, "")
 
 
 def test_at_one_rung_the_words_stand_for_the_share():

@@ -625,7 +625,6 @@ PLACE = r"\(test_anyones_class.py:\d+; given parameter of shape \(3,\)\)"
         (Named, NotApplicable, f".* {PLACE}: it wants named parameters: name them in a file of your own"),
         (Graph, NotApplicable, f"RuntimeError: .* {PLACE}: gradients here have no graph: let `step"),
         (NeedsPackage, NotApplicable, f"ModuleNotFoundError: .* {PLACE}: install a_package_that_nobody_has$"),
-        (OnlyMatrices, NotApplicable, f"AssertionError: .* {PLACE}$"),
         (TorchOptimizer, NotApplicable, "Optimizer is a base, without a step: name a class"),
     ],
 )  # fmt: skip
@@ -635,6 +634,11 @@ def test_what_fails_is_said_in_one_line_with_its_place_and_a_remedy(
     with pytest.raises(kind, match=f"^{said}") as found:
         walk(contender(method).optimizer, valley, draw(dim=3), steps=STEPS)
     assert "\n" not in str(found.value)
+
+
+def test_a_class_for_matrices_alone_says_so_on_a_vector():
+    with pytest.raises(NotApplicable, match=f"^AssertionError: .* {PLACE}$"):
+        contender(OnlyMatrices).optimizer.init(torch.zeros(1, 1, 3, dtype=torch.float64))
 
 
 def test_the_remedies_help(walk, draw, valley):
