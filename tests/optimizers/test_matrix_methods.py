@@ -8,10 +8,13 @@ import math
 import pytest
 import torch
 
+from benchmarks.checks.contract import NothingStated
+from benchmarks.checks.optimizer_contracts import CONTRACTS
 from optimizers import OPTIMIZERS, NotApplicable, as_torch
 from optimizers import matrices as module
 from optimizers.adopted import shaped
-from optimizers.matrices import eigen
+from optimizers.matrices import MatrixOptimizer, eigen
+from problems.precision import default_dtype
 
 SHAPES = ((3, 2), (3,), (2, 3))  # 15 numbers: a layer with biases, and one without
 VECTOR = ((15,),)
@@ -339,6 +342,22 @@ def test_each_number_may_differ_between_trials(walk, draw, valley, name):
             for trial, each in enumerate((value, other)):
                 alone = walk(optimizer.replace(**{field: each}), valley, data, steps=6).points
                 torch.testing.assert_close(found[:, :, [trial]], alone, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda each: each.name)
+def test_contracts_of_adafactor_hold_on_a_matrix_beside_a_vector(monkeypatch, contract):
+    """It takes vectors, on which it is checked; the others are checked on a matrix."""
+
+    def shapes_in(self, dim):
+        rows = (dim + 1) // 2
+        return ((rows, 1), (dim - rows,)) if dim % 2 and dim > 1 else ((rows, dim // rows),)
+
+    monkeypatch.setattr(MatrixOptimizer, "shapes_in", shapes_in)
+    with default_dtype(torch.float64):
+        try:
+            contract.holds(OPTIMIZERS["adafactor"])
+        except NothingStated as nothing:
+            pytest.skip(str(nothing))
 
 
 @pytest.mark.parametrize("name", NAMES)
