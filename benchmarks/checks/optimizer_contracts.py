@@ -213,8 +213,9 @@ def does_not_mix_runs(optimizer: Optimizer) -> None:
         for name, given in values.items()
         if None not in given
     }
-    data = draw()
-    together = _walk(optimizer.batched(tensors), smooth_valley, trials=RUNS)
+    # A matrix of one column would not show that columns are mixed up.
+    data = draw(dim=RUNS if shapes_for(optimizer, _ORIGIN) is None else 2 * RUNS)
+    together = _walk(optimizer.batched(tensors), smooth_valley, trials=RUNS, data=data)
     for trial in range(RUNS):
         alone = optimizer.replace(**{name: values[name][trial] for name in tensors})
         for instance in range(RUNS):
