@@ -699,6 +699,24 @@ def test_one_column_may_name_the_comparisons():
     assert found["problem"].tolist() == ["p0", "p1"] and found["losses"].iloc[0] == 10
 
 
+def test_a_comparison_is_the_same_alone_and_among_others():
+    """Of three, the first has the most instances and the second solves none."""
+    whole = simulated(np.random.default_rng(1), 3, effect=0.2, changed=2, budget=math.inf)
+    pair = [side[(side["problem"] == "p0") | (side["seed"] < 7)].copy() for side in whole]
+    for side in pair:
+        side.loc[side["problem"] == "p1", ["status", "cost_to_target"]] = ["missed", math.nan]
+    found = statistics.differences(*pair, on=["problem"])
+    assert found["measure"].tolist() == ["cost", "gap", "cost"]
+    assert found["pairs"].tolist() == [10, 7, 7]
+    for k, name in enumerate(found["problem"]):
+        own = statistics.differences(
+            *(side[side["problem"] == name] for side in pair), on=["problem"]
+        )
+        pandas.testing.assert_series_equal(
+            found.iloc[k].drop("p_holm"), own.iloc[0].drop("p_holm"), check_names=False
+        )
+
+
 @pytest.mark.slow
 def test_a_null_effect_is_found_at_no_more_than_five_per_cent():
     """In any cell of a sweep: one of ten instances, and four of fifteen."""
