@@ -351,8 +351,9 @@ def over_families(
         by: The columns that name a row.
 
     Returns:
-        One row per `by`: how many families are `better`, `worse` and `equal` by the sign of their net; `net`, their
-        median with its exact interval; `p` of the sign test over families; `p_holm` over the rows.
+        One row per `by` without a missing value: how many families are `better`, `worse` and `equal` by the sign of
+        their net; `net`, their median with its exact interval; `p` of the sign test over families; `p_holm` over the
+        rows.
     """
     by, rows = list(by), []
     counted = found[found["pairs"] > 0]
@@ -362,7 +363,7 @@ def over_families(
     problems = counted.assign(net=net, family=families).groupby([*groups, "problem"])["net"].mean()
     units = problems.groupby(groups).mean().round(9).reset_index()
     unit_of = {name: group["net"].to_numpy() for name, group in units.groupby(by)}
-    for name in counted[by].drop_duplicates().itertuples(index=False, name=None):
+    for name in counted[by].dropna().drop_duplicates().itertuples(index=False, name=None):
         unit = unit_of[name]
         better, worse = int((unit > 0).sum()), int((unit < 0).sum())
         low, high = median_interval(unit)

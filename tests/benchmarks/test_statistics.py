@@ -540,6 +540,12 @@ class TestFamilies:
         alone = statistics.over_families(found, {})
         assert alone["p"][0] == pytest.approx(2 / 2**20) and alone["families"][0] == 20
 
+    def test_rows_that_are_not_named_are_left_out(self):
+        found = pandas.DataFrame({"problem": ["a", "b", "c"], "choice": ["tuned", None, "tuned"]})
+        found = found.assign(wins=8, losses=0, pairs=8)
+        table = statistics.over_families(found, {})
+        assert table["choice"].tolist() == ["tuned"] and table["families"].tolist() == [2]
+
 
 class TestInstances:
     def test_an_instance_is_worse_where_more_of_its_rungs_are(self):
