@@ -27,6 +27,7 @@ from benchmarks.runner.launchers.launcher import (
     raised,
 )
 from benchmarks.runner.worker import Task
+from ravine import Refused
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Ray(AtAddress):
         try:
             ray.init(self.address, logging_level=logging.ERROR, log_to_driver=False, **here)
         except Exception as error:  # Ray has no class of its own for a node that does not start
-            raise self.refused(error) from error
+            if self.address:
+                raise self.refused(error) from error
+            raise Refused(f"Ray does not start on this machine ({error})") from error
         try:
             remote = ray.remote(max_retries=1, num_cpus=1)(_run)
             shared, at_most = ray.put(task), self.at_most(count)
