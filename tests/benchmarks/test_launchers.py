@@ -325,12 +325,11 @@ def test_an_error_that_cannot_be_read_here_costs_only_its_job_on_ray(files):
     task = SimpleNamespace(
         folder=SweepFolder(files, Store(files)),
         name=lambda number: f"job {number}",
-        attempt=[OnlyThere(), None, OSError("full"), None].__getitem__,
+        attempt=[OnlyThere("no such layer"), None, OSError("full"), None].__getitem__,
     )
     failed = on_ray(ray).Ray(n_jobs=1)(task, 4, lambda: None, lines.append)
     assert list(map(repr, failed)) == [
-        'RuntimeError("job 0: what it raised cannot be read here '
-        "(ModuleNotFoundError: No module named 'only_there')\")",
+        "RuntimeError('job 0: OnlyThere: no such layer')",
         "OSError('full')",
     ]
     assert lines == []
