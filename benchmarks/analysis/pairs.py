@@ -81,7 +81,7 @@ def _median(ratio: np.ndarray) -> np.ndarray:
 
 
 def _numbers(sign: np.ndarray, ratio: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the numbers of `paired` by row: who is better in each pair, and by which ratio, both (rows, pairs)."""
+    """Return the numbers of `paired` by row, given who is better in each pair and by which ratio, both (rows, pairs)."""
     low, high = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
     rows, n = sign.shape
     wins, losses = (sign < 0).sum(-1), (sign > 0).sum(-1)
@@ -212,9 +212,9 @@ class _Paid:
     def instances(
         self, names: Sequence[tuple[Any, ...]], seeds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows with these names, and a number for each: its name's place times `seeds`, plus its seed's.
+        """Return the rows with these names, and a number for each row.
 
-        Raises Refused if two rows have the same.
+        It is (index of its name) · len(seeds) + (index of its seed). Raises Refused if two rows have the same number.
         """
         rows = [self.rows[name] for name in names]
         found = np.concatenate(rows)
@@ -228,7 +228,7 @@ class _Paid:
 
 
 def _of_one_length(lengths: Any) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each length, and the places where it is: thousands of small arrays are computed on as a few large ones."""
+    """Yield each distinct length with the indices of the arrays that have it, so that they can be stacked."""
     for n in np.unique(lengths):
         yield int(n), np.flatnonzero(lengths == n)
 
@@ -351,8 +351,9 @@ def over_families(
         by: The columns that name a row.
 
     Returns:
-        One row per `by`: how many families are `better`, `worse` and `equal` by the sign of their net; `net`, their
-        median with its exact interval; `p` of the sign test over families; `p_holm` over the rows.
+        One row per `by` without a missing value: how many families are `better`, `worse` and `equal` by the sign of
+        their net; `net`, their median with its exact interval; `p` of the sign test over families; `p_holm` over the
+        rows.
     """
     by, rows = list(by), []
     counted = found[found["pairs"] > 0]
@@ -362,7 +363,7 @@ def over_families(
     problems = counted.assign(net=net, family=families).groupby([*groups, "problem"])["net"].mean()
     units = problems.groupby(groups).mean().round(9).reset_index()
     unit_of = {name: group["net"].to_numpy() for name, group in units.groupby(by)}
-    for name in counted[by].drop_duplicates().itertuples(index=False, name=None):
+    for name in counted[by].dropna().drop_duplicates().itertuples(index=False, name=None):
         unit = unit_of[name]
         better, worse = int((unit > 0).sum()), int((unit < 0).sum())
         low, high = median_interval(unit)

@@ -199,10 +199,13 @@ def is_foreign(word: str) -> bool:
 
 
 def missing_files(word: str) -> list[str]:
-    """Return the files that a word names, with wrappers or without, and that do not exist."""
-    in_files = (each for each in word.split(AND) if ":" in each or each.endswith(".py"))
-    files = (f"{each.partition('.py')[0]}.py" for each in in_files)
-    return [each for each in files if not Path(each).expanduser().is_file()]
+    """Return the file that a word names, with wrappers or without, if it does not exist."""
+    path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
+    place = f"{path}{colon}{name.partition(AND)[0]}"
+    if ":" not in place and not place.endswith(".py"):
+        return []
+    file = f"{place.partition('.py')[0]}.py"
+    return [] if Path(file).expanduser().is_file() else [file]
 
 
 def presets() -> dict[str, Path]:

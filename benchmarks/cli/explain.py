@@ -31,11 +31,11 @@ def main(given: Namespace) -> int:
         raise Refused(f"{given.folder} was not made by a command: give explain=true to one")
     again = [_again(each, given.folder) for each in commands]
     named = dict.fromkeys(word for words in again for word in foreign(words))
-    missing = [each for word in named for each in loading.missing_files(word)]
+    missing = dict.fromkeys(each for word in named for each in loading.missing_files(word))
     if missing:
         raise Refused(
-            f"{given.folder} was made with {', '.join(missing)}, and there is no such file here: "
-            "run it where the sweep was run"
+            f"{given.folder} was made with {', '.join(missing)}, which cannot be found from this folder: "
+            "run `ravine explain` in the folder in which the sweep was run"
         )
     if named and not given.trust:
         raise Refused(

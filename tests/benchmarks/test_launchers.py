@@ -19,6 +19,7 @@ from benchmarks.runner import worker
 from benchmarks.runner.launchers import launcher
 from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import BEATS, MARKERS, SweepFolder
+from ravine import Refused
 
 WORDS = (
     "+problem=quadratic,cliff optimizer=sgd,adam trials=2 tuning_seeds=1 seeds=2 budget=20 rungs=3"
@@ -297,20 +298,38 @@ class ARay(ModuleType):
             raise self.RaySystemError(str(error)) from error
 
 
-def test_an_error_that_cannot_be_read_here_costs_only_its_job_on_ray(files):
-    ray, lines = ARay(), []
+def on_ray(ray):
+    """Return the launcher's module with this stand-in."""
     with mock.patch.dict(sys.modules, {"ray": ray, "ray.exceptions": ray.exceptions}):
         sys.modules.pop("benchmarks.runner.launchers.on_ray", None)
-        on_ray = importlib.import_module("benchmarks.runner.launchers.on_ray")
+        return importlib.import_module("benchmarks.runner.launchers.on_ray")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (None, "Ray does not start on this machine (timed out)"),
+        ("h:6379", "hydra.launcher.address is h:6379, but no cluster answers there (timed out)"),
+    ],
+)
+def test_a_ray_that_does_not_start_and_one_that_does_not_answer(address, said):
+    ray = ARay()
+    ray.init = mock.Mock(side_effect=Exception("timed out"))
+    with pytest.raises(Refused) as refusal:
+        on_ray(ray).Ray(address, n_jobs=1)(SimpleNamespace(), 1, lambda: None, print)
+    assert str(refusal.value) == said
+
+
+def test_an_error_that_cannot_be_read_here_costs_only_its_job_on_ray(files):
+    ray, lines = ARay(), []
     task = SimpleNamespace(
         folder=SweepFolder(files, Store(files)),
         name=lambda number: f"job {number}",
-        attempt=[OnlyThere(), None, OSError("full"), None].__getitem__,
+        attempt=[OnlyThere("no such layer"), None, OSError("full"), None].__getitem__,
     )
-    failed = on_ray.Ray(n_jobs=1)(task, 4, lambda: None, lines.append)
+    failed = on_ray(ray).Ray(n_jobs=1)(task, 4, lambda: None, lines.append)
     assert list(map(repr, failed)) == [
-        'RuntimeError("job 0: what it raised cannot be read here '
-        "(ModuleNotFoundError: No module named 'only_there')\")",
+        "RuntimeError('job 0: OnlyThere: no such layer')",
         "OSError('full')",
     ]
     assert lines == []

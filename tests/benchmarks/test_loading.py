@@ -220,17 +220,29 @@ def test_explain_runs_the_code_that_a_folder_names_only_if_told_so(ravine, files
 @pytest.mark.parametrize("trust", [[], ["--trust"]])
 def test_explain_says_from_where_it_finds_the_files(ravine, files, trust):
     (files / "mine.py").write_text(SIGN)
-    assert (
-        ravine(f"+problem=quadratic optimizer=mine.py:Sign+clip {SMALL} rungs=2 out=swept").code
-        == 0
-    )
+    words = f"+problem=quadratic optimizer=mine.py:Sign,mine.py:Sign+clip {SMALL} rungs=2 out=swept"
+    assert ravine(words).code == 0
     (files / "elsewhere").mkdir()
     (files / "elsewhere" / "other.py").write_text("")
     ended = in_a_process(files / "elsewhere", "explain", "../swept", *trust)
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1] == (
-        "ravine: ../swept was made with mine.py, and there is no such file here: run it where the sweep was run"
+        "ravine: ../swept was made with mine.py, which cannot be found from this folder: "
+        "run `ravine explain` in the folder in which the sweep was run"
     )
+
+
+def test_a_missing_file_is_named_with_its_whole_path(files):
+    (files / "a+b").mkdir()
+    (files / "a+b" / "mine.py").write_text(SIGN)
+    for word, missing in {
+        "a+b/mine.py:Sign": [],
+        "my+opts/mine.py:Sign": ["my+opts/mine.py"],
+        "my+opts/mine.py:Sign+clip+decay": ["my+opts/mine.py"],
+        "mine.py+clip": ["mine.py"],
+        "mine.Sign+clip": [],
+    }.items():
+        assert loading.missing_files(word) == missing
 
 
 def test_what_a_folder_says_about_launchers_is_not_heeded(files):

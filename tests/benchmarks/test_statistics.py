@@ -540,6 +540,12 @@ class TestFamilies:
         alone = statistics.over_families(found, {})
         assert alone["p"][0] == pytest.approx(2 / 2**20) and alone["families"][0] == 20
 
+    def test_rows_that_are_not_named_are_left_out(self):
+        found = pandas.DataFrame({"problem": ["a", "b", "c"], "choice": ["tuned", None, "tuned"]})
+        found = found.assign(wins=8, losses=0, pairs=8)
+        table = statistics.over_families(found, {})
+        assert table["choice"].tolist() == ["tuned"] and table["families"].tolist() == [2]
+
 
 class TestInstances:
     def test_an_instance_is_worse_where_more_of_its_rungs_are(self):
@@ -697,6 +703,24 @@ def test_one_column_may_name_the_comparisons():
     pair = simulated(np.random.default_rng(0), 2, effect=1.0, changed=1, budget=math.inf)
     found = statistics.differences(*pair, on=["problem"])
     assert found["problem"].tolist() == ["p0", "p1"] and found["losses"].iloc[0] == 10
+
+
+def test_a_comparison_is_the_same_alone_and_among_others():
+    """Of three, the first has the most instances and the second solves none."""
+    whole = simulated(np.random.default_rng(1), 3, effect=0.2, changed=2, budget=math.inf)
+    pair = [side[(side["problem"] == "p0") | (side["seed"] < 7)].copy() for side in whole]
+    for side in pair:
+        side.loc[side["problem"] == "p1", ["status", "cost_to_target"]] = ["missed", math.nan]
+    found = statistics.differences(*pair, on=["problem"])
+    assert found["measure"].tolist() == ["cost", "gap", "cost"]
+    assert found["pairs"].tolist() == [10, 7, 7]
+    for k, name in enumerate(found["problem"]):
+        own = statistics.differences(
+            *(side[side["problem"] == name] for side in pair), on=["problem"]
+        )
+        pandas.testing.assert_series_equal(
+            found.iloc[k].drop("p_holm"), own.iloc[0].drop("p_holm"), check_names=False
+        )
 
 
 @pytest.mark.slow

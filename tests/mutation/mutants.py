@@ -507,8 +507,8 @@ mutants(
     ),
     (
         "wins are losses",
-        "wins, losses, n = int((sign < 0).sum()), int((sign > 0).sum()), len(sign)",
-        "wins, losses, n = int((sign > 0).sum()), int((sign < 0).sum()), len(sign)",
+        "wins, losses = (sign < 0).sum(-1), (sign > 0).sum(-1)",
+        "wins, losses = (sign > 0).sum(-1), (sign < 0).sum(-1)",
     ),
     (
         "two misses are worth the same effect for both ends",
@@ -517,7 +517,7 @@ mutants(
     ),
     (
         "an effect that depends on what is unknown is told",
-        "return low if low == high else math.nan",
+        "return np.where(low == high, low, math.nan)",
         "return low",
     ),
     ("gaps within a tenth are a tie", "    1.01\n", "    1.1\n"),
@@ -533,13 +533,38 @@ mutants(
     ),
     (
         "noisy problems are compared by cost",
-        'by_gap = str(named["problem"]) in noisy',
-        "by_gap = False",
+        'if str(name[on.index("problem")]) in noisy:',
+        "if False:",
+    ),
+    (
+        "a target that is reached decides on noisy problems",
+        '"gap", by_gap[at], gap[at]',
+        '"gap", by_cost[at], gap[at]',
+    ),
+    (
+        "the final gap decides where some reach the target",
+        '"gap", by_cost[at], gap[at]',
+        '"gap", by_gap[at], gap[at]',
     ),
     (
         "the seeds of the second are paired in the order of its rows",
-        "*_judged(mine, rows[i], theirs, others[j], by_gap)",
-        "*_judged(mine, rows[i], theirs, others[: len(j)], by_gap)",
+        "theirs.log_cost[others[j]]",
+        "theirs.log_cost[others[: len(j)]]",
+    ),
+    (
+        "a comparison leaves out its last instance",
+        "at = slice(ends[k], ends[k + 1])",
+        "at = slice(ends[k], ends[k + 1] - 1)",
+    ),
+    (
+        "each comparison asks the instances of the first whether its effect is known",
+        "cost[ends[alike, None] + np.arange(n)]",
+        "cost[ends[0 * alike, None] + np.arange(n)]",
+    ),
+    (
+        "comparisons have the numbers of others with more instances",
+        "pandas.concat(parts).sort_index()",
+        "pandas.concat(parts, ignore_index=True)",
     ),
     (
         "the rung of a skipped cell has a gap",
@@ -548,13 +573,13 @@ mutants(
     ),
     (
         "problems of a family count each for itself",
-        'unit = problems.groupby("family").mean().round(9).to_numpy()',
-        "unit = problems.round(9).to_numpy()",
+        "units = problems.groupby(groups).mean().round(9).reset_index()",
+        "units = problems.round(9).reset_index()",
     ),
     (
         "a family's net is a sum over its rungs",
-        'group.groupby(["family", "problem"])["net"].mean()',
-        'group.groupby(["family", "problem"])["net"].sum()',
+        'groupby([*groups, "problem"])["net"].mean()',
+        'groupby([*groups, "problem"])["net"].sum()',
     ),
     ("a rung that is better counts as one that is worse", "int(sign)\n", "abs(int(sign))\n"),
     ("better is worse over instances", "for sign in (-1, 1))", "for sign in (1, -1))"),

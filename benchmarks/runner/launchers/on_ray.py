@@ -27,6 +27,7 @@ from benchmarks.runner.launchers.launcher import (
     raised,
 )
 from benchmarks.runner.worker import Task
+from ravine import Refused
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Ray(AtAddress):
         try:
             ray.init(self.address, logging_level=logging.ERROR, log_to_driver=False, **here)
         except Exception as error:  # Ray has no class of its own for a node that does not start
-            raise self.refused(error) from error
+            if self.address:
+                raise self.refused(error) from error
+            raise Refused(f"Ray does not start on this machine ({error})") from error
         try:
             remote = ray.remote(max_retries=1, num_cpus=1)(_run)
             shared, at_most = ray.put(task), self.at_most(count)
@@ -73,19 +76,21 @@ class Ray(AtAddress):
 def _answer(task: Task, number: int, job: Any, say: Callable[[str], None]) -> Exception | None:
     """Return what a job raised that has ended."""
     try:
-        answer = ray.get(job)
+        pickled, text = ray.get(job)
     except (WorkerCrashedError, NodeDiedError):
         lost = ProcessLost(task.name(number), "its process died twice")
         say(str(lost))
         return lost
     try:
-        return pickle.loads(answer)
-    except Exception as error:
-        return RuntimeError(
-            f"{task.name(number)}: what it raised cannot be read here ({type(error).__name__}: {error})"
-        )
+        return pickle.loads(pickled)
+    except Exception:
+        return RuntimeError(f"{task.name(number)}: {text}")
 
 
-def _run(task: Task, number: int) -> bytes:
-    """Run a job; pickle what it raised, as Ray would call an answer that it cannot read a fault of the cluster."""
-    return pickle.dumps(task.attempt(number))
+def _run(task: Task, number: int) -> tuple[bytes, str]:
+    """Run a job; return what it raised, pickled, and as a text for a command that cannot read the pickle.
+
+    Ray would call an answer that it cannot read a fault of the cluster.
+    """
+    error = task.attempt(number)
+    return pickle.dumps(error), f"{type(error).__name__}: {error}"
