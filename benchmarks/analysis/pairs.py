@@ -81,7 +81,7 @@ def _median(ratio: np.ndarray) -> np.ndarray:
 
 
 def _numbers(sign: np.ndarray, ratio: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the numbers of `paired` by row: who is better in each pair, and by which ratio, both (rows, pairs)."""
+    """Return the numbers of `paired` by row, given who is better in a pair and by which ratio, both (rows, pairs)."""
     low, high = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
     rows, n = sign.shape
     wins, losses = (sign < 0).sum(-1), (sign > 0).sum(-1)
@@ -212,9 +212,9 @@ class _Paid:
     def instances(
         self, names: Sequence[tuple[Any, ...]], seeds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows with these names, and a number for each: its name's place times `seeds`, plus its seed's.
+        """Return the rows with these names, and a number for each row.
 
-        Raises Refused if two rows have the same.
+        It is (index of its name) · len(seeds) + (index of its seed). Raises Refused if two rows have the same number.
         """
         rows = [self.rows[name] for name in names]
         found = np.concatenate(rows)
@@ -228,7 +228,7 @@ class _Paid:
 
 
 def _of_one_length(lengths: Any) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each length, and the places where it is: thousands of small arrays are computed on as a few large ones."""
+    """Yield each distinct length with the indices of the arrays that have it, so that they can be stacked."""
     for n in np.unique(lengths):
         yield int(n), np.flatnonzero(lengths == n)
 

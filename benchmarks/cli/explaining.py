@@ -54,7 +54,7 @@ def explain(
         for each job whose process was lost.
 
     Raises:
-        OSError, Refused: What a job raised so, after the others have ended.
+        OSError, Refused: What a job raised, after the other jobs have ended.
     """
     keys: dict[str, list[str]] = {}
     for key, cell in tables.cells.items():

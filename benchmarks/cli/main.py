@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     1 if `check` finds something broken, `compare --fail-on-regression` a regression, or `submit --verify` a run that
-    differs; 2 for bad input or an error of the system, as a full disk, 3 if a cell failed, 130 for Ctrl-C, 143 for
-    SIGTERM, 129 for SIGHUP.
+    differs; 2 for bad input or an error of the system, as a full disk, 3 if a cell failed or a process was lost, 130
+    for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     if completing():
         complete(SUBCOMMANDS, parser)
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _runs_cells(words: Sequence[str]) -> bool:
     """True for a sweep, and for the subcommands that run the cells of one and keep them."""
-    name, verified = next(iter(words), ""), "--verify" in words  # which keeps none
+    name, verified = next(iter(words), ""), "--verify" in words  # --verify keeps no cells
     return name not in SUBCOMMANDS or name == "explain" or (name == "submit" and not verified)
 
 

@@ -115,7 +115,7 @@ class _Writer:
 
     @cached_property
     def rungs(self) -> set[str]:
-        """Whether the entries of the matrix with numbers are of "one" rung or "several", or some of either."""
+        """Return which kinds of entries with numbers the matrix has: "one" rung, "several", or both."""
         entries = self.matrix.entries.values()
         return {
             "one" if each.point is None else "several" for each in entries if each.place is not None
@@ -214,7 +214,7 @@ class _Writer:
     # The matrix.
 
     def _key(self, answers: Sequence[Answer]) -> str:
-        """Return what the marks of the matrix mean, of those that occur, without a full stop."""
+        """Return what each mark in the matrix means, without the final full stop."""
         bars = {
             "several": "how far up the problem’s ladder the optimizer gets",
             "one": "the share of instances solved"

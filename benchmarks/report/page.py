@@ -140,7 +140,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole report. heading and key: of the matrix; guessed: True if the key ends with the readings."""
+    """The whole report. heading and key: of the matrix; guessed: True if the key ends by explaining the readings."""
 
     title: str
     protocol: Sequence[str]

@@ -326,7 +326,7 @@ class Explaining(_Ended):
     def __call__(self, number: int) -> None:
         """Run the cells of the removals of one job, and keep its rows; one that fails is named and left out.
 
-        Raises OSError, as for a full disk, and Refused: what stops one job may stop all, and is no result.
+        Raises OSError (such as a full disk) and Refused, because they are likely to stop every job.
         """
         name = self.name(number)
         if not sys.stderr.isatty():
