@@ -81,7 +81,7 @@ def _median(ratio: np.ndarray) -> np.ndarray:
 
 
 def _numbers(sign: np.ndarray, ratio: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the numbers of `paired` by row, given who is better in each pair and by which ratio, both (rows, pairs)."""
+    """Return the numbers of `paired` by row, given who is better in a pair and by which ratio, both (rows, pairs)."""
     low, high = (np.where(np.isnan(ratio), end, ratio) for end in (-np.inf, np.inf))
     rows, n = sign.shape
     wins, losses = (sign < 0).sum(-1), (sign > 0).sum(-1)
