@@ -141,7 +141,7 @@ class _Queue:
         states = _states() if silent else {}
         if states is None:
             return set()
-        # One that runs is about to give a sign of life.
+        # The first signs of life after a resubmission are ignored, so a running job may seem silent.
         waiting = {
             k: job
             for k, job in silent.items()
