@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def write_whole(text: str, file: Path) -> None:
-    """Write to a temporary name, which has those of this machine and process, then rename.
+    """Write to a temporary file, whose name ends with this machine and process, then rename it.
 
     Leftovers of processes of this machine that were killed are removed.
 

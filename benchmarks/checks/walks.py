@@ -76,7 +76,7 @@ def shapes_for(optimizer: Optimizer, x: torch.Tensor) -> Shapes | None:
     """Return the parameter shapes with which to check an optimizer on x (instances, trials, dim).
 
     Returns:
-        None, for one vector, if it accepts a vector; else those of one matrix, of two columns, or one if `dim` is odd.
+        None, for one vector, if the optimizer accepts it; else that of a matrix of two columns, or one if `dim` is odd.
     """
     dim = x.shape[-1]
     columns = 1 if dim % 2 else 2

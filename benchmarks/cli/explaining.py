@@ -54,7 +54,7 @@ def explain(
         because jobs are missing; and `ProcessLost` for each job whose process was lost.
 
     Raises:
-        OSError, Refused: What a job raised, after the other jobs have ended.
+        Exception: What a job raised, after the other jobs have ended.
     """
     keys: dict[str, list[str]] = {}
     for key, cell in tables.cells.items():
