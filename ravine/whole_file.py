@@ -36,9 +36,8 @@ def _has_ended(process: str) -> bool:
     if not process.isdecimal():
         return False
     try:
-        os.kill(int(process), 0)
+        with suppress(PermissionError):  # another user's
+            os.kill(int(process), 0)
     except (ProcessLookupError, OverflowError):
         return True
-    except PermissionError:  # another user's
-        return False
     return False

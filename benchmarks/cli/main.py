@@ -90,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _runs_cells(words: Sequence[str]) -> bool:
     """True for a sweep, and for the subcommands that run the cells of one and keep them."""
-    name, verified = next(iter(words), ""), "--verify" in words  # --verify keeps no cells
+    name = next(iter(words), "")
+    verified = any(each.partition("=")[0] == "--verify" for each in words)  # which keeps no cells
     return name not in SUBCOMMANDS or name == "explain" or (name == "submit" and not verified)
 
 
@@ -103,7 +104,8 @@ def _ending_on_signals() -> Iterator[None]:
     """Raise `Terminated` on a signal; not where it is ignored, as by nohup, or handled by others already."""
     main = threading.current_thread() is threading.main_thread()
     ours = [each for each in ENDING if main and signal.getsignal(each) == signal.SIG_DFL]
-    before = {each: signal.getsignal(each) for each in (*ours, signal.SIGINT) if ours}
+    changed = [*ours, signal.SIGINT] if ours else []
+    before = {each: signal.getsignal(each) for each in changed}
     for each in ours:
         signal.signal(each, _terminate)
     try:

@@ -192,9 +192,10 @@ def text(table: pandas.DataFrame, of_names: pandas.DataFrame) -> str:
         f"rules fewer hold: {of_names['holds_first_cause'].sum()} if the second stated cause is a rival of the first, "
         f"and {of_names['holds_first_cause_strictly'].sum()} if, besides, no two causes are counted as one."
     )
+    few = _uncertified()
     lines = [HEAD, total, "", NAMES, _said_of_uncertified(), "", HEADER]
     for row in of_names.fillna("").itertuples():
-        how = "cannot be judged" if row.problem in _uncertified() else "FAILS"
+        how = "cannot be judged" if row.problem in few else "FAILS"
         fails = f"{how}: {row.why_not}; measured: {row.measured}" if row.measured else row.why_not
         problem = f"`{row.problem}`: {dial_of(PROBLEMS[str(row.problem)].card)}"
         lines.append(

@@ -308,7 +308,7 @@ class _Ended(Task, ABC):
         """Give a function that says what is being done in a job, until the end."""
         file = self.scratch / f"{number}.{RUNNING}"
         try:
-            yield lambda what: _write(file, f"{self.name(number)}: {what}")
+            yield lambda what: _write(file, f"{self.name(number)}: {what}".encode())
         finally:
             file.unlink(missing_ok=True)
 
@@ -335,10 +335,7 @@ class Explaining(_Ended):
         what = left_out(f"the explanation of {name}", unless=(OSError, Refused))
         with what, self.saying(number) as say:
             rows = explain(setup.job, self.keys[number], setup.protocol, setup.store, say)
-        file = self._file(number)
-        half = file.with_suffix(".half")  # the process may be ended here
-        half.write_bytes(pickle.dumps(rows))
-        half.replace(file)
+        _write(self._file(number), pickle.dumps(rows))  # whole: the process may be ended here
         if self.shown is not None:
             self.shown.watch()
 
@@ -377,10 +374,10 @@ class RunningAhead(_Ended):
                 explanation.run_ahead(share, self.shares)
 
 
-def _write(file: Path, text: str) -> None:
+def _write(file: Path, content: bytes) -> None:
     """Write a file that others read at any moment."""
     new = file.with_suffix(".new")
-    new.write_text(text)
+    new.write_bytes(content)
     new.replace(file)
 
 

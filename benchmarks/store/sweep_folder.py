@@ -263,9 +263,7 @@ class SweepFolder:
             before = self.path / MARKERS / BEFORE
             if before.exists():  # nothing was done: the folder is as it was
                 before.replace(self.path / "manifest.json")
-            elif not any(
-                each for each in self.path.iterdir() if each.suffix in (".csv", ".parquet")
-            ):
+            elif not any(each.suffix in (".csv", ".parquet") for each in self.path.iterdir()):
                 (self.path / "manifest.json").unlink()
             self._end()
         cells = {}

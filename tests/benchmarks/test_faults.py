@@ -160,7 +160,15 @@ def of_group(group):
 
 @pytest.mark.parametrize(
     ("words", "kept"),
-    [(["report", "swept"], False), (["show"], False), (["explain", "swept"], True)],
+    [
+        (["report", "swept"], False),
+        (["show"], False),
+        (["+problem=cliff"], True),
+        (["explain", "swept"], True),
+        (["submit", "adam"], True),
+        (["submit", "adam", "--verify", "part"], False),
+        (["submit", "adam", "--verify=part"], False),
+    ],
 )
 def test_only_a_command_that_runs_cells_says_that_they_are_kept(words, kept, monkeypatch, capsys):
     def interrupted(words):

@@ -141,6 +141,7 @@ def test_adam_needs_its_long_memory_to_reach_the_target():
         gaps = torch.stack([problem.loss(x, data) / first for x, _ in points]).amin(0)
         return gaps.median(-1).values.min().item()
 
+    # Measured over the target: 1e-24, 1e-9 and 1, with room for other starts.
     assert least_gap(0.999) < 1e-16 * problem.card.target
     assert least_gap(0.99) < 1e-4 * problem.card.target
     assert least_gap(0.95) > problem.card.target / 10
