@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -148,11 +149,10 @@ class Cliff(Problem):
         with torch.inference_mode():  # a tenth faster, as there are many calls on small tensors
             w, b = w.contiguous(), b.contiguous()
             sigmoid, first = torch.full_like(w, STATE).sigmoid_(), w.new_zeros(2, *w.shape)
-            factors = w.new_empty(TOGETHER, *w.shape)
-            each = factors.unbind()
+            room = _room_for(w)
             for sigmoids, direct in self._unrolled(w, b, sigmoid):
-                torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=factors).mul_(w)
-                for row, factor in zip(direct, each, strict=False):
+                torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=room.factors).mul_(w)
+                for row, factor in zip(direct, room.each_factor, strict=False):
                     torch.addcmul(row, factor, first, out=first)
             error = sigmoid - WANTED
             return error.square(), (2 * error * sigmoid * (1 - sigmoid) * first).movedim(0, -1)
@@ -192,11 +192,10 @@ class Cliff(Problem):
         """Advance `sigmoid` in place from σ(x_0) to σ(x_T), and yield σ(x_t) and each (σ(x_t), 1) on the way.
 
         Some steps are yielded at a time. The sigmoids are (TOGETHER, *w.shape); in the last block only those of the
-        pairs are valid. Each block overwrites the one before.
+        pairs are valid. Each block overwrites the one before, and so does the next call.
         """
-        direct = w.new_ones(TOGETHER, 2, *w.shape)
-        sigmoids, pairs = direct[:, 0], direct.unbind()
-        rows = sigmoids.unbind()
+        room = _room_for(w)
+        sigmoids, rows, pairs = room.sigmoids, room.rows, room.pairs
         for done in range(0, self.steps, TOGETHER):
             ahead = slice(self.steps - done)
             sigmoids.copy_(b)  # b + w σ(x_t) is added up in place
@@ -205,3 +204,25 @@ class Cliff(Problem):
                 after.addcmul_(w, row).sigmoid_()
             torch.addcmul(b, w, rows[ahead][-1], out=sigmoid).sigmoid_()
             yield sigmoids, pairs[ahead]
+
+
+class _Room:
+    """Room for `TOGETHER` steps of the units: the σ(x_t), the pairs (σ(x_t), 1) and the factors w σ'(x_t), by step."""
+
+    def __init__(self, like: torch.Tensor):
+        pairs = like.new_ones(TOGETHER, 2, *like.shape)
+        self.sigmoids, self.pairs = pairs[:, 0], pairs.unbind()
+        self.rows = self.sigmoids.unbind()
+        self.factors = like.new_empty(TOGETHER, *like.shape)
+        self.each_factor = self.factors.unbind()
+
+
+_rooms = threading.local()
+
+
+def _room_for(w: torch.Tensor) -> _Room:
+    """Return room for units shaped as w: this thread's last one if it fits, for its views take as long as ten steps."""
+    fits = w.shape, w.dtype, w.device, TOGETHER
+    if getattr(_rooms, "fits", None) != fits:
+        _rooms.fits, _rooms.room = fits, _Room(w)
+    return _rooms.room

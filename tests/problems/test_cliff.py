@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -94,3 +95,17 @@ def test_more_units_break_descent_at_every_rate(units, low, high):
     end = next(itertools.islice(descent(problem, {}, x, rates), 1000, None))
     solved = problem.loss(end, {}) <= problem.card.target * problem.loss(x, {})
     assert low <= solved.double().mean(-1).max() <= high
+
+
+def test_threads_do_not_share_the_room_that_is_kept_between_calls():
+    problem = Cliff(units=3)
+    points = starts(problem, 8).split(1)
+    alone = [problem.value_and_gradient(x, {})[1] for x in points]
+
+    def again(k):
+        return all(
+            torch.equal(problem.value_and_gradient(points[k], {})[1], alone[k]) for _ in range(50)
+        )
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(again, range(8)))
