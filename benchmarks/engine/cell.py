@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.engine.contender import Contender
-from benchmarks.engine.instances import Instances, Parts
+from benchmarks.engine.instances import Instances, Parts, draw_instance
 from benchmarks.engine.loop import Outcome, run
 from benchmarks.engine.measurements import DRAWS
 from benchmarks.engine.protocol import Settled, stream
@@ -35,9 +35,8 @@ SOBOL_SHARE = 2 / 3  # of the searched trials
 MEMORY = 2**31  # bytes per batch, at most
 COPIES = 8  # of the largest tensor that are alive at a time
 RUNS = {"cpu": 2**14, "cuda": 2**18}  # per batch, at most, by the kind of device
-# Bytes of a batch's points, at most: the C library asks the system for each array above 32 MiB anew, which takes four
-# times as long as the arithmetic.
-POINTS = {"cpu": 2**24, "cuda": MEMORY // COPIES}
+# Bytes of a batch's points, at most: those of larger batches leave the cache at every step, which takes twice as long.
+POINTS = {"cpu": 2**21, "cuda": MEMORY // COPIES}
 # Bytes of points that are kept for traces, at most; else the chosen trials run once more.
 KEPT = 2**29
 TRACED = 1000  # reporting instances, at most: a trace takes thirty times the memory of a run's row
@@ -103,14 +102,16 @@ def _joined(found: list[Columns], axis: int) -> Columns:
 def run_cell(problem: Problem, contender: Contender, settled: Settled) -> CellResult:
     """Run all trials on all instances, and choose which trials are traced."""
     began = time.perf_counter()
-    seeds = settled.seed_numbers
+    seeds = tuple(map(stream, settled.seed_numbers))
     contender = replace(contender, optimizer=told(contender.optimizer, settled.budget))
-    most = RUNS[torch.device(settled.device).type]
     if contender.removal is not None:
         problem = contender.removal.problem(problem)
-    parts = Parts(problem, tuple(map(stream, seeds)), settled.torch_dtype, settled.device, most)
+    size = _part(draw_instance(problem, seeds[0])["start"].numel(), settled)
+    parts = Parts(problem, seeds, settled.torch_dtype, settled.device, size)
     tuning = slice(0, settled.tuning_seeds)
-    box = Box(contender, measure_units(parts[0], tuning, contender.removal))
+    box = Box(
+        contender, measure_units(parts.first(settled.tuning_seeds), tuning, contender.removal)
+    )
 
     searched = settled.trials - 1 if box.dim else 0
     first = math.ceil(SOBOL_SHARE * searched)
@@ -193,6 +194,12 @@ def _outcome(
     if contender.removal is not None:
         optimizer = contender.removal.optimizer(optimizer, instances)
     return run(optimizer, instances, chunk.trials, budget, record)
+
+
+def _part(dim: int, settled: Settled) -> int:
+    """Return how many instances make up a part, so that one trial on them fits into a batch."""
+    device = torch.device(settled.device).type
+    return max(1, min(RUNS[device], POINTS[device] // (dim * settled.torch_dtype.itemsize)))
 
 
 def _chunk(optimizer: Optimizer, instances: Instances) -> int:

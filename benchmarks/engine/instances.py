@@ -97,6 +97,12 @@ class Parts:
             self._last = start, Instances(self.problem, seeds, *self._kind)
         return self._last[1]
 
+    def first(self, count: int) -> Instances:
+        """Return the first instances, `count` of them or more."""
+        if self.size >= count:
+            return self[0]
+        return Instances(self.problem, self.seeds[:count], *self._kind)
+
     def __iter__(self) -> Iterator[tuple[int, Instances]]:
         """Yield the position of the first instance of each part, and the part."""
         return ((start, self[start]) for start in self.starts)

@@ -31,7 +31,7 @@ from ravine import Refused
 
 
 @pytest.mark.parametrize("name", ["quadratic", "noisy_quadratic"])
-@pytest.mark.parametrize("most", [3, 7, 20])
+@pytest.mark.parametrize("most", [2, 3, 7, 20])
 def test_a_cell_in_parts_is_the_same_cell(monkeypatch, name, most):
     sgd = OPTIMIZERS["sgd"]
     of = Contender("sgd", sgd, dict(sgd.space))
@@ -52,6 +52,28 @@ def same_cell(whole, parts):
         for each, row in zip((whole, parts), rows, strict=True)
     ]
     alike(ordered[0], ordered[1], 1e-4)
+
+
+@pytest.mark.parametrize("name", ["quadratic", "noisy_quadratic"])
+def test_a_cell_of_vectors_that_fill_a_batch_is_the_same_cell_a_few_instances_at_a_time(
+    monkeypatch, name
+):
+    """Fewer than the tuning instances, on which the ranges of the search are measured."""
+    sgd = OPTIMIZERS["sgd"]
+    of = Contender("sgd", sgd, dict(sgd.space))
+    size = Settled(5, 3, 6, 60.0, "float64", "cpu")
+    whole = cell.run_cell(PROBLEMS[name], of, size)
+    one = PROBLEMS[name].example()["start"].nbytes
+    monkeypatch.setitem(cell.POINTS, "cpu", 2 * one)
+    shapes, run = set(), cell.run
+
+    def counted(optimizer, instances, trials, budget, record):
+        shapes.add((len(instances.seeds), trials))
+        return run(optimizer, instances, trials, budget, record)
+
+    monkeypatch.setattr(cell, "run", counted)
+    same_cell(whole, cell.run_cell(PROBLEMS[name], of, size))
+    assert shapes == {(2, 1), (1, 1)}  # the ninth instance is alone
 
 
 @pytest.mark.parametrize("name", ["quadratic", "noisy_quadratic"])
