@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas
@@ -26,7 +26,12 @@ UNEXPLAINED = {  # by the mark in a table
     "none": NOTHING_HELPS,
     TOO_FEW: "not even the clearest outcome could be told apart from chance",
 }
-NO_MATTER, NO_HELP, NOT_RUN = "", "–", "failed"
+A_CAUSE, NO_HELP, NOT_RUN, EMPTY = "*", "–", "failed", ""
+NO_MATTER, ENOUGH, ALONE = (  # why a cell is empty
+    "it cannot matter there",
+    "another removal is enough",
+    "two are taken away together only where none alone is a cause",
+)
 
 
 def explained(table: pandas.DataFrame) -> Iterator[View]:
@@ -52,7 +57,7 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         remarks = [
             f"How many of {rows['instances'].iloc[0]} instances are solved{where(rows)}: as it is, and without "
             "each cause, searched again in the same way.",
-            *_legend(shown[list(map(named, causes))]),
+            *_legend(shown, causes),
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
             *([f"Removed, but {NEVER_HELPED}: {', '.join(tried)}."] if tried else []),
             *(f"{', '.join(names)}: {said}." for said, names in unnamed.items()),
@@ -65,17 +70,28 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         yield View(f"{problem} · why it breaks, by taking causes away", shown, remarks)
 
 
-def _legend(cells: pandas.DataFrame) -> list[str]:
-    """Return a remark about each mark that occurs in the cells."""
-    texts = {str(each) for each in cells.to_numpy().ravel()}
-    marks = {
-        "* marks a cause: the gain is more than chance (5 %, Holm over the removals).": any(
-            each.endswith("*") for each in texts
-        ),
-        f"{NO_HELP}: its removal {NEVER_HELPED}.": NO_HELP in texts,
-        f"Empty: {NOT_ASKED}, because it cannot matter there.": NO_MATTER in texts,
+def _legend(shown: pandas.DataFrame, causes: pandas.Index) -> list[str]:
+    """Return the legend of a table whose cells are texts."""
+    cells = {cause: set(shown[named(cause)]) for cause in causes}
+    marks = {A_CAUSE if each.endswith(A_CAUSE) else each for of in cells.values() for each in of}
+    empty = [ALONE if "+" in cause else NO_MATTER for cause in cells if EMPTY in cells[cause]]
+    return legend(marks, empty)
+
+
+def legend(marks: Collection[str], empty: Iterable[str]) -> list[str]:
+    """Return a sentence about each mark that occurs in the cells of causes.
+
+    Args:
+        marks: `A_CAUSE` and `NO_HELP` as far as they occur; others need no sentence.
+        empty: Why cells are empty, with repetitions: `NO_MATTER`, `ENOUGH` or `ALONE`.
+    """
+    said = {
+        A_CAUSE: f"{A_CAUSE} marks a cause: the gain is more than chance explains (5 %, Holm over the removals).",
+        NO_HELP: f"{NO_HELP}: its removal {NEVER_HELPED}.",
     }
-    return [words for words, occurs in marks.items() if occurs]
+    found = [sentence for mark, sentence in said.items() if mark in marks]
+    reasons = [f"because {each}" for each in (NO_MATTER, ENOUGH, ALONE) if each in {*empty}]
+    return [*found, f"Empty: {NOT_ASKED}, {', or '.join(reasons)}."] if reasons else found
 
 
 def where(rows: pandas.DataFrame) -> str:
@@ -176,14 +192,14 @@ def _row(rows: pandas.DataFrame, causes: pandas.Index) -> dict[str, Any]:
 
 def _cell(row: Mapping[Any, Any] | None) -> str:
     if row is None:
-        return NO_MATTER
+        return EMPTY
     if str(row["note"]).startswith(FAILED):
         return NOT_RUN
     if str(row["note"]).startswith(NOT_ASKED):
         return NOT_ASKED
     if pandas.isna(row["solved_without"]):
         return NO_HELP
-    return f"{row['solved_without']:.0f}{'*' if row['holds'] else ' '}"
+    return f"{row['solved_without']:.0f}{A_CAUSE if row['holds'] else ' '}"
 
 
 def _main_cause(rows: pandas.DataFrame) -> str:

@@ -25,10 +25,15 @@ from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
 from benchmarks.display.explained import (
+    A_CAUSE,
+    ALONE,
+    EMPTY,
+    ENOUGH,
     NO_HELP,
     NO_MATTER,
     NOT_RUN,
     breaks_then,
+    legend,
     named,
     not_asked,
     where,
@@ -333,19 +338,21 @@ class _Writer:
             for row in helping.to_dict("records")
         ]
         keys = [*helping[by]]
-        two = rows[pair & rows["holds"].astype(bool)]
-        if len(two):
+        together = bool(rows.loc[pair, "holds"].any())
+        if together:
             columns.append(("two together", ""))
         groups: dict[str, list[HeatRow]] = {}
+        shown: list[HeatCell] = []
         for (name, label), (entry, of_job) in self.explained.items():
             first = of_job.iloc[0]
             best = of_job.drop_duplicates(by).set_index(by).to_dict("index")
             cells = [_heat_cell(best.get(key)) for key in keys]
-            if len(two):
-                both = two[two["job"] == entry.job].to_dict("records")
+            if together:
+                both = of_job[of_job["cause"].str.contains("+", regex=False)].to_dict("records")
                 cells.append(
-                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(NO_MATTER)
+                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(EMPTY, ALONE)
                 )
+            shown += cells
             groups.setdefault("" if single else name, []).append(
                 HeatRow(self.styles[name], places[label], _anchor(label), name if single else label,
                         _breaks(entry), _solved(first["solved"], first["instances"]), cells)
@@ -355,9 +362,10 @@ class _Writer:
         remarks = [
             f"Instances solved{where(rows)}: as it is, and without each cause, searched again with the same trials "
             "on the same instances. Below: where it then breaks.",
-            "* and a frame mark a cause: the gain is more than chance explains (5 %, Holm over the removals). "
-            f"{NO_HELP}: {NEVER_HELPED}. Empty: {NOT_ASKED}, because it cannot matter "
-            "there, or because another removal is enough.",
+            *legend(
+                {A_CAUSE if each.holds else each.text for each in shown},
+                [each.spoken for each in shown if each.text == EMPTY],
+            ),
         ]
         if unhelpful:
             said = unhelpful if single else map(named, unhelpful)
@@ -702,13 +710,13 @@ def _solved(count: float, instances: float) -> HeatCell:
 def _heat_cell(row: Mapping[Any, Any] | None, note: str = "") -> HeatCell:
     """Return the cell of a removal; `note` is what is taken away, if the column does not say it."""
     if row is None:
-        return HeatCell(NO_MATTER, NOT_ASKED)
+        return HeatCell(EMPTY, NO_MATTER)
     if str(row["note"]).startswith(FAILED):
         return HeatCell(NOT_RUN, str(row["note"]))
     if str(row["note"]).startswith(NOT_ASKED):
         return HeatCell(NOT_ASKED, str(row["note"]).removeprefix(f"{NOT_ASKED}: "))
     if pandas.isna(row["tried"]):
-        return HeatCell(NO_MATTER, "not tried")
+        return HeatCell(EMPTY, ENOUGH)
     if pandas.isna(row["solved_without"]):
         return HeatCell(NO_HELP, "no help")
     then = ", ".join(filter(None, [note, breaks_then(row)]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas
 
 from benchmarks.analysis.causes import EXPLAINED, NEVER_HELPED, TOO_FEW
-from benchmarks.display.explained import by_problem, explained, why
+from benchmarks.display.explained import ALONE, NO_MATTER, by_problem, explained, why
 from ravine.terminal import TABLES
 
 ROW = {
@@ -155,3 +155,12 @@ def test_only_the_marks_that_a_table_has_are_explained_each_in_a_line():
     without = {"optimizer": "adam", "job": "2", "solved_without": None}
     assert marks(holding, without) == [True, True, False]
     assert marks(holding, without | {"cause": "noise"})[2]
+
+
+def test_why_a_cell_is_empty_is_said_of_one_cause_and_of_two():
+    holding = {"holds": True, "note": ""}
+    both = {"cause": "cliff+saddle", "optimizer": "adam", "job": "2"} | holding
+    said = [each for each in shown(holding, both).remarks if each.startswith("Empty")]
+    assert said == [f"Empty: not asked, because {NO_MATTER}, or because {ALONE}."]
+    own = {"optimizer": "adam", "job": "2", "solved_without": None}
+    assert f"Empty: not asked, because {ALONE}." in shown(holding, own, both).remarks
