@@ -27,10 +27,10 @@ UNEXPLAINED = {  # by the mark in a table
     TOO_FEW: "not even the clearest outcome could be told apart from chance",
 }
 A_CAUSE, NO_HELP, NOT_RUN, EMPTY = "*", "–", "failed", ""
-NO_MATTER, ENOUGH, ALONE = (  # why a cell is empty
+NO_MATTER, ENOUGH, PAIRS = (  # why a cell is empty
     "it cannot matter there",
     "another removal is enough",
-    "two are taken away together only where none alone is a cause",
+    "only the best pairs of causes are tried, and only where none alone is a cause",
 )
 
 
@@ -74,7 +74,7 @@ def _legend(shown: pandas.DataFrame, causes: pandas.Index) -> list[str]:
     """Return the legend of a table whose cells are texts."""
     cells = {cause: set(shown[named(cause)]) for cause in causes}
     marks = {A_CAUSE if each.endswith(A_CAUSE) else each for of in cells.values() for each in of}
-    empty = [ALONE if "+" in cause else NO_MATTER for cause in cells if EMPTY in cells[cause]]
+    empty = [PAIRS if "+" in cause else NO_MATTER for cause in cells if EMPTY in cells[cause]]
     return legend(marks, empty)
 
 
@@ -83,25 +83,30 @@ def legend(marks: Collection[str], empty: Iterable[str]) -> list[str]:
 
     Args:
         marks: `A_CAUSE` and `NO_HELP` as far as they occur; others need no sentence.
-        empty: Why cells are empty, with repetitions: `NO_MATTER`, `ENOUGH` or `ALONE`.
+        empty: Why cells are empty, with repetitions: `NO_MATTER`, `ENOUGH` or `PAIRS`.
     """
     said = {
         A_CAUSE: f"{A_CAUSE} marks a cause: the gain is more than chance explains (5 %, Holm over the removals).",
         NO_HELP: f"{NO_HELP}: its removal {NEVER_HELPED}.",
     }
     found = [sentence for mark, sentence in said.items() if mark in marks]
-    reasons = [f"because {each}" for each in (NO_MATTER, ENOUGH, ALONE) if each in {*empty}]
+    reasons = [f"because {each}" for each in (NO_MATTER, ENOUGH, PAIRS) if each in {*empty}]
     return [*found, f"Empty: {NOT_ASKED}, {', or '.join(reasons)}."] if reasons else found
 
 
 def where(rows: pandas.DataFrame) -> str:
     """Return where optimizers are explained, in words that follow "solved"; empty if there is only one rung."""
-    if (rows["first_rung"] == rows["last_rung"]).all():
+    if one_rung(rows):
         return ""
     return (
         f" at the first rung where at most {100 * CLEARLY:.0f} % of them are solved or, if there is none, "
         "at the rung where the fewest are"
     )
+
+
+def one_rung(rows: pandas.DataFrame) -> bool:
+    """True if there is only one rung, so that no breaking point is known."""
+    return bool((rows["first_rung"] == rows["last_rung"]).all())
 
 
 def _removals(best: pandas.DataFrame, cause: str) -> list[str]:
@@ -220,12 +225,15 @@ def _unexplained(rows: pandas.DataFrame) -> str:
 
 def _said(row: Mapping[Any, Any]) -> str:
     solves = f"{row['solved_without']:.0f} of {row['instances']}"
-    then = "" if row["beyond"] else f", then {breaks_then(row)}"
-    return f"{named(row['cause'])}: {row['removal']}, {solves}{then}"
+    then = "" if row["beyond"] else breaks_then(row)
+    said = ", ".join(filter(None, [row["removal"], solves, then and f"then {then}"]))
+    return f"{named(row['cause'])}: {said}"
 
 
 def breaks_then(row: Mapping[Any, Any]) -> str:
-    """Return where an optimizer breaks without a cause that was searched for, in words."""
+    """Return where an optimizer breaks without a cause that was searched for, in words; empty on a single rung."""
+    if row["first_rung"] == row["last_rung"]:
+        return ""
     if row["beyond"]:
         return "does not break"
     return f"breaks at {row['text_without'].partition(' [')[0]}"

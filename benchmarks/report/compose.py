@@ -26,16 +26,17 @@ from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
 from benchmarks.display.explained import (
     A_CAUSE,
-    ALONE,
     EMPTY,
     ENOUGH,
     NO_HELP,
     NO_MATTER,
     NOT_RUN,
+    PAIRS,
     breaks_then,
     legend,
     named,
     not_asked,
+    one_rung,
     where,
     why,
 )
@@ -350,7 +351,7 @@ class _Writer:
             if together:
                 both = of_job[of_job["cause"].str.contains("+", regex=False)].to_dict("records")
                 cells.append(
-                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(EMPTY, ALONE)
+                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(EMPTY, PAIRS)
                 )
             shown += cells
             groups.setdefault("" if single else name, []).append(
@@ -361,7 +362,7 @@ class _Writer:
         unhelpful = [each for each in dict.fromkeys(tried[by]) if each not in keys]
         remarks = [
             f"Instances solved{where(rows)}: as it is, and without each cause, searched again with the same trials "
-            "on the same instances. Below: where it then breaks.",
+            f"on the same instances.{'' if one_rung(rows) else ' Below: where it then breaks.'}",
             *legend(
                 {A_CAUSE if each.holds else each.text for each in shown},
                 [each.spoken for each in shown if each.text == EMPTY],
@@ -532,12 +533,14 @@ class _Writer:
         return Table("Breaking points", columns, rows, _odd(self.by_job, entries))
 
     def _choices(self, jobs: Sequence[str], falling: bool) -> Table:
-        rows, seeds = [], 0
+        rows, seeds, choices, edge = [], 0, set[str](), False
         for job in jobs:
             summary = self.by_job[job]["summary"]
             for each in summary[summary["choice"].notna()].to_dict("records"):
                 share = self.shares.loc[(each["cell"], each["choice"])]
                 seeds = max(seeds, int(each["runs"]))
+                choices.add(each["choice"])
+                edge |= bool(each["edge"])
                 rate = NOTHING if pandas.isna(each.get("u")) else f"{each['u']:.2g}"
                 rows.append(Row(self.styles[each["optimizer"]], [
                     Field(each["optimizer"]),
@@ -554,12 +557,21 @@ class _Writer:
         level = order_statistics(seeds)[1] if seeds else 0.0
         columns = ["optimizer", "rung", "choice", "solved", "share [95 %]", f"gradients to target [{level:.0%}]",
                    "ERT", "final gap", "learning rate u"]  # fmt: skip
-        note = (
-            "Default: the default values. Tuned: best at this rung. One setting: best over all rungs. Transfer: best "
-            "on the other subsections’ problems. ERT: expected cost of restarting until solved. (edge): a searched "
-            "hyperparameter is at the edge of its range, beyond which may be a better setting."
+        words = {
+            "default": "Default: the default values.",
+            "tuned": "Tuned: best at this rung.",
+            "one_setting": "One setting: best over all rungs.",
+            "transfer": "Transfer: best on the other subsections’ problems.",
+        }
+        note = [said for choice, said in words.items() if choice in choices]
+        note.append("ERT: expected cost of restarting until solved.")
+        if edge:
+            note.append(
+                "(edge): a searched hyperparameter is at the edge of its range, beyond which may be a better setting."
+            )
+        return Table(
+            "Choices of trial, on the reporting instances", columns, rows, " ".join(note), 3
         )
-        return Table("Choices of trial, on the reporting instances", columns, rows, note, 3)
 
     def _search(self, jobs: Sequence[str], falling: bool) -> Table:
         summary = pandas.concat([self.by_job[job]["summary"] for job in jobs])

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import sweep
 from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.cli.main import main
-from benchmarks.display.explained import ALONE, ENOUGH, NO_MATTER, NOTHING_HELPS
+from benchmarks.display.explained import ENOUGH, NO_MATTER, NOTHING_HELPS, PAIRS
 from benchmarks.report import report
 from benchmarks.report.compose import _heat_cell
 from benchmarks.report.page import HeatCell
@@ -111,6 +111,23 @@ def test_of_several_problems_what_was_not_asked_is_told_with_the_problem(tmp_pat
     ]
 
 
+def test_one_rung_has_no_breaking_point_without_a_cause(folder, tmp_path):
+    below = "Below: where it then breaks."
+    whole = report([folder]).heat
+    assert whole is not None and whole.remarks[0].endswith(below)
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    pandas.read_csv(copy / "explained.csv").assign(first_rung=10).to_csv(
+        copy / "explained.csv", index=False
+    )
+    one = report([copy]).heat
+    assert one is not None and below not in one.remarks[0]
+    notes = [
+        {cell.note for _, rows in heat.groups for row in rows for cell in row.cells}
+        for heat in (whole, one)
+    ]
+    assert notes == [{"does not break", ""}, {""}]
+
+
 def test_two_causes_together_are_shown_of_all_who_were_asked(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     sgd, _, adam, _ = pandas.read_csv(copy / "explained.csv").to_dict("records")
@@ -120,8 +137,8 @@ def test_two_causes_together_are_shown_of_all_who_were_asked(folder, tmp_path):
     assert heat is not None and heat.columns[-1] == ("two together", "")
     cells = {row.name: row.cells[-1] for _, rows in heat.groups for row in rows}
     assert cells["adam"].text == "1 of 3" and cells["adam"].holds
-    assert cells["sgd"] == HeatCell("", ALONE)
-    assert heat.remarks[-1] == f"Empty: not asked, because {ALONE}."
+    assert cells["sgd"] == HeatCell("", PAIRS)
+    assert heat.remarks[-1] == f"Empty: not asked, because {PAIRS}."
     more = [sgd | {"holds": False}, sgd | both | {"holds": False}, adam, adam | HOLDS | both]
     pandas.DataFrame(more).to_csv(copy / "explained.csv", index=False)
     heat = report([copy]).heat
