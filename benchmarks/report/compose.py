@@ -710,7 +710,9 @@ def _provenance(results: Results) -> dict[str, str]:
 
 
 def _breaks(entry: Entry) -> str:
-    """Return where an optimizer breaks; of a single rung, how many instances it solves there."""
+    """Return where an optimizer breaks, or why it is not judged; of a single rung, how many instances it solves."""
+    if entry.unjudged:
+        return entry.text
     single = " of " in entry.text
     return f"solves {entry.text}" if single else f"breaks at {entry.dial} {entry.text}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from benchmarks import sweep
 from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.cli.main import main
+from benchmarks.display.breaking_table import Entry
 from benchmarks.display.explained import ENOUGH, NO_MATTER, NOTHING_HELPS, PAIRS
 from benchmarks.report import report
-from benchmarks.report.compose import _heat_cell
+from benchmarks.report.compose import _breaks, _heat_cell
 from benchmarks.report.page import HeatCell
 from problems.ill_conditioning.quadratic import Quadratic
 
@@ -126,6 +128,13 @@ def test_one_rung_has_no_breaking_point_without_a_cause(folder, tmp_path):
         for heat in (whole, one)
     ]
     assert notes == [{"does not break", ""}, {""}]
+
+
+def test_what_cannot_be_judged_breaks_nowhere():
+    entry = Entry("newton", "quadratic", "quadratic", "condition", False, "no step", None, "1")
+    assert _breaks(dataclasses.replace(entry, unjudged="no_step")) == "no step"
+    assert _breaks(dataclasses.replace(entry, text="> 10")) == "breaks at condition > 10"
+    assert _breaks(dataclasses.replace(entry, text="1 of 3")) == "solves 1 of 3"
 
 
 def test_two_causes_together_are_shown_of_all_who_were_asked(folder, tmp_path):
