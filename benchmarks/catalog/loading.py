@@ -51,9 +51,8 @@ def find(word: str, kind: str) -> tuple[str, str | None]:
 
     Raises Refused if it cannot be loaded, is not registered, or cannot be wrapped.
     """
-    path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
-    name, *wrappers = name.split(AND) if kind == "optimizer" else [name]
-    name, where = f"{path}{colon}{name}", None
+    name, wrappers = _without_wrappers(word) if kind == "optimizer" else (word, [])
+    where = None
     if is_specification(name) and name not in REGISTRIES[kind]:
         name, where = load(name, kind)
     name = AND.join([name, *wrappers])
@@ -111,9 +110,7 @@ def alone(word: str) -> Optimizer:
     Raises:
         Refused: As `load`.
     """
-    path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
-    name, *wrappers = name.split(AND)
-    place = f"{path}{colon}{name}"
+    place, wrappers = _without_wrappers(word)
     with OPTIMIZERS.forgetting(), PROBLEMS.forgetting(), _neighbours(place):
         if ":" in place or "." in place:
             module, own, _ = _place(place)
@@ -138,11 +135,11 @@ def _prototype(found: type) -> Optimizer:
 @contextmanager
 def _neighbours(place: str) -> Iterator[None]:
     """Import what lies beside a file from there, and leave it to each file to import its own."""
-    file, suffix, _ = place.partition(".py")
-    if ":" not in place and not suffix:
+    path, _ = _in_file(place)
+    if path is None:
         yield
         return
-    folder = Path(f"{file}{suffix}").expanduser().resolve().parent
+    folder = path.resolve().parent
     known, loaded = set(sys.modules), set(_files)
     sys.path.insert(0, str(folder))
     try:
@@ -173,8 +170,7 @@ def of_either_kind(word: str) -> tuple[str, str]:
     """
     if word in PROBLEMS:
         return "problem", word
-    path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
-    inner = f"{path}{colon}{name.partition(AND)[0]}"
+    inner, _ = _without_wrappers(word)
     if inner in OPTIMIZERS or inner in preset_words():
         return "optimizer", find(word, "optimizer")[0]
     if not is_specification(inner):
@@ -189,23 +185,47 @@ def of_either_kind(word: str) -> tuple[str, str]:
     return kind, find(word, kind)[0]
 
 
-def is_foreign(word: str) -> bool:
+def is_foreign(word: str, kind: str) -> bool:
     """True if a word, with wrappers or without, names a class in a file or in a module that is not installed."""
-    if ":" in word or word.endswith(".py"):
+    place = _without_wrappers(word)[0] if kind == "optimizer" else word
+    if any(_in_file(each)[0] is not None for each in (word, place)):
         return True
-    place = word.partition(AND)[0]
     registered = any(place in registry for registry in REGISTRIES.values())
     return "." in place and not registered and not _is_installed(place.partition(".")[0])
 
 
-def missing_files(word: str) -> list[str]:
-    """Return the file that a word names, with wrappers or without, if it does not exist."""
-    path, colon, name = word.rpartition(":")  # the path of a file may contain a plus
-    place = f"{path}{colon}{name.partition(AND)[0]}"
-    if ":" not in place and not place.endswith(".py"):
-        return []
-    file = f"{place.partition('.py')[0]}.py"
-    return [] if Path(file).expanduser().is_file() else [file]
+def missing(word: str) -> str:
+    """Return the file or the package that a word names, with wrappers or without; empty if it can be found."""
+    place, _ = _without_wrappers(word)
+    path, _ = _in_file(place)
+    if path is not None:
+        return "" if path.is_file() else str(path)
+    package, dot, _ = place.partition(".")
+    known = (
+        not dot or package in sys.modules or importlib.util.find_spec(package) or _is_here(package)
+    )
+    return "" if known else package
+
+
+def _without_wrappers(word: str) -> tuple[str, list[str]]:
+    """Return where a class is, and the wrappers around it; the path of its file may contain a plus.
+
+    >>> _without_wrappers("my+methods/mine.py:Mine+clip")
+    ('my+methods/mine.py:Mine', ['clip'])
+    """
+    path, colon, name = word.rpartition(":")
+    name, *wrappers = name.split(AND)
+    return f"{path}{colon}{name}", wrappers
+
+
+def _in_file(place: str) -> tuple[Path | None, str]:
+    """Return the file that a class is in and its name; no file for a registered name, a preset or a dotted path.
+
+    >>> _in_file("methods/mine.py:Mine"), _in_file("methods.mine.Mine")
+    ((PosixPath('methods/mine.py'), 'Mine'), (None, 'methods.mine.Mine'))
+    """
+    path, colon, name = (place, ":", "") if place.endswith(".py") else place.rpartition(":")
+    return (Path(path).expanduser() if colon else None), name
 
 
 def presets() -> dict[str, Path]:
@@ -345,16 +365,16 @@ def _fits(value: Any, kind: str) -> bool:
 def _place(specification: str) -> tuple[ModuleType, str, str]:
     """Return the module and the name of a class, and its specification with an absolute path."""
     _ = torch.optim  # import torch itself, now a lazy stand-in, before any of its modules
-    if ":" in specification or specification.endswith(".py"):
-        file, _, name = specification.partition(".py")
-        path, name = Path(f"{file}.py").expanduser().resolve(), name.removeprefix(":")
+    path, name = _in_file(specification)
+    if path is not None:
+        path = path.resolve()
         return _module_of_file(path, specification), name, f"{path}:{name}"
     dotted, _, name = specification.rpartition(".")
     return _module_of_path(dotted, specification), name, specification
 
 
 def _module_of_file(path: Path, given: str) -> ModuleType:
-    if not path.is_file():
+    if not path.is_file() or path.suffix != ".py":
         if not path.parent.is_dir():
             raise Refused(f"no file {path.name} for {given}: there is no folder {path.parent}")
         there = [each.name for each in path.parent.glob("*.py")]
@@ -397,10 +417,15 @@ def _is_installed(package: str) -> bool:
     return Path(sys.prefix) in around or Path.cwd() not in around
 
 
+def _is_here(package: str) -> bool:
+    """True if a package is in the working directory."""
+    return PathFinder.find_spec(package, [str(Path.cwd())]) is not None
+
+
 def _module_of_path(dotted: str, given: str) -> ModuleType:
     package = dotted.partition(".")[0]
     try:
-        if not _is_installed(package) and PathFinder.find_spec(package, [str(Path.cwd())]):
+        if not _is_installed(package) and _is_here(package):
             _own.add(package)
             _import_also_from(Path.cwd())
         return importlib.import_module(dotted)

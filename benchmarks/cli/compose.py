@@ -195,7 +195,7 @@ def _of_hydra(option: Option) -> Option:
 
 def foreign(words: Sequence[str]) -> list[str]:
     """Return the words in a command that name a class in a file, or in a module that is not installed."""
-    return [word for _, word in _classes(_parsed(words)) if loading.is_foreign(word)]
+    return [word for kind, word in _classes(_parsed(words)) if loading.is_foreign(word, kind)]
 
 
 def _classes(given: Mapping[str, Option]) -> Iterator[tuple[str, str]]:

@@ -31,11 +31,13 @@ def main(given: Namespace) -> int:
         raise Refused(f"{given.folder} was not made by a command: give explain=true to one")
     again = [_again(each, given.folder) for each in commands]
     named = dict.fromkeys(word for words in again for word in foreign(words))
-    missing = dict.fromkeys(each for word in named for each in loading.missing_files(word))
+    missing = dict.fromkeys(filter(None, map(loading.missing, named)))
     if missing:
+        packages = not all(each.endswith(".py") for each in missing)
         raise Refused(
             f"{given.folder} was made with {', '.join(missing)}, which cannot be found from this folder: "
             "run `ravine explain` in the folder in which the sweep was run"
+            f"{', or install the package' if packages else ''}"
         )
     if named and not given.trust:
         raise Refused(

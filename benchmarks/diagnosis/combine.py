@@ -35,13 +35,13 @@ CONSEQUENCES = {
 OF_A_THROW = {"cliff", "exploding_gradient", "plateau", "saddle", "sharpening"}
 OF_THE_STEP = {"ill_conditioning", "sharpening", "step_too_large", "step_too_small"}
 CHOSEN = Thresholds()
-# Outcomes by what was the first not to be finite, and words. Not a loss, which overflows where a step has led.
+# Outcomes by what was the first not to be finite, and formulas. Not a loss, which overflows where a step has led.
 BROKEN = {
-    "gradient": (
-        DERIVATIVE_NOT_FINITE, "a gradient or a Hessian was not finite (step {}) where the loss was", "largest entry",
-    ),
-    "step": (STEP_NOT_FINITE, "the optimizer's own step was not finite (step {}) where the gradient was", "|s|"),
-}  # fmt: skip
+    "gradient": (DERIVATIVE_NOT_FINITE, "max |gᵢ|"),
+    "gradient or Hessian": (DERIVATIVE_NOT_FINITE, "max(|gᵢ|, |Hᵢⱼ|)"),
+    "derivative": (DERIVATIVE_NOT_FINITE, "its largest entry"),
+    "step": (STEP_NOT_FINITE, "|s|"),
+}
 
 
 def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
@@ -54,8 +54,8 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
 
     Returns:
         The verdict; its cause is "not_sure" if no cause holds, and "healthy" if the run also makes progress. It is
-        "derivative_not_finite" or "step_not_finite" if a gradient or a Hessian, or the optimizer's own step, was the
-        first number not to be finite, unless the run had been thrown far up before.
+        "derivative_not_finite" or "step_not_finite" if a derivative that the optimizer asks for, or its own step, was
+        the first number not to be finite, unless the run had been thrown far up before.
     """
     if record.status == "solved" or not len(record.step):
         return Verdict("solved" if record.status == "solved" else "not_sure", (), (), (), ())
@@ -88,9 +88,11 @@ def _broken(record: Record) -> tuple[Evidence, ...]:
     what, step = record.not_finite or ("", 0)
     if what not in BROKEN:
         return ()
-    cause, test, formula = BROKEN[what]
+    cause, formula = BROKEN[what]
+    own, before = ("optimizer's own ", "gradient") if what == "step" else ("", "loss")
+    test = f"the {own}{what} was not finite (step {step}) where the {before} was"
     largest, why = sys.float_info.max, "a run ends where loss or gradient are not finite"
-    return (Evidence(cause, test.format(step), formula, math.inf, largest, True, why),)
+    return (Evidence(cause, test, formula, math.inf, largest, True, why),)
 
 
 def _after_a_throw(findings: list[Finding]) -> list[Finding]:

@@ -35,7 +35,7 @@ def traced_record(
 ) -> Record:
     """Return the record of a run: `trace` has its rows by column, `known` is what is known of its cell.
 
-    `not_finite` says what was the first not to be finite, if anything, and in which step.
+    `not_finite` is as in `Record`.
 
     Columns that the trace lacks are NaN. Spectra are computed densely, so that their residual is 0. If the
     optimizer sees the exact gradient, noise is 0.
@@ -80,6 +80,7 @@ def traced_records(
     """Yield, for each traced run of a cell that was judged, its row in `runs` and its record."""
     if not traces:
         return
+    derivative = asked_for(runs)
     trial, seed = traces["trial"], traces["seed"]
     begins = np.flatnonzero(
         np.concatenate([[True], (trial[1:] != trial[:-1]) | (seed[1:] != seed[:-1])])
@@ -97,5 +98,16 @@ def traced_records(
         }
         trace = {name: column[first:end] for name, column in traces.items()}
         what = runs["not_finite"][row] if "not_finite" in runs else ""
+        what = derivative if what == "gradient" else what
         not_finite = (what, int(runs["not_finite_at"][row])) if what else None
         yield row, traced_record(trace, status, known, settings, not_finite)
+
+
+def asked_for(runs: Mapping[str, Any]) -> str:
+    """Return which derivatives the optimizer of these runs asks for, by their counts.
+
+    "gradient" or "gradient or Hessian"; "derivative" if no run has taken a step, as a step that fails is not counted.
+    """
+    if np.any(runs["hvps"]) or np.any(runs["hessians"]):
+        return "gradient or Hessian"
+    return "gradient" if np.any(runs["gradients"]) else "derivative"

@@ -54,8 +54,8 @@ class Record:
         grad_leap: Largest ratio, since the previous row, of |g_t| to max(|g_{t-1}|, |g_{t-2}|, |g_{t-3}|,
             0.1 max_{s<t}|g_s|); None if only recorded steps are known.
         loss_highest: Highest loss since the previous row; None if only recorded steps are known.
-        not_finite: What was the first not to be finite, "loss", "gradient" or "step", and in which step; None if
-            all were finite.
+        not_finite: What was the first not to be finite, "loss", a derivative (see `asked_for`) or "step", and in which
+            step; None if all were finite.
     """
 
     status: Status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas
@@ -26,7 +26,12 @@ UNEXPLAINED = {  # by the mark in a table
     "none": NOTHING_HELPS,
     TOO_FEW: "not even the clearest outcome could be told apart from chance",
 }
-NO_MATTER, NO_HELP, NOT_RUN = "", "–", "failed"
+A_CAUSE, NO_HELP, NOT_RUN, EMPTY = "*", "–", "failed", ""
+NO_MATTER, ENOUGH, PAIRS = (  # why a cell is empty
+    "it cannot matter there",
+    "another removal is enough",
+    "only the best pairs of causes are tried, and only where none alone is a cause",
+)
 
 
 def explained(table: pandas.DataFrame) -> Iterator[View]:
@@ -52,7 +57,7 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         remarks = [
             f"How many of {rows['instances'].iloc[0]} instances are solved{where(rows)}: as it is, and without "
             "each cause, searched again in the same way.",
-            *_legend(shown[list(map(named, causes))]),
+            *_legend(shown, causes),
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
             *([f"Removed, but {NEVER_HELPED}: {', '.join(tried)}."] if tried else []),
             *(f"{', '.join(names)}: {said}." for said, names in unnamed.items()),
@@ -65,27 +70,43 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
         yield View(f"{problem} · why it breaks, by taking causes away", shown, remarks)
 
 
-def _legend(cells: pandas.DataFrame) -> list[str]:
-    """Return a remark about each mark that occurs in the cells."""
-    texts = {str(each) for each in cells.to_numpy().ravel()}
-    marks = {
-        "* marks a cause: the gain is more than chance (5 %, Holm over the removals).": any(
-            each.endswith("*") for each in texts
-        ),
-        f"{NO_HELP}: its removal {NEVER_HELPED}.": NO_HELP in texts,
-        f"Empty: {NOT_ASKED}, because it cannot matter there.": NO_MATTER in texts,
+def _legend(shown: pandas.DataFrame, causes: pandas.Index) -> list[str]:
+    """Return the legend of a table whose cells are texts."""
+    cells = {cause: set(shown[named(cause)]) for cause in causes}
+    marks = {A_CAUSE if each.endswith(A_CAUSE) else each for of in cells.values() for each in of}
+    empty = [PAIRS if "+" in cause else NO_MATTER for cause in cells if EMPTY in cells[cause]]
+    return legend(marks, empty)
+
+
+def legend(marks: Collection[str], empty: Iterable[str]) -> list[str]:
+    """Return a sentence about each mark that occurs in the cells of causes.
+
+    Args:
+        marks: `A_CAUSE` and `NO_HELP` as far as they occur; others need no sentence.
+        empty: Why cells are empty, with repetitions: `NO_MATTER`, `ENOUGH` or `PAIRS`.
+    """
+    said = {
+        A_CAUSE: f"{A_CAUSE} marks a cause: the gain is more than chance explains (5 %, Holm over the removals).",
+        NO_HELP: f"{NO_HELP}: its removal {NEVER_HELPED}.",
     }
-    return [words for words, occurs in marks.items() if occurs]
+    found = [sentence for mark, sentence in said.items() if mark in marks]
+    reasons = [f"because {each}" for each in (NO_MATTER, ENOUGH, PAIRS) if each in {*empty}]
+    return [*found, f"Empty: {NOT_ASKED}, {', or '.join(reasons)}."] if reasons else found
 
 
 def where(rows: pandas.DataFrame) -> str:
     """Return where optimizers are explained, in words that follow "solved"; empty if there is only one rung."""
-    if (rows["first_rung"] == rows["last_rung"]).all():
+    if one_rung(rows):
         return ""
     return (
         f" at the first rung where at most {100 * CLEARLY:.0f} % of them are solved or, if there is none, "
         "at the rung where the fewest are"
     )
+
+
+def one_rung(rows: pandas.DataFrame) -> bool:
+    """True if there is only one rung, so that no breaking point is known."""
+    return bool((rows["first_rung"] == rows["last_rung"]).all())
 
 
 def _removals(best: pandas.DataFrame, cause: str) -> list[str]:
@@ -176,14 +197,14 @@ def _row(rows: pandas.DataFrame, causes: pandas.Index) -> dict[str, Any]:
 
 def _cell(row: Mapping[Any, Any] | None) -> str:
     if row is None:
-        return NO_MATTER
+        return EMPTY
     if str(row["note"]).startswith(FAILED):
         return NOT_RUN
     if str(row["note"]).startswith(NOT_ASKED):
         return NOT_ASKED
     if pandas.isna(row["solved_without"]):
         return NO_HELP
-    return f"{row['solved_without']:.0f}{'*' if row['holds'] else ' '}"
+    return f"{row['solved_without']:.0f}{A_CAUSE if row['holds'] else ' '}"
 
 
 def _main_cause(rows: pandas.DataFrame) -> str:
@@ -204,12 +225,15 @@ def _unexplained(rows: pandas.DataFrame) -> str:
 
 def _said(row: Mapping[Any, Any]) -> str:
     solves = f"{row['solved_without']:.0f} of {row['instances']}"
-    then = "" if row["beyond"] else f", then {breaks_then(row)}"
-    return f"{named(row['cause'])}: {row['removal']}, {solves}{then}"
+    then = "" if row["beyond"] else breaks_then(row)
+    said = ", ".join(filter(None, [row["removal"], solves, then and f"then {then}"]))
+    return f"{named(row['cause'])}: {said}"
 
 
 def breaks_then(row: Mapping[Any, Any]) -> str:
-    """Return where an optimizer breaks without a cause that was searched for, in words."""
+    """Return where an optimizer breaks without a cause that was searched for, in words; empty on a single rung."""
+    if row["first_rung"] == row["last_rung"]:
+        return ""
     if row["beyond"]:
         return "does not break"
     return f"breaks at {row['text_without'].partition(' [')[0]}"

@@ -16,6 +16,7 @@ from benchmarks.analysis.pairs import LEVEL, fewest
 from benchmarks.analysis.ranks import places, ranks
 from benchmarks.analysis.tables import Tables
 from benchmarks.analysis.tuning import best_of
+from benchmarks.diagnosis.from_trace import asked_for
 from benchmarks.diagnosis.run_features import SET_BACK
 from benchmarks.diagnosis.verdict import STEP_NOT_FINITE
 from benchmarks.display.default_beats_tuned import default_beats_tuned
@@ -282,7 +283,7 @@ def _own_steps(runs: pandas.DataFrame) -> Iterator[str]:
 
 
 def _not_finite(tuned: pandas.DataFrame) -> Iterator[str]:
-    """Yield, for each optimizer, in how many tuned runs loss or gradient were the first not to be finite, and when.
+    """Yield, for each optimizer, in how many tuned runs loss or a derivative were the first not to be finite, and when.
 
     Not of runs that were far above their start by then: what diverges overflows.
     """
@@ -291,8 +292,9 @@ def _not_finite(tuned: pandas.DataFrame) -> Iterator[str]:
         for what, before in (("loss", ""), ("gradient", " where the loss was")):
             broken = mine[(mine["not_finite"] == what) & (mine["gap_final"] <= SET_BACK)]
             if len(broken):
+                said = asked_for(mine) if what == "gradient" else what
                 yield (
-                    f"{name}: the {what} was not finite{before}, in {len(broken)} of "
+                    f"{name}: the {said} was not finite{before}, in {len(broken)} of "
                     f"{counted(len(mine), 'tuned run')}, first in step {broken['not_finite_at'].min()}."
                 )
 

@@ -42,7 +42,7 @@ MEANINGS = {
     "not_sure": "too little was seen",
     "solved": "the target was reached",
     "step_not_finite": "the optimizer's own step was not finite",
-    "derivative_not_finite": "a gradient or a Hessian was not finite where the loss was",
+    "derivative_not_finite": "a derivative that the optimizer asks for was not finite where the loss was",
 }
 
 

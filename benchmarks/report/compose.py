@@ -25,12 +25,18 @@ from benchmarks.catalog.subsections import families
 from benchmarks.catalog.subsections import summary as in_a_line
 from benchmarks.display.breaking_table import EASIER, HARDER, Entry, Matrix
 from benchmarks.display.explained import (
+    A_CAUSE,
+    EMPTY,
+    ENOUGH,
     NO_HELP,
     NO_MATTER,
     NOT_RUN,
+    PAIRS,
     breaks_then,
+    legend,
     named,
     not_asked,
+    one_rung,
     where,
     why,
 )
@@ -333,19 +339,21 @@ class _Writer:
             for row in helping.to_dict("records")
         ]
         keys = [*helping[by]]
-        two = rows[pair & rows["holds"].astype(bool)]
-        if len(two):
+        together = bool(rows.loc[pair, "holds"].any())
+        if together:
             columns.append(("two together", ""))
         groups: dict[str, list[HeatRow]] = {}
+        shown: list[HeatCell] = []
         for (name, label), (entry, of_job) in self.explained.items():
             first = of_job.iloc[0]
             best = of_job.drop_duplicates(by).set_index(by).to_dict("index")
             cells = [_heat_cell(best.get(key)) for key in keys]
-            if len(two):
-                both = two[two["job"] == entry.job].to_dict("records")
+            if together:
+                both = of_job[of_job["cause"].str.contains("+", regex=False)].to_dict("records")
                 cells.append(
-                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(NO_MATTER)
+                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(EMPTY, PAIRS)
                 )
+            shown += cells
             groups.setdefault("" if single else name, []).append(
                 HeatRow(self.styles[name], places[label], _anchor(label), name if single else label,
                         _breaks(entry), _solved(first["solved"], first["instances"]), cells)
@@ -354,10 +362,11 @@ class _Writer:
         unhelpful = [each for each in dict.fromkeys(tried[by]) if each not in keys]
         remarks = [
             f"Instances solved{where(rows)}: as it is, and without each cause, searched again with the same trials "
-            "on the same instances. Below: where it then breaks.",
-            "* and a frame mark a cause: the gain is more than chance explains (5 %, Holm over the removals). "
-            f"{NO_HELP}: {NEVER_HELPED}. Empty: {NOT_ASKED}, because it cannot matter "
-            "there, or because another removal is enough.",
+            f"on the same instances.{'' if one_rung(rows) else ' Below: where it then breaks.'}",
+            *legend(
+                {A_CAUSE if each.holds else each.text for each in shown},
+                [each.spoken for each in shown if each.text == EMPTY],
+            ),
         ]
         if unhelpful:
             said = unhelpful if single else map(named, unhelpful)
@@ -524,12 +533,14 @@ class _Writer:
         return Table("Breaking points", columns, rows, _odd(self.by_job, entries))
 
     def _choices(self, jobs: Sequence[str], falling: bool) -> Table:
-        rows, seeds = [], 0
+        rows, seeds, choices, edge = [], 0, set[str](), False
         for job in jobs:
             summary = self.by_job[job]["summary"]
             for each in summary[summary["choice"].notna()].to_dict("records"):
                 share = self.shares.loc[(each["cell"], each["choice"])]
                 seeds = max(seeds, int(each["runs"]))
+                choices.add(each["choice"])
+                edge |= bool(each["edge"])
                 rate = NOTHING if pandas.isna(each.get("u")) else f"{each['u']:.2g}"
                 rows.append(Row(self.styles[each["optimizer"]], [
                     Field(each["optimizer"]),
@@ -546,12 +557,21 @@ class _Writer:
         level = order_statistics(seeds)[1] if seeds else 0.0
         columns = ["optimizer", "rung", "choice", "solved", "share [95 %]", f"gradients to target [{level:.0%}]",
                    "ERT", "final gap", "learning rate u"]  # fmt: skip
-        note = (
-            "Default: the default values. Tuned: best at this rung. One setting: best over all rungs. Transfer: best "
-            "on the other subsections’ problems. ERT: expected cost of restarting until solved. (edge): a searched "
-            "hyperparameter is at the edge of its range, beyond which may be a better setting."
+        words = {
+            "default": "Default: the default values.",
+            "tuned": "Tuned: best at this rung.",
+            "one_setting": "One setting: best over all rungs.",
+            "transfer": "Transfer: best on the other subsections’ problems.",
+        }
+        note = [said for choice, said in words.items() if choice in choices]
+        note.append("ERT: expected cost of restarting until solved.")
+        if edge:
+            note.append(
+                "(edge): a searched hyperparameter is at the edge of its range, beyond which may be a better setting."
+            )
+        return Table(
+            "Choices of trial, on the reporting instances", columns, rows, " ".join(note), 3
         )
-        return Table("Choices of trial, on the reporting instances", columns, rows, note, 3)
 
     def _search(self, jobs: Sequence[str], falling: bool) -> Table:
         summary = pandas.concat([self.by_job[job]["summary"] for job in jobs])
@@ -690,7 +710,9 @@ def _provenance(results: Results) -> dict[str, str]:
 
 
 def _breaks(entry: Entry) -> str:
-    """Return where an optimizer breaks; of a single rung, how many instances it solves there."""
+    """Return where an optimizer breaks, or why it is not judged; of a single rung, how many instances it solves."""
+    if entry.unjudged:
+        return entry.text
     single = " of " in entry.text
     return f"solves {entry.text}" if single else f"breaks at {entry.dial} {entry.text}"
 
@@ -702,13 +724,13 @@ def _solved(count: float, instances: float) -> HeatCell:
 def _heat_cell(row: Mapping[Any, Any] | None, note: str = "") -> HeatCell:
     """Return the cell of a removal; `note` is what is taken away, if the column does not say it."""
     if row is None:
-        return HeatCell(NO_MATTER, NOT_ASKED)
+        return HeatCell(EMPTY, NO_MATTER)
     if str(row["note"]).startswith(FAILED):
         return HeatCell(NOT_RUN, str(row["note"]))
     if str(row["note"]).startswith(NOT_ASKED):
         return HeatCell(NOT_ASKED, str(row["note"]).removeprefix(f"{NOT_ASKED}: "))
     if pandas.isna(row["tried"]):
-        return HeatCell(NO_MATTER, "not tried")
+        return HeatCell(EMPTY, ENOUGH)
     if pandas.isna(row["solved_without"]):
         return HeatCell(NO_HELP, "no help")
     then = ", ".join(filter(None, [note, breaks_then(row)]))

@@ -218,31 +218,47 @@ def test_explain_runs_the_code_that_a_folder_names_only_if_told_so(ravine, files
 
 
 @pytest.mark.parametrize("trust", [[], ["--trust"]])
-def test_explain_says_from_where_it_finds_the_files(ravine, files, trust):
+@pytest.mark.parametrize(
+    ("words", "named", "otherwise"),
+    [
+        ("mine.py:Sign,mine.py:Sign+clip", "mine.py", ""),
+        ("of_mine.inner.Sign+clip", "of_mine", ", or install the package"),
+    ],
+)
+def test_explain_says_from_where_it_finds_the_code(ravine, files, trust, words, named, otherwise):
     (files / "mine.py").write_text(SIGN)
-    words = f"+problem=quadratic optimizer=mine.py:Sign,mine.py:Sign+clip {SMALL} rungs=2 out=swept"
-    assert ravine(words).code == 0
+    (files / "of_mine").mkdir()
+    (files / "of_mine" / "inner.py").write_text(SIGN)
+    assert ravine(f"+problem=quadratic optimizer={words} {SMALL} rungs=2 out=swept").code == 0
     (files / "elsewhere").mkdir()
     (files / "elsewhere" / "other.py").write_text("")
     ended = in_a_process(files / "elsewhere", "explain", "../swept", *trust)
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1] == (
-        "ravine: ../swept was made with mine.py, which cannot be found from this folder: "
-        "run `ravine explain` in the folder in which the sweep was run"
+        f"ravine: ../swept was made with {named}, which cannot be found from this folder: "
+        f"run `ravine explain` in the folder in which the sweep was run{otherwise}"
     )
 
 
-def test_a_missing_file_is_named_with_its_whole_path(files):
+def test_what_is_missing_is_named_a_file_with_its_whole_path(files):
     (files / "a+b").mkdir()
     (files / "a+b" / "mine.py").write_text(SIGN)
     for word, missing in {
-        "a+b/mine.py:Sign": [],
-        "my+opts/mine.py:Sign": ["my+opts/mine.py"],
-        "my+opts/mine.py:Sign+clip+decay": ["my+opts/mine.py"],
-        "mine.py+clip": ["mine.py"],
-        "mine.Sign+clip": [],
+        "a+b/mine.py:Sign": "",
+        "my+opts/mine.py:Sign": "my+opts/mine.py",
+        "my+opts/mine.py:Sign+clip+decay": "my+opts/mine.py",
+        "mine.py+clip": "mine.py",
+        "nowhere.inner.Sign+clip": "nowhere",
+        "torch.optim.SGD+clip": "",
+        "adam+clip": "",
     }.items():
-        assert loading.missing_files(word) == missing
+        assert loading.missing(word) == missing
+
+
+def test_a_folder_may_have_a_suffix_of_python(ravine, files):
+    (files / "my.python").mkdir()
+    (files / "my.python" / "mine.py").write_text(SIGN)
+    assert ravine(f"+problem=quadratic optimizer=my.python/mine.py:Sign {SMALL} rungs=2").code == 0
 
 
 def test_what_a_folder_says_about_launchers_is_not_heeded(files):
@@ -463,6 +479,23 @@ def test_an_environment_in_the_working_directory_is_installed_and_a_folder_is_no
     (files / "without_init" / "inner.py").write_text(SIGN)
     monkeypatch.setattr(sys, "prefix", str(files / ".venv"))
     monkeypatch.setattr(sys, "path", [str(files), str(installed), *sys.path])
-    assert not loading.is_foreign("of_the_environment.Sign")
-    assert loading.is_foreign("of_the_user.Sign")
-    assert loading.is_foreign("without_init.inner.Sign+clip")
+    assert not loading.is_foreign("of_the_environment.Sign", "optimizer")
+    assert loading.is_foreign("of_the_user.Sign", "optimizer")
+    assert loading.is_foreign("without_init.inner.Sign+clip", "optimizer")
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("mine.py:Sign+clip", "optimizer"),
+        ("torch.py+clip", "optimizer"),
+        ("a+b/mine.py", "problem"),
+        ("quadratic+mine.Slope", "problem"),
+    ],
+)
+def test_what_is_loaded_from_the_working_directory_is_foreign_whatever_it_is_called(
+    files, monkeypatch, word, kind
+):
+    (files / "quadratic+mine.py").write_text("")
+    monkeypatch.setattr(sys, "path", [str(files), *sys.path])
+    assert loading.is_foreign(word, kind)

@@ -179,6 +179,21 @@ def test_the_key_explains_only_the_marks_that_occur(swept, page, small, tmp_path
     assert both.heading == "Breaking points" and both.key.startswith(f"{ladder}; {share}. ")
 
 
+def test_the_choices_that_a_table_has_are_explained(page, tmp_path):
+    problems = [Quadratic(dim=2), "styblinski_tang"]  # of two subsections
+    sweep(problems, ["sgd"], rungs=1, out=tmp_path / "two", **SIZE)
+    explained = []
+    for each in (page, report([tmp_path / "two"])):
+        table = landscapes(each)["quadratic"].tables[0]
+        explained.append({mark for mark in ("One setting: ", "Transfer: ") if mark in table.note})
+        assert {f"{row.fields[2].text.capitalize()}: " for row in table.rows} - explained[-1] == {
+            "Default: ", "Tuned: "
+        }  # fmt: skip
+        edges = any("(edge)" in row.fields[-1].text for row in table.rows)
+        assert ("(edge): " in table.note) == edges
+    assert explained == [{"One setting: "}, {"One setting: ", "Transfer: "}]
+
+
 def test_figures_have_the_numbers_of_the_tables(swept, page):
     found = swept[0]
     tuned = found.summary.query("choice == 'tuned' and problem == 'quadratic'")

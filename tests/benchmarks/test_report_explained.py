@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from benchmarks import sweep
 from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.cli.main import main
-from benchmarks.display.explained import NOTHING_HELPS
+from benchmarks.display.breaking_table import Entry
+from benchmarks.display.explained import ENOUGH, NO_MATTER, NOTHING_HELPS, PAIRS
 from benchmarks.report import report
-from benchmarks.report.compose import _heat_cell
+from benchmarks.report.compose import _breaks, _heat_cell
 from benchmarks.report.page import HeatCell
 from problems.ill_conditioning.quadratic import Quadratic
 
@@ -50,6 +52,10 @@ def test_the_matrix_and_the_cards_say_what_was_measured(folder):
     assert page.heat is not None
     assert page.heat.columns == [("curvatures made alike", "ill conditioning")]
     assert "gradients clipped" in page.heat.remarks[-1]
+    assert page.heat.remarks[1:-1] == [
+        "* marks a cause: the gain is more than chance explains (5 %, Holm over the removals).",
+        "–: its removal helped at none of the settings tried.",
+    ]
     ((title, rows),) = page.heat.groups
     cells = {row.name: (row.as_it_is.text, row.cells[0].text, row.cells[0].holds) for row in rows}
     assert title == "" and cells == {
@@ -81,9 +87,9 @@ def test_what_was_not_asked_or_not_tried_is_told_apart(folder, tmp_path):
     cells = {each["cause"]: _heat_cell({**ROW, **empty, **each}) for each in (unasked, untried)}
     assert cells == {
         "saddle": HeatCell("not asked", "x"),
-        "plateau": HeatCell("", "not tried"),
+        "plateau": HeatCell("", ENOUGH),
     }
-    assert _heat_cell(None) == HeatCell("", "not asked")
+    assert _heat_cell(None) == HeatCell("", NO_MATTER)
 
 
 def test_of_several_problems_what_was_not_asked_is_told_with_the_problem(tmp_path):
@@ -105,6 +111,49 @@ def test_of_several_problems_what_was_not_asked_is_told_with_the_problem(tmp_pat
     assert heat is not None and heat.remarks[-2:] == [
         f"{name} · sgd: not asked about saddle: x." for name in problems
     ]
+
+
+def test_one_rung_has_no_breaking_point_without_a_cause(folder, tmp_path):
+    below = "Below: where it then breaks."
+    whole = report([folder]).heat
+    assert whole is not None and whole.remarks[0].endswith(below)
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    pandas.read_csv(copy / "explained.csv").assign(first_rung=10).to_csv(
+        copy / "explained.csv", index=False
+    )
+    one = report([copy]).heat
+    assert one is not None and below not in one.remarks[0]
+    notes = [
+        {cell.note for _, rows in heat.groups for row in rows for cell in row.cells}
+        for heat in (whole, one)
+    ]
+    assert notes == [{"does not break", ""}, {""}]
+
+
+def test_what_cannot_be_judged_breaks_nowhere():
+    entry = Entry("newton", "quadratic", "quadratic", "condition", False, "no step", None, "1")
+    assert _breaks(dataclasses.replace(entry, unjudged="no_step")) == "no step"
+    assert _breaks(dataclasses.replace(entry, text="> 10")) == "breaks at condition > 10"
+    assert _breaks(dataclasses.replace(entry, text="1 of 3")) == "solves 1 of 3"
+
+
+def test_two_causes_together_are_shown_of_all_who_were_asked(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    sgd, _, adam, _ = pandas.read_csv(copy / "explained.csv").to_dict("records")
+    both = {"removal": "two", "cause": "cliff+saddle", "solved_without": 1}
+    pandas.DataFrame([sgd, adam, adam | HOLDS | both]).to_csv(copy / "explained.csv", index=False)
+    heat = report([copy]).heat
+    assert heat is not None and heat.columns[-1] == ("two together", "")
+    cells = {row.name: row.cells[-1] for _, rows in heat.groups for row in rows}
+    assert cells["adam"].text == "1 of 3" and cells["adam"].holds
+    assert cells["sgd"] == HeatCell("", PAIRS)
+    assert heat.remarks[-1] == f"Empty: not asked, because {PAIRS}."
+    more = [sgd | {"holds": False}, sgd | both | {"holds": False}, adam, adam | HOLDS | both]
+    pandas.DataFrame(more).to_csv(copy / "explained.csv", index=False)
+    heat = report([copy]).heat
+    assert heat is not None and not any(each.startswith("Empty") for each in heat.remarks)
+    cells = {row.name: row.cells[-1] for _, rows in heat.groups for row in rows}
+    assert cells["sgd"].text == "1 of 3" and not cells["sgd"].holds
 
 
 def test_without_the_table_the_page_says_how_to_get_it(folder, tmp_path):

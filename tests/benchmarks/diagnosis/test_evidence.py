@@ -483,9 +483,15 @@ def test_a_step_that_was_not_finite_is_the_optimizers_own_fault_unless_the_run_w
 def test_a_gradient_that_was_not_finite_is_named_and_a_loss_is_where_a_step_has_led():
     slow = record(**SLOW, stability=at(*[0.5] * 4), status="diverged")
     before = diagnose(slow)
-    verdict = diagnose(replace(slow, not_finite=("gradient", 6)))
-    assert verdict.cause == "derivative_not_finite" and verdict.causes == before.causes
-    assert "a gradient or a Hessian was not finite (step 6) where the loss was" in verdict.text()
+    for what, formula in {
+        "gradient": "max |gᵢ|",
+        "gradient or Hessian": "max(|gᵢ|, |Hᵢⱼ|)",
+        "derivative": "its largest entry",
+    }.items():
+        verdict = diagnose(replace(slow, not_finite=(what, 6)))
+        assert verdict.cause == "derivative_not_finite" and verdict.causes == before.causes
+        said = f"the {what} was not finite (step 6) where the loss was: {formula} = inf"
+        assert said in verdict.text()
     assert diagnose(replace(slow, not_finite=("loss", 6))).cause == before.cause
 
 

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import read_table, sweep
 from benchmarks.diagnosis import Record, Verdict, diagnose
-from benchmarks.diagnosis.from_trace import Known, traced_record
+from benchmarks.diagnosis.from_trace import Known, asked_for, traced_record
 from benchmarks.engine.instances import Instances
 from benchmarks.engine.loop import run
 from benchmarks.engine.measurements import DRAWS
@@ -215,14 +215,34 @@ def test_a_nan_of_the_problems_making_is_not_the_optimizers():
     assert f"the loss was not finite, in 2 of 2 tuned runs, first in step {first}." in str(found)
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("adam", 0.1), ("sgd", 0.3), ("sgd", 1.9)])
-def test_a_nan_gradient_is_named_at_every_rate(optimizer, rate):
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "asked"),
+    [
+        ("adam", 0.1, "gradient"),
+        ("sgd", 0.3, "gradient"),
+        ("sgd", 1.9, "gradient"),
+        ("newton", 0.5, "gradient or Hessian"),
+    ],
+)
+def test_a_nan_derivative_is_named_at_every_rate(optimizer, rate, asked):
     found = sweep(
         Slip(), [optimizer], settings={optimizer: {"lr": rate}}, trials=1, seeds=2, tuning_seeds=1, budget=100
     )  # fmt: skip
     assert (found.runs["not_finite"] == "gradient").all()
     assert {verdict.cause for verdict in found.verdicts.values()} == {"derivative_not_finite"}
     assert "derivative not finite 2" in str(found)
+    assert f"the {asked} was not finite where the loss was, in 2 of 2 tuned runs" in str(found)
+    for verdict in found.verdicts.values():
+        assert f"the {asked} was not finite (step " in verdict.text()
+
+
+def test_which_derivatives_are_asked_for_is_known_once_a_step_is_counted():
+    counts = {"gradients": np.zeros(2), "hvps": np.zeros(2), "hessians": np.zeros(2)}
+    assert asked_for(counts) == "derivative"
+    counts["gradients"][1] = 3
+    assert asked_for(counts) == "gradient"
+    for each in ("hvps", "hessians"):
+        assert asked_for(counts | {each: np.ones(2)}) == "gradient or Hessian"
 
 
 def test_a_gradient_that_underflows_along_the_chain_is_called_vanishing():

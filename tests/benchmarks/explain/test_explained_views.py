@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas
 
 from benchmarks.analysis.causes import EXPLAINED, NEVER_HELPED, TOO_FEW
-from benchmarks.display.explained import by_problem, explained, why
+from benchmarks.display.explained import NO_MATTER, PAIRS, by_problem, explained, why
 from ravine.terminal import TABLES
 
 ROW = {
@@ -30,6 +30,13 @@ def test_the_rung_and_the_direction_of_the_dial_are_said():
 
 def test_one_rung_has_no_breaking_point():
     assert list(shown({"last_rung": 0.001}).table)[1] == "as it is"
+
+
+def test_one_rung_has_none_without_a_cause_either():
+    holding = ROW | {"holds": True, "note": "", "beyond": False, "text_without": "0.01 [<, 0.1]"}
+    said = "cliff: gradients clipped, 4 of 4"
+    assert why(pandas.DataFrame([holding])) == f"{said}, then breaks at 0.01"
+    assert why(pandas.DataFrame([holding | {"last_rung": 0.001}])) == said
 
 
 def test_why_no_cause_is_named_is_said():
@@ -155,3 +162,12 @@ def test_only_the_marks_that_a_table_has_are_explained_each_in_a_line():
     without = {"optimizer": "adam", "job": "2", "solved_without": None}
     assert marks(holding, without) == [True, True, False]
     assert marks(holding, without | {"cause": "noise"})[2]
+
+
+def test_why_a_cell_is_empty_is_said_of_one_cause_and_of_two():
+    holding = {"holds": True, "note": ""}
+    both = {"cause": "cliff+saddle", "optimizer": "adam", "job": "2"} | holding
+    said = [each for each in shown(holding, both).remarks if each.startswith("Empty")]
+    assert said == [f"Empty: not asked, because {NO_MATTER}, or because {PAIRS}."]
+    own = {"optimizer": "adam", "job": "2", "solved_without": None}
+    assert f"Empty: not asked, because {PAIRS}." in shown(holding, own, both).remarks
