@@ -143,7 +143,7 @@ class At:
             else:
                 value, gradient = self._oracle.value_and_gradient_of(self.x)
                 # A sum is not finite where a term is not; what is may still add up to more than a number can hold.
-                if not math.isfinite(value.sum().item() + gradient.sum().item()):
+                if not math.isfinite(value.sum() + gradient.sum()):
                     value, gradient = self._clean(value, self._trial), self._clean(gradient)
                 self.exact |= {"value": value, "gradient": gradient}
         return self.exact["gradient"]

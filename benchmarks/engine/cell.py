@@ -35,7 +35,7 @@ SOBOL_SHARE = 2 / 3  # of the searched trials
 MEMORY = 2**31  # bytes per batch, at most
 COPIES = 8  # of the largest tensor that are alive at a time
 RUNS = {"cpu": 2**14, "cuda": 2**18}  # per batch, at most, by the kind of device
-# Bytes of a batch's points, at most: those of larger batches leave the cache at every step, which takes twice as long.
+# Bytes of points per batch, at most: a larger batch does not stay in the CPU's cache, and its steps take twice as long.
 POINTS = {"cpu": 2**21, "cuda": MEMORY // COPIES}
 # Bytes of points that are kept for traces, at most; else the chosen trials run once more.
 KEPT = 2**29
@@ -166,10 +166,11 @@ def _run(
             for name, each in values.items()
         }
         chunks.append(_Chunk(optimizer.batched(some), len(chunk)))
-    # Of a larger cell, not all traces fit into memory: the chosen trials run once more, and are traced then.
+    # Of a larger cell, not all traces fit into memory: batches of chosen trials run once more, and are traced then.
     runs = settled.trials * len(parts.seeds)
     kept = runs * KEPT_POINTS * parts[0].data["start"][0].nbytes
-    record = removal is None and runs <= parts.size and kept <= KEPT
+    most = RUNS[torch.device(settled.device).type]
+    record = removal is None and runs <= most and kept <= KEPT
     found = []
     for first, instances in parts:
         beside = []

@@ -19,6 +19,7 @@ STATE = 0.5  # x_0, where the unit begins
 TOGETHER = (
     10  # steps differentiated at a time: fewer calls than one by one, and they fit into the cache
 )
+KEPT = 2**14  # units of all runs, at most, whose room a thread keeps for its next call: 4 MB
 
 
 @register("cliff")
@@ -192,7 +193,8 @@ class Cliff(Problem):
         """Advance `sigmoid` in place from σ(x_0) to σ(x_T), and yield σ(x_t) and each (σ(x_t), 1) on the way.
 
         Some steps are yielded at a time. The sigmoids are (TOGETHER, *w.shape); in the last block only those of the
-        pairs are valid. Each block overwrites the one before, and so does the next call.
+        pairs are valid. Each block overwrites the one before, and the thread's next call
+        may overwrite the last.
         """
         room = _room_for(w)
         sigmoids, rows, pairs = room.sigmoids, room.rows, room.pairs
@@ -221,7 +223,9 @@ _rooms = threading.local()
 
 
 def _room_for(w: torch.Tensor) -> _Room:
-    """Return room for units shaped as w: this thread's last one if it fits, for its views take as long as ten steps."""
+    """Return room for units shaped as w, the thread's last one if it fits: its views take as long as ten steps."""
+    if w.numel() > KEPT:
+        return _Room(w)
     fits = w.shape, w.dtype, w.device, TOGETHER
     if getattr(_rooms, "fits", None) != fits:
         _rooms.fits, _rooms.room = fits, _Room(w)
