@@ -158,6 +158,64 @@ def test_a_job_that_never_begins_is_given_up_once_slurm_does_not_know_it(monkeyp
     assert line.endswith("squeue says of them: 1 PENDING (Resources), 1 unknown")
 
 
+def test_a_job_that_runs_without_a_sign_of_life_is_named_once(monkeypatch):
+    """It is neither given up nor counted among those that have not begun; the next attempt is named anew."""
+    slurm = pytest.importorskip("benchmarks.runner.launchers.slurm")
+    monkeypatch.setattr(slurm, "SILENT", 0.0)
+    monkeypatch.setattr(
+        slurm, "_states", lambda: dict.fromkeys(["7_0", "7_1", "8"], "RUNNING (None)")
+    )
+    folder = SimpleNamespace(
+        path=Path("out"), last_beat=lambda number: None if number == 0 else 1.0
+    )
+    task = SimpleNamespace(folder=folder, name=lambda number: f"job {number}")
+    paths = SimpleNamespace(stderr="its_log.err")
+    jobs = {k: SimpleNamespace(job_id=f"7_{k}", paths=paths) for k in range(2)}
+    queue, lines = slurm._Queue(task), []
+    assert queue.gone(jobs, lines.append) == set() and lines == []
+    assert [queue.gone(jobs, lines.append) for _ in range(3)] == [set()] * 3
+    (line,) = lines
+    assert line.startswith(
+        "1 of 2 jobs give no sign of life, though squeue calls them RUNNING for 0 s: job 0; "
+    )
+    assert f"is {Path.cwd() / 'out'} shared" in line and line.endswith("(see its_log.err)")
+    jobs[0].job_id = "8"
+    queue.gone(jobs, lines.append)
+    assert len(lines) == 1
+    queue.gone(jobs, lines.append)
+    assert len(lines) == 2
+
+
+def test_a_job_that_is_given_up_is_cancelled(files, monkeypatch):
+    """Slurm queues the jobs of a node that is lost again, and would run them after the command's end."""
+    slurm = pytest.importorskip("benchmarks.runner.launchers.slurm")
+    for name in ("SILENT", "ENDING", "POLLED"):
+        monkeypatch.setattr(slurm, name, 0.0)
+    monkeypatch.setattr(slurm, "_states", lambda: None)
+    folder = SweepFolder(files, Store(files / "cells"))
+    (files / MARKERS / BEATS).mkdir(parents=True)
+    submitted, cancelled, lines = [], [], []
+
+    def submit(attempt, number):
+        folder.begin_job(number)
+        job = SimpleNamespace(done=lambda: False, paths=SimpleNamespace(stderr="its_log.err"))
+        job.cancel = lambda: cancelled.append(job)
+        submitted.append(job)
+        return job
+
+    executor = SimpleNamespace(
+        update_parameters=lambda **_: None,
+        map_array=lambda attempt, numbers: [submit(attempt, number) for number in numbers],
+        submit=submit,
+    )
+    monkeypatch.setattr(slurm.submitit, "AutoExecutor", lambda *_, **__: executor)
+    task = SimpleNamespace(folder=folder, attempt=None, name=lambda number: f"job {number}")
+    failed = slurm.Slurm()(task, 1, lambda: None, lines.append)
+    assert [type(each) for each in failed] == [launcher.ProcessLost]
+    assert len(submitted) == 2 and cancelled == submitted
+    assert lines[0].endswith("it is run again") and "it is left out" in lines[1]
+
+
 def read(task):
     """Return a task as another process reads it, of which nothing is registered twice."""
     with pytest.MonkeyPatch.context() as patch:

@@ -10,13 +10,13 @@ cd "$work"
 same_tables hydra/launcher=ray hydra.launcher.n_jobs=2
 "$python" -m benchmarks +problem=cliff optimizer=sgd,adam,newton out=killed cells=c hydra/launcher=ray hydra.launcher.n_jobs=2 &
 sweep=$!
-until ls killed/.cells/beats/0 2>/dev/null; do sleep 0.2; done
+until ls killed/.cells/beats/0 2>/dev/null; do kill -0 $sweep; sleep 0.2; done
 killed=
 until [[ $killed ]]; do
   for pid in $(pgrep -f '^ray::_run'); do
     if [[ -z $killed && $(readlink "/proc/$pid/cwd") == "$work" ]]; then kill -KILL "$pid" && killed=$pid; fi
   done
-  sleep 0.2
+  kill -0 $sweep; sleep 0.2
 done
 wait $sweep
 echo "a killed worker cost no cell"

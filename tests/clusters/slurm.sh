@@ -7,6 +7,7 @@ source "$(dirname "$0")/same_tables.sh"
 work=$(mktemp -d)
 end() {
   scancel -u root || true
+  for _ in {1..300}; do [[ $(squeue --noheader) ]] || break; sleep 0.2; done  # a job that ends still writes
   for daemon in slurmd slurmctld munged; do  # each writes into the folder until it has ended
     if pid=$(cat "$work/$daemon.pid"); then kill "$pid" && tail --pid="$pid" -f /dev/null; fi
   done
@@ -53,8 +54,8 @@ same_tables hydra/launcher=slurm hydra.launcher.n_jobs=2
 "$python" -m benchmarks +problem=cliff optimizer=sgd,adam,newton out=killed cells=c hydra/launcher=slurm \
   hydra.launcher.n_jobs=2 2>killed.txt &
 sweep=$!
-until ls killed/.cells/beats/0 2>/dev/null; do sleep 0.2; done
-until pkill -KILL -o -f "^[^ ]*python.* submitit.core._submit $work/"; do sleep 0.2; done
+until ls killed/.cells/beats/0 2>/dev/null; do kill -0 $sweep; sleep 0.2; done
+until pkill -KILL -o -f "^[^ ]*python.* submitit.core._submit $work/"; do kill -0 $sweep; sleep 0.2; done
 wait $sweep
 grep "it is run again" killed.txt
 echo "a killed job is run again"

@@ -26,7 +26,8 @@ from ravine.processes import end_with
 
 CLUSTERS = ("slurm", "local")
 SILENT = 12 * BEAT  # seconds without a sign of life after which a job that has begun counts as lost
-ENDING = SILENT  # seconds in which a cancelled job may still give signs of life
+ENDING = SILENT - 2 * BEAT  # seconds in which signs of life are those of a cancelled job
+NAMED = 4  # silent jobs in a line
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,11 @@ class Slurm:
                         else:
                             why = "it was killed"
                         why += f" (see {job.paths.stderr})"
+                        job.cancel()  # it may only be silent, or wait for another node
                         tries[number] += 1
                         has_begun = number not in gone and not isinstance(error, FailedJobError)
                         if has_begun and tries[number] < TRIES:
                             say(f"{task.name(number)}: {why}, it is run again")
-                            job.cancel()  # it may only be silent
                             alive.forget(number)
                             waiting.append(number)
                             continue
@@ -124,12 +125,16 @@ def _attempt_here(task: Task, command: int, number: int) -> Exception | None:
 
 
 class _Queue:
-    """Tell which jobs have not begun: a pending job may wait for days, one that Slurm does not know never begins."""
+    """Tell which jobs have not begun: a pending job may wait for days, one that Slurm does not know never begins.
+
+    One that runs without a sign of life is waited for, as its imports may take minutes; `timeout_min` ends it.
+    """
 
     def __init__(self, task: Task):
-        self._folder = task.folder
+        self._task = task
         self._asked = time.monotonic()
         self._unknown: set[int] = set()  # at the last look
+        self._looks: dict[str, int] = {}  # at which a silent job was running, by Slurm's name of it
         self._said = ""
 
     def gone(self, jobs: Mapping[int, Any], say: Callable[[str], None]) -> set[int]:
@@ -137,16 +142,15 @@ class _Queue:
         if time.monotonic() - self._asked < SILENT:
             return set()
         self._asked = time.monotonic()
-        silent = {k: job for k, job in jobs.items() if self._folder.last_beat(k) is None}
+        silent = {k: job for k, job in jobs.items() if self._task.folder.last_beat(k) is None}
         states = _states() if silent else {}
         if states is None:
             return set()
-        # The first signs of life after a resubmission are ignored, so a running job may seem silent.
-        waiting = {
-            k: job
-            for k, job in silent.items()
-            if not states.get(job.job_id, "").startswith("RUNNING")
+        running = {
+            k: job for k, job in silent.items() if states.get(job.job_id, "").startswith("RUNNING")
         }
+        self._tell_hanging(running, len(jobs), say)
+        waiting = {k: job for k, job in silent.items() if k not in running}
         unknown = {
             k
             for k, job in waiting.items()
@@ -159,6 +163,23 @@ class _Queue:
         self._said = said
         gone, self._unknown = unknown & self._unknown, unknown
         return gone
+
+    def _tell_hanging(
+        self, running: Mapping[int, Any], count: int, say: Callable[[str], None]
+    ) -> None:
+        """Say once which of the silent jobs ran at two looks."""
+        self._looks = {job.job_id: self._looks.get(job.job_id, 0) + 1 for job in running.values()}
+        hanging = {k: job for k, job in running.items() if self._looks[job.job_id] == 2}
+        if not hanging:
+            return
+        names = [self._task.name(k) for k in hanging]
+        more = ", …" if len(names) > NAMED else ""
+        first = next(iter(hanging.values()))
+        say(
+            f"{len(names)} of {count} jobs give no sign of life, though squeue calls them RUNNING for {SILENT:.0f} s: "
+            f"{', '.join(names[:NAMED])}{more}; is {self._task.folder.path.absolute()} shared with their machines? "
+            f"(see {first.paths.stderr})"
+        )
 
 
 def _states() -> dict[str, str] | None:
