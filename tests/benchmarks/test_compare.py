@@ -19,6 +19,7 @@ from benchmarks import assert_no_regression, compare_sweeps, read_table, sweep
 from benchmarks.analysis import tables
 from benchmarks.analysis.chosen_runs import with_variant
 from benchmarks.cli.main import main
+from benchmarks.store.sweep_folder import BEFORE, MARKERS
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
@@ -550,6 +551,18 @@ def test_a_spoilt_folder_is_refused_in_a_line(spoil, whole, copy, capsys):
     out, err = capsys.readouterr()
     assert not out and err.count("\n") == 1
     assert expected.format(copy=copy) in err
+
+
+def test_what_was_there_before_a_sweep_is_compared_but_is_no_proof_of_no_regression(copy, capsys):
+    (copy / MARKERS).mkdir()
+    shutil.copy(copy / "manifest.json", copy / MARKERS / BEFORE)
+    assert main(["compare", str(copy), str(copy)]) == 0
+    assert "these are its results from before" in capsys.readouterr().err
+    assert main(["compare", str(copy), str(copy), "--fail-on-regression"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith(f"ravine: {copy} is half-written: ") and err.count("\n") == 1
+    with pytest.raises(Refused, match="is half-written"):
+        assert_no_regression(copy, copy)
 
 
 @pytest.mark.parametrize(
