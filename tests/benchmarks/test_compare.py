@@ -402,14 +402,16 @@ def lines(folder, name, change):
 
 
 def of_cells(name, value):
-    """Return a change of a folder: a field of all its cells, in the manifest."""
+    """Return a change of a folder: a field of all its cells, or of their protocol, in the manifest."""
 
     def change(folder):
         file = folder / "manifest.json"
         manifest = json.loads(file.read_text())
         for job in manifest["jobs"]:
             for own in job["cells"].values():
-                own[name] = value
+                owner, _, field = name.rpartition(".")
+                table = own.setdefault(owner, dict(job[owner])) if owner else own
+                table[field] = value
         file.write_text(json.dumps(manifest))
 
     return change
@@ -422,6 +424,9 @@ OF_CELLS = [
     ("dial_column", 3, "a text"), ("target", "x", "a number"), ("problem", None, "a text"), ("optimizer", 3, "a text"),
     ("searched", 3, "a table, each entry a number or null"), ("protocol", 3, "a table"), ("noisy", 1, "true or false"),
     ("predicted_share", "x", "a number or null"), ("role", 3, "a text"),
+    ("protocol.trials", 2.5, "a whole number"), ("protocol.tuning_seeds", None, "a whole number"),
+    ("protocol.seeds", True, "a whole number"), ("protocol.budget", "x", "a number"),
+    ("protocol.dtype", "float16", "one of float32, float64"), ("protocol.device", 0, "a text"),
 ]  # fmt: skip
 SPOILT = {
     **{

@@ -26,10 +26,12 @@ from benchmarks.analysis import folder as folder_of_tables
 from benchmarks.analysis.tables import collect
 from benchmarks.catalog.contenders import contender
 from benchmarks.cli.main import main
-from benchmarks.engine.protocol import Protocol
+from benchmarks.engine.protocol import Protocol, Settled
 from benchmarks.runner.job import Job, run_job
 from benchmarks.store import cells as store_of_cells
+from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Memory, Store, Unreadable, alone
+from benchmarks.store.schema import fields_of
 from benchmarks.store.sweep_folder import SweepFolder
 from problems import PROBLEMS
 from tests.benchmarks.problems_for_tests import Bowl
@@ -57,9 +59,9 @@ def replaced_by_a_file(file):
 
 
 DAMAGE = {
-    "cell.json": ["empty", "cut", "[]", "{}", "binary", "no job"],
-    "runs.parquet": ["empty", "cut", "missing", "flipped"],
-    "traces.parquet": ["empty", "cut", "missing", "flipped"],
+    "cell.json": ["empty", "cut", "zeros", "[]", "{}", "binary", "deep", "no job", "a folder"],
+    "runs.parquet": ["empty", "cut", "zeros", "missing", "flipped", "a folder"],
+    "traces.parquet": ["empty", "cut", "zeros", "missing", "flipped", "a folder"],
 }
 DAMAGED = [(name, how) for name, several in DAMAGE.items() for how in several]
 
@@ -70,34 +72,97 @@ def damage(file, how):
         file.unlink()
     elif how == "flipped":
         flipped(file)
+    elif how == "a folder":
+        file.unlink()
+        file.mkdir()
     else:
         file.write_bytes(
             {
                 "empty": b"",
                 "cut": whole[: len(whole) // 2],
+                "zeros": bytes(len(whole)),  # its blocks were not written when the power failed
                 "[]": b"[]",
                 "{}": b"{}",
                 "binary": b"\xff\xfe\x00",
+                "deep": b"[" * 100_000,
                 "no job": whole.replace(b'"job"', b'"jab"'),
             }[how]
         )
 
 
-@pytest.mark.parametrize(("name", "how"), DAMAGED)
-def test_a_damaged_cell_is_named_and_computed_again(tmp_path, name, how):
-    store = Store(tmp_path)
+def is_named_and_computed_again(store, spoil, named):
     key, first = ran(store)
     before = store.read(key)
-    damage(tmp_path / key / name, how)
-    assert how in ("flipped",) or name != "cell.json" or not store.has(key)
-    with pytest.raises(Unreadable, match=name):
+    spoil(store.folder / key)
+    with pytest.raises(Unreadable, match=named):
         store.find(key)
     again, done = ran(store)
-    assert again == key and not done.cached and name in done.damage and not first.damage
+    assert again == key and not done.cached and not first.damage
+    assert re.search(named, done.damage) and "\n" not in done.damage
     assert ran(store)[1].cached
     for column, values in before.runs.items():
         if column != "seconds":
             np.testing.assert_array_equal(values, store.read(key).runs[column])
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGED)
+def test_a_damaged_cell_is_named_and_computed_again(tmp_path, name, how):
+    store = Store(tmp_path)
+
+    def spoil(cell):
+        damage(cell / name, how)
+        assert name != "cell.json" or not (store.has(cell.name) or dict(store.infos()))
+
+    is_named_and_computed_again(store, spoil, name)
+
+
+FIELDS = [*fields_of(CellInfo), *(f"protocol.{each}" for each in fields_of(Settled))]
+WRONG = [
+    *((name, [3]) for name in FIELDS),  # no field is a list
+    ("target", "0.1"), ("noisy", 1), ("scale", "zz"), ("theory", {"1": "x"}), ("protocol.trials", 2.5),
+    ("protocol.seeds", True), ("protocol.budget", None), ("protocol.dtype", "float16"),
+    ("crc32", [3]), ("crc32", {"runs.parquet": "x"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_cell_with_a_field_of_another_type_is_named_and_computed_again(tmp_path, name, value):
+    def spoil(cell):
+        stated = json.loads((cell / "cell.json").read_text())
+        owner, _, field = name.rpartition(".")
+        (stated[owner] if owner else stated)[field] = value
+        (cell / "cell.json").write_text(json.dumps(stated))
+
+    named = (
+        rf"cell\.json cannot be read \(TypeError: {re.escape(f'{name} is {value!r}, but must be ')}"
+    )
+    is_named_and_computed_again(Store(tmp_path), spoil, named)
+
+
+def numbers(folder):
+    return pandas.read_csv(folder / "summary.csv").drop(columns="seconds").to_csv()
+
+
+def test_a_command_goes_on_where_cells_are_damaged(ravine, files):
+    """Those of its own are named in the lines of progress; another one tells no time for the forecast."""
+    given = (
+        f"+problem=quadratic optimizer=sgd,adam trials=2 tuning_seeds=1 seeds=2 cells={files}/cells"
+    )
+    assert ravine(f"{given} budget=5 out=out").code == 0
+    before = numbers(files / "out")
+    first, second = sorted(files.glob("cells/*"))
+    damage(first / "cell.json", "cut")
+    damage(second / "runs.parquet", "cut")
+    code, out, err = ravine(f"{given} budget=6 dry_run=true")
+    assert code == 0 and "no earlier cells" in out
+    (line,) = err.splitlines()
+    assert line.startswith(
+        f"ravine: how long {second} took is left out: pyarrow.lib.ArrowInvalid: "
+    )
+    code, _, err = ravine(f"{given} budget=5 out=out")
+    assert code == 0 and numbers(files / "out") == before
+    for file, why in ((first / "cell.json", "cannot be read"), (second / "runs.parquet", "is not")):
+        assert len(re.findall(f" runs in .* s, again because {file} {why}", err)) == 1
 
 
 def test_a_file_where_a_cell_should_be_is_replaced(tmp_path):
