@@ -73,3 +73,19 @@ def ended(process: int, output: Path, within: float = 60.0) -> Ended:
 def run(words: Sequence[str], folder: Path, output: Path) -> Ended:
     """Run a command to its end."""
     return ended(start(words, folder, output), output)
+
+
+def is_running(process: int) -> bool:
+    """True if a command has not ended; `ended` still tells how it does."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def is_read_or_half_written(folder: Path, output: Path, out: str = "out") -> bool:
+    """True if `compare` reads the sweep, or refuses it as running or killed; never as edited by hand."""
+    read = run(["compare", out, out], folder, output)
+    not_begun = (
+        f"{out} does not exist",
+        "it has no manifest.json",
+        f"{out} is half-written: its sweep",
+    )
+    return read.code == 0 or (read.code == 2 and any(each in read.err for each in not_begun))

@@ -10,8 +10,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -34,9 +32,9 @@ from benchmarks.store.cells import Memory, Store, Unreadable, alone
 from benchmarks.store.schema import fields_of
 from benchmarks.store.sweep_folder import SweepFolder
 from problems import PROBLEMS
+from tests.benchmarks.forked import ended, is_read_or_half_written, is_running, run, start
 from tests.benchmarks.problems_for_tests import Bowl
 
-ROOT = Path(__file__).parents[2]
 SIZE = Protocol(trials=3, tuning_seeds=2, seeds=2, budget=20)
 
 
@@ -488,23 +486,37 @@ def test_a_sweep_keeps_its_name_of_a_job_while_another_gives_the_cell_its_own(tm
             assert folder.finish(1.0, print)[key].info == own
 
 
-SWEEP = "+problem=quadratic,matrix_power optimizer=sgd,adam,newton trials=3 seeds=2 tuning_seeds=1 budget=60"
+SWEEP = "+problem=quadratic,matrix_power trials=3 tuning_seeds=1 budget=60"
+AT_ONCE = [("sgd,adam", "together"), ("adam,newton", "together"), ("sgd,adam,newton", "apart")]
 
 
-@pytest.mark.slow
-def test_three_sweeps_at_once_over_one_store_and_two_into_one_folder(tmp_path):
-    outs = ["a", "b", "c", "c"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "benchmarks", *SWEEP.split(), f"out={out}", "cells=cells"],
-            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for out in outs
-    ]  # fmt: skip
-    ended = [(each.communicate(timeout=300), each.returncode) for each in started]
-    assert [code for _, code in ended] == [0] * 4, ended
-    assert not any("Traceback" in err for (_, err), _ in ended)
-    summaries = [(tmp_path / out / "summary.csv").read_text() for out in "abc"]
-    assert summaries[0] == summaries[1] == summaries[2]
-    assert not list((tmp_path / "cells").glob(".*"))
+def swept(optimizers, out, cells="cells", seeds=2):
+    return f"{SWEEP} optimizer={optimizers} seeds={seeds} out={out} cells={cells}".split()
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_three_sweeps_at_once_over_one_store_end_as_one_alone(tmp_path, rounds):
+    """Two of them go into one folder, and meanwhile others read the folders and the store, which has a damaged cell."""
+    said = tmp_path / "said"
+    assert run(swept("sgd,adam,newton", "alone", "others"), tmp_path, said).code == 0
+    expected = numbers(tmp_path / "alone")
+    whole = min(tmp_path.glob("others/*"))
+    for k in range(rounds):
+        folder, limit = tmp_path / str(k), time.monotonic() + 60
+        cell = shutil.copytree(whole, folder / "cells" / whole.name)
+        damage(cell / "runs.parquet", "cut")
+        started = [
+            (start(swept(*each), folder, tmp_path / f"said{n}"), tmp_path / f"said{n}")
+            for n, each in enumerate(AT_ONCE)
+        ]
+        while any(is_running(process) for process, _ in started) and time.monotonic() < limit:
+            for out in ("together", "apart"):
+                assert is_read_or_half_written(folder, said, out)
+            looked = run([*swept("sgd,adam", "new", seeds=3), "dry_run=true"], folder, said)
+            assert looked.code == 0 and "Traceback" not in looked.err
+        for process, output in started:
+            code, _, err = ended(process, output)
+            assert code == 0 and "Traceback" not in err
+        assert numbers(folder / "together") == numbers(folder / "apart") == expected
+        assert {each.name for each in folder.iterdir()} == {"together", "apart", "cells"}
+        assert not [*folder.glob("*/.*")] and len([*folder.glob("cells/*")]) == 6
