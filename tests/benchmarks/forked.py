@@ -20,6 +20,7 @@ import torch
 import benchmarks.cli.launch
 import benchmarks.report
 from benchmarks.cli.main import main
+from tests.benchmarks.default_signals import heed_signals
 
 LOADED = (pandas.DataFrame, pyarrow.parquet.read_table, torch.Tensor, benchmarks.report.report)
 
@@ -41,9 +42,7 @@ def start(words: Sequence[str], folder: Path, output: Path) -> int:
         return process
     code = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        heed_signals()
         for number, ending in enumerate(("out", "err"), 1):
             handle = os.open(f"{output}.{ending}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
             os.dup2(handle, number)
