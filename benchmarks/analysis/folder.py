@@ -19,7 +19,7 @@ from benchmarks.analysis.causes import EXPLAINED
 from benchmarks.analysis.chosen_runs import is_field, with_variant, without_fields
 from benchmarks.analysis.columns import NUMBERS, WORDS
 from benchmarks.analysis.consistency import CHOSEN_ROWS, contradictions
-from benchmarks.store.cell_info import CellInfo, cells_of
+from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.sweep_folder import BEFORE, MARKERS, read_manifest, tables_before
 from ravine import LeftOut, Refused, nearest
 
@@ -130,7 +130,7 @@ def _with_tables(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
         LeftOut,
         stacklevel=3,
     )
-    return before, cells_of(before["jobs"])
+    return before
 
 
 def finished(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
@@ -144,14 +144,24 @@ def finished(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]]:
         raise Refused(f"{folder} {why}, but must be the folder of a sweep")
     if not file.exists():
         raise Refused(f"{folder} is not the folder of a sweep: it has no manifest.json")
-    manifest = read_manifest(folder)
-    cells = cells_of(manifest["jobs"])
-    if (folder / MARKERS).exists() or not cells:
-        raise Refused(
-            f"{folder} is half-written: its sweep is still running, or was killed; "
-            "giving the same command again finishes it"
-        )
+    manifest, cells = read_manifest(folder)
+    check_ended(folder)
+    if not cells:
+        raise _half_written(folder)
     return manifest, cells
+
+
+def check_ended(folder: Path) -> None:
+    """Raise Refused for a folder whose sweep is running or was killed: it has only what was there before."""
+    if os.path.isdir(folder / MARKERS):  # noqa: PTH112 (as in `finished`)
+        raise _half_written(folder)
+
+
+def _half_written(folder: Path) -> Refused:
+    return Refused(
+        f"{folder} is half-written: its sweep is still running, or was killed; "
+        "giving the same command again finishes it"
+    )
 
 
 def read_table(folder: str | Path, name: str, *, fields: bool = True) -> pandas.DataFrame:

@@ -23,7 +23,7 @@ from benchmarks.cli.subcommands import AGAINST, CELLS, SEED
 from benchmarks.display.leaderboard import Leaderboard
 from benchmarks.display.view import View
 from benchmarks.runner.verify import BITWISE, DIFFERS, NOT_RUN, ROUNDED, Verified, verify
-from benchmarks.store.cell_info import CellInfo, cells_of
+from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.sweep_folder import check_writable, read_manifest
 from optimizers.registry import AND
 from problems import PROBLEMS
@@ -121,10 +121,10 @@ def _check_part(part: Path, out: Path, names: Collection[str]) -> None:
         raise Refused(f"part={part} is the folder of the sweep: give another one")
     if not part.exists() or not any(part.iterdir()):
         return
-    manifest = read_manifest(part) if (part / "manifest.json").exists() else {}
+    manifest, cells = read_manifest(part) if (part / "manifest.json").exists() else ({}, {})
     if manifest.get("rows") != CHOSEN_ROWS:
         raise Refused(f"part={part} holds files that are not a part's: give a new folder")
-    others = {info.optimizer for info in cells_of(manifest["jobs"]).values()}.difference(names)
+    others = {info.optimizer for info in cells.values()}.difference(names)
     if others:
         raise Refused(
             f"part={part} is one of {', '.join(sorted(others))}: give a folder of its own"

@@ -21,7 +21,7 @@ from benchmarks.analysis.chosen_runs import RUNG, chosen, with_variant
 from benchmarks.analysis.columns import WITHOUT_NUMBERS
 from benchmarks.analysis.consistency import IN_SUMMARY
 from benchmarks.analysis.dial_axis import number
-from benchmarks.analysis.folder import finished, read_results, unchanged
+from benchmarks.analysis.folder import check_ended, read_results, unchanged
 from benchmarks.analysis.intervals import sign_test
 from benchmarks.analysis.pairs import (
     LEVEL,
@@ -292,7 +292,7 @@ def check_finished(*sweeps: str | Path | HasTables) -> None:
     """Raise Refused for a folder whose sweep is running or was killed: it has only what was there before."""
     for each in sweeps:
         if isinstance(each, str | Path):
-            finished(Path(each))
+            check_ended(Path(each))
 
 
 def assert_no_regression(before: str | Path | HasTables, after: str | Path | HasTables) -> None:

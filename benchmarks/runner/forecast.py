@@ -18,6 +18,7 @@ from benchmarks.store.key import cell_key
 from optimizers.adopted import Adopted
 from optimizers.wrapper import Wrapper
 from problems import Problem
+from ravine import left_out
 from ravine.terminal import phase
 
 # Seconds per step of a batch, plus per run in it and per coordinate of the run: momentum on quadratic.
@@ -164,11 +165,13 @@ def _paces(
     found: dict[tuple[str, str], list[float]] = {}
     for key, info in store.infos() if adopted else ():
         pair = info.problem, info.optimizer
-        if pair in adopted and not info.error:
-            file = store.folder / key / "runs.parquet"
+        if pair not in adopted or info.error:
+            continue
+        cell = store.folder / key
+        with left_out(f"how long {cell} took"):  # it is damaged, or being replaced
             import pyarrow.parquet as pq  # slow to import
 
-            runs = pq.read_table(file, columns=["seconds"])
+            runs = pq.read_table(cell / "runs.parquet", columns=["seconds"])
             stated = {**info.settings, info.dial_column: info.dial}
             trials = len(runs) // len(info.protocol.seed_numbers)
             dim = stated.get("problem.dim", DIM)

@@ -21,6 +21,7 @@ from uuid import uuid4
 import numpy as np
 
 from benchmarks.store.cell_info import SCHEMA, CellInfo
+from benchmarks.store.schema import check
 from ravine import Refused
 
 if TYPE_CHECKING:
@@ -273,12 +274,15 @@ class Store:
             if stated.pop("schema") != SCHEMA:
                 raise Unreadable(f"{file} is of another version")
             sums = stated.pop("crc32", {})
+            check("crc32", sums, Mapping[str, int])
             info = CellInfo.of(stated)
             if info.traceback:  # the store may have been moved, or written from another directory
                 traceback = str(self.folder / key / "traceback.txt")
                 info = dataclasses.replace(info, traceback=traceback)
             return info, sums
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+        ) as error:  # fmt: skip
             raise Unreadable(f"{file} cannot be read ({_said(error)})") from error
 
     def _read(self, key: str) -> Stored:

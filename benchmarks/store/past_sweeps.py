@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.store.cell_info import cells_of
 from benchmarks.store.cells import LOCK, is_held
 from benchmarks.store.sweep_folder import KEY, MARKERS, read_manifest
 from ravine import Refused
@@ -51,13 +50,12 @@ def _found(root: Path) -> Iterator[Past]:
         folder = Path(where)
         written = (folder / "manifest.json").stat().st_mtime
         try:
-            manifest = read_manifest(folder)
+            manifest, cells = read_manifest(folder)
         except Refused:
             yield Past(folder, written, [], 0, 0, 0.0, "unreadable")
             continue
         if "rows" in manifest:  # a part, which `submit` has made of a sweep
             continue
-        cells = cells_of(manifest["jobs"])
         failed = sum(bool(info.traceback) for info in cells.values())
         command, seconds = manifest.get("argv", []), manifest.get("seconds", 0.0)
         state = _state(folder, manifest)

@@ -77,7 +77,7 @@ class SweepFolder:
             for each in self.path.iterdir()
         ):
             return
-        manifest = self._manifest()
+        manifest, _ = self._manifest()
         there = manifest.get("config", {}).get("protocol")
         if there is None:
             raise Refused(
@@ -105,7 +105,7 @@ class SweepFolder:
             planned: Key and info of each cell that the sweep is certain to run.
             keep: Refuse to lose any.
         """
-        there = cells_of(self._manifest().get("jobs", []))
+        _, there = self._manifest()
         found = dict(planned) if there else {}
         keys = {(*info.ladder, info.dial): key for key, info in found.items()}
         replaced = {}
@@ -165,8 +165,9 @@ class SweepFolder:
         """
         _make("cells", self.store.folder)
         self.store.clean()
-        old, markers = self._manifest(), self.path / MARKERS
-        current = self._current(old)
+        markers = self.path / MARKERS
+        old, listed = self._manifest()
+        current = self._current(listed)
         if not markers.exists():
             spare = self._spare()
             spare.mkdir()
@@ -252,8 +253,8 @@ class SweepFolder:
             say: Called with a line about each cell that cannot be read, and so is in no table.
             interrupted: True if not all of its cells were run.
         """
-        manifest = self._manifest()
-        infos = self._current(manifest)
+        manifest, listed = self._manifest()
+        infos = self._current(listed)
         if infos:
             seconds += manifest["seconds"]
             self._write_manifest(
@@ -315,14 +316,13 @@ class SweepFolder:
             shutil.rmtree(each, ignore_errors=True)
         return self.path / f"{MARKERS}.{uuid4().hex}"
 
-    def _current(self, manifest: Mapping[str, Any]) -> dict[str, CellInfo]:
-        """Return the last cell of each job and rung, of those in the manifest and those that ended since.
+    def _current(self, listed: Mapping[str, CellInfo]) -> dict[str, CellInfo]:
+        """Return the last cell of each job and rung, of those listed in the manifest and those that ended since.
 
         There may be several, if an optimizer was edited between sweeps. The names of the jobs are those of this folder:
         the store has the name from the last sweep that used a cell, where the cell may belong to another ladder.
         """
         marked = self._marked()
-        listed = cells_of(manifest.get("jobs", []))
         jobs = {key: info.job for key, info in listed.items() if key not in marked}
         current = {}
         for key, job in {**jobs, **marked}.items():
@@ -343,8 +343,8 @@ class SweepFolder:
                 marked[file.name] = (note or {}).get("job", "")
         return marked
 
-    def _manifest(self) -> dict[str, Any]:
-        return read_manifest(self.path) if (self.path / "manifest.json").exists() else {}
+    def _manifest(self) -> tuple[dict[str, Any], dict[str, CellInfo]]:
+        return read_manifest(self.path) if (self.path / "manifest.json").exists() else ({}, {})
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         write_whole(json.dumps(manifest, indent=1, default=str), self.path / "manifest.json")
@@ -375,15 +375,17 @@ ALLOWED = {
 }  # fmt: skip
 
 
-def tables_before(folder: Path) -> dict[str, Any] | None:
-    """Return the manifest of the tables in a half-written folder; None if it has none, or they are being replaced."""
+def tables_before(folder: Path) -> tuple[dict[str, Any], dict[str, CellInfo]] | None:
+    """Return manifest and cells of the tables in a half-written folder; None if it has none, or is replacing them."""
     before = folder / MARKERS / BEFORE
     # Path.is_file raises where a name is too long.
     return read_manifest(folder, before) if os.path.isfile(before) else None  # noqa: PTH113
 
 
-def read_manifest(folder: Path, file: Path | None = None) -> dict[str, Any]:
-    """Return the manifest of a sweep's folder, or that in another file.
+def read_manifest(
+    folder: Path, file: Path | None = None
+) -> tuple[dict[str, Any], dict[str, CellInfo]]:
+    """Return the manifest of a sweep's folder, or that in another file, and the description of its cells by key.
 
     Raises Refused, in a line that names the way out, for one that cannot be read, is of another schema, or has an
     entry of another type.
@@ -400,7 +402,7 @@ def read_manifest(folder: Path, file: Path | None = None) -> dict[str, Any]:
                 f"(schema {shortened(manifest['schema'])}, this one has {SCHEMA}): {way_out}"
             )
         _check_types(manifest)
-        cells_of(manifest["jobs"])
+        cells = cells_of(manifest["jobs"])
     except Refused:
         raise
     except RecursionError as error:
@@ -409,7 +411,7 @@ def read_manifest(folder: Path, file: Path | None = None) -> dict[str, Any]:
         raise Refused(f"{file} is not a sweep's: it has no {error}; {way_out}") from error
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise Refused(f"{file} cannot be read: {error}; {way_out}") from error
-    return manifest
+    return manifest, cells
 
 
 def _check_types(manifest: Mapping[str, Any]) -> None:

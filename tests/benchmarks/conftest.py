@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from benchmarks.catalog import loading
 from benchmarks.cli.main import main
 from tests.benchmarks.browser import COMMAND, Browser
+from tests.benchmarks.default_signals import heed_signals
 
 
 class Answer(NamedTuple):
@@ -26,6 +28,15 @@ def patient(monkeypatch) -> None:
     """Have no word about what takes long, on however slow a machine."""
     monkeypatch.setattr("ravine.terminal.SILENT", 3600.0)
     monkeypatch.setattr("benchmarks.runner.progress.SILENT", 3600.0)
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Signals have their default effect, however the tests were started."""
+    before = heed_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import torch
 import benchmarks.cli.launch
 import benchmarks.report
 from benchmarks.cli.main import main
+from tests.benchmarks.default_signals import heed_signals
 
 LOADED = (pandas.DataFrame, pyarrow.parquet.read_table, torch.Tensor, benchmarks.report.report)
 
@@ -41,9 +42,7 @@ def start(words: Sequence[str], folder: Path, output: Path) -> int:
         return process
     code = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        heed_signals()
         for number, ending in enumerate(("out", "err"), 1):
             handle = os.open(f"{output}.{ending}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
             os.dup2(handle, number)
@@ -73,3 +72,19 @@ def ended(process: int, output: Path, within: float = 60.0) -> Ended:
 def run(words: Sequence[str], folder: Path, output: Path) -> Ended:
     """Run a command to its end."""
     return ended(start(words, folder, output), output)
+
+
+def is_running(process: int) -> bool:
+    """True if a command has not ended; `ended` still tells how it does."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def is_read_or_half_written(folder: Path, output: Path, out: str = "out") -> bool:
+    """True if `compare` reads the sweep, or refuses it as running or killed; never as edited by hand."""
+    read = run(["compare", out, out], folder, output)
+    not_begun = (
+        f"{out} does not exist",
+        "it has no manifest.json",
+        f"{out} is half-written: its sweep",
+    )
+    return read.code == 0 or (read.code == 2 and any(each in read.err for each in not_begun))

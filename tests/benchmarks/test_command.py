@@ -37,6 +37,7 @@ from optimizers import OPTIMIZERS
 from problems import PROBLEMS
 from ravine import Refused
 from ravine.terminal import phase
+from tests.benchmarks.default_signals import heed_signals
 from tests.benchmarks.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +123,7 @@ def start(*words, folder):
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_signals,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

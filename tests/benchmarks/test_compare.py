@@ -19,6 +19,7 @@ from benchmarks import assert_no_regression, compare_sweeps, read_table, sweep
 from benchmarks.analysis import tables
 from benchmarks.analysis.chosen_runs import with_variant
 from benchmarks.cli.main import main
+from benchmarks.store.sweep_folder import BEFORE, MARKERS
 from problems.inexact_gradients.noisy_quadratic import NoisyQuadratic
 from ravine import Refused
 from tests.benchmarks.problems_for_tests import Bowl, NoisyBowl
@@ -401,14 +402,16 @@ def lines(folder, name, change):
 
 
 def of_cells(name, value):
-    """Return a change of a folder: a field of all its cells, in the manifest."""
+    """Return a change of a folder: a field of all its cells, or of their protocol, in the manifest."""
 
     def change(folder):
         file = folder / "manifest.json"
         manifest = json.loads(file.read_text())
         for job in manifest["jobs"]:
             for own in job["cells"].values():
-                own[name] = value
+                owner, _, field = name.rpartition(".")
+                table = own.setdefault(owner, dict(job[owner])) if owner else own
+                table[field] = value
         file.write_text(json.dumps(manifest))
 
     return change
@@ -421,6 +424,9 @@ OF_CELLS = [
     ("dial_column", 3, "a text"), ("target", "x", "a number"), ("problem", None, "a text"), ("optimizer", 3, "a text"),
     ("searched", 3, "a table, each entry a number or null"), ("protocol", 3, "a table"), ("noisy", 1, "true or false"),
     ("predicted_share", "x", "a number or null"), ("role", 3, "a text"),
+    ("protocol.trials", 2.5, "a whole number"), ("protocol.tuning_seeds", None, "a whole number"),
+    ("protocol.seeds", True, "a whole number"), ("protocol.budget", "x", "a number"),
+    ("protocol.dtype", "float16", "one of float32, float64"), ("protocol.device", 0, "a text"),
 ]  # fmt: skip
 SPOILT = {
     **{
@@ -550,6 +556,18 @@ def test_a_spoilt_folder_is_refused_in_a_line(spoil, whole, copy, capsys):
     out, err = capsys.readouterr()
     assert not out and err.count("\n") == 1
     assert expected.format(copy=copy) in err
+
+
+def test_what_was_there_before_a_sweep_is_compared_but_is_no_proof_of_no_regression(copy, capsys):
+    (copy / MARKERS).mkdir()
+    shutil.copy(copy / "manifest.json", copy / MARKERS / BEFORE)
+    assert main(["compare", str(copy), str(copy)]) == 0
+    assert "these are its results from before" in capsys.readouterr().err
+    assert main(["compare", str(copy), str(copy), "--fail-on-regression"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith(f"ravine: {copy} is half-written: ") and err.count("\n") == 1
+    with pytest.raises(Refused, match="is half-written"):
+        assert_no_regression(copy, copy)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,9 @@ def test_numbers_are_made_on_the_problem_s_device(guarded, problem, optimizer):
 def test_a_second_device_gives_the_same_results(beside, problem, optimizer):
     there, here = ran(problem, optimizer, NAME).runs, ran(problem, optimizer).runs
     for column in ("gap_final", "cost"):
-        np.testing.assert_allclose(there[column], here[column], rtol=1e-6, err_msg=column)
+        # All is equal but eigvalsh, which computes eigenvectors too where it is intercepted: at κ = 1000 the smallest
+        # eigenvalue is off by κε = 2e-13 of itself, and the gap after twelve steps by some times that.
+        np.testing.assert_allclose(there[column], here[column], rtol=1e-11, err_msg=column)
     assert (there["status"] == here["status"]).all()
 
 
@@ -167,7 +169,8 @@ def test_a_number_without_a_device_is_noticed(guarded):
 @pytest.mark.parametrize(("problem", "optimizer"), [*OF_PROBLEMS, *ON_A_BOWL])
 def test_a_gpu_gives_the_same_results(problem, optimizer):
     there, here = (ran(problem, optimizer, device).runs for device in ("cuda", "cpu"))
-    np.testing.assert_allclose(there["gap_initial"], here["gap_initial"], rtol=1e-6)
+    # 10⁴ terms summed in another order are off by 2e-12, and no gap at a start is 100 times as sensitive as that.
+    np.testing.assert_allclose(there["gap_initial"], here["gap_initial"], rtol=1e-9)
     assert (there["status"] == here["status"]).mean() > 0.8  # rounding differs
 
 

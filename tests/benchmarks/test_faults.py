@@ -25,6 +25,7 @@ from benchmarks.runner import worker
 from benchmarks.store.cells import Store
 from problems import Card
 from ravine import LeftOut
+from tests.benchmarks.default_signals import heed_signals
 from tests.benchmarks.problems_for_tests import Bowl, card
 from tests.benchmarks.test_command import MINE, start, wait_until_one_cell_is_done_and_one_is_asleep
 
@@ -109,11 +110,10 @@ def summarized(folder):
     return set(pandas.read_csv(folder / "summary.csv").optimizer)
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_sweep_as_ctrl_c_does(number, ravine, files, monkeypatch, request):
+def test_a_signal_ends_a_sweep_as_ctrl_c_does(number, ravine, files, monkeypatch):
     run_job, jobs = worker.run_job, itertools.count(1)
-    before = signal.signal(number, signal.SIG_DFL)  # it may be ignored, as under nohup
-    request.addfinalizer(lambda: signal.signal(number, before))
 
     def terminated(*arguments):
         if next(jobs) == 3:
@@ -138,7 +138,7 @@ def test_tables_are_written_after_the_terminal_was_closed(files):
     if process == 0:
         code = 1
         try:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            heed_signals()
             sys.stdout, sys.stderr = (open(k, "w", closefd=False) for k in (1, 2))  # noqa: SIM115
             code = main(given.split())
         finally:
@@ -179,12 +179,8 @@ def test_only_a_command_that_runs_cells_says_that_they_are_kept(words, kept, mon
     assert capsys.readouterr().err == f"ravine: interrupted{KEPT if kept else ''}\n"
 
 
-def test_ctrl_c_after_a_signal_does_not_cut_the_writing_of_tables(monkeypatch, request):
-    for number, handler in (
-        (signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL),
-    ):  # fmt: skip
-        before = signal.signal(number, handler)  # in the background a shell has them ignored
-        request.addfinalizer(lambda number=number, before=before: signal.signal(number, before))
+@pytest.mark.usefixtures("heeded")
+def test_ctrl_c_after_a_signal_does_not_cut_the_writing_of_tables(monkeypatch):
     written = []
 
     def writes(words):
@@ -209,6 +205,7 @@ class Interrupts:
         signal.raise_signal(self.number)
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -216,12 +213,7 @@ def test_a_signal_while_a_class_is_made_ends_as_any_other(number, code, monkeypa
     monkeypatch.setattr(
         "benchmarks.cli.main._run", lambda words: type("Made", (), {"field": Interrupts(number)})
     )
-    handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-    before = signal.signal(number, handler)  # in the background a shell has them ignored
-    try:
-        assert main([]) == code
-    finally:
-        signal.signal(number, before)
+    assert main([]) == code
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -18,7 +18,7 @@ from benchmarks.store import cells as store_of_cells
 from benchmarks.store.cells import Store
 from benchmarks.store.sweep_folder import SweepFolder
 from ravine.whole_file import write_whole
-from tests.benchmarks.forked import ended, run, start
+from tests.benchmarks.forked import ended, is_read_or_half_written, run, start
 from tests.benchmarks.test_shared_store import ran
 
 SWEEP = (
@@ -38,13 +38,6 @@ def tables(folder):
 
 def names(folder):
     return {each.name for each in folder.iterdir()} if folder.exists() else set()
-
-
-def is_read_or_half_written(folder, said):
-    """True if `compare` reads the folder, or refuses it because its sweep was killed; never as edited by hand."""
-    read = run(["compare", "out", "out"], folder, said)
-    not_begun = "out does not exist", "it has no manifest.json", "out is half-written: its sweep"
-    return read.code == 0 or (read.code == 2 and any(each in read.err for each in not_begun))
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,7 @@ def test_a_printed_command_is_the_users_but_for_what_changes(ravine, files, give
     assert ravine(*found, "dry_run=true").code == 0  # its folder takes it
 
 
+@pytest.mark.usefixtures("heeded")
 def test_an_interrupted_command_goes_on_as_it_was_typed(ravine, files, monkeypatch):
     write = Store.write
 
@@ -64,15 +65,9 @@ def test_an_interrupted_command_goes_on_as_it_was_typed(ravine, files, monkeypat
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Store, "write", interrupted)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        given = f"+problem=quadratic {OURS} hydra/launcher=basic out=swept"
-        code, out, _ = ravine(given)
-        assert code == 130 and set(printed(out, "Go on")) == set(given.split())
-        given = (
-            f"submit sgd +problem=quadratic rungs=2 {SMALL} seeds=3 part=mine hydra/launcher=basic"
-        )
-        code, out, _ = ravine(given.replace("seeds=2 ", ""))
-        assert code == 130 and printed(out, "Go on") == given.replace("seeds=2 ", "").split()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    given = f"+problem=quadratic {OURS} hydra/launcher=basic out=swept"
+    code, out, _ = ravine(given)
+    assert code == 130 and set(printed(out, "Go on")) == set(given.split())
+    given = f"submit sgd +problem=quadratic rungs=2 {SMALL} seeds=3 part=mine hydra/launcher=basic"
+    code, out, _ = ravine(given.replace("seeds=2 ", ""))
+    assert code == 130 and printed(out, "Go on") == given.replace("seeds=2 ", "").split()

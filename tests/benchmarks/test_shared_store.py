@@ -10,8 +10,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -26,15 +24,17 @@ from benchmarks.analysis import folder as folder_of_tables
 from benchmarks.analysis.tables import collect
 from benchmarks.catalog.contenders import contender
 from benchmarks.cli.main import main
-from benchmarks.engine.protocol import Protocol
+from benchmarks.engine.protocol import Protocol, Settled
 from benchmarks.runner.job import Job, run_job
 from benchmarks.store import cells as store_of_cells
+from benchmarks.store.cell_info import CellInfo
 from benchmarks.store.cells import Memory, Store, Unreadable, alone
+from benchmarks.store.schema import fields_of
 from benchmarks.store.sweep_folder import SweepFolder
 from problems import PROBLEMS
+from tests.benchmarks.forked import ended, is_read_or_half_written, is_running, run, start
 from tests.benchmarks.problems_for_tests import Bowl
 
-ROOT = Path(__file__).parents[2]
 SIZE = Protocol(trials=3, tuning_seeds=2, seeds=2, budget=20)
 
 
@@ -57,9 +57,9 @@ def replaced_by_a_file(file):
 
 
 DAMAGE = {
-    "cell.json": ["empty", "cut", "[]", "{}", "binary", "no job"],
-    "runs.parquet": ["empty", "cut", "missing", "flipped"],
-    "traces.parquet": ["empty", "cut", "missing", "flipped"],
+    "cell.json": ["empty", "cut", "zeros", "[]", "{}", "binary", "deep", "no job", "a folder"],
+    "runs.parquet": ["empty", "cut", "zeros", "missing", "flipped", "a folder"],
+    "traces.parquet": ["empty", "cut", "zeros", "missing", "flipped", "a folder"],
 }
 DAMAGED = [(name, how) for name, several in DAMAGE.items() for how in several]
 
@@ -70,34 +70,97 @@ def damage(file, how):
         file.unlink()
     elif how == "flipped":
         flipped(file)
+    elif how == "a folder":
+        file.unlink()
+        file.mkdir()
     else:
         file.write_bytes(
             {
                 "empty": b"",
                 "cut": whole[: len(whole) // 2],
+                "zeros": bytes(len(whole)),  # its blocks were not written when the power failed
                 "[]": b"[]",
                 "{}": b"{}",
                 "binary": b"\xff\xfe\x00",
+                "deep": b"[" * 100_000,
                 "no job": whole.replace(b'"job"', b'"jab"'),
             }[how]
         )
 
 
-@pytest.mark.parametrize(("name", "how"), DAMAGED)
-def test_a_damaged_cell_is_named_and_computed_again(tmp_path, name, how):
-    store = Store(tmp_path)
+def is_named_and_computed_again(store, spoil, named):
     key, first = ran(store)
     before = store.read(key)
-    damage(tmp_path / key / name, how)
-    assert how in ("flipped",) or name != "cell.json" or not store.has(key)
-    with pytest.raises(Unreadable, match=name):
+    spoil(store.folder / key)
+    with pytest.raises(Unreadable, match=named):
         store.find(key)
     again, done = ran(store)
-    assert again == key and not done.cached and name in done.damage and not first.damage
+    assert again == key and not done.cached and not first.damage
+    assert re.search(named, done.damage) and "\n" not in done.damage
     assert ran(store)[1].cached
     for column, values in before.runs.items():
         if column != "seconds":
             np.testing.assert_array_equal(values, store.read(key).runs[column])
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGED)
+def test_a_damaged_cell_is_named_and_computed_again(tmp_path, name, how):
+    store = Store(tmp_path)
+
+    def spoil(cell):
+        damage(cell / name, how)
+        assert name != "cell.json" or not (store.has(cell.name) or dict(store.infos()))
+
+    is_named_and_computed_again(store, spoil, name)
+
+
+FIELDS = [*fields_of(CellInfo), *(f"protocol.{each}" for each in fields_of(Settled))]
+WRONG = [
+    *((name, [3]) for name in FIELDS),  # no field is a list
+    ("target", "0.1"), ("noisy", 1), ("scale", "zz"), ("theory", {"1": "x"}), ("protocol.trials", 2.5),
+    ("protocol.seeds", True), ("protocol.budget", None), ("protocol.dtype", "float16"),
+    ("crc32", [3]), ("crc32", {"runs.parquet": "x"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_cell_with_a_field_of_another_type_is_named_and_computed_again(tmp_path, name, value):
+    def spoil(cell):
+        stated = json.loads((cell / "cell.json").read_text())
+        owner, _, field = name.rpartition(".")
+        (stated[owner] if owner else stated)[field] = value
+        (cell / "cell.json").write_text(json.dumps(stated))
+
+    named = (
+        rf"cell\.json cannot be read \(TypeError: {re.escape(f'{name} is {value!r}, but must be ')}"
+    )
+    is_named_and_computed_again(Store(tmp_path), spoil, named)
+
+
+def numbers(folder):
+    return pandas.read_csv(folder / "summary.csv").drop(columns="seconds").to_csv()
+
+
+def test_a_command_goes_on_where_cells_are_damaged(ravine, files):
+    """Those of its own are named in the lines of progress; another one tells no time for the forecast."""
+    given = (
+        f"+problem=quadratic optimizer=sgd,adam trials=2 tuning_seeds=1 seeds=2 cells={files}/cells"
+    )
+    assert ravine(f"{given} budget=5 out=out").code == 0
+    before = numbers(files / "out")
+    first, second = sorted(files.glob("cells/*"))
+    damage(first / "cell.json", "cut")
+    damage(second / "runs.parquet", "cut")
+    code, out, err = ravine(f"{given} budget=6 dry_run=true")
+    assert code == 0 and "no earlier cells" in out
+    (line,) = err.splitlines()
+    assert line.startswith(
+        f"ravine: how long {second} took is left out: pyarrow.lib.ArrowInvalid: "
+    )
+    code, _, err = ravine(f"{given} budget=5 out=out")
+    assert code == 0 and numbers(files / "out") == before
+    for file, why in ((first / "cell.json", "cannot be read"), (second / "runs.parquet", "is not")):
+        assert len(re.findall(f" runs in .* s, again because {file} {why}", err)) == 1
 
 
 def test_a_file_where_a_cell_should_be_is_replaced(tmp_path):
@@ -423,23 +486,37 @@ def test_a_sweep_keeps_its_name_of_a_job_while_another_gives_the_cell_its_own(tm
             assert folder.finish(1.0, print)[key].info == own
 
 
-SWEEP = "+problem=quadratic,matrix_power optimizer=sgd,adam,newton trials=3 seeds=2 tuning_seeds=1 budget=60"
+SWEEP = "+problem=quadratic,matrix_power trials=3 tuning_seeds=1 budget=60"
+AT_ONCE = [("sgd,adam", "together"), ("adam,newton", "together"), ("sgd,adam,newton", "apart")]
 
 
-@pytest.mark.slow
-def test_three_sweeps_at_once_over_one_store_and_two_into_one_folder(tmp_path):
-    outs = ["a", "b", "c", "c"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "benchmarks", *SWEEP.split(), f"out={out}", "cells=cells"],
-            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for out in outs
-    ]  # fmt: skip
-    ended = [(each.communicate(timeout=300), each.returncode) for each in started]
-    assert [code for _, code in ended] == [0] * 4, ended
-    assert not any("Traceback" in err for (_, err), _ in ended)
-    summaries = [(tmp_path / out / "summary.csv").read_text() for out in "abc"]
-    assert summaries[0] == summaries[1] == summaries[2]
-    assert not list((tmp_path / "cells").glob(".*"))
+def swept(optimizers, out, cells="cells", seeds=2):
+    return f"{SWEEP} optimizer={optimizers} seeds={seeds} out={out} cells={cells}".split()
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_three_sweeps_at_once_over_one_store_end_as_one_alone(tmp_path, rounds):
+    """Two of them go into one folder, and meanwhile others read the folders and the store, which has a damaged cell."""
+    said = tmp_path / "said"
+    assert run(swept("sgd,adam,newton", "alone", "others"), tmp_path, said).code == 0
+    expected = numbers(tmp_path / "alone")
+    whole = min(tmp_path.glob("others/*"))
+    for k in range(rounds):
+        folder, limit = tmp_path / str(k), time.monotonic() + 60
+        cell = shutil.copytree(whole, folder / "cells" / whole.name)
+        damage(cell / "runs.parquet", "cut")
+        started = [
+            (start(swept(*each), folder, tmp_path / f"said{n}"), tmp_path / f"said{n}")
+            for n, each in enumerate(AT_ONCE)
+        ]
+        while any(is_running(process) for process, _ in started) and time.monotonic() < limit:
+            for out in ("together", "apart"):
+                assert is_read_or_half_written(folder, said, out)
+            looked = run([*swept("sgd,adam", "new", seeds=3), "dry_run=true"], folder, said)
+            assert looked.code == 0 and "Traceback" not in looked.err
+        for process, output in started:
+            code, _, err = ended(process, output)
+            assert code == 0 and "Traceback" not in err
+        assert numbers(folder / "together") == numbers(folder / "apart") == expected
+        assert {each.name for each in folder.iterdir()} == {"together", "apart", "cells"}
+        assert not [*folder.glob("*/.*")] and len([*folder.glob("cells/*")]) == 6

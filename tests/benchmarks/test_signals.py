@@ -14,12 +14,7 @@ from benchmarks.store.sweep_folder import SweepFolder
 GIVEN = "+problem=quadratic problem.dim=2 optimizer=sgd,adam trials=2 tuning_seeds=1 seeds=2 budget=10 out=out"
 
 
-@pytest.fixture(autouse=True)
-def _ctrl_c_is_heeded():
-    """A shell that starts the tests in the background has it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("heeded")
 
 
 def test_a_cell_that_is_stored_is_in_the_tables(ravine, files, monkeypatch):

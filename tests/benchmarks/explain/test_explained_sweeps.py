@@ -218,6 +218,7 @@ def terminates():
 KEPT = "finished cells are kept; the same command runs the rest"
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(
     ("ends", "cores", "code", "said"),
     [
@@ -230,10 +231,8 @@ KEPT = "finished cells are kept; the same command runs the rest"
     ],
 )  # fmt: skip
 def test_whatever_ends_an_explanation_its_rows_of_before_and_those_of_others_are_kept(
-    ends, cores, code, said, ravine, files, monkeypatch, request
+    ends, cores, code, said, ravine, files, monkeypatch
 ):
-    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # it may be ignored
-    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, handler))
     assert ravine(CHEAP).code == 0
     file, note = files / "swept" / "explained.csv", "of before"
 
