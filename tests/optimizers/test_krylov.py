@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.engine.cell import _chunk
+from benchmarks.engine.cell import POINTS, _chunk
 from benchmarks.engine.instances import Instances
 from optimizers.clip import Clip
 from optimizers.krylov_saddle_free_newton import KrylovSaddleFreeNewton
@@ -290,4 +290,5 @@ def test_a_run_without_a_gradient_pays_for_no_product(walk):
 def test_as_many_trials_run_at_a_time_as_its_vectors_leave_room_for(monkeypatch, method, vectors):
     instances = Instances(PROBLEMS["digits_mlp"], ("a", "b"))
     monkeypatch.setattr("benchmarks.engine.cell.MEMORY", 8 * 2 * 145 * 8 * 145 * 7)  # 7 Hessians
+    monkeypatch.setitem(POINTS, "cpu", 2**24)
     assert _chunk(method, instances) == 7 * 145 // vectors
