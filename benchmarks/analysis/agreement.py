@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas
 
-from benchmarks.analysis.causes import TOO_FEW, unasked
+from benchmarks.analysis.causes import TOO_FEW, is_pair, unasked
 
 HALVES = ("developed", "held out")  # problems used, or not used, while the rules were written
 DRAWS = 2000
@@ -47,7 +47,7 @@ def outcome(rows: pandas.DataFrame) -> str:
     causes = held(rows)
     if not causes:
         return TOO_FEW if (rows["note"] == TOO_FEW).any() else NONE
-    if "+" in causes[0]:
+    if is_pair(causes[0]):
         return TOGETHER
     return ONE if len(causes) == 1 else SEVERAL
 

@@ -48,6 +48,11 @@ EXPLAINED = [*NAMED, *COLUMNS]  # of explained.csv
 POINT = ("breaking_point", "low", "high", "text", "censored")
 
 
+def is_pair(cause: str) -> bool:
+    """True for two causes that were taken away together, such as "noise+ill_conditioning"."""
+    return "+" in cause
+
+
 def tuned(runs: pandas.DataFrame, share: float = 1.0) -> pandas.DataFrame:
     """Return the reporting runs of a cell's tuned trial, by seed, chosen and judged at a share of the budget."""
     if share < 1:

@@ -51,7 +51,7 @@ def find(word: str, kind: str) -> tuple[str, str | None]:
 
     Raises Refused if it cannot be loaded, is not registered, or cannot be wrapped.
     """
-    name, wrappers = _without_wrappers(word) if kind == "optimizer" else (word, [])
+    name, wrappers = _without_wrappers(word, kind)
     where = None
     if is_specification(name) and name not in REGISTRIES[kind]:
         name, where = load(name, kind)
@@ -187,16 +187,16 @@ def of_either_kind(word: str) -> tuple[str, str]:
 
 def is_foreign(word: str, kind: str) -> bool:
     """True if a word, with wrappers or without, names a class in a file or in a module that is not installed."""
-    place = _without_wrappers(word)[0] if kind == "optimizer" else word
+    place, _ = _without_wrappers(word, kind)
     if any(_in_file(each)[0] is not None for each in (word, place)):
         return True
     registered = any(place in registry for registry in REGISTRIES.values())
     return "." in place and not registered and not _is_installed(place.partition(".")[0])
 
 
-def missing(word: str) -> str:
+def missing(word: str, kind: str) -> str:
     """Return the file or the package that a word names, with wrappers or without; empty if it can be found."""
-    place, _ = _without_wrappers(word)
+    place, _ = _without_wrappers(word, kind)
     path, _ = _in_file(place)
     if path is not None:
         return "" if path.is_file() else str(path)
@@ -207,12 +207,16 @@ def missing(word: str) -> str:
     return "" if known else package
 
 
-def _without_wrappers(word: str) -> tuple[str, list[str]]:
+def _without_wrappers(word: str, kind: str = "optimizer") -> tuple[str, list[str]]:
     """Return where a class is, and the wrappers around it; the path of its file may contain a plus.
+
+    A problem has no wrappers.
 
     >>> _without_wrappers("my+methods/mine.py:Mine+clip")
     ('my+methods/mine.py:Mine', ['clip'])
     """
+    if kind != "optimizer":
+        return word, []
     path, colon, name = word.rpartition(":")
     name, *wrappers = name.split(AND)
     return f"{path}{colon}{name}", wrappers
@@ -378,9 +382,10 @@ def _module_of_file(path: Path, given: str) -> ModuleType:
         if not path.parent.is_dir():
             raise Refused(f"no file {path.name} for {given}: there is no folder {path.parent}")
         there = [each.name for each in path.parent.glob("*.py")]
-        raise Refused(
-            f"no file {path.name} for {given}: {nearest(path.name, there, '.py files there')}"
+        wrong = (
+            f"{given} is in no .py file" if path.is_file() else f"no file {path.name} for {given}"
         )
+        raise Refused(f"{wrong}: {nearest(path.name, there, '.py files there')}")
     # One module per file, with a name that depends on its path alone and is the same in every process.
     name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     stamp = path.stat().st_mtime_ns

@@ -193,9 +193,11 @@ def _of_hydra(option: Option) -> Option:
     return option
 
 
-def foreign(words: Sequence[str]) -> list[str]:
-    """Return the words in a command that name a class in a file, or in a module that is not installed."""
-    return [word for kind, word in _classes(_parsed(words)) if loading.is_foreign(word, kind)]
+def foreign(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Return word and kind of each class in a command that is in a file, or in a module that is not installed."""
+    return [
+        (word, kind) for kind, word in _classes(_parsed(words)) if loading.is_foreign(word, kind)
+    ]
 
 
 def _classes(given: Mapping[str, Option]) -> Iterator[tuple[str, str]]:

@@ -30,8 +30,8 @@ def main(given: Namespace) -> int:
     if not commands:
         raise Refused(f"{given.folder} was not made by a command: give explain=true to one")
     again = [_again(each, given.folder) for each in commands]
-    named = dict.fromkeys(word for words in again for word in foreign(words))
-    missing = dict.fromkeys(filter(None, map(loading.missing, named)))
+    named = dict(pair for words in again for pair in foreign(words))
+    missing = dict.fromkeys(filter(None, map(loading.missing, named, named.values())))
     if missing:
         packages = not all(each.endswith(".py") for each in missing)
         raise Refused(

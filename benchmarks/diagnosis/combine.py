@@ -35,13 +35,6 @@ CONSEQUENCES = {
 OF_A_THROW = {"cliff", "exploding_gradient", "plateau", "saddle", "sharpening"}
 OF_THE_STEP = {"ill_conditioning", "sharpening", "step_too_large", "step_too_small"}
 CHOSEN = Thresholds()
-# Outcomes by what was the first not to be finite, and formulas. Not a loss, which overflows where a step has led.
-BROKEN = {
-    "gradient": (DERIVATIVE_NOT_FINITE, "max |gᵢ|"),
-    "gradient or Hessian": (DERIVATIVE_NOT_FINITE, "max(|gᵢ|, |Hᵢⱼ|)"),
-    "derivative": (DERIVATIVE_NOT_FINITE, "its largest entry"),
-    "step": (STEP_NOT_FINITE, "|s|"),
-}
 
 
 def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
@@ -85,14 +78,17 @@ def diagnose(record: Record, thresholds: Thresholds = CHOSEN) -> Verdict:
 
 def _broken(record: Record) -> tuple[Evidence, ...]:
     """Return the evidence that a derivative or a step was the first number not to be finite; none if it was not."""
-    what, step = record.not_finite or ("", 0)
-    if what not in BROKEN:
+    what, step = record.not_finite or ("loss", 0)
+    if what == "loss":  # if it overflows, the step before is to blame
         return ()
-    cause, formula = BROKEN[what]
-    own, before = ("optimizer's own ", "gradient") if what == "step" else ("", "loss")
+    cause, own, before, size = (
+        (STEP_NOT_FINITE, "optimizer's own ", "gradient", "|s|")
+        if what == "step"
+        else (DERIVATIVE_NOT_FINITE, "", "loss", "largest |entry|")
+    )
     test = f"the {own}{what} was not finite (step {step}) where the {before} was"
-    largest, why = sys.float_info.max, "a run ends where loss or gradient are not finite"
-    return (Evidence(cause, test, formula, math.inf, largest, True, why),)
+    largest, why = sys.float_info.max, "a run ends where a loss, derivative or step is not finite"
+    return (Evidence(cause, test, f"{size} (inf for NaN)", math.inf, largest, True, why),)
 
 
 def _after_a_throw(findings: list[Finding]) -> list[Finding]:

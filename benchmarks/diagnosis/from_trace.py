@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from benchmarks.diagnosis.record import Record, Status
+from benchmarks.diagnosis.record import Quantity, Record, Status
 
 MEASURED = (
     "step", "loss", "change", "grad_sq", "g_h_g", "g_s", "s_h_s", "step_norm", "distance_start",
@@ -31,11 +31,11 @@ def traced_record(
     status: Status,
     known: Known,
     settings: Mapping[str, Any] | None = None,
-    not_finite: tuple[str, int] | None = None,
+    not_finite: tuple[Quantity, int] | None = None,
 ) -> Record:
     """Return the record of a run: `trace` has its rows by column, `known` is what is known of its cell.
 
-    `not_finite` is as in `Record`.
+    `not_finite` says which quantity was first not finite, and in which step: see `Record`.
 
     Columns that the trace lacks are NaN. Spectra are computed densely, so that their residual is 0. If the
     optimizer sees the exact gradient, noise is 0.
@@ -103,11 +103,12 @@ def traced_records(
         yield row, traced_record(trace, status, known, settings, not_finite)
 
 
-def asked_for(runs: Mapping[str, Any]) -> str:
-    """Return which derivatives the optimizer of these runs asks for, by their counts.
+def asked_for(runs: Mapping[str, Any]) -> Quantity:
+    """Return what the optimizer of these runs asks for beside the loss, by their counts.
 
-    "gradient" or "gradient or Hessian"; "derivative" if no run has taken a step, as a step that fails is not counted.
+    "gradient or curvature" also if all runs fail in their first step, which is not counted.
     """
-    if np.any(runs["hvps"]) or np.any(runs["hessians"]):
-        return "gradient or Hessian"
-    return "gradient" if np.any(runs["gradients"]) else "derivative"
+    gradients, hvps, hessians = (
+        (runs[name] > 0).any() for name in ("gradients", "hvps", "hessians")
+    )
+    return "gradient" if gradients and not (hvps or hessians) else "gradient or curvature"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 Status = Literal["solved", "missed", "diverged", "running"]
+Quantity = Literal["loss", "gradient", "gradient or curvature", "step"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ class Record:
         grad_leap: Largest ratio, since the previous row, of |g_t| to max(|g_{t-1}|, |g_{t-2}|, |g_{t-3}|,
             0.1 max_{s<t}|g_s|); None if only recorded steps are known.
         loss_highest: Highest loss since the previous row; None if only recorded steps are known.
-        not_finite: What was the first not to be finite, "loss", a derivative (see `asked_for`) or "step", and in which
-            step; None if all were finite.
+        not_finite: Which quantity was first not finite, and in which step; None if all were finite. It is "loss",
+            "gradient", "gradient or curvature" if the optimizer also asks for the Hessian, its products or JᵀJ, or
+            "step" (its own).
     """
 
     status: Status
@@ -88,4 +90,4 @@ class Record:
     bias_sq: np.ndarray | None = None
     grad_leap: np.ndarray | None = None
     loss_highest: np.ndarray | None = None
-    not_finite: tuple[str, int] | None = None
+    not_finite: tuple[Quantity, int] | None = None

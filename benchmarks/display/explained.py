@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import pandas
@@ -14,6 +14,7 @@ from benchmarks.analysis.causes import (
     NOT_ASKED,
     TOO_FEW,
     failed,
+    is_pair,
     unasked,
 )
 from benchmarks.display.breaking_table import FALLING
@@ -28,9 +29,9 @@ UNEXPLAINED = {  # by the mark in a table
 }
 A_CAUSE, NO_HELP, NOT_RUN, EMPTY = "*", "–", "failed", ""
 NO_MATTER, ENOUGH, PAIRS = (  # why a cell is empty
-    "it cannot matter there",
-    "another removal is enough",
-    "only the best pairs of causes are tried, and only where none alone is a cause",
+    "the cause cannot matter or cannot be removed there",
+    "another removal of the cause solves all",
+    "pairs are tried where no single cause is found, but only the most promising ones",
 )
 
 
@@ -43,13 +44,13 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
     for problem, rows in table.groupby("problem", sort=False):
         best = rows.drop_duplicates(["job", "cause"])
         by_cause = best.groupby("cause", sort=False)
-        pair = best["cause"].str.contains("+", regex=False).groupby(best["cause"]).any()
+        pair = best["cause"].map(is_pair).groupby(best["cause"]).any()
         helping = by_cause["solved_without"].max().notna() & (by_cause["holds"].any() | ~pair)
         causes = by_cause["holds"].sum()[helping].sort_values(ascending=False, kind="stable").index
         cells = (_row(of_job, causes) for _, of_job in best.groupby("job", sort=False))
         shown = pandas.DataFrame(cells)
         ran = best["tried"].notna().groupby(best["cause"], sort=False).any()
-        tried = [named(str(each)) for each in helping.index[~helping & ran] if "+" not in str(each)]
+        tried = [each for each in map(str, helping.index[~helping & ran]) if not is_pair(each)]
         unnamed: dict[str, list[str]] = {}
         for name, of_job in rows.groupby("optimizer", sort=False):
             if not of_job["holds"].any():
@@ -59,7 +60,7 @@ def explained(table: pandas.DataFrame) -> Iterator[View]:
             "each cause, searched again in the same way.",
             *_legend(shown, causes),
             *(f"{named(each)}: {', '.join(_removals(best, each))}." for each in causes),
-            *([f"Removed, but {NEVER_HELPED}: {', '.join(tried)}."] if tried else []),
+            *([f"Removed, but {NEVER_HELPED}: {', '.join(map(named, tried))}."] if tried else []),
             *(f"{', '.join(names)}: {said}." for said, names in unnamed.items()),
             *not_asked(rows),
             *(
@@ -74,24 +75,25 @@ def _legend(shown: pandas.DataFrame, causes: pandas.Index) -> list[str]:
     """Return the legend of a table whose cells are texts."""
     cells = {cause: set(shown[named(cause)]) for cause in causes}
     marks = {A_CAUSE if each.endswith(A_CAUSE) else each for of in cells.values() for each in of}
-    empty = [PAIRS if "+" in cause else NO_MATTER for cause in cells if EMPTY in cells[cause]]
+    empty = {PAIRS if is_pair(cause) else NO_MATTER for cause in cells if EMPTY in cells[cause]}
     return legend(marks, empty)
 
 
-def legend(marks: Collection[str], empty: Iterable[str]) -> list[str]:
+def legend(marks: Set[str], empty: Set[str], marking: str = f"{A_CAUSE} marks") -> list[str]:
     """Return a sentence about each mark that occurs in the cells of causes.
 
     Args:
-        marks: `A_CAUSE` and `NO_HELP` as far as they occur; others need no sentence.
-        empty: Why cells are empty, with repetitions: `NO_MATTER`, `ENOUGH` or `PAIRS`.
+        marks: The marks that occur; only `A_CAUSE` and `NO_HELP` are explained.
+        empty: The reasons why cells are empty: `NO_MATTER`, `ENOUGH` or `PAIRS`.
+        marking: What marks a cause, with its verb.
     """
     said = {
-        A_CAUSE: f"{A_CAUSE} marks a cause: the gain is more than chance explains (5 %, Holm over the removals).",
+        A_CAUSE: f"{marking} a cause: the gain is more than chance explains (5 %, Holm over the removals).",
         NO_HELP: f"{NO_HELP}: its removal {NEVER_HELPED}.",
     }
     found = [sentence for mark, sentence in said.items() if mark in marks]
-    reasons = [f"because {each}" for each in (NO_MATTER, ENOUGH, PAIRS) if each in {*empty}]
-    return [*found, f"Empty: {NOT_ASKED}, {', or '.join(reasons)}."] if reasons else found
+    reasons = [each for each in (NO_MATTER, ENOUGH, PAIRS) if each in empty]
+    return [*found, f"Empty: not tried ({'; or '.join(reasons)})."] if reasons else found
 
 
 def where(rows: pandas.DataFrame) -> str:
@@ -169,7 +171,7 @@ def why(rows: pandas.DataFrame) -> str:
     said = {part for cause in holding["cause"] for part in cause.split("/")}
     helps = best["cause"].isin(said) | (best["solved_without"] > best["solved"])
     tried = best.loc[~helps & best["tried"].notna(), "cause"]
-    others = [named(cause) for cause in tried if "+" not in cause]
+    others = [named(cause) for cause in tried if not is_pair(cause)]
     return f"{causes} · no help: {', '.join(others)}" if others else causes
 
 

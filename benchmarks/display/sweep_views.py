@@ -283,7 +283,7 @@ def _own_steps(runs: pandas.DataFrame) -> Iterator[str]:
 
 
 def _not_finite(tuned: pandas.DataFrame) -> Iterator[str]:
-    """Yield, for each optimizer, in how many tuned runs loss or a derivative were the first not to be finite, and when.
+    """Yield, for each optimizer, in how many tuned runs the loss or a derivative was first not finite, and when.
 
     Not of runs that were far above their start by then: what diverges overflows.
     """

@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 
 from benchmarks.analysis.carryover import carryover
-from benchmarks.analysis.causes import FAILED, NEVER_HELPED, NOT_ASKED
+from benchmarks.analysis.causes import FAILED, NEVER_HELPED, NOT_ASKED, is_pair
 from benchmarks.analysis.chosen_runs import chosen
 from benchmarks.analysis.columns import AT_END, SOLVING, VERDICT, WITHOUT_NUMBERS
 from benchmarks.analysis.dial_axis import BreakingPoint
@@ -331,7 +331,7 @@ class _Writer:
         single = len(self.matrix.problems) == 1
         by = "removal" if single else "cause"
         rows = pandas.concat([rows for _, rows in self.explained.values()])
-        pair = rows["cause"].str.contains("+", regex=False)
+        pair = rows["cause"].map(is_pair)
         alone = rows[~pair]
         helping = alone[alone["solved_without"].notna()].drop_duplicates(by)
         columns = [
@@ -349,9 +349,11 @@ class _Writer:
             best = of_job.drop_duplicates(by).set_index(by).to_dict("index")
             cells = [_heat_cell(best.get(key)) for key in keys]
             if together:
-                both = of_job[of_job["cause"].str.contains("+", regex=False)].to_dict("records")
+                both = of_job[of_job["cause"].map(is_pair)].to_dict("records")
                 cells.append(
-                    _heat_cell(both[0], named(both[0]["cause"])) if both else HeatCell(EMPTY, PAIRS)
+                    _heat_cell(both[0], named(both[0]["cause"]))
+                    if both
+                    else HeatCell(EMPTY, empty=PAIRS)
                 )
             shown += cells
             groups.setdefault("" if single else name, []).append(
@@ -365,7 +367,8 @@ class _Writer:
             f"on the same instances.{'' if one_rung(rows) else ' Below: where it then breaks.'}",
             *legend(
                 {A_CAUSE if each.holds else each.text for each in shown},
-                [each.spoken for each in shown if each.text == EMPTY],
+                {each.empty for each in shown},
+                f"{A_CAUSE} and a frame mark",
             ),
         ]
         if unhelpful:
@@ -724,13 +727,13 @@ def _solved(count: float, instances: float) -> HeatCell:
 def _heat_cell(row: Mapping[Any, Any] | None, note: str = "") -> HeatCell:
     """Return the cell of a removal; `note` is what is taken away, if the column does not say it."""
     if row is None:
-        return HeatCell(EMPTY, NO_MATTER)
+        return HeatCell(EMPTY, empty=NO_MATTER)
     if str(row["note"]).startswith(FAILED):
         return HeatCell(NOT_RUN, str(row["note"]))
     if str(row["note"]).startswith(NOT_ASKED):
         return HeatCell(NOT_ASKED, str(row["note"]).removeprefix(f"{NOT_ASKED}: "))
     if pandas.isna(row["tried"]):
-        return HeatCell(EMPTY, ENOUGH)
+        return HeatCell(EMPTY, empty=ENOUGH)
     if pandas.isna(row["solved_without"]):
         return HeatCell(NO_HELP, "no help")
     then = ", ".join(filter(None, [note, breaks_then(row)]))

@@ -85,6 +85,7 @@ class HeatCell:
     strength: Their share, from 0 to 1; None if it was not searched.
     note: Where the optimizer then breaks.
     holds: True for a cause.
+    empty: Why it has no text.
     """
 
     text: str
@@ -92,6 +93,7 @@ class HeatCell:
     strength: float | None = None
     note: str = ""
     holds: bool = False
+    empty: str = ""
 
 
 @dataclass(frozen=True)

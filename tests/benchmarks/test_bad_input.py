@@ -71,6 +71,7 @@ OF_OPTIMIZER = {
     "optimizer=nowhere.MyOpt": "no module nowhere for nowhere.MyOpt " + WHERE,
     "optimizer=torch.nn.Linear": f"torch.nn.Linear {OPTIMIZER}: (allowed: none)",
     "optimizer=mime.py:Mine": "no file mime.py for mime.py:Mine: did you mean mine.py? (.py files there: fails.py, mine.py, other.py)",
+    "optimizer=notes.txt:Mine": "notes.txt:Mine is in no .py file: (.py files there: fails.py, mine.py, other.py)",
     "optimizer=nowhere/mine.py:Mine": "no file mine.py for nowhere/mine.py:Mine: there is no folder {here}/nowhere",
     "optimizer=mine.py:Mime": "mine.py:Mime names no class of that file or module: did you mean Mine? (allowed: Demanding, Mine, adam)",
     "optimizer=mine.py": "mine.py names no class of that file or module: (allowed: Demanding, Mine, adam)",
@@ -218,7 +219,12 @@ def folder(files):
             def __init__(self, params, warmup: float):
                 super().__init__(params, {"warmup": warmup})
     """
-    for name, text in {"mine.py": mine, "other.py": mine, "fails.py": "\nundefined\n"}.items():
+    for name, text in {
+        "mine.py": mine,
+        "other.py": mine,
+        "fails.py": "\nundefined\n",
+        "notes.txt": "",
+    }.items():
         (files / name).write_text(text.replace("\n        ", "\n"))
     return files
 

@@ -221,15 +221,17 @@ def test_explain_runs_the_code_that_a_folder_names_only_if_told_so(ravine, files
 @pytest.mark.parametrize(
     ("words", "named", "otherwise"),
     [
-        ("mine.py:Sign,mine.py:Sign+clip", "mine.py", ""),
-        ("of_mine.inner.Sign+clip", "of_mine", ", or install the package"),
+        ("quadratic optimizer=mine.py:Sign,mine.py:Sign+clip", "mine.py", ""),
+        ("quadratic optimizer=of_mine.inner.Sign+clip", "of_mine", ", or install the package"),
+        ("quadratic+mine.Bowl optimizer=sgd", "quadratic+mine", ", or install the package"),
     ],
 )
 def test_explain_says_from_where_it_finds_the_code(ravine, files, trust, words, named, otherwise):
     (files / "mine.py").write_text(SIGN)
     (files / "of_mine").mkdir()
     (files / "of_mine" / "inner.py").write_text(SIGN)
-    assert ravine(f"+problem=quadratic optimizer={words} {SMALL} rungs=2 out=swept").code == 0
+    (files / "quadratic+mine.py").write_text(BOWL)
+    assert ravine(f"+problem={words} {SMALL} rungs=2 out=swept").code == 0
     (files / "elsewhere").mkdir()
     (files / "elsewhere" / "other.py").write_text("")
     ended = in_a_process(files / "elsewhere", "explain", "../swept", *trust)
@@ -240,7 +242,7 @@ def test_explain_says_from_where_it_finds_the_code(ravine, files, trust, words, 
     )
 
 
-def test_what_is_missing_is_named_a_file_with_its_whole_path(files):
+def test_a_missing_file_or_package_is_named(files):
     (files / "a+b").mkdir()
     (files / "a+b" / "mine.py").write_text(SIGN)
     for word, missing in {
@@ -252,10 +254,10 @@ def test_what_is_missing_is_named_a_file_with_its_whole_path(files):
         "torch.optim.SGD+clip": "",
         "adam+clip": "",
     }.items():
-        assert loading.missing(word) == missing
+        assert loading.missing(word, "optimizer") == missing
 
 
-def test_a_folder_may_have_a_suffix_of_python(ravine, files):
+def test_a_folder_may_have_py_in_its_name(ravine, files):
     (files / "my.python").mkdir()
     (files / "my.python" / "mine.py").write_text(SIGN)
     assert ravine(f"+problem=quadratic optimizer=my.python/mine.py:Sign {SMALL} rungs=2").code == 0

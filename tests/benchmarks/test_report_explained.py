@@ -53,7 +53,7 @@ def test_the_matrix_and_the_cards_say_what_was_measured(folder):
     assert page.heat.columns == [("curvatures made alike", "ill conditioning")]
     assert "gradients clipped" in page.heat.remarks[-1]
     assert page.heat.remarks[1:-1] == [
-        "* marks a cause: the gain is more than chance explains (5 %, Holm over the removals).",
+        "* and a frame mark a cause: the gain is more than chance explains (5 %, Holm over the removals).",
         "–: its removal helped at none of the settings tried.",
     ]
     ((title, rows),) = page.heat.groups
@@ -87,9 +87,9 @@ def test_what_was_not_asked_or_not_tried_is_told_apart(folder, tmp_path):
     cells = {each["cause"]: _heat_cell({**ROW, **empty, **each}) for each in (unasked, untried)}
     assert cells == {
         "saddle": HeatCell("not asked", "x"),
-        "plateau": HeatCell("", ENOUGH),
+        "plateau": HeatCell("", empty=ENOUGH),
     }
-    assert _heat_cell(None) == HeatCell("", NO_MATTER)
+    assert _heat_cell(None) == HeatCell("", empty=NO_MATTER)
 
 
 def test_of_several_problems_what_was_not_asked_is_told_with_the_problem(tmp_path):
@@ -113,7 +113,7 @@ def test_of_several_problems_what_was_not_asked_is_told_with_the_problem(tmp_pat
     ]
 
 
-def test_one_rung_has_no_breaking_point_without_a_cause(folder, tmp_path):
+def test_one_rung_has_no_breaking_point_when_its_cause_is_removed(folder, tmp_path):
     below = "Below: where it then breaks."
     whole = report([folder]).heat
     assert whole is not None and whole.remarks[0].endswith(below)
@@ -130,14 +130,14 @@ def test_one_rung_has_no_breaking_point_without_a_cause(folder, tmp_path):
     assert notes == [{"does not break", ""}, {""}]
 
 
-def test_what_cannot_be_judged_breaks_nowhere():
+def test_the_reason_replaces_the_breaking_point():
     entry = Entry("newton", "quadratic", "quadratic", "condition", False, "no step", None, "1")
     assert _breaks(dataclasses.replace(entry, unjudged="no_step")) == "no step"
     assert _breaks(dataclasses.replace(entry, text="> 10")) == "breaks at condition > 10"
     assert _breaks(dataclasses.replace(entry, text="1 of 3")) == "solves 1 of 3"
 
 
-def test_two_causes_together_are_shown_of_all_who_were_asked(folder, tmp_path):
+def test_pairs_that_do_not_hold_are_shown(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     sgd, _, adam, _ = pandas.read_csv(copy / "explained.csv").to_dict("records")
     both = {"removal": "two", "cause": "cliff+saddle", "solved_without": 1}
@@ -146,8 +146,8 @@ def test_two_causes_together_are_shown_of_all_who_were_asked(folder, tmp_path):
     assert heat is not None and heat.columns[-1] == ("two together", "")
     cells = {row.name: row.cells[-1] for _, rows in heat.groups for row in rows}
     assert cells["adam"].text == "1 of 3" and cells["adam"].holds
-    assert cells["sgd"] == HeatCell("", PAIRS)
-    assert heat.remarks[-1] == f"Empty: not asked, because {PAIRS}."
+    assert cells["sgd"] == HeatCell("", empty=PAIRS)
+    assert heat.remarks[-1] == f"Empty: not tried ({PAIRS})."
     more = [sgd | {"holds": False}, sgd | both | {"holds": False}, adam, adam | HOLDS | both]
     pandas.DataFrame(more).to_csv(copy / "explained.csv", index=False)
     heat = report([copy]).heat

@@ -221,7 +221,7 @@ def test_a_nan_of_the_problems_making_is_not_the_optimizers():
         ("adam", 0.1, "gradient"),
         ("sgd", 0.3, "gradient"),
         ("sgd", 1.9, "gradient"),
-        ("newton", 0.5, "gradient or Hessian"),
+        ("newton", 0.5, "gradient or curvature"),
     ],
 )
 def test_a_nan_derivative_is_named_at_every_rate(optimizer, rate, asked):
@@ -237,12 +237,12 @@ def test_a_nan_derivative_is_named_at_every_rate(optimizer, rate, asked):
 
 
 def test_which_derivatives_are_asked_for_is_known_once_a_step_is_counted():
-    counts = {"gradients": np.zeros(2), "hvps": np.zeros(2), "hessians": np.zeros(2)}
-    assert asked_for(counts) == "derivative"
+    counts = {"gradients": np.zeros(2), "hvps": np.array([0, np.nan]), "hessians": np.zeros(2)}
+    assert asked_for(counts) == "gradient or curvature"
     counts["gradients"][1] = 3
     assert asked_for(counts) == "gradient"
     for each in ("hvps", "hessians"):
-        assert asked_for(counts | {each: np.ones(2)}) == "gradient or Hessian"
+        assert asked_for(counts | {each: np.ones(2)}) == "gradient or curvature"
 
 
 def test_a_gradient_that_underflows_along_the_chain_is_called_vanishing():

@@ -152,7 +152,7 @@ def test_causes_on_many_problems_are_no_wider_than_a_terminal():
 
 def test_only_the_marks_that_a_table_has_are_explained_each_in_a_line():
     def marks(*rows):
-        legend = ("* marks a cause: ", f"–: its removal {NEVER_HELPED}.", "Empty: not asked")
+        legend = ("* marks a cause: ", f"–: its removal {NEVER_HELPED}.", "Empty: not tried")
         said = shown(*rows).remarks
         return [any(each.startswith(mark) for each in said) for mark in legend]
 
@@ -168,6 +168,6 @@ def test_why_a_cell_is_empty_is_said_of_one_cause_and_of_two():
     holding = {"holds": True, "note": ""}
     both = {"cause": "cliff+saddle", "optimizer": "adam", "job": "2"} | holding
     said = [each for each in shown(holding, both).remarks if each.startswith("Empty")]
-    assert said == [f"Empty: not asked, because {NO_MATTER}, or because {PAIRS}."]
+    assert said == [f"Empty: not tried ({NO_MATTER}; or {PAIRS})."]
     own = {"optimizer": "adam", "job": "2", "solved_without": None}
-    assert f"Empty: not asked, because {PAIRS}." in shown(holding, own, both).remarks
+    assert f"Empty: not tried ({PAIRS})." in shown(holding, own, both).remarks
