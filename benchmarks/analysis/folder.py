@@ -188,6 +188,7 @@ def read_table(folder: str | Path, name: str, *, fields: bool = True) -> pandas.
         if file.suffix == ".parquet":
             table = _of_parquet(file, fields).replace("", math.nan)  # as read from a CSV
         else:
+            _check_end(file)
             table = pandas.read_csv(file, low_memory=False)
             table = table if fields else without_fields(with_variant(table))
         table = table.copy()  # in one block, because it is wide
@@ -197,6 +198,14 @@ def read_table(folder: str | Path, name: str, *, fields: bool = True) -> pandas.
     if wrong:
         raise contradicted(Path(folder), wrong)
     return table
+
+
+def _check_end(file: Path) -> None:
+    """Raise ValueError for a table that was cut off."""
+    with file.open("rb") as opened:
+        opened.seek(max(file.stat().st_size - 1, 0))
+        if opened.read() not in (b"\n", b""):
+            raise ValueError("its last line has no end, as if it was cut off")
 
 
 def _of_parquet(file: Path, fields: bool) -> pandas.DataFrame:

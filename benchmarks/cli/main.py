@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib import metadata
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.catalog import loading
@@ -239,9 +240,14 @@ def _without_flags(words: list[str]) -> tuple[list[str], bool]:
         if rest[at + 1 : at + 2] != ["job"]:
             raise Refused("--cfg needs what to show: --cfg job")
         del rest[at : at + 2]
-    for word in rest:
+    for before, word in pairwise(["", *rest]):
         if word.startswith("-"):
-            raise Refused(f"unknown flag {word}: {nearest(word, FLAGS)}")
+            name, equals, _ = word.partition("=")
+            if equals and name not in FLAGS:
+                option = word.lstrip("-")
+                raise Refused(f"unknown flag {word}: an option is written without dashes, {option}")
+            raise Refused(f"unknown flag {word}: {nearest(name, FLAGS)}")
         if "=" not in word:
-            raise Refused(f"{word!r} is not an option: an option is written name=value")
+            joined = f" (a list has no blanks: {before}{word})" if before.endswith(",") else ""
+            raise Refused(f"{word!r} is not an option: an option is written name=value{joined}")
     return rest, only_shown

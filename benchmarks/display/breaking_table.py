@@ -314,7 +314,7 @@ def said_of_rungs(table: pandas.DataFrame, few: Sequence[str], peer: str = "") -
         for name, why in (
             (
                 "bracket",
-                "just beyond the last rung that any optimizer solves, which bound a breaking point",
+                "just beyond the last rung that any optimizer solves, where they bound a breaking point",
             ),
             ("control", "without the pathology"),
         )
@@ -323,7 +323,7 @@ def said_of_rungs(table: pandas.DataFrame, few: Sequence[str], peer: str = "") -
     if meant:
         share = f" ({counted.mean():.0%})" if len(counted) else ""
         said.append(
-            f"Some of these are meant to be: {'; '.join(meant)}. Of the other {len(counted)} rungs, "
+            f"By design: {' and '.join(meant)}. Of the other {len(counted)} rungs, "
             f"{counted.sum()}{share} are solved by all or by none."
         )
     return said

@@ -195,7 +195,9 @@ class Comparison:
         counts = self.differences["judgement"].value_counts()
         said = ", ".join(f"{counts.get(each, 0)} {each}" for each in JUDGEMENTS)
         both = (
-            f"{len(self.differences)} in both, {said}" if len(self.differences) else "none in both"
+            f"{counted(len(self.differences), 'cell')} in both, {said}"
+            if len(self.differences)
+            else "no cell in both"
         )
         title = f"{before} → {after}: {both}"
         order = {"error": 0, "worse": 1, "better": 2}

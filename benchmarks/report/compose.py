@@ -211,10 +211,9 @@ class _Writer:
         if min(row["optimizers"], row["problems"]) < 3 or math.isnan(row["tau"]):
             return []
         return [
-            "Optimizers are ordered by their mean place. How far that carries: by the share of instances solved, the "
-            f"mean place over all other problems has a Kendall's τ of {row['tau']:.2f} with the places on a problem, "
-            f"where {row['ceiling']:.2f} is possible with so few instances; 1 would be the same order, "
-            "and 0 an unrelated one."
+            "Optimizers are ordered by their mean place. The order on one problem, by the share of instances solved, "
+            f"agrees with the mean order on all others as far as a Kendall's τ of {row['tau']:.2f} says: 1 is the same "
+            f"order, 0 an unrelated one, and {row['ceiling']:.2f} the most that is possible with so few instances."
         ]
 
     # The matrix.

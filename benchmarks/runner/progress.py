@@ -77,9 +77,9 @@ class Progress:
     then: what comes after the cells, which the time left leaves out.
 
     Time left = (work ahead × seconds/work of the cells that were computed + stored cells ahead × median seconds of
-    those that were read)/processes. Only seconds within cells count, so a slow start of the workers does not matter.
-    Skipped cells count as done at zero cost. The expected number of bisection cells is extrapolated from finished jobs
-    (prior: half of the maximum).
+    those that were read)/processes − seconds since the last cell ended. Of the cells, only seconds within them count,
+    so a slow start of the workers does not matter. Skipped cells count as done at zero cost. The expected number of
+    bisection cells is extrapolated from finished jobs (prior: half of the maximum).
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Progress:
         self.notes = notes
         self.bar = _Bar() if is_live(sys.stderr) else None
         self.lock = threading.Lock()
+        self.last, self.since = "", time.monotonic()  # which cell ended last, and when
         self.unsaid, self.due = "", 0.0  # what a log says if the first cell takes long, and when
         self.runs = 0
         self.cells = self.of_search = self.offered = self.used = self.dropped = 0
@@ -104,8 +105,9 @@ class Progress:
 
     def start(self) -> None:
         """Show that the sweep has begun; in a log, only if the first cell takes long."""
+        self.since = time.monotonic()
         if self.bar is not None:
-            self.bar.show(0.0, f"0{self._of()} cells{self._left()}")
+            self._draw(self.bar)
             return
         at_once = f", {self.processes} at a time" if self.processes > 1 else ""
         count = self._of().strip("/~")
@@ -118,18 +120,20 @@ class Progress:
         self._print(f"ravine: {line}")
 
     def watch(self) -> None:
-        """Show the cells that have ended since the last call; in a log, say once if the first takes long."""
+        """Show which cells have ended since the last call, and the time left; a log has that once, if the first is long."""
         with self.lock:
             for note in self.notes():
                 self._count(note)
                 if "cell" in note:
                     self._show(CellDone(**note["cell"]))
+            if self.bar is not None:
+                self._draw(self.bar)
             if self.unsaid and time.monotonic() >= self.due:
                 self.say(self.unsaid)
                 self.unsaid = ""
 
     def _show(self, done: CellDone) -> None:
-        self.unsaid = ""
+        self.unsaid, self.since = "", time.monotonic()
         self.runs += done.runs
         if done.error:
             said = done.error
@@ -141,14 +145,18 @@ class Progress:
             said = f"{done.runs} runs in {done.seconds:.1f} s"
         if done.damage:
             said = f"{said}, again because {done.damage}"
-        what = f"{done.problem} at {done.dial:g} · {done.optimizer}"
+        self.last = what = f"{done.problem} at {done.dial:g} · {done.optimizer}"
         if self.bar is None:
             self._print(f"{self.cells}{self._of()} {what}: {said}{self._left()}")
             return
         if done.error or done.damage:
             self._print(f"{what}: {said}")
-        counted = f"{self.cells}{self._of()} cells · {self.runs} runs{self._left()}"
-        self.bar.show(self.cells / max(self._total(), 1), f"{counted} · {what}")
+
+    def _draw(self, bar: _Bar) -> None:
+        runs = f" · {self.runs} runs" if self.cells else ""
+        last = f" · {self.last}" if self.last else ""
+        text = f"{self.cells}{self._of()} cells{runs}{self._left()}{last}"
+        bar.show(self.cells / max(self._total(), 1), text)
 
     def close(self) -> None:
         """Show the last cells, and clear the live line."""
@@ -211,7 +219,10 @@ class Progress:
         seconds = computing + reads * median_low([READING] * self.processes + self.read)
         if not seconds:
             return ""
-        return f" · about {duration(seconds / self.processes)} left{self.then}"
+        seconds = seconds / self.processes - (time.monotonic() - self.since)
+        if seconds < 0:
+            return f" · longer than the forecast{self.then}"
+        return f" · about {duration(seconds)} left{self.then}"
 
     def _print(self, line: str) -> None:
         if self.bar is not None:

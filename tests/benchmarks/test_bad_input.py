@@ -142,6 +142,9 @@ OPTION = {
     "trials==3": f"'trials==3' {UNREADABLE}",
     "optimizers.sgd.lr=[1,": f"'optimizers.sgd.lr=[1,' {UNREADABLE}",
     "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --install-completion, --keep, --version)",
+    "--problem=cliff": "unknown flag --problem=cliff: an option is written without dashes, problem=cliff",
+    "+problem=cliff optimizer=sgd, adam":
+        "'adam' is not an option: an option is written name=value (a list has no blanks: optimizer=sgd,adam)",
     "--cfg hydra": "--cfg needs what to show: --cfg job",
 }  # fmt: skip
 OUT = {

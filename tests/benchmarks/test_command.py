@@ -698,6 +698,20 @@ def test_progress_on_a_terminal(monkeypatch):
     assert terminal.getvalue().rstrip("\r").endswith("\x1b[2K")  # the line is gone
 
 
+def test_the_time_left_goes_on_while_a_cell_runs(monkeypatch):
+    terminal = terminal_of(monkeypatch)
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    shown = progress.Progress({"job": progress.Ahead({1.0: 60.0})}, 1, list)
+    shown.start()
+    for now in (10.0, 59.0, 61.0):  # noqa: B007 (the clock)
+        shown.watch()
+    assert [text for _, text in frames(terminal)] == [
+        "0/1 cells · about 60 s left", "0/1 cells · about 50 s left", "0/1 cells · about 1 s left",
+        "0/1 cells · longer than the forecast",
+    ]  # fmt: skip
+
+
 def test_the_live_line_fits_and_its_counts_never_go_back(monkeypatch):
     """Cells of two processes, and a search of which more and more turns out to be needed."""
     terminal = terminal_of(monkeypatch)

@@ -166,7 +166,7 @@ class TestFolder:
         assert "Worse than newton, twin: Bowl 1, 10, 100; quadratic 1, 1000, 1e5." in str(both)
         assert "Nothing can be told" not in str(found)  # of regressions, and none was asked for
         assert f"Only in {kept}: idle, newton, sgd on Bowl, quadratic." in str(found)
-        assert f"{kept} → {tmp_path / 'mine'}: none in both" in str(found)
+        assert f"{kept} → {tmp_path / 'mine'}: no cell in both" in str(found)
         assert str(found).startswith(f"{name} against the optimizers of {kept}, tuned")
         assert found.regressions.empty
 
