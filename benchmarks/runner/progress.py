@@ -120,7 +120,7 @@ class Progress:
         self._print(f"ravine: {line}")
 
     def watch(self) -> None:
-        """Show which cells have ended since the last call, and the time left; a log has that once, if the first is long."""
+        """Show which cells have ended since the last call, and the time left; in a log, once if the first is long."""
         with self.lock:
             for note in self.notes():
                 self._count(note)
