@@ -258,6 +258,7 @@ class Matrix:
         others = self.tables.summary[~self.tables.summary["cell"].isin(unsolved)]
         skipped = int((self.tables.runs["status"] == "skipped").sum())
         said = {
+            "Their 95 % intervals, wide for few instances, are in breaking_points.csv and the report.": bool(points),
             "> and <: outside the tested rungs.": any(each.censored for each in points),
             "?: a harder dial does not mean fewer solved here.": any(each.dose_response is False for each in points),
             f"{FALLING.strip()}: the problem gets harder as this dial falls.":
