@@ -203,7 +203,7 @@ def read_table(folder: str | Path, name: str, *, fields: bool = True) -> pandas.
 def _check_end(file: Path) -> None:
     """Raise ValueError for a table that was cut off."""
     with file.open("rb") as opened:
-        opened.seek(max(file.stat().st_size - 1, 0))
+        opened.seek(max(os.fstat(opened.fileno()).st_size - 1, 0))
         if opened.read() not in (b"\n", b""):
             raise ValueError("its last line has no end, as if it was cut off")
 

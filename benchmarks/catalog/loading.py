@@ -170,7 +170,11 @@ def of_either_kind(word: str) -> tuple[str, str]:
     """
     if word in PROBLEMS:
         return "problem", word
-    inner, _ = _without_wrappers(word)
+    inner, wrappers = _without_wrappers(word)
+    if any(
+        "." in each for each in wrappers
+    ):  # no wrapper has a dot: the plus is in the place of a problem
+        inner = word
     if inner in OPTIMIZERS or inner in preset_words():
         return "optimizer", find(word, "optimizer")[0]
     if not is_specification(inner):
@@ -383,7 +387,9 @@ def _module_of_file(path: Path, given: str) -> ModuleType:
             raise Refused(f"no file {path.name} for {given}: there is no folder {path.parent}")
         there = [each.name for each in path.parent.glob("*.py")]
         wrong = (
-            f"{given} is in no .py file" if path.is_file() else f"no file {path.name} for {given}"
+            f"{path.name} is not a .py file"
+            if path.is_file()
+            else f"no file {path.name} for {given}"
         )
         raise Refused(f"{wrong}: {nearest(path.name, there, '.py files there')}")
     # One module per file, with a name that depends on its path alone and is the same in every process.

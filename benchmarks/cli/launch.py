@@ -63,9 +63,10 @@ def run(
         import pyarrow.dataset  # noqa: F401
 
     then = "explaining" if explained or first.config["explain"] else ""
-    progress = Progress(expected.ahead, expected.processes, Notes(folder), then)
-    task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
     launch = launch or launcher(plan.of_hydra, folder.path)
+    here = launch is one_by_one
+    progress = Progress(expected.ahead, expected.processes, Notes(folder), then, here)
+    task = Task(folder, [each.config for each in plan.jobs], expected.ahead, progress)
     failed: list[Exception] = []
     with folder.alone(_say):
         folder.check(first.setup.protocol)  # again: another sweep may have written it meanwhile

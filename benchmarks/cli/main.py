@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib import metadata
-from itertools import pairwise
 from typing import Any
 
 from benchmarks.catalog import loading
@@ -240,7 +239,7 @@ def _without_flags(words: list[str]) -> tuple[list[str], bool]:
         if rest[at + 1 : at + 2] != ["job"]:
             raise Refused("--cfg needs what to show: --cfg job")
         del rest[at : at + 2]
-    for before, word in pairwise(["", *rest]):
+    for at, word in enumerate(rest):
         if word.startswith("-"):
             name, equals, _ = word.partition("=")
             if equals and name not in FLAGS:
@@ -248,6 +247,17 @@ def _without_flags(words: list[str]) -> tuple[list[str], bool]:
                 raise Refused(f"unknown flag {word}: an option is written without dashes, {option}")
             raise Refused(f"unknown flag {word}: {nearest(name, FLAGS)}")
         if "=" not in word:
-            joined = f" (a list has no blanks: {before}{word})" if before.endswith(",") else ""
-            raise Refused(f"{word!r} is not an option: an option is written name=value{joined}")
+            raise Refused(
+                f"{word!r} is not an option: an option is written name=value{_in_a_list(rest, at)}"
+            )
     return rest, only_shown
+
+
+def _in_a_list(words: Sequence[str], at: int) -> str:
+    """Return how the list is written that a word belongs to, with blanks around its commas; empty if it does not."""
+    joined = words[at - 1] if at else ""
+    for word in words[at:]:
+        if "=" in word or not (joined.endswith(",") or word.startswith(",")):
+            break
+        joined += word
+    return f" (a list has no blanks: {joined})" if at and joined != words[at - 1] else ""

@@ -109,7 +109,8 @@ class Matrix:
             ]
             table = pandas.DataFrame([{"": "", **self._dials(labels)}, *rows])
             first, last = k == 0, k == len(blocks) - 1
-            yield View(self._title() if first else "", table, self.remarks() if last else [])
+            remarks = [*self.intervals(), *self.remarks()] if last else []
+            yield View(self._title() if first else "", table, remarks)
 
     @property
     def of_interest(self) -> list[str]:
@@ -249,6 +250,14 @@ class Matrix:
         what = "the dial up to which half of the instances are solved"
         return f"Breaking points, tuned: {what}" if several else "Instances solved, tuned"
 
+    def intervals(self) -> list[str]:
+        """Return where the intervals of the breaking points are, if there are any."""
+        if all(each.point is None for each in self.entries.values()):
+            return []
+        return [
+            "Their 95 % intervals (wide with few instances) are in breaking_points.csv and in the report."
+        ]
+
     def remarks(self) -> list[str]:
         """Return the meaning of each mark in the table, and where the search did worse than the default."""
         entries = self.entries.values()
@@ -258,7 +267,6 @@ class Matrix:
         others = self.tables.summary[~self.tables.summary["cell"].isin(unsolved)]
         skipped = int((self.tables.runs["status"] == "skipped").sum())
         said = {
-            "Their 95 % intervals, wide for few instances, are in breaking_points.csv and the report.": bool(points),
             "> and <: outside the tested rungs.": any(each.censored for each in points),
             "?: a harder dial does not mean fewer solved here.": any(each.dose_response is False for each in points),
             f"{FALLING.strip()}: the problem gets harder as this dial falls.":
@@ -315,7 +323,7 @@ def said_of_rungs(table: pandas.DataFrame, few: Sequence[str], peer: str = "") -
         for name, why in (
             (
                 "bracket",
-                "just beyond the last rung that any optimizer solves, where they bound a breaking point",
+                "just beyond the last rung that any optimizer solves (they bound a breaking point)",
             ),
             ("control", "without the pathology"),
         )

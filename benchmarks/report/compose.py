@@ -212,8 +212,8 @@ class _Writer:
             return []
         return [
             "Optimizers are ordered by their mean place. The order on one problem, by the share of instances solved, "
-            f"agrees with the mean order on all others as far as a Kendall's τ of {row['tau']:.2f} says: 1 is the same "
-            f"order, 0 an unrelated one, and {row['ceiling']:.2f} the most that is possible with so few instances."
+            f"agrees with the mean order on all others with a Kendall's τ of {row['tau']:.2f} (1: the same order; 0: "
+            f"unrelated; at most {row['ceiling']:.2f} with so few instances)."
         ]
 
     # The matrix.

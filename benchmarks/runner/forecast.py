@@ -168,7 +168,7 @@ def _paces(
         if pair not in adopted or info.error:
             continue
         cell = store.folder / key
-        with left_out(f"how long {cell} took"):  # it is damaged, or being replaced
+        with left_out(f"what the forecast takes from {cell}"):  # it is damaged, or being replaced
             import pyarrow.parquet as pq  # slow to import
 
             runs = pq.read_table(cell / "runs.parquet", columns=["seconds"])

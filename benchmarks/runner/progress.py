@@ -75,11 +75,13 @@ class Progress:
     processes: cells that run at a time.
     notes: returns the notes, of `cell_note` and `job_note`, since the last call.
     then: what comes after the cells, which the time left leaves out.
+    here: the cells run in this process, one after the other.
 
     Time left = (work ahead × seconds/work of the cells that were computed + stored cells ahead × median seconds of
-    those that were read)/processes − seconds since the last cell ended. Of the cells, only seconds within them count,
-    so a slow start of the workers does not matter. Skipped cells count as done at zero cost. The expected number of
-    bisection cells is extrapolated from finished jobs (prior: half of the maximum).
+    those that were read)/processes. Only seconds within cells count, so a slow start of the workers does not
+    matter. What the cells that are running have taken is not known, but `here` it is the time since the last one
+    ended. Skipped cells count as done at zero cost. The expected number of bisection cells is extrapolated from
+    finished jobs (prior: half of the maximum).
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class Progress:
         processes: int,
         notes: Callable[[], Iterable[Mapping[str, Any]]],
         then: str = "",
+        here: bool = False,
     ):
         self.ahead = ahead
+        self.here = here
         self.then = f", then {then}" if then else ""
         self.processes = processes
         self.notes = notes
@@ -217,9 +221,11 @@ class Progress:
         reads = max(min(stored - len(self.read), self._total() - self.cells), 0)
         # The first one takes longer in each process, which imports what it needs.
         seconds = computing + reads * median_low([READING] * self.processes + self.read)
-        if not seconds:
+        if not seconds or (self.cells >= self._total() and not self._may_be_added()):
             return ""
-        seconds = seconds / self.processes - (time.monotonic() - self.since)
+        seconds /= self.processes
+        if self.here:
+            seconds -= time.monotonic() - self.since
         if seconds < 0:
             return f" · longer than the forecast{self.then}"
         return f" · about {duration(seconds)} left{self.then}"

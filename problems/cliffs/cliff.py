@@ -193,8 +193,7 @@ class Cliff(Problem):
         """Advance `sigmoid` in place from σ(x_0) to σ(x_T), and yield σ(x_t) and each (σ(x_t), 1) on the way.
 
         Some steps are yielded at a time. The sigmoids are (TOGETHER, *w.shape); in the last block only those of the
-        pairs are valid. Each block overwrites the one before, and the thread's next call
-        may overwrite the last.
+        pairs are valid. Each block overwrites the one before, and the thread's next call may overwrite the last.
         """
         room = _room_for(w)
         sigmoids, rows, pairs = room.sigmoids, room.rows, room.pairs
@@ -223,7 +222,10 @@ _rooms = threading.local()
 
 
 def _room_for(w: torch.Tensor) -> _Room:
-    """Return room for units shaped as w, the thread's last one if it fits: its views take as long as ten steps."""
+    """Return room for units shaped as w: the thread's last one if it fits, for making views takes as long as ten steps.
+
+    Nothing is kept for more than `KEPT` units.
+    """
     if w.numel() > KEPT:
         return _Room(w)
     fits = w.shape, w.dtype, w.device, TOGETHER

@@ -71,7 +71,7 @@ OF_OPTIMIZER = {
     "optimizer=nowhere.MyOpt": "no module nowhere for nowhere.MyOpt " + WHERE,
     "optimizer=torch.nn.Linear": f"torch.nn.Linear {OPTIMIZER}: (allowed: none)",
     "optimizer=mime.py:Mine": "no file mime.py for mime.py:Mine: did you mean mine.py? (.py files there: fails.py, mine.py, other.py)",
-    "optimizer=notes.txt:Mine": "notes.txt:Mine is in no .py file: (.py files there: fails.py, mine.py, other.py)",
+    "optimizer=notes.txt:Mine": "notes.txt is not a .py file: (.py files there: fails.py, mine.py, other.py)",
     "optimizer=nowhere/mine.py:Mine": "no file mine.py for nowhere/mine.py:Mine: there is no folder {here}/nowhere",
     "optimizer=mine.py:Mime": "mine.py:Mime names no class of that file or module: did you mean Mine? (allowed: Demanding, Mine, adam)",
     "optimizer=mine.py": "mine.py names no class of that file or module: (allowed: Demanding, Mine, adam)",
@@ -143,8 +143,10 @@ OPTION = {
     "optimizers.sgd.lr=[1,": f"'optimizers.sgd.lr=[1,' {UNREADABLE}",
     "--hlep": "unknown flag --hlep: did you mean --help? (allowed: --cfg, --help, --install-completion, --keep, --version)",
     "--problem=cliff": "unknown flag --problem=cliff: an option is written without dashes, problem=cliff",
-    "+problem=cliff optimizer=sgd, adam":
-        "'adam' is not an option: an option is written name=value (a list has no blanks: optimizer=sgd,adam)",
+    "+problem=cliff optimizer=sgd, adam, lion seeds=3":
+        "'adam,' is not an option: an option is written name=value (a list has no blanks: optimizer=sgd,adam,lion)",
+    "+problem=cliff optimizer=sgd ,adam":
+        "',adam' is not an option: an option is written name=value (a list has no blanks: optimizer=sgd,adam)",
     "--cfg hydra": "--cfg needs what to show: --cfg job",
 }  # fmt: skip
 OUT = {

@@ -702,7 +702,7 @@ def test_the_time_left_goes_on_while_a_cell_runs(monkeypatch):
     terminal = terminal_of(monkeypatch)
     now = 0.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    shown = progress.Progress({"job": progress.Ahead({1.0: 60.0})}, 1, list)
+    shown = progress.Progress({"job": progress.Ahead({1.0: 60.0})}, 1, list, here=True)
     shown.start()
     for now in (10.0, 59.0, 61.0):  # noqa: B007 (the clock)
         shown.watch()
@@ -710,6 +710,27 @@ def test_the_time_left_goes_on_while_a_cell_runs(monkeypatch):
         "0/1 cells · about 60 s left", "0/1 cells · about 50 s left", "0/1 cells · about 1 s left",
         "0/1 cells · longer than the forecast",
     ]  # fmt: skip
+
+
+def test_the_time_left_waits_for_processes_that_may_not_have_begun(monkeypatch):
+    terminal = terminal_of(monkeypatch)
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    shown = progress.Progress({"job": progress.Ahead({1.0: 60.0})}, 1, list)
+    shown.start()
+    now = 3600.0
+    shown.watch()
+    assert [text for _, text in frames(terminal)] == ["0/1 cells · about 60 s left"]
+
+
+def test_nothing_is_left_at_the_end_although_sums_are_rounded():
+    seconds = 0.1, 0.2, 0.3  # 0.6 or 0.6 + 1e-16, by their order
+    ahead = progress.Ahead(dict(zip((1.0, 2.0, 3.0), seconds, strict=True)))
+    for dials in itertools.permutations(ahead.cells):
+        cells = [progress.cell_note(ahead, cell(dial=each)) for each in dials]
+        shown = progress.Progress({"job": ahead}, 1, lambda cells=cells: cells, here=True)
+        shown.watch()
+        assert shown._left() == ""
 
 
 def test_the_live_line_fits_and_its_counts_never_go_back(monkeypatch):

@@ -208,7 +208,7 @@ def test_a_job_that_is_given_up_is_cancelled(files, monkeypatch):
     def submit(attempt, number):
         folder.begin_job(number)
         job = SimpleNamespace(done=lambda: False, paths=SimpleNamespace(stderr="its_log.err"))
-        job.cancel = lambda: cancelled.append(job)
+        job.cancel = lambda check: cancelled.append(job)
         submitted.append(job)
         return job
 

@@ -155,7 +155,7 @@ def test_a_command_goes_on_where_cells_are_damaged(ravine, files):
     assert code == 0 and "no earlier cells" in out
     (line,) = err.splitlines()
     assert line.startswith(
-        f"ravine: how long {second} took is left out: pyarrow.lib.ArrowInvalid: "
+        f"ravine: what the forecast takes from {second} is left out: pyarrow.lib.ArrowInvalid: "
     )
     code, _, err = ravine(f"{given} budget=5 out=out")
     assert code == 0 and numbers(files / "out") == before

@@ -325,9 +325,7 @@ def test_what_the_rungs_are_good_for_is_said_in_two_sentences(seeds, few):
     """Newton solves all of the bowl, idle nothing; of the wall, only the first rung can be solved."""
     found = separation(matrix(seeds=seeds).tables)
     said = "2 of 6 rungs (33%) are solved by all optimizers (0) or by none (2), and "
-    meant = (
-        "1 just beyond the last rung that any optimizer solves, where they bound a breaking point"
-    )
+    meant = "1 just beyond the last rung that any optimizer solves (they bound a breaking point)"
     assert found[0] == said + few
     assert found[1] == (
         f"By design: {meant}. Of the other 5 rungs, 1 (20%) are solved by all or by none."

@@ -26,7 +26,8 @@ from ravine.processes import end_with
 
 CLUSTERS = ("slurm", "local")
 SILENT = 12 * BEAT  # seconds without a sign of life after which a job that has begun counts as lost
-ENDING = SILENT - 2 * BEAT  # seconds in which signs of life are those of a cancelled job
+# Seconds in which signs of life are those of a cancelled job; less than between two looks at what runs in silence.
+ENDING = SILENT - 2 * BEAT
 NAMED = 4  # silent jobs in a line
 
 
@@ -90,7 +91,7 @@ class Slurm:
                     error = None if silent or number in gone else job.exception()
                     if silent or number in gone or isinstance(error, UncompletedJobError):
                         if number in gone:
-                            why = "it never began, and Slurm does not know it"
+                            why = "it gave no sign of life, and Slurm does not know it"
                         elif silent:
                             why = f"no sign of life for {SILENT:.0f} s"
                         elif isinstance(error, FailedJobError):
@@ -98,21 +99,21 @@ class Slurm:
                         else:
                             why = "it was killed"
                         why += f" (see {job.paths.stderr})"
-                        job.cancel()  # it may only be silent, or wait for another node
                         tries[number] += 1
                         has_begun = number not in gone and not isinstance(error, FailedJobError)
                         if has_begun and tries[number] < TRIES:
                             say(f"{task.name(number)}: {why}, it is run again")
                             alive.forget(number)
                             waiting.append(number)
-                            continue
-                        failed.append(ProcessLost(task.name(number), why))
-                        say(str(failed[-1]))
+                        else:
+                            failed.append(ProcessLost(task.name(number), why))
+                            say(str(failed[-1]))
+                        job.cancel(check=False)  # it may only be silent, or wait for another node
                     else:
                         failed.append(error or job.result())
         finally:
             for job in jobs.values():
-                job.cancel()
+                job.cancel(check=False)
         if not tries:  # else a line has named one of them
             shutil.rmtree(files, ignore_errors=True)
         return raised(failed)

@@ -71,7 +71,7 @@ def test_a_case_is_a_row():
 
 @pytest.mark.slow
 def test_processes_return_rows_in_order_and_a_failure_is_one(capfd, monkeypatch):
-    monkeypatch.setattr("ravine.processes.os.cpu_count", lambda: 1)  # each process imports torch anew
+    monkeypatch.setattr("ravine.processes.os.cpu_count", lambda: 1)  # each imports torch anew
     jobs = [Job("lr_rw", 0, False), Job("nan_input", 0, False)]
     failed, done = validate.in_processes(validate.run, jobs)
     assert (failed["verdict"], failed["outcome"], failed["also"]) == (
