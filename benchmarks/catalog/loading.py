@@ -171,9 +171,7 @@ def of_either_kind(word: str) -> tuple[str, str]:
     if word in PROBLEMS:
         return "problem", word
     inner, wrappers = _without_wrappers(word)
-    if any(
-        "." in each for each in wrappers
-    ):  # no wrapper has a dot: the plus is in the place of a problem
+    if any("." in each for each in wrappers):  # no wrapper: a module with a plus in its name
         inner = word
     if inner in OPTIMIZERS or inner in preset_words():
         return "optimizer", find(word, "optimizer")[0]

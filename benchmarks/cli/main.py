@@ -127,10 +127,8 @@ def _interruptions_as_they_are() -> Iterator[None]:
 
 
 def _terminate(number: int, _: Any) -> None:
-    for each in (
-        *ENDING,
-        signal.SIGINT,
-    ):  # a second one must not interrupt the writing of the tables
+    # A second one must not interrupt the writing of the tables.
+    for each in (*ENDING, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     if number == signal.SIGHUP:
         _say_nothing_more(where=lambda mode: stat.S_ISCHR(mode))  # a terminal that is gone

@@ -486,6 +486,15 @@ def test_an_environment_in_the_working_directory_is_installed_and_a_folder_is_no
     assert loading.is_foreign("without_init.inner.Sign+clip", "optimizer")
 
 
+def test_a_problem_in_a_module_with_a_plus_in_its_name_is_no_wrapped_optimizer(
+    files, monkeypatch, registries
+):
+    (files / "quadratic+mine.py").write_text(BOWL)
+    monkeypatch.setattr(sys, "path", [str(files), *sys.path])
+    kind, name = loading.of_either_kind("quadratic+mine.Bowl")
+    assert kind == "problem" and name in PROBLEMS
+
+
 @pytest.mark.parametrize(
     ("word", "kind"),
     [
